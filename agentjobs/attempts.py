@@ -1,0 +1,314 @@
+"""The effects: begin an attempt, launch a step, judge, conclude, land, settle.
+
+Each is claimed (mkdir, a lock, a compare-and-swap) or idempotent: killed after any of its effects, it is
+simply done again from the facts by the next poll. The caller holds the project's lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import uuid
+from typing import TYPE_CHECKING
+
+from agentjobs import briefing
+from agentjobs.errors import GitError, UserError
+from agentjobs.launch import local
+from agentjobs.model import (
+    Begin,
+    Conclude,
+    Decision,
+    End,
+    Halt,
+    Intent,
+    Judge,
+    Kill,
+    Land,
+    Launch,
+    Mode,
+    Outcome,
+    Result,
+    Settle,
+    Settled,
+    Status,
+    StepKind,
+    Task,
+)
+from agentjobs.plan import jitter, pause_after
+from agentjobs.store import Marker, step_files, write_bytes, write_json
+from agentjobs.verdicts import Verdicts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agentjobs.model import Attempt
+    from agentjobs.project import Project
+
+PORTS_FROM, PORTS_EACH, PORTS_TREES = 20_000, 10, 2_000
+
+
+class Attempts:
+    """Carries out what ``decide`` and ``plan`` decided, for one project."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.store = project.store
+        self.verdicts = Verdicts(project)
+
+    def apply(self, task: Task, decision: Decision, now: float) -> None:
+        """Carry out one decision."""
+        last = task.last
+        if isinstance(decision, Begin):
+            self.begin(task, decision, now)
+        elif isinstance(decision, Settle):
+            self.settle(task, decision, now)
+        elif last is None:
+            raise AssertionError(f"{decision} needs an attempt")
+        elif isinstance(decision, Launch):
+            self._guarded(task, last, decision, now)
+        elif isinstance(decision, Judge):
+            self.verdicts.judge(task, last, now)
+        elif isinstance(decision, Conclude):
+            self.conclude(task, last, decision.outcome, now)
+        elif isinstance(decision, Land):
+            self._guarded(task, last, decision, now)
+        elif isinstance(decision, End):
+            self.end(last, decision, now)
+
+    def _guarded(self, task: Task, last: Attempt, decision: Launch | Land, now: float) -> None:
+        """Launch or land; where the machine refuses (git, disk, no such program), that is the outcome."""
+        try:
+            if isinstance(decision, Launch):
+                self.launch(task, last, decision, now)
+            else:
+                self.land(task, last, now)
+        except (UserError, OSError) as error:
+            if self.store.attempt(task.row.id, last.number) is None:
+                raise
+            detail = str(error) if isinstance(error, UserError) else f"{error.strerror}: {error.filename or ''}"
+            self.close(task, last, Result(Outcome.INFRA, now, detail=detail, errors=detail), now)
+
+    # --- begin and launch
+
+    def begin(self, task: Task, begin: Begin, now: float) -> None:
+        """Claim the next attempt, write its intent, launch its first step."""
+        project, row, last = self.project, task.row, task.last
+        profile = project.profile(row, begin.profile)
+        tree = ""
+        base = ""
+        if project.uses_trees:
+            anew = last is None or begin.mode in {Mode.FIRST, Mode.RESTART}
+            base = project.tip() if anew or last is None else _base_after(last)
+            tree = str(project.trees_dir / row.id)
+        store = self.store
+        if store.marker(row.id) is None:
+            store.set_marker(row.id, Marker(task.round))
+        elif task.wish is not None:
+            store.set_marker(row.id, Marker(task.round))
+        number = store.claim(row.id)
+        restarts = (last.intent.restarts if last else 0) + (begin.mode is Mode.RESTART)
+        attempt_dir = store.attempt_dir(row.id, number)
+        session = str(uuid.uuid4())
+        if not begin.fresh and last is not None:
+            session = (last.result.session if last.result else "") or last.intent.session
+        intent = Intent(
+            id=row.id,
+            number=number,
+            round=task.round,
+            mode=begin.mode,
+            profile=begin.profile,
+            agent=profile.agent,
+            started_at=now,
+            why=begin.why,
+            fresh=begin.fresh,
+            session=session,
+            base=base,
+            tree=tree,
+            port=PORTS_FROM + PORTS_EACH * int(PORTS_TREES * jitter(row.id)),
+            marker=f"{uuid.uuid4().hex[:12]}.{row.id}.{number}",
+            restarts=restarts,
+            setup=self._setup(tree, begin.mode),
+            checks=profile.verify,
+        )
+        intent = _with_argv(intent, tuple(briefing.command(project, intent, attempt_dir)))
+        store.write_fact(row.id, number, "attempt.json", intent, durable=True)
+        store.event(now, row.id, "begin", attempt=number, mode=begin.mode.value, why=begin.why)
+        attempt = store.attempt(row.id, number)
+        if attempt is not None:
+            kind = StepKind.SETUP if intent.setup else StepKind.AGENT
+            follow = Task(row, task.round, (*task.attempts, attempt), task.earlier)
+            self._guarded(follow, attempt, Launch(kind.value, kind), now)
+
+    def _setup(self, tree: str, mode: Mode) -> str:
+        setup = self.project.policy.workspace.setup or ""
+        fresh = mode in {Mode.FIRST, Mode.RESTART} or not os.path.isdir(tree)
+        return setup if tree and fresh else ""
+
+    def launch(self, task: Task, attempt: Attempt, launch: Launch, now: float) -> None:
+        """Start a step that has certainly not been started; make what it needs first."""
+        attempt_dir = self.store.attempt_dir(task.row.id, attempt.number)
+        if launch.kind in {StepKind.VERIFY, StepKind.GATE}:
+            self.verdicts.integrate_for_verify(task, attempt, launch.name, now)
+            after = self.store.attempt(task.row.id, attempt.number)
+            if after is not None and after.result is None:
+                self._start_check(task, attempt, launch.name, attempt_dir)
+            return
+        intent = attempt.intent
+        if attempt.last(StepKind.SETUP) is None or launch.kind is StepKind.SETUP:
+            self._make_tree(task, intent, now)
+        if launch.kind is StepKind.SETUP:
+            self._start(task, attempt, launch.name, ("/bin/sh", "-c", intent.setup), None)
+            return
+        prompt = attempt_dir / "prompt.md"
+        if not prompt.exists():
+            text = briefing.attempt_prompt(self.project, task, intent)
+            write_bytes(prompt, text.encode("utf-8", "surrogateescape"))
+        self._start(task, attempt, launch.name, intent.argv, str(prompt))
+
+    def _start(
+        self, task: Task, attempt: Attempt, name: str, argv: tuple[str, ...], stdin: str | None
+    ) -> None:
+        attempt_dir = self.store.attempt_dir(task.row.id, attempt.number)
+        local.start(
+            step_files(attempt_dir, name),
+            argv=argv,
+            cwd=attempt.intent.tree or str(self.project.root),
+            env=briefing.environment(self.project, task.row, attempt.intent, attempt_dir, name),
+            stdin=stdin,
+            file_size=self.project.policy.limits.file_size_bytes,
+        )
+
+    def _start_check(self, task: Task, attempt: Attempt, name: str, attempt_dir: Path) -> None:
+        self._start(task, attempt, name, ("/bin/sh", _CHECKS, str(attempt_dir / name)), None)
+
+    def _make_tree(self, task: Task, intent: Intent, now: float) -> None:
+        """Give the attempt its tree: clean for a first one or a restart, as it was left for the others."""
+        if not intent.base:
+            return
+        from pathlib import Path  # noqa: PLC0415
+
+        from agentjobs import workspace  # noqa: PLC0415
+
+        git, tree = self.project.git, Path(intent.tree)
+        there = tree.is_dir()
+        if there and intent.mode in {Mode.FIRST, Mode.RESTART}:
+            with contextlib.suppress(GitError):
+                ref = f"refs/agentjobs/{intent.id}/before-{intent.number}"
+                workspace.create(git, tree, intent.base)
+                if workspace.holds_unkept_work(git, tree):
+                    workspace.keep(git, tree, intent.base, ref, f"{intent.id}: before a new start", now)
+            workspace.create(git, tree, intent.base)
+            workspace.reset(git, tree, intent.base)
+        else:
+            workspace.create(git, tree, intent.base)
+            ends = [a.end for a in task.attempts if a.end is not None and a.end.commit]
+            if not there and ends:
+                workspace.reset(git, tree, ends[-1].commit)
+        settings = self.project.policy.workspace
+        if settings.copy or settings.link:
+            workspace.setup_files(git, self.project.root, tree, copy=settings.copy, link=settings.link)
+
+    # --- end, conclude, land, settle
+
+    def end(self, attempt: Attempt, end: End, now: float) -> None:
+        """End a running step: the polite signals first, and, once their time is over, everything at once."""
+        intent = attempt.intent
+        attempt_dir = self.store.attempt_dir(intent.id, attempt.number)
+        files = step_files(attempt_dir, end.step)
+        if not files.kill.exists():
+            write_json(files.kill, Kill(end.why, now))
+            self.store.event(now, intent.id, "end", attempt=attempt.number, step=end.step, why=end.why)
+        if end.hard:
+            local.hard_kill(files, intent.marker)
+            return
+        agent = self.project.policy.agents.get(intent.agent)
+        stop = agent.stop if agent is not None and end.step == "agent" else ("TERM",)
+        for name in stop:
+            local.signal_group(files, getattr(signal, f"SIG{name}"))
+
+    def conclude(self, task: Task, attempt: Attempt, outcome: Outcome, now: float) -> None:
+        """Write the attempt's result."""
+        if attempt.end is None and attempt.last(StepKind.AGENT) is not None:
+            self.verdicts.judge(task, attempt, now)
+            attempt = self.store.attempt(task.row.id, attempt.number) or attempt
+        self.close(task, attempt, self.verdicts.result(task, attempt, outcome, now), now)
+
+    def close(self, task: Task, attempt: Attempt, result: Result, now: float) -> None:
+        """Write ``result.json`` and what it means for the whole run; the run first, or a limit might be missed."""
+        store, intent = self.store, attempt.intent
+        names = [step.name for step in attempt.steps]
+        attempt_dir = store.attempt_dir(intent.id, attempt.number)
+        local.sweep([intent.marker], [step_files(attempt_dir, name) for name in names])
+        before = store.pause()
+        after = pause_after(
+            before,
+            result.outcome,
+            started_at=intent.started_at,
+            reset_at=result.reset_at,
+            detail=f"{intent.id}: {result.detail}",
+            key=f"{intent.id}/{intent.number}",
+            now=now,
+        )
+        if isinstance(after, Halt):
+            store.set_state("halt", after)
+        elif after != before:
+            store.set_state("pause", after)
+        if result.outcome not in _SILENT:
+            store.count(intent.id, result.outcome.value, result.signature)
+        store.write_fact(intent.id, intent.number, "result.json", result, durable=True)
+        store.event(
+            now, intent.id, "result", attempt=intent.number, outcome=result.outcome.value, detail=result.detail
+        )
+
+    def land(self, task: Task, attempt: Attempt, now: float) -> None:
+        """Move the target to the verified commit, or merge again and start the gate on the merged one."""
+        result = self.verdicts.land(task, attempt, now)
+        if isinstance(result, Result):
+            self.close(task, attempt, result, now)
+        elif result:
+            self._start_check(
+                task, attempt, result, self.store.attempt_dir(task.row.id, attempt.number)
+            )
+
+    def settle(self, task: Task, settle: Settle, now: float) -> None:
+        """Close the round; a wish for TODO opens the next one."""
+        row, last = task.row, task.last
+        if settle.status is Status.TODO:
+            self.store.set_marker(row.id, Marker(task.round + 1))
+            self.store.event(now, row.id, "round", round=task.round + 1)
+            return
+        result = last.result if last else None
+        commit = result.landed or result.commit if result and settle.status is Status.DONE else ""
+        note = settle.note
+        self.store.settle(row.id, Settled(task.round, settle.status, note, now, commit))
+        self.store.event(now, row.id, settle.status.value, note=note)
+        if settle.status is Status.DONE and last is not None and result is not None and result.landed:
+            self._release(last)
+
+    def _release(self, attempt: Attempt) -> None:
+        """Remove the tree of landed work; what cannot be removed now is left to ``clean``."""
+        from pathlib import Path  # noqa: PLC0415
+
+        from agentjobs import workspace  # noqa: PLC0415
+
+        if attempt.intent.tree:
+            with contextlib.suppress(UserError, OSError):
+                workspace.remove(self.project.git, Path(attempt.intent.tree))
+
+
+_SILENT = frozenset({Outcome.LIMIT, Outcome.OVERLOADED, Outcome.AUTH, Outcome.INFRA, Outcome.STOPPED})
+"""Outcomes that say nothing about the task, and so nothing to the breaker."""
+
+_CHECKS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "checks.sh")
+
+
+def _base_after(attempt: Attempt) -> str:
+    result = attempt.result
+    return (result.base if result else "") or attempt.intent.base
+
+
+def _with_argv(intent: Intent, argv: tuple[str, ...]) -> Intent:
+    from msgspec.structs import replace  # noqa: PLC0415
+
+    return replace(intent, argv=argv)

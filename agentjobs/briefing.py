@@ -1,0 +1,141 @@
+"""What an agent is told and given: its prompt, its environment, its command line."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from agentjobs.decide import UNSPENT, told
+from agentjobs.errors import UserError
+from agentjobs.launch.step import MARK
+from agentjobs.model import Mode
+from agentjobs.policy import expand
+from agentjobs.prompt import render, resume_prompt, variables
+from agentjobs.store import read_raw
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from agentjobs.model import Attempt, Intent, Row, Task
+    from agentjobs.policy import Profile
+    from agentjobs.project import Project
+
+HANDOFF_MAX = 8000
+"""Characters of one handoff that reach a dependent's prompt."""
+
+_GIT_CONTEXT = frozenset(
+    {
+        "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY",
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE", "GIT_INTERNAL_SUPER_PREFIX",
+    }
+)  # fmt: skip
+"""Set inside hooks; an agent that inherits them works on the wrong repository."""
+
+
+def first_prompt(project: Project, row: Row, profile: Profile, base: str = "") -> str:
+    """Return the prompt of a first attempt; UserError where the template is missing or wrong."""
+    context = variables(
+        row, verify=profile.verify, base=base, handoffs=handoffs(project, row), mode=Mode.FIRST, attempt=1
+    )
+    return render(_template(project, profile), profile.prompt, context)
+
+
+def attempt_prompt(project: Project, task: Task, intent: Intent) -> str:
+    """Return exactly what this attempt is sent."""
+    profile = project.profile(task.row, intent.profile)
+    before = [a for a in task.attempts if a.number < intent.number and a.result is not None]
+    if not intent.fresh:
+        last = before[-1].result if before else None
+        assert last is not None
+        return resume_prompt(last.outcome, last.detail, verify=intent.checks)
+    failed = [a for a in before if a.result is not None and a.result.outcome not in UNSPENT]
+    if intent.mode is Mode.RESTART:
+        failed = []  # a clean tree and a clean mind
+    errors = failed[-1].result.errors if failed and failed[-1].result else ""
+    context = variables(
+        task.row,
+        verify=intent.checks,
+        mode=intent.mode,
+        attempt=intent.number,
+        base=intent.base,
+        errors=errors,
+        tried=[_line(attempt) for attempt in failed],
+        handoffs=handoffs(project, task.row),
+    )
+    return render(_template(project, profile), profile.prompt, context)
+
+
+def _line(attempt: Attempt) -> str:
+    result = attempt.result
+    return f"attempt {attempt.number} ({attempt.intent.mode.value}): {told(result) if result else ''}"
+
+
+def _template(project: Project, profile: Profile) -> str:
+    path = project.root / profile.prompt
+    if not path.is_file():
+        raise UserError("no such prompt template (key `prompt` of the profile)", file=profile.prompt)
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UserError("the prompt template is not UTF-8", file=profile.prompt) from None
+
+
+def handoffs(project: Project, row: Row) -> list[dict[str, str]]:
+    """Return what the tasks in ``after`` left for this one."""
+    found = []
+    for need in row.after:
+        numbers = project.store.numbers(need)
+        text = ""
+        for number in reversed(numbers):
+            raw = read_raw(project.store.attempt_dir(need, number) / "handoff.md")
+            text = raw.decode("utf-8", "replace").strip()
+            if text:
+                break
+        if text:
+            found.append({"id": need, "text": text[:HANDOFF_MAX]})
+    return found
+
+
+def environment(project: Project, row: Row, intent: Intent, attempt_dir: Path, step: str) -> dict[str, str]:
+    """Return the whole environment of an agent or a check (names: docs/configuration.md)."""
+    env = {name: value for name, value in os.environ.items() if name not in _GIT_CONTEXT}
+    env = {name: value for name, value in env.items() if not name.startswith("AGENTJOBS_")}
+    if step == "agent":
+        env.update(project.policy.agents[intent.agent].env)
+    for column, value in row.cells.items():
+        name = re.sub(r"[^A-Z0-9]", "_", column.upper())
+        env[f"AGENTJOBS_ROW_{name}"] = value.replace("\0", "")
+    env.update(
+        {
+            "AGENTJOBS_TASK": intent.id,
+            "AGENTJOBS_ATTEMPT": str(intent.number),
+            "AGENTJOBS_MODE": intent.mode.value,
+            "AGENTJOBS_PROMPT": str(attempt_dir / "prompt.md"),
+            "AGENTJOBS_FILES": "\n".join(row.files),
+            "AGENTJOBS_SESSION": intent.session,
+            "AGENTJOBS_HANDOFF": str(attempt_dir / "handoff.md"),
+            "AGENTJOBS_PORT": str(intent.port),
+            "AGENTJOBS_BASE_COMMIT": intent.base,
+            "AGENTJOBS_ROOT": str(project.root),
+            MARK: intent.marker,
+        }
+    )
+    return env
+
+
+def command(project: Project, intent: Intent, attempt_dir: Path) -> Sequence[str]:
+    """Return the command line of the agent, placeholders filled."""
+    agent = project.policy.agents[intent.agent]
+    words = agent.command if intent.fresh or agent.resume is None else agent.resume
+    return expand(
+        words,
+        {
+            "session": intent.session,
+            "prompt": str(attempt_dir / "prompt.md"),
+            "task": intent.id,
+            "attempt": str(intent.number),
+            "root": str(project.root),
+        },
+    )

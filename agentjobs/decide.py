@@ -1,0 +1,343 @@
+"""What one task needs next. Pure: the facts, the policy and the clock go in, one decision comes out.
+
+``decide`` knows nothing of other tasks: slots, pauses and budgets are ``plan``'s business, so a decision to
+begin an attempt says what would be right, not that there is room for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentjobs.model import (
+    Attempt,
+    Begin,
+    Conclude,
+    Decision,
+    Defer,
+    End,
+    Exited,
+    Judge,
+    Land,
+    Launch,
+    Lost,
+    Mode,
+    Outcome,
+    Prepared,
+    Result,
+    Running,
+    Settle,
+    Status,
+    Step,
+    StepKind,
+    Task,
+    Wait,
+)
+
+if TYPE_CHECKING:
+    from agentjobs.policy import Policy
+
+LAYER_1 = frozenset(
+    {
+        Outcome.CRASHED,
+        Outcome.LOST,
+        Outcome.TIMEOUT,
+        Outcome.STALLED,
+        Outcome.NO_SESSION,
+        Outcome.SESSION_BUSY,
+    }
+)
+"""Interrupted: the conversation is worth going on with."""
+
+LAYER_2 = frozenset(
+    {
+        Outcome.VERIFY_FAILED,
+        Outcome.GATE_FAILED,
+        Outcome.REJECTED,
+        Outcome.OUT_OF_SCOPE,
+        Outcome.NO_CHANGE,
+        Outcome.CONFLICT,
+        Outcome.RUNAWAY,
+        Outcome.CONTEXT_FULL,
+    }
+)
+"""Finished and wrong: a fresh conversation is told what is wrong."""
+
+UNSPENT = frozenset({Outcome.LIMIT, Outcome.OVERLOADED, Outcome.AUTH, Outcome.INFRA, Outcome.STOPPED})
+"""Not the task's fault: the attempt does not count."""
+
+UNSPENT_MAX = 25
+"""Uncounted attempts in a round before the task is given up: the bound that holds whatever happens."""
+
+CHECK_RUNS_MAX = 3
+"""How often a check that was lost (killed with its runner) is run again in one attempt."""
+
+GATE_RUNS_MAX = 20
+"""How often one attempt is merged again because the target moved under it."""
+
+CONTEXT_FULL_MAX = 2
+SIGNATURE_RUN_MAX = 3
+"""The same error so many times running is no progress."""
+
+
+def decide(task: Task, policy: Policy, now: float) -> Decision:
+    """Return the one thing this task needs, as if it were alone in the world."""
+    last = task.last
+    if task.wish is not None and not (task.wish is Status.TODO and last is None):
+        return _grant(task, task.wish, last, policy, now)
+    if not task.in_play:
+        return _stop(last, policy, now)
+    if last is None:
+        return Begin(Mode.FIRST, fresh=True, why="first attempt", profile=task.row.profile)
+    if last.result is None:
+        return _advance(last, policy, now)
+    return _after(task, last, last.result, policy, now)
+
+
+# --- what a person asked for ------------------------------------------------------------------------------
+
+
+def _grant(task: Task, wish: Status, last: Attempt | None, policy: Policy, now: float) -> Decision:
+    """Stop what runs, write down how it ended, then do as the person said."""
+    stopping = _stop(last, policy, now)
+    if not isinstance(stopping, Wait) or stopping.until:
+        return stopping
+    note = {
+        Status.DONE: "accepted by hand",
+        Status.SKIPPED: "skipped by hand",
+        Status.FAILED: "given up by hand",
+    }.get(wish, "")
+    return Settle(wish, note)
+
+
+def _stop(last: Attempt | None, policy: Policy, now: float) -> Decision:
+    """End what runs and write down that it was stopped; ``Wait(0)`` once nothing is open."""
+    if last is None or last.result is not None:
+        return Wait(0.0, "not in play")
+    live = _live(last)
+    if live is None:
+        return Conclude(Outcome.STOPPED)
+    return _ending(live, policy, now) if live.kill else End(live.name, "stopped", hard=False)
+
+
+def _live(attempt: Attempt) -> Step | None:
+    return next((step for step in attempt.steps if isinstance(step.phase, Running)), None)
+
+
+# --- an attempt that is not over --------------------------------------------------------------------------
+
+
+def _advance(attempt: Attempt, policy: Policy, now: float) -> Decision:
+    live = _live(attempt)
+    if live is not None:
+        return _watch(live, live.phase, policy, now) if isinstance(live.phase, Running) else _never()
+    if attempt.end is None:
+        return _advance_agent(attempt)
+    if attempt.end.outcome is not Outcome.OK:
+        return Conclude(attempt.end.outcome)
+    return _advance_checks(attempt, policy)
+
+
+def _never() -> Decision:
+    raise AssertionError("a live step is running")
+
+
+def _advance_agent(attempt: Attempt) -> Decision:
+    agent = attempt.last(StepKind.AGENT)
+    if agent is not None and not isinstance(agent.phase, Prepared):
+        return Judge()
+    setup = attempt.last(StepKind.SETUP)
+    if setup is None and attempt.intent.setup:
+        return Launch("setup", StepKind.SETUP)
+    if setup is not None:
+        if isinstance(setup.phase, Prepared):
+            return Launch(setup.name, StepKind.SETUP)
+        if not (isinstance(setup.phase, Exited) and setup.phase.code == 0 and setup.kill is None):
+            return Conclude(Outcome.STOPPED if _stopped(setup) else Outcome.INFRA)
+    return Launch("agent", StepKind.AGENT)
+
+
+def _stopped(step: Step) -> bool:
+    return step.kill is not None and step.kill.why == "stopped"
+
+
+def _advance_checks(attempt: Attempt, policy: Policy) -> Decision:
+    check = attempt.last(StepKind.VERIFY, StepKind.GATE)
+    if check is None:
+        if attempt.intent.checks:
+            return Launch("verify", StepKind.VERIFY)
+        return _passed(attempt, policy)
+    if isinstance(check.phase, Prepared):
+        return Launch(check.name, check.kind) if check.kind is StepKind.VERIFY else Land()
+    failed = Outcome.VERIFY_FAILED if check.kind is StepKind.VERIFY else Outcome.GATE_FAILED
+    if _stopped(check):
+        return Conclude(Outcome.STOPPED)
+    if check.kill is not None:
+        return Conclude(failed)
+    if isinstance(check.phase, Lost):
+        runs = sum(step.kind is check.kind for step in attempt.steps)
+        if runs >= CHECK_RUNS_MAX:
+            return Conclude(Outcome.INFRA)
+        if check.kind is StepKind.GATE:
+            return Land()
+        return Launch(f"{check.kind.value}-{runs + 1}", check.kind)
+    if isinstance(check.phase, Exited) and check.phase.code == 0:
+        return _passed(attempt, policy)
+    return Conclude(failed)
+
+
+def _passed(attempt: Attempt, policy: Policy) -> Decision:
+    if not (policy.landing.enabled and attempt.intent.base):
+        return Conclude(Outcome.OK)
+    if sum(step.kind is StepKind.GATE for step in attempt.steps) >= GATE_RUNS_MAX:
+        return Conclude(Outcome.INFRA)
+    return Land()
+
+
+def _watch(step: Step, running: Running, policy: Policy, now: float) -> Decision:
+    """End a step that takes too long, is silent too long, says too much, or is over but still there."""
+    if step.kill is not None:
+        return _ending(step, policy, now)
+    limits = policy.limits
+    if running.output_bytes > limits.output_bytes:
+        return End(step.name, "runaway", hard=True)
+    quiet_at = max(running.output_at, step.started_at)
+    deadlines = []
+    if step.kind is StepKind.AGENT:
+        if running.finished:
+            deadlines.append((quiet_at + limits.finish_grace_s, "hung"))
+        else:
+            deadlines.append((quiet_at + limits.idle_s, "stalled"))
+        deadlines.append((step.started_at + limits.attempt_s, "timeout"))
+    elif step.kind is StepKind.SETUP:
+        deadlines.append((step.started_at + limits.setup_s, "timeout"))
+    else:
+        deadlines.append((step.started_at + limits.verify_s, "timeout"))
+    due, why = min(deadlines)
+    return End(step.name, why, hard=False) if now >= due else Wait(due, f"{step.name} runs")
+
+
+def _ending(step: Step, policy: Policy, now: float) -> Decision:
+    if step.kill is None:
+        return _never()
+    due = step.kill.at + policy.limits.stop_grace_s
+    return End(step.name, step.kill.why, hard=True) if now >= due else Wait(due, f"{step.name} is ending")
+
+
+# --- an attempt that is over: the three layers ------------------------------------------------------------
+
+
+def _after(task: Task, last: Attempt, result: Result, policy: Policy, now: float) -> Decision:
+    if result.outcome is Outcome.OK:
+        return Settle(Status.DONE, "")
+    over = _over_its_limits(task, policy)
+    if over:
+        return Settle(Status.FAILED, over)
+    if result.outcome in UNSPENT:
+        return _again(task, last, result, policy)
+    segment = _segment(task)
+    interrupted = sum(_outcome(attempt) in LAYER_1 for attempt in segment)
+    wrong = sum(_outcome(attempt) in LAYER_2 for attempt in segment)
+    retry = policy.retry
+    if result.outcome in LAYER_1 and interrupted <= retry.resumes:
+        due = result.at + min(60.0, 2.0 ** (interrupted - 1))
+        if now < due:
+            return Wait(due, "backs off before it resumes")
+        return Begin(
+            Mode.RESUME,
+            fresh=not can_resume(last, policy),
+            why=f"layer 1: attempt {last.number} {told(result)}",
+            profile=last.intent.profile,
+        )
+    full = sum(_outcome(attempt) is Outcome.CONTEXT_FULL for attempt in task.attempts)
+    if full >= CONTEXT_FULL_MAX:
+        return Settle(Status.FAILED, "context full twice: split this task")
+    if oscillating(segment):
+        return _layer_3(last, f"oscillating: {told(result)}", policy)
+    if wrong + max(0, interrupted - retry.resumes) <= retry.repairs:
+        return Begin(
+            Mode.REPAIR,
+            fresh=True,
+            why=f"layer 2: attempt {last.number} {told(result)}",
+            profile=last.intent.profile,
+        )
+    return _layer_3(last, told(result), policy)
+
+
+def _layer_3(last: Attempt, note: str, policy: Policy) -> Decision:
+    if last.intent.restarts >= policy.retry.restarts:
+        return Settle(Status.FAILED, note)
+    return Defer(note)
+
+
+def _again(task: Task, last: Attempt, result: Result, policy: Policy) -> Decision:
+    """Go on after an attempt that does not count: the same thing again, in the same conversation if it can be."""
+    uncounted = sum(_outcome(attempt) in UNSPENT for attempt in task.attempts)
+    if uncounted > UNSPENT_MAX:
+        return Settle(Status.FAILED, f"gave up after {uncounted} attempts that did not count: {told(result)}")
+    if can_resume(last, policy) and result.outcome is not Outcome.INFRA:
+        mode, fresh = Mode.RESUME, False
+    else:
+        mode, fresh = last.intent.mode, True
+        if mode is Mode.RESTART:
+            # The tree is already clean; starting over once more must not count as one more restart.
+            mode = Mode.RESUME
+    return Begin(
+        mode, fresh=fresh, why=f"attempt {last.number} did not count: {told(result)}", profile=last.intent.profile
+    )
+
+
+def can_resume(attempt: Attempt, policy: Policy) -> bool:
+    """Whether the conversation of this attempt can be gone on with."""
+    agent = policy.agents.get(attempt.intent.agent)
+    result = attempt.result
+    session = (result.session if result else "") or attempt.intent.session
+    lost = result is not None and result.outcome in {Outcome.NO_SESSION, Outcome.CONTEXT_FULL}
+    started = attempt.last(StepKind.AGENT) is not None
+    return bool(agent and agent.resume and session and started and not lost)
+
+
+def oscillating(segment: tuple[Attempt, ...]) -> bool:
+    """Whether the newest failure is one the task has been through: the same tree again, or the same error.
+
+    The same error as the attempt just before is progress in doubt, not proof: it counts from the third time
+    running, or when another error stood between.
+    """
+    failures = [a.result for a in segment if a.result is not None and a.result.outcome in LAYER_2]
+    if len(failures) < 2:  # noqa: PLR2004
+        return False
+    newest, before = failures[-1], failures[:-1]
+    if newest.tree and any(newest.tree == other.tree for other in before):
+        return True
+    if not newest.signature:
+        return False
+    if before[-1].signature != newest.signature:
+        return any(other.signature == newest.signature for other in before)
+    run = failures[-SIGNATURE_RUN_MAX:]
+    return len(run) == SIGNATURE_RUN_MAX and all(other.signature == newest.signature for other in run)
+
+
+def told(result: Result) -> str:
+    """Return an outcome in one line for people."""
+    return f"{result.outcome.value}: {result.detail}" if result.detail else result.outcome.value
+
+
+def _outcome(attempt: Attempt) -> Outcome | None:
+    return attempt.result.outcome if attempt.result else None
+
+
+def _segment(task: Task) -> tuple[Attempt, ...]:
+    """Return the attempts since the last restart: layers 1 and 2 are counted anew after one."""
+    restarts = task.attempts[-1].intent.restarts
+    return tuple(a for a in task.attempts if a.intent.restarts == restarts)
+
+
+def _over_its_limits(task: Task, policy: Policy) -> str:
+    limits = policy.limits
+    results = [a.result for a in task.attempts if a.result is not None]
+    spent = task.earlier + sum(r.outcome not in UNSPENT for r in results)
+    if limits.task_attempts is not None and spent >= limits.task_attempts:
+        return f"limits.task_attempts reached ({spent}): {told(results[-1])}"
+    cost = sum(r.cost for r in results)
+    if limits.task_cost_usd is not None and cost >= limits.task_cost_usd:
+        return f"limits.task_cost_usd reached ({cost:.2f}): {told(results[-1])}"
+    return ""

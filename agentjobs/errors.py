@@ -1,0 +1,46 @@
+"""Every error a user can cause, and the exit codes (docs/design.md, section 4)."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a process ends with."""
+
+    OK = 0
+    FAILED = 1
+    NOTHING_LEFT = 2
+    HALTED = 3
+    USAGE = 64
+    BUG = 70
+    INTERRUPTED = 130
+
+
+class UserError(Exception):
+    """Something a person can put right; shown as ``agentjobs: place: message`` on one line, exit 1.
+
+    ``file``, ``line`` and ``column`` (both from 1) say where, as far as that is known.
+    """
+
+    def __init__(
+        self, message: str, *, file: str | None = None, line: int | None = None, column: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.file = file
+        self.line = line
+        self.column = column
+
+    def __str__(self) -> str:
+        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+        text = f"{place}: {self.message}" if place else self.message
+        return " ".join(text.split("\n"))
+
+
+class LockBusy(UserError):
+    """Another agentjobs process holds the lock of this project."""
+
+
+class GitError(UserError):
+    """A git command failed where it must not; the message carries git's own words."""

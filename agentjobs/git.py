@@ -1,0 +1,307 @@
+"""Run git, through one funnel that keeps the user's hooks, signing, pagers and ``GIT_*`` out of it.
+
+Paths are ``str`` relative to the top of the tree; bytes that are not UTF-8 are surrogate escapes. Instants
+(``at``) are seconds since the epoch: the same arguments make the same commit.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from agentjobs import proc
+from agentjobs.errors import GitError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+OLDEST_GIT = (2, 38)
+"""``merge-tree --write-tree`` came with it."""
+
+STALE_LOCK_S = 3.0
+"""An older lock file on a ref of ours was left by a killed git: an update holds it for milliseconds."""
+
+_KEPT = (
+    "GIT_EXEC_PATH",
+    "GIT_CONFIG_GLOBAL",
+    "GIT_CONFIG_SYSTEM",
+    "GIT_CONFIG_NOSYSTEM",
+    "GIT_CEILING_DIRECTORIES",
+)
+"""Where git and its settings are. Any other ``GIT_*`` could point our call at another repository."""
+
+_SETTINGS = {
+    "core.hooksPath": "/dev/null",
+    "core.fsmonitor": "false",
+    "core.autocrlf": "false",  # a file comes out of a tree as it went in
+    "core.safecrlf": "false",
+    "core.splitIndex": "false",  # a private index must not leave shared parts behind
+    "gc.auto": "0",
+    "maintenance.auto": "false",
+    "commit.gpgSign": "false",
+    "tag.gpgSign": "false",
+    "log.showSignature": "false",
+    "submodule.recurse": "false",
+    "merge.directoryRenames": "false",  # a file lands where it was written
+    "advice.detachedHead": "false",
+    "advice.addEmbeddedRepo": "false",
+}
+
+_OWN = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_PAGER": "cat",
+    "GIT_EDITOR": ":",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_AUTHOR_NAME": "agentjobs",
+    "GIT_AUTHOR_EMAIL": "agentjobs@localhost",
+    "GIT_COMMITTER_NAME": "agentjobs",
+    "GIT_COMMITTER_EMAIL": "agentjobs@localhost",
+    "LC_ALL": "C",
+}
+
+
+class Merged(NamedTuple):
+    """A merge made in memory. ``tree`` holds conflict markers where there are ``conflicts`` (the paths)."""
+
+    tree: str
+    conflicts: tuple[str, ...]
+    messages: tuple[str, ...]
+    """What git says of each conflict, for people and agents."""
+
+
+class Change(NamedTuple):
+    """One path that differs between two commits; an object id of zeros means absent."""
+
+    path: str
+    old_mode: str
+    new_mode: str
+    old: str
+    new: str
+
+
+class Worktree(NamedTuple):
+    """A registered worktree: its directory, and the branch checked out there (``refs/heads/…``, or empty)."""
+
+    directory: Path
+    branch: str
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment of our own git calls."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in _KEPT}
+    env.update(_OWN)
+    env["GIT_CONFIG_COUNT"] = str(len(_SETTINGS))
+    for number, (key, value) in enumerate(_SETTINGS.items()):
+        env[f"GIT_CONFIG_KEY_{number}"] = key
+        env[f"GIT_CONFIG_VALUE_{number}"] = value
+    env.update(extra or {})
+    return env
+
+
+def text(raw: bytes) -> str:
+    """Return a path or ref that git printed."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def raw(path: str) -> bytes:
+    """Return a path as git wants it on its standard input."""
+    return path.encode("utf-8", "surrogateescape")
+
+
+class Git:
+    """The repository that ``root`` lies in."""
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = Path(root)
+        self._places: tuple[Path, Path] | None = None
+
+    # --- the funnel ---------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        *args: str | bytes,
+        cwd: str | os.PathLike[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes | None = None,
+        ok: Collection[int] = (0,),
+        pass_fds: Collection[int] = (),
+    ) -> proc.Completed:
+        """Run ``git args`` in ``cwd`` (default: root); ``GitError`` if the exit code is none of ``ok``."""
+        argv = ["git", *args]
+        done = proc.run(
+            argv, cwd=cwd or self.root, env=environment(env), stdin=stdin, check=False, pass_fds=pass_fds
+        )
+        if done.code not in ok:
+            command = args[0].decode("utf-8", "replace") if isinstance(args[0], bytes) else args[0]
+            said = proc.words(done.stderr) or f"exit code {done.code}"
+            raise GitError(f"git {command} failed: {said}")
+        return done
+
+    def line(self, *args: str, env: Mapping[str, str] | None = None, stdin: bytes | None = None) -> str:
+        """Run git and return its output without the line end."""
+        return text(self.run(*args, env=env, stdin=stdin).stdout).rstrip("\n")
+
+    # --- the repository -----------------------------------------------------------------------------------
+
+    def version(self) -> tuple[int, ...]:
+        """Return git's version, as ``(2, 39, 5)``."""
+        found = re.search(r"(\d+(?:\.\d+)+)", self.line("version"))
+        return tuple(int(part) for part in found[1].split(".")) if found else ()
+
+    def is_repository(self) -> bool:
+        """Whether ``root`` lies in the working tree of a repository."""
+        done = self.run("rev-parse", "--is-inside-work-tree", ok=(0, 128))
+        return done.code == 0 and done.stdout.strip() == b"true"
+
+    def _where(self) -> tuple[Path, Path]:
+        if self._places is None:
+            done = self.run("rev-parse", "--path-format=absolute", "--show-toplevel", "--git-common-dir")
+            top, common = text(done.stdout).splitlines()
+            self._places = Path(top), Path(common)
+        return self._places
+
+    @property
+    def toplevel(self) -> Path:
+        """The top directory of the working tree."""
+        return self._where()[0]
+
+    @property
+    def common_dir(self) -> Path:
+        """The directory that all worktrees of the repository share."""
+        return self._where()[1]
+
+    def worktrees(self) -> Iterator[Worktree]:
+        """Yield every registered worktree, the main one first."""
+        for block in self.run("worktree", "list", "--porcelain", "-z").stdout.split(b"\0\0"):
+            facts = dict(line.partition(b" ")[::2] for line in block.split(b"\0") if line)
+            if b"worktree" in facts:
+                yield Worktree(Path(text(facts[b"worktree"])), text(facts.get(b"branch", b"")))
+
+    # --- commits and refs ---------------------------------------------------------------------------------
+
+    def resolve(self, ref: str) -> str | None:
+        """Return the commit that ``ref`` (branch, tag, id …) stands for, or None."""
+        done = self.run("rev-parse", "--verify", "-q", "--end-of-options", ref + "^{commit}", ok=(0, 1, 128))
+        return text(done.stdout).strip() or None if done.code == 0 else None
+
+    def tree_of(self, commit: str) -> str:
+        """Return the id of a commit's tree."""
+        return self.line("rev-parse", "--verify", "--end-of-options", commit + "^{tree}")
+
+    def contains(self, tip: str, commit: str) -> bool:
+        """Whether ``commit`` is ``tip`` or one of its ancestors."""
+        return self.run("merge-base", "--is-ancestor", commit, tip, ok=(0, 1)).code == 0
+
+    def commit_tree(self, tree: str, parents: Iterable[str], message: str, at: float) -> str:
+        """Make a commit object and return its id; the same arguments give the same id."""
+        date = f"@{int(at)} +0000"
+        flags = [flag for parent in parents for flag in ("-p", parent)]
+        return self.line(
+            "commit-tree",
+            tree,
+            *flags,
+            stdin=raw(message if message.endswith("\n") else message + "\n"),
+            env={"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date},
+        )
+
+    def update_ref(self, ref: str, new: str, old: str | None) -> bool:
+        """Move ``ref`` from ``old`` (None: it must not exist) to ``new``; False if it stood elsewhere.
+
+        True as well if it stands at ``new`` already: a call that was cut off may be made again.
+        """
+        lock = self.common_dir / f"{ref}.lock"
+        give_up_at = time.monotonic() + 2 * STALE_LOCK_S
+        while True:
+            expected = old if old is not None else "0" * len(new)
+            done = self.run("update-ref", "--no-deref", ref, new, expected, ok=(0, 1, 128))
+            if done.code == 0:
+                return True
+            now = self.resolve(ref)
+            if now == new:
+                return True
+            if now != old:
+                return False
+            # It stands where it should, so it is locked: by another git for an instant, or by a dead one.
+            if not lock.exists() or time.monotonic() > give_up_at:
+                raise GitError(f"git update-ref failed: {proc.words(done.stderr)}")
+            if _age_s(lock) > STALE_LOCK_S:
+                lock.unlink(missing_ok=True)
+            else:
+                time.sleep(0.05)
+
+    def keep(self, ref: str, commit: str) -> None:
+        """Point ``ref`` (under ``refs/agentjobs/``) at ``commit``, so that git never drops it."""
+        for _ in range(3):
+            if self.update_ref(ref, commit, self.resolve(ref)):
+                return
+        raise GitError(f"{ref} is being moved by somebody else")
+
+    # --- trees --------------------------------------------------------------------------------------------
+
+    def changes(self, base: str, commit: str) -> list[Change]:
+        """Return what differs between two commits or trees; a rename is a path gone and a path made."""
+        return parse_raw(self.run("diff-tree", "-r", "-z", "--no-renames", "--raw", base, commit).stdout)
+
+    def changed(self, base: str, commit: str) -> tuple[str, ...]:
+        """Return the paths that differ between two commits."""
+        return tuple(change.path for change in self.changes(base, commit))
+
+    def blobs(self, ids: Iterable[str]) -> dict[str, bytes]:
+        """Return the contents of these objects by id; ids of zeros and of other repositories are left out."""
+        wanted = list(dict.fromkeys(ids))
+        data = self.run("cat-file", "--batch", stdin="".join(f"{i}\n" for i in wanted).encode()).stdout
+        found: dict[str, bytes] = {}
+        at = 0
+        for wanted_id in wanted:
+            end = data.index(b"\n", at)
+            head = data[at:end].split(b" ")
+            at = end + 1
+            if head[-1] != b"missing":
+                size = int(head[2])
+                found[wanted_id] = data[at : at + size]
+                at += size + 1
+        return found
+
+    def merge(self, target: str, commit: str) -> Merged:
+        """Merge two commits in memory. Raises ``GitError`` where they have no common history."""
+        done = self.run(
+            "merge-tree", "--write-tree", "-z", "--name-only", "--messages", target, commit, ok=(0, 1)
+        )
+        fields = done.stdout.split(b"\0")
+        tree = fields[0].decode("ascii")
+        if done.code == 0:
+            return Merged(tree, (), ())
+        end = fields.index(b"", 1)
+        conflicts = tuple(dict.fromkeys(text(path) for path in fields[1:end]))
+        return Merged(tree, conflicts, tuple(_conflict_messages(fields[end + 1 :])))
+
+
+def parse_raw(data: bytes) -> list[Change]:
+    """Read the output of ``diff-tree`` and ``diff-index`` with ``--raw -z --no-renames``."""
+    fields = data.split(b"\0")
+    found = []
+    for head, path in zip(fields[0:-1:2], fields[1::2], strict=True):
+        old_mode, new_mode, old, new, _ = head.decode("ascii").lstrip(":").split(" ")
+        found.append(Change(text(path), old_mode, new_mode, old, new))
+    return found
+
+
+def _conflict_messages(fields: list[bytes]) -> Iterator[str]:
+    """Yield merge-tree's messages: a count of paths, the paths, a kind and the text, again and again."""
+    at = 0
+    while at < len(fields) and fields[at].isdigit():
+        count = int(fields[at])
+        kind, message = fields[at + count + 1 : at + count + 3]
+        if kind != b"Auto-merging":
+            yield text(message).strip()
+        at += count + 3
+
+
+def _age_s(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

@@ -1,0 +1,257 @@
+"""Steps as detached processes of this machine: start, probe, wait for, signal and kill them.
+
+Nothing here trusts a bare pid: that a step runs is said by its lock, whose process it is by start
+time or marker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import math
+import os
+import re
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agentjobs.launch.processes import boot_id
+from agentjobs.launch.reap import adopt_child, is_ours, reap_children, sweep
+from agentjobs.launch.step import (
+    MARK,
+    StepFiles,
+    close_lock,
+    is_held,
+    open_lock,
+    read_exit,
+    read_record,
+)
+from agentjobs.model import Exited, Lost, Phase, Prepared, Running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+__all__ = [
+    "MARK",
+    "StepFiles",
+    "free_memory",
+    "hard_kill",
+    "probe",
+    "signal_group",
+    "start",
+    "sweep",
+    "wait_any",
+]
+
+_RUNNER = str(Path(__file__).resolve().parent.parent / "runner.sh")
+_LOCK_FD = 9
+_LOCK_PATIENCE_S = 0.25
+_BLIND_INTERVAL_S = 0.05
+_BLOCK = 512
+_SAFE_MARK = re.compile(r"[A-Za-z0-9._:/@+-]+")
+
+# Python ignores SIGPIPE and SIGXFSZ, `nohup` SIGHUP, a shell's `&` SIGINT: a command inherits none of that.
+_DEFAULT_SIGNALS = [
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGPIPE,
+    signal.SIGALRM,
+    signal.SIGTERM,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGCHLD,
+    signal.SIGTSTP,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+    signal.SIGXCPU,
+    signal.SIGXFSZ,
+]
+
+
+def start(
+    files: StepFiles,
+    *,
+    argv: Sequence[str],
+    cwd: str,
+    env: Mapping[str, str],
+    stdin: str | None,
+    file_size: int,
+) -> int | None:
+    """Start the step in a session of its own and return the pid of its runner; None if it was started before.
+
+    ``env`` is the whole environment and must hold ``AGENTJOBS_MARK``; ``cwd`` is absolute; ``stdin`` is a
+    file (None: nothing to read); ``file_size`` the most bytes of any one file the command may write. Output
+    goes to the step's log. A command that cannot be found is an exit of 127, a ``cwd`` that cannot be entered
+    one of 126, told there. Raises OSError where not even a shell can be started (no memory, arguments too
+    long, no such ``stdin``), and ValueError for a marker that is missing or odd.
+    """
+    mark = env.get(MARK, "")
+    if not _SAFE_MARK.fullmatch(mark):
+        msg = f"{MARK}={mark!r}: a marker is letters, digits and ._:/@+-"
+        raise ValueError(msg)
+    reap_children()
+    lock = _claim(files)
+    if lock is None:
+        return None
+    try:
+        if read_exit(files) is not None or read_record(files) is not None:
+            return None
+        pid = os.posix_spawn(
+            "/bin/sh",
+            ["sh", _RUNNER, files.prefix, cwd, str(max(1, file_size // _BLOCK)), boot_id(), *argv],
+            env,
+            file_actions=[
+                *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable()),
+                (os.POSIX_SPAWN_OPEN, 0, stdin or os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(files.log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+                (os.POSIX_SPAWN_DUP2, lock, _LOCK_FD),
+            ],
+            setsid=True,
+            setsigmask=[],
+            setsigdef=_DEFAULT_SIGNALS,
+        )
+    finally:
+        os.close(lock)
+    adopt_child(pid)
+    return pid
+
+
+def probe(files: StepFiles) -> Phase:
+    """Say what the facts make of the step now. Takes no time and changes nothing.
+
+    The lock is looked at first, and kept while the facts are read: the other order calls a finishing step
+    lost.
+    """
+    lock = open_lock(files)
+    if lock is None:
+        record = read_record(files)
+        output_at, output_bytes = _output(files)
+        return Running(pid=record.pid if record else 0, output_at=output_at, output_bytes=output_bytes)
+    try:
+        end = read_exit(files)
+        if end is not None:
+            return Exited(code=end.code, at=files.exit.stat().st_mtime, output_bytes=_output(files)[1])
+        if read_record(files) is not None:
+            return Lost(at=_output(files)[0])
+        return Prepared()
+    finally:
+        close_lock(lock)
+
+
+def signal_group(files: StepFiles, signum: int) -> bool:
+    """Send a signal to the runner's process group, and say whether that was done.
+
+    Only where it is proved to be ours: the recorded pid has the recorded start time, or a living member of
+    the group carries the marker. The runner survives the polite signals and writes the exit.
+    """
+    record = read_record(files)
+    if record is None or record.pid <= 1 or record.pid == os.getpgrp() or not is_ours(record):
+        return False
+    try:
+        os.killpg(record.pid, signum)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def hard_kill(files: StepFiles, marker: str) -> int:
+    """Kill the step with its runner, and all that carries the marker; return how many the sweep still found.
+
+    Afterwards the step is lost, unless its exit was written before.
+    """
+    signal_group(files, signal.SIGKILL)
+    return sweep([marker], [files])
+
+
+def wait_any(steps: Iterable[tuple[int, StepFiles]], timeout_s: float) -> None:
+    """Return when one of these runners has ended, or after ``timeout_s``; without steps, just wait.
+
+    The pid may be 0 where it was not known yet. Runners that another process started are waited for just as
+    well.
+    """
+    deadline = time.monotonic() + timeout_s
+    poller = select.poll()
+    blind: list[StepFiles] = []
+    with contextlib.ExitStack() as stack:
+        stack.callback(reap_children)
+        for pid, files in steps:
+            fd = _pidfd(pid)
+            if fd is None:
+                blind.append(files)
+            else:
+                stack.callback(os.close, fd)
+                poller.register(fd, select.POLLIN)
+            # The lock, looked at after the pid was pinned down, says whether that pid is still the runner's.
+            if not is_held(files):
+                return
+        while (left_s := deadline - time.monotonic()) > 0:
+            slice_s = min(left_s, _BLIND_INTERVAL_S) if blind else left_s
+            if poller.poll(math.ceil(slice_s * 1000)) or not all(is_held(files) for files in blind):
+                return
+
+
+def free_memory() -> int:
+    """Return how many bytes new processes may use without swapping."""
+    if sys.platform == "linux":
+        with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123 - psutil would cost 33 ms
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    import psutil  # type: ignore[import-untyped]  # noqa: PLC0415 - 33 ms, needed only here
+
+    return int(psutil.virtual_memory().available)
+
+
+def _claim(files: StepFiles) -> int | None:
+    """Take the step's lock, numbered clear of 0-9; None if it is held for longer than a probe does."""
+    fd = os.open(files.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        lock = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _LOCK_FD + 1)
+    finally:
+        os.close(fd)
+    deadline = time.monotonic() + _LOCK_PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if read_record(files) is not None or time.monotonic() > deadline:
+                os.close(lock)
+                return None
+            time.sleep(0.001)
+        else:
+            return lock
+
+
+def _inheritable() -> list[int]:
+    """Return what would be passed on by accident, such as the lock of a `flock 200` around the poll."""
+    found = []
+    for name in os.listdir("/dev/fd"):  # noqa: PTH208 - names are all we need
+        with contextlib.suppress(OSError):
+            if (fd := int(name)) > 2 and os.get_inheritable(fd):  # noqa: PLR2004 - stdin, stdout, stderr
+                found.append(fd)
+    return found
+
+
+def _pidfd(pid: int) -> int | None:
+    if pid <= 0 or not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:  # gone, or too many files open: look at the lock instead
+        return None
+
+
+def _output(files: StepFiles) -> tuple[float, int]:
+    """Return when the step last said something (at the least, when it started), and how much in all."""
+    for path in (files.log, files.record, files.lock):
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            continue
+        return found.st_mtime, found.st_size if path == files.log else 0
+    return 0.0, 0

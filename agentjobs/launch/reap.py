@@ -1,0 +1,175 @@
+"""Finding and ending what a step left behind: by marker, group, session and descent, never by a bare pid."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from agentjobs.launch.processes import (
+    Elusive,
+    Process,
+    boot_id,
+    pids,
+    process_table,
+    read_marker,
+    read_process,
+)
+from agentjobs.launch.step import Record, StepFiles, read_record
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+SWEEP_LIMIT_S = 3.0
+"""After so long a sweep gives up on what SIGKILL does not end (a process stuck in the kernel)."""
+
+_QUIET_SCANS = 8
+"""So many scans without a find are enough, even if processes came and went during each of them."""
+
+_children: set[int] = set()
+
+
+class Found(Struct, frozen=True):
+    """What one scan says: whom to kill, and whether it may have missed one (see :class:`Elusive`)."""
+
+    processes: tuple[Process, ...]
+    unsure: bool
+
+
+def sweep(markers: Collection[str], records: Iterable[StepFiles] = ()) -> int:
+    """Kill all that these attempts left: return how many processes were ended.
+
+    Ended is what carries ``AGENTJOBS_MARK=<one of markers>`` in its environment, what is in the group or
+    session of a runner in ``records`` that is proved to be ours, and all that descends from either. One scan
+    serves many markers; scans are repeated until one finds nothing. Spared are this process and those above.
+    A live runner is ended like everything else, so call it for steps that are over, or that shall be.
+    """
+    wanted = frozenset(marker.encode() for marker in markers if marker)
+    known = [record for files in records if (record := read_record(files)) is not None]
+    spared = _ourselves()
+    ended: set[tuple[int, str]] = set()
+    deadline = time.monotonic() + SWEEP_LIMIT_S
+    pause_s = 0.001
+    quiet = 0
+    while True:
+        found = _find(wanted, known, spared)
+        quiet = 0 if found.processes else quiet + 1
+        if quiet and (not found.unsure or quiet == _QUIET_SCANS):
+            break
+        for process in found.processes:
+            if _kill(process):
+                ended.add((process.pid, process.start))
+            else:
+                spared.add(process.pid)
+        reap_children()
+        if time.monotonic() > deadline:
+            break
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 2, 0.05)
+    return len(ended)
+
+
+def is_ours(record: Record) -> bool:
+    """Say whether the number in the record still means that living runner, or a living group that it left."""
+    runner = _runner(record)
+    if runner is not None and not runner.dead:
+        return True
+    members = {p.pid for p in process_table().values() if p.group == record.pid and not p.dead}
+    if runner is not None or record.pid <= 1 or not record.mark:
+        return runner is not None and bool(members)
+    return not members.isdisjoint(_scan(frozenset([record.mark.encode()]))[0])
+
+
+def adopt_child(pid: int) -> None:
+    """Remember a runner that this process started, so that :func:`reap_children` collects it."""
+    _children.add(pid)
+
+
+def reap_children() -> None:
+    """Collect those of our own runners that ended; other children are left to who started them."""
+    for pid in tuple(_children):
+        try:
+            ended = os.waitpid(pid, os.WNOHANG)[0] == pid
+        except ChildProcessError:
+            ended = True
+        if ended:
+            _children.discard(pid)
+
+
+# --- who is meant -----------------------------------------------------------------------------------------
+
+
+def _find(wanted: frozenset[bytes], records: Sequence[Record], spared: Collection[int]) -> Found:
+    marked, unsure = _scan(wanted)
+    groups = {record.pid for record in records if _runner(record) is not None}
+    if not marked and not groups:
+        return Found((), unsure)  # the usual end of a step: no second look at all processes
+    table = process_table()
+    # A number in use as a group is given to nobody else: one marked member proves it is that runner's still.
+    numbers = {record.pid for record in records}
+    groups |= {table[pid].group for pid in marked if pid in table} & numbers
+    roots = {p.pid for p in table.values() if p.pid in marked or p.group in groups or p.session in groups}
+    doomed = (table[pid] for pid in sorted(_with_descendants(roots, table, spared)))
+    return Found(tuple(process for process in doomed if not process.dead), unsure)
+
+
+def _scan(wanted: frozenset[bytes]) -> tuple[set[int], bool]:
+    """Return what carries one of the markers, and whether something may have escaped this look."""
+    marked = set()
+    unsure = False
+    for pid in pids() if wanted else ():
+        try:
+            if read_marker(pid) in wanted:
+                marked.add(pid)
+        except Elusive:
+            unsure = True
+    return marked, unsure
+
+
+def _with_descendants(roots: set[int], table: Mapping[int, Process], spared: Collection[int]) -> set[int]:
+    children: defaultdict[int, list[int]] = defaultdict(list)
+    for process in table.values():
+        children[process.parent].append(process.pid)
+    found: set[int] = set()
+    todo = [pid for pid in roots if pid in table]
+    while todo:
+        pid = todo.pop()
+        if pid not in found and pid not in spared:
+            found.add(pid)
+            todo += children[pid]
+    return found
+
+
+def _runner(record: Record) -> Process | None:
+    """Return the very process that wrote the record, perhaps a zombie: the number is its own still."""
+    if not record.start or record.boot != boot_id() or record.pid <= 1:
+        return None
+    process = read_process(record.pid)
+    return process if process is not None and process.start == record.start else None
+
+
+def _ourselves() -> set[int]:
+    pid = os.getpid()
+    found = {pid}
+    while (process := read_process(pid)) is not None and process.parent > 0 and process.parent not in found:
+        pid = process.parent
+        found.add(pid)
+    return found
+
+
+def _kill(process: Process) -> bool:
+    """Kill unless the number means another by now; False if that is forbidden."""
+    now = read_process(process.pid)
+    if now is None or now.start != process.start:
+        return True
+    try:
+        os.kill(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return True

@@ -1,0 +1,124 @@
+"""The files of one step and what they say: names, the runner's record, its exit."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+from typing import TypeVar
+
+from msgspec import MsgspecError, Struct
+from msgspec.json import decode
+
+Fact = TypeVar("Fact")
+
+MARK = "AGENTJOBS_MARK"
+"""The variable that all processes of an attempt carry."""
+
+
+class Record(Struct, frozen=True):
+    """Fact ``<step>.json``: the runner's pid, its start in clock ticks since boot, the boot's id, its marker.
+
+    ``start`` and ``boot`` are empty where there is no ``/proc``.
+    """
+
+    pid: int
+    start: str
+    boot: str
+    mark: str
+
+
+class Exit(Struct, frozen=True):
+    """Fact ``<step>.exit.json``: the command's exit status as a shell gives it (128 + signal)."""
+
+    code: int
+
+
+class StepFiles(Struct, frozen=True):
+    """Where the facts of step ``name`` are, inside the directory of its attempt."""
+
+    attempt_dir: Path
+    name: str
+
+    @property
+    def prefix(self) -> str:
+        """Return the path that all facts of the step begin with."""
+        return f"{self.attempt_dir}/{self.name}"
+
+    @property
+    def lock(self) -> Path:
+        """Return the file that the runner holds locked while it lives."""
+        return Path(f"{self.prefix}.lock")
+
+    @property
+    def record(self) -> Path:
+        """Return the file with a :class:`Record`."""
+        return Path(f"{self.prefix}.json")
+
+    @property
+    def exit(self) -> Path:
+        """Return the file with an :class:`Exit`."""
+        return Path(f"{self.prefix}.exit.json")
+
+    @property
+    def kill(self) -> Path:
+        """Return the file that says why we ended the step (:class:`agentjobs.model.Kill`)."""
+        return Path(f"{self.prefix}.kill.json")
+
+    @property
+    def log(self) -> Path:
+        """Return the step's output; an agent's is ``output.log``, of a second agent step ``output-2.log``."""
+        kind, dash, count = self.name.partition("-")
+        return self.attempt_dir / f"{'output' if kind == 'agent' else kind}{dash}{count}.log"
+
+
+def read_record(files: StepFiles) -> Record | None:
+    """Return what the runner wrote before it started the command; None if nothing, or nothing whole."""
+    return _read(f"{files.prefix}.json", Record)
+
+
+def read_exit(files: StepFiles) -> Exit | None:
+    """Return how the command ended; None if that was not written, or not whole (a full disk, a power cut)."""
+    return _read(f"{files.prefix}.exit.json", Exit)
+
+
+def _read(path: str, kind: type[Fact]) -> Fact | None:
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - a Path costs more than the reading
+            return decode(file.read(), type=kind)
+    except (FileNotFoundError, MsgspecError):
+        return None
+
+
+def open_lock(files: StepFiles) -> int | None:
+    """Take the step's lock shared, without waiting; return its descriptor, or None while a runner holds it.
+
+    Whoever holds it keeps the step from being started meanwhile. A missing lock file is free: -1.
+    """
+    try:
+        fd = os.open(f"{files.prefix}.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return -1
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    return fd
+
+
+def is_held(files: StepFiles) -> bool:
+    """Say whether a runner lives: only it holds the lock."""
+    fd = open_lock(files)
+    if fd is None:
+        return True
+    close_lock(fd)
+    return False
+
+
+def close_lock(fd: int) -> None:
+    """Give back what :func:`open_lock` returned."""
+    if fd >= 0:
+        with contextlib.suppress(OSError):
+            os.close(fd)

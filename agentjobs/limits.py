@@ -1,0 +1,123 @@
+"""Bounds, budgets and retries: ``[limits]`` and ``[retry]`` of agentjobs.toml. Pure."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
+
+from agentjobs.tomlfile import FieldError
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+Amount = Annotated[float, Meta(ge=0)]
+Positive = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=0)]
+Several = Annotated[int, Meta(ge=1)]
+
+_SIZE: Final = re.compile(r"\s*(\d{1,15}(?:\.\d{1,6})?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
+
+
+class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one step, one task and the whole run may take. A budget that is not set does not exist."""
+
+    attempt_minutes: Positive = 30.0
+    """Wall clock of one agent step; past it the attempt is ended as `timeout`."""
+    idle_minutes: Positive = 10.0
+    """An agent that has written no output for so long is ended as `stalled`."""
+    verify_minutes: Positive = 15.0
+    """Wall clock of one check, and of one gate."""
+    setup_minutes: Positive = 15.0
+    """Wall clock of the `setup` command of a workspace."""
+    start_interval_s: Amount = 0.5
+    """Seconds between the start of one agent and the next."""
+    stop_grace_s: Amount = 10.0
+    """Seconds between one stop signal and the next, and before `KILL`."""
+    finish_grace_s: Amount = 30.0
+    """Seconds an agent may go on living after its final event."""
+    min_free_memory: str = "1GiB"
+    """Start nothing while less memory than this is free."""
+    output: str = "64MiB"
+    """An agent whose log grows past it is ended as `runaway`."""
+    file_size: str = "1GiB"
+    """Hard limit of any one file an agent or a check writes."""
+    breaker: Count = 5
+    """Halt when the first so many attempts all failed alike; 0 turns it off."""
+    run_attempts: Several | None = None
+    """Attempts of the whole run."""
+    run_tokens: Several | None = None
+    """Tokens of the whole run."""
+    run_cost_usd: Positive | None = None
+    """Money of the whole run, US dollars."""
+    task_attempts: Several | None = None
+    """Attempts of one task over all its rounds."""
+    task_cost_usd: Positive | None = None
+    """Money of one task, US dollars."""
+
+    def __post_init__(self) -> None:
+        for key in ("min_free_memory", "output", "file_size"):
+            try:
+                parse_size(getattr(self, key))
+            except ValueError as error:
+                raise FieldError(key, str(error)) from None
+
+    @property
+    def attempt_s(self) -> float:
+        """``attempt_minutes`` in seconds."""
+        return self.attempt_minutes * 60
+
+    @property
+    def idle_s(self) -> float:
+        """``idle_minutes`` in seconds."""
+        return self.idle_minutes * 60
+
+    @property
+    def verify_s(self) -> float:
+        """``verify_minutes`` in seconds."""
+        return self.verify_minutes * 60
+
+    @property
+    def setup_s(self) -> float:
+        """``setup_minutes`` in seconds."""
+        return self.setup_minutes * 60
+
+    @property
+    def min_free_memory_bytes(self) -> int:
+        """``min_free_memory`` in bytes."""
+        return parse_size(self.min_free_memory)
+
+    @property
+    def output_bytes(self) -> int:
+        """``output`` in bytes."""
+        return parse_size(self.output)
+
+    @property
+    def file_size_bytes(self) -> int:
+        """``file_size`` in bytes."""
+        return parse_size(self.file_size)
+
+
+class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often to try again, and when starting over pays."""
+
+    resumes: Count = 2
+    """Layer 1, in one round: continue the same conversation after a crash or a timeout."""
+    repairs: Count = 3
+    """Layer 2, in one round: a fresh conversation in the same tree, with the errors."""
+    restarts: Count = 1
+    """Layer 3, in one round: start over from a clean tree, after all else has settled."""
+    diagnose_above: Share = 0.10
+    """When more than this share of the tasks failed, layer 3 does not run: the prompt needs work first."""
+    task_value_usd: Amount = 5.0
+    """What one finished task is worth; layer 3 runs only where it is likely to pay."""
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes of a size such as ``64MiB``, ``1.5 GB`` or ``4096``; ValueError for anything else."""
+    found = _SIZE.fullmatch(text)
+    if found is None or (found[3] and not found[2]):
+        raise ValueError(f'{text!r} is not a size; write it as "64MiB", "1.5GB" or "4096"')
+    power = " kmgt".index(found[2].lower() or " ")
+    unit: int = (1024 if found[3] else 1000) ** power
+    return math.ceil(float(found[1]) * unit)

@@ -1,0 +1,375 @@
+"""The words of agentjobs as frozen types: rows, facts, steps, outcomes, actions. Nothing here reads or writes.
+
+Durations end in ``_s`` (seconds), instants in ``_at`` (seconds since the epoch), paths in ``_path`` or ``_dir``.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct, field
+
+
+class Status(StrEnum):
+    """The ``status`` column."""
+
+    TODO = "TODO"
+    IN_PROGRESS = "IN_PROGRESS"
+    VERIFYING = "VERIFYING"
+    REVIEWING = "REVIEWING"
+    LANDING = "LANDING"
+    DONE = "DONE"
+    FAILED = "FAILED"
+    SKIPPED = "SKIPPED"
+
+
+SETTLED = frozenset({Status.DONE, Status.FAILED, Status.SKIPPED})
+"""What a task is when nothing more will be done for it."""
+
+
+class Mode(StrEnum):
+    """Why an attempt was begun; ``AGENTJOBS_MODE`` of the agent."""
+
+    FIRST = "first"
+    RESUME = "resume"
+    REPAIR = "repair"
+    RESTART = "restart"
+
+
+class StepKind(StrEnum):
+    """What a detached process of an attempt is for."""
+
+    SETUP = "setup"
+    AGENT = "agent"
+    VERIFY = "verify"
+    GATE = "gate"
+
+
+class Outcome(StrEnum):
+    """The class of an attempt's outcome (docs/design.md, section 6)."""
+
+    OK = "ok"
+    CRASHED = "crashed"
+    LOST = "lost"
+    TIMEOUT = "timeout"
+    STALLED = "stalled"
+    NO_SESSION = "no_session"
+    SESSION_BUSY = "session_busy"
+    VERIFY_FAILED = "verify_failed"
+    GATE_FAILED = "gate_failed"
+    REJECTED = "rejected"
+    OUT_OF_SCOPE = "out_of_scope"
+    NO_CHANGE = "no_change"
+    CONFLICT = "conflict"
+    RUNAWAY = "runaway"
+    CONTEXT_FULL = "context_full"
+    LIMIT = "limit"
+    OVERLOADED = "overloaded"
+    AUTH = "auth"
+    INFRA = "infra"
+    STOPPED = "stopped"
+
+
+# --- a row of the table -----------------------------------------------------------------------------------
+
+
+class Row(Struct, frozen=True):
+    """One task as the table gives it. ``cells`` holds every column by name, unescaped."""
+
+    id: str
+    line: int
+    status: Status
+    after: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    profile: str = "default"
+    priority: float = 0.0
+    cells: dict[str, str] = field(default_factory=dict)
+
+
+# --- how a step is ----------------------------------------------------------------------------------------
+
+
+class Prepared(Struct, frozen=True, tag="prepared"):
+    """Intended, and certainly never started."""
+
+
+class Running(Struct, frozen=True, tag="running"):
+    """Its runner holds the lock."""
+
+    pid: int
+    output_at: float
+    output_bytes: int = 0
+    finished: bool = False
+    """The agent's final event is in its output, although the process is still there."""
+
+
+class Exited(Struct, frozen=True, tag="exited"):
+    """The runner wrote the exit down."""
+
+    code: int
+    at: float
+    output_bytes: int = 0
+
+
+class Lost(Struct, frozen=True, tag="lost"):
+    """Started, no longer running, and no exit was written: killed with its runner, or the machine went down."""
+
+    at: float
+
+
+Phase = Prepared | Running | Exited | Lost
+
+
+class Kill(Struct, frozen=True):
+    """Fact ``<step>.kill.json``: we ended the step, and why (timeout, stalled, runaway, hung, stopped)."""
+
+    why: str
+    at: float
+
+
+class Step(Struct, frozen=True):
+    """One detached process of an attempt. ``name`` is the kind, with ``-2``, ``-3`` … when run again."""
+
+    name: str
+    kind: StepKind
+    phase: Phase
+    started_at: float = 0.0
+    kill: Kill | None = None
+    commit: str = ""
+    """What a check looks at; the same for a gate."""
+
+
+# --- facts of an attempt ----------------------------------------------------------------------------------
+
+
+class Intent(Struct, frozen=True, omit_defaults=True):
+    """Fact ``attempt.json``, written before anything starts."""
+
+    id: str
+    number: int
+    round: int
+    mode: Mode
+    profile: str
+    agent: str
+    started_at: float
+    why: str
+    fresh: bool = True
+    """A new conversation; otherwise ``session`` is resumed."""
+    argv: tuple[str, ...] = ()
+    session: str = ""
+    base: str = ""
+    """The commit the tree started from; empty where there is no tree."""
+    tree: str = ""
+    """Absolute path of the directory the agent works in."""
+    port: int = 0
+    marker: str = ""
+    """Value of ``AGENTJOBS_MARK`` in the environment of all that this attempt starts."""
+    restarts: int = 0
+    """How often this round has started over before this attempt (layer 3)."""
+    setup: str = ""
+    """The shell command that prepares the tree before the agent starts."""
+    checks: tuple[str, ...] = ()
+    """The shell commands that will verify it, as they were when it began."""
+
+
+class AgentEnd(Struct, frozen=True, omit_defaults=True):
+    """Fact ``agent.end.json``: what the agent step came to, before any check ran."""
+
+    outcome: Outcome
+    at: float
+    detail: str = ""
+    signature: str = ""
+    session: str = ""
+    tokens: int = 0
+    cost: float = 0.0
+    tree: str = ""
+    commit: str = ""
+    changed: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+    reset_at: float = 0.0
+
+
+class Prepare(Struct, frozen=True, omit_defaults=True):
+    """Fact ``<step>.plan.json`` of a check: the commit it judges and the target tip that commit stands on."""
+
+    commit: str
+    parent: str
+    checks: tuple[str, ...]
+    at: float
+
+
+class Result(Struct, frozen=True, omit_defaults=True):
+    """Fact ``result.json``: how the attempt ended."""
+
+    outcome: Outcome
+    at: float
+    detail: str = ""
+    """One line for people: the ``note`` column."""
+    check: str = ""
+    """The shell command that failed."""
+    signature: str = ""
+    tree: str = ""
+    commit: str = ""
+    tokens: int = 0
+    cost: float = 0.0
+    session: str = ""
+    reset_at: float = 0.0
+    errors: str = ""
+    """What the next attempt is told (bounded)."""
+    base: str = ""
+    """The commit the next attempt's work is measured from; empty: the same as this one's."""
+    landed: str = ""
+    """The commit on the target, when it landed."""
+
+
+class Attempt(Struct, frozen=True):
+    """All facts of one attempt as one value."""
+
+    intent: Intent
+    steps: tuple[Step, ...] = ()
+    end: AgentEnd | None = None
+    result: Result | None = None
+
+    @property
+    def number(self) -> int:
+        """Position among all attempts of the task, from 1."""
+        return self.intent.number
+
+    def last(self, *kinds: StepKind) -> Step | None:
+        """Return the newest step of these kinds."""
+        found = [step for step in self.steps if step.kind in kinds]
+        return found[-1] if found else None
+
+
+class Settled(Struct, frozen=True, omit_defaults=True):
+    """Fact ``attempts/<id>/settled-<round>.json``: a round's end, for ever."""
+
+    round: int
+    status: Status
+    note: str
+    at: float
+    commit: str = ""
+
+
+class Task(Struct, frozen=True):
+    """What ``decide`` looks at: a row, and the facts of its unsettled round."""
+
+    row: Row
+    round: int = 1
+    attempts: tuple[Attempt, ...] = ()
+    earlier: int = 0
+    """How many attempts earlier rounds took."""
+    wish: Status | None = None
+    """What a person asked for and is not done yet: TODO (a new round), SKIPPED, DONE, FAILED."""
+    in_play: bool = True
+    """``stop`` takes a task out of play: what runs is ended, nothing is begun."""
+
+    @property
+    def last(self) -> Attempt | None:
+        """The newest attempt of the round."""
+        return self.attempts[-1] if self.attempts else None
+
+
+# --- what decide and plan say -----------------------------------------------------------------------------
+
+
+class Begin(Struct, frozen=True, tag="begin"):
+    """Start a new attempt; needs an agent slot."""
+
+    mode: Mode
+    fresh: bool
+    why: str
+    profile: str
+
+
+class Launch(Struct, frozen=True, tag="launch"):
+    """Start a step of the last attempt; a check needs a verify slot."""
+
+    name: str
+    kind: StepKind
+
+
+class Judge(Struct, frozen=True, tag="judge"):
+    """The agent step is over: sweep, commit, classify, write ``agent.end.json``."""
+
+
+class Conclude(Struct, frozen=True, tag="conclude"):
+    """Write ``result.json``."""
+
+    outcome: Outcome
+
+
+class Land(Struct, frozen=True, tag="land"):
+    """Move the target to the verified commit, or, where it stands elsewhere by now, merge again and gate."""
+
+
+class End(Struct, frozen=True, tag="end"):
+    """End a running step: politely, or (``hard``) at once."""
+
+    step: str
+    why: str
+    hard: bool
+
+
+class Settle(Struct, frozen=True, tag="settle"):
+    """Close the round."""
+
+    status: Status
+    note: str
+
+
+class Defer(Struct, frozen=True, tag="defer"):
+    """Layers 1 and 2 are spent; layer 3 waits for the sweep."""
+
+    note: str
+
+
+class Wait(Struct, frozen=True, tag="wait"):
+    """Nothing to do before ``until`` (0: until a running step ends)."""
+
+    until: float
+    why: str
+
+
+Decision = Begin | Launch | Judge | Conclude | Land | End | Settle | Defer | Wait
+
+
+class Action(Struct, frozen=True):
+    """One decision, for one task, to carry out now."""
+
+    id: str
+    decision: Decision
+
+
+class Pause(Struct, frozen=True, omit_defaults=True):
+    """State ``pause.json``: nothing starts before ``until`` (limit, overloaded, auth, infra)."""
+
+    outcome: Outcome
+    until: float
+    at: float
+    detail: str
+    count: int = 1
+
+
+class Halt(Struct, frozen=True, omit_defaults=True):
+    """State ``halt.json``: a person is needed; ``dispatch`` clears it."""
+
+    why: str
+    detail: str
+    at: float
+
+
+class Scope(Struct, frozen=True, omit_defaults=True):
+    """State ``scope.json``: what ``dispatch`` put in play, and when it last spoke."""
+
+    at: float
+    everything: bool = False
+    ids: tuple[str, ...] = ()
+    out: tuple[str, ...] = ()
+    """Ids that ``stop`` took out again."""
+    forced: bool = False
+    """A red baseline was accepted."""
+
+
+Json = dict[str, Any]

@@ -1,0 +1,259 @@
+"""What an agent step came to, from facts first and from its output last. Pure; no output makes it raise."""
+
+from __future__ import annotations
+
+import math
+import re
+import signal
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from agentjobs.excerpt import clean_lines, error_excerpt, looks_like_error, signature
+from agentjobs.jsonlines import Event, lookup, matches, read_events, scalar_text
+from agentjobs.model import Exited, Kill, Lost, Outcome
+from agentjobs.resets import parse_reset
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agentjobs.agents import Rule, Usage
+
+__all__ = ["Verdict", "classify", "error_excerpt", "finished", "parse_reset", "signature", "usage"]
+
+TAIL_LINES = 50
+"""Text rules look at so many of the last lines that are not blank."""
+LONGEST_DETAIL = 240
+MOST = float(2**53)
+"""No count of tokens and no cost is above it; a larger figure in the output is nonsense."""
+SIGNAL_BASE = 128
+NOT_STARTED = {
+    126: "agent command cannot be executed (exit 126)",
+    127: "agent command not found (exit 127)",
+}
+KILLED = {
+    "timeout": (Outcome.TIMEOUT, "ended at its time limit"),
+    "stalled": (Outcome.STALLED, "ended: no output for too long"),
+    "runaway": (Outcome.RUNAWAY, "ended: too much output"),
+}
+PLAIN = frozenset({Outcome.TIMEOUT, Outcome.STALLED, Outcome.CRASHED, Outcome.LOST, Outcome.RUNAWAY})
+"""What says how a step ended but not why; any other class that a rule finds is the cause and is preferred."""
+
+
+class Verdict(Struct, frozen=True):
+    """What an agent step came to."""
+
+    outcome: Outcome
+    detail: str = ""
+    """One line for people."""
+    signature: str = ""
+    """Of the errors in the output; the same failure has the same one. Empty for a success."""
+    reset_at: float = 0.0
+    """When a limit ends, as far as the output says: always after ``now``, or 0 for unknown."""
+
+
+class _Match(Struct, frozen=True):
+    rule: Rule
+    line: str
+    detail: str
+
+
+class _Output:
+    """The output as rules see it, each view made once and only when asked for."""
+
+    def __init__(self, output: bytes) -> None:
+        self.output = output
+
+    @cached_property
+    def events(self) -> list[Event]:
+        return list(read_events(self.output))
+
+    @cached_property
+    def tail(self) -> str:
+        return "\n".join([line for line in clean_lines(self.output) if line.strip()][-TAIL_LINES:])
+
+    def match(self, rule: Rule) -> _Match | None:
+        """Return where ``rule`` matches last."""
+        if rule.event is not None:
+            event = next((event for event in self.events if matches(event.fields, rule.event)), None)
+            return _Match(rule=rule, line=event.line, detail=_event_words(event)) if event else None
+        found = list(re.finditer(rule.text or "", self.tail, re.MULTILINE))
+        if not found:
+            return None
+        start = self.tail.rfind("\n", 0, found[-1].start()) + 1
+        return _Match(rule=rule, line=self.tail[start:], detail=self.tail[start:].split("\n", 1)[0])
+
+    def finished(self, rules: Sequence[Rule]) -> bool:
+        return any(self.match(rule) is not None for rule in rules if rule.class_ is Outcome.OK)
+
+    @property
+    def last_words(self) -> str:
+        """The line that most likely says what went wrong."""
+        lines = self.tail.split("\n")
+        plain = [line for line in lines if not line.lstrip().startswith(("{", "["))]
+        if not plain and self.events:
+            return _event_words(self.events[0])
+        plain = plain or lines
+        return next((line for line in reversed(plain) if looks_like_error(line)), plain[-1])
+
+
+def classify(
+    *,
+    phase: Exited | Lost,
+    kill: Kill | None,
+    output: bytes,
+    output_bytes: int,
+    rules: Sequence[Rule],
+    now: float,
+    tree_dir: str = "",
+) -> Verdict:
+    """Say what an agent step came to.
+
+    ``output`` is the tail of its log (256 KiB are plenty) and ``output_bytes`` the size of all of it. Facts
+    come first: a stop, a command that could not be started. Then the rules, of which the first that matches
+    wins: ``event`` rules look at every JSON line, ``text`` rules only at the last lines of an agent that
+    failed (an ``ok`` rule may be either, and needs exit 0). A cause that a rule finds (a limit, a full
+    context, a lost login …) wins over "crashed", "lost", "timeout" and "stalled". Then the kill, the lock,
+    the exit code. Exit 0 is no success where an ``ok`` rule exists and the agent's final event is missing.
+    An agent that finished just as it was to be ended (exit 0, and its final event) has finished.
+
+    ``tree_dir`` is left out of the signature, so that the same failure in two trees is recognised.
+    """
+    if kill is not None and kill.why == "stopped":
+        return Verdict(outcome=Outcome.STOPPED, detail="stopped by a person")
+    seen = _Output(output)
+    hung = kill is not None and kill.why == "hung"
+    in_time = isinstance(phase, Exited) and phase.code == 0 and seen.finished(rules)
+    killed = (
+        KILLED.get(kill.why, (Outcome.CRASHED, f"ended: {kill.why}"))
+        if kill and not hung and not in_time
+        else None
+    )
+    if kill is None and isinstance(phase, Exited) and phase.code in NOT_STARTED:
+        last = seen.last_words
+        detail = _one_line(f"{NOT_STARTED[phase.code]}: {last}" if last else NOT_STARTED[phase.code])
+        return Verdict(outcome=Outcome.INFRA, detail=detail, signature=signature(output, tree_dir))
+
+    ending = killed or _ending(phase, seen, output_bytes, rules, hung=hung)
+    found = _first_match(seen, rules, failed=ending[0] is not Outcome.OK)
+    outcome, detail = ending
+    if found is not None and _prefers(found.rule.class_, outcome):
+        outcome, detail = found.rule.class_, found.detail
+    if outcome is Outcome.OK:
+        return Verdict(outcome=outcome, detail=_one_line(detail))
+    return Verdict(
+        outcome=outcome,
+        detail=_one_line(detail),
+        signature=signature(output, tree_dir),
+        reset_at=_reset_at(found, seen, phase.at, now) if found and outcome is found.rule.class_ else 0.0,
+    )
+
+
+def finished(output: bytes, rules: Sequence[Rule]) -> bool:
+    """Tell whether the agent's final event of success, its ``ok`` rule, is in the tail of its output."""
+    return _Output(output).finished(rules)
+
+
+def usage(output: bytes, where: Usage | None) -> tuple[int, float]:
+    """Return the tokens and the cost (US dollars) that the last fitting JSON line of the output reports.
+
+    What is missing, negative or no number counts as 0.
+    """
+    if where is None:
+        return 0, 0.0
+    event = next((event for event in read_events(output) if matches(event.fields, where.event)), None)
+    if event is None:
+        return 0, 0.0
+    tokens = min(sum(_amount(lookup(event.fields, path)) for path in where.tokens), MOST)
+    return int(tokens), _amount(lookup(event.fields, where.cost)) if where.cost else 0.0
+
+
+def _amount(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0.0
+    return min(float(value), MOST) if 0 <= value <= MOST * MOST and math.isfinite(value) else 0.0
+
+
+def _ending(
+    phase: Exited | Lost, seen: _Output, output_bytes: int, rules: Sequence[Rule], *, hung: bool
+) -> tuple[Outcome, str]:
+    """Say how a step ended that we did not have to kill, or killed only because it would not go."""
+    if hung:
+        return Outcome.OK, "finished, but its process had to be ended"
+    if isinstance(phase, Lost):
+        return Outcome.LOST, "its process is gone and left no exit code"
+    if phase.code == 0:
+        if any(rule.class_ is Outcome.OK for rule in rules) and not seen.finished(rules):
+            return Outcome.CRASHED, "exit 0, but no final event of success"
+        return Outcome.OK, ""
+    what = f"exit {phase.code}{_signal_name(phase.code)}"
+    last = seen.last_words
+    if last:
+        return Outcome.CRASHED, f"{what}: {last}"
+    return Outcome.CRASHED, what if output_bytes else f"{what}, no output"
+
+
+def _prefers(by_rule: Outcome, ending: Outcome) -> bool:
+    """Tell whether the class a rule found says more than the way the step ended."""
+    if ending is Outcome.OK:
+        return by_rule is not Outcome.OK
+    if ending is Outcome.CRASHED:
+        return True
+    return ending is not Outcome.RUNAWAY and by_rule not in PLAIN
+
+
+def _first_match(seen: _Output, rules: Sequence[Rule], *, failed: bool) -> _Match | None:
+    """Return the first rule that matches; neither ``ok`` for a failure nor plain text for a success does."""
+    for rule in rules:
+        if rule.class_ is Outcome.OK:
+            if failed:
+                continue
+        elif rule.event is None and not failed:
+            continue
+        found = seen.match(rule)
+        if found is not None:
+            return found
+    return None
+
+
+def _reset_at(found: _Match, seen: _Output, ended_at: float, now: float) -> float:
+    """Return when the limit that ``found`` speaks of ends, or 0.
+
+    Clock times and durations are meant from the moment the agent said so, which is not after its end; a poll
+    may read them much later. A limit that has ended by now ends in a second.
+    """
+    if found.rule.reset is None:
+        return 0.0
+    said_at = min(ended_at, now) if ended_at > 0 else now
+    for text in (found.line, seen.tail):
+        reset = re.search(found.rule.reset, text, re.MULTILINE)
+        if reset is None:
+            continue
+        words = (reset[1] or "") if reset.re.groups else reset[0]
+        at = parse_reset(words, said_at)
+        if at is not None:
+            return max(at, now + 1.0)
+    return 0.0
+
+
+def _event_words(event: Event) -> str:
+    """Return what an event says to people, as far as one of the usual fields holds it."""
+    for path in ("error.message", "message", "error", "result", "text", "errors.0"):
+        words = scalar_text(lookup(event.fields, path))
+        if words and words.strip() and words not in ("true", "false"):
+            return words
+    return event.line
+
+
+def _signal_name(code: int) -> str:
+    try:
+        return f" ({signal.Signals(code - SIGNAL_BASE).name})" if code > SIGNAL_BASE else ""
+    except ValueError:
+        return ""
+
+
+def _one_line(text: str) -> str:
+    """Return one line that any terminal, table and file can hold."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text[: 8 * LONGEST_DETAIL]).split())
+    return line if len(line) <= LONGEST_DETAIL else line[: LONGEST_DETAIL - 2] + " …"

@@ -1,0 +1,372 @@
+"""What to do now for the whole board: slots, pauses, budgets, the order of things. Pure.
+
+``plan`` asks ``decide`` for each task, and grants what there is room for.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from agentjobs.decide import decide
+from agentjobs.model import (
+    Action,
+    Begin,
+    Conclude,
+    Defer,
+    End,
+    Halt,
+    Judge,
+    Land,
+    Launch,
+    Mode,
+    Outcome,
+    Pause,
+    Row,
+    Running,
+    Settle,
+    Status,
+    StepKind,
+    Task,
+    Wait,
+)
+from agentjobs.scope import overlap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from agentjobs.policy import Policy
+
+CAREFUL_INTERVAL_S = 1.0
+"""Least time between two starts after a limit, until one attempt has come back well."""
+
+PROBE_S = 60.0
+"""An attempt that has run so long after a 401 has got past it."""
+
+MEMORY_CHECK_S = 15.0
+DIAGNOSE_MIN = 3
+"""So many failed tasks before their share of all means anything."""
+
+
+class Spent(Struct, frozen=True):
+    """Sums over all rows and attempts so far."""
+
+    cost: float = 0.0
+    tokens: int = 0
+    attempts: int = 0
+
+
+class History(Struct, frozen=True):
+    """What this run's own past says about layer 3."""
+
+    wins: dict[str, int] = {}
+    """Restarts that ended DONE, by the class of failure they followed."""
+    losses: dict[str, int] = {}
+    cost: float = 0.0
+    """Mean cost of a started task, in dollars."""
+
+
+class Board(Struct, frozen=True):
+    """All that was read in one poll."""
+
+    tasks: tuple[Task, ...] = ()
+    """Every task with an unsettled round."""
+    pause: Pause | None = None
+    halt: Halt | None = None
+    last_start_at: float = 0.0
+    free_memory: int = 1 << 62
+    """Bytes."""
+    spent: Spent = Spent()
+    tally: tuple[tuple[str, str], ...] = ()
+    """First results of distinct tasks since the last ``dispatch``, as (class, signature)."""
+    failed: int = 0
+    """Rows in play that are FAILED."""
+    total: int = 0
+    """Rows in play that are settled or being worked on."""
+    history: History = History()
+
+
+class Plan(Struct, frozen=True):
+    """What to do now, and when to look again."""
+
+    actions: tuple[Action, ...] = ()
+    until: float = math.inf
+    """Nothing is due before this, unless a step ends."""
+    halt: Halt | None = None
+    """Write this down: a person is needed."""
+    alive: bool = False
+    """Something runs, is due, or has a known time to wait for."""
+    short: str = ""
+    """Why nothing may begin although something could (a budget that is spent)."""
+    waiting: bool = False
+    """Something could begin, were there room."""
+
+
+def plan(board: Board, ready: Iterable[Row], policy: Policy, now: float) -> Plan:
+    """Return the actions that are right and possible now; ``ready`` yields rows that may begin, best first."""
+    return _Planner(board, policy, now).plan(ready)
+
+
+class _Planner:
+    """The running totals of one call of ``plan``."""
+
+    def __init__(self, board: Board, policy: Policy, now: float) -> None:
+        self.board = board
+        self.policy = policy
+        self.now = now
+        self.actions: list[Action] = []
+        self.until = math.inf
+        self.begins: list[tuple[Task, Begin]] = []
+        self.deferred: list[tuple[Task, Defer]] = []
+        self.lands: list[tuple[float, Task, Land]] = []
+        self.launches: list[tuple[float, Task, Launch]] = []
+        self.agents = 0
+        self.checks = 0
+        self.gating = False
+        self.alive = False
+
+    def plan(self, ready: Iterable[Row]) -> Plan:
+        for task in self.board.tasks:
+            self._count(task)
+            self._sort(task)
+        self._grant_checks()
+        halt = self.board.halt or self._trip()
+        new_halt = halt if self.board.halt is None else None
+        short = self._short()
+        waiting = bool(self.begins)
+        rows = iter(ready)
+        room = self.agents < self.policy.slots
+        first = next(rows, None) if room else None
+        waiting = waiting or first is not None
+        if halt is None and not short:
+            self._begin_all(first, rows)
+            if room and self.deferred and not self.begins and first is None:
+                found = self._sweep()
+                new_halt = new_halt or found
+        alive = self.alive or bool(self.actions)
+        if waiting and halt is None and not short:
+            alive = True
+        return Plan(tuple(self.actions), self.until, new_halt, alive, short, waiting)
+
+    # --- tasks with an open round
+
+    def _count(self, task: Task) -> None:
+        last = task.last
+        if last is None or last.result is not None:
+            return
+        if last.end is None:
+            self.agents += 1
+        check = last.last(StepKind.VERIFY, StepKind.GATE)
+        if check is not None and isinstance(check.phase, Running):
+            self.checks += 1
+            self.gating = self.gating or check.kind is StepKind.GATE
+
+    def _sort(self, task: Task) -> None:
+        decision = decide(task, self.policy, self.now)
+        last = task.last
+        since = last.intent.started_at if last else 0.0
+        match decision:
+            case Begin():
+                self.begins.append((task, decision))
+            case Defer():
+                self.deferred.append((task, decision))
+            case Land():
+                self.lands.append((since, task, decision))
+                self.alive = True
+            case Launch(kind=StepKind.VERIFY):
+                self.launches.append((since, task, decision))
+                self.alive = True
+            case Wait(until=until):
+                if until:
+                    self.until = min(self.until, until)
+                    self.alive = True
+            case Launch() | Judge() | Conclude() | End() | Settle():
+                self.actions.append(Action(task.row.id, decision))
+
+    def _grant_checks(self) -> None:
+        """Landing first, one at a time: who is being gated stands on a tip that must not move under it."""
+        free = self.policy.verify_slots - self.checks
+        for _, task, land in sorted(self.lands, key=lambda item: item[:1]):
+            if self.gating or free <= 0:
+                break
+            self.actions.append(Action(task.row.id, land))
+            self.gating = True
+            free -= 1
+        for _, task, launch in sorted(self.launches, key=lambda item: item[:1]):
+            if free <= 0:
+                break
+            self.actions.append(Action(task.row.id, launch))
+            free -= 1
+
+    # --- what holds everything back
+
+    def _trip(self) -> Halt | None:
+        wanted = self.policy.limits.breaker
+        tally = self.board.tally
+        if not wanted or len(tally) < wanted:
+            return None
+        first = tally[0]
+        if first[0] == Outcome.OK.value or any(entry != first for entry in tally[:wanted]):
+            return None
+        return Halt("breaker", f"the first {wanted} tasks all ended alike ({first[0]})", self.now)
+
+    def _short(self) -> str:
+        limits, spent = self.policy.limits, self.board.spent
+        if limits.run_cost_usd is not None and spent.cost >= limits.run_cost_usd:
+            return f"limits.run_cost_usd is spent ({spent.cost:.2f} of {limits.run_cost_usd:.2f})"
+        if limits.run_tokens is not None and spent.tokens >= limits.run_tokens:
+            return f"limits.run_tokens is spent ({spent.tokens} of {limits.run_tokens})"
+        if limits.run_attempts is not None and spent.attempts >= limits.run_attempts:
+            return f"limits.run_attempts is spent ({spent.attempts} of {limits.run_attempts})"
+        return ""
+
+    def _may_begin_at(self) -> float:
+        """Return when the next start is allowed, as far as the whole run is concerned."""
+        interval = self.policy.limits.start_interval_s
+        pause = self.board.pause
+        due = 0.0
+        if pause is not None:
+            due = pause.until
+            interval = max(interval, CAREFUL_INTERVAL_S)
+            if pause.outcome in PROBED:
+                due = max(due, self._probe_until(pause))
+        return max(due, self.board.last_start_at + interval)
+
+    def _probe_until(self, pause: Pause) -> float:
+        """Return how long the one attempt begun since the trouble is given to run into it again."""
+        return max(
+            (
+                task.last.intent.started_at + PROBE_S
+                for task in self.board.tasks
+                if task.last and task.last.result is None and task.last.intent.started_at >= pause.at
+            ),
+            default=0.0,
+        )
+
+    # --- starts
+
+    def _begin_all(self, first: Row | None, rows: Iterable[Row]) -> None:
+        free = self.policy.slots - self.agents
+        if free <= 0 or (not self.begins and first is None):
+            return
+        due = self._may_begin_at()
+        if self.now < due:
+            self.until = min(self.until, due)
+            return
+        if self.board.free_memory < self.policy.limits.min_free_memory_bytes:
+            self.until = min(self.until, self.now + MEMORY_CHECK_S)
+            return
+        careful = self.board.pause is not None or self.policy.limits.start_interval_s > 0
+        room = min(free, 1) if careful else free
+        limit = self.policy.limits.run_attempts
+        if limit is not None:
+            room = min(room, limit - self.board.spent.attempts)
+        idle = {task.row.id for task, _ in self.deferred}
+        claims = [t.row.files for t in self.board.tasks if t.row.files and t.in_play and t.row.id not in idle]
+        begun = 0
+        for task, begin in self.begins[:room]:
+            self.actions.append(Action(task.row.id, begin))
+            begun += 1
+        row = first
+        while row is not None and begun < room:
+            if not (row.files and any(overlap(row.files, claim) for claim in claims)):
+                self.actions.append(Action(row.id, decide(Task(row), self.policy, self.now)))
+                claims.append(row.files)
+                begun += 1
+            row = next(iter(rows), None)
+        if careful and begun and begun < free:
+            self.until = min(self.until, self.now + self.policy.limits.start_interval_s)
+
+    # --- layer 3
+
+    def _sweep(self) -> Halt | None:
+        """Settle or start over what layers 1 and 2 could not do, once all else has settled."""
+        deferred = {task.row.id for task, _ in self.deferred}
+        others = [t for t in self.board.tasks if t.row.id not in deferred and t.in_play]
+        if any(t.last is None or t.last.intent.restarts == 0 for t in others):
+            return None
+        failed = self.board.failed + len(self.deferred)
+        swept = any(t.last is not None and t.last.intent.restarts for t in others)
+        share = failed / max(1, self.board.total)
+        if not swept and failed >= DIAGNOSE_MIN and share > self.policy.retry.diagnose_above:
+            for task, defer in self.deferred:
+                self.actions.append(Action(task.row.id, Settle(Status.FAILED, defer.note)))
+            return Halt("diagnose", f"{failed} of {self.board.total} tasks failed", self.now)
+        restarts = []
+        for task, defer in self.deferred:
+            if pays(task, self.board.history, self.policy):
+                own = self.policy.profiles.get(task.row.profile)
+                profile = (own.escalate if own else None) or task.row.profile
+                restarts.append(
+                    (task, Begin(Mode.RESTART, fresh=True, why=f"layer 3: {defer.note}", profile=profile))
+                )
+            else:
+                note = f"{defer.note} (starting over would not pay)"
+                self.actions.append(Action(task.row.id, Settle(Status.FAILED, note)))
+        if restarts:
+            self.begins = restarts
+            self.alive = True
+            self._begin_all(None, ())
+        return None
+
+
+PROBED = frozenset({Outcome.AUTH, Outcome.INFRA})
+"""Trouble that one attempt finds out about for all."""
+
+
+def pays(task: Task, history: History, policy: Policy) -> bool:
+    """Whether starting over is worth its expected cost: ``p * value >= cost``.
+
+    ``p`` is the mean of a Beta(1 + wins, 1 + losses) posterior over this run's restarts after the same class
+    of failure; the cost is the mean cost of a task so far.
+    """
+    last = task.last
+    if last is None or last.result is None:
+        return False
+    key = last.result.outcome.value
+    wins, losses = history.wins.get(key, 0), history.losses.get(key, 0)
+    p = (1 + wins) / (2 + wins + losses)
+    value = policy.retry.task_value_usd
+    return value > 0 and p * value >= history.cost
+
+
+# --- pauses: what one outcome means for all ---------------------------------------------------------------
+
+
+def jitter(key: str) -> float:
+    """Return a number in [0, 1) that depends on the key alone, so that a plan can be made twice."""
+    from hashlib import blake2b  # noqa: PLC0415
+
+    return int.from_bytes(blake2b(key.encode(), digest_size=4).digest()) / 2**32
+
+
+def pause_after(
+    pause: Pause | None, outcome: Outcome, *, started_at: float, reset_at: float, detail: str, key: str, now: float
+) -> Pause | Halt | None:
+    """Return what the run as a whole does after an attempt that ended so: go on (None), pause, or halt.
+
+    ``started_at``: of the attempt, to tell news from an echo of the trouble we know.
+    """
+    news = pause is not None and started_at >= pause.at
+    count = pause.count + 1 if pause is not None and news and pause.outcome is outcome else 1
+    if pause is not None and not news and pause.outcome is outcome:
+        count = pause.count
+    if outcome is Outcome.LIMIT:
+        until = reset_at if reset_at > now else now + min(3600.0, 300.0 * 2.0 ** (count - 1))
+    elif outcome is Outcome.OVERLOADED:
+        until = now + min(600.0, 15.0 * 2.0 ** (count - 1)) * (0.75 + 0.5 * jitter(key))
+    elif outcome in PROBED:
+        if pause is not None and pause.outcome is outcome and news:
+            return Halt(outcome.value, detail, now)
+        until = now + 2.0 + 10.0 * jitter(key)
+        if pause is not None and pause.outcome is outcome:
+            return pause
+    else:
+        if outcome is Outcome.STOPPED or (pause is not None and not news):
+            return pause
+        return None
+    if pause is not None and pause.outcome is outcome:
+        until = max(until, pause.until)
+    return Pause(outcome, until, now, detail, count)

@@ -1,0 +1,213 @@
+"""The policy of a project: agentjobs.toml as frozen types. Pure: bytes in, ``Policy`` out."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from agentjobs.agents import AGENT_CLASSES, PLACEHOLDERS, Agent, Rule, Usage, expand
+from agentjobs.errors import UserError
+from agentjobs.limits import Limits, Retry, Several, parse_size
+from agentjobs.tomlfile import FieldError, decode, line_of, load, nearest, section, spot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from agentjobs.model import Row
+    from agentjobs.tomlfile import Path
+
+__all__ = [
+    "AGENT_CLASSES", "PLACEHOLDERS", "Agent", "Landing", "Limits", "Policy", "Profile", "Retry", "Rule",
+    "Usage", "Workspace", "expand", "parse_policy", "parse_size", "resolve",
+]  # fmt: skip
+
+NOT_YET: Final[tuple[tuple[Path, str | None], ...]] = (
+    (("workspace", "keep"), None),
+    (("workspace", "sandbox"), None),
+    (("workspace", "kind"), "clone"),
+    (("landing", "batch"), None),
+)
+"""Keys, or values of keys, that are planned; a file that relies on one is refused, not misunderstood."""
+
+
+class Workspace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where an agent works."""
+
+    kind: Literal["worktree", "none"] = "worktree"
+    """`worktree`: a git worktree for each task; `none`: the project's own directory, for jobs that change no
+    file of it."""
+    setup: str | None = None
+    """A shell command run once in a new tree, before the agent."""
+    copy: tuple[str, ...] = ()
+    """Paths below the project root to copy into each tree."""
+    link: tuple[str, ...] = ()
+    """Paths below the project root to link into each tree; writing through a link changes the original."""
+
+    def __post_init__(self) -> None:
+        for key, paths in (("copy", self.copy), ("link", self.link)):
+            for path in paths:
+                if not path.strip("/.") or path.startswith("/") or ".." in path.split("/") or "\0" in path:
+                    raise FieldError(key, f"{path!r} is not a path below the project root")
+        if both := {p.rstrip("/") for p in self.copy} & {p.rstrip("/") for p in self.link}:
+            raise FieldError("link", f"{min(both)!r} is in copy as well; choose one")
+        linked = {path.rstrip("/").rpartition("/")[2] for path in self.link}
+        if "node_modules" in linked and re.search(r"\b(npm|pnpm|yarn|bun)\b", self.setup or ""):
+            raise FieldError("link", "an install through a linked node_modules empties the original")
+
+
+class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Named settings for a kind of task; a row names one in its ``profile`` cell."""
+
+    agent: str
+    """A name under `[agents]`."""
+    prompt: str = "prompt.md.j2"
+    """Path of the prompt template, from the project root."""
+    verify: tuple[str, ...] = ()
+    """Shell commands that must all succeed in the tree before the work lands."""
+    require_change: bool = True
+    """An attempt that changes nothing has failed."""
+    scope: Literal["files", "any"] = "files"
+    """`files`: an attempt may change only what the row's `files` names (a row that names nothing may change
+    anything); `any`: no limit."""
+    baseline: Literal["any", "green"] = "any"
+    """`green`: the checks must pass on `base` before any agent starts."""
+    escalate: str | None = None
+    """The profile that layer 3 uses instead of this one."""
+    fit: Annotated[float, Meta(gt=0, le=1)] = 0.6
+    """A prompt may fill this share of the window; a larger one is refused before it costs anything."""
+    window: Several = 200_000
+    """Tokens of the model's context."""
+
+    def __post_init__(self) -> None:
+        if not self.prompt:
+            raise FieldError("prompt", "needs the path of a template")
+        _check_shell("verify", self.verify)
+
+
+class Landing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How verified work reaches the target branch."""
+
+    enabled: bool = True
+    """Without it verified work stays a commit of its own."""
+    gate: tuple[str, ...] = ()
+    """Shell commands that must succeed, besides `verify`, on the merged commit."""
+
+    def __post_init__(self) -> None:
+        _check_shell("gate", self.gate)
+
+
+class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All of agentjobs.toml."""
+
+    base: str = "main"
+    """The branch or commit where trees start."""
+    target: str = "agentjobs/landed"
+    """The branch that receives verified work; made from `base` when absent."""
+    slots: Several = 8
+    """Agents at once."""
+    verify_slots: Several = 2
+    """Checks at once."""
+    limits: Limits = field(default_factory=Limits)
+    """Bounds and budgets."""
+    retry: Retry = field(default_factory=Retry)
+    """The three layers."""
+    workspace: Workspace = field(default_factory=Workspace)
+    """The trees."""
+    profiles: dict[str, Profile] = field(default_factory=dict)
+    """One table for each kind of task; a row that names none has `default`."""
+    agents: dict[str, Agent] = field(default_factory=dict)
+    """One table for each agent program."""
+    landing: Landing = field(default_factory=Landing)
+    """The target branch."""
+
+    def __post_init__(self) -> None:
+        if not self.base or self.base.startswith("-") or not self.base.isprintable():
+            raise FieldError("base", f"{self.base!r} is not a branch or commit")
+        if not _is_branch(self.target):
+            raise FieldError("target", f"{self.target!r} is not a name git allows for a branch")
+
+
+def parse_policy(data: bytes, file: str = "agentjobs.toml") -> Policy:
+    """Read the bytes of agentjobs.toml; UserError names the file and the line of whatever is wrong."""
+    raw = load(data, file)
+    for path, value in NOT_YET:
+        found = _at(raw, path)
+        if found is not None and value in (None, found):
+            what = f'{path[-1]} = "{value}" in {section(path[:-1])}' if value else spot(path)
+            raise UserError(f"{what} is not available yet", file=file, line=line_of(data, path))
+    for path in _unbounded(raw, ()):
+        raise UserError(f"{spot(path)} must be a finite number", file=file, line=line_of(data, path))
+    policy = decode(data, raw, Policy, file)
+    for path, words in _loose_ends(policy):
+        raise UserError(words, file=file, line=line_of(data, path))
+    return policy
+
+
+def resolve(policy: Policy, row: Row, *, profile: str | None = None, file: str = "tasks.tsv") -> Profile:
+    """Return the profile of a row, with the row's own ``prompt`` and ``verify`` in place of the profile's.
+
+    ``profile`` names another one (that of layer 3). UserError, with the row's line, where it is not defined.
+    """
+    name = profile or row.profile or "default"
+    if name not in policy.profiles:
+        raise UserError(_unknown("profile", name, policy.profiles), file=file, line=row.line)
+    found = policy.profiles[name]
+    prompt, verify = row.cells.get("prompt", ""), row.cells.get("verify", "")
+    if prompt:
+        found = msgspec.structs.replace(found, prompt=prompt)
+    if verify:
+        found = msgspec.structs.replace(found, verify=(verify,))
+    return found
+
+
+def _loose_ends(policy: Policy) -> Iterator[tuple[Path, str]]:
+    """Find names that lead nowhere."""
+    for name, profile in policy.profiles.items():
+        here: Path = ("profiles", name)
+        if profile.agent not in policy.agents:
+            yield (*here, "agent"), f"{_unknown('agent', profile.agent, policy.agents)} (in {section(here)})"
+        if profile.escalate is not None and profile.escalate not in policy.profiles:
+            words = _unknown("profile", profile.escalate, policy.profiles)
+            yield (*here, "escalate"), f"{words} (in {section(here)})"
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    if close := nearest(name, names):
+        return f'unknown {what} "{name}"; did you mean "{close}"?'
+    hint = f"known: {', '.join(names)}" if names else f"agentjobs.toml has no [{what}s.{name}]"
+    return f'unknown {what} "{name}"; {hint}'
+
+
+def _at(raw: Any, path: Path) -> Any:
+    for key in path:
+        raw = raw.get(key) if isinstance(raw, dict) else None
+    return raw
+
+
+def _unbounded(value: Any, path: Path) -> Iterator[Path]:
+    """Find ``inf`` and ``nan``, which TOML allows and no limit or comparison survives."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield path
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in pairs:
+        yield from _unbounded(item, (*path, key))
+
+
+def _check_shell(key: str, commands: tuple[str, ...]) -> None:
+    for command in commands:
+        if not command.strip() or "\0" in command:
+            raise FieldError(key, f"{command!r} is not a command")
+
+
+def _is_branch(name: str) -> bool:
+    """Tell whether git accepts the text as the name of a branch."""
+    return (
+        name != "HEAD"
+        and not name.startswith(("-", "refs/"))
+        and not re.search(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|(^|/)\.|\.lock(/|$)|[/.]$|^/|^@?$", name)
+    )

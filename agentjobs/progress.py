@@ -1,0 +1,98 @@
+"""What the table says of a task: the cells the tool writes."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from agentjobs.decide import told
+from agentjobs.model import Status, StepKind
+from agentjobs.plan import Spent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agentjobs.model import Attempt, Settled, Task
+    from agentjobs.taskfile import TaskFile
+
+NOTE_MAX = 200
+
+
+def instant(at: float) -> str:
+    """Return an instant as the table shows it: UTC, to the second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)) if at else ""
+
+
+def stage(attempt: Attempt) -> Status:
+    """Return what an attempt that is not over is at."""
+    if attempt.end is None:
+        return Status.IN_PROGRESS
+    if attempt.last(StepKind.GATE) is not None:
+        return Status.LANDING
+    return Status.VERIFYING
+
+
+def cells_of(task: Task, attempts: Sequence[Attempt]) -> dict[str, str]:
+    """Return the cells of a task with an open round; ``attempts`` are those of all its rounds."""
+    last = task.last
+    cells = _sums(attempts)
+    cells["ended"] = ""
+    cells["commit"] = ""
+    if last is None:
+        return {**cells, "status": Status.TODO.value, "note": ""}
+    cells["started"] = instant(task.attempts[0].intent.started_at)
+    if last.result is None:
+        note = "" if last.number == 1 else last.intent.why
+        return {**cells, "status": stage(last).value, "note": _note(note)}
+    return {**cells, "status": Status.TODO.value, "note": _note(told(last.result))}
+
+
+def settled_cells(settled: Settled, attempts: Sequence[Attempt]) -> dict[str, str]:
+    """Return the cells of a task whose newest round is settled."""
+    mine = [a for a in attempts if a.intent.round == settled.round] or list(attempts)
+    return {
+        **_sums(attempts),
+        "status": settled.status.value,
+        "started": instant(mine[0].intent.started_at),
+        "ended": instant(settled.at),
+        "commit": settled.commit[:12],
+        "note": _note(settled.note),
+    }
+
+
+def settled_only(settled: Settled) -> dict[str, str]:
+    """Return the cells of a task that was settled without an attempt."""
+    return {"status": settled.status.value, "ended": instant(settled.at), "note": _note(settled.note)}
+
+
+def _sums(attempts: Sequence[Attempt]) -> dict[str, str]:
+    tokens = sum(a.end.tokens for a in attempts if a.end)
+    cost = sum(a.end.cost for a in attempts if a.end)
+    number = attempts[-1].number if attempts else 0
+    return {
+        "attempt": str(number) if number else "",
+        "tokens": str(tokens) if tokens else "",
+        "cost": f"{cost:.4f}" if cost else "",
+    }
+
+
+def _note(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= NOTE_MAX else line[: NOTE_MAX - 1] + "…"
+
+
+def spent_of(file: TaskFile) -> Spent:
+    """Return the sums of the table's ``cost``, ``tokens`` and ``attempt`` columns; what is no number counts as 0."""
+    sums = []
+    for column in ("cost", "tokens", "attempt"):
+        pending = {i: c[column] for i, c in file.pending.items() if column in c}
+        values = (pending.get(task_id, text) for task_id, text in file.table.cells(column))
+        sums.append(sum(_number(text) for text in values if text))
+    return Spent(sums[0], int(sums[1]), int(sums[2]))
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0

@@ -1,0 +1,95 @@
+"""A project: the directory with agentjobs.toml, its policy, its table, its store, its git."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agentjobs.errors import UserError
+from agentjobs.policy import Policy, parse_policy, resolve
+from agentjobs.store import Store, read_raw
+from agentjobs.taskfile import TaskFile
+
+if TYPE_CHECKING:
+    from agentjobs.git import Git
+    from agentjobs.model import Row
+    from agentjobs.policy import Profile
+
+POLICY = "agentjobs.toml"
+TABLE = "tasks.tsv"
+
+
+def find_root(start: Path) -> Path:
+    """Return the nearest directory at or above ``start`` that has an agentjobs.toml; UserError without one.
+
+    A worktree under ``.agentjobs/trees`` may carry a committed copy of the file; it is not a project of its own.
+    """
+    for directory in (start, *start.parents):
+        if (directory / POLICY).is_file() and ".agentjobs" not in directory.parts:
+            return directory
+    raise UserError(f"no {POLICY} here or above; `agentjobs init` writes one")
+
+
+class Project:
+    """What every command works with. Nothing is read before it is asked for."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.store = Store(root)
+        self.file = TaskFile(root / TABLE, self.store.dir / "table.tsv")
+
+    @classmethod
+    def here(cls) -> Project:
+        """Return the project around the current directory."""
+        return cls(find_root(Path.cwd()))
+
+    @cached_property
+    def policy(self) -> Policy:
+        """The policy as agentjobs.toml has it now; UserError with file and line where it is wrong."""
+        return parse_policy(read_raw(self.root / POLICY), POLICY)
+
+    @cached_property
+    def git(self) -> Git:
+        """The repository that the project lies in; UserError where there is none."""
+        from agentjobs.git import Git  # noqa: PLC0415 - a poll with nothing to do needs no git
+
+        git = Git(self.root)
+        if not git.is_repository():
+            raise UserError(
+                f'{self.root} is not in a git repository; `git init` and commit, or workspace.kind = "none"'
+            )
+        return git
+
+    @property
+    def uses_trees(self) -> bool:
+        """Whether each task has a worktree of its own."""
+        return self.policy.workspace.kind == "worktree"
+
+    @property
+    def lands(self) -> bool:
+        """Whether verified work is brought onto the target branch."""
+        return self.uses_trees and self.policy.landing.enabled
+
+    @property
+    def trees_dir(self) -> Path:
+        """Where the trees are."""
+        return self.store.dir / "trees"
+
+    def profile(self, row: Row, name: str | None = None) -> Profile:
+        """Return the profile of a row, or of another name for the same row."""
+        return resolve(self.policy, row, profile=name, file=TABLE)
+
+    def tip(self) -> str:
+        """Return the commit that new work starts from: the target where work lands and it exists, else the base."""
+        from agentjobs.landing import target_tip  # noqa: PLC0415
+
+        if self.lands:
+            return target_tip(self.git, self.policy.target, self.policy.base)
+        found = self.git.resolve(self.policy.base)
+        if found is None:
+            raise UserError(
+                f"base {self.policy.base!r} is no commit of this repository; commit something, or set base",
+                file=POLICY,
+            )
+        return found

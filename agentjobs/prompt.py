@@ -1,0 +1,178 @@
+"""What an agent is told: the profile's template filled for one task. Pure; the home of jinja2.
+
+A template is Jinja2 with undefined names as errors. Same inputs, same bytes. What the table holds is data: it
+is put into the text and never read as a template.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from functools import cache
+from typing import TYPE_CHECKING
+
+from agentjobs.errors import UserError
+from agentjobs.model import Mode, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from jinja2.sandbox import SandboxedEnvironment
+
+    from agentjobs.model import Row
+
+VARIABLES = ("id", "row", "files", "verify", "mode", "attempt", "base", "errors", "tried", "handoffs")
+"""Names every template may use; a column of the same name is reached as ``row["name"]``."""
+
+INTERRUPTED = {
+    Outcome.CRASHED: "the agent process ended with an error",
+    Outcome.LOST: "the agent process was killed",
+    Outcome.TIMEOUT: "the time for one attempt was over",
+    Outcome.STALLED: "there was no output for too long",
+    Outcome.LIMIT: "a usage limit was reached, which has been reset since",
+    Outcome.OVERLOADED: "the model service was overloaded",
+    Outcome.AUTH: "the login had failed",
+    Outcome.STOPPED: "it was stopped",
+}
+
+
+def variables(
+    row: Row,
+    *,
+    verify: Sequence[str] = (),
+    mode: Mode = Mode.FIRST,
+    attempt: int = 1,
+    base: str = "",
+    errors: str = "",
+    tried: Sequence[str] = (),
+    handoffs: Sequence[Mapping[str, str]] = (),
+) -> dict[str, object]:
+    """Return what a template may use for a task: ``VARIABLES``, and each column whose name is free.
+
+    ``row`` is the mapping of all cells, ``errors`` what the last attempt failed with, ``tried`` a line for
+    each earlier attempt, ``handoffs`` an ``id`` and a ``text`` for each task before this one.
+    """
+    columns = {name: cell for name, cell in row.cells.items() if name.isidentifier()}
+    return {
+        **columns,
+        "id": row.id,
+        "row": dict(row.cells),
+        "files": list(row.files),
+        "verify": list(verify),
+        "mode": mode.value,
+        "attempt": attempt,
+        "base": base,
+        "errors": errors,
+        "tried": list(tried),
+        "handoffs": [dict(handoff) for handoff in handoffs],
+    }
+
+
+def render(template: str, name: str, context: Mapping[str, object]) -> str:
+    """Fill ``template``; ``name`` is its file, for messages.
+
+    Where ``context`` has ``errors`` and the template makes no use of them, a section with them, and with what
+    was ``tried``, is appended: a repair without its errors would be a first attempt again. UserError with the
+    file and line for a mistake in the template or a name that does not exist.
+    """
+    from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError  # noqa: PLC0415 - slow to import
+
+    environment = _environment()
+    try:
+        code = environment.compile(template, name, name)
+        compiled = environment.template_class.from_code(environment, code, environment.globals)
+        text = compiled.render(context)
+    except TemplateSyntaxError as error:
+        raise UserError(f"{error.message} (in the template)", file=name, line=error.lineno) from None
+    except UndefinedError as error:
+        message = f"{error.message}{_nearest(str(error.message), context)}"
+        raise UserError(message, file=name, line=_line_of(error, name)) from None
+    except TemplateError as error:
+        raise UserError(str(error.message), file=name, line=_line_of(error, name)) from None
+    except Exception as error:  # noqa: BLE001 - a template is a program, and may fail in any way a program can
+        raise UserError(f"{type(error).__name__}: {error}", file=name, line=_line_of(error, name)) from None
+    return text + _repair_section(context, names_in(template, name))
+
+
+def names_in(template: str, name: str) -> frozenset[str]:
+    """Return the variables a template uses. UserError for one that cannot be parsed."""
+    from jinja2 import TemplateSyntaxError  # noqa: PLC0415 - slow to import
+    from jinja2.meta import find_undeclared_variables  # noqa: PLC0415
+
+    try:
+        return frozenset(find_undeclared_variables(_environment().parse(template, name, name)))
+    except TemplateSyntaxError as error:
+        raise UserError(f"{error.message} (in the template)", file=name, line=error.lineno) from None
+
+
+def resume_prompt(outcome: Outcome, detail: str = "", *, verify: Sequence[str] = ()) -> str:
+    """Return what a conversation that was cut short is told when it goes on in the same tree.
+
+    ``outcome`` and ``detail`` say how the attempt before ended; ``verify`` are the checks to come.
+    """
+    why = INTERRUPTED.get(outcome, "it did not come to its end")
+    known = f": {' '.join(detail.split())}" if detail.strip() else ""
+    lines = [
+        f"You were interrupted before you had finished: {why}{known}.",
+        "",
+        "Your files are as you left them. Look at what is already done, then continue the task to its end.",
+        "Do not start over.",
+    ]
+    if outcome in (Outcome.TIMEOUT, Outcome.STALLED):
+        lines += ["", "Avoid commands that do not end by themselves (servers, watchers, questions)."]
+    if verify:
+        lines += ["", "Your work will be checked with:", "", *_block("\n".join(verify))]
+    return "\n".join(lines) + "\n"
+
+
+def _repair_section(context: Mapping[str, object], used: frozenset[str]) -> str:
+    errors = str(context.get("errors") or "")
+    if not errors.strip() or "errors" in used:
+        return ""
+    lines = ["", "## An earlier attempt failed", ""]
+    lines += ["The files are as that attempt left them. Put right what failed:", "", *_block(errors)]
+    tried = context.get("tried")
+    if isinstance(tried, list | tuple) and tried and "tried" not in used:
+        lines += ["", "What was tried so far; choose another way where it failed twice:", ""]
+        lines += [f"- {' '.join(str(line).split())}" for line in tried]
+    return "\n".join(lines) + "\n"
+
+
+def _block(text: str) -> list[str]:
+    """Return a fenced block which nothing inside it can close."""
+    longest = max((len(run) for run in re.findall(r"`{3,}", text)), default=2)
+    fence = "`" * (longest + 1)
+    return [fence, text.rstrip("\n"), fence]
+
+
+@cache
+def _environment() -> SandboxedEnvironment:
+    from jinja2 import StrictUndefined  # noqa: PLC0415 - slow to import, and most polls render nothing
+    from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415
+
+    environment = ImmutableSandboxedEnvironment(
+        undefined=StrictUndefined,
+        autoescape=False,  # a prompt is text, not HTML
+        keep_trailing_newline=True,
+    )
+    del environment.filters["random"], environment.globals["lipsum"]  # same inputs, same bytes
+    return environment
+
+
+def _line_of(error: BaseException, name: str) -> int | None:
+    """Return the innermost line of the template on the way to ``error``."""
+    line = None
+    step = error.__traceback__
+    while step is not None:
+        if step.tb_frame.f_code.co_filename == name:
+            line = step.tb_lineno
+        step = step.tb_next
+    return line
+
+
+def _nearest(message: str, context: Mapping[str, object]) -> str:
+    unknown = re.match(r"'([^']+)' is undefined", message)
+    if unknown is None:
+        return ""
+    close = difflib.get_close_matches(unknown[1], sorted(context), n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(context))}"

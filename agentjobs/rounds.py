@@ -1,0 +1,160 @@
+"""Rounds: which are open, what people asked for since, and what the table says of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentjobs.decide import UNSPENT
+from agentjobs.model import Row, Settled, Status, Task
+from agentjobs.progress import settled_cells, settled_only
+from agentjobs.queue import in_play
+from agentjobs.store import Marker
+from agentjobs.table import PERSONAL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agentjobs.model import Attempt, Scope
+    from agentjobs.project import Project
+    from agentjobs.table import Edits
+
+REMOVED = "row removed"
+
+
+class Rounds:
+    """The open and settled rounds of a project's tasks. The caller holds the lock."""
+
+    def __init__(self, project: Project) -> None:
+        self.store = project.store
+        self.file = project.file
+
+    # --- what people wrote
+
+    def refresh(self, now: float) -> None:
+        """Read the table and take in what people wrote since it was last written."""
+        edits = self.file.load()
+        if edits is not None:
+            self.absorb(edits, now)
+
+    def absorb(self, edits: Edits, now: float) -> None:
+        """Note every wish in the facts, then take the table as read. May be killed anywhere and done again."""
+        for task_id, wish in edits.wishes.items():
+            self._wish(task_id, wish, now)
+        for task_id in edits.gone:
+            if (marker := self.store.marker(task_id)) is not None:
+                self.store.set_marker(task_id, Marker(marker.round, Status.SKIPPED))
+        known = self.store.started_ids() if edits.new else frozenset()
+        for task_id in edits.new:
+            if task_id in known:
+                self._returned(task_id)
+        self.file.absorb(edits)
+        counts = self.file.table.counts()
+        if any(counts[status] for status in Status if status not in PERSONAL):
+            for task_id in edits.new:
+                if task_id not in known:
+                    self._tidy(task_id)
+
+    def _wish(self, task_id: str, wish: Status, now: float) -> None:
+        marker = self.store.marker(task_id)
+        if marker is not None:
+            self.store.set_marker(task_id, Marker(marker.round, wish))
+        elif wish is Status.TODO:
+            self.store.set_marker(task_id, Marker(self.next_round(task_id)))
+        else:
+            note = {Status.DONE: "accepted by hand", Status.SKIPPED: "skipped by hand"}.get(wish, "by hand")
+            self.store.settle(task_id, Settled(self.next_round(task_id), wish, note, now))
+            self.file.set(task_id, {"note": note})
+
+    def _returned(self, task_id: str) -> None:
+        """A row that was away: what was settled stays settled, what was removed may be wanted again."""
+        if self.store.marker(task_id) is not None:
+            return
+        rounds = self.store.settled(task_id)
+        if not rounds:
+            return
+        if rounds[-1].note == REMOVED:
+            self.store.set_marker(task_id, Marker(self.next_round(task_id)))
+        elif self.file.table.row(task_id).status not in {Status.DONE, Status.SKIPPED}:
+            cells = self.settled_cells(task_id)
+            if cells:
+                self.file.set(task_id, cells)
+
+    def _tidy(self, task_id: str) -> None:
+        """A new row that claims to be at work is not."""
+        if self.file.table.row(task_id).status not in PERSONAL:
+            self.file.set(task_id, {"status": Status.TODO.value})
+
+    def statuses(self) -> Iterator[tuple[str, str]]:
+        """Yield each id with its status, what is still to be written included."""
+        pending = self.file.pending
+        for task_id, text in self.file.table.cells("status"):
+            shown = pending[task_id].get("status", text) if task_id in pending else text
+            yield task_id, shown.strip().upper() or Status.TODO.value
+
+    # --- reading and opening
+
+    def all_attempts(self, task_id: str) -> list[Attempt]:
+        """Return the attempts of all rounds."""
+        return self.store.attempts(task_id)
+
+    def next_round(self, task_id: str) -> int:
+        """Return the number of a round that has not been used."""
+        used = [s.round for s in self.store.settled(task_id)]
+        used += [a.intent.round for a in self.store.attempts(task_id)]
+        return max(used, default=0) + 1
+
+    def task(self, task_id: str, scope: Scope) -> Task | None:
+        """Return a task with an open round; None where that round is settled."""
+        marker = self.store.marker(task_id)
+        if marker is None:
+            # Only a power cut leaves a marker that cannot be read; the facts say which round it was.
+            rounds = [a.intent.round for a in self.store.attempts(task_id)]
+            marker = Marker(max(rounds, default=1))
+        if self.store.settled_round(task_id, marker.round) is not None:
+            if marker.wish is not Status.TODO:
+                return None
+            marker = Marker(self.next_round(task_id))
+            self.store.set_marker(task_id, marker)
+        return self._build(task_id, marker, scope)
+
+    def _build(self, task_id: str, marker: Marker, scope: Scope) -> Task:
+        row = self.file.table.row(task_id) if task_id in self.file.table else None
+        attempts = self.store.attempts(task_id)
+        mine = tuple(a for a in attempts if a.intent.round == marker.round)
+        earlier = sum(
+            a.result is not None and a.result.outcome not in UNSPENT for a in attempts if a not in mine
+        )
+        wish = marker.wish
+        if row is None:
+            row = Row(task_id, 0, Status.SKIPPED, profile=mine[-1].intent.profile if mine else "default")
+            wish = Status.SKIPPED
+        return Task(row, marker.round, mine, earlier, wish, in_play(scope, task_id))
+
+    def open(self, row: Row, scope: Scope) -> Task | None:
+        """Return the first round of a row that says TODO; None where the facts say that it is settled.
+
+        The facts win over a TODO that nobody asked for: a table restored from an old copy starts nothing again.
+        """
+        if self.store.numbers(row.id):
+            settled = self.store.settled(row.id)
+            if settled and settled[-1].note != REMOVED:
+                return None
+            return Task(row, self.next_round(row.id), (), 0, None, in_play(scope, row.id))
+        return Task(row, 1, (), 0, None, in_play(scope, row.id))
+
+    # --- settled
+
+    def settled_cells(self, task_id: str) -> dict[str, str] | None:
+        """Return what the table says of the newest settled round."""
+        rounds = self.store.settled(task_id)
+        if not rounds:
+            return None
+        attempts = self.store.attempts(task_id)
+        return settled_cells(rounds[-1], attempts) if attempts else settled_only(rounds[-1])
+
+    def close(self, task_id: str) -> None:
+        """Forget the marker of a settled round, unless a new one was asked for."""
+        marker = self.store.marker(task_id)
+        if marker is not None and self.store.settled_round(task_id, marker.round) is not None:
+            if marker.wish is not Status.TODO:
+                self.store.set_marker(task_id, None)

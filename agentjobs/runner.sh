@@ -1,0 +1,44 @@
+# The supervisor of one step, as small as a process can be:
+#
+#   sh runner.sh PREFIX DIR BLOCKS BOOT COMMAND [ARGUMENT...]
+#
+# Writes PREFIX.json (who runs), runs COMMAND in DIR with files of at most BLOCKS * 512 bytes, writes PREFIX.exit.json
+# (how it ended). stdin is the command's; stdout is the log; descriptor 9 is the lock, which nobody but this process
+# holds, until the exit is written: a held lock means "running" whatever the pids say.
+# POSIX sh, no variable of a short name: one that the environment exports would reach the command changed.
+
+{ # read to the end before anything runs: the file may be replaced by an upgrade while the command runs
+
+# A handler, not "ignore": the command starts with the default action, and a signal sent to the group ends the command
+# while its status is still written here.
+trap : HUP INT QUIT TERM USR1 USR2
+
+agentjobs_record() {
+    agentjobs_stat=
+    if [ -r "/proc/$$/stat" ]; then read -r agentjobs_stat <"/proc/$$/stat"; fi
+    # After the name in parentheses, field 22 of proc(5) (start time in ticks) is the 20th: a pid alone proves nothing.
+    # shellcheck disable=SC2086 # the fields are numbers, to be split
+    set -- "$1" "$4" ${agentjobs_stat##*) }
+    printf '{"pid":%d,"start":"%s","boot":"%s","mark":"%s"}\n' "$$" "${22-}" "$2" "$AGENTJOBS_MARK" >"$1.json"
+}
+
+agentjobs_command() (
+    exec 9>&- 2>&1
+    cd -- "$2" || exit 126
+    shift 4
+    exec "$@" # in a process of its own: "exit" and "test" are programs here, or not found, never this shell's words
+)
+
+# No record, no command: what nobody can find again must not run.
+agentjobs_record "$@" || exit 125
+ulimit -f "$3" 2>/dev/null || : # refused only where a lower limit is already in force
+
+exec 2>/dev/null # some shells would add "Killed" to the log, which holds exactly what the command said
+agentjobs_command "$@"
+
+# Renamed into place only when it was written whole: on a full disk there is no exit rather than an empty one.
+printf '{"code":%d}\n' "$?" >"$1.exit.json.tmp" || exit 125
+trap '' HUP INT QUIT TERM USR1 USR2
+PATH=/bin:/usr/bin:$PATH
+exec mv -f -- "$1.exit.json.tmp" "$1.exit.json" # takes the lock with it, and saves a fork
+}

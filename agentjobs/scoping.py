@@ -1,0 +1,219 @@
+"""What is in play: dispatch, retry, skip, stop. Each says what is wanted; a turn of the engine does it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from agentjobs.drive import poll
+from agentjobs.errors import UserError
+from agentjobs.model import SETTLED, Scope, Settled, Status
+from agentjobs.queue import Queue
+from agentjobs.rounds import Rounds
+from agentjobs.store import Marker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
+
+    from agentjobs.project import Project
+
+
+class Report(Struct, frozen=True):
+    """What a command has to say: lines for stdout, warnings for stderr."""
+
+    lines: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def dispatch(
+    project: Project,
+    *,
+    ids: tuple[str, ...],
+    only: int | None,
+    dry_run: bool,
+    force: bool,
+    lock_timeout_s: float,
+) -> Report:
+    """Widen what is in play, clear a halt, and take a turn. UserError where the table, an id or the base is wrong."""
+    from agentjobs.baseline import require_green  # noqa: PLC0415
+    from agentjobs.table import check_graph, parse  # noqa: PLC0415
+
+    project.file.load()
+    table = project.file.table
+    check_graph(table)
+    known(project, ids)
+    if project.uses_trees:
+        project.tip()
+    if dry_run:
+        return _dry_run(project, ids, only)
+    project.store.create()
+    require_green(project, ids, force=force)
+    with project.store.lock(lock_timeout_s):
+        before = project.store.scope()
+        scope = before or Scope(time.time())
+        chosen = ids or (first_unsettled(project, only) if only is not None else ())
+        scope = _widened(scope, chosen, everything=not ids and only is None)
+        project.store.set_state("halt", None)
+        project.store.clear_tally()
+        project.store.set_state("scope", scope)
+    turn = poll(project, wait_s=0.0, lock_timeout_s=lock_timeout_s)
+    counts = parse(project.file.table.data).counts()
+    what = "everything" if scope.everything else f"{len(scope.ids)} tasks"
+    line = f"in play: {what}; {len(turn.running)} running, {counts[Status.TODO]} waiting"
+    return Report((line,), (turn.why,) if turn.why else ())
+
+
+def _widened(scope: Scope, ids: Iterable[str], *, everything: bool) -> Scope:
+    now = time.time()
+    if everything:
+        return Scope(now, everything=True)
+    chosen = tuple(ids)
+    merged = scope.ids + tuple(i for i in chosen if i not in set(scope.ids))
+    return Scope(now, scope.everything, merged, tuple(i for i in scope.out if i not in set(chosen)))
+
+
+def known(project: Project, ids: Iterable[str]) -> None:
+    """Raise UserError for an id that is not in the table; the nearest one is named."""
+    import difflib  # noqa: PLC0415
+
+    for task_id in ids:
+        if task_id not in project.file.table:
+            close = difflib.get_close_matches(task_id, project.file.table.ids, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise UserError(f"no task {task_id!r} in {project.file.path.name}{hint}")
+
+
+def first_unsettled(project: Project, count: int) -> tuple[str, ...]:
+    """Return the first ``count`` tasks that are not settled: those at work first, then as they would be started."""
+    table = project.file.table
+    statuses = _statuses(project)
+    active = [i for i in project.store.active() if i in statuses and statuses[i] not in SETTLED]
+    scope = project.store.scope()
+    at_work = [i for i in active if scope is not None and (scope.everything or i in scope.ids)]
+    chosen = at_work[:count]
+    everything = Scope(0.0, everything=True)
+    while len(chosen) < count:
+        queue = Queue(table, statuses, everything, frozenset(chosen))
+        found = [i for i, _ in zip(queue.ready(), range(count - len(chosen)), strict=False)]
+        if not found:
+            break
+        for task_id in found:  # as if it were done: what waits for it may come along
+            chosen.append(task_id)
+            statuses[task_id] = Status.DONE
+    return tuple(chosen)
+
+
+def _statuses(project: Project) -> dict[str, Status]:
+    from agentjobs.table import parse_status  # noqa: PLC0415
+
+    return {i: parse_status(text) or Status.TODO for i, text in project.file.table.cells("status")}
+
+
+def _dry_run(project: Project, ids: tuple[str, ...], only: int | None) -> Report:
+    statuses = _statuses(project)
+    if ids:
+        chosen: tuple[str, ...] = tuple(i for i in ids if statuses[i] not in SETTLED)
+    else:
+        total = sum(status not in SETTLED for status in statuses.values())
+        chosen = first_unsettled(project, only if only is not None else max(1, total))
+    lines = []
+    for number, task_id in enumerate(chosen):
+        row = project.file.table.row(task_id)
+        profile = project.profile(row)
+        when = "now" if number < project.policy.slots and not row.after else "later"
+        agent = project.policy.agents[profile.agent].command[0]
+        lines.append(f"{task_id}\t{when}\t{row.profile}\t{agent}\t{' '.join(row.files)}")
+    return Report(tuple(lines), (f"{len(chosen)} tasks would be in play; nothing was changed",))
+
+
+# --- retry, skip, stop ------------------------------------------------------------------------------------
+
+
+def retry(project: Project, ids: tuple[str, ...], *, failed: bool, lock_timeout_s: float) -> Report:
+    """Give settled tasks a new round and put them in play; a halt is cleared."""
+    chosen = _chosen(project, ids, lambda s: failed and s is Status.FAILED)
+    with _locked(project, lock_timeout_s):
+        rounds = Rounds(project)
+        rounds.refresh(time.time())
+        for task_id in chosen:
+            marker = project.store.marker(task_id)
+            if marker is not None:
+                project.store.set_marker(task_id, Marker(marker.round, Status.TODO))
+            else:
+                project.store.set_marker(task_id, Marker(rounds.next_round(task_id)))
+                project.file.set(task_id, {"status": "TODO", "ended": "", "note": "", "commit": ""})
+        scope = project.store.scope() or Scope(time.time())
+        project.store.set_state("scope", _widened(scope, chosen, everything=scope.everything and not scope.out))
+        project.store.set_state("halt", None)
+        project.store.clear_tally()
+        project.file.save()
+    return Report(tuple(f"{task_id}\tTODO" for task_id in chosen))
+
+
+def skip(project: Project, ids: tuple[str, ...], *, note: str, lock_timeout_s: float) -> Report:
+    """Settle tasks as SKIPPED; what runs is ended by the next poll."""
+    chosen = _chosen(project, ids, lambda _: False)
+    with _locked(project, lock_timeout_s):
+        rounds = Rounds(project)
+        rounds.refresh(time.time())
+        for task_id in chosen:
+            marker = project.store.marker(task_id)
+            if marker is not None:
+                project.store.set_marker(task_id, Marker(marker.round, Status.SKIPPED))
+                continue
+            settled = Settled(rounds.next_round(task_id), Status.SKIPPED, note or "skipped", time.time())
+            project.store.settle(task_id, settled)
+            cells = rounds.settled_cells(task_id)
+            if cells:
+                project.file.set(task_id, cells)
+        project.file.save()
+    _nudge(project, lock_timeout_s)
+    return Report(tuple(f"{task_id}\tSKIPPED" for task_id in chosen))
+
+
+def stop(project: Project, ids: tuple[str, ...], *, lock_timeout_s: float) -> Report:
+    """Take tasks (without ids: all) out of play and end what runs; their work stays, ``dispatch`` resumes them."""
+    project.file.load()
+    known(project, ids)
+    if project.store.scope() is None:
+        raise UserError("nothing is in play")
+    with _locked(project, lock_timeout_s):
+        scope = project.store.scope() or Scope(time.time())
+        if not ids:
+            scope = Scope(time.time())
+        else:
+            out = tuple(dict.fromkeys(scope.out + ids)) if scope.everything else ()
+            scope = replace(scope, ids=tuple(i for i in scope.ids if i not in set(ids)), out=out)
+        project.store.set_state("scope", scope)
+        running = [i for i in project.store.active() if not ids or i in ids]
+    _nudge(project, lock_timeout_s, until_quiet=True)
+    return Report(tuple(f"{task_id}\tstopped" for task_id in running))
+
+
+def _chosen(
+    project: Project, ids: tuple[str, ...], wanted: Callable[[Status], bool]
+) -> tuple[str, ...]:
+    project.file.load()
+    known(project, ids)
+    found = tuple(i for i, status in _statuses(project).items() if wanted(status) and i not in ids)
+    return tuple(dict.fromkeys(ids)) + found
+
+
+def _locked(project: Project, lock_timeout_s: float) -> AbstractContextManager[None]:
+    project.store.create()
+    return project.store.lock(lock_timeout_s)
+
+
+def _nudge(project: Project, lock_timeout_s: float, *, until_quiet: bool = False) -> None:
+    """Let a turn do what was asked for, if anything was ever in play."""
+    if project.store.scope() is None:
+        return
+    give_up_at = time.time() + project.policy.limits.stop_grace_s + 5.0 if until_quiet else 0.0
+    while True:
+        turn = poll(project, wait_s=1.0 if until_quiet else 0.0, lock_timeout_s=lock_timeout_s)
+        if not turn.running or time.time() >= give_up_at:
+            return

@@ -1,0 +1,221 @@
+"""All of a working tree as one commit, whatever an agent did to its index, its HEAD or ``.git``.
+
+Git is always told both the directory and the administrative directory of a tree. Were it left to look for
+them, a tree whose ``.git`` file an agent removed would be taken for a part of the repository around it: the
+user's own checkout.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from agentjobs.errors import GitError
+from agentjobs.git import parse_raw, raw, text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from agentjobs.git import Git
+
+SEED_INDEX = "agentjobs-index"
+"""The index as it was when we filled the tree: file times, so that unchanged files are not read
+again, and none of the flags by which an agent may hide a change from ``git add``."""
+
+_PLACED = "agentjobs-placed"
+_GITLINK = "160000"
+
+
+class Snapshot(NamedTuple):
+    """A tree object, and the commit that holds it: ``base`` itself where nothing differs from it."""
+
+    tree: str
+    commit: str
+
+
+def admin_dir(git: Git, tree_dir: Path) -> Path | None:
+    """Return the administrative directory of a worktree, found from git's side; None: not registered."""
+    real = os.path.realpath(tree_dir)
+    if real == os.path.realpath(git.toplevel):
+        git_dir = git.toplevel / ".git"
+        return git_dir if git_dir.is_dir() else git.common_dir
+    registered = git.common_dir / "worktrees"
+    guess = registered / tree_dir.name
+    if _is_of(guess, real):
+        return guess
+    try:
+        names = sorted(path.name for path in registered.iterdir())
+    except FileNotFoundError:
+        return None
+    return next((registered / name for name in names if _is_of(registered / name, real)), None)
+
+
+def _is_of(admin: Path, real_tree: str) -> bool:
+    try:
+        link = text((admin / "gitdir").read_bytes()).rstrip("\n")
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return bool(link) and os.path.realpath(admin / Path(link).parent) == real_tree
+
+
+def tree_environment(git: Git, tree_dir: Path) -> dict[str, str]:
+    """Return the variables that bind a git call to the tree. Raises ``GitError`` if it is not registered."""
+    admin = admin_dir(git, tree_dir)
+    if admin is None:
+        raise GitError(f"{tree_dir} is not a worktree of {git.toplevel}")
+    return {"GIT_DIR": str(admin), "GIT_WORK_TREE": str(tree_dir)}
+
+
+def head(git: Git, tree_dir: Path) -> str | None:
+    """Return the commit that the tree's HEAD stands on."""
+    done = git.run(
+        "rev-parse",
+        "--verify",
+        "-q",
+        "HEAD^{commit}",
+        cwd=tree_dir,
+        env=tree_environment(git, tree_dir),
+        ok=(0, 1, 128),
+    )
+    return text(done.stdout).strip() or None
+
+
+def placed(admin: Path) -> tuple[str, ...]:
+    """Return the paths that we put into the tree ourselves (``copy``, ``link``): never part of a snapshot."""
+    try:
+        return tuple(text(part) for part in (admin / _PLACED).read_bytes().split(b"\0") if part)
+    except FileNotFoundError:
+        return ()
+
+
+def set_placed(admin: Path, paths: Iterable[str]) -> None:
+    """Remember what we put into the tree."""
+    (admin / _PLACED).write_bytes(b"".join(raw(path) + b"\0" for path in paths))
+
+
+def ignore_patterns(paths: Iterable[str]) -> list[str]:
+    """Return gitignore patterns that match exactly these paths."""
+    special = str.maketrans({char: "\\" + char for char in "\\*?[]!# "})
+    return ["/" + path.rstrip("/").translate(special) for path in paths]
+
+
+def snapshot(git: Git, tree_dir: Path, base: str, message: str, at: float) -> Snapshot:
+    """Commit all that differs from ``base`` as one commit on it; the working tree is not touched.
+
+    In it is what the agent left uncommitted, what it committed, staged or deleted, and untracked files that
+    are not ignored. The files of a repository that was made inside the tree are taken as plain files (its
+    history is not). Left out: ignored files, and what ``copy`` and ``link`` of the workspace put there.
+    Raises ``GitError``, for instance for a file that cannot be read.
+    """
+    bound = tree_environment(git, tree_dir)
+    admin = Path(bound["GIT_DIR"])
+    with tempfile.TemporaryDirectory(prefix="agentjobs-snapshot-", dir=admin) as scratch:
+        index = Path(scratch) / "index"
+        env = {**bound, "GIT_INDEX_FILE": str(index)}
+        try:
+            # With its time: by the index's age git tells if a file may have changed within the same tick.
+            shutil.copy2(admin / SEED_INDEX, index)
+        except FileNotFoundError:
+            git.run("read-tree", base, cwd=tree_dir, env=env)
+        git.run("add", "-u", cwd=tree_dir, env=env)
+        ours = placed(admin)
+        plain, nested = _untracked(git, tree_dir, env, ours)
+        _add(git, tree_dir, env, plain)
+        differing = parse_raw(
+            git.run(
+                "diff-index", "--cached", "--raw", "-z", "--no-renames", base, cwd=tree_dir, env=env
+            ).stdout
+        )
+        hidden = [change.path for change in differing if not int(change.new_mode, 8)]
+        hidden += _added_by_agent(git, tree_dir, bound, base)
+        _add(git, tree_dir, env, _present(tree_dir, hidden, ours))
+        links = [c.path for c in differing if c.new_mode == _GITLINK and c.old_mode != _GITLINK]
+        if links:
+            remove = b"".join(raw(path) + b"\0" for path in links)
+            git.run("update-index", "-z", "--force-remove", "--stdin", cwd=tree_dir, env=env, stdin=remove)
+        for number, path in enumerate(dict.fromkeys([*nested, *links])):
+            inner_index = Path(scratch) / f"nested-{number}"
+            tree = _nested_tree(git, tree_dir, path, bound, inner_index)
+            if tree:
+                git.run("read-tree", f"--prefix={path}/", tree, cwd=tree_dir, env=env)
+        tree = git.line("write-tree", env=env)
+    if tree == git.tree_of(base):
+        return Snapshot(tree, base)
+    return Snapshot(tree, git.commit_tree(tree, (base,), message, at))
+
+
+def _untracked(
+    git: Git, work_dir: Path, env: dict[str, str], ours: Sequence[str] = ()
+) -> tuple[list[str], list[str]]:
+    """Return the untracked files that are not ignored, and the directories that are repositories."""
+    excludes = [f"--exclude={pattern}" for pattern in ignore_patterns(ours)]
+    done = git.run("ls-files", "-z", "--others", "--exclude-standard", *excludes, cwd=work_dir, env=env)
+    found = [text(path) for path in done.stdout.split(b"\0") if path]
+    return (
+        [path for path in found if not path.endswith("/")],
+        [path.rstrip("/") for path in found if path.endswith("/")],
+    )
+
+
+def _added_by_agent(git: Git, tree_dir: Path, bound: dict[str, str], base: str) -> list[str]:
+    """Return what the agent's own index has beyond ``base``: it may have added ignored files by force."""
+    done = git.run(
+        "diff-index",
+        "--cached",
+        "--name-only",
+        "-z",
+        "--no-renames",
+        "--diff-filter=A",
+        base,
+        cwd=tree_dir,
+        env=bound,
+        ok=range(256),  # a broken index of the agent's only means that there is nothing to learn from it
+    )
+    return [text(path) for path in done.stdout.split(b"\0") if path] if done.code == 0 else []
+
+
+def _present(tree_dir: Path, paths: Iterable[str], ours: Sequence[str]) -> Iterator[str]:
+    """Yield those paths that are a file (or a link) of the tree itself and were not put there by us."""
+    own = tuple(path.rstrip("/") for path in ours)
+    for path in dict.fromkeys(paths):
+        if any(path == mine or path.startswith(mine + "/") for mine in own):
+            continue
+        full = tree_dir / path
+        below = [tree_dir.joinpath(*Path(path).parts[:depth]) for depth in range(1, len(Path(path).parts))]
+        if any(parent.is_symlink() for parent in below):
+            continue
+        if full.is_symlink() or full.is_file():
+            yield path
+
+
+def _add(git: Git, work_dir: Path, env: dict[str, str], paths: Iterable[str]) -> None:
+    listed = b"".join(raw(path) + b"\0" for path in paths)
+    if listed:
+        # `--remove`: a file that went away in the meantime is no error.
+        flags = ("--add", "--remove", "--replace", "-z", "--stdin")
+        git.run("update-index", *flags, cwd=work_dir, env=env, stdin=listed)
+
+
+def _nested_tree(git: Git, tree_dir: Path, path: str, bound: dict[str, str], index: Path) -> str | None:
+    """Return a tree object of the files in the repository at ``path``, but for what either side ignores."""
+    inner_dir = tree_dir / path
+    if inner_dir.is_symlink() or not inner_dir.is_dir():
+        return None
+    env = {**bound, "GIT_WORK_TREE": str(inner_dir), "GIT_INDEX_FILE": str(index)}
+    plain, nested = _untracked(git, inner_dir, env)
+    full = b"".join(raw(f"{path}/{name}") + b"\0" for name in plain)
+    ignored = set()
+    if full:
+        done = git.run(
+            "check-ignore", "-z", "--no-index", "--stdin", cwd=tree_dir, env=bound, stdin=full, ok=(0, 1)
+        )
+        ignored = {text(name) for name in done.stdout.split(b"\0") if name}
+    _add(git, inner_dir, env, (name for name in plain if f"{path}/{name}" not in ignored))
+    for number, name in enumerate(nested):
+        tree = _nested_tree(git, tree_dir, f"{path}/{name}", bound, index.with_name(f"{index.name}-{number}"))
+        if tree:
+            git.run("read-tree", f"--prefix={name}/", tree, cwd=inner_dir, env=env)
+    return git.line("write-tree", env=env) if index.exists() else None

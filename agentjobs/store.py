@@ -1,0 +1,349 @@
+"""What is on disk: the lock, the facts of attempts, the run's state, the table as last written.
+
+A fact is a file written once, by rename, and never changed; what is unreadable or empty (a full disk, a power
+cut) counts as not there. State files (``scope.json``, ``pause.json``, ``halt.json``, ``active/<id>``) are
+replaced whole. Only who holds the lock writes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from agentjobs.errors import LockBusy, UserError
+from agentjobs.launch.local import StepFiles, probe
+from agentjobs.model import (
+    AgentEnd,
+    Attempt,
+    Halt,
+    Intent,
+    Json,
+    Kill,
+    Pause,
+    Prepare,
+    Prepared,
+    Result,
+    Scope,
+    Settled,
+    Status,
+    Step,
+    StepKind,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LAYOUT = "1"
+"""Version of the layout of ``.agentjobs``, in the file VERSION."""
+
+README = """\
+This directory belongs to agentjobs: the facts behind tasks.tsv. Every file under attempts/ was written once
+and says what happened; deleting this directory forgets all of it. `agentjobs show ID` reads it for you.
+"""
+
+_STEP = re.compile(r"(setup|agent|verify|gate)(-\d+)?\.(?:lock|plan\.json)")
+T = TypeVar("T")
+
+
+class Marker(msgspec.Struct, frozen=True, omit_defaults=True):
+    """State ``active/<id>``: the round that is open, and what a person asked for since."""
+
+    round: int
+    wish: Status | None = None
+
+
+class Store:
+    """The directory ``.agentjobs`` of one project."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.dir = root / ".agentjobs"
+        self._closed: dict[tuple[str, int], Attempt] = {}
+
+    # --- the directory and its lock
+
+    def exists(self) -> bool:
+        """Whether anything was ever dispatched here."""
+        return (self.dir / "VERSION").exists()
+
+    def create(self) -> None:
+        """Make the directory, or check that this version can work in it; UserError where it cannot."""
+        version = self.dir / "VERSION"
+        if version.exists():
+            found = version.read_text().strip()
+            if found != LAYOUT:
+                raise UserError(
+                    f"layout {found!r} was written by another version of agentjobs (this one: {LAYOUT!r})",
+                    file=".agentjobs/VERSION",
+                )
+            return
+        self.dir.mkdir(mode=0o700, exist_ok=True)
+        for name in ("attempts", "active", "trees", "tally", "baseline"):
+            (self.dir / name).mkdir(mode=0o700, exist_ok=True)
+        write_bytes(self.dir / "README", README.encode())
+        write_bytes(self.dir / ".gitignore", b"*\n")
+        write_bytes(version, LAYOUT.encode() + b"\n")
+
+    @contextlib.contextmanager
+    def lock(self, timeout_s: float) -> Iterator[None]:
+        """Hold the project's lock; LockBusy when it is not free within ``timeout_s`` (0: at once)."""
+        from filelock import FileLock, Timeout  # noqa: PLC0415
+
+        lock = FileLock(self.dir / "lock", timeout=timeout_s, mode=0o600)
+        try:
+            with lock.acquire(poll_interval=0.02):
+                yield
+        except Timeout:
+            raise LockBusy(
+                f"another agentjobs is at work here (waited {timeout_s:g} s for .agentjobs/lock)"
+            ) from None
+
+    # --- state
+
+    def scope(self) -> Scope | None:
+        """Return what ``dispatch`` put in play, or None before the first one."""
+        return read_json(self.dir / "scope.json", Scope)
+
+    def pause(self) -> Pause | None:
+        """Return the pause of the whole run."""
+        return read_json(self.dir / "pause.json", Pause)
+
+    def halt(self) -> Halt | None:
+        """Return why a person is needed."""
+        return read_json(self.dir / "halt.json", Halt)
+
+    def set_state(self, name: str, value: Scope | Pause | Halt | None) -> None:
+        """Replace, or with None remove, a state file."""
+        path = self.dir / f"{name}.json"
+        if value is None:
+            path.unlink(missing_ok=True)
+        else:
+            write_json(path, value, durable=True)
+
+    def active(self) -> list[str]:
+        """Return the ids with an open round."""
+        try:
+            return sorted(name for name in os.listdir(self.dir / "active") if not name.endswith("~"))
+        except FileNotFoundError:
+            return []
+
+    def marker(self, task_id: str) -> Marker | None:
+        """Return the open round of a task."""
+        return read_json(self.dir / "active" / task_id, Marker)
+
+    def set_marker(self, task_id: str, marker: Marker | None) -> None:
+        """Open or close a round."""
+        path = self.dir / "active" / task_id
+        if marker is None:
+            path.unlink(missing_ok=True)
+        else:
+            write_json(path, marker)
+
+    # --- attempts
+
+    def attempt_dir(self, task_id: str, number: int) -> Path:
+        """Return the directory of an attempt."""
+        return self.dir / "attempts" / task_id / f"{number:03d}"
+
+    def numbers(self, task_id: str) -> list[int]:
+        """Return the numbers of all claimed attempts of a task, in order."""
+        try:
+            names = os.listdir(self.dir / "attempts" / task_id)
+        except FileNotFoundError:
+            return []
+        return sorted(int(name) for name in names if name.isdigit())
+
+    def started_ids(self) -> frozenset[str]:
+        """Return every id that ever had an attempt or a settled round."""
+        try:
+            return frozenset(os.listdir(self.dir / "attempts"))
+        except FileNotFoundError:
+            return frozenset()
+
+    def claim(self, task_id: str) -> int:
+        """Take the next attempt number of a task, for ever."""
+        number = (self.numbers(task_id) or [0])[-1] + 1
+        path = self.attempt_dir(task_id, number)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.mkdir(mode=0o700)
+        return number
+
+    def attempts(self, task_id: str) -> list[Attempt]:
+        """Return all attempts of a task; a claimed directory without an intent is void."""
+        found = (self.attempt(task_id, number) for number in self.numbers(task_id))
+        return [attempt for attempt in found if attempt is not None]
+
+    def attempt(self, task_id: str, number: int) -> Attempt | None:
+        """Return the facts of one attempt; an attempt that is over is read once and kept."""
+        key = (task_id, number)
+        if key in self._closed:
+            return self._closed[key]
+        path = self.attempt_dir(task_id, number)
+        intent = read_json(path / "attempt.json", Intent)
+        if intent is None:
+            return None
+        result = read_json(path / "result.json", Result)
+        end = read_json(path / "agent.end.json", AgentEnd)
+        attempt = Attempt(intent, tuple(self._steps(path, open_=result is None)), end, result)
+        if result is not None:
+            self._closed[key] = attempt
+        return attempt
+
+    def _steps(self, path: Path, *, open_: bool) -> list[Step]:
+        names = {f"{m[1]}{m[2] or ''}" for m in map(_STEP.fullmatch, os.listdir(path)) if m}
+        steps = []
+        for name in names:
+            files = step_files(path, name)
+            kind = StepKind(name.partition("-")[0])
+            prepared = read_json(path / f"{name}.plan.json", Prepare) if kind in CHECKS else None
+            phase = probe(files)
+            started_at = 0.0
+            if not isinstance(phase, Prepared):
+                # A runner that has just begun holds the lock but may not have written its record yet.
+                started_at = _mtime(files.record) or _mtime(files.lock)
+            kill = read_json(files.kill, Kill) if open_ or not isinstance(phase, Prepared) else None
+            steps.append(Step(name, kind, phase, started_at, kill, prepared.commit if prepared else ""))
+        order = list(StepKind)
+        return sorted(steps, key=lambda s: (order.index(s.kind), len(s.name), s.name))
+
+    def write_fact(self, task_id: str, number: int, name: str, fact: msgspec.Struct, *, durable: bool) -> None:
+        """Write a fact of an attempt; one that is already there stays as it is."""
+        path = self.attempt_dir(task_id, number) / name
+        if read_raw(path):
+            return
+        write_json(path, fact, durable=durable)
+
+    # --- settled rounds
+
+    def settled(self, task_id: str) -> list[Settled]:
+        """Return the settled rounds of a task, oldest first."""
+        try:
+            names = os.listdir(self.dir / "attempts" / task_id)
+        except FileNotFoundError:
+            return []
+        found = (
+            read_json(self.dir / "attempts" / task_id / name, Settled)
+            for name in names
+            if name.startswith("settled-") and name.endswith(".json")
+        )
+        return sorted((s for s in found if s is not None), key=lambda s: s.round)
+
+    def settled_round(self, task_id: str, number: int) -> Settled | None:
+        """Return how one round ended, if it has."""
+        return read_json(self.dir / "attempts" / task_id / f"settled-{number}.json", Settled)
+
+    def settle(self, task_id: str, settled: Settled) -> None:
+        """Write down the end of a round."""
+        path = self.dir / "attempts" / task_id / f"settled-{settled.round}.json"
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not read_raw(path):
+            write_json(path, settled, durable=True)
+
+    # --- the breaker's tally
+
+    def tally(self) -> tuple[tuple[str, str], ...]:
+        """Return the first results of distinct tasks since the last ``dispatch``, as (class, signature)."""
+        entries = []
+        with contextlib.suppress(FileNotFoundError):
+            for entry in os.scandir(self.dir / "tally"):
+                words = read_raw(Path(entry.path)).decode().split()
+                if len(words) == 2 and not entry.name.endswith("~"):  # noqa: PLR2004
+                    entries.append((entry.stat().st_mtime, words[0], words[1]))
+        return tuple((cls, sig) for _, cls, sig in sorted(entries))
+
+    def count(self, task_id: str, cls: str, signature: str) -> None:
+        """Note the first result of a task, for the breaker."""
+        path = self.dir / "tally" / task_id
+        if not path.exists():
+            write_bytes(path, f"{cls} {signature or '-'}\n".encode())
+
+    def clear_tally(self) -> None:
+        """Arm the breaker anew."""
+        with contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(self.dir / "tally"):
+                (self.dir / "tally" / name).unlink(missing_ok=True)
+
+    # --- events
+
+    def event(self, at: float, task_id: str, what: str, **more: object) -> None:
+        """Append one line to ``events.jsonl``: for people and reports, never read to decide."""
+        record: Json = {"at": round(at, 3), "id": task_id, "event": what, **more}
+        fd = os.open(self.dir / "events.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, msgspec.json.encode(record) + b"\n")
+        finally:
+            os.close(fd)
+
+
+CHECKS = frozenset({StepKind.VERIFY, StepKind.GATE})
+
+
+def step_files(attempt_dir: Path, name: str) -> StepFiles:
+    """Return where the facts of a step are."""
+    return StepFiles(attempt_dir, name)
+
+
+# --- files ------------------------------------------------------------------------------------------------
+
+
+def _mtime(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def read_raw(path: Path) -> bytes:
+    """Return the bytes of a file, or none where there is no file."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return b""
+    try:
+        data = os.read(fd, 1 << 20)
+        while chunk := os.read(fd, 1 << 20):
+            data += chunk
+        return data
+    finally:
+        os.close(fd)
+
+
+def read_json(path: Path, kind: type[T]) -> T | None:
+    """Return a fact, or None where there is none that can be read."""
+    data = read_raw(path)
+    if not data:
+        return None
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.MsgspecError:
+        return None
+
+
+def write_json(path: Path, value: msgspec.Struct, *, durable: bool = False) -> None:
+    """Write a value as JSON, by rename; ``durable``: it must survive a power cut too."""
+    write_bytes(path, msgspec.json.encode(value) + b"\n", durable=durable)
+
+
+def write_bytes(path: Path, data: bytes, *, durable: bool = False) -> None:
+    """Replace a file by rename, mode 0600; nothing of it is seen before all of it is there."""
+    temporary = path.with_name(path.name + "~")
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+            if durable:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+        temporary.rename(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise UserError(f"cannot write: {error.strerror}", file=str(path)) from None

@@ -1,0 +1,32 @@
+"""What this project's past says about starting over: read once, when layer 3 is due."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from agentjobs.model import Outcome
+from agentjobs.plan import History
+
+if TYPE_CHECKING:
+    from agentjobs.project import Project
+
+
+def history(project: Project) -> History:
+    """Return how restarts went so far, by the class of failure they followed, and what a task costs on average."""
+    wins: Counter[str] = Counter()
+    losses: Counter[str] = Counter()
+    cost = 0.0
+    started = 0
+    for task_id in project.store.started_ids():
+        attempts = project.store.attempts(task_id)
+        started += bool(attempts)
+        cost += sum(a.end.cost for a in attempts if a.end)
+        for before, after in zip(attempts, attempts[1:], strict=False):
+            if after.intent.restarts <= before.intent.restarts or before.result is None:
+                continue
+            segment = [a for a in attempts if a.intent.restarts == after.intent.restarts]
+            last = segment[-1].result
+            if last is not None:
+                (wins if last.outcome is Outcome.OK else losses)[before.result.outcome.value] += 1
+    return History(dict(wins), dict(losses), cost / started if started else 0.0)

@@ -1,0 +1,186 @@
+"""The table on disk: tasks.tsv, which belongs to people, and table.tsv, which remembers it as last written.
+
+People and ``sed`` may write tasks.tsv at any time. What we write is therefore never a whole table but a few
+cells, put into whatever is there at that moment; and a status that differs from the one we wrote is theirs.
+table.tsv is written first: killed between the two writes, the next poll sees an old copy of our own cells in
+tasks.tsv, knows it for one (``table.human_edits``) and writes them again.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from agentjobs.errors import UserError
+from agentjobs.store import read_raw, write_bytes
+from agentjobs.table import TOOL_COLUMNS, Edits, Table, apply, human_edits, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+Updates = dict[str, dict[str, str]]
+
+LOOKS_MAX = 50
+"""How often a table that somebody else keeps changing is read again before we give up."""
+
+
+class TaskFile:
+    """tasks.tsv of a project, and what we last wrote into it."""
+
+    def __init__(self, path: Path, base_path: Path) -> None:
+        self.path = path
+        self.base_path = base_path
+        self._table: Table | None = None
+        self.base: Table | None = None
+        self._seen: tuple[int, ...] = ()
+        self._base_seen: tuple[int, ...] = ()
+        self.pending: Updates = {}
+        self._edits: Edits | None = None
+
+    @property
+    def table(self) -> Table:
+        """The table as last read; ``load`` comes first."""
+        if self._table is None:
+            raise AssertionError("not loaded")
+        return self._table
+
+    def load(self) -> Edits | None:
+        """Read the table if it is not the one we hold, and return what people did to it since we last wrote.
+
+        None: nothing has changed since the last ``absorb``. UserError where the table is missing, cannot be read or cannot be written.
+        """
+        base_seen = _identity(self.base_path)
+        if self._table is not None and _identity(self.path) == self._seen and base_seen == self._base_seen:
+            return self._edits
+        self._read()
+        data = read_raw(self.base_path)
+        self._base_seen = base_seen
+        if not data:
+            self.base = None
+        elif data == self.table.data:
+            self.base = self.table
+        else:
+            try:
+                self.base = parse(data, self.path.name)
+            except UserError:  # only a power cut leaves that: as good as lost, the facts know better
+                self.base = None
+        self._edits = Edits() if self.base is self.table else human_edits(self.base, self.table)
+        return self._edits
+
+    def _read(self) -> None:
+        for _ in range(LOOKS_MAX):
+            seen = _identity(self.path)
+            if not seen:
+                raise UserError(
+                    "no such file; write one with a header line that has `id`, or use `agentjobs plan rows`",
+                    file=self.path.name,
+                )
+            data = read_raw(self.path)
+            if _identity(self.path) == seen:
+                break
+        self._table = parse(data, self.path.name)
+        self._seen = seen
+
+    def check_writable(self) -> None:
+        """Raise UserError where the table is write-protected: better before any work than after."""
+        target = self.path.resolve()
+        if not stat.S_IMODE(target.stat().st_mode) & 0o222 or not os.access(target.parent, os.W_OK):
+            raise UserError("is read-only; make it writable (chmod u+w) to go on", file=self.path.name)
+
+    def absorb(self, edits: Edits) -> None:
+        """Take what people wrote as read: the caller has noted every wish. Old copies are marked for repair."""
+        repair: Updates = {}
+        if self.base is not None:
+            for task_id in edits.stale:
+                repair[task_id] = {c: self.base.cell(task_id, c) for c in TOOL_COLUMNS if c in self.base.header}
+        for task_id, cells in repair.items():
+            self.pending.setdefault(task_id, {}).update(cells)
+        self._remember(apply(self.table, repair) if repair else self.table.data)
+        self._edits = None
+
+    def set(self, task_id: str, cells: Mapping[str, str]) -> None:
+        """Mark cells to be written with the next ``save``."""
+        if task_id not in self.table:
+            return
+        wanted = self.pending.get(task_id, {})
+        changed = {c: v for c, v in cells.items() if wanted.get(c, self.table.cell(task_id, c)) != v}
+        if changed:
+            self.pending.setdefault(task_id, {}).update(changed)
+
+    def cell(self, task_id: str, column: str) -> str:
+        """Return a cell as it will be after the next ``save``."""
+        pending = self.pending.get(task_id, {})
+        return pending[column] if column in pending else self.table.cell(task_id, column)
+
+    def save(self) -> bool:
+        """Write what is pending into the table as it is now; return whether anything was written.
+
+        A cell that a person has changed in the meantime stays theirs; the next ``load`` tells of it.
+        """
+        if not self.pending:
+            return False
+        for _ in range(LOOKS_MAX):
+            moved = _identity(self.path) != self._seen
+            if moved:
+                self._read()
+            edits = human_edits(self.base, self.table) if moved and self.base is not None else Edits()
+            data = apply(self.table, self._respecting(edits.wishes))
+            if edits == Edits():
+                self._remember(data)
+            elif self.base is not None:
+                self._remember(apply(self.base, self.pending))
+            if self._replace(data):
+                self.pending = {}
+                return True
+        raise UserError("keeps changing while it is written; is another program in a loop?", file=self.path.name)
+
+    def _respecting(self, wishes: Iterable[str]) -> Updates:
+        theirs = frozenset(wishes)
+        return {
+            task_id: {c: v for c, v in cells.items() if not (c == "status" and task_id in theirs)}
+            for task_id, cells in self.pending.items()
+        }
+
+    def _remember(self, data: bytes) -> None:
+        if self.base is not None and self.base.data == data:
+            return
+        write_bytes(self.base_path, data, durable=True)
+        self._base_seen = _identity(self.base_path)
+        self.base = self.table if data == self.table.data else parse(data, self.path.name)
+
+    def _replace(self, data: bytes) -> bool:
+        """Put ``data`` in the table's place unless it has moved since we read it."""
+        target = self.path.resolve()
+        mode = stat.S_IMODE(target.stat().st_mode)
+        temporary = target.with_name(f".{target.name}.agentjobs~")
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.chmod(mode)
+            written = _identity(temporary)
+            if _identity(self.path) != self._seen:
+                temporary.unlink()
+                return False
+            temporary.replace(target)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise UserError(f"cannot write: {error.strerror}; it is as it was", file=self.path.name) from None
+        self._seen = written
+        if self.base is not None and self.base.data == data:
+            self._table = self.base
+        else:
+            self._table = parse(data, self.path.name)
+        return True
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    """Return what changes when a file does: inode, size, time of change (ns)."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return (found.st_ino, found.st_size, found.st_mtime_ns)

@@ -1,0 +1,350 @@
+"""What an attempt came to: the agent's end is judged, checks are read, verified work is landed.
+
+Success is never an agent's word: its tree is committed as it is, compared with what it may change, and that very
+commit is what the checks run on and what lands.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agentjobs.errors import GitError, UserError
+from agentjobs.excerpt import error_excerpt, signature
+from agentjobs.launch import local
+from agentjobs.model import AgentEnd, Exited, Lost, Outcome, Prepare, Result, StepKind
+from agentjobs.outcome import Verdict, classify, usage
+from agentjobs.scope import in_scope
+from agentjobs.store import read_json, read_raw, step_files, write_bytes
+
+if TYPE_CHECKING:
+    from agentjobs.model import Attempt, Step, Task
+    from agentjobs.project import Project
+
+TAIL_BYTES = 256 * 1024
+"""So much of the end of a log is read to classify it."""
+
+LANDING_TRIES = 50
+"""How often the target may move between our look at it and our swap, in one poll."""
+
+
+class Verdicts:
+    """Reads what steps left, for one project."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.store = project.store
+
+    # --- the agent's end
+
+    def judge(self, task: Task, attempt: Attempt, now: float) -> None:
+        """Write ``agent.end.json``: end what still lives, commit the tree, classify."""
+        intent = attempt.intent
+        attempt_dir = self.store.attempt_dir(intent.id, intent.number)
+        files = step_files(attempt_dir, "agent")
+        local.sweep([intent.marker], [files])
+        step = attempt.last(StepKind.AGENT)
+        if step is None or not isinstance(step.phase, Exited | Lost):
+            return
+        output, size = read_tail(files.log)
+        agent = self.project.policy.agents.get(intent.agent)
+        verdict = classify(
+            phase=step.phase,
+            kill=step.kill,
+            output=output,
+            output_bytes=size,
+            rules=agent.rules if agent else (),
+            now=now,
+            tree_dir=intent.tree,
+        )
+        tokens, cost = usage(output, agent.usage if agent else None)
+        end = AgentEnd(
+            outcome=verdict.outcome,
+            at=step.phase.at,
+            detail=verdict.detail,
+            signature=verdict.signature,
+            session=intent.session,
+            tokens=tokens,
+            cost=cost,
+            reset_at=verdict.reset_at,
+        )
+        if intent.base:
+            end = self._with_tree(task, attempt, end, verdict)
+        self.store.write_fact(intent.id, intent.number, "agent.end.json", end, durable=True)
+
+    def _with_tree(self, task: Task, attempt: Attempt, end: AgentEnd, verdict: Verdict) -> AgentEnd:
+        """Commit what the tree holds, keep it under a ref, and look at what was changed."""
+        from msgspec.structs import replace  # noqa: PLC0415
+
+        from agentjobs import landing, workspace  # noqa: PLC0415
+
+        git, intent = self.project.git, attempt.intent
+        tree_dir = Path(intent.tree)
+        try:
+            if not tree_dir.is_dir():
+                raise GitError(f"the tree {tree_dir} is gone")
+            workspace.create(git, tree_dir, intent.base)
+            ref = f"refs/agentjobs/{intent.id}/{intent.number}"
+            taken = workspace.keep(git, tree_dir, intent.base, ref, self._message(task, attempt), end.at)
+            changed = git.changed(intent.base, taken.commit)
+            workspace.reset(git, tree_dir, taken.commit)
+            markers = landing.has_markers(git, intent.base, taken.commit)
+        except UserError as error:
+            if verdict.outcome is not Outcome.OK:
+                return end
+            return replace(end, outcome=Outcome.CRASHED, detail=str(error), signature=signature(str(error).encode()))
+        profile = self.project.profile(task.row, intent.profile)
+        outside = in_scope(changed, task.row.files) if profile.scope == "files" else ()
+        end = replace(
+            end, tree=taken.tree, commit=taken.commit, changed=_printable(changed), outside=_printable(outside)
+        )
+        if verdict.outcome is not Outcome.OK:
+            return end
+        if outside:
+            return replace(end, outcome=Outcome.OUT_OF_SCOPE, detail=f"changed {_names(outside)}")
+        if markers:
+            detail = f"conflict markers left in {_names(markers)}"
+            return replace(end, outcome=Outcome.VERIFY_FAILED, detail=detail)
+        if not changed and profile.require_change:
+            return replace(end, outcome=Outcome.NO_CHANGE, detail="said it was done and changed nothing")
+        return end
+
+    def _message(self, task: Task, attempt: Attempt) -> str:
+        from agentjobs.landing import landing_message  # noqa: PLC0415
+
+        title = task.row.cells.get("title", "")
+        subject = f"{task.row.id}: {title}" if title else task.row.id
+        return landing_message(
+            subject, task=task.row.id, attempt=attempt.number, agent=attempt.intent.agent
+        )
+
+    # --- checks
+
+    def integrate_for_verify(self, task: Task, attempt: Attempt, name: str, now: float) -> None:
+        """Write the plan of a check: the task's work on top of what has landed by now, with the tree on it."""
+        attempt_dir = self.store.attempt_dir(task.row.id, attempt.number)
+        plan_path = attempt_dir / f"{name}.plan.json"
+        if read_json(plan_path, Prepare) is None:
+            commit, parent = self._candidate(attempt)
+            if self.project.lands and attempt.intent.base:
+                merged = self._merge(task, attempt, commit, parent)
+                if isinstance(merged, Result):
+                    self._close_conflict(task, attempt, merged)
+                    return
+                commit, parent = merged
+            self._plan(attempt, name, Prepare(commit, parent, attempt.intent.checks, now))
+        self._stand_on(attempt, name)
+
+    def _close_conflict(self, task: Task, attempt: Attempt, result: Result) -> None:
+        self.store.write_fact(task.row.id, attempt.number, "result.json", result, durable=True)
+        self.store.event(
+            result.at, task.row.id, "result", attempt=attempt.number, outcome=result.outcome.value,
+            detail=result.detail,
+        )  # fmt: skip
+
+    def _candidate(self, attempt: Attempt) -> tuple[str, str]:
+        """Return the commit that is to be judged or landed, and the commit it stands on."""
+        attempt_dir = self.store.attempt_dir(attempt.intent.id, attempt.number)
+        check = attempt.last(StepKind.VERIFY, StepKind.GATE)
+        plan = read_json(attempt_dir / f"{check.name}.plan.json", Prepare) if check else None
+        if plan is not None:
+            return plan.commit, plan.parent
+        return (attempt.end.commit if attempt.end else ""), attempt.intent.base
+
+    def _merge(self, task: Task, attempt: Attempt, commit: str, parent: str) -> tuple[str, str] | Result:
+        """Put the work onto the target's tip; a conflict is a result, its files in the tree for the next agent."""
+        from agentjobs import landing  # noqa: PLC0415
+
+        git, intent, end = self.project.git, attempt.intent, attempt.end
+        tip = self.project.tip()
+        if tip == parent or end is None:
+            return commit, parent
+        merged = landing.integrate(
+            git, Path(intent.tree), commit, tip, self._message(task, attempt), end.at
+        )
+        if not merged.conflicts:
+            return merged.commit, tip
+        detail = f"conflicts with what landed meanwhile in {_names(merged.conflicts)}"
+        return Result(
+            outcome=Outcome.CONFLICT,
+            at=end.at,
+            detail=detail,
+            signature=signature(detail.encode()),
+            commit=commit,
+            tokens=end.tokens,
+            cost=end.cost,
+            session=end.session,
+            base=tip,
+            errors=f"{detail}\n" + "\n".join(merged.messages) + "\nBoth sides are in these files, between "
+            "<<<<<<< and >>>>>>> markers: the first is what landed, the second is this task's earlier work. "
+            "Resolve every one so that both intentions hold.",
+        )
+
+    def _plan(self, attempt: Attempt, name: str, plan: Prepare) -> None:
+        attempt_dir = self.store.attempt_dir(attempt.intent.id, attempt.number)
+        for number, check in enumerate(plan.checks, 1):
+            write_bytes(attempt_dir / f"{name}.{number}.check", check.encode("utf-8", "surrogateescape") + b"\n")
+        self.store.write_fact(attempt.intent.id, attempt.number, f"{name}.plan.json", plan, durable=False)
+
+    def _stand_on(self, attempt: Attempt, name: str) -> None:
+        """Put the tree on the very commit that is to be judged."""
+        from agentjobs import workspace  # noqa: PLC0415
+
+        attempt_dir = self.store.attempt_dir(attempt.intent.id, attempt.number)
+        plan = read_json(attempt_dir / f"{name}.plan.json", Prepare)
+        if plan is not None and attempt.intent.base:
+            workspace.reset(self.project.git, Path(attempt.intent.tree), plan.commit)
+
+    # --- landing
+
+    def land(self, task: Task, attempt: Attempt, now: float) -> Result | str:
+        """Land verified work. A result when that is settled; else the name of the gate step to start."""
+        from agentjobs import landing  # noqa: PLC0415
+
+        project = self.project
+        check = attempt.last(StepKind.VERIFY, StepKind.GATE)
+        if check is not None and not isinstance(check.phase, Exited) and not isinstance(check.phase, Lost):
+            self._stand_on(attempt, check.name)
+            return check.name
+        commit, parent = self._candidate(attempt)
+        lost = check is not None and isinstance(check.phase, Lost)
+        gated = not lost and (not project.policy.landing.gate or (check is not None and check.kind is StepKind.GATE))
+        verified = not lost
+        for _ in range(LANDING_TRIES):
+            if project.git.contains(project.tip(), commit) or (gated and verified and project.tip() == parent):
+                if landing.land(
+                    project.git, project.policy.target, commit, parent, trees_dir=project.trees_dir
+                ):
+                    return self._landed(attempt, commit, now)
+                continue
+            merged = self._merge(task, attempt, commit, parent)
+            if isinstance(merged, Result):
+                return merged
+            moved = merged != (commit, parent)
+            commit, parent = merged
+            checks = (attempt.intent.checks if moved or lost else ()) + project.policy.landing.gate
+            if not checks:
+                verified = gated = True
+                continue
+            runs = sum(step.kind is StepKind.GATE for step in attempt.steps)
+            name = f"gate-{runs + 1}" if runs else "gate"
+            self._plan(attempt, name, Prepare(commit, parent, checks, now))
+            self._stand_on(attempt, name)
+            return name
+        raise UserError(f"the target {project.policy.target} keeps moving while work lands on it")
+
+    def _landed(self, attempt: Attempt, commit: str, now: float) -> Result:
+        end = attempt.end
+        assert end is not None
+        self.store.event(now, attempt.intent.id, "landed", attempt=attempt.number, commit=commit)
+        return Result(
+            Outcome.OK, now, tree=end.tree, commit=commit, tokens=end.tokens, cost=end.cost, session=end.session,
+            landed=commit,
+        )  # fmt: skip
+
+    # --- results
+
+    def result(self, task: Task, attempt: Attempt, outcome: Outcome, now: float) -> Result:
+        """Return what ``result.json`` is to say about an attempt that ended with ``outcome``."""
+        from msgspec.structs import replace  # noqa: PLC0415
+
+        intent, end = attempt.intent, attempt.end
+        commit, parent = self._candidate(attempt)
+        result = Result(
+            outcome=outcome,
+            at=now,
+            tree=end.tree if end else "",
+            commit=commit,
+            tokens=end.tokens if end else 0,
+            cost=end.cost if end else 0.0,
+            session=end.session if end else intent.session,
+            base=parent if intent.base else "",
+        )
+        if end is not None and end.outcome is outcome and outcome is not Outcome.OK:
+            output, _ = read_tail(step_files(self._dir(attempt), "agent").log)
+            errors = error_excerpt(output)
+            if end.outside:
+                files = ", ".join(task.row.files)
+                errors = f"{end.detail}\nThis task may change only: {files}\nPut every other file back as it was."
+            elif end.detail and outcome in {Outcome.NO_CHANGE, Outcome.VERIFY_FAILED}:
+                errors = end.detail
+            return replace(
+                result, detail=end.detail, signature=end.signature, reset_at=end.reset_at, errors=errors
+            )
+        if outcome in {Outcome.VERIFY_FAILED, Outcome.GATE_FAILED}:
+            return self._failed_check(attempt, result)
+        if outcome is Outcome.INFRA:
+            return self._infra(attempt, result)
+        if outcome is Outcome.OK and intent.base and commit != intent.base:
+            with contextlib.suppress(UserError):
+                self.project.git.keep(f"refs/agentjobs/{intent.id}/done", commit)
+        return result
+
+    def _dir(self, attempt: Attempt) -> Path:
+        return self.store.attempt_dir(attempt.intent.id, attempt.number)
+
+    def _failed_check(self, attempt: Attempt, result: Result) -> Result:
+        from msgspec.structs import replace  # noqa: PLC0415
+
+        check = attempt.last(StepKind.VERIFY, StepKind.GATE)
+        if check is None:
+            return result
+        plan = read_json(self._dir(attempt) / f"{check.name}.plan.json", Prepare)
+        at = read_raw(self._dir(attempt) / f"{check.name}.at").strip()
+        number = int(at) if at.isdigit() else 1
+        checks = plan.checks if plan else attempt.intent.checks
+        command = checks[number - 1] if 0 < number <= len(checks) else ""
+        output, _ = read_tail(step_files(self._dir(attempt), check.name).log)
+        output = output.rpartition(b"==> check %d: " % number)[2]
+        ended = _ended(check)
+        if attempt.intent.base and plan is not None:
+            self._stand_on(attempt, check.name)
+        return replace(
+            result,
+            check=command,
+            detail=f"check {number} {ended}: {' '.join(command.split())[:120]}",
+            signature=signature(command.encode() + b"\n" + output, attempt.intent.tree),
+            errors=f"$ {command}\n({ended})\n{error_excerpt(output)}",
+        )
+
+    def _infra(self, attempt: Attempt, result: Result) -> Result:
+        from msgspec.structs import replace  # noqa: PLC0415
+
+        setup = attempt.last(StepKind.SETUP)
+        check = attempt.last(StepKind.VERIFY, StepKind.GATE)
+        step = check or setup
+        if step is None:
+            return result
+        output, _ = read_tail(step_files(self._dir(attempt), step.name).log)
+        what = f"the setup command {_ended(step)}" if step is setup else f"{step.name} {_ended(step)} again and again"
+        return replace(result, detail=what, signature=signature(output), errors=error_excerpt(output))
+
+
+def read_tail(path: Path, limit: int = TAIL_BYTES) -> tuple[bytes, int]:
+    """Return the end of a file and the size of all of it; nothing for a file that is not there."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - limit))
+            return file.read(limit), size
+    except FileNotFoundError:
+        return b"", 0
+
+
+def _ended(step: Step) -> str:
+    if step.kill is not None:
+        return {"timeout": "ran out of time", "runaway": "wrote too much"}.get(step.kill.why, step.kill.why)
+    if isinstance(step.phase, Exited):
+        return f"failed (exit {step.phase.code})"
+    return "was lost"
+
+
+def _names(paths: tuple[str, ...], most: int = 5) -> str:
+    shown = ", ".join(_printable(paths[:most]))
+    return f"{shown} and {len(paths) - most} more" if len(paths) > most else shown
+
+
+def _printable(paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Return paths as text any file can hold; bytes that are not UTF-8 are shown as such."""
+    return tuple(path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") for path in paths)

@@ -1,0 +1,83 @@
+// From TypeScript back to the JavaScript that it stands for: types erased, module syntax as Node runs it.
+
+import { ts } from './project.mjs';
+
+const ERASE = {
+  target: ts.ScriptTarget.ESNext,
+  jsx: ts.JsxEmit.Preserve,
+  useDefineForClassFields: true,
+  esModuleInterop: true,
+  verbatimModuleSyntax: false,
+};
+
+/** Whether a file is CommonJS in TypeScript's spelling: `import x = require(…)` or `export = …`. */
+function spellsCommonJs(source) {
+  return source.statements.some(
+    (statement) =>
+      (ts.isImportEqualsDeclaration(statement) && ts.isExternalModuleReference(statement.moduleReference)) ||
+      (ts.isExportAssignment(statement) && statement.isExportEquals === true),
+  );
+}
+
+/** The JavaScript of one TypeScript file. Each file by itself, as bundlers and Node erase types. */
+export function erase(text, fileName, { removeComments = false } = {}) {
+  const source = ts.createSourceFile(fileName, text, ts.ScriptTarget.Latest, true);
+  const module = spellsCommonJs(source) ? ts.ModuleKind.CommonJS : ts.ModuleKind.ESNext;
+  const { outputText } = ts.transpileModule(text, { compilerOptions: { ...ERASE, module, removeComments }, fileName });
+  return outputText;
+}
+
+/**
+ * A file's code without what a conversion may change: comments, layout, and the spelling of `require` and
+ * `module.exports`. Two files with equal normal forms run alike.
+ */
+export function normalForm(text, fileName) {
+  const plain = erase(text, fileName, { removeComments: true });
+  const tokens = [];
+  const scanner = ts.createScanner(ts.ScriptTarget.Latest, true, ts.LanguageVariant.Standard, plain);
+  const source = ts.createSourceFile('code.js', plain, ts.ScriptTarget.Latest, true, ts.ScriptKind.JSX);
+  scanner.setText('');
+  const visit = (node) => {
+    const children = node.getChildren(source);
+    if (children.length === 0) {
+      const word = node.getText(source);
+      if (word !== '' && word !== ';' && word !== ',') tokens.push(word);
+    }
+    for (const child of children) visit(child);
+  };
+  for (const statement of source.statements) {
+    if (isMarker(statement, source)) continue;
+    const first = tokens.length;
+    visit(statement);
+    if (isRequire(statement)) tokens[first] = 'var';
+  }
+  return tokens;
+}
+
+/** `"use strict"` and `__esModule`: what the compiler adds to a CommonJS module. */
+function isMarker(statement, source) {
+  const text = statement.getText(source);
+  return /^["']use strict["'];?$/.test(text) || /^Object\.defineProperty\(exports, "__esModule"/.test(text);
+}
+
+function isRequire(statement) {
+  if (!ts.isVariableStatement(statement) || statement.declarationList.declarations.length !== 1) return false;
+  const { initializer } = statement.declarationList.declarations[0];
+  return (
+    initializer !== undefined &&
+    ts.isCallExpression(initializer) &&
+    ts.isIdentifier(initializer.expression) &&
+    initializer.expression.text === 'require'
+  );
+}
+
+/** The first place where two token lists part, as one line for people; `undefined` when they are equal. */
+export function firstDifference(before, after) {
+  const length = Math.max(before.length, after.length);
+  for (let i = 0; i < length; i += 1) {
+    if (before[i] === after[i]) continue;
+    const around = (tokens) => tokens.slice(Math.max(0, i - 6), i + 6).join(' ') || '(nothing)';
+    return `was \`${around(before)}\`, is \`${around(after)}\``;
+  }
+  return undefined;
+}

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from agentjobs.model import Exited, Outcome
+from agentjobs.outcome import classify, usage
+from agentjobs.policy import Limits, Retry, parse_policy
+from agentjobs.prompt import render
+from agentjobs.table import parse
+
+BLANK = Path(__file__).resolve().parent.parent / "templates" / "blank"
+
+
+def test_the_blank_template() -> None:
+    data = (BLANK / "agentjobs.toml").read_bytes()
+    policy = parse_policy(data)
+    claude = policy.agents["claude"]
+    assert claude.rules[0].class_ is Outcome.OK
+    assert claude.resume is not None
+    assert "{session}" in claude.command
+    assert "{session}" in claude.resume
+    assert policy.profiles["default"].agent == "claude"
+    assert claude.rules[-1].class_ is not Outcome.OK
+
+
+def test_the_commented_lines_of_the_blank_template_parse() -> None:
+    text = (BLANK / "agentjobs.toml").read_text()
+    shown = re.sub(r"^# (?=[a-z_]+ = |\[)", "", text, flags=re.MULTILINE)
+    shown = re.sub(r"^(setup|link) = .*\n", "", shown, flags=re.MULTILINE)
+    shown = shown.replace('"claude-strong"', '"claude"')
+    policy = parse_policy(shown.encode())
+    assert policy.agents["codex"].rules[0].class_ is Outcome.OK
+    assert policy.profiles["default"].escalate == "strong"
+    # a commented default is the default
+    assert policy.limits == Limits(run_cost_usd=50)
+    assert policy.retry == Retry()
+
+
+def test_the_blank_prompt_says_all_five_parts() -> None:
+    text = (BLANK / "prompt.md.j2").read_text()
+    names = {
+        "id": "a", "row": {"task": "Do it."}, "files": [], "verify": [], "mode": "first", "attempt": 1,
+        "base": "", "errors": "", "tried": [], "handoffs": [],
+    }  # fmt: skip
+    bare = render(text, "prompt.md.j2", names)
+    for part in ("# Task a\n\nDo it.", "## Rules", "## Files", "## Output", "## How it will be checked"):
+        assert part in bare
+    assert "went wrong" not in bare
+    full = render(
+        text,
+        "prompt.md.j2",
+        names
+        | {"files": ["a.py", "b.py"], "verify": ["make test"], "mode": "repair", "attempt": 2}
+        | {"errors": "E: no", "tried": ["1: crashed"], "handoffs": [{"id": "z", "text": "use y()"}]},
+    )
+    for part in (
+        "- `a.py`\n- `b.py`\n",
+        "```sh\nmake test\n```\n",
+        "````text\nE: no\n````",
+        "- 1: crashed\n",
+        "### z\n\nuse y()",
+    ):
+        assert part in full
+    assert "\n\n\n" not in bare + full
+    assert "holds the work of the one before" in full
+    again = render(text, "prompt.md.j2", names | {"mode": "restart", "attempt": 3, "errors": "E: no"})
+    assert "directory is clean again. The last of them failed with:\n\n````text\nE: no" in again
+
+
+def test_the_blank_table_has_a_header_and_an_example() -> None:
+    data = (BLANK / "tasks.tsv").read_bytes()
+    table = parse(data)
+    assert table.header == ("id", "status", "after", "files", "task")
+    assert len(table) == 0
+    with_examples = parse(re.sub(rb"(?m)^# (?=greet)", b"", data))
+    second = with_examples.row("greet-cli")
+    assert (second.after, second.files) == (("greet",), ("src/cli.py",))
+
+
+NOW = 1_800_000_000.0
+FINAL = {"type": "result", "subtype": "success", "is_error": True, "api_error_status": None, "result": ""}
+DONE = FINAL | {"is_error": False, "usage": {"input_tokens": 5, "output_tokens": 7}, "total_cost_usd": 0.25}
+REJECTED = {
+    "type": "rate_limit_event",
+    "rate_limit_info": {"status": "rejected", "resetsAt": int(NOW) + 3600},
+}
+FULL = {"terminal_reason": "prompt_too_long", "api_error_status": 400}
+
+
+@pytest.mark.parametrize(
+    ("events", "code", "outcome"),
+    [
+        ([DONE], 0, Outcome.OK),
+        (
+            [{"type": "rate_limit_event", "rate_limit_info": {"status": "allowed_warning"}}, DONE],
+            0,
+            Outcome.OK,
+        ),
+        ([REJECTED, DONE], 0, Outcome.OK),
+        ([{"type": "system"}], 0, Outcome.CRASHED),
+        ([FINAL], 1, Outcome.CRASHED),
+        ([REJECTED, FINAL | {"api_error": "usage_limit_reached", "api_error_status": 429}], 1, Outcome.LIMIT),
+        ([FINAL | {"api_error": "usage_limit_reached"}], 1, Outcome.LIMIT),
+        ([FINAL | {"api_error": "rate_limit", "api_error_status": 429}], 1, Outcome.LIMIT),
+        ([FINAL | {"api_error": "authentication_failed", "api_error_status": 401}], 1, Outcome.AUTH),
+        ([FINAL | {"result": "Not logged in · Please run /login"}], 1, Outcome.AUTH),
+        ([FINAL | FULL], 1, Outcome.CONTEXT_FULL),
+        ([FINAL | {"api_error": "overloaded", "api_error_status": 529}], 1, Outcome.OVERLOADED),
+        ([FINAL | {"api_error": "model_not_found", "api_error_status": 404}], 1, Outcome.INFRA),
+        (["No conversation found with session ID: x", FINAL], 1, Outcome.NO_SESSION),
+        (["Error: Session ID 0-1 is already in use."], 1, Outcome.SESSION_BUSY),
+    ],
+)
+def test_the_claude_rules(events: list[dict[str, object] | str], code: int, outcome: Outcome) -> None:
+    agent = parse_policy((BLANK / "agentjobs.toml").read_bytes()).agents["claude"]
+    output = "".join(f"{e if isinstance(e, str) else json.dumps(e)}\n" for e in events).encode()
+    phase = Exited(code=code, at=NOW, output_bytes=len(output))
+    found = classify(
+        phase=phase, kill=None, output=output, output_bytes=len(output), rules=agent.rules, now=NOW
+    )
+    assert found.outcome is outcome
+    if outcome is Outcome.LIMIT and REJECTED in events:
+        assert found.reset_at == NOW + 3600
+    if DONE in events:
+        assert usage(output, agent.usage) == (12, 0.25)
+
+
+def test_a_claude_limit_in_words_has_its_reset() -> None:
+    agent = parse_policy((BLANK / "agentjobs.toml").read_bytes()).agents["claude"]
+    words = "You've hit your 5-hour limit · resets 3:54am (UTC)"
+    output = json.dumps(
+        FINAL | {"api_error": "usage_limit_reached", "result": words}, ensure_ascii=False
+    ).encode()
+    found = classify(
+        phase=Exited(code=1, at=NOW), kill=None, output=output, output_bytes=9, rules=agent.rules, now=NOW
+    )
+    assert found.outcome is Outcome.LIMIT
+    assert found.reset_at % 86400 == 3 * 3600 + 54 * 60

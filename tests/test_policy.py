@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agentjobs.agents import PLACEHOLDERS, expand
+from agentjobs.errors import UserError
+from agentjobs.model import Outcome, Row, Status
+from agentjobs.policy import (
+    Agent,
+    Landing,
+    Limits,
+    Policy,
+    Profile,
+    Retry,
+    Rule,
+    parse_policy,
+    parse_size,
+    resolve,
+)
+from agentjobs.tomlfile import FieldError
+
+ROOT = Path(__file__).resolve().parent.parent
+BLANK = ROOT / "templates" / "blank"
+EXAMPLE = b"""\
+base = "main"
+target = "agentjobs/landed"
+slots = 8
+verify_slots = 2
+
+[limits]
+attempt_minutes = 0.5
+idle_minutes = 10
+run_cost_usd = 50.0
+
+[workspace]
+kind = "worktree"
+setup = "npm ci"
+copy = [".env"]
+link = []
+
+[profiles.default]
+agent = "scripted"
+verify = ["npx tsc --noEmit -p ."]
+escalate = "strong"
+
+[profiles.strong]
+agent = "scripted"
+scope = "any"
+
+[agents.scripted]
+command = ["node", "{root}/tools/convert.mjs"]
+resume = ["node", "tools/convert.mjs", "--resume", "{session}"]
+env = { KEY = "value" }
+[[agents.scripted.rules]]
+class = "limit"
+text = 'usage limit reached'
+reset = 'resets at (\\d+)'
+[[agents.scripted.rules]]
+class = "ok"
+event = { "type" = "result", "is_error" = false, "n.0.x" = 3 }
+[agents.scripted.usage]
+event = { "type" = "result" }
+tokens = ["usage.input", "usage.output"]
+
+[landing]
+gate = ["npm test"]
+"""
+
+
+def test_the_example() -> None:
+    policy = parse_policy(EXAMPLE)
+    assert policy.limits == Limits(attempt_minutes=0.5, run_cost_usd=50)
+    assert policy.retry == Retry()
+    assert policy.landing == Landing(gate=("npm test",))
+    assert policy.workspace.copy == (".env",)
+    assert policy.profiles["default"].escalate == "strong"
+    agent = policy.agents["scripted"]
+    assert [rule.class_ for rule in agent.rules] == [Outcome.LIMIT, Outcome.OK]
+    assert agent.rules[1].event == {"type": "result", "is_error": False, "n.0.x": 3}
+    assert agent.usage is not None
+    assert agent.usage.tokens == ("usage.input", "usage.output")
+    assert agent.stop == ("TERM",)
+
+
+def test_an_empty_file_is_the_defaults() -> None:
+    assert parse_policy(b"") == Policy()
+    assert parse_policy(b"\xef\xbb\xbf# saved on Windows\r\nslots = 3\r\n").slots == 3
+
+
+def test_the_defaults_are_the_documented_contract() -> None:
+    limits = Limits()
+    assert (limits.attempt_s, limits.idle_s, limits.verify_s, limits.setup_s) == (1800, 600, 900, 900)
+    assert (limits.start_interval_s, limits.stop_grace_s, limits.finish_grace_s, limits.breaker) == (
+        0.5,
+        10,
+        30,
+        5,
+    )
+    assert (limits.min_free_memory_bytes, limits.output_bytes, limits.file_size_bytes) == (
+        2**30,
+        2**26,
+        2**30,
+    )
+    assert (limits.run_cost_usd, limits.run_tokens, limits.run_attempts) == (None, None, None)
+    assert (limits.task_cost_usd, limits.task_attempts) == (None, None)
+    assert msgspec.structs.astuple(Retry()) == (2, 3, 1, 0.10, 5.0)
+    assert msgspec.structs.astuple(Profile(agent="a")) == (
+        "a", "prompt.md.j2", (), True, "files", "any", None, 0.6, 200_000
+    )  # fmt: skip
+    policy = Policy()
+    assert (policy.base, policy.target, policy.slots, policy.verify_slots) == (
+        "main",
+        "agentjobs/landed",
+        8,
+        2,
+    )
+
+
+def row(**cells: str) -> Row:
+    return Row(id="t", line=7, status=Status.TODO, profile=cells.get("profile", "default"), cells=cells)
+
+
+def test_resolve() -> None:
+    policy = parse_policy(EXAMPLE)
+    assert resolve(policy, row()) is policy.profiles["default"]
+    assert resolve(policy, row(prompt="", verify="")) is policy.profiles["default"]
+    own = resolve(policy, row(profile="strong", prompt="p.j2", verify="a && b"))
+    assert (own.prompt, own.verify, own.scope) == ("p.j2", ("a && b",), "any")
+    assert resolve(policy, row(verify="x"), profile="strong").scope == "any"
+    with pytest.raises(UserError, match=r'^tasks\.tsv:7: unknown profile "stron"; did you mean "strong"'):
+        resolve(policy, row(profile="stron"))
+    with pytest.raises(
+        UserError, match=r'unknown profile "default"; agentjobs.toml has no \[profiles.default\]'
+    ):
+        resolve(Policy(), row())
+
+
+VALUES = st.fixed_dictionaries({name: st.text() for name in PLACEHOLDERS})
+
+
+@given(VALUES)
+def test_expand_fills_each_argument_once(values: dict[str, str]) -> None:
+    command = ("{root}/x", "--id={session}{task}", "{{task}}", "{{{attempt}}}", "{prompt}", "plain")
+    Agent(command=command)
+    assert expand(command, values) == (
+        values["root"] + "/x",
+        "--id=" + values["session"] + values["task"],
+        "{task}",
+        "{" + values["attempt"] + "}",
+        values["prompt"],
+        "plain",
+    )
+
+
+@given(st.text(alphabet="{}ab", max_size=8))
+def test_a_command_that_is_accepted_can_be_expanded(text: str) -> None:
+    try:
+        Agent(command=("x", text))
+    except FieldError:
+        return
+    assert expand((text,), dict.fromkeys(PLACEHOLDERS, "")) == (text.replace("{{", "{").replace("}}", "}"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0),
+        ("4096", 4096),
+        ("64MiB", 2**26),
+        ("1.5GB", 1_500_000_000),
+        ("1 KiB", 1024),
+        ("2k", 2000),
+        ("1tib", 2**40),
+    ],
+)
+def test_sizes(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@given(st.text(max_size=12))
+def test_a_size_is_a_number_or_a_value_error(text: str) -> None:
+    try:
+        size = parse_size(text)
+    except ValueError:
+        return
+    assert size >= 0
+
+
+def test_types_check_themselves() -> None:
+    with pytest.raises(FieldError):
+        Rule(class_=Outcome.OK)
+    with pytest.raises(AttributeError):
+        Policy().slots = 3  # type: ignore[misc]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.text(alphabet="ab/.-@{~ lock", max_size=10)
+    | st.sampled_from(["HEAD", "refs/heads/x", "a.lock", "a.lock/b"])
+)
+def test_a_target_is_what_git_calls_a_branch(name: str) -> None:
+    try:
+        Policy(target=name)
+        ours = True
+    except FieldError:
+        ours = False
+    done = subprocess.run(["git", "check-ref-format", f"refs/heads/{name}"], capture_output=True, check=False)
+    misleading = name in ("@", "HEAD") or name.startswith(
+        ("-", "refs/")
+    )  # git would read it as something else
+    assert ours == (done.returncode == 0 and not misleading)
