@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import uuid
 from typing import TYPE_CHECKING
 
 from agentjobs import briefing
+from agentjobs.decide import stop_signals
 from agentjobs.errors import GitError, UserError
 from agentjobs.launch import local
 from agentjobs.model import (
@@ -94,6 +94,8 @@ class Attempts:
     def begin(self, task: Task, begin: Begin, now: float) -> None:
         """Claim the next attempt, write its intent, launch its first step."""
         project, row, last = self.project, task.row, task.last
+        import uuid  # noqa: PLC0415 - 5 ms, and a poll that begins nothing needs it not
+
         profile = project.profile(row, begin.profile)
         tree = ""
         base = ""
@@ -216,16 +218,18 @@ class Attempts:
         intent = attempt.intent
         attempt_dir = self.store.attempt_dir(intent.id, attempt.number)
         files = step_files(attempt_dir, end.step)
-        if not files.kill.exists():
+        step = next(step for step in attempt.steps if step.name == end.step)
+        sent = step.kill.sent if step.kill is not None else 0
+        if not sent:
             write_json(files.kill, Kill(end.why, now))
             self.store.event(now, intent.id, "end", attempt=attempt.number, step=end.step, why=end.why)
+        elif not end.hard:
+            write_json(attempt_dir / f"{end.step}.kill-{sent + 1}.json", Kill(end.why, now))
         if end.hard:
             local.hard_kill(files, intent.marker)
             return
-        agent = self.project.policy.agents.get(intent.agent)
-        stop = agent.stop if agent is not None and end.step == "agent" else ("TERM",)
-        for name in stop:
-            local.signal_group(files, getattr(signal, f"SIG{name}"))
+        stop = stop_signals(attempt, step, self.project.policy)
+        local.signal_group(files, getattr(signal, f"SIG{stop[min(sent, len(stop) - 1)]}"))
 
     def conclude(self, task: Task, attempt: Attempt, outcome: Outcome, now: float) -> None:
         """Write the attempt's result."""

@@ -116,7 +116,7 @@ def _stop(last: Attempt | None, policy: Policy, now: float) -> Decision:
     live = _live(last)
     if live is None:
         return Conclude(Outcome.STOPPED)
-    return _ending(live, policy, now) if live.kill else End(live.name, "stopped", hard=False)
+    return _ending(last, live, policy, now) if live.kill else End(live.name, "stopped", hard=False)
 
 
 def _live(attempt: Attempt) -> Step | None:
@@ -129,16 +129,12 @@ def _live(attempt: Attempt) -> Step | None:
 def _advance(attempt: Attempt, policy: Policy, now: float) -> Decision:
     live = _live(attempt)
     if live is not None:
-        return _watch(live, live.phase, policy, now) if isinstance(live.phase, Running) else _never()
+        return _watch(attempt, live, policy, now)
     if attempt.end is None:
         return _advance_agent(attempt)
     if attempt.end.outcome is not Outcome.OK:
         return Conclude(attempt.end.outcome)
     return _advance_checks(attempt, policy)
-
-
-def _never() -> Decision:
-    raise AssertionError("a live step is running")
 
 
 def _advance_agent(attempt: Attempt) -> Decision:
@@ -193,11 +189,13 @@ def _passed(attempt: Attempt, policy: Policy) -> Decision:
     return Land()
 
 
-def _watch(step: Step, running: Running, policy: Policy, now: float) -> Decision:
+def _watch(attempt: Attempt, step: Step, policy: Policy, now: float) -> Decision:
     """End a step that takes too long, is silent too long, says too much, or is over but still there."""
     if step.kill is not None:
-        return _ending(step, policy, now)
-    limits = policy.limits
+        return _ending(attempt, step, policy, now)
+    running, limits = step.phase, policy.limits
+    if not isinstance(running, Running):
+        raise TypeError(f"{step.name} does not run")
     if running.output_bytes > limits.output_bytes:
         return End(step.name, "runaway", hard=True)
     quiet_at = max(running.output_at, step.started_at)
@@ -216,11 +214,21 @@ def _watch(step: Step, running: Running, policy: Policy, now: float) -> Decision
     return End(step.name, why, hard=False) if now >= due else Wait(due, f"{step.name} runs")
 
 
-def _ending(step: Step, policy: Policy, now: float) -> Decision:
-    if step.kill is None:
-        return _never()
-    due = step.kill.at + policy.limits.stop_grace_s
-    return End(step.name, step.kill.why, hard=True) if now >= due else Wait(due, f"{step.name} is ending")
+def _ending(attempt: Attempt, step: Step, policy: Policy, now: float) -> Decision:
+    """Go through the agent's polite signals, ``stop_grace_s`` apart; what is still there then is killed."""
+    kill = step.kill
+    if kill is None:
+        raise TypeError(f"{step.name} is not being ended")
+    due = kill.at + policy.limits.stop_grace_s * kill.sent
+    if now < due:
+        return Wait(due, f"{step.name} is ending")
+    return End(step.name, kill.why, hard=kill.sent >= len(stop_signals(attempt, step, policy)))
+
+
+def stop_signals(attempt: Attempt, step: Step, policy: Policy) -> tuple[str, ...]:
+    """Return the polite signals a step is ended with, in order."""
+    agent = policy.agents.get(attempt.intent.agent)
+    return agent.stop if agent is not None and step.kind is StepKind.AGENT else ("TERM",)
 
 
 # --- an attempt that is over: the three layers ------------------------------------------------------------

@@ -1,40 +1,29 @@
 """One turn: read the facts, plan, apply, write the table. And waiting for the next one.
 
-A turn takes the lock, never blocks on a child, and leaves the table true. ``Engine`` keeps what it has read, so
-that a resident ``run`` pays for what changes; every turn begins by looking whether somebody else was here.
+A turn takes little time, never blocks on a child, and leaves the table true. ``Engine`` keeps what it has read,
+so that a resident ``run`` pays for what changes; every turn begins by looking whether somebody else was here.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from agentjobs.attempts import Attempts
 from agentjobs.errors import ExitCode, UserError
-from agentjobs.launch import local
-from agentjobs.model import (
-    Begin,
-    Conclude,
-    End,
-    Halt,
-    Row,
-    Running,
-    Scope,
-    Settle,
-    Status,
-    Task,
-)
-from agentjobs.plan import Board, Plan, plan
-from agentjobs.progress import cells_of, spent_of
-from agentjobs.queue import Queue
-from agentjobs.rounds import Rounds
-from agentjobs.sweep import history
+from agentjobs.model import Begin, Conclude, End, Outcome, Running, Settle, Status, StepKind
+from agentjobs.roster import Roster
 from agentjobs.store import step_files
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agentjobs.attempts import Attempts
+    from agentjobs.model import Action, Decision, Row, Task
+    from agentjobs.plan import Board, Plan
     from agentjobs.project import Project
 
 LOOK_S = 1.0
@@ -43,8 +32,10 @@ LOOK_S = 1.0
 BURST_S = 0.2
 """A resident run writes the table at most so often."""
 
-PASSES_MAX = 200
-"""A turn ends after so many rounds of plan and apply even if there is more to do."""
+TURN_S = 0.5
+"""A turn begins no further pass after so long: the lock is for short work, and quick agents could keep it for ever."""
+
+NEVER = float("inf")
 
 
 class Turn(Struct, frozen=True):
@@ -70,17 +61,17 @@ class Engine:
     def __init__(self, project: Project, clock: Callable[[], float] = time.time) -> None:
         self.project = project
         self.store = project.store
-        self.file = project.file
         self.clock = clock
-        self.attempts = Attempts(project)
-        self.rounds = Rounds(project)
-        self.statuses: dict[str, Status] = {}
-        self._queue: Queue | None = None
-        self._scope = Scope(0.0)
-        self._closing: list[str] = []
+        self.roster = Roster(project)
         self._saved_at = 0.0
         self._running: list[tuple[int, str, int, str]] = []
-        self._active: list[str] = []
+
+    @cached_property
+    def attempts(self) -> Attempts:
+        """The hands; a poll with nothing to do needs none."""
+        from agentjobs.attempts import Attempts  # noqa: PLC0415
+
+        return Attempts(self.project)
 
     # --- a turn
 
@@ -93,187 +84,165 @@ class Engine:
         scope = self.store.scope()
         if scope is None:
             raise UserError("nothing is in play yet; `agentjobs dispatch` says what is and starts it")
-        self._load(scope)
-        if not self._saved_at:
-            self.file.check_writable()
+        self.roster.load(scope, self.clock())
+        if not self.roster.owes and not self.store.active() and not self._unsettled():
+            return self._rest()
+        self.project.file.check_writable()
+        acted, made = self._passes()
+        now = self.clock()
+        if not resident or now - self._saved_at >= BURST_S:
+            self._saved_at = now
+            self.roster.save()
+        return self._summary(acted, made)
+
+    def _unsettled(self) -> int:
+        counts = self.roster.counts()
+        return sum(counts.values()) - counts[Status.DONE] - counts[Status.FAILED] - counts[Status.SKIPPED]
+
+    def _rest(self) -> Turn:
+        """Answer where every row is settled: the policy is not even read."""
+        self._running = []
+        halt = self.store.halt()
+        if halt is not None:
+            return Turn(0, ExitCode.HALTED, NEVER, f"{halt.why}: {halt.detail}")
+        return Turn(0, ExitCode.NOTHING_LEFT, NEVER)
+
+    def _passes(self) -> tuple[int, Plan]:
+        """Plan and apply until nothing more can be done, or the turn has taken long enough."""
+        from agentjobs.plan import plan  # noqa: PLC0415
+
+        begun_at = time.monotonic()
         acted = 0
-        made = Plan()
-        for _ in range(PASSES_MAX):
+        while True:
             now = self.clock()
-            tasks = self._tasks()
-            board = self._board(tasks, now)
-            made = plan(board, self._ready(), self.project.policy, now)
+            tasks = self._tasks(now)
+            made = plan(self._board(tasks, now), self.roster.ready(), self.project.policy, now)
             if made.halt is not None:
                 self.store.set_state("halt", made.halt)
                 self.store.event(now, "", "halt", why=made.halt.why, detail=made.halt.detail)
-            if not made.actions:
-                break
-            by_id = {task.row.id: task for task in tasks}
-            ended = False
-            for action in made.actions:
-                task = by_id.get(action.id)
-                if task is None:
-                    task = self._new_task(self.file.table.row(action.id))
-                    if task is None:
-                        continue
-                self.attempts.apply(task, action.decision, now)
-                acted += 1
-                ended = ended or isinstance(action.decision, End)
-                self._note(action.id, action.decision)
-                if isinstance(action.decision, Conclude) and self.store.halt():
-                    break
-            if ended and all(isinstance(a.decision, End) for a in made.actions):
-                break
-        self._write(resident=resident)
-        return self._summary(acted, made)
+            acted += self._apply(made.actions, {task.row.id: task for task in tasks}, now)
+            only_ends = all(isinstance(action.decision, End) for action in made.actions)
+            if only_ends or time.monotonic() - begun_at > TURN_S:
+                return acted, made
 
-    def _load(self, scope: Scope) -> None:
-        edits = self.file.load()
-        if edits is not None:
-            self.rounds.absorb(edits, self.clock())
-        if edits is not None or not self.statuses:
-            self.statuses = {
-                task_id: Status(status) for task_id, status in self.rounds.statuses()
-            }
-            self._queue = None
-        if scope != self._scope:
-            self._scope = scope
-            self._queue = None
-        self._active = self.store.active()
+    def _apply(self, actions: tuple[Action, ...], tasks: dict[str, Task], now: float) -> int:
+        acted = 0
+        for action in actions:
+            task = tasks.get(action.id) or self._new_task(self.project.file.table.row(action.id))
+            if task is None:
+                continue
+            self.attempts.apply(task, action.decision, now)
+            acted += 1
+            self._note(action.id, action.decision)
+            if isinstance(action.decision, Conclude) and self.store.halt() is not None:
+                break  # nothing planned before the halt may start after it
+        return acted
 
-    def _ready(self) -> Iterator[Row]:
-        if self._queue is None:
-            self._queue = Queue(self.file.table, self.statuses, self._scope, frozenset(self._active))
-        for task_id in self._queue.ready():
-            yield self.file.table.row(task_id)
+    def _note(self, task_id: str, decision: Decision) -> None:
+        if isinstance(decision, Begin):
+            self.roster.begun(task_id)
+        elif isinstance(decision, Settle) and decision.status is not Status.TODO:
+            self.roster.settled(task_id)
 
-    def _tasks(self) -> list[Task]:
+    def _new_task(self, row: Row) -> Task | None:
+        """Open a round for a row that says TODO; None where the facts say that it is settled."""
+        task = self.roster.rounds.open(row, self.roster.scope)
+        if task is None:
+            self.roster.settled(row.id)
+        self.roster.begun(row.id)
+        return task
+
+    # --- reading
+
+    def _tasks(self, now: float) -> list[Task]:
         """Read every task with an open round; one whose round is settled already only waits for the table."""
         tasks = []
         self._running = []
         for task_id in self.store.active():
-            task = self.rounds.task(task_id, self._scope)
+            task = self.roster.rounds.task(task_id, self.roster.scope)
             if task is None:
-                if task_id not in self._closing:
-                    self._settled(task_id)
+                self.roster.settled(task_id)
                 continue
+            task = self._look_for_final_event(task, now)
             tasks.append(task)
             last = task.last
-            for step in last.steps if last else ():
+            for step in last.steps if last and last.result is None else ():
                 if isinstance(step.phase, Running):
-                    self._running.append((step.phase.pid, task_id, last.number if last else 0, step.name))
-            self._show(task)
+                    self._running.append((step.phase.pid, task_id, task.attempts[-1].number, step.name))
+            self.roster.show(task)
         return tasks
 
-    def _new_task(self, row: Row) -> Task | None:
-        """Open a round for a row that says TODO; None where the facts say that it is settled."""
-        task = self.rounds.open(row, self._scope)
-        if task is None:
-            self._settled(row.id)
-        if self._queue is not None:
-            self._queue.take(row.id)
-        return task
+    def _look_for_final_event(self, task: Task, now: float) -> Task:
+        """Note an agent that has said its last word and fallen silent, but is still there."""
+        last = task.last
+        if last is None or last.end is not None or last.result is not None:
+            return task
+        agent = self.project.policy.agents.get(last.intent.agent)
+        rules = agent.rules if agent else ()
+        if not any(rule.class_ is Outcome.OK for rule in rules):
+            return task
+        from agentjobs.outcome import finished  # noqa: PLC0415
+        from agentjobs.verdicts import read_tail  # noqa: PLC0415
+
+        grace_s = self.project.policy.limits.finish_grace_s
+        steps = list(last.steps)
+        for at, step in enumerate(steps):
+            running = step.phase
+            if step.kind is not StepKind.AGENT or not isinstance(running, Running):
+                continue
+            log = step_files(self.store.attempt_dir(task.row.id, last.number), step.name).log
+            if now - running.output_at >= grace_s and finished(read_tail(log)[0], rules):
+                steps[at] = replace(step, phase=replace(running, finished=True))
+        return replace(task, attempts=(*task.attempts[:-1], replace(last, steps=tuple(steps))))
 
     def _board(self, tasks: list[Task], now: float) -> Board:
-        store, limits = self.store, self.project.policy.limits
-        policy = self.project.policy
-        starts = [a.intent.started_at for t in tasks for a in t.attempts[-1:]]
-        capped = limits.run_cost_usd is not None or limits.run_tokens is not None or limits.run_attempts is not None
-        failed, total = self._counts(tasks)
-        deferred = bool(tasks) and not self._running and policy.retry.restarts > 0
-        return Board(
+        from agentjobs.launch import local  # noqa: PLC0415
+        from agentjobs.plan import Board  # noqa: PLC0415
+        from agentjobs.progress import spent_of  # noqa: PLC0415
+
+        store, policy = self.store, self.project.policy
+        limits = policy.limits
+        board = Board(
             tasks=tuple(tasks),
             pause=store.pause(),
             halt=store.halt(),
-            last_start_at=max(starts, default=0.0),
-            free_memory=local.free_memory() if len(self._running) < policy.slots else 1 << 62,
-            spent=spent_of(self.file) if capped else Board().spent,
+            last_start_at=max((t.attempts[-1].intent.started_at for t in tasks if t.attempts), default=0.0),
             tally=store.tally() if limits.breaker else (),
-            failed=failed,
-            total=total,
-            history=history(self.project) if deferred else Board().history,
         )
+        if len(self._running) < policy.slots and limits.min_free_memory_bytes:
+            board = replace(board, free_memory=local.free_memory())
+        if limits.run_cost_usd is not None or limits.run_tokens is not None or limits.run_attempts is not None:
+            board = replace(board, spent=spent_of(self.project.file))
+        if tasks and not self._running and policy.retry.restarts:
+            from agentjobs.sweep import history  # noqa: PLC0415
 
-    def _counts(self, tasks: list[Task]) -> tuple[int, int]:
-        statuses = self.statuses
-        if self._scope.everything:
-            found = list(statuses.values()) if tasks else []
-        else:
-            found = [statuses[i] for i in self._scope.ids if i in statuses]
-        failed = found.count(Status.FAILED)
-        settled = failed + found.count(Status.DONE) + found.count(Status.SKIPPED)
-        return failed, settled + len(tasks)
+            waiting = any(t.last is not None and t.last.result is not None for t in tasks)
+            failed, total = self.roster.share(len(tasks))
+            past = history(self.project) if waiting else board.history
+            board = replace(board, failed=failed, total=total, history=past)
+        return board
 
-    # --- the table
-
-    def _note(self, task_id: str, decision: object) -> None:
-        """Keep the queue and the cells up with what was just done."""
-        if isinstance(decision, Settle):
-            if decision.status is not Status.TODO:
-                self._settled(task_id)
-        elif isinstance(decision, Begin) and self._queue is not None:
-            self._queue.take(task_id)
-
-    def _show(self, task: Task) -> None:
-        cells = cells_of(task, self.rounds.all_attempts(task.row.id))
-        self.file.set(task.row.id, cells)
-        self.statuses[task.row.id] = Status(cells["status"])
-
-    def _settled(self, task_id: str) -> None:
-        """Show a settled round, and close it once the table has been told."""
-        cells = self.rounds.settled_cells(task_id)
-        if cells is None:
-            return
-        self.file.set(task_id, cells)
-        if task_id in self.statuses:
-            self.statuses[task_id] = Status(cells["status"])
-        self._closing.append(task_id)
-        if self._queue is not None:
-            self._queue.take(task_id)
-            self._queue.settled(task_id)
-
-    def _write(self, *, resident: bool) -> None:
-        now = self.clock()
-        if resident and now - self._saved_at < BURST_S:
-            return
-        self._saved_at = now
-        self._show_blocked()
-        self.file.save()
-        for task_id in self._closing:
-            self.rounds.close(task_id)
-        self._closing = []
+    # --- the answer, and waiting
 
     @property
     def owes(self) -> bool:
         """Whether the table has not been told of everything yet."""
-        return bool(self.file.pending or self._closing)
+        return self.roster.owes
 
     def flush(self) -> None:
         """Write what a resident run still owes the table. The caller holds the lock."""
-        self._write(resident=False)
-
-    def _show_blocked(self) -> None:
-        if self._queue is None or "after" not in self.file.table.header:
-            return
-        open_ids = frozenset(self.store.active()) - frozenset(self._closing)
-        blocked = self._queue.blocked(open_ids)
-        for task_id, culprit in blocked.items():
-            status = self.statuses.get(culprit)
-            self.file.set(task_id, {"note": f"blocked: {culprit} is {status.value if status else 'not in the table'}"})
-        for task_id, note in self.file.table.cells("note"):
-            if note.startswith("blocked: ") and task_id not in blocked and self.statuses[task_id] is Status.TODO:
-                self.file.set(task_id, {"note": ""})
-
-    # --- the answer, and waiting
+        self._saved_at = self.clock()
+        self.roster.save()
 
     def _summary(self, acted: int, made: Plan) -> Turn:
         running = tuple(sorted({task_id for _, task_id, _, _ in self._running}))
-        halt: Halt | None = self.store.halt()
+        halt = self.store.halt()
         if made.alive or running:
             pause = self.store.pause()
             why = ""
             if pause is not None and pause.until > self.clock():
-                why = f"paused until {_clock_time(pause.until)}: {pause.outcome.value}: {pause.detail}"
+                at = time.strftime("%H:%M:%S", time.localtime(pause.until))
+                why = f"paused until {at}: {pause.outcome.value}: {pause.detail}"
             return Turn(acted, ExitCode.OK, made.until, why, running, made.waiting)
         if halt is not None:
             return Turn(acted, ExitCode.HALTED, made.until, f"{halt.why}: {halt.detail}")
@@ -283,13 +252,11 @@ class Engine:
 
     def wait(self, until: float) -> None:
         """Sleep until ``until``, until a step ends, or until it is time to look at the logs again."""
+        from agentjobs.launch import local  # noqa: PLC0415
+
         now = self.clock()
         steps = [
             (pid, step_files(self.store.attempt_dir(task_id, number), name))
             for pid, task_id, number, name in self._running
         ]
         local.wait_any(steps, max(0.0, min(until - now, LOOK_S)))
-
-
-def _clock_time(at: float) -> str:
-    return time.strftime("%H:%M:%S", time.localtime(at))

@@ -126,6 +126,8 @@ class Kill(Struct, frozen=True):
 
     why: str
     at: float
+    sent: int = 1
+    """How many of the agent's polite signals it has been sent (facts ``<step>.kill-2.json`` …)."""
 
 
 class Step(Struct, frozen=True):
@@ -305,7 +307,7 @@ class Land(Struct, frozen=True, tag="land"):
 
 
 class End(Struct, frozen=True, tag="end"):
-    """End a running step: politely, or (``hard``) at once."""
+    """End a running step: with its next polite signal, or (``hard``) at once with all that belongs to it."""
 
     step: str
     why: str

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentjobs.errors import UserError
-from agentjobs.policy import Policy, parse_policy, resolve
 from agentjobs.store import Store, read_raw
 from agentjobs.taskfile import TaskFile
 
 if TYPE_CHECKING:
     from agentjobs.git import Git
     from agentjobs.model import Row
-    from agentjobs.policy import Profile
+    from agentjobs.policy import Policy, Profile
 
 POLICY = "agentjobs.toml"
 TABLE = "tasks.tsv"
@@ -47,6 +46,8 @@ class Project:
     @cached_property
     def policy(self) -> Policy:
         """The policy as agentjobs.toml has it now; UserError with file and line where it is wrong."""
+        from agentjobs.policy import parse_policy  # noqa: PLC0415 - not where everything is settled
+
         return parse_policy(read_raw(self.root / POLICY), POLICY)
 
     @cached_property
@@ -78,6 +79,8 @@ class Project:
 
     def profile(self, row: Row, name: str | None = None) -> Profile:
         """Return the profile of a row, or of another name for the same row."""
+        from agentjobs.policy import resolve  # noqa: PLC0415
+
         return resolve(self.policy, row, profile=name, file=TABLE)
 
     def tip(self) -> str:

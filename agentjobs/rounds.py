@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from agentjobs.decide import UNSPENT
 from agentjobs.model import Row, Settled, Status, Task
-from agentjobs.progress import settled_cells, settled_only
 from agentjobs.queue import in_play
 from agentjobs.store import Marker
 from agentjobs.table import PERSONAL
@@ -146,6 +145,8 @@ class Rounds:
 
     def settled_cells(self, task_id: str) -> dict[str, str] | None:
         """Return what the table says of the newest settled round."""
+        from agentjobs.progress import settled_cells, settled_only  # noqa: PLC0415
+
         rounds = self.store.settled(task_id)
         if not rounds:
             return None

@@ -195,7 +195,8 @@ class Store:
         return attempt
 
     def _steps(self, path: Path, *, open_: bool) -> list[Step]:
-        names = {f"{m[1]}{m[2] or ''}" for m in map(_STEP.fullmatch, os.listdir(path)) if m}
+        present = os.listdir(path)
+        names = {f"{m[1]}{m[2] or ''}" for m in map(_STEP.fullmatch, present) if m}
         steps = []
         for name in names:
             files = step_files(path, name)
@@ -207,6 +208,9 @@ class Store:
                 # A runner that has just begun holds the lock but may not have written its record yet.
                 started_at = _mtime(files.record) or _mtime(files.lock)
             kill = read_json(files.kill, Kill) if open_ or not isinstance(phase, Prepared) else None
+            if kill is not None:
+                sent = sum(other.startswith(f"{name}.kill-") for other in present)
+                kill = Kill(kill.why, kill.at, 1 + sent)
             steps.append(Step(name, kind, phase, started_at, kill, prepared.commit if prepared else ""))
         order = list(StepKind)
         return sorted(steps, key=lambda s: (order.index(s.kind), len(s.name), s.name))

@@ -10,17 +10,14 @@ whoever gets it knows that the lock files git left in the tree are stale.
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import os
 import re
 import shutil
-import stat
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agentjobs.errors import GitError, LockBusy, UserError
+from agentjobs.deletion import delete, make_writable
+from agentjobs.errors import GitError, UserError
 from agentjobs.snapshot import (
     SEED_INDEX,
     Snapshot,
@@ -32,16 +29,13 @@ from agentjobs.snapshot import (
     snapshot,
     tree_environment,
 )
+from agentjobs.treelock import MAKING, READY, RESET, flock, set_state, state, tree_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from agentjobs.git import Git
 
-LOCK_WAIT_S = 120.0
-"""How long to wait for another process that works on the same tree."""
-
-_MAKING, _READY, _RESET = "making", "ready", "reset"
 _HALF_DONE = ("rebase-merge", "rebase-apply", "sequencer", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD")
 
 
@@ -52,21 +46,21 @@ def create(git: Git, tree_dir: Path, base: str) -> bool:
     removed.
     """
     tree_dir.parent.mkdir(parents=True, exist_ok=True)
-    with _tree_lock(tree_dir) as lock:
+    with tree_lock(tree_dir) as lock:
         if _made(git, tree_dir, lock):
             return False
         if os.path.lexists(tree_dir):
-            if _state(lock)[:1] == [_MAKING]:
+            if state(lock)[:1] == [MAKING]:
                 delete(tree_dir)
             else:
                 _aside(tree_dir)
-        _set_state(lock, _MAKING)
-        with _flock(git.common_dir / "agentjobs-worktree.lock") as registration:
+        set_state(lock, MAKING)
+        with flock(git.common_dir / "agentjobs-worktree.lock") as registration:
             _unregister(git, tree_dir)
             flags = ("--no-checkout", "--detach", "--force")
             git.run("worktree", "add", *flags, str(tree_dir), base, pass_fds=(registration, lock))
         _fill(git, tree_dir, base, lock)
-        _set_state(lock, _READY)
+        set_state(lock, READY)
         return True
 
 
@@ -75,19 +69,19 @@ def reset(git: Git, tree_dir: Path, commit: str) -> None:
 
     Ignored files stay, and what ``setup_files`` placed. The work in the tree is lost: ``keep`` it first.
     """
-    with _tree_lock(tree_dir) as lock:
+    with tree_lock(tree_dir) as lock:
         _reach(git, tree_dir, lock, commit)
 
 
 def show_merge(git: Git, tree_dir: Path, commit: str, tree: str) -> None:
     """Put the tree on ``commit``, with the files of ``tree`` (a merge with markers) in it, uncommitted."""
-    with _tree_lock(tree_dir) as lock:
+    with tree_lock(tree_dir) as lock:
         _reach(git, tree_dir, lock, commit, tree)
 
 
 def keep(git: Git, tree_dir: Path, base: str, ref: str, message: str, at: float) -> Snapshot:
     """Commit all that the tree holds (see ``snapshot``) and point ``ref`` (``refs/agentjobs/…``) at it."""
-    with _tree_lock(tree_dir) as lock:
+    with tree_lock(tree_dir) as lock:
         _made(git, tree_dir, lock)
     taken = snapshot(git, tree_dir, base, message, at)
     git.keep(ref, taken.commit)
@@ -149,19 +143,19 @@ def remove(git: Git, tree_dir: Path, *, force: bool = False) -> None:
     """
     if not tree_dir.parent.is_dir():
         return
-    with _tree_lock(tree_dir) as lock:
-        unasked = not force and _state(lock)[:1] != [_MAKING]
+    with tree_lock(tree_dir) as lock:
+        unasked = not force and state(lock)[:1] != [MAKING]
         if unasked and tree_dir.is_dir():
             _made(git, tree_dir, lock)
         if unasked and tree_dir.is_dir() and holds_unkept_work(git, tree_dir):
             raise UserError(f"{tree_dir} holds work that is in no commit; keep it, or remove it with --force")
         # From here on it is nobody's work: killed in the middle, it is half-made, and removed without asking.
-        _set_state(lock, _MAKING)
+        set_state(lock, MAKING)
         if os.path.lexists(tree_dir):
             delete(tree_dir)
-        with _flock(git.common_dir / "agentjobs-worktree.lock"):
+        with flock(git.common_dir / "agentjobs-worktree.lock"):
             _unregister(git, tree_dir)
-        _set_state(lock)
+        set_state(lock)
 
 
 def prune(git: Git, trees_dir: Path) -> int:
@@ -180,56 +174,34 @@ def prune(git: Git, trees_dir: Path) -> int:
     return len(gone)
 
 
-def delete(path: Path) -> None:
-    """Delete a file, a link or a directory, read-only ones included. Raises ``UserError`` if it cannot."""
-    if path.is_symlink() or not path.is_dir():
-        path.unlink(missing_ok=True)
-        return
-
-    def again(function: Callable[..., object], name: str, _: object) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            for place in (os.path.dirname(name), name):  # noqa: PTH120 - a name as shutil gives it
-                if os.path.isdir(place) and not os.path.islink(place):  # noqa: PTH112, PTH114
-                    os.chmod(place, stat.S_IRWXU)  # noqa: PTH101
-            if function in (os.open, os.scandir, os.listdir, os.lstat):
-                shutil.rmtree(name)
-            else:
-                function(name)
-
-    try:
-        shutil.rmtree(path, onerror=again)
-    except OSError as error:
-        raise UserError(f"cannot delete {path}: {error.strerror or error}") from error
-
-
 # --- how it is done ---------------------------------------------------------------------------------------
 
 
 def _made(git: Git, tree_dir: Path, lock: int) -> bool:
-    """Whether the tree is whole. A reset that was cut off is completed: what it held before may be gone already."""
+    """Whether the tree is whole. A reset that was cut off is completed first."""
     admin = admin_dir(git, tree_dir)
     if admin is None or not tree_dir.is_dir():
         return False
-    state = _state(lock)
-    if state[:1] == [_RESET]:
-        _reach(git, tree_dir, lock, *state[1:])
+    words = state(lock)
+    if words[:1] == [RESET]:
+        _reach(git, tree_dir, lock, *words[1:])
         return True
-    # Without a word (it may not have reached the disk before the power went), our index says that it was filled.
-    if state[:1] == [_READY] or (not state and (admin / SEED_INDEX).exists()):
+    # Without a word (the power went before it reached the disk) our index says that it was filled.
+    if words[:1] == [READY] or (not words and (admin / SEED_INDEX).exists()):
         _link_back(tree_dir, admin)
         return True
     return False
 
 
 def _reach(git: Git, tree_dir: Path, lock: int, commit: str, tree: str = "") -> None:
-    """Put the tree on ``commit`` and, over it, the files of ``tree``; where that leads is written down first."""
-    _set_state(lock, _RESET, commit, tree)
+    """Put the tree on ``commit`` and, over it, the files of ``tree``; the goal is written down first."""
+    set_state(lock, RESET, commit, tree)
     _fill(git, tree_dir, commit, lock)
     if tree:
         env = tree_environment(git, tree_dir)
         git.run("read-tree", "--reset", "-u", tree, cwd=tree_dir, env=env, pass_fds=(lock,))
         git.run("reset", "-q", "--mixed", commit, cwd=tree_dir, env=env, pass_fds=(lock,))
-    _set_state(lock, _READY)
+    set_state(lock, READY)
 
 
 def _fill(git: Git, tree_dir: Path, commit: str, lock: int) -> None:
@@ -260,7 +232,7 @@ def _fill(git: Git, tree_dir: Path, commit: str, lock: int) -> None:
                 raise
             # A broken index, or directories that an agent made read-only.
             (admin / "index").unlink(missing_ok=True)
-            _make_writable(tree_dir)
+            make_writable(tree_dir)
     shutil.copy2(admin / "index", admin / SEED_INDEX)
 
 
@@ -272,14 +244,6 @@ def _link_back(tree_dir: Path, admin: Path) -> None:
         if os.path.lexists(link):
             delete(link)
         link.write_bytes(content)
-
-
-def _make_writable(tree_dir: Path) -> None:
-    for directory, names, _ in os.walk(tree_dir):
-        for name in names:
-            path = os.path.join(directory, name)  # noqa: PTH118 - many of them
-            if not os.path.islink(path):  # noqa: PTH114
-                os.chmod(path, stat.S_IRWXU)  # noqa: PTH101
 
 
 def _unregister(git: Git, tree_dir: Path) -> None:
@@ -318,41 +282,3 @@ def _inside(path: str, key: str) -> str:
     if path.startswith("/") or ".." in parts or not parts or ".git" in parts:
         raise UserError(f"workspace.{key}: {path!r} must be a path below the project's root")
     return "/".join(parts)
-
-
-@contextlib.contextmanager
-def _tree_lock(tree_dir: Path) -> Iterator[int]:
-    with _flock(tree_dir.with_name(f".{tree_dir.name}.lock")) as descriptor:
-        yield descriptor
-
-
-@contextlib.contextmanager
-def _flock(path: Path) -> Iterator[int]:
-    """Hold an exclusive lock on ``path``; yields its descriptor, for git to inherit."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        give_up_at = time.monotonic() + LOCK_WAIT_S
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError as error:
-                if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EINTR):
-                    raise
-            if time.monotonic() > give_up_at:
-                raise LockBusy(f"another process has held {path} for {LOCK_WAIT_S:g} s")
-            time.sleep(0.005)
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _state(lock: int) -> list[str]:
-    """Return the words of the state: ``ready``, ``making``, or ``reset <commit> [<tree>]``; none: nothing is known."""
-    return os.pread(lock, 256, 0).partition(b"\n")[0].decode("ascii", "replace").split()
-
-
-def _set_state(lock: int, *state: str) -> None:
-    # The new line first, in one write: killed before the rest is cut off, the line alone counts.
-    os.pwrite(lock, " ".join(state).encode() + b"\n", 0)
-    os.ftruncate(lock, len(" ".join(state)) + 1)

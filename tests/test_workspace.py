@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agentjobs import workspace
+from agentjobs.deletion import delete
 from agentjobs.errors import GitError, UserError
 from agentjobs.snapshot import admin_dir, head, snapshot
 from tests.repositories import make_repository, sh, write
@@ -33,6 +34,17 @@ from agentjobs import workspace
 from agentjobs.git import Git
 for name in sys.argv[3:]:
     workspace.create(Git(sys.argv[1]), Path(sys.argv[1], '.agentjobs/trees', name), sys.argv[2])
+"""
+
+
+RESET_FOR_EVER = """
+import sys
+from pathlib import Path
+from agentjobs import workspace
+from agentjobs.git import Git
+while True:
+    for commit in sys.argv[3:]:
+        workspace.reset(Git(sys.argv[1]), Path(sys.argv[2]), commit)
 """
 
 
@@ -172,7 +184,7 @@ def test_half_made_is_repaired(git: Git, base: str, trees: Path, state: str) -> 
     elif state == "registered, no directory":
         sh(git.root, "git", "worktree", "add", "-q", "--detach", str(tree))
         write(admin / "locked", "initializing")
-        workspace.delete(tree)
+        delete(tree)
     elif state == "directory, no .git":
         sh(git.root, "git", "worktree", "add", "-q", "--detach", "--no-checkout", str(tree))
         (tree / ".git").unlink()
@@ -180,7 +192,7 @@ def test_half_made_is_repaired(git: Git, base: str, trees: Path, state: str) -> 
     else:
         (trees / ".t1.lock").unlink()
         workspace.create(git, tree, base)
-        workspace.delete(tree)
+        delete(tree)
         sh(git.root, "git", "worktree", "prune")
     assert workspace.create(git, tree, base)
     assert_whole(git, tree, base)
@@ -290,7 +302,7 @@ def test_the_users_checkout_is_never_reset(git: Git, base: str) -> None:
 
 @pytest.mark.parametrize("call", ["create", "keep", "reset"])
 def test_a_reset_that_was_cut_off_is_completed(git: Git, base: str, tree: Path, call: str) -> None:
-    """Killed after some files were written, it must not come out as the agent's work, nor start from the base."""
+    """Killed after some files were written, that must not come out as the agent's work."""
     write(tree / "a.txt", "work")
     write(tree / "new.txt", "new")
     kept = workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 1)
@@ -315,12 +327,8 @@ def test_killed_in_a_reset_the_kept_work_survives(tmp_path: Path) -> None:
     for number in range(300):
         write(tree / f"d{number % 7}" / f"f{number}.txt", "work\n")
     kept = workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 1)
-    code = (
-        "import sys\nfrom pathlib import Path\nfrom agentjobs import workspace\nfrom agentjobs.git import Git\n"
-        "while True:\n    for commit in sys.argv[3:]:\n        workspace.reset(Git(sys.argv[1]), Path(sys.argv[2]), commit)"
-    )
     for _ in range(8):
-        argv = [sys.executable, "-c", code, str(git.root), str(tree), kept.commit, base]
+        argv = [sys.executable, "-c", RESET_FOR_EVER, str(git.root), str(tree), kept.commit, base]
         process = subprocess.Popen(argv, cwd=PACKAGE_ROOT, start_new_session=True)
         lock = tree.parent / ".t1.lock"
         wait_until(lambda lock=lock: held(lock))
@@ -433,8 +441,8 @@ def test_prune_forgets_ours_that_are_gone_and_no_others(
     for name in ("t1", "t2"):
         workspace.create(git, trees / name, base)
     sh(git.root, "git", "worktree", "add", "-q", "-b", "own", str(tmp_path / "own"))
-    workspace.delete(tmp_path / "own")
-    workspace.delete(trees / "t1")
+    delete(tmp_path / "own")
+    delete(trees / "t1")
     assert workspace.prune(git, trees) == 1
     assert {tree.directory.name for tree in git.worktrees()} == {"repo", "t2", "own"}
     assert workspace.prune(git, trees) == 0

@@ -30,11 +30,8 @@ class Process(Struct, frozen=True):
     """A zombie: it runs nothing and holds nothing."""
 
 
-class Elusive(Exception):  # noqa: N818 - no error: a thing that happens
-    """A process ended, or was just being replaced by another program, while it was looked at.
-
-    Its environment cannot be seen at that moment, nor need a child it started meanwhile be in the list at hand.
-    """
+class Starting(Exception):  # noqa: N818 - no error: a thing that happens
+    """A process is just being replaced by another program: its environment cannot be seen at this moment."""
 
 
 @cache
@@ -81,18 +78,16 @@ def read_process(pid: int) -> Process | None:
 def read_marker(pid: int) -> bytes | None:
     """Return the whole value of ``AGENTJOBS_MARK`` that the process was started with; None if it has none.
 
-    None too where we may not look: what runs as another user is not ours to kill. Raises :class:`Elusive`.
+    None too where we may not look: what runs as another user is not ours to kill. Raises :class:`Starting`.
     """
     if not _LINUX:
         return _read_marker_elsewhere(pid)
     try:
         data = _read(f"/proc/{pid}/environ")
-    except PermissionError:
+    except OSError:  # gone, a kernel thread, or forbidden
         return None
-    except OSError:
-        raise Elusive from None
     if not data and _is_starting(pid):
-        raise Elusive
+        raise Starting
     data = b"\0" + data
     at = data.find(_MARK)
     if at < 0:
@@ -105,13 +100,19 @@ def read_marker(pid: int) -> bytes | None:
 # --- Linux ------------------------------------------------------------------------------------------------
 
 # Fields of /proc/<pid>/stat (proc(5)), counted from the state, which is its third.
-_STATE, _PPID, _PGRP, _SESSION, _START, _VSIZE, _ENV_END = 0, 1, 2, 3, 19, 20, 48
+_STATE, _PPID, _PGRP, _SESSION, _START, _VSIZE, _ENV_START, _ENV_END = 0, 1, 2, 3, 19, 20, 47, 48
 
 
 def _is_starting(pid: int) -> bool:
-    """Say whether the process is inside execve: it has memory (kernel threads do not), but no environment yet."""
+    """Say of a process with no environment to be seen whether that is because it is inside execve.
+
+    Kernel threads and zombies have no memory; an environment that is really empty has a place. One that is
+    not empty was not there yet a moment ago.
+    """
     fields = _read_stat(pid)
-    return len(fields) > _ENV_END and int(fields[_VSIZE]) > 0 and int(fields[_ENV_END]) == 0
+    if len(fields) <= _ENV_END or int(fields[_VSIZE]) == 0:
+        return False
+    return int(fields[_ENV_END]) == 0 or fields[_ENV_START] != fields[_ENV_END]
 
 
 def _read_stat(pid: int) -> list[bytes]:
@@ -162,8 +163,6 @@ def _read_marker_elsewhere(pid: int) -> bytes | None:
 
     try:
         value = psutil.Process(pid).environ().get(MARK)
-    except psutil.NoSuchProcess:
-        raise Elusive from None
     except (psutil.Error, OSError):
         return None
     return None if value is None else os.fsencode(value)

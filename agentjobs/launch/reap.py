@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agentjobs.launch.processes import (
-    Elusive,
     Process,
+    Starting,
     boot_id,
     pids,
     process_table,
@@ -28,13 +28,13 @@ SWEEP_LIMIT_S = 3.0
 """After so long a sweep gives up on what SIGKILL does not end (a process stuck in the kernel)."""
 
 _QUIET_SCANS = 8
-"""So many scans without a find are enough, even if processes came and went during each of them."""
+"""So many scans without a find (200 ms) are enough, though some process still starts a program."""
 
 _children: set[int] = set()
 
 
 class Found(Struct, frozen=True):
-    """What one scan says: whom to kill, and whether it may have missed one (see :class:`Elusive`)."""
+    """What one scan says: whom to kill, and whether it may have missed one (see :class:`Starting`)."""
 
     processes: tuple[Process, ...]
     unsure: bool
@@ -119,14 +119,20 @@ def _find(wanted: frozenset[bytes], records: Sequence[Record], spared: Collectio
 
 def _scan(wanted: frozenset[bytes]) -> tuple[set[int], bool]:
     """Return what carries one of the markers, and whether something may have escaped this look."""
-    marked = set()
+    marked: set[int] = set()
+    seen: set[int] = set()
     unsure = False
-    for pid in pids() if wanted else ():
-        try:
-            if read_marker(pid) in wanted:
-                marked.add(pid)
-        except Elusive:
-            unsure = True
+    # A process may fork and end behind our back: look again until a list brings nobody new.
+    while wanted and (new := set(pids()) - seen):
+        for pid in new:
+            try:
+                if read_marker(pid) in wanted:
+                    marked.add(pid)
+            except Starting:
+                unsure = True
+        if marked and seen:
+            break  # kill these first: they may be what goes on forking
+        seen |= new
     return marked, unsure
 
 

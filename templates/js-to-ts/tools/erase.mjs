@@ -7,7 +7,6 @@ const ERASE = {
   jsx: ts.JsxEmit.Preserve,
   useDefineForClassFields: true,
   esModuleInterop: true,
-  verbatimModuleSyntax: false,
 };
 
 /** Whether a file is CommonJS in TypeScript's spelling: `import x = require(…)` or `export = …`. */
@@ -34,14 +33,12 @@ export function erase(text, fileName, { removeComments = false } = {}) {
 export function normalForm(text, fileName) {
   const plain = erase(text, fileName, { removeComments: true });
   const tokens = [];
-  const scanner = ts.createScanner(ts.ScriptTarget.Latest, true, ts.LanguageVariant.Standard, plain);
   const source = ts.createSourceFile('code.js', plain, ts.ScriptTarget.Latest, true, ts.ScriptKind.JSX);
-  scanner.setText('');
   const visit = (node) => {
     const children = node.getChildren(source);
     if (children.length === 0) {
       const word = node.getText(source);
-      if (word !== '' && word !== ';' && word !== ',') tokens.push(word);
+      if (word !== '') tokens.push(word);
     }
     for (const child of children) visit(child);
   };

@@ -1,0 +1,59 @@
+"""The environment of our own git calls: the user's hooks, signing, pagers and ``GIT_*`` neutralised."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_KEPT = (
+    "GIT_EXEC_PATH",
+    "GIT_CONFIG_GLOBAL",
+    "GIT_CONFIG_SYSTEM",
+    "GIT_CONFIG_NOSYSTEM",
+    "GIT_CEILING_DIRECTORIES",
+)
+"""Where git and its settings are. Any other ``GIT_*`` could point our call at another repository."""
+
+_SETTINGS = {
+    "core.hooksPath": "/dev/null",
+    "core.fsmonitor": "false",
+    "core.autocrlf": "false",  # a file comes out of a tree as it went in
+    "core.safecrlf": "false",
+    "core.splitIndex": "false",  # a private index must not leave shared parts behind
+    "gc.auto": "0",
+    "maintenance.auto": "false",
+    "commit.gpgSign": "false",
+    "tag.gpgSign": "false",
+    "log.showSignature": "false",
+    "submodule.recurse": "false",
+    "merge.directoryRenames": "false",  # a file lands where it was written
+    "advice.detachedHead": "false",
+    "advice.addEmbeddedRepo": "false",
+}
+
+_OWN = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_PAGER": "cat",
+    "GIT_EDITOR": ":",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_AUTHOR_NAME": "agentjobs",
+    "GIT_AUTHOR_EMAIL": "agentjobs@localhost",
+    "GIT_COMMITTER_NAME": "agentjobs",
+    "GIT_COMMITTER_EMAIL": "agentjobs@localhost",
+    "LC_ALL": "C",
+}
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment of our own git calls."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in _KEPT}
+    env.update(_OWN)
+    env["GIT_CONFIG_COUNT"] = str(len(_SETTINGS))
+    for number, (key, value) in enumerate(_SETTINGS.items()):
+        env[f"GIT_CONFIG_KEY_{number}"] = key
+        env[f"GIT_CONFIG_VALUE_{number}"] = value
+    env.update(extra or {})
+    return env

@@ -1,0 +1,159 @@
+"""The rows of the table and where each stands, kept true in memory and told to tasks.tsv.
+
+Everything that costs a look at every row is made when it is first asked for: a poll that only waits for
+running agents asks for none of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentjobs.model import Scope, Status
+from agentjobs.rounds import Rounds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agentjobs.model import Row, Task
+    from agentjobs.project import Project
+    from agentjobs.queue import Queue
+
+BLOCKED = "blocked: "
+
+
+class Roster:
+    """What the table says, and what it is about to say. The caller holds the lock."""
+
+    def __init__(self, project: Project) -> None:
+        self.store = project.store
+        self.file = project.file
+        self.rounds = Rounds(project)
+        self.scope = Scope(0.0)
+        self._statuses: dict[str, Status] | None = None
+        self._queue: Queue | None = None
+        self._closing: set[str] = set()
+        self._blocked: frozenset[str] | None = None
+        self._stale = True
+        """Whether what is blocked may have changed."""
+
+    def load(self, scope: Scope, now: float) -> None:
+        """Look whether people or other polls have written the table, and take that in."""
+        edits = self.file.load()
+        if edits is not None:
+            self.rounds.absorb(edits, now)
+            self._forget()
+            self._blocked = None
+        if scope != self.scope:
+            self.scope = scope
+            self._forget()
+
+    def _forget(self) -> None:
+        self._statuses = None
+        self._queue = None
+        self._stale = True
+
+    def counts(self) -> dict[Status, int]:
+        """Count the rows of each status, as the table has them now."""
+        return self.file.table.counts()
+
+    @property
+    def statuses(self) -> dict[str, Status]:
+        """The status of every row, in the order of the rows, what is still to be written included."""
+        if self._statuses is None:
+            self._statuses = {task_id: Status(text) for task_id, text in self.rounds.statuses()}
+        return self._statuses
+
+    @property
+    def queue(self) -> Queue:
+        """The rows that have not begun."""
+        if self._queue is None:
+            from agentjobs.queue import Queue  # noqa: PLC0415 - not where everything is settled
+
+            active = frozenset(self.store.active())
+            self._queue = Queue(self.file.table, self.statuses, self.scope, active)
+        return self._queue
+
+    def ready(self) -> Iterator[Row]:
+        """Yield the rows that may begin, best first."""
+        if self._statuses is None and not self.counts()[Status.TODO]:
+            return
+        for task_id in self.queue.ready():
+            yield self.file.table.row(task_id)
+
+    def share(self, open_tasks: int) -> tuple[int, int]:
+        """Return how many rows in play failed, and how many are settled or being worked on."""
+        statuses = self.statuses
+        found = (
+            list(statuses.values())
+            if self.scope.everything
+            else [statuses[i] for i in self.scope.ids if i in statuses]
+        )
+        failed = found.count(Status.FAILED)
+        return failed, failed + found.count(Status.DONE) + found.count(Status.SKIPPED) + open_tasks
+
+    # --- what changes
+
+    def show(self, task: Task) -> None:
+        """Let the row say how an open round stands."""
+        from agentjobs.progress import cells_of  # noqa: PLC0415
+
+        cells = cells_of(task, self.rounds.all_attempts(task.row.id))
+        self.file.set(task.row.id, cells)
+        if self._statuses is not None:
+            self._statuses[task.row.id] = Status(cells["status"])
+
+    def begun(self, task_id: str) -> None:
+        """Note that a row has begun."""
+        if self._queue is not None:
+            self._queue.take(task_id)
+
+    def settled(self, task_id: str) -> None:
+        """Let the row say how its round ended; the round is closed once the table has been told."""
+        if task_id in self._closing:
+            return
+        cells = self.rounds.settled_cells(task_id)
+        if cells is None:
+            return
+        self.file.set(task_id, cells)
+        self._closing.add(task_id)
+        self._stale = True
+        if self._statuses is not None:
+            if task_id in self._statuses:
+                self._statuses[task_id] = Status(cells["status"])
+            if self._queue is not None:
+                self._queue.take(task_id)
+                self._queue.settled(task_id)
+
+    @property
+    def owes(self) -> bool:
+        """Whether the table has not been told of everything yet."""
+        return bool(self.file.pending or self._closing)
+
+    def save(self) -> None:
+        """Tell the table, then close the rounds that are settled."""
+        if self._queue is not None and self._stale:
+            self._show_blocked(self._queue)
+        self.file.save()
+        for task_id in self._closing:
+            self.rounds.close(task_id)
+        self._closing.clear()
+
+    def _show_blocked(self, queue: Queue) -> None:
+        """Say in ``note`` which rows will not begin by themselves, and take that back where it is no longer so."""
+        self._stale = False
+        if "after" not in self.file.table.header:
+            return
+        blocked = queue.blocked(frozenset(self.store.active()) - self._closing)
+        if self._blocked is None:
+            notes = self.file.table.cells("note") if "note" in self.file.table.header else ()
+            self._blocked = frozenset(task_id for task_id, note in notes if note.startswith(BLOCKED))
+        for task_id, culprit in blocked.items():
+            status = self.statuses.get(culprit)
+            what = f"is {status.value}" if status else "is not in the table"
+            if status in {Status.TODO, None} and culprit in self.file.table and culprit not in blocked:
+                what = "is not in play"
+            self.file.set(task_id, {"note": f"{BLOCKED}{culprit} {what}"})
+        for task_id in self._blocked - blocked.keys():
+            if self.statuses.get(task_id) is Status.TODO and self.file.cell(task_id, "note").startswith(BLOCKED):
+                self.file.set(task_id, {"note": ""})
+        self._blocked = frozenset(blocked)

@@ -1,0 +1,65 @@
+"""The lock of a tree, and the word in its file that says how far the tree is.
+
+The lock's descriptor is for git to inherit: who holds the lock knows that no git of ours is at work there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import time
+from typing import TYPE_CHECKING
+
+from agentjobs.errors import LockBusy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LOCK_WAIT_S = 120.0
+"""How long to wait for another process that works on the same tree."""
+
+MAKING, READY, RESET = "making", "ready", "reset"
+
+
+@contextlib.contextmanager
+def tree_lock(tree_dir: Path) -> Iterator[int]:
+    """Hold the lock of the tree at ``tree_dir``: the file ``.<name>.lock`` next to it."""
+    with flock(tree_dir.with_name(f".{tree_dir.name}.lock")) as descriptor:
+        yield descriptor
+
+
+@contextlib.contextmanager
+def flock(path: Path) -> Iterator[int]:
+    """Hold an exclusive lock on ``path``; yields its descriptor, for git to inherit."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        give_up_at = time.monotonic() + LOCK_WAIT_S
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EINTR):
+                    raise
+            if time.monotonic() > give_up_at:
+                raise LockBusy(f"another process has held {path} for {LOCK_WAIT_S:g} s")
+            time.sleep(0.005)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def state(lock: int) -> list[str]:
+    """Return the state: ``ready``, ``making``, or ``reset <commit> [<tree>]``; no words: not known."""
+    return os.pread(lock, 256, 0).partition(b"\n")[0].decode("ascii", "replace").split()
+
+
+def set_state(lock: int, *words: str) -> None:
+    """Write the state down."""
+    # The new line first, in one write: killed before the rest is cut off, the line alone counts.
+    line = " ".join(words).encode() + b"\n"
+    os.pwrite(lock, line, 0)
+    os.ftruncate(lock, len(line))
