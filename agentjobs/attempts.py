@@ -12,6 +12,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from agentjobs import briefing
+from agentjobs.decide import restarts_after
 from agentjobs.decide import stop_signals
 from agentjobs.errors import GitError, UserError
 from agentjobs.launch import local
@@ -40,6 +41,7 @@ from agentjobs.store import Marker, step_files, write_bytes, write_json
 from agentjobs.verdicts import Verdicts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from agentjobs.model import Attempt
@@ -55,6 +57,17 @@ class Attempts:
         self.project = project
         self.store = project.store
         self.verdicts = Verdicts(project)
+        self._disarmed = False
+
+    def sweep_for(self, tasks: Iterable[Task]) -> None:
+        """End what the agents of these tasks left behind, all in one look at the process table."""
+        found = [task.last for task in tasks if task.last is not None]
+        markers = [attempt.intent.marker for attempt in found]
+        local.sweep(markers, [step_files(self._dir(attempt), "agent") for attempt in found])
+        self.verdicts.swept.update(markers)
+
+    def _dir(self, attempt: Attempt) -> Path:
+        return self.store.attempt_dir(attempt.intent.id, attempt.number)
 
     def apply(self, task: Task, decision: Decision, now: float) -> None:
         """Carry out one decision."""
@@ -109,7 +122,6 @@ class Attempts:
         elif task.wish is not None:
             store.set_marker(row.id, Marker(task.round))
         number = store.claim(row.id)
-        restarts = (last.intent.restarts if last else 0) + (begin.mode is Mode.RESTART)
         attempt_dir = store.attempt_dir(row.id, number)
         session = str(uuid.uuid4())
         if not begin.fresh and last is not None:
@@ -129,12 +141,12 @@ class Attempts:
             tree=tree,
             port=PORTS_FROM + PORTS_EACH * int(PORTS_TREES * jitter(row.id)),
             marker=f"{uuid.uuid4().hex[:12]}.{row.id}.{number}",
-            restarts=restarts,
+            restarts=restarts_after(last, begin.mode),
             setup=self._setup(tree, begin.mode),
             checks=profile.verify,
         )
         intent = _with_argv(intent, tuple(briefing.command(project, intent, attempt_dir)))
-        store.write_fact(row.id, number, "attempt.json", intent, durable=True)
+        store.write_fact(row.id, number, "attempt.json", intent)
         store.event(now, row.id, "begin", attempt=number, mode=begin.mode.value, why=begin.why)
         attempt = store.attempt(row.id, number)
         if attempt is not None:
@@ -242,8 +254,9 @@ class Attempts:
         """Write ``result.json`` and what it means for the whole run; the run first, or a limit might be missed."""
         store, intent = self.store, attempt.intent
         names = [step.name for step in attempt.steps]
-        attempt_dir = store.attempt_dir(intent.id, attempt.number)
-        local.sweep([intent.marker], [step_files(attempt_dir, name) for name in names])
+        if names != ["agent"]:  # what an agent left was swept before its end was judged
+            attempt_dir = store.attempt_dir(intent.id, attempt.number)
+            local.sweep([intent.marker], [step_files(attempt_dir, name) for name in names])
         before = store.pause()
         after = pause_after(
             before,
@@ -258,12 +271,21 @@ class Attempts:
             store.set_state("halt", after)
         elif after != before:
             store.set_state("pause", after)
-        if result.outcome not in _SILENT:
+        if result.outcome not in _SILENT and self._armed:
             store.count(intent.id, result.outcome.value, result.signature)
-        store.write_fact(intent.id, intent.number, "result.json", result, durable=True)
+        store.write_fact(intent.id, intent.number, "result.json", result)
         store.event(
             now, intent.id, "result", attempt=intent.number, outcome=result.outcome.value, detail=result.detail
         )
+
+    @property
+    def _armed(self) -> bool:
+        """Whether the breaker still counts: not after the first success, nor when it has seen enough."""
+        wanted = self.project.policy.limits.breaker
+        if wanted and not self._disarmed:
+            tally = self.store.tally()
+            self._disarmed = len(tally) >= wanted or any(cls == Outcome.OK.value for cls, _ in tally)
+        return bool(wanted) and not self._disarmed
 
     def land(self, task: Task, attempt: Attempt, now: float) -> None:
         """Move the target to the verified commit, or merge again and start the gate on the merged one."""

@@ -1,12 +1,218 @@
-"""The baseline: do a profile's checks pass on the base, before any work?"""
+"""The baseline: do a profile's checks pass on the base, before any work?
+
+Each check runs once, as a step like any other, in a worktree made for it. The answer is kept for the same base
+commit, checks and workspace settings.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import time
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
+from agentjobs import briefing
+from agentjobs.errors import UserError
+from agentjobs.excerpt import error_excerpt
+from agentjobs.launch import local
+from agentjobs.model import SETTLED, Exited, Intent, Lost, Mode, Row, Status
+from agentjobs.store import read_json, step_files, write_json
+from agentjobs.table import parse_status
+from agentjobs.treelock import flock
+from agentjobs.verdicts import read_tail
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from agentjobs.policy import Profile
     from agentjobs.project import Project
 
 
+class CheckRun(Struct, frozen=True):
+    """How one check went on the base."""
+
+    command: str
+    green: bool
+    ended: str
+    """Such as ``exit 1``, for people."""
+    excerpt: str = ""
+    """What it said, where it is red."""
+
+
+class Baseline(Struct, frozen=True):
+    """How a profile's checks went on the base."""
+
+    profile: str
+    commit: str
+    """The base; empty where tasks have no trees."""
+    at: float
+    checks: tuple[CheckRun, ...]
+
+    @property
+    def green(self) -> bool:
+        """Whether every check passed."""
+        return all(check.green for check in self.checks)
+
+
 def require_green(project: Project, ids: tuple[str, ...], *, force: bool) -> None:
-    """TODO."""
+    """Raise UserError where a profile with ``baseline = "green"`` is used and its checks fail on the base.
+
+    ``ids``: the rows in question (none: all that are not settled). ``force``: go on whatever they say.
+    """
+    if force:
+        return
+    names = profiles_in_use(project, ids)
+    for name in names:
+        profile = project.policy.profiles.get(name)
+        if profile is None or profile.baseline != "green":
+            continue
+        found = measure(project, name, profile)
+        for check in found.checks:
+            if not check.green:
+                raise UserError(
+                    f"the baseline of profile {name} is red before any work: `{check.command}` {check.ended}; "
+                    f"`agentjobs check --baseline` shows it. Mend it on {project.policy.base}, or dispatch --force"
+                )
+
+
+def profiles_in_use(project: Project, ids: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the profiles of the rows (of ``ids``, or of all that are not settled), in order of first use."""
+    table = project.file.table
+    chosen = frozenset(ids)
+    found: dict[str, None] = {}
+    statuses = table.cells("status")
+    for (task_id, name), (_, status) in zip(table.cells("profile"), statuses, strict=True):
+        if task_id in chosen if chosen else (parse_status(status) or Status.TODO) not in SETTLED:
+            found[name.strip() or "default"] = None
+    return tuple(found)
+
+
+def measure(project: Project, name: str, profile: Profile) -> Baseline:
+    """Run a profile's checks on the base, or return what they came to before on the very same.
+
+    UserError where there is no base, the tree cannot be made or the setup command fails.
+    """
+    project.store.create()
+    commit = _base(project)
+    key = _key(project, profile, commit)
+    directory = project.store.dir / "baseline"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    kept = directory / f"{key}.json"
+    with flock(directory / "lock"):
+        known = read_json(kept, Baseline) if commit else None
+        if known is not None:
+            return known
+        found = Baseline(name, commit, time.time(), _run(project, profile, commit, directory))
+        write_json(kept, found)
+        return found
+
+
+def _base(project: Project) -> str:
+    if not project.uses_trees:
+        return ""
+    commit = project.git.resolve(project.policy.base)
+    if commit is None:
+        raise UserError(f"base {project.policy.base!r} is no commit of this repository", file="agentjobs.toml")
+    return commit
+
+
+def _key(project: Project, profile: Profile, commit: str) -> str:
+    settings = project.policy.workspace
+    return _digest(commit, *profile.verify, settings.setup or "", *settings.copy, *settings.link)
+
+
+def _digest(*parts: str) -> str:
+    from hashlib import blake2b  # noqa: PLC0415
+
+    return blake2b("\0".join(parts).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+
+
+def _run(project: Project, profile: Profile, commit: str, directory: Path) -> tuple[CheckRun, ...]:
+    from agentjobs import workspace  # noqa: PLC0415
+
+    settings = project.policy.workspace
+    tree = directory / "tree" if commit else project.root
+    if commit:
+        workspace.create(project.git, tree, commit)
+        workspace.reset(project.git, tree, commit)
+        if settings.copy or settings.link:
+            workspace.setup_files(project.git, project.root, tree, copy=settings.copy, link=settings.link)
+    steps = _Steps(project, profile, commit, tree, directory)
+    try:
+        if commit and settings.setup:
+            setup = steps.run(settings.setup, "setup", project.policy.limits.setup_s)
+            if not setup.green:
+                said = " ".join(setup.excerpt.split())[-200:]
+                raise UserError(f"workspace.setup {setup.ended} on the base: {said}", file="agentjobs.toml")
+        return tuple(
+            steps.run(check, f"verify-{number}", project.policy.limits.verify_s)
+            for number, check in enumerate(profile.verify, 1)
+        )
+    finally:
+        steps.sweep()
+        if commit:
+            with contextlib.suppress(UserError):
+                workspace.remove(project.git, tree, force=True)
+
+
+class _Steps:
+    """Runs commands one after the other, with what a task's checks are given."""
+
+    def __init__(self, project: Project, profile: Profile, commit: str, tree: Path, directory: Path) -> None:
+        self.project = project
+        self.directory = directory / "steps"
+        self.directory.mkdir(mode=0o700, exist_ok=True)
+        self.tree = tree
+        self.row = Row("baseline", 0, Status.TODO, cells={"id": "baseline"})
+        self.intent = Intent(
+            id="baseline",
+            number=0,
+            round=0,
+            mode=Mode.FIRST,
+            profile=self.row.profile,
+            agent=profile.agent,
+            started_at=time.time(),
+            why="baseline",
+            base=commit,
+            tree=str(tree),
+            marker=f"{_digest(str(directory))}.baseline.0",  # the same each time: a later one sweeps
+        )
+        self.names: list[str] = []
+        self.sweep()
+
+    def run(self, command: str, name: str, limit_s: float) -> CheckRun:
+        files = step_files(self.directory, name)
+        for old in (files.record, files.exit, files.kill, files.log):
+            old.unlink(missing_ok=True)
+        self.names.append(name)
+        pid = local.start(
+            files,
+            argv=("/bin/sh", "-c", command),
+            cwd=str(self.tree),
+            env=briefing.environment(self.project, self.row, self.intent, self.directory, name),
+            stdin=None,
+            file_size=self.project.policy.limits.file_size_bytes,
+        )
+        give_up_at = time.monotonic() + limit_s
+        phase = local.probe(files)
+        while not isinstance(phase, Exited | Lost):
+            left_s = give_up_at - time.monotonic()
+            if left_s <= 0:
+                local.hard_kill(files, self.intent.marker)
+                return CheckRun(command, green=False, ended="ran out of time", excerpt=self._said(name))
+            local.wait_any([(pid or 0, files)], min(left_s, 1.0))
+            phase = local.probe(files)
+        if isinstance(phase, Lost):
+            return CheckRun(command, green=False, ended="was killed", excerpt=self._said(name))
+        if phase.code == 0:
+            return CheckRun(command, green=True, ended="exit 0")
+        return CheckRun(command, green=False, ended=f"failed (exit {phase.code})", excerpt=self._said(name))
+
+    def _said(self, name: str) -> str:
+        return error_excerpt(read_tail(step_files(self.directory, name).log)[0])
+
+    def sweep(self) -> None:
+        """End whatever these checks, or those of a measurement that was killed, left behind."""
+        local.sweep([self.intent.marker], [step_files(self.directory, name) for name in self.names])

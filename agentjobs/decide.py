@@ -78,13 +78,17 @@ CONTEXT_FULL_MAX = 2
 SIGNATURE_RUN_MAX = 3
 """The same error so many times running is no progress."""
 
+REMOVED = "row removed"
+"""Note of a round that ended because its row is gone from the table: should the row return, so does the task."""
+
 
 def decide(task: Task, policy: Policy, now: float) -> Decision:
     """Return the one thing this task needs, as if it were alone in the world."""
     last = task.last
     if task.wish is not None and not (task.wish is Status.TODO and last is None):
         return _grant(task, task.wish, last, policy, now)
-    if not task.in_play:
+    landed = last is not None and last.result is not None and last.result.outcome is Outcome.OK
+    if not task.in_play and not landed:
         return _stop(last, policy, now)
     if last is None:
         return Begin(Mode.FIRST, fresh=True, why="first attempt", profile=task.row.profile)
@@ -103,7 +107,7 @@ def _grant(task: Task, wish: Status, last: Attempt | None, policy: Policy, now: 
         return stopping
     note = {
         Status.DONE: "accepted by hand",
-        Status.SKIPPED: "skipped by hand",
+        Status.SKIPPED: "skipped by hand" if task.row.line else REMOVED,
         Status.FAILED: "given up by hand",
     }.get(wish, "")
     return Settle(wish, note)
@@ -205,7 +209,7 @@ def _watch(attempt: Attempt, step: Step, policy: Policy, now: float) -> Decision
             deadlines.append((quiet_at + limits.finish_grace_s, "hung"))
         else:
             deadlines.append((quiet_at + limits.idle_s, "stalled"))
-        deadlines.append((step.started_at + limits.attempt_s, "timeout"))
+        deadlines.append((step.started_at + limits.attempt_s, "hung" if running.finished else "timeout"))
     elif step.kind is StepKind.SETUP:
         deadlines.append((step.started_at + limits.setup_s, "timeout"))
     else:
@@ -247,8 +251,8 @@ def _after(task: Task, last: Attempt, result: Result, policy: Policy, now: float
     wrong = sum(_outcome(attempt) in LAYER_2 for attempt in segment)
     retry = policy.retry
     if result.outcome in LAYER_1 and interrupted <= retry.resumes:
-        due = result.at + min(60.0, 2.0 ** (interrupted - 1))
-        if now < due:
+        due = result.at + min(60.0, 2.0 ** min(interrupted - 1, 6))
+        if result.at <= now < due:  # a result of the future: the clock was put back
             return Wait(due, "backs off before it resumes")
         return Begin(
             Mode.RESUME,
@@ -286,9 +290,6 @@ def _again(task: Task, last: Attempt, result: Result, policy: Policy) -> Decisio
         mode, fresh = Mode.RESUME, False
     else:
         mode, fresh = last.intent.mode, True
-        if mode is Mode.RESTART:
-            # The tree is already clean; starting over once more must not count as one more restart.
-            mode = Mode.RESUME
     return Begin(
         mode, fresh=fresh, why=f"attempt {last.number} did not count: {told(result)}", profile=last.intent.profile
     )
@@ -302,6 +303,17 @@ def can_resume(attempt: Attempt, policy: Policy) -> bool:
     lost = result is not None and result.outcome in {Outcome.NO_SESSION, Outcome.CONTEXT_FULL}
     started = attempt.last(StepKind.AGENT) is not None
     return bool(agent and agent.resume and session and started and not lost)
+
+
+def restarts_after(last: Attempt | None, mode: Mode) -> int:
+    """Return how often a round has started over, once an attempt of this mode follows ``last``.
+
+    Starting over again because that attempt did not count (a full disk, a limit) is the same restart.
+    """
+    if last is None:
+        return 0
+    again = last.intent.mode is Mode.RESTART and _outcome(last) in UNSPENT
+    return last.intent.restarts + (mode is Mode.RESTART and not again)
 
 
 def oscillating(segment: tuple[Attempt, ...]) -> bool:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from agentjobs.decide import decide
 from agentjobs.errors import ExitCode, UserError
-from agentjobs.model import Begin, Conclude, End, Outcome, Running, Settle, Status, StepKind
+from agentjobs.model import Begin, Conclude, Defer, End, Judge, Outcome, Running, Settle, Status, StepKind
 from agentjobs.roster import Roster
 from agentjobs.store import step_files
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agentjobs.attempts import Attempts
-    from agentjobs.model import Action, Decision, Row, Task
+    from agentjobs.model import Action, Decision, Pause, Row, Task
     from agentjobs.plan import Board, Plan
     from agentjobs.project import Project
 
@@ -116,27 +117,51 @@ class Engine:
         while True:
             now = self.clock()
             tasks = self._tasks(now)
-            made = plan(self._board(tasks, now), self.roster.ready(), self.project.policy, now)
+            board = self._board(tasks, now)
+            made = plan(board, self.roster.ready(), self.project.policy, now)
             if made.halt is not None:
                 self.store.set_state("halt", made.halt)
                 self.store.event(now, "", "halt", why=made.halt.why, detail=made.halt.detail)
-            acted += self._apply(made.actions, {task.row.id: task for task in tasks}, now)
+            acted += self._apply(made.actions, {task.row.id: task for task in tasks}, board.pause, now)
             only_ends = all(isinstance(action.decision, End) for action in made.actions)
             if only_ends or time.monotonic() - begun_at > TURN_S:
                 return acted, made
 
-    def _apply(self, actions: tuple[Action, ...], tasks: dict[str, Task], now: float) -> int:
+    def _apply(
+        self, actions: tuple[Action, ...], tasks: dict[str, Task], pause: Pause | None, now: float
+    ) -> int:
         acted = 0
+        ended = [tasks[a.id] for a in actions if isinstance(a.decision, Judge)]
+        if ended:
+            self.attempts.sweep_for(ended)
         for action in actions:
+            if isinstance(action.decision, Begin) and self.store.pause() != pause:
+                break  # what was just begun ran into trouble: the next need not
             task = tasks.get(action.id) or self._new_task(self.project.file.table.row(action.id))
             if task is None:
                 continue
-            self.attempts.apply(task, action.decision, now)
-            acted += 1
-            self._note(action.id, action.decision)
-            if isinstance(action.decision, Conclude) and self.store.halt() is not None:
+            acted += self._carry_out(task, action.decision, now)
+            if not isinstance(action.decision, Begin) and self.store.halt() is not None:
                 break  # nothing planned before the halt may start after it
         return acted
+
+    def _carry_out(self, task: Task, decision: Decision, now: float) -> int:
+        """Apply a decision, and what follows from it for the same task as far as that needs no slot."""
+        acted = 0
+        while True:
+            self.attempts.apply(task, decision, now)
+            acted += 1
+            self._note(task.row.id, decision)
+            if not isinstance(decision, Judge | Conclude):
+                return acted
+            again = self.roster.rounds.task(task.row.id, self.roster.scope)
+            if again is None:
+                return acted
+            task = again
+            decision = decide(task, self.project.policy, now)
+            if not isinstance(decision, Conclude | Settle):
+                self.roster.show(task)
+                return acted
 
     def _note(self, task_id: str, decision: Decision) -> None:
         if isinstance(decision, Begin):
@@ -197,7 +222,7 @@ class Engine:
 
     def _board(self, tasks: list[Task], now: float) -> Board:
         from agentjobs.launch import local  # noqa: PLC0415
-        from agentjobs.plan import Board  # noqa: PLC0415
+        from agentjobs.plan import Board, sweep_due  # noqa: PLC0415
         from agentjobs.progress import spent_of  # noqa: PLC0415
 
         store, policy = self.store, self.project.policy
@@ -213,16 +238,20 @@ class Engine:
             board = replace(board, free_memory=local.free_memory())
         if limits.run_cost_usd is not None or limits.run_tokens is not None or limits.run_attempts is not None:
             board = replace(board, spent=spent_of(self.project.file))
-        if tasks and not self._running and policy.retry.restarts:
-            from agentjobs.sweep import history  # noqa: PLC0415
+        deferred = {task.row.id for task in tasks if isinstance(decide(task, policy, now), Defer)}
+        if deferred and sweep_due(tasks, deferred):
+            from agentjobs.sweep import history  # noqa: PLC0415 - layer 3 only
 
-            waiting = any(t.last is not None and t.last.result is not None for t in tasks)
             failed, total = self.roster.share(len(tasks))
-            past = history(self.project) if waiting else board.history
-            board = replace(board, failed=failed, total=total, history=past)
+            board = replace(board, failed=failed, total=total, history=history(self.project))
         return board
 
     # --- the answer, and waiting
+
+    @property
+    def statuses(self) -> dict[str, Status]:
+        """The status of every row as of the last turn."""
+        return self.roster.statuses
 
     @property
     def owes(self) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from agentjobs.decide import decide
+from agentjobs.decide import UNSPENT, decide
 from agentjobs.model import (
     Action,
     Begin,
@@ -35,7 +35,7 @@ from agentjobs.model import (
 from agentjobs.scope import overlap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable, Sequence
 
     from agentjobs.policy import Policy
 
@@ -135,12 +135,12 @@ class _Planner:
         halt = self.board.halt or self._trip()
         new_halt = halt if self.board.halt is None else None
         short = self._short()
-        waiting = bool(self.begins)
+        waiting = bool(self.begins or self.deferred)
         rows = iter(ready)
         room = self.agents < self.policy.slots
         first = next(rows, None) if room else None
         waiting = waiting or first is not None
-        if halt is None and not short:
+        if halt is None and not short and not self._bad_news():
             self._begin_all(first, rows)
             if room and self.deferred and not self.begins and first is None:
                 found = self._sweep()
@@ -202,6 +202,14 @@ class _Planner:
 
     # --- what holds everything back
 
+    def _bad_news(self) -> bool:
+        """Whether this very pass may come upon a limit, or writes one down: nothing starts beside that."""
+        return any(
+            isinstance(action.decision, Judge)
+            or (isinstance(action.decision, Conclude) and action.decision.outcome in TROUBLE)
+            for action in self.actions
+        )
+
     def _trip(self) -> Halt | None:
         wanted = self.policy.limits.breaker
         tally = self.board.tally
@@ -232,6 +240,8 @@ class _Planner:
             interval = max(interval, CAREFUL_INTERVAL_S)
             if pause.outcome in PROBED:
                 due = max(due, self._probe_until(pause))
+        if self.board.last_start_at > self.now:  # the clock was put back
+            return due
         return max(due, self.board.last_start_at + interval)
 
     def _probe_until(self, pause: Pause) -> float:
@@ -240,7 +250,7 @@ class _Planner:
             (
                 task.last.intent.started_at + PROBE_S
                 for task in self.board.tasks
-                if task.last and task.last.result is None and task.last.intent.started_at >= pause.at
+                if task.last and task.last.result is None and task.last.intent.started_at > pause.at
             ),
             default=0.0,
         )
@@ -263,15 +273,19 @@ class _Planner:
         limit = self.policy.limits.run_attempts
         if limit is not None:
             room = min(room, limit - self.board.spent.attempts)
+        # Whoever is at work holds its files against all; whoever is between two attempts only against new rows.
         idle = {task.row.id for task, _ in self.deferred}
-        claims = [t.row.files for t in self.board.tasks if t.row.files and t.in_play and t.row.id not in idle]
+        held = [t.row.files for t in self.board.tasks if t.last is not None and t.last.result is None]
         begun = 0
-        for task, begin in self.begins[:room]:
-            self.actions.append(Action(task.row.id, begin))
-            begun += 1
+        for task, begin in self.begins:
+            if begun < room and not _meets(task.row.files, held):
+                self.actions.append(Action(task.row.id, begin))
+                held.append(task.row.files)
+                begun += 1
+        claims = held + [t.row.files for t in self.board.tasks if t.in_play and t.row.id not in idle]
         row = first
         while row is not None and begun < room:
-            if not (row.files and any(overlap(row.files, claim) for claim in claims)):
+            if not _meets(row.files, claims):
                 self.actions.append(Action(row.id, decide(Task(row), self.policy, self.now)))
                 claims.append(row.files)
                 begun += 1
@@ -284,9 +298,9 @@ class _Planner:
     def _sweep(self) -> Halt | None:
         """Settle or start over what layers 1 and 2 could not do, once all else has settled."""
         deferred = {task.row.id for task, _ in self.deferred}
-        others = [t for t in self.board.tasks if t.row.id not in deferred and t.in_play]
-        if any(t.last is None or t.last.intent.restarts == 0 for t in others):
+        if not sweep_due(self.board.tasks, deferred):
             return None
+        others = [t for t in self.board.tasks if t.row.id not in deferred and t.in_play]
         failed = self.board.failed + len(self.deferred)
         swept = any(t.last is not None and t.last.intent.restarts for t in others)
         share = failed / max(1, self.board.total)
@@ -314,6 +328,19 @@ class _Planner:
 
 PROBED = frozenset({Outcome.AUTH, Outcome.INFRA})
 """Trouble that one attempt finds out about for all."""
+
+TROUBLE = UNSPENT - {Outcome.STOPPED}
+"""Outcomes that mean something for the whole run."""
+
+
+def _meets(files: Sequence[str], claims: Iterable[Sequence[str]]) -> bool:
+    return bool(files) and any(overlap(files, claim) for claim in claims)
+
+
+def sweep_due(tasks: Iterable[Task], deferred: Container[str]) -> bool:
+    """Whether only the deferred tasks, and those that started over already, are left."""
+    others = (task for task in tasks if task.row.id not in deferred and task.in_play)
+    return all(task.last is not None and task.last.intent.restarts > 0 for task in others)
 
 
 def pays(task: Task, history: History, policy: Policy) -> bool:
@@ -349,14 +376,14 @@ def pause_after(
 
     ``started_at``: of the attempt, to tell news from an echo of the trouble we know.
     """
-    news = pause is not None and started_at >= pause.at
+    news = pause is not None and started_at > pause.at
     count = pause.count + 1 if pause is not None and news and pause.outcome is outcome else 1
     if pause is not None and not news and pause.outcome is outcome:
         count = pause.count
     if outcome is Outcome.LIMIT:
-        until = reset_at if reset_at > now else now + min(3600.0, 300.0 * 2.0 ** (count - 1))
+        until = reset_at if reset_at > now else now + min(3600.0, 300.0 * 2.0 ** min(count - 1, 10))
     elif outcome is Outcome.OVERLOADED:
-        until = now + min(600.0, 15.0 * 2.0 ** (count - 1)) * (0.75 + 0.5 * jitter(key))
+        until = now + min(600.0, 15.0 * 2.0 ** min(count - 1, 10)) * (0.75 + 0.5 * jitter(key))
     elif outcome in PROBED:
         if pause is not None and pause.outcome is outcome and news:
             return Halt(outcome.value, detail, now)
@@ -364,9 +391,11 @@ def pause_after(
         if pause is not None and pause.outcome is outcome:
             return pause
     else:
-        if outcome is Outcome.STOPPED or (pause is not None and not news):
+        if outcome is Outcome.STOPPED or (pause is not None and (not news or pause.until > now)):
             return pause
         return None
+    if pause is not None and pause.outcome is not outcome and pause.until > until:
+        return pause  # the longer trouble goes on; what is new will be met again after it
     if pause is not None and pause.outcome is outcome:
         until = max(until, pause.until)
     return Pause(outcome, until, now, detail, count)

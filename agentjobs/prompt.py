@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from agentjobs.errors import UserError
@@ -17,6 +17,7 @@ from agentjobs.model import Mode, Outcome
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from jinja2 import Template
     from jinja2.sandbox import SandboxedEnvironment
 
     from agentjobs.model import Row
@@ -77,11 +78,8 @@ def render(template: str, name: str, context: Mapping[str, object]) -> str:
     """
     from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError  # noqa: PLC0415 - slow to import
 
-    environment = _environment()
     try:
-        code = environment.compile(template, name, name)
-        compiled = environment.template_class.from_code(environment, code, environment.globals)
-        text = compiled.render(context)
+        text = _compile(template, name).render(context)
     except TemplateSyntaxError as error:
         raise UserError(f"{error.message} (in the template)", file=name, line=error.lineno) from None
     except UndefinedError as error:
@@ -94,6 +92,14 @@ def render(template: str, name: str, context: Mapping[str, object]) -> str:
     return text + _repair_section(context, names_in(template, name))
 
 
+@lru_cache(maxsize=16)
+def _compile(template: str, name: str) -> Template:
+    environment = _environment()
+    code = environment.compile(template, name, name)
+    return environment.template_class.from_code(environment, code, environment.globals)
+
+
+@lru_cache(maxsize=16)
 def names_in(template: str, name: str) -> frozenset[str]:
     """Return the variables a template uses. UserError for one that cannot be parsed."""
     from jinja2 import TemplateSyntaxError  # noqa: PLC0415 - slow to import

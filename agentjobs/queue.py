@@ -46,7 +46,9 @@ class Queue:
                 continue
             if ids is not None and task_id not in ids:
                 continue
-            rank = -float(priority.get(task_id) or 0)
+            text = priority.get(task_id, "")
+            # Anything but plain digits is read (and, where it is no number, refused) with its row.
+            rank = -float(text) if text.isascii() and text.isdigit() else -table.row(task_id).priority if text else 0.0
             self._keys[task_id] = (rank, index, task_id)
             needs = tuple(after[task_id].split()) if after.get(task_id) else ()
             if needs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentjobs.decide import UNSPENT
+from agentjobs.decide import REMOVED, UNSPENT
 from agentjobs.model import Row, Settled, Status, Task
 from agentjobs.queue import in_play
 from agentjobs.store import Marker
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from agentjobs.project import Project
     from agentjobs.table import Edits
 
-REMOVED = "row removed"
-
 
 class Rounds:
     """The open and settled rounds of a project's tasks. The caller holds the lock."""
@@ -26,6 +24,7 @@ class Rounds:
     def __init__(self, project: Project) -> None:
         self.store = project.store
         self.file = project.file
+        self._read: dict[str, list[Attempt]] = {}
 
     # --- what people wrote
 
@@ -39,9 +38,7 @@ class Rounds:
         """Note every wish in the facts, then take the table as read. May be killed anywhere and done again."""
         for task_id, wish in edits.wishes.items():
             self._wish(task_id, wish, now)
-        for task_id in edits.gone:
-            if (marker := self.store.marker(task_id)) is not None:
-                self.store.set_marker(task_id, Marker(marker.round, Status.SKIPPED))
+        # Rows that are gone need no note: ``task`` sees that they are, and that they are back.
         known = self.store.started_ids() if edits.new else frozenset()
         for task_id in edits.new:
             if task_id in known:
@@ -71,9 +68,11 @@ class Rounds:
         rounds = self.store.settled(task_id)
         if not rounds:
             return
+        if self.file.table.row(task_id).status in {Status.DONE, Status.SKIPPED}:
+            return
         if rounds[-1].note == REMOVED:
             self.store.set_marker(task_id, Marker(self.next_round(task_id)))
-        elif self.file.table.row(task_id).status not in {Status.DONE, Status.SKIPPED}:
+        else:
             cells = self.settled_cells(task_id)
             if cells:
                 self.file.set(task_id, cells)
@@ -93,8 +92,8 @@ class Rounds:
     # --- reading and opening
 
     def all_attempts(self, task_id: str) -> list[Attempt]:
-        """Return the attempts of all rounds."""
-        return self.store.attempts(task_id)
+        """Return the attempts of all rounds, as ``task`` last read them."""
+        return self._read.get(task_id) or self.store.attempts(task_id)
 
     def next_round(self, task_id: str) -> int:
         """Return the number of a round that has not been used."""
@@ -109,16 +108,20 @@ class Rounds:
             # Only a power cut leaves a marker that cannot be read; the facts say which round it was.
             rounds = [a.intent.round for a in self.store.attempts(task_id)]
             marker = Marker(max(rounds, default=1))
-        if self.store.settled_round(task_id, marker.round) is not None:
-            if marker.wish is not Status.TODO:
+        names = self.store.names(task_id)
+        known = f"settled-{marker.round}.json" in names
+        settled = self.store.settled_round(task_id, marker.round) if known else None
+        if settled is not None:
+            if marker.wish in {None, settled.status}:
                 return None
-            marker = Marker(self.next_round(task_id))
+            marker = Marker(self.next_round(task_id), None if marker.wish is Status.TODO else marker.wish)
             self.store.set_marker(task_id, marker)
-        return self._build(task_id, marker, scope)
+        return self._build(task_id, marker, scope, names)
 
-    def _build(self, task_id: str, marker: Marker, scope: Scope) -> Task:
+    def _build(self, task_id: str, marker: Marker, scope: Scope, names: list[str]) -> Task:
         row = self.file.table.row(task_id) if task_id in self.file.table else None
-        attempts = self.store.attempts(task_id)
+        attempts = self.store.attempts(task_id, names)
+        self._read[task_id] = attempts
         mine = tuple(a for a in attempts if a.intent.round == marker.round)
         earlier = sum(
             a.result is not None and a.result.outcome not in UNSPENT for a in attempts if a not in mine
@@ -134,12 +137,10 @@ class Rounds:
 
         The facts win over a TODO that nobody asked for: a table restored from an old copy starts nothing again.
         """
-        if self.store.numbers(row.id):
-            settled = self.store.settled(row.id)
-            if settled and settled[-1].note != REMOVED:
-                return None
-            return Task(row, self.next_round(row.id), (), 0, None, in_play(scope, row.id))
-        return Task(row, 1, (), 0, None, in_play(scope, row.id))
+        settled = self.store.settled(row.id)
+        if settled and settled[-1].note != REMOVED:
+            return None
+        return Task(row, self.next_round(row.id), (), 0, None, in_play(scope, row.id))
 
     # --- settled
 
@@ -156,6 +157,6 @@ class Rounds:
     def close(self, task_id: str) -> None:
         """Forget the marker of a settled round, unless a new one was asked for."""
         marker = self.store.marker(task_id)
-        if marker is not None and self.store.settled_round(task_id, marker.round) is not None:
-            if marker.wish is not Status.TODO:
-                self.store.set_marker(task_id, None)
+        settled = self.store.settled_round(task_id, marker.round) if marker is not None else None
+        if marker is not None and settled is not None and marker.wish in {None, settled.status}:
+            self.store.set_marker(task_id, None)

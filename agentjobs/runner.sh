@@ -36,9 +36,8 @@ ulimit -f "$3" 2>/dev/null || : # refused only where a lower limit is already in
 exec 2>/dev/null # some shells would add "Killed" to the log, which holds exactly what the command said
 agentjobs_command "$@"
 
-# Renamed into place only when it was written whole: on a full disk there is no exit rather than an empty one.
-printf '{"code":%d}\n' "$?" >"$1.exit.json.tmp" || exit 125
-trap '' HUP INT QUIT TERM USR1 USR2
-PATH=/bin:/usr/bin:$PATH
-exec mv -f -- "$1.exit.json.tmp" "$1.exit.json" # takes the lock with it, and saves a fork
+# No rename, which would cost a process: nobody reads this before the lock is free, and what is not whole JSON by then
+# (a full disk) counts as not written.
+printf '{"code":%d}\n' "$?" >"$1.exit.json"
+exit
 }

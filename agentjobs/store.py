@@ -63,7 +63,10 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.dir = root / ".agentjobs"
+        self._attempts = str(self.dir / "attempts")
+        self._active = str(self.dir / "active")
         self._closed: dict[tuple[str, int], Attempt] = {}
+        self._intents: dict[tuple[str, int], Intent] = {}
 
     # --- the directory and its lock
 
@@ -128,13 +131,13 @@ class Store:
     def active(self) -> list[str]:
         """Return the ids with an open round."""
         try:
-            return sorted(name for name in os.listdir(self.dir / "active") if not name.endswith("~"))
+            return sorted(name for name in os.listdir(self._active) if not name.endswith("~"))
         except FileNotFoundError:
             return []
 
     def marker(self, task_id: str) -> Marker | None:
         """Return the open round of a task."""
-        return read_json(self.dir / "active" / task_id, Marker)
+        return read_json(f"{self._active}/{task_id}", Marker)
 
     def set_marker(self, task_id: str, marker: Marker | None) -> None:
         """Open or close a round."""
@@ -150,18 +153,22 @@ class Store:
         """Return the directory of an attempt."""
         return self.dir / "attempts" / task_id / f"{number:03d}"
 
-    def numbers(self, task_id: str) -> list[int]:
-        """Return the numbers of all claimed attempts of a task, in order."""
+    def names(self, task_id: str) -> list[str]:
+        """Return what the directory of a task's attempts holds."""
         try:
-            names = os.listdir(self.dir / "attempts" / task_id)
+            return os.listdir(f"{self._attempts}/{task_id}")
         except FileNotFoundError:
             return []
-        return sorted(int(name) for name in names if name.isdigit())
+
+    def numbers(self, task_id: str, names: list[str] | None = None) -> list[int]:
+        """Return the numbers of all claimed attempts of a task, in order; ``names`` saves a look."""
+        found = self.names(task_id) if names is None else names
+        return sorted(int(name) for name in found if name.isdigit())
 
     def started_ids(self) -> frozenset[str]:
         """Return every id that ever had an attempt or a settled round."""
         try:
-            return frozenset(os.listdir(self.dir / "attempts"))
+            return frozenset(os.listdir(self._attempts))
         except FileNotFoundError:
             return frozenset()
 
@@ -173,9 +180,9 @@ class Store:
         path.mkdir(mode=0o700)
         return number
 
-    def attempts(self, task_id: str) -> list[Attempt]:
+    def attempts(self, task_id: str, names: list[str] | None = None) -> list[Attempt]:
         """Return all attempts of a task; a claimed directory without an intent is void."""
-        found = (self.attempt(task_id, number) for number in self.numbers(task_id))
+        found = (self.attempt(task_id, number) for number in self.numbers(task_id, names))
         return [attempt for attempt in found if attempt is not None]
 
     def attempt(self, task_id: str, number: int) -> Attempt | None:
@@ -183,63 +190,45 @@ class Store:
         key = (task_id, number)
         if key in self._closed:
             return self._closed[key]
-        path = self.attempt_dir(task_id, number)
-        intent = read_json(path / "attempt.json", Intent)
+        path = f"{self._attempts}/{task_id}/{number:03d}"
+        intent = self._intents.get(key) or read_json(f"{path}/attempt.json", Intent)
         if intent is None:
             return None
-        result = read_json(path / "result.json", Result)
-        end = read_json(path / "agent.end.json", AgentEnd)
-        attempt = Attempt(intent, tuple(self._steps(path, open_=result is None)), end, result)
+        self._intents[key] = intent
+        present = os.listdir(path)
+        result = read_json(f"{path}/result.json", Result) if "result.json" in present else None
+        end = read_json(f"{path}/agent.end.json", AgentEnd) if "agent.end.json" in present else None
+        attempt = Attempt(intent, tuple(_steps(path, present)), end, result)
         if result is not None:
             self._closed[key] = attempt
+            del self._intents[key]
         return attempt
 
-    def _steps(self, path: Path, *, open_: bool) -> list[Step]:
-        present = os.listdir(path)
-        names = {f"{m[1]}{m[2] or ''}" for m in map(_STEP.fullmatch, present) if m}
-        steps = []
-        for name in names:
-            files = step_files(path, name)
-            kind = StepKind(name.partition("-")[0])
-            prepared = read_json(path / f"{name}.plan.json", Prepare) if kind in CHECKS else None
-            phase = probe(files)
-            started_at = 0.0
-            if not isinstance(phase, Prepared):
-                # A runner that has just begun holds the lock but may not have written its record yet.
-                started_at = _mtime(files.record) or _mtime(files.lock)
-            kill = read_json(files.kill, Kill) if open_ or not isinstance(phase, Prepared) else None
-            if kill is not None:
-                sent = sum(other.startswith(f"{name}.kill-") for other in present)
-                kill = Kill(kill.why, kill.at, 1 + sent)
-            steps.append(Step(name, kind, phase, started_at, kill, prepared.commit if prepared else ""))
-        order = list(StepKind)
-        return sorted(steps, key=lambda s: (order.index(s.kind), len(s.name), s.name))
+    def write_fact(self, task_id: str, number: int, name: str, fact: msgspec.Struct) -> None:
+        """Write a fact of an attempt; one that is already there stays as it is.
 
-    def write_fact(self, task_id: str, number: int, name: str, fact: msgspec.Struct, *, durable: bool) -> None:
-        """Write a fact of an attempt; one that is already there stays as it is."""
+        Not flushed to the disk: after a power cut an attempt whose last facts are gone is lost, as its agent is.
+        What must survive one is a settled round, the state and the table.
+        """
         path = self.attempt_dir(task_id, number) / name
         if read_raw(path):
             return
-        write_json(path, fact, durable=durable)
+        write_json(path, fact)
 
     # --- settled rounds
 
     def settled(self, task_id: str) -> list[Settled]:
         """Return the settled rounds of a task, oldest first."""
-        try:
-            names = os.listdir(self.dir / "attempts" / task_id)
-        except FileNotFoundError:
-            return []
         found = (
-            read_json(self.dir / "attempts" / task_id / name, Settled)
-            for name in names
+            read_json(f"{self._attempts}/{task_id}/{name}", Settled)
+            for name in self.names(task_id)
             if name.startswith("settled-") and name.endswith(".json")
         )
         return sorted((s for s in found if s is not None), key=lambda s: s.round)
 
     def settled_round(self, task_id: str, number: int) -> Settled | None:
         """Return how one round ended, if it has."""
-        return read_json(self.dir / "attempts" / task_id / f"settled-{number}.json", Settled)
+        return read_json(f"{self._attempts}/{task_id}/settled-{number}.json", Settled)
 
     def settle(self, task_id: str, settled: Settled) -> None:
         """Write down the end of a round."""
@@ -285,6 +274,28 @@ class Store:
 
 
 CHECKS = frozenset({StepKind.VERIFY, StepKind.GATE})
+_ORDER = {kind: place for place, kind in enumerate(StepKind)}
+
+
+def _steps(path: str, present: list[str]) -> list[Step]:
+    """Read the steps of an attempt from its directory, in the order in which they ran."""
+    names = {f"{m[1]}{m[2] or ''}" for m in map(_STEP.fullmatch, present) if m}
+    steps = []
+    for name in names:
+        files = StepFiles(Path(path), name)
+        kind = StepKind(name.partition("-")[0])
+        prepared = read_json(f"{path}/{name}.plan.json", Prepare) if kind in CHECKS else None
+        phase = probe(files)
+        started_at = 0.0
+        if not isinstance(phase, Prepared):
+            # A runner that has just begun holds the lock but may not have written its record yet.
+            started_at = _mtime(files.record) or _mtime(files.lock)
+        kill = read_json(f"{path}/{name}.kill.json", Kill) if f"{name}.kill.json" in present else None
+        if kill is not None:
+            sent = sum(other.startswith(f"{name}.kill-") for other in present)
+            kill = Kill(kill.why, kill.at, 1 + sent)
+        steps.append(Step(name, kind, phase, started_at, kill, prepared.commit if prepared else ""))
+    return sorted(steps, key=lambda step: (_ORDER[step.kind], len(step.name), step.name))
 
 
 def step_files(attempt_dir: Path, name: str) -> StepFiles:
@@ -302,7 +313,7 @@ def _mtime(path: Path) -> float:
         return 0.0
 
 
-def read_raw(path: Path) -> bytes:
+def read_raw(path: Path | str) -> bytes:
     """Return the bytes of a file, or none where there is no file."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -317,7 +328,7 @@ def read_raw(path: Path) -> bytes:
         os.close(fd)
 
 
-def read_json(path: Path, kind: type[T]) -> T | None:
+def read_json(path: Path | str, kind: type[T]) -> T | None:
     """Return a fact, or None where there is none that can be read."""
     data = read_raw(path)
     if not data:

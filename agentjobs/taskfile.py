@@ -17,7 +17,7 @@ from agentjobs.store import read_raw, write_bytes
 from agentjobs.table import TOOL_COLUMNS, Edits, Table, apply, human_edits, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
 Updates = dict[str, dict[str, str]]
@@ -96,7 +96,7 @@ class TaskFile:
             for task_id in edits.stale:
                 repair[task_id] = {c: self.base.cell(task_id, c) for c in TOOL_COLUMNS if c in self.base.header}
         for task_id, cells in repair.items():
-            self.pending.setdefault(task_id, {}).update(cells)
+            self.pending[task_id] = {**cells, **self.pending.get(task_id, {})}
         self._remember(apply(self.table, repair) if repair else self.table.data)
         self._edits = None
 
@@ -134,6 +134,25 @@ class TaskFile:
             if self._replace(data):
                 self.pending = {}
                 return True
+        raise UserError("keeps changing while it is written; is another program in a loop?", file=self.path.name)
+
+    def make(self, data: bytes) -> None:
+        """Write a table where there is none; UserError where there is one after all."""
+        try:
+            with self.path.open("xb") as file:
+                file.write(data)
+        except OSError as error:
+            raise UserError(f"cannot write: {error.strerror}", file=self.path.name) from None
+
+    def rewrite(self, change: Callable[[Table], bytes]) -> None:
+        """Replace the table with what ``change`` makes of it, as it is at that very moment. The caller has loaded it."""
+        for _ in range(LOOKS_MAX):
+            if _identity(self.path) != self._seen:
+                self._read()
+            data = change(self.table)
+            if data == self.table.data or self._replace(data):
+                self._base_seen = (0,)  # whatever is loaded next is compared anew
+                return
         raise UserError("keeps changing while it is written; is another program in a loop?", file=self.path.name)
 
     def _respecting(self, wishes: Iterable[str]) -> Updates:

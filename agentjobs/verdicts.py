@@ -35,6 +35,8 @@ class Verdicts:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.store = project.store
+        self.swept: set[str] = set()
+        """Markers of ended agents whose leftovers have been ended already."""
 
     # --- the agent's end
 
@@ -43,7 +45,9 @@ class Verdicts:
         intent = attempt.intent
         attempt_dir = self.store.attempt_dir(intent.id, intent.number)
         files = step_files(attempt_dir, "agent")
-        local.sweep([intent.marker], [files])
+        if intent.marker not in self.swept:
+            local.sweep([intent.marker], [files])
+        self.swept.discard(intent.marker)
         step = attempt.last(StepKind.AGENT)
         if step is None or not isinstance(step.phase, Exited | Lost):
             return
@@ -71,7 +75,7 @@ class Verdicts:
         )
         if intent.base:
             end = self._with_tree(task, attempt, end, verdict)
-        self.store.write_fact(intent.id, intent.number, "agent.end.json", end, durable=True)
+        self.store.write_fact(intent.id, intent.number, "agent.end.json", end)
 
     def _with_tree(self, task: Task, attempt: Attempt, end: AgentEnd, verdict: Verdict) -> AgentEnd:
         """Commit what the tree holds, keep it under a ref, and look at what was changed."""
@@ -137,7 +141,7 @@ class Verdicts:
         self._stand_on(attempt, name)
 
     def _close_conflict(self, task: Task, attempt: Attempt, result: Result) -> None:
-        self.store.write_fact(task.row.id, attempt.number, "result.json", result, durable=True)
+        self.store.write_fact(task.row.id, attempt.number, "result.json", result)
         self.store.event(
             result.at, task.row.id, "result", attempt=attempt.number, outcome=result.outcome.value,
             detail=result.detail,
@@ -185,7 +189,7 @@ class Verdicts:
         attempt_dir = self.store.attempt_dir(attempt.intent.id, attempt.number)
         for number, check in enumerate(plan.checks, 1):
             write_bytes(attempt_dir / f"{name}.{number}.check", check.encode("utf-8", "surrogateescape") + b"\n")
-        self.store.write_fact(attempt.intent.id, attempt.number, f"{name}.plan.json", plan, durable=False)
+        self.store.write_fact(attempt.intent.id, attempt.number, f"{name}.plan.json", plan)
 
     def _stand_on(self, attempt: Attempt, name: str) -> None:
         """Put the tree on the very commit that is to be judged."""

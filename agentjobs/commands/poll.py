@@ -44,18 +44,7 @@ def command(wait_s: float, if_free: bool, lock_timeout: float, as_json: bool) ->
     elif turn.why:
         click.echo(f"agentjobs: {turn.why}", err=True)
     if turn.code is ExitCode.HALTED:
+        from agentjobs.show.advice import advice
+
         click.echo(f"agentjobs: halted. {advice(turn.why)}", err=True)
     return turn.code
-
-
-def advice(why: str) -> str:
-    """Return how to go on after a halt."""
-    kind = why.partition(":")[0]
-    return {
-        "auth": "Log the agent in again, then `agentjobs dispatch`.",
-        "infra": "Put right what the message names, then `agentjobs dispatch`.",
-        "breaker": "Look at one with `agentjobs show ID`, mend the prompt or the checks, "
-        "then `agentjobs retry --failed` or `agentjobs dispatch`.",
-        "diagnose": "`agentjobs status --failures` groups them; tune the prompt first, then "
-        "`agentjobs retry --failed`, or accept them with `agentjobs dispatch`.",
-    }.get(kind, "Raise the limit in agentjobs.toml, then poll again.")

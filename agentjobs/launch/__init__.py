@@ -1,0 +1,1 @@
+"""Steps: start one, say how it is, end it and all it left behind."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from functools import cache
 
 from msgspec import Struct
@@ -82,12 +83,16 @@ def read_marker(pid: int) -> bytes | None:
     """
     if not _LINUX:
         return _read_marker_elsewhere(pid)
+    if time.monotonic() < _kernel.get(pid, 0.0):
+        return None
     try:
         data = _read(f"/proc/{pid}/environ")
     except OSError:  # gone, a kernel thread, or forbidden
         return None
-    if not data and _is_starting(pid):
-        raise Starting
+    if not data:
+        if _is_starting(pid):
+            raise Starting
+        return None
     data = b"\0" + data
     at = data.find(_MARK)
     if at < 0:
@@ -103,6 +108,12 @@ def read_marker(pid: int) -> bytes | None:
 _STATE, _PPID, _PGRP, _SESSION, _START, _VSIZE, _ENV_START, _ENV_END = 0, 1, 2, 3, 19, 20, 47, 48
 
 
+_KERNEL_S = 0.5
+"""A number that was a kernel thread's is not looked at again for so long: numbers come round again in seconds."""
+
+_kernel: dict[int, float] = {}
+
+
 def _is_starting(pid: int) -> bool:
     """Say of a process with no environment to be seen whether that is because it is inside execve.
 
@@ -111,6 +122,8 @@ def _is_starting(pid: int) -> bool:
     """
     fields = _read_stat(pid)
     if len(fields) <= _ENV_END or int(fields[_VSIZE]) == 0:
+        if fields and fields[_STATE] not in b"ZXx":
+            _kernel[pid] = time.monotonic() + _KERNEL_S
         return False
     return int(fields[_ENV_END]) == 0 or fields[_ENV_START] != fields[_ENV_END]
 

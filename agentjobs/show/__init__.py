@@ -1,0 +1,1 @@
+"""What people are shown: plain values in, text out."""

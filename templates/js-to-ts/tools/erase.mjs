@@ -37,7 +37,7 @@ export function normalForm(text, fileName) {
   const visit = (node) => {
     const children = node.getChildren(source);
     if (children.length === 0) {
-      const word = node.getText(source);
+      const word = ts.isStringLiteral(node) ? JSON.stringify(node.text) : node.getText(source);
       if (word !== '') tokens.push(word);
     }
     for (const child of children) visit(child);

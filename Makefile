@@ -1,0 +1,62 @@
+# What a person types. Needs Python >= 3.11, git >= 2.38 and a package registry; `make demo` also Node >= 20.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+JOBS ?= 2
+PYTEST_ARGS ?=
+
+# The first Python that is new enough; PYTHON=... overrides it.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
+	&& { echo $$python; exit; }; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help install test check lint types docs wheel demo bench mutants clean
+
+help: ## show the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+install: $(STAMP) ## make .venv with agentjobs and its tools
+
+$(STAMP): pyproject.toml
+	@$(or $(PYTHON),false) -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo 'make: needs Python 3.11 or newer with venv; PYTHON=... names one' >&2; exit 1; }
+	@git version 2>/dev/null | awk '{ split($$3, v, "."); new = v[1] > 2 || (v[1] == 2 && v[2] >= 38) } \
+		END { exit !new }' || { echo 'make: needs git 2.38 or newer' >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+test: $(STAMP) ## run the tests
+	$(BIN)/pytest -n $(JOBS) $(PYTEST_ARGS)
+
+check: lint types test ## what CI runs: lint, types, tests
+
+lint: $(STAMP) ## ruff
+	$(BIN)/ruff check .
+
+types: $(STAMP) ## mypy, strict
+	$(BIN)/mypy
+
+docs: $(STAMP) ## write docs/commands.md anew from --help
+	$(BIN)/python -m tests.command_reference > docs/commands.md.new
+	mv docs/commands.md.new docs/commands.md
+
+wheel: $(STAMP) ## build the wheel and look whether all that runs is in it
+	rm -rf dist
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	$(BIN)/python -m zipfile -e dist/*.whl dist/unpacked
+	cd dist/unpacked && PYTHONPATH=. ../../$(BIN)/python -m agentjobs init --list
+
+demo: $(STAMP) ## convert a real JavaScript package to TypeScript, offline but for the registry
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash templates/js-to-ts/demo.sh
+
+bench: $(STAMP) ## measure
+	$(BIN)/python tests/bench/bench.py
+
+mutants: $(STAMP) ## plant bugs in the core: the tests must find every one
+	$(BIN)/python -m tests.plant_bugs
+
+clean: ## remove what make made
+	rm -rf $(VENV) .cache dist

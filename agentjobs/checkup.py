@@ -1,0 +1,269 @@
+"""``check``: what would go wrong, found before it costs money. Reads, and changes nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from agentjobs import briefing, scope
+from agentjobs.baseline import profiles_in_use
+from agentjobs.errors import UserError
+from agentjobs.launch import local
+from agentjobs.policy import expand
+from agentjobs.project import POLICY, TABLE
+from agentjobs.store import read_raw
+from agentjobs.table import check_graph
+from agentjobs.tomlfile import line_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agentjobs.model import Row
+    from agentjobs.policy import Agent, Profile
+    from agentjobs.project import Project
+
+GIT_MIN = (2, 38)
+"""``git merge-tree --write-tree``."""
+
+VARIABLE_MAX = 131_071
+"""Bytes of one ``NAME=value`` on Linux."""
+
+ALIKE_MAX = 10
+"""Findings of one kind that are shown one by one."""
+
+SHARED_MAX = 3
+
+
+class Finding(Struct, frozen=True):
+    """One thing to put right (an error) or to think about (a warning)."""
+
+    message: str
+    file: str = ""
+    line: int | None = None
+    column: int | None = None
+    warning: bool = False
+
+    def __str__(self) -> str:
+        place = ":".join(str(part) for part in (self.file or None, self.line, self.column) if part is not None)
+        text = f"warning: {self.message}" if self.warning else self.message
+        return " ".join((f"{place}: {text}" if place else text).split("\n"))
+
+
+def findings(project: Project) -> Iterator[Finding]:
+    """Yield all that is wrong or doubtful with policy, table, prompts, programs, repository and machine."""
+    policy_error = _attempt(lambda: project.policy)
+    table_error = _attempt(project.file.load)
+    if policy_error:
+        yield policy_error
+    if table_error:
+        yield table_error
+        if policy_error:
+            return
+    else:
+        if found := _attempt(lambda: check_graph(project.file.table)):
+            yield found
+        if found := _attempt(project.file.check_writable):
+            yield found
+    if policy_error:
+        return
+    if not table_error:
+        yield from _grouped(_rows(project))
+        yield from _shared(project)
+        yield from _variables(project)
+    names = profiles_in_use(project) if not table_error else tuple(project.policy.profiles)
+    yield from _profiles(project, names)
+    yield from _repository(project)
+    yield from _machine(project)
+
+
+def _attempt(call: object) -> Finding | None:
+    assert callable(call)
+    try:
+        call()
+    except UserError as error:
+        return _of(error)
+    return None
+
+
+def _of(error: UserError, *, file: str = "", line: int | None = None) -> Finding:
+    return Finding(error.message, error.file or file, error.line if error.file else line, error.column)
+
+
+# --- rows -------------------------------------------------------------------------------------------------
+
+
+def _grouped(found: Iterator[Finding]) -> Iterator[Finding]:
+    """Show the first few of many findings that say the same, and how many more there are."""
+    seen: Counter[tuple[str, str]] = Counter()
+    for finding in found:
+        key = (finding.file, re.sub(r"'[^']*'|\d+", "", finding.message))
+        seen[key] += 1
+        if seen[key] <= ALIKE_MAX:
+            yield finding
+    for (file, message), count in seen.items():
+        if count > ALIKE_MAX:
+            yield Finding(f"… and {count - ALIKE_MAX} more like this: {message.strip()}", file)
+
+
+def _rows(project: Project) -> Iterator[Finding]:
+    """Look at every row that is not settled: its cells, its profile, its prompt."""
+    from agentjobs.model import SETTLED  # noqa: PLC0415
+
+    said: set[tuple[str, str, int | None]] = set()
+    for task_id in project.file.table.ids:
+        line = project.file.table.line_of(task_id)
+        try:
+            row = project.file.table.row(task_id)
+            if row.status in SETTLED:
+                continue
+            profile = project.profile(row)
+            for entry in row.files:
+                scope.normalise(entry)
+        except UserError as error:
+            yield _of(error, file=TABLE, line=line)
+            continue
+        yield from _cells(row)
+        try:
+            yield from _prompt(project, row, profile)
+        except UserError as error:
+            key = (error.message, error.file or "", error.line)
+            if key not in said:  # the template's fault, and so the same for every row
+                said.add(key)
+                yield Finding(f"{error.message} (for task {task_id})", error.file or TABLE, error.line or line)
+
+
+def _cells(row: Row) -> Iterator[Finding]:
+    for column, value in row.cells.items():
+        if len(value) > VARIABLE_MAX // 4 and len(value.encode()) + len(column) + 20 > VARIABLE_MAX:
+            message = f"column {column!r} of {row.id} is too long for an environment variable (128 KiB)"
+            yield Finding(message, TABLE, row.line)
+    if sum(len(path) + 1 for path in row.files) > VARIABLE_MAX // 4:
+        yield Finding(f"the files of {row.id} are too many for an environment variable", TABLE, row.line)
+
+
+def _prompt(project: Project, row: Row, profile: Profile) -> Iterator[Finding]:
+    from agentjobs.tokens import count, fits  # noqa: PLC0415
+
+    text = briefing.first_prompt(project, row, profile)
+    limit = int(profile.fit * profile.window)
+    if not text.strip():
+        yield Finding(f"the prompt of {row.id} is empty", profile.prompt)
+    elif not fits(text, limit):
+        message = f"the prompt of {row.id} has {count(text):,} tokens; {limit:,} fit (fit × window of its profile)"
+        yield Finding(message, TABLE, row.line)
+
+
+def _shared(project: Project) -> Iterator[Finding]:
+    """Name paths that several tasks claim: they never run at the same time."""
+    claims: dict[str, list[str]] = {}
+    for task_id, cell in project.file.table.cells("files"):
+        if not cell:
+            continue
+        try:
+            entries = {scope.normalise(entry).rstrip("/") for entry in project.file.table.row(task_id).files}
+        except UserError:
+            continue
+        for entry in entries:
+            claims.setdefault(entry, []).append(task_id)
+    shared = sorted(((p, ids) for p, ids in claims.items() if len(ids) > 1), key=lambda item: -len(item[1]))
+    for path, ids in shared[:SHARED_MAX]:
+        message = f"{path or 'the whole tree'} is claimed by {len(ids)} tasks ({', '.join(ids[:4])}"
+        more = ", …" if len(ids) > 4 else ""  # noqa: PLR2004 - enough to find them
+        yield Finding(f"{message}{more}): they never run at the same time", TABLE, warning=True)
+    if len(shared) > SHARED_MAX:
+        yield Finding(f"… and {len(shared) - SHARED_MAX} more paths claimed by several tasks", TABLE, warning=True)
+
+
+def _variables(project: Project) -> Iterator[Finding]:
+    """Find columns that would become the same variable."""
+    seen: dict[str, str] = {}
+    for column in project.file.table.header:
+        name = "AGENTJOBS_ROW_" + re.sub(r"[^A-Z0-9]", "_", column.upper())
+        if name in seen:
+            message = f"columns {seen[name]!r} and {column!r} are both {name} to agents: the latter wins"
+            yield Finding(message, TABLE, warning=True)
+        seen[name] = column
+
+
+# --- profiles and agents ----------------------------------------------------------------------------------
+
+
+def _profiles(project: Project, names: tuple[str, ...]) -> Iterator[Finding]:
+    policy = project.policy
+    data = read_raw(project.root / POLICY)
+    used = [name for name in names if name in policy.profiles]
+    used += [e for name in used if (e := policy.profiles[name].escalate) and e not in used]
+    agents: dict[str, Agent] = {}
+    for name in used:
+        profile = policy.profiles[name]
+        agents[profile.agent] = policy.agents[profile.agent]
+        line = line_of(data, ("profiles", name))
+        if not profile.verify and project.lands:
+            message = f"profile {name} has no verify commands: whatever its agent leaves will land"
+            yield Finding(message, POLICY, line, warning=True)
+        if not (project.root / profile.prompt).is_file():
+            yield Finding(f"no such prompt template: {profile.prompt}", POLICY, line)
+    for name, agent in agents.items():
+        for key, command in (("command", agent.command), ("resume", agent.resume)):
+            if command and (problem := _program(project, agent, command[0])):
+                yield Finding(f"agent {name}: {problem}", POLICY, line_of(data, ("agents", name, key)))
+
+
+def _program(project: Project, agent: Agent, word: str) -> str:
+    values = dict.fromkeys(("session", "prompt", "task", "attempt"), "x")
+    program = expand((word,), {**values, "root": str(project.root)})[0]
+    path = agent.env.get("PATH", os.environ.get("PATH", os.defpath))
+    if "/" in program and not os.path.isabs(program):
+        # Runs in the tree, where it will be if it is here.
+        return "" if (project.root / program).exists() else f"no such program: {program}"
+    return "" if shutil.which(program, path=path) else f"no program {program!r} on PATH; install it, or name it by path"
+
+
+# --- repository and machine -------------------------------------------------------------------------------
+
+
+def _repository(project: Project) -> Iterator[Finding]:
+    if not project.uses_trees:
+        return
+    from agentjobs.landing import check_target  # noqa: PLC0415
+
+    if not shutil.which("git"):
+        yield Finding("there is no git; install 2.38 or newer")
+        return
+    if found := _attempt(lambda: project.git):
+        yield found
+        return
+    version = project.git.version()
+    if version < GIT_MIN:
+        yield Finding(f"git is {'.'.join(map(str, version))}; 2.38 or newer is needed")
+    data = read_raw(project.root / POLICY)
+    base, target = project.policy.base, project.policy.target
+    if project.git.resolve(base) is None:
+        message = f"base {base!r} is no commit of this repository; commit something, or set base"
+        yield Finding(message, POLICY, line_of(data, ("base",)))
+    if project.lands and (
+        found := _attempt(lambda: check_target(project.git, target, trees_dir=project.trees_dir))
+    ):
+        yield Finding(found.message, POLICY, line_of(data, ("target",)))
+    settings = project.policy.workspace
+    for key, paths in (("copy", settings.copy), ("link", settings.link)):
+        for path in paths:
+            if not (project.root / path).exists():
+                message = f"workspace.{key}: {path} does not exist here; create it, or take it out"
+                yield Finding(message, POLICY, line_of(data, ("workspace", key)))
+
+
+def _machine(project: Project) -> Iterator[Finding]:
+    free, wanted = local.free_memory(), project.policy.limits.min_free_memory_bytes
+    if free < wanted:
+        gib = 1 << 30
+        message = f"{free / gib:.1f} GiB of memory are free, and nothing starts below {wanted / gib:.1f} GiB"
+        yield Finding(f"{message} (limits.min_free_memory)", warning=True)
+    used = shutil.disk_usage(project.root)
+    if used.free < 1 << 30:
+        yield Finding(f"only {used.free / (1 << 30):.1f} GiB of disk are free", warning=True)

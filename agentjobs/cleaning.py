@@ -1,0 +1,127 @@
+"""Removing the trees of settled tasks, and never what may be somebody's only copy."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from agentjobs.errors import GitError, UserError
+from agentjobs.model import SETTLED, Status
+from agentjobs.scoping import known
+from agentjobs.table import parse_status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from agentjobs.project import Project
+
+
+class Cleaned(Struct, frozen=True):
+    """What became of one tree."""
+
+    id: str
+    removed: bool
+    note: str
+    """Why it stays, or where its work is kept."""
+    refused: bool = False
+    """It stays because of work that is nowhere else: ``force`` would remove it."""
+
+
+def clean(
+    project: Project, ids: tuple[str, ...], *, force: bool, dry_run: bool, lock_timeout_s: float
+) -> Iterator[Cleaned]:
+    """Remove the trees of settled tasks (``ids``: only of these), and yield what became of each.
+
+    A tree whose work has not landed stays, unless ``force``: then that work is first kept as a commit
+    under ``refs/agentjobs/``. UserError for an unknown id.
+    """
+    from agentjobs import workspace  # noqa: PLC0415
+
+    store = project.store
+    if not store.exists() or not project.trees_dir.is_dir():
+        return
+    project.file.load()
+    trees = sorted(entry.name for entry in os.scandir(project.trees_dir) if entry.is_dir() and entry.name[0] != ".")
+    known(project, [task_id for task_id in ids if task_id not in set(trees)])
+    for task_id in trees:
+        if ids and task_id not in ids:
+            continue
+        with store.lock(lock_timeout_s):
+            unsettled = _unsettled(project, task_id)
+            if unsettled:
+                if ids:
+                    yield Cleaned(task_id, removed=False, note=unsettled)
+                continue
+            yield _one(project, task_id, force=force, dry_run=dry_run)
+    if not dry_run:
+        with store.lock(lock_timeout_s):
+            workspace.prune(project.git, project.trees_dir)
+
+
+def _unsettled(project: Project, task_id: str) -> str:
+    """Return why the tree may still be needed, or nothing."""
+    if project.store.marker(task_id) is not None or task_id in project.store.active():
+        return "is not settled; stop it or let it end first"
+    table = project.file.table
+    if task_id in table and (parse_status(table.cell(task_id, "status")) or Status.TODO) not in SETTLED:
+        return "is not settled"
+    return ""
+
+
+def _one(project: Project, task_id: str, *, force: bool, dry_run: bool) -> Cleaned:
+    from agentjobs import workspace  # noqa: PLC0415
+
+    git, tree = project.git, project.trees_dir / task_id
+    try:
+        work = _unlanded(project, task_id, tree)
+        if work and not force:
+            return Cleaned(task_id, removed=False, note=f"{work}; --force removes the tree", refused=True)
+        if dry_run:
+            return Cleaned(task_id, removed=True, note=work)
+        note = _keep(project, task_id, tree) if work else ""
+        workspace.remove(git, tree, force=force)
+    except UserError as error:
+        return Cleaned(task_id, removed=False, note=str(error), refused=not force)
+    return Cleaned(task_id, removed=True, note=note)
+
+
+def _unlanded(project: Project, task_id: str, tree: Path) -> str:
+    """Return what work the tree holds that has not landed and was not accepted, or nothing."""
+    from agentjobs.snapshot import admin_dir, head, snapshot  # noqa: PLC0415
+
+    git = project.git
+    if admin_dir(git, tree) is None:
+        return "is no worktree that git knows, and holds files" if any(tree.iterdir()) else ""
+    tip = head(git, tree)
+    if tip is None:
+        return "its HEAD cannot be read"
+    taken = snapshot(git, tree, tip, "agentjobs: what a tree holds", 0.0)
+    if taken.commit != tip:
+        return "holds changes that are in no commit"
+    if git.contains(project.tip(), tip):
+        return ""
+    done = [s.commit for s in project.store.settled(task_id) if s.status is Status.DONE and s.commit]
+    if done and not project.lands and git.resolve(done[-1]) == tip:
+        return ""  # verified, and kept under refs/agentjobs/: without landing that is where it ends
+    return "holds work that has not landed"
+
+
+def _keep(project: Project, task_id: str, tree: Path) -> str:
+    """Keep what the tree holds under a ref, and say which."""
+    from agentjobs import workspace  # noqa: PLC0415
+    from agentjobs.snapshot import admin_dir, head  # noqa: PLC0415
+
+    git = project.git
+    tip = head(git, tree) if admin_dir(git, tree) is not None else None
+    if tip is None:
+        return "it was no worktree that git knows; nothing could be kept"
+    ref = f"refs/agentjobs/{task_id}/cleaned"
+    try:
+        workspace.keep(git, tree, tip, ref, f"{task_id}: what its tree held when it was removed", time.time())
+    except GitError as error:
+        raise UserError(f"its work cannot be kept, so it stays: {error}") from None
+    return f"its work is kept as {ref}"

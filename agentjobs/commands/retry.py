@@ -1,0 +1,33 @@
+"""``agentjobs retry``."""
+
+from __future__ import annotations
+
+import click
+
+from agentjobs.project import Project
+
+
+@click.command(name="retry")
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.option("--failed", is_flag=True, help="All that are FAILED.")
+@click.option("--lock-timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="S",
+              help="Wait so long for another agentjobs that is at work here.")
+def command(ids: tuple[str, ...], failed: bool, lock_timeout: float) -> None:
+    """Give tasks a new round, with all its attempts, and put them in play; a halt is cleared. Then poll.
+
+    One that is at work is stopped first, and begins anew. Writing TODO into the table does the same.
+
+    \b
+    Example:
+      agentjobs retry greet
+      agentjobs retry --failed
+    """
+    from agentjobs.scoping import retry
+
+    if not ids and not failed:
+        raise click.UsageError("name ids, or give --failed")
+    report = retry(Project.here(), ids, failed=failed, lock_timeout_s=lock_timeout)
+    for line in report.lines:
+        click.echo(line)
+    for line in report.warnings:
+        click.echo(f"agentjobs: {line}", err=True)

@@ -1,0 +1,38 @@
+"""``agentjobs run``."""
+
+from __future__ import annotations
+
+import click
+
+from agentjobs.errors import ExitCode
+from agentjobs.project import Project
+
+
+@click.command(name="run")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+@click.option("--lock-timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="S",
+              help="Wait so long for another agentjobs that is at work here.")
+def command(quiet: bool, lock_timeout: float) -> int:
+    """Poll until nothing is left of what `dispatch` put in play, with live progress.
+
+    Exit 2: nothing is left to do. 3: halted, a person is needed. 130 after ^C: running agents go on, and
+    `poll` or `run` takes up from there.
+
+    \b
+    Example:
+      agentjobs dispatch && agentjobs run
+    """
+    from agentjobs.show.advice import advice
+    from agentjobs.show.live import view
+    from agentjobs.show.status import counts_line
+    from agentjobs.watching import Watch, watched
+
+    project = Project.here()
+    with view(quiet=quiet) as shown:
+        turn = watched(project, Watch(project, shown.show), lock_timeout_s=lock_timeout)
+    counts = {status.value: count for status, count in project.file.table.counts().items()}
+    click.echo(counts_line(counts, sum(counts.values())))
+    if turn.code is ExitCode.HALTED:
+        click.echo(f"agentjobs: {turn.why}", err=True)
+        click.echo(f"agentjobs: halted. {advice(turn.why)}", err=True)
+    return turn.code

@@ -1,0 +1,17 @@
+"""How to go on after a halt. Pure."""
+
+from __future__ import annotations
+
+_ADVICE = {
+    "auth": "Log the agent in again, then `agentjobs dispatch`.",
+    "infra": "Put right what the message names, then `agentjobs dispatch`.",
+    "breaker": "Look at one with `agentjobs show ID`, mend the prompt or the checks, "
+    "then `agentjobs retry --failed` or `agentjobs dispatch`.",
+    "diagnose": "`agentjobs status --failures` groups them; tune the prompt first, then "
+    "`agentjobs retry --failed`, or accept them with `agentjobs dispatch`.",
+}
+
+
+def advice(why: str) -> str:
+    """Return how to go on after a halt; ``why`` begins with its kind."""
+    return _ADVICE.get(why.partition(":")[0], "Raise the limit in agentjobs.toml, then poll again.")

@@ -1,0 +1,43 @@
+"""Events as lines for people. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentjobs.show.text import clock, one_line
+
+if TYPE_CHECKING:
+    from agentjobs.model import Json
+
+
+def event_line(event: Json) -> str:
+    """Return one event as ``HH:MM:SS  id  what happened``."""
+    return f"{clock(_number(event.get('at')))}  {event.get('id') or '-'}  {event_text(event)}"
+
+
+def event_text(event: Json) -> str:
+    """Return what happened, on one line."""
+    name = str(event.get("event", ""))
+    attempt = event.get("attempt", "")
+    if name == "begin":
+        return f"attempt {attempt} begins ({event.get('mode')})" + _why(event.get("why"), "first attempt")
+    if name == "end":
+        return f"attempt {attempt}: {event.get('step')} is being ended ({event.get('why')})"
+    if name == "result":
+        return f"attempt {attempt}: {event.get('outcome')}" + _why(event.get("detail"))
+    if name == "landed":
+        return f"attempt {attempt} landed as {str(event.get('commit', ''))[:12]}"
+    if name == "round":
+        return f"round {event.get('round')}: wanted again"
+    if name == "halt":
+        return f"halted: {event.get('why')}: {event.get('detail')}"
+    return name + _why(event.get("note"))
+
+
+def _why(text: object, but: str = "") -> str:
+    said = one_line(str(text or ""))
+    return f": {said}" if said and said != but else ""
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0

@@ -1,0 +1,81 @@
+"""``status`` as text. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentjobs.show.advice import advice
+from agentjobs.show.text import clock, columns, duration, names, one_line, size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from agentjobs.standing import Failures, Live, Standing
+
+MOST = 30
+"""Lines of one list; a terminal has no more."""
+
+
+def counts_line(counts: Mapping[str, int], total: int) -> str:
+    """Return how many tasks there are of each status."""
+    parts = [f"{count} {status}" for status, count in counts.items() if count]
+    return f"{total} tasks: {', '.join(parts)}" if parts else "no tasks yet"
+
+
+def status_lines(standing: Standing) -> Iterator[str]:
+    """Yield what ``status`` prints."""
+    yield counts_line(standing.counts, standing.total)
+    scope = standing.scope
+    if scope is None:
+        yield "nothing is in play yet (agentjobs dispatch)"
+    elif scope.everything:
+        yield "in play: everything" + (f" but {names(scope.out)}" if scope.out else "")
+    else:
+        yield f"in play: {names(scope.ids) if scope.ids else 'nothing (stopped)'}"
+    if standing.tokens or standing.cost:
+        yield f"spent: {standing.tokens:,} tokens, ${standing.cost:.2f}"
+    if standing.halt is not None:
+        halt = standing.halt
+        yield f"halted at {clock(halt.at)}: {halt.why}: {halt.detail}"
+        yield f"  {advice(halt.why)}"
+    if standing.pause is not None:
+        pause = standing.pause
+        yield f"paused until {clock(pause.until)}: {pause.outcome.value}: {pause.detail}"
+    if standing.running:
+        yield "running:"
+        yield from columns([live_cells(live, standing.now) for live in standing.running], "  ")
+    if standing.between:
+        yield "between steps:"
+        yield from _most([(b.id, b.what) for b in standing.between])
+    if standing.blocked:
+        yield "blocked:"
+        yield from _most([(i, f"behind {culprit}") for i, culprit in standing.blocked.items()])
+
+
+def live_cells(live: Live, now: float) -> tuple[str, ...]:
+    """Return what there is to say of a step that runs."""
+    quiet = duration(now - live.output_at)
+    said = f"{size(live.output_bytes)}, quiet for {quiet}" if live.output_bytes else f"silent for {quiet}"
+    age = duration(now - live.started_at)
+    return (live.id, f"attempt {live.attempt} ({live.mode})", live.step, age, said,
+            f"ending: {live.ending}" if live.ending else "")  # fmt: skip
+
+
+def _most(rows: Sequence[tuple[str, str]]) -> Iterator[str]:
+    yield from columns(rows[:MOST], "  ")
+    if len(rows) > MOST:
+        yield f"  … {len(rows) - MOST} more"
+
+
+def failure_lines(groups: Sequence[Failures]) -> Iterator[str]:
+    """Yield what ``status --failures`` prints: each way of failing, how often, and one example of it."""
+    for group in groups:
+        what = f"{group.outcome}: {one_line(group.check)}" if group.check else group.outcome
+        yield f"{len(group.ids)} × {what}" + (f"  [{group.signature}]" if group.signature else "")
+        yield f"  {names(group.ids, 8)}"
+        if group.detail:
+            yield f"  {one_line(group.detail)}"
+        lines = [line for line in group.errors.splitlines() if line.strip()]
+        yield from (f"  | {one_line(line, 140)}" for line in lines[:6])
+    if not groups:
+        yield "no task is FAILED"

@@ -1,0 +1,80 @@
+"""``show`` as text. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentjobs.show.text import clock, columns, duration, one_line, size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agentjobs.story import AttemptTold, StepTold, Story
+
+ERRORS_MAX = 12
+"""Lines of an error shown; the log has all of them."""
+SHORT = 12
+
+
+def story_lines(story: Story, now: float) -> Iterator[str]:
+    """Yield what ``show`` prints."""
+    where = f"  (tasks.tsv:{story.line})" if story.line else ""
+    yield f"{story.id}  {story.status}{where}" + (f", wanted by hand: {story.wish}" if story.wish else "")
+    told = {"id", "status", "attempt", "started", "ended", "tokens", "cost", "commit"}
+    cells = [(f"{name}:", one_line(value)) for name, value in story.row.items() if value and name not in told]
+    yield from columns(cells, "  ")
+    rounds = {settled.round: settled for settled in story.rounds}
+    if not story.attempts:
+        yield "no attempt yet"
+    for at, attempt in enumerate(story.attempts):
+        yield ""
+        yield from _attempt_lines(attempt, now)
+        last = at + 1 == len(story.attempts) or story.attempts[at + 1].round != attempt.round
+        settled = rounds.pop(attempt.round, None) if last else None
+        if settled is not None:
+            note = f": {settled.note}" if settled.note else ""
+            yield f"round {settled.round} settled {clock(settled.at)}: {settled.status.value}{note}"
+    for settled in rounds.values():
+        yield f"round {settled.round} settled {clock(settled.at)}: {settled.status.value}: {settled.note}"
+
+
+def _attempt_lines(attempt: AttemptTold, now: float) -> Iterator[str]:
+    took = duration((attempt.ended_at or now) - attempt.started_at)
+    yield f"attempt {attempt.number}  {attempt.mode}  {clock(attempt.started_at)}, {took}"
+    conversation = f"session {attempt.session}{'' if attempt.fresh else ' (resumed)'}"
+    rows = [("why", attempt.why), ("agent", f"{attempt.agent} (profile {attempt.profile}), {conversation}")]
+    rows += [(step.name, _step_text(step, now)) for step in attempt.steps]
+    if attempt.outcome:
+        ended = f"{attempt.outcome}: {attempt.detail}" if attempt.detail else attempt.outcome
+        rows.append(("ended", one_line(ended, 300)))
+    else:
+        rows.append(("ended", "not yet"))
+    if attempt.check:
+        rows.append(("check", attempt.check))
+    if attempt.tokens or attempt.cost:
+        rows.append(("spent", f"{attempt.tokens:,} tokens, ${attempt.cost:.4f}"))
+    if attempt.changed:
+        rows.append(("changed", one_line(", ".join(attempt.changed), 300)))
+    if attempt.outside:
+        rows.append(("outside", one_line(", ".join(attempt.outside), 300)))
+    if attempt.landed:
+        rows.append(("landed", attempt.landed[:SHORT]))
+    elif attempt.commit and attempt.commit != attempt.base:
+        rows.append(("commit", attempt.commit[:SHORT]))
+    rows.append(("files", f"{attempt.directory}/"))
+    yield from columns(rows, "  ")
+    lines = [line for line in attempt.errors.splitlines() if line.strip()]
+    yield from (f"  | {one_line(line)}" for line in lines[:ERRORS_MAX])
+    if len(lines) > ERRORS_MAX:
+        yield f"  | … {len(lines) - ERRORS_MAX} more lines"
+
+
+def _step_text(step: StepTold, now: float) -> str:
+    if step.state == "prepared":
+        return "not started"
+    took = duration((step.ended_at or now) - step.started_at)
+    end = {"running": "runs", "lost": "killed from outside"}.get(step.state, f"exit {step.code}")
+    why = f", ended as {step.killed}" if step.killed else ""
+    return f"{end} after {took}{why}, said {size(step.output_bytes)}" if step.state != "running" else (
+        f"runs for {took}, said {size(step.output_bytes)}"
+    )

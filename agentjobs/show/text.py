@@ -1,0 +1,62 @@
+"""Numbers and tables as people read them. Pure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+KIB = 1024
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time, as ``42s``, ``3m12s`` or ``2h05m``."""
+    whole = max(0, int(seconds))
+    if whole < 60:  # noqa: PLR2004 - seconds of a minute
+        return f"{whole}s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:  # noqa: PLR2004 - minutes of an hour
+        return f"{minutes}m{rest:02d}s"
+    return f"{minutes // 60}h{minutes % 60:02d}m"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes, as ``12 B``, ``3.4 KiB`` or ``1.2 GiB``."""
+    if count < KIB:
+        return f"{count} B"
+    value, unit = count / KIB, "KiB"
+    for larger in ("MiB", "GiB"):
+        if value < KIB:
+            break
+        value, unit = value / KIB, larger
+    return f"{value:.1f} {unit}"
+
+
+def clock(at: float) -> str:
+    """Return an instant as the local time of day, with the date where that is not today's."""
+    moment = time.localtime(at)
+    today = time.strftime("%Y-%m-%d")
+    day = time.strftime("%Y-%m-%d", moment)
+    return time.strftime("%H:%M:%S", moment) if day == today else f"{day} {time.strftime('%H:%M:%S', moment)}"
+
+
+def columns(rows: Sequence[Sequence[str]], indent: str = "") -> list[str]:
+    """Return lines in which the cells of each column begin under each other."""
+    if not rows:
+        return []
+    widths = [max(len(row[at]) for row in rows if at < len(row)) for at in range(max(map(len, rows)))]
+    return [
+        indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip()
+        for row in rows
+    ]
+
+
+def names(ids: Sequence[str], most: int = 5) -> str:
+    """Return the first few ids, and how many more there are."""
+    shown = " ".join(ids[:most])
+    return f"{shown} … {len(ids) - most} more" if len(ids) > most else shown
+
+
+def one_line(text: str, most: int = 160) -> str:
+    """Return text on one line, cut where it is long."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"

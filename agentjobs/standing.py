@@ -1,0 +1,161 @@
+"""How far things are, read without the lock: counts, what runs, what waits, what failed and in which way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from agentjobs.model import Exited, Halt, Lost, Pause, Running, Scope, Status
+from agentjobs.progress import spent_of
+from agentjobs.queue import Queue
+from agentjobs.table import parse_status
+
+if TYPE_CHECKING:
+    from agentjobs.model import Attempt
+    from agentjobs.project import Project
+
+
+class Live(Struct, frozen=True):
+    """A step that runs."""
+
+    id: str
+    attempt: int
+    mode: str
+    step: str
+    started_at: float
+    output_at: float
+    """When it last said something."""
+    output_bytes: int
+    ending: str = ""
+    """Why it is being ended, where it is."""
+
+
+class Between(Struct, frozen=True):
+    """A task with an open round in which nothing runs just now."""
+
+    id: str
+    attempt: int
+    what: str
+
+
+class Standing(Struct, frozen=True):
+    """All that ``status`` tells."""
+
+    counts: dict[str, int]
+    total: int
+    scope: Scope | None
+    running: tuple[Live, ...]
+    between: tuple[Between, ...]
+    blocked: dict[str, str]
+    """Rows that cannot begin, each with the id that stands in the way."""
+    pause: Pause | None
+    halt: Halt | None
+    tokens: int
+    cost: float
+    now: float
+
+    @property
+    def finished(self) -> bool:
+        """Whether every task is DONE or SKIPPED."""
+        return self.counts.get("DONE", 0) + self.counts.get("SKIPPED", 0) == self.total
+
+
+class Failures(Struct, frozen=True):
+    """FAILED tasks that ended alike."""
+
+    outcome: str
+    check: str
+    signature: str
+    detail: str
+    """Of the first of them."""
+    errors: str
+    """What the first of them failed with."""
+    ids: tuple[str, ...]
+
+
+def standing(project: Project, now: float) -> Standing:
+    """Read how far things are. UserError where there is no table, or one that cannot be read."""
+    project.file.load()
+    store, table = project.store, project.file.table
+    counts = {status.value: count for status, count in table.counts().items()}
+    active = store.active()
+    running: list[Live] = []
+    between: list[Between] = []
+    for task_id in active:
+        numbers = store.numbers(task_id)
+        attempt = store.attempt(task_id, numbers[-1]) if numbers else None
+        live = live_of(attempt) if attempt else None
+        if live is not None:
+            running.append(live)
+        elif attempt is not None:
+            between.append(Between(task_id, attempt.number, _between(attempt)))
+        else:
+            between.append(Between(task_id, 0, "about to begin"))
+    pause = store.pause()
+    spent = spent_of(project.file)
+    return Standing(
+        counts=counts,
+        total=len(table),
+        scope=store.scope(),
+        running=tuple(running),
+        between=tuple(between),
+        blocked=_blocked(project, active),
+        pause=pause if pause is not None and pause.until > now else None,
+        halt=store.halt(),
+        tokens=spent.tokens,
+        cost=spent.cost,
+        now=now,
+    )
+
+
+def live_of(attempt: Attempt) -> Live | None:
+    """Return the step of an attempt that runs."""
+    for step in attempt.steps:
+        if isinstance(step.phase, Running):
+            intent, phase = attempt.intent, step.phase
+            why = step.kill.why if step.kill else ""
+            return Live(
+                intent.id, intent.number, intent.mode.value, step.name, step.started_at, phase.output_at,
+                phase.output_bytes, why,
+            )  # fmt: skip
+    return None
+
+
+def _between(attempt: Attempt) -> str:
+    if attempt.result is not None:
+        return f"attempt {attempt.number} {attempt.result.outcome.value}, waits for the next one"
+    last = attempt.steps[-1] if attempt.steps else None
+    if last is not None and isinstance(last.phase, Exited):
+        return f"{last.name} has ended (exit {last.phase.code}), waits for poll"
+    if last is not None and isinstance(last.phase, Lost):
+        return f"{last.name} was killed, waits for poll"
+    return "begun, waits for poll"
+
+
+def _blocked(project: Project, active: list[str]) -> dict[str, str]:
+    table = project.file.table
+    if "after" not in table.header:
+        return {}
+    statuses = {i: parse_status(text) or Status.TODO for i, text in table.cells("status")}
+    queue = Queue(table, statuses, Scope(0.0, everything=True), frozenset(active))
+    return queue.blocked(frozenset(active))
+
+
+def failures(project: Project) -> tuple[Failures, ...]:
+    """Return the FAILED tasks in groups that ended alike (class, check, error signature), largest first."""
+    project.file.load()
+    table, store = project.file.table, project.store
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    first: dict[tuple[str, str, str], tuple[str, str]] = {}
+    for task_id, text in table.cells("status"):
+        if parse_status(text) is not Status.FAILED:
+            continue
+        results = [a.result for a in store.attempts(task_id) if a.result is not None]
+        result = results[-1] if results else None
+        key = (result.outcome.value, result.check, result.signature) if result else ("by hand", "", "")
+        groups.setdefault(key, []).append(task_id)
+        note = table.cell(task_id, "note")
+        first.setdefault(key, (result.detail or note, result.errors) if result else (note, ""))
+    found = [Failures(*key, *first[key], tuple(ids)) for key, ids in groups.items()]
+    return tuple(sorted(found, key=lambda group: -len(group.ids)))

@@ -1,0 +1,144 @@
+"""The story of one task, read from its facts: every attempt, why it was begun, how it ended, where its files are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from agentjobs.model import Exited, Lost, Running, Settled
+from agentjobs.reading import check_known
+from agentjobs.store import step_files
+
+if TYPE_CHECKING:
+    from agentjobs.model import Attempt, Step
+    from agentjobs.project import Project
+
+
+class StepTold(Struct, frozen=True):
+    """One process of an attempt."""
+
+    name: str
+    state: str
+    """prepared, running, exited or lost."""
+    code: int | None
+    started_at: float
+    ended_at: float
+    """0 while it runs."""
+    killed: str
+    """Why we ended it, where we did."""
+    log: str
+    output_bytes: int
+
+
+class AttemptTold(Struct, frozen=True):
+    """One attempt."""
+
+    number: int
+    round: int
+    mode: str
+    why: str
+    profile: str
+    agent: str
+    session: str
+    fresh: bool
+    started_at: float
+    ended_at: float
+    steps: tuple[StepTold, ...]
+    outcome: str
+    """Empty while it is not over."""
+    detail: str
+    check: str
+    """The command that failed."""
+    errors: str
+    tokens: int
+    cost: float
+    changed: tuple[str, ...]
+    outside: tuple[str, ...]
+    base: str
+    commit: str
+    landed: str
+    directory: str
+    tree: str
+
+
+class Story(Struct, frozen=True):
+    """One task."""
+
+    id: str
+    status: str
+    row: dict[str, str]
+    """All cells; empty where the row is gone."""
+    line: int
+    attempts: tuple[AttemptTold, ...]
+    rounds: tuple[Settled, ...]
+    wish: str
+    """What a person asked for and is not done yet."""
+
+
+def story(project: Project, task_id: str) -> Story:
+    """Read the story of a task; UserError for an id that never was."""
+    check_known(project, task_id)
+    project.file.load()
+    table, store = project.file.table, project.store
+    row = table.row(task_id) if task_id in table else None
+    marker = store.marker(task_id)
+    return Story(
+        id=task_id,
+        status=row.status.value if row else "not in the table",
+        row=row.cells if row else {},
+        line=row.line if row else 0,
+        attempts=tuple(_attempt(project, attempt) for attempt in store.attempts(task_id)),
+        rounds=tuple(store.settled(task_id)),
+        wish=marker.wish.value if marker and marker.wish else "",
+    )
+
+
+def _attempt(project: Project, attempt: Attempt) -> AttemptTold:
+    intent, end, result = attempt.intent, attempt.end, attempt.result
+    directory = project.store.attempt_dir(intent.id, intent.number)
+    return AttemptTold(
+        number=intent.number,
+        round=intent.round,
+        mode=intent.mode.value,
+        why=intent.why,
+        profile=intent.profile,
+        agent=intent.agent,
+        session=intent.session,
+        fresh=intent.fresh,
+        started_at=intent.started_at,
+        ended_at=result.at if result else 0.0,
+        steps=tuple(_step(project, attempt, step) for step in attempt.steps),
+        outcome=result.outcome.value if result else "",
+        detail=result.detail if result else (end.detail if end else ""),
+        check=result.check if result else "",
+        errors=result.errors if result else "",
+        tokens=end.tokens if end else 0,
+        cost=end.cost if end else 0.0,
+        changed=end.changed if end else (),
+        outside=end.outside if end else (),
+        base=intent.base,
+        commit=(result.commit if result else "") or (end.commit if end else ""),
+        landed=result.landed if result else "",
+        directory=str(directory.relative_to(project.root)),
+        tree=intent.tree,
+    )
+
+
+def _step(project: Project, attempt: Attempt, step: Step) -> StepTold:
+    phase = step.phase
+    files = step_files(project.store.attempt_dir(attempt.intent.id, attempt.number), step.name)
+    try:
+        said = files.log.stat().st_size
+    except FileNotFoundError:
+        said = 0
+    return StepTold(
+        name=step.name,
+        state=type(phase).__name__.lower(),
+        code=phase.code if isinstance(phase, Exited) else None,
+        started_at=step.started_at,
+        ended_at=phase.at if isinstance(phase, Exited | Lost) else 0.0,
+        killed=step.kill.why if step.kill and not isinstance(phase, Running) else "",
+        log=str(files.log.relative_to(project.root)),
+        output_bytes=said,
+    )

@@ -1,0 +1,44 @@
+"""New lines of ``events.jsonl``: what happened since it was last looked at, by whichever process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from agentjobs.model import Json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Transitions:
+    """Reads a file of events as it grows."""
+
+    def __init__(self, path: Path, *, from_end: bool = True) -> None:
+        self.path = path
+        self._at = 0
+        self._rest = b""
+        if from_end:
+            try:
+                self._at = path.stat().st_size
+            except FileNotFoundError:
+                self._at = 0
+
+    def read(self) -> list[Json]:
+        """Return the events that came since the last call; a line that is no event is left out."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._at)
+                data = file.read()
+        except FileNotFoundError:
+            return []
+        self._at += len(data)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        found = []
+        for line in lines:
+            try:
+                found.append(msgspec.json.decode(line, type=Json))
+            except msgspec.MsgspecError:
+                continue
+        return found

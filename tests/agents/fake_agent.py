@@ -1,0 +1,486 @@
+"""A scripted agent for tests. What it does comes from the row's ``plan`` cell: one word an attempt, the last repeats.
+
+``word:argument`` gives a word an argument ("sleep:0.5"). It runs under ``python -IS`` (quick start), writes a line to
+the ledger named by FAKE_LEDGER as its first deed, reads its prompt from stdin, and does in its working directory what
+the word says. Run directly it lists its words.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+TASK = os.environ.get("AGENTJOBS_TASK", "")
+OUT = os.environ.get("AGENTJOBS_ROW_OUT") or f"{TASK}.txt"
+LONG_S = 600.0
+
+
+def final(*, is_error: bool = False, tokens: int = 100, cost: float = 0.01) -> None:
+    """Print the event that an agent ends with."""
+    print(
+        json.dumps(
+            {
+                "type": "result",
+                "is_error": is_error,
+                "usage": {"input": tokens - tokens // 10, "output": tokens // 10},
+                "cost": cost,
+            }
+        ),
+        flush=True,
+    )
+
+
+def write(text: str, path: str = OUT) -> None:
+    directory = os.path.dirname(path)
+    if directory:
+        os.makedirs(directory, exist_ok=True)
+    with open(path, "w") as file:
+        file.write(text)
+
+
+def git(*args: str) -> None:
+    subprocess.run(
+        ["git", "-c", "user.name=Agent", "-c", "user.email=agent@example.org", *args],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def server(seconds: float = LONG_S) -> None:
+    """Leave a daemon: its own session, twice forked, its output elsewhere."""
+    if os.fork():
+        os.wait()
+        return
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    time.sleep(seconds)
+    os._exit(0)
+
+
+# --- the words; each returns its exit status
+
+
+def do_ok(_: str) -> int:
+    """Do the work."""
+    write(f"ok {TASK}\n")
+    final()
+    return 0
+
+
+def do_free(_: str) -> int:
+    """Do the work for nothing: no tokens, no cost."""
+    write(f"ok {TASK}\n")
+    final(tokens=0, cost=0.0)
+    return 0
+
+
+def do_cost(argument: str) -> int:
+    """Do the work for so many dollars."""
+    write(f"ok {TASK}\n")
+    final(tokens=1000, cost=float(argument))
+    return 0
+
+
+def do_add_file(argument: str) -> int:
+    """Touch nothing but a file of its own, whatever the task."""
+    write(f"ok {TASK} {argument}\n", f"{TASK}.extra")
+    final()
+    return 0
+
+
+def do_text(argument: str) -> int:
+    """Do the work: write this text after ``ok``."""
+    write(f"ok {TASK}\n{argument}\n")
+    final()
+    return 0
+
+
+def do_append(argument: str) -> int:
+    """Add a line to a file that is shared (the ``out`` cell)."""
+    with open(OUT, "a") as file:
+        file.write(f"ok {TASK} {argument}\n")
+    final()
+    return 0
+
+
+def do_replace(argument: str) -> int:
+    """Write this word as the first line of the ``out`` cell's file: two of them conflict. Mends markers."""
+    write(f"ok {argument}\n")
+    final()
+    return 0
+
+
+def do_sleep(argument: str) -> int:
+    """Work for a while, then do the work."""
+    time.sleep(float(argument or "0.3"))
+    return do_ok("")
+
+
+def do_crash(argument: str) -> int:
+    """Fail with a traceback, after half of the work."""
+    write("half\n", f"{OUT}.part")
+    print(f"Traceback: something broke {argument}", file=sys.stderr, flush=True)
+    return 1
+
+
+def do_segv(_: str) -> int:
+    """Die by a signal."""
+    os.kill(os.getpid(), signal.SIGSEGV)
+    return 0
+
+
+def do_recover(_: str) -> int:
+    """Do the work and remove what ``crash`` left."""
+    if os.path.exists(f"{OUT}.part"):
+        os.remove(f"{OUT}.part")
+    return do_ok("")
+
+
+def do_hang(_: str) -> int:
+    """Say nothing for ever."""
+    time.sleep(LONG_S)
+    return 0
+
+
+def do_chatter(_: str) -> int:
+    """Talk for ever and never end."""
+    while True:
+        print(json.dumps({"type": "progress", "at": time.time()}), flush=True)
+        time.sleep(0.02)
+
+
+def do_wrong(argument: str) -> int:
+    """Say success; the checks say no. Each attempt does it differently."""
+    write(f"wrong {argument} {os.environ['AGENTJOBS_ATTEMPT']}\n")
+    final()
+    return 0
+
+
+def do_same(_: str) -> int:
+    """Make the same mistake every time."""
+    write("wrong\n")
+    final()
+    return 0
+
+
+def do_lie(_: str) -> int:
+    """Print success, do nothing."""
+    print("All tests pass. Success! ok ok ok")
+    final()
+    return 0
+
+
+def do_silent(_: str) -> int:
+    """End with 0 without a final event, the work done."""
+    write(f"ok {TASK}\n")
+    return 0
+
+
+def do_error_event(_: str) -> int:
+    """End with 0 and a final event that says it failed."""
+    final(is_error=True)
+    return 0
+
+
+def do_outside(argument: str) -> int:
+    """Do the work, and change a file that is not among the task's."""
+    write(f"ok {TASK}\n")
+    write("meddled\n", argument or "README")
+    final()
+    return 0
+
+
+def do_delete(argument: str) -> int:
+    """Delete a file (the tests), do the work."""
+    os.remove(argument)
+    return do_ok("")
+
+
+def do_only_delete(argument: str) -> int:
+    """Delete what is there; nothing else."""
+    os.remove(argument)
+    final()
+    return 0
+
+
+def do_server(_: str) -> int:
+    """Do the work and leave a server running."""
+    server()
+    return do_ok("")
+
+
+def do_writing_server(_: str) -> int:
+    """Leave a process that goes on writing into the tree; the work is right when the agent ends."""
+    out = os.path.abspath(OUT)
+    if os.fork() == 0:
+        os.setsid()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        while True:
+            time.sleep(0.05)
+            write("wrong: written after the end\n", out)
+    write(f"ok {TASK}\n")
+    final()
+    return 0
+
+
+def do_crash_server(_: str) -> int:
+    """Crash and leave a server running."""
+    server()
+    return 1
+
+
+def do_stubborn(_: str) -> int:
+    """Ignore every polite signal and hang."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    if os.fork() == 0:
+        os.setsid()
+    time.sleep(LONG_S)
+    return 0
+
+
+def do_linger(_: str) -> int:
+    """Do the work, say so, and never go away; ignore TERM."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    write(f"ok {TASK}\n")
+    final()
+    time.sleep(LONG_S)
+    return 0
+
+
+def do_linger_wrong(_: str) -> int:
+    """Say success with wrong work, and never go away."""
+    write("wrong\n")
+    final()
+    time.sleep(LONG_S)
+    return 0
+
+
+def do_flood(argument: str) -> int:
+    """Print so many MiB (default: without end)."""
+    block = b"x" * 1023 + b"\n"
+    written, limit = 0, float(argument or "inf") * 2**20
+    while written < limit:
+        os.write(1, block * 64)
+        written += len(block) * 64
+    return do_ok("")
+
+
+def do_fill(argument: str) -> int:
+    """Fill the disk: one file of so many MiB in the tree, then the work."""
+    with open("filler.bin", "wb") as file:
+        for _ in range(int(argument)):
+            file.write(b"\0" * 2**20)
+    return do_ok("")
+
+
+def do_limit(argument: str) -> int:
+    """Meet the plan's limit; the argument is what it says of the reset ("in 2 seconds")."""
+    print(f"Error: usage limit reached, resets {argument}" if argument else "Error: usage limit reached", flush=True)
+    return 1
+
+
+def do_overloaded(_: str) -> int:
+    """The server is busy."""
+    print("529 overloaded_error", flush=True)
+    return 1
+
+
+def do_auth(_: str) -> int:
+    """Logged out."""
+    print("API error: 401 Unauthorized", flush=True)
+    return 1
+
+
+def do_infra(_: str) -> int:
+    """A model that is not there."""
+    print("error: model_not_found", flush=True)
+    return 1
+
+
+def do_full(_: str) -> int:
+    """The context is full."""
+    print("prompt is too long: 230000 tokens", flush=True)
+    return 1
+
+
+def do_lost_session(_: str) -> int:
+    """A conversation that cannot be found when resumed; a fresh one does the work."""
+    if os.environ["AGENTJOBS_MODE"] == "resume" and "--resume" in sys.argv:
+        print("No conversation found with session ID", flush=True)
+        return 1
+    return do_ok("")
+
+
+def do_prose(_: str) -> int:
+    """Talk about limits and logins in prose, and do the work."""
+    print("I reviewed the code: when the usage limit reached 401 Unauthorized it says overloaded_error", flush=True)
+    return do_ok("")
+
+
+def do_binary(_: str) -> int:
+    """Print and write bytes that are not UTF-8, then do the work."""
+    os.write(1, bytes(range(256)) * 40 + b"\n")
+    with open(b"bin\xff\xfe.dat", "wb") as file:
+        file.write(bytes(range(256)))
+    return do_ok("")
+
+
+def do_commit(_: str) -> int:
+    """Do the work and commit it, on a branch of its own."""
+    write(f"ok {TASK}\n")
+    git("checkout", "-q", "-b", f"mine-{TASK}")
+    git("add", "-A")
+    git("commit", "-q", "-m", "agent's own")
+    final()
+    return 0
+
+
+def do_commit_wrong(_: str) -> int:
+    """Commit wrong work."""
+    write(f"wrong {os.environ['AGENTJOBS_ATTEMPT']}\n")
+    git("add", "-A")
+    git("commit", "-q", "-m", "agent's own")
+    final()
+    return 0
+
+
+def do_no_git(_: str) -> int:
+    """Delete the tree's .git, do the work."""
+    os.remove(".git")
+    return do_ok("")
+
+
+def do_nested(_: str) -> int:
+    """Make a repository inside the tree, do the work."""
+    os.makedirs("vendor/inner")
+    git("init", "-q", "vendor/inner")
+    write("inner\n", "vendor/inner/file.txt")
+    git("-C", "vendor/inner", "add", "-A")
+    git("-C", "vendor/inner", "commit", "-q", "-m", "inner")
+    return do_ok("")
+
+
+def do_git_lock(_: str) -> int:
+    """Leave git's index locked, do the work."""
+    where = subprocess.run(["git", "rev-parse", "--git-dir"], check=True, capture_output=True, text=True)
+    write("", os.path.join(where.stdout.strip(), "index.lock"))
+    return do_ok("")
+
+
+def do_wipe(_: str) -> int:
+    """Delete the whole tree, itself included."""
+    tree = os.getcwd()
+    for name in os.listdir(tree):
+        path = os.path.join(tree, name)
+        shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.remove(path)
+    final()
+    return 0
+
+
+def do_rmtree(_: str) -> int:
+    """Delete its own working directory."""
+    shutil.rmtree(os.getcwd())
+    final()
+    return 0
+
+
+def do_handoff(argument: str) -> int:
+    """Leave a message for the tasks after this one, do the work."""
+    write(f"{argument or 'hello'} from {TASK}\n", os.environ["AGENTJOBS_HANDOFF"])
+    return do_ok("")
+
+
+def do_target(_: str) -> int:
+    """Move the target branch itself, do no work."""
+    git("commit", "-q", "--allow-empty", "-m", "meddled")
+    git("update-ref", "refs/heads/agentjobs/landed", "HEAD")
+    final()
+    return 0
+
+
+def do_main(_: str) -> int:
+    """Edit the project root instead of the tree."""
+    write("ok\n", os.path.join(os.environ["AGENTJOBS_ROOT"], OUT))
+    final()
+    return 0
+
+
+def do_prompted(argument: str) -> int:
+    """Do the work if the prompt contains the argument."""
+    return do_ok("") if argument in PROMPT else do_wrong("")
+
+
+def alone(argument: str) -> None:
+    """Be for a moment where only one may be at a time; who meets another one there writes it down."""
+    where = os.path.join(os.path.dirname(os.environ["FAKE_LEDGER"]), f"alone-{argument}")
+    try:
+        os.mkdir(where)
+    except FileExistsError:
+        with open(f"{where}.met", "a") as file:
+            file.write(f"{TASK}\n")
+    time.sleep(0.4)
+    try:
+        os.rmdir(where)
+    except FileNotFoundError:
+        pass
+
+
+def do_alone(argument: str) -> int:
+    """Do the work where nobody else may be meanwhile."""
+    alone(argument)
+    return do_ok("")
+
+
+def do_alone_same(argument: str) -> int:
+    """Make the same mistake every time, where nobody else may be meanwhile."""
+    alone(argument)
+    return do_same("")
+
+
+def do_ignored(_: str) -> int:
+    """Hide the work from git: the checks would find it in the tree, but it would not land."""
+    write(f"ok {TASK}\n")
+    with open(".gitignore", "a") as file:
+        file.write(f"{OUT}\n")
+    final()
+    return 0
+
+
+WORDS = {
+    name.removeprefix("do_"): function for name, function in list(globals().items()) if name.startswith("do_")
+}
+PROMPT = ""
+
+
+def main() -> int:
+    """Do what the plan says of this attempt."""
+    global PROMPT  # noqa: PLW0603 - one process, one prompt
+    attempt = int(os.environ.get("AGENTJOBS_ATTEMPT", "0"))
+    if not attempt:
+        print(*(f"{name:14} {function.__doc__}" for name, function in WORDS.items()), sep="\n")
+        return 0
+    steps = (os.environ.get("AGENTJOBS_ROW_PLAN") or "ok").split(",")
+    step = steps[min(attempt, len(steps)) - 1].strip()
+    word, _, argument = step.partition(":")
+    mode, session = os.environ["AGENTJOBS_MODE"], os.environ.get("AGENTJOBS_SESSION", "")
+    fields = [TASK, str(attempt), mode, step, str(os.getpid()), session, repr(time.time()), os.getcwd()]
+    ledger = os.open(os.environ["FAKE_LEDGER"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.write(ledger, ("\t".join(fields) + "\n").encode())
+    os.close(ledger)
+    PROMPT = sys.stdin.buffer.read().decode("utf-8", "replace")
+    print(json.dumps({"type": "start", "task": TASK, "attempt": attempt, "prompt_bytes": len(PROMPT)}), flush=True)
+    return WORDS[word.replace("-", "_")](argument)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

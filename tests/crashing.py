@@ -1,0 +1,502 @@
+"""Crash points: kill agentjobs after its N-th effect, let plain polls finish, and compare with a run nobody killed.
+
+    python -m tests.crashing DIR [--shard K/N] [--stride S] [--only POLL:EFFECT]
+
+An effect is whatever another process could see: a file opened to write, written, renamed or removed, a
+directory made, a process started or signalled, a git command begun or ended. A clean run is recorded poll by
+poll, with a copy of the project before each. Then, for every poll and each of its effects: the copy is put back,
+the poll runs and kills itself with SIGKILL right after that effect, and plain polls go on from there.
+
+The state after each of those is reduced to what must not depend on where the crash was (no instants, random ids
+or commit ids). A state that is known to lead to the right end needs no second proof, and the clean run is the
+first proof; whatever is new is followed to its end, and that end must be the clean one: the same table, the same
+starts of agents, the same history of the target, no process left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import builtins
+import contextlib
+import ctypes
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+POLLS_MAX = 60
+QUIET_S = 30.0
+COLUMNS_THAT_MAY_DIFFER = ("started", "ended", "commit")
+
+POLICY = """
+base = "main"
+target = "landed"
+slots = {slots}
+verify_slots = {verify_slots}
+
+[limits]
+start_interval_s = 0
+min_free_memory = "1MiB"
+stop_grace_s = 0.3
+
+[retry]
+resumes = {resumes}
+repairs = 2
+restarts = {restarts}
+diagnose_above = 1.0
+
+[profiles.default]
+agent = "scripted"
+prompt = "prompt.md.j2"
+verify = ["sh $AGENTJOBS_ROOT/check.sh"]
+
+[agents.scripted]
+command = ["sh", "{{root}}/agent.sh"]
+resume = ["sh", "{{root}}/agent.sh"]
+[landing]
+gate = {gate}
+"""
+
+AGENT = r"""
+# What this attempt does is the word of that number in the row's column `plan`; the last word serves for all others.
+set -f
+set -- $AGENTJOBS_ROW_PLAN
+n=$AGENTJOBS_ATTEMPT
+while [ "$n" -gt 1 ] && [ $# -gt 1 ]; do shift; n=$((n - 1)); done
+echo "agent $AGENTJOBS_TASK $AGENTJOBS_ATTEMPT $AGENTJOBS_MODE" >>"$AGENTJOBS_ROOT/../ledger"
+mkdir "$AGENTJOBS_ROOT/../busy/$AGENTJOBS_TASK" || echo "clash $AGENTJOBS_TASK" >>"$AGENTJOBS_ROOT/../ledger"
+while [ -e "$AGENTJOBS_ROOT/../gate" ]; do sleep 0.01; done
+code=0
+case $1 in
+    crash) echo half >"$AGENTJOBS_TASK.txt"; code=1 ;;
+    wrong) echo "wrong $AGENTJOBS_ATTEMPT" >"$AGENTJOBS_TASK.txt" ;;
+    idle) ;;
+    shared) echo "good $AGENTJOBS_TASK" >shared.txt; echo good >"$AGENTJOBS_TASK.txt" ;;
+    linger) echo good >"$AGENTJOBS_TASK.txt"; setsid sleep 300 & ;;
+    nap) sleep 0.2; echo good >"$AGENTJOBS_TASK.txt" ;;
+    *) echo good >"$AGENTJOBS_TASK.txt" ;;
+esac
+rmdir "$AGENTJOBS_ROOT/../busy/$AGENTJOBS_TASK"
+echo "ended $AGENTJOBS_TASK $AGENTJOBS_ATTEMPT" >>"$AGENTJOBS_ROOT/../ledger"
+exit $code
+"""
+
+CHECK = r"""
+mkdir "$AGENTJOBS_ROOT/../busy/$AGENTJOBS_TASK" || echo "clash $AGENTJOBS_TASK" >>"$AGENTJOBS_ROOT/../ledger"
+while [ -e "$AGENTJOBS_ROOT/../gate" ]; do sleep 0.01; done
+grep -q good "$AGENTJOBS_TASK.txt"
+code=$?
+rmdir "$AGENTJOBS_ROOT/../busy/$AGENTJOBS_TASK"
+exit $code
+"""
+
+ROWS = (
+    "id\tafter\tplan\ttitle",
+    "crashes\t\tcrash ok\tcrashes once",
+    "repairs\t\twrong shared\tfails its check once, then changes what others change",
+    "clashes\t\tshared ok\tchanges what others change",
+    "waits\tcrashes\tlinger\twaits for another, leaves a process",
+    "never\t\twrong\tnever passes",
+    "stuck\tnever\tok\tis blocked for ever",
+)
+
+
+def make_project(
+    place: Path,
+    rows: Sequence[str] = ROWS,
+    *,
+    slots: int = 4,
+    verify_slots: int = 4,
+    resumes: int = 2,
+    restarts: int = 1,
+    gate: Sequence[str] = (),
+) -> Path:
+    """Make a project with scripted agents at ``place``/project; what they do is told in ``place``/ledger."""
+    root = place / "project"
+    root.mkdir(parents=True)
+    (place / "busy").mkdir()
+    (place / "ledger").touch()
+    text = POLICY.format(
+        slots=slots, verify_slots=verify_slots, resumes=resumes, restarts=restarts, gate=json.dumps(list(gate))
+    )
+    (root / "agentjobs.toml").write_text(text)
+    (root / "prompt.md.j2").write_text("{{ id }} {{ mode }}\n{{ errors }}\n")
+    (root / "agent.sh").write_text(AGENT)
+    (root / "check.sh").write_text(CHECK)
+    (root / "shared.txt").write_text("nobody\n")
+    (root / "tasks.tsv").write_text("\n".join(rows) + "\n")
+    for argv in (
+        ("init", "-q", "-b", "main"),
+        ("add", "."),
+        ("-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-q", "-m", "start"),
+    ):
+        subprocess.run(("git", *argv), cwd=root, check=True)
+    return root
+
+
+# --- the crash point --------------------------------------------------------------------------------------
+
+
+class Effects:
+    """Counts effects in this process, and kills it right after one of them."""
+
+    def __init__(self, fatal: int, tell: int) -> None:
+        self.count = 0
+        self._fatal = fatal
+        self._tell = tell
+        self._write = os.write
+        self._kill = os.kill
+
+    def happened(self, what: str) -> None:
+        self.count += 1
+        if self.count == self._fatal:
+            self._write(self._tell, f"{self.count} {what}\n".encode())
+            self._kill(os.getpid(), signal.SIGKILL)
+
+    def after(self, owner: Any, name: str, what: Callable[..., str | None]) -> None:
+        """Let ``owner.name`` count as an effect once it has returned, unless ``what`` says it is none."""
+        real = getattr(owner, name)
+
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            found = real(*args, **kwargs)
+            told = what(*args, **kwargs)
+            if told is not None:
+                self.happened(told)
+            return found
+
+        setattr(owner, name, wrapped)
+
+    def install(self) -> None:
+        def named(name: str) -> Callable[..., str]:
+            return lambda *args, **_: f"{name} {args[0]!r:.160}"
+
+        for name in (
+            "replace", "rename", "mkdir", "unlink", "remove", "rmdir", "symlink", "link", "chmod",
+            "posix_spawn", "kill", "killpg", "fsync", "write", "pwrite", "ftruncate", "truncate",
+        ):  # fmt: skip
+            self.after(os, name, named(name))
+        self.after(os, "open", lambda path, flags=0, *_, **__: f"open {path!r}" if flags & os.O_CREAT else None)
+        for owner in (builtins, io):
+            self.after(
+                owner,
+                "open",
+                lambda path, mode="r", *_, **__: f"open {path!r}" if set(mode) & set("wax+") else None,
+            )
+
+        def command(argv: Any) -> str:
+            return " ".join(str(part) for part in argv)[:160] if isinstance(argv, list | tuple) else str(argv)
+
+        self.after(subprocess.Popen, "__init__", lambda _, argv, *__, **___: f"begun: {command(argv)}")
+        self.after(subprocess, "run", lambda argv, *_, **__: f"ended: {command(argv)}")
+
+
+class Driver:
+    """Runs agentjobs in forks of this process (no start-up time), and inherits all that they leave behind."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.root = place / "project"
+        self.gate = place / "gate"
+        self.log = place / "polls.log"
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: orphans become ours, to be waited for
+
+    def start(self, *argv: str, fatal: int = 0) -> tuple[int, int]:
+        """Begin a command; return its pid and where it tells of its effects."""
+        read, write = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            code = 71
+            try:
+                os.setsid()
+                os.close(read)
+                os.chdir(self.root)
+                out = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+                os.dup2(out, 1)
+                os.dup2(out, 2)
+                from agentjobs.cli import main
+
+                effects = Effects(fatal, write)
+                effects.install()
+                try:
+                    main(list(argv))
+                except SystemExit as end:
+                    code = int(end.code or 0)
+                effects._write(write, f"{effects.count} end\n".encode())
+            finally:
+                os._exit(code)
+        os.close(write)
+        return pid, read
+
+    def run(self, *argv: str, fatal: int = 0) -> tuple[int, str]:
+        """Run a command; return its exit code (negative: a signal) and what it said of its last effect."""
+        pid, read = self.start(*argv, fatal=fatal)
+        with os.fdopen(read) as told:
+            last = told.read().strip()
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        return code, last
+
+    def poll(self, *, fatal: int = 0, wait_s: float = 0.0) -> tuple[int, str]:
+        return self.run("poll", "--wait", str(wait_s), fatal=fatal)
+
+    def hold(self) -> None:
+        """Let agents and checks wait before they do anything."""
+        self.gate.touch()
+
+    def release(self) -> None:
+        """Let agents and checks go on, and wait until no process is left."""
+        self.gate.unlink(missing_ok=True)
+        give_up_at = time.monotonic() + QUIET_S
+        pause_s = 0.001
+        while True:
+            try:
+                pid, _ = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                if time.monotonic() > give_up_at:
+                    raise AssertionError(f"left behind: {children()}")
+                time.sleep(pause_s)
+                pause_s = min(0.02, pause_s * 1.5)
+
+    def release_steps(self) -> None:
+        """Let agents and checks go on, and wait until no runner is left; strays of theirs may be."""
+        from agentjobs.launch.step import StepFiles, is_held
+
+        self.gate.unlink(missing_ok=True)
+        give_up_at = time.monotonic() + QUIET_S
+        while True:
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+            locks = self.root.glob(".agentjobs/attempts/*/*/*.lock")
+            if not any(is_held(StepFiles(lock.parent, lock.stem)) for lock in locks):
+                return
+            if time.monotonic() > give_up_at:
+                raise AssertionError(f"still running: {children()}")
+            time.sleep(0.002)
+
+    # --- what there is to compare
+
+    def ledger(self) -> list[str]:
+        return (self.place / "ledger").read_text().splitlines()
+
+    def starts(self) -> list[str]:
+        return sorted(line for line in self.ledger() if line.startswith("agent "))
+
+    def table(self) -> list[list[str]]:
+        lines = [line.split("\t") for line in (self.root / "tasks.tsv").read_text().splitlines()]
+        hidden = [lines[0].index(name) for name in COLUMNS_THAT_MAY_DIFFER if name in lines[0]]
+        for line in lines[1:]:
+            for at in hidden:
+                if at < len(line):
+                    line[at] = "some" if line[at] else ""
+        return lines
+
+    def git(self, *argv: str) -> str:
+        return subprocess.run(("git", *argv), cwd=self.root, check=True, capture_output=True, text=True).stdout
+
+    def end(self) -> dict[str, object]:
+        """What must be the same however often the way there was cut off."""
+        return {
+            "table": self.table(),
+            "starts": self.starts(),
+            "clashes": [line for line in self.ledger() if line.startswith("clash")],
+            "landed": sorted(self.git("log", "--format=%s", "landed").splitlines()),
+            "content": self.git("rev-parse", "landed^{tree}"),
+            "trees": sorted(p.name for p in (self.root / ".agentjobs/trees").iterdir() if p.is_dir()),
+            "registered": self.git("worktree", "list", "--porcelain").count("worktree "),
+            "active": sorted(os.listdir(self.root / ".agentjobs/active")),
+            "scratch": sorted(name for name in os.listdir(self.root) if name.endswith("~")),
+            "status": self.git("status", "--porcelain", "-uall"),
+        }
+
+    def state(self) -> str:
+        """Reduce the whole project to what may not depend on instants, random ids and commit ids."""
+        lines = [json.dumps(self.table()), *self.starts()]
+        own = self.root / ".agentjobs"
+        for path in sorted(own.rglob("*")):
+            name = path.relative_to(own).as_posix()
+            if path.is_dir() or name in {"events.jsonl", "lock"}:
+                continue
+            if name.startswith("trees/") and path.name == ".git":
+                continue
+            text = path.read_text(errors="replace")
+            if path.suffix in {".log", ".lock"} and not path.name.startswith("."):
+                text = ""
+            lines.append(f"{name} {_constant(text, str(self.root))}")
+        lines.append(self.git("for-each-ref", "--format=%(refname) %(tree)"))
+        lines.append(str(sorted(os.listdir(self.place / "busy"))))
+        return "\n".join(lines)
+
+
+_HEX = re.compile(r"\b[0-9a-f]{40}\b|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b[0-9a-f]{12}\b")
+_INSTANT = re.compile(r"\b\d{9,}(?:\.\d+)?(?:e\d+)?\b|\d{4}-\d\d-\d\dT[\d:]+Z|\b\d+\.\d{3,}\b")
+_NUMBERS = re.compile(r'"(pid|start|boot|marker|mark)":("[^"]*"|\d+)')
+
+
+def _constant(text: str, root: str) -> str:
+    text = _NUMBERS.sub(r'"\1"', text)
+    return _INSTANT.sub("T", _HEX.sub("H", text.replace(root, "ROOT")))
+
+
+def children() -> list[str]:
+    """Return the command lines of our children."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if stat.read_text().rpartition(")")[2].split()[1] == str(os.getpid()):
+                found.append(stat.with_name("cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return found
+
+
+# --- the campaign -----------------------------------------------------------------------------------------
+
+
+class Campaign:
+    """A clean run, and then one run for each crash point."""
+
+    def __init__(self, place: Path, **settings: Any) -> None:
+        make_project(place, **settings)
+        self.driver = Driver(place)
+        self.copies = place.with_name(place.name + ".copies")
+        self.copies.mkdir()
+        self.known: set[str] = set()
+        self.effects: list[int] = []
+        self.wanted: dict[str, object] = {}
+        self.followed = 0
+
+    # Everything is at the same path again, and of the same age.
+    def save(self, number: int) -> None:
+        subprocess.run(("cp", "-a", str(self.driver.place), str(self.copies / str(number))), check=True)
+
+    def restore(self, number: int) -> None:
+        shutil.rmtree(self.driver.place)
+        subprocess.run(("cp", "-a", str(self.copies / str(number)), str(self.driver.place)), check=True)
+
+    def record(self) -> None:
+        """Run to the end without a crash, keeping a copy before each command."""
+        driver = self.driver
+        for number in range(POLLS_MAX):
+            self.save(number)
+            driver.hold()
+            code, last = driver.run(*self.command(number))
+            driver.release_steps()
+            self.effects.append(int(last.split()[0]))
+            self.known.add(driver.state())
+            if code == 2:
+                driver.release()
+                self.wanted = driver.end()
+                return
+            assert code == 0, f"poll {number} exited {code}: {driver.log.read_text()}"
+        raise AssertionError("the clean run does not end")
+
+    @staticmethod
+    def command(number: int) -> tuple[str, ...]:
+        return ("poll", "--wait", "5") if number else ("dispatch",)
+
+    def points(self) -> Iterator[tuple[int, int]]:
+        for number, count in enumerate(self.effects):
+            for effect in range(1, count + 1):
+                yield number, effect
+
+    def crash(self, number: int, effect: int) -> str:
+        """Crash at one point and go on; return what was wrong with the end, or nothing."""
+        driver = self.driver
+        self.restore(number)
+        driver.hold()
+        code, last = driver.run(*self.command(number), fatal=effect)
+        where = f"command {number}, effect {last}"
+        if code != -signal.SIGKILL:
+            return f"{where}: not reached (exit {code})"
+        try:
+            if effect % 2:  # every other time the agents get on before anybody looks; git may still be at work
+                driver.release_steps()
+            wrong = self.follow()
+        except AssertionError as error:
+            wrong = str(error)
+        return f"{where}: {wrong}" if wrong else ""
+
+    def follow(self) -> str:
+        """Poll until a state that is known to end well, or the end."""
+        driver = self.driver
+        passed = []
+        for count in range(POLLS_MAX):
+            state = driver.state() if count else ""
+            if state in self.known:
+                break
+            passed.append(state)
+            self.followed += 1
+            driver.hold()
+            scope = driver.root / ".agentjobs/scope.json"
+            code, _ = driver.run(*(("poll", "--wait", "5") if scope.exists() else ("dispatch",)))
+            driver.release_steps()
+            if code == 2:
+                driver.release()
+                found = driver.end()
+                if found != self.wanted:
+                    return "\n".join(
+                        f"{key}\n  found  {value}\n  wanted {self.wanted[key]}"
+                        for key, value in found.items()
+                        if value != self.wanted[key]
+                    )
+                break
+            if code:
+                return f"poll exited {code}: {driver.log.read_text()[-2000:]}"
+        else:
+            return "does not end"
+        self.known.update(passed)
+        self.known.discard("")
+        return ""
+
+
+def main() -> int:
+    """Run a campaign; exit 1 if a crash changed how things ended."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("place", type=Path)
+    parser.add_argument("--shard", default="1/1", help="the K-th of N parts of the crash points")
+    parser.add_argument("--stride", type=int, default=1, help="only each S-th crash point")
+    parser.add_argument("--only", default="", help="one crash point, as COMMAND:EFFECT")
+    given = parser.parse_args()
+    import agentjobs.commands.dispatch
+    import agentjobs.commands.poll
+    import agentjobs.drive
+    import agentjobs.landing
+    import agentjobs.scoping
+    import agentjobs.workspace  # noqa: F401 - imported before the forks, once for all
+
+    campaign = Campaign(given.place)
+    campaign.record()
+    part, _, parts = given.shard.partition("/")
+    points = list(campaign.points())
+    chosen = points[int(part) - 1 :: int(parts)][:: given.stride]
+    if given.only:
+        number, _, effect = given.only.partition(":")
+        chosen = [(int(number), int(effect))]
+    began_at = time.monotonic()
+    wrong = []
+    for number, effect in chosen:
+        found = campaign.crash(number, effect)
+        if found:
+            wrong.append(found)
+            print(f"WRONG {found}", flush=True)
+    campaign.restore(0)
+    print(
+        f"{len(points)} crash points in {len(campaign.effects)} commands {campaign.effects}; "
+        f"{len(chosen)} tried, {len(wrong)} wrong, {campaign.followed} further commands, "
+        f"{time.monotonic() - began_at:.0f} s"
+    )
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,630 @@
+"""A world in memory for the pure core: tasks, agents that behave at random, a clock, kills, and people who meddle.
+
+``World(seed, …).run()`` takes turns as the engine does (plan, apply, plan again) until the plan says that nothing
+is alive, and checks at every step what must hold whatever happens. A broken promise is a ``Broken``. The world
+keeps books of its own (who lives, what a limit said, who holds which file) and does not ask the core for them.
+"""
+
+from __future__ import annotations
+
+import math
+from random import Random
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from agentjobs.decide import LAYER_1, UNSPENT, decide, restarts_after
+from agentjobs.model import (
+    SETTLED,
+    AgentEnd,
+    Attempt,
+    Begin,
+    Conclude,
+    Decision,
+    End,
+    Exited,
+    Halt,
+    Intent,
+    Judge,
+    Kill,
+    Land,
+    Launch,
+    Lost,
+    Mode,
+    Outcome,
+    Phase,
+    Prepared,
+    Result,
+    Row,
+    Running,
+    Settle,
+    Status,
+    Step,
+    StepKind,
+    Task,
+)
+from agentjobs.plan import Board, History, Plan, Spent, pause_after, plan
+from agentjobs.scope import overlap
+
+if TYPE_CHECKING:
+    from agentjobs.model import Pause
+    from agentjobs.policy import Policy
+
+START = 1_000_000.0
+TURNS_MAX = 4000
+PASSES_MAX = 200
+STRANGE = frozenset({Outcome.LIMIT, Outcome.OVERLOADED, Outcome.AUTH, Outcome.INFRA})
+
+
+class Broken(AssertionError):
+    """The core broke a promise."""
+
+
+def hold(fact: object, promise: str) -> None:
+    """Raise unless ``fact``."""
+    if not fact:
+        raise Broken(promise)
+
+
+class Odds(Struct, frozen=True):
+    """How likely things are in one world."""
+
+    ok: float = 0.5
+    trouble: float = 0.05
+    hang: float = 0.05
+    stubborn: float = 0.3
+    check_fails: float = 0.3
+    lost: float = 0.05
+    conflict: float = 0.1
+    poll_killed: float = 0.1
+    meddling: float = 0.0
+    gate: bool = False
+    clock_back: float = 0.0
+    same_error: float = 0.2
+    cost: float = 0.5
+
+
+class Proc:
+    """A process of the world: when it ends, and whether it goes when it is asked to."""
+
+    def __init__(self, ends_at: float, code: int, *, stubborn: bool, loses: bool) -> None:
+        self.ends_at = ends_at
+        self.code = code
+        self.stubborn = stubborn
+        self.loses = loses
+
+
+class SimTask:
+    """What the facts say of one row."""
+
+    def __init__(self, row: Row) -> None:
+        self.row = row
+        self.round = 1
+        self.attempts: list[Attempt] = []
+        self.open = False
+        self.wish: Status | None = None
+        self.status = Status.TODO
+        self.procs: dict[str, Proc] = {}
+        self.parents: dict[str, int] = {}
+        self.done_commits = 0
+
+    @property
+    def mine(self) -> tuple[Attempt, ...]:
+        return tuple(a for a in self.attempts if a.intent.round == self.round)
+
+    def task(self, in_play: bool) -> Task:
+        earlier = sum(
+            a.result is not None and a.result.outcome not in UNSPENT
+            for a in self.attempts
+            if a.intent.round != self.round
+        )
+        return Task(self.row, self.round, self.mine, earlier, self.wish, in_play)
+
+
+class World:
+    """Rows, processes, a target branch, a clock."""
+
+    def __init__(self, seed: int, policy: Policy, rows: list[Row], odds: Odds) -> None:
+        self.random = Random(seed)
+        self.policy = policy
+        self.odds = odds
+        self.tasks = {row.id: SimTask(row) for row in rows}
+        self.out: set[str] = set()
+        self.now = START
+        self.pause: Pause | None = None
+        self.halt: Halt | None = None
+        self.tally: list[tuple[str, str]] = []
+        self.counted: set[str] = set()
+        self.tip = 0
+        self.no_start_before = 0.0
+        self.begun = 0
+        self.starts_at: list[float] = []
+        self.dispatches = 2
+
+    # --- the run
+
+    def run(self) -> None:
+        """Take turns to the end, and check that it is one."""
+        for _ in range(TURNS_MAX):
+            made = self.turn()
+            if made is None:
+                continue
+            running = any(task.procs for task in self.tasks.values())
+            if not made.alive and not running:
+                if self._go_on(made):
+                    continue
+                self._check_end(made)
+                return
+            if running or made.until < math.inf:
+                self._pass_time(made)
+            elif not made.actions:
+                hold(False, "alive, but nothing runs and no time is known to wait for")
+            self._meddle()
+        hold(False, f"no end after {TURNS_MAX} turns")
+
+    def turn(self) -> Plan | None:
+        """Plan and apply until nothing is left to do; None where the poll was killed in the middle."""
+        for _ in range(PASSES_MAX):
+            board = self._board()
+            ready = self._ready()
+            made = plan(board, ready, self.policy, self.now)
+            hold(made == plan(board, ready, self.policy, self.now), "the same board gives the same plan")
+            self._check_plan(made, board)
+            if made.halt is not None:
+                self.halt = made.halt
+            dies_after = -1
+            if self.random.random() < self.odds.poll_killed:
+                dies_after = self.random.randint(0, len(made.actions))
+            for number, action in enumerate(made.actions):
+                if number == dies_after:
+                    return None
+                if isinstance(action.decision, Begin) and self.pause != board.pause:
+                    break
+                self._apply(self.tasks[action.id], action.decision)
+                self._check_world()
+            if all(isinstance(action.decision, End) for action in made.actions):
+                return made
+        hold(False, f"a turn does not come to rest in {PASSES_MAX} passes")
+        return None
+
+    def _pass_time(self, made: Plan) -> None:
+        ends = [p.ends_at for task in self.tasks.values() for p in task.procs.values()]
+        due = min([*ends, made.until, *([self.now + 1.0] if made.actions else [])])
+        if self.random.random() < 0.2:
+            due = self.random.uniform(self.now, min(due, self.now + 100.0))
+        hold(due < math.inf, "waits for ever")
+        self.now = max(self.now, due) + self.random.choice([0.0, 0.001, 0.5])
+        if self.random.random() < self.odds.clock_back:
+            back = self.random.choice([3600.0, 86400.0])
+            self.now -= back
+            for task in self.tasks.values():
+                for proc in task.procs.values():
+                    proc.ends_at -= back
+        for task in self.tasks.values():
+            self._end_processes(task)
+
+    def _go_on(self, made: Plan) -> bool:
+        """A person dispatches again after a halt, now and then."""
+        if not (self.halt or self.out) or not self.dispatches:
+            return False
+        self.dispatches -= 1
+        self.halt = None
+        self.tally.clear()
+        self.counted.clear()
+        self.out.clear()
+        return True
+
+    def _meddle(self) -> None:
+        if self.random.random() >= self.odds.meddling:
+            return
+        task = self.random.choice(list(self.tasks.values()))
+        what = self.random.choice([Status.TODO, Status.SKIPPED, Status.DONE, Status.FAILED, "stop", "start"])
+        if what == "stop":
+            self.out.add(task.row.id)
+        elif what == "start":
+            self.out.discard(task.row.id)
+        elif isinstance(what, Status):
+            self._wish(task, what)
+        self.odds = replace(self.odds, meddling=self.odds.meddling * 0.9)
+
+    def _wish(self, task: SimTask, wish: Status) -> None:
+        if task.open:
+            task.wish = wish
+        elif wish is Status.TODO and task.status in SETTLED:
+            task.round += 1
+            task.open = True
+            task.status = Status.TODO
+        elif wish is not Status.TODO:
+            task.status = wish
+
+    # --- what the core is shown
+
+    def _board(self) -> Board:
+        open_ = [task for task in self.tasks.values() if task.open]
+        every = [a for task in self.tasks.values() for a in task.attempts]
+        last = [task.attempts[-1].intent.started_at for task in open_ if task.attempts]
+        statuses = [t.status for t in self.tasks.values() if t.row.id not in self.out and not t.open]
+        return Board(
+            tasks=tuple(task.task(task.row.id not in self.out) for task in open_),
+            pause=self.pause,
+            halt=self.halt,
+            last_start_at=max(last, default=0.0),
+            spent=Spent(
+                sum(a.end.cost for a in every if a.end), sum(a.end.tokens for a in every if a.end), len(every)
+            ),
+            tally=tuple(self.tally),
+            failed=statuses.count(Status.FAILED),
+            total=sum(status in SETTLED for status in statuses) + len(open_),
+            history=self._history(),
+        )
+
+    def _history(self) -> History:
+        started = [t for t in self.tasks.values() if t.attempts]
+        cost = sum(a.end.cost for t in started for a in t.attempts if a.end)
+        return History(cost=cost / len(started) if started else 0.0)
+
+    def _ready(self) -> list[Row]:
+        return [
+            task.row
+            for task in self.tasks.values()
+            if task.status is Status.TODO
+            and not task.open
+            and task.row.id not in self.out
+            and all(self.tasks[need].status is Status.DONE and not self.tasks[need].open for need in task.row.after)
+        ]
+
+    # --- what it does
+
+    def _apply(self, task: SimTask, decision: Decision) -> None:
+        if isinstance(decision, Begin):
+            self._begin(task, decision)
+        elif isinstance(decision, Settle):
+            self._settle(task, decision)
+        elif isinstance(decision, Launch):
+            self._launch(task, decision)
+        elif isinstance(decision, Judge):
+            self._judge(task)
+        elif isinstance(decision, Conclude):
+            self._conclude(task, decision.outcome)
+        elif isinstance(decision, Land):
+            self._land(task)
+        elif isinstance(decision, End):
+            self._end(task, decision)
+        else:
+            hold(False, f"{decision} is no action")
+
+    def _begin(self, task: SimTask, begin: Begin) -> None:
+        mine = task.mine
+        last = mine[-1] if mine else None
+        hold(last is None or last.result is not None, "begins while the attempt before is open")
+        hold(task.status is Status.TODO or task.open, "begins a settled task")
+        hold(self.halt is None, "begins after a halt")
+        hold(self.now >= self.no_start_before, "begins before a limit is over")
+        hold(task.row.id not in self.out, "begins what is not in play")
+        hold(begin.profile in self.policy.profiles, "begins with a profile that exists")
+        hold((begin.mode is Mode.FIRST) <= (last is None or last.intent.mode is Mode.FIRST), "a first attempt is first")
+        hold(begin.fresh or (last is not None and bool(last.intent.session)), "resumes a conversation there is")
+        if begin.mode is Mode.RESUME and not begin.fresh:
+            hold(last and last.result and last.result.outcome in LAYER_1 | UNSPENT, "resumes the interrupted only")
+        if self.policy.limits.run_attempts is not None:
+            hold(self.begun < self.policy.limits.run_attempts, "begins within run_attempts")
+        if task.wish not in {None, Status.TODO}:
+            hold(False, "begins what a person does not want")
+        task.wish = None
+        task.open = True
+        self.begun += 1
+        self.starts_at.append(self.now)
+        number = len(task.attempts) + 1
+        setup = self.policy.workspace.setup or ""
+        intent = Intent(
+            task.row.id,
+            number,
+            task.round,
+            begin.mode,
+            begin.profile,
+            "a",
+            self.now,
+            begin.why,
+            fresh=begin.fresh,
+            session=f"s{number}",
+            base="b" if self.policy.workspace.kind == "worktree" else "",
+            restarts=restarts_after(last, begin.mode),
+            setup=setup if begin.mode in {Mode.FIRST, Mode.RESTART} else "",
+            checks=self.policy.profiles[begin.profile].verify,
+        )
+        task.attempts.append(Attempt(intent))
+        self._check_bounds(task)
+        if self.random.random() < self.odds.poll_killed:
+            return  # killed between the intent and its first step
+        kind = StepKind.SETUP if intent.setup else StepKind.AGENT
+        self._launch(task, Launch(kind.value, kind))
+
+    def _launch(self, task: SimTask, launch: Launch) -> None:
+        attempt = task.attempts[-1]
+        hold(attempt.result is None, "launches a step of an attempt that is over")
+        hold(not task.procs, "never two live steps of one task")
+        old = next((step for step in attempt.steps if step.name == launch.name), None)
+        hold(old is None or isinstance(old.phase, Prepared), f"{launch.name} is started once")
+        if launch.kind in {StepKind.VERIFY, StepKind.GATE}:
+            hold(attempt.end is not None and attempt.end.outcome is Outcome.OK, "checks only what an agent finished")
+            if launch.kind is StepKind.VERIFY:
+                self._integrate(task, launch.name)
+                if task.attempts[-1].result is not None:
+                    return
+        else:
+            hold(attempt.end is None, "an agent that ended is not started again")
+        if old is None and self.random.random() < 0.1 * self.odds.poll_killed:
+            self._put(task, Step(launch.name, launch.kind, Prepared()))
+            return
+        self._start(task, launch.name, launch.kind)
+
+    def _integrate(self, task: SimTask, name: str) -> None:
+        lands = self.policy.landing.enabled and task.attempts[-1].intent.base
+        if name not in task.parents:
+            if lands and self.random.random() < self.odds.conflict and self.tip:
+                self._close(task, self._result(task, Outcome.CONFLICT))
+                return
+            task.parents[name] = self.tip
+
+    def _start(self, task: SimTask, name: str, kind: StepKind) -> None:
+        chance = self.random.random()
+        takes = self.random.uniform(0.1, 300.0)
+        code = 0
+        if kind in {StepKind.VERIFY, StepKind.GATE}:
+            code = int(chance < self.odds.check_fails)
+        elif kind is StepKind.SETUP:
+            code = int(chance < self.odds.trouble)
+        if self.random.random() < self.odds.hang:
+            takes = math.inf
+        loses = self.random.random() < self.odds.lost
+        stubborn = self.random.random() < self.odds.stubborn
+        task.procs[name] = Proc(self.now + takes, code, stubborn=stubborn, loses=loses)
+        self._put(task, Step(name, kind, Running(1, self.now), self.now))
+
+    def _put(self, task: SimTask, step: Step) -> None:
+        attempt = task.attempts[-1]
+        steps = [old for old in attempt.steps if old.name != step.name] + [step]
+        order = list(StepKind)
+        steps.sort(key=lambda s: (order.index(s.kind), len(s.name), s.name))
+        task.attempts[-1] = replace(attempt, steps=tuple(steps))
+
+    def _end_processes(self, task: SimTask) -> None:
+        for name, proc in list(task.procs.items()):
+            step = next(s for s in task.attempts[-1].steps if s.name == name)
+            if proc.ends_at <= self.now:
+                del task.procs[name]
+                phase: Phase = Lost(self.now) if proc.loses else Exited(proc.code, self.now)
+                self._put(task, replace(step, phase=phase))
+            elif isinstance(step.phase, Running) and self.random.random() < 0.5:
+                finished = step.kind is StepKind.AGENT and self.random.random() < 0.1
+                talk = replace(step.phase, output_at=self.now, finished=step.phase.finished or finished)
+                self._put(task, replace(step, phase=talk))
+
+    def _end(self, task: SimTask, end: End) -> None:
+        hold(end.step in task.procs, "ends a step that lives")
+        step = next(s for s in task.attempts[-1].steps if s.name == end.step)
+        if end.hard and step.kill is None:
+            hold(end.why == "runaway", "asks politely first")
+        if end.hard and step.kill is not None and step.kill.at <= self.now:
+            hold(self.now >= step.kill.at + self.policy.limits.stop_grace_s, "gives a step its time to end")
+        kill = step.kill or Kill(end.why, self.now)
+        self._put(task, replace(step, kill=replace(kill, sent=kill.sent + bool(step.kill))))
+        proc = task.procs[end.step]
+        if end.hard:
+            proc.ends_at, proc.loses = self.now, True
+        elif not proc.stubborn:
+            proc.ends_at = min(proc.ends_at, self.now + self.random.uniform(0, 3))
+        self._end_processes(task)
+
+    def _judge(self, task: SimTask) -> None:
+        attempt = task.attempts[-1]
+        step = attempt.last(StepKind.AGENT)
+        hold(step is not None and not task.procs and attempt.end is None, "judges an agent that ended, once")
+        assert step is not None
+        hold(isinstance(step.phase, Exited | Lost), "judges an agent that ended")
+        outcome, reset_at = self._outcome(step)
+        same = self.random.random() < self.odds.same_error
+        signature = "same" if same else f"{self.random.random()}"
+        end = AgentEnd(
+            outcome,
+            self.now,
+            signature=signature,
+            reset_at=reset_at,
+            cost=self.random.random() * self.odds.cost,
+            tokens=self.random.randint(0, 1000),
+            tree=f"t{self.random.randint(0, 30)}",
+        )
+        task.attempts[-1] = replace(attempt, end=end)
+
+    def _outcome(self, step: Step) -> tuple[Outcome, float]:
+        if step.kill is not None and step.kill.why == "stopped":
+            return Outcome.STOPPED, 0.0
+        if self.random.random() < self.odds.trouble:
+            outcome = self.random.choice(sorted(STRANGE))
+            reset = self.now + self.random.choice([0, 60, 5000, 20000]) if outcome is Outcome.LIMIT else 0.0
+            return outcome, reset if reset > self.now else 0.0
+        if step.kill is not None:
+            table = {"timeout": Outcome.TIMEOUT, "stalled": Outcome.STALLED, "runaway": Outcome.RUNAWAY}
+            return table.get(step.kill.why, Outcome.OK), 0.0
+        if isinstance(step.phase, Lost):
+            return Outcome.LOST, 0.0
+        if self.random.random() < self.odds.ok:
+            return Outcome.OK, 0.0
+        never = UNSPENT | {Outcome.OK, Outcome.VERIFY_FAILED, Outcome.GATE_FAILED, Outcome.CONFLICT}
+        return self.random.choice(sorted(set(Outcome) - never)), 0.0
+
+    def _result(self, task: SimTask, outcome: Outcome) -> Result:
+        end = task.attempts[-1].end
+        signature = "same" if self.random.random() < self.odds.same_error else f"{self.random.random()}"
+        return Result(
+            outcome,
+            self.now,
+            signature=end.signature if end and end.outcome is outcome else signature,
+            tree=end.tree if end else "",
+            tokens=end.tokens if end else 0,
+            cost=end.cost if end else 0.0,
+            session=task.attempts[-1].intent.session,
+            reset_at=end.reset_at if end and end.outcome is outcome else 0.0,
+        )
+
+    def _conclude(self, task: SimTask, outcome: Outcome) -> None:
+        hold(not task.procs, "concludes nothing that lives")
+        hold(task.attempts[-1].result is None, "a result is written once")
+        if task.attempts[-1].end is None and task.attempts[-1].last(StepKind.AGENT) is not None:
+            step = task.attempts[-1].last(StepKind.AGENT)
+            if step is not None and isinstance(step.phase, Exited | Lost):
+                self._judge(task)
+        self._close(task, self._result(task, outcome))
+
+    def _land(self, task: SimTask) -> None:
+        attempt = task.attempts[-1]
+        hold(not task.procs, "lands nothing that lives")
+        hold(self.policy.landing.enabled and bool(attempt.intent.base), "lands where there is a target")
+        check = attempt.last(StepKind.VERIFY, StepKind.GATE)
+        if check is None:
+            hold(not attempt.intent.checks, "lands nothing unchecked")
+        else:
+            passed = isinstance(check.phase, Exited) and check.phase.code == 0 and check.kill is None
+            again = check.kind is StepKind.GATE and check.kill is None and isinstance(check.phase, Prepared | Lost)
+            hold(passed or again, "lands nothing that failed a check")
+            if again and isinstance(check.phase, Prepared):
+                self._start(task, check.name, StepKind.GATE)
+                return
+        gates = sum(step.kind is StepKind.GATE for step in attempt.steps)
+        lost = check is not None and isinstance(check.phase, Lost)
+        parent = task.parents.get(check.name, 0) if check is not None else self.tip
+        gated = not self.policy.landing.gate or (check is not None and check.kind is StepKind.GATE)
+        if parent == self.tip and gated and not lost:
+            self.tip += 1
+            task.done_commits += 1
+            self._close(task, self._result(task, Outcome.OK))
+            return
+        if self.random.random() < self.odds.conflict:
+            self._close(task, self._result(task, Outcome.CONFLICT))
+            return
+        name = f"gate-{gates + 1}" if gates else "gate"
+        task.parents[name] = self.tip
+        self._start(task, name, StepKind.GATE)
+
+    def _close(self, task: SimTask, result: Result) -> None:
+        attempt = task.attempts[-1]
+        if result.outcome is Outcome.OK:
+            self._check_passed(attempt)
+        if result.outcome is Outcome.LIMIT and result.reset_at > self.now:
+            self.no_start_before = max(self.no_start_before, result.reset_at)
+        after = pause_after(
+            self.pause,
+            result.outcome,
+            started_at=attempt.intent.started_at,
+            reset_at=result.reset_at,
+            detail="",
+            key=f"{task.row.id}/{attempt.number}",
+            now=self.now,
+        )
+        if isinstance(after, Halt):
+            self.halt = after
+        else:
+            if after is not None and after.outcome is result.outcome and after != self.pause:
+                hold(after.until > self.now, "a pause lasts")
+            self.pause = after
+        if result.outcome not in UNSPENT and task.row.id not in self.counted:
+            self.counted.add(task.row.id)
+            self.tally.append((result.outcome.value, result.signature))
+        task.attempts[-1] = replace(attempt, result=result)
+        task.parents.clear()
+
+    def _settle(self, task: SimTask, settle: Settle) -> None:
+        last = task.mine[-1] if task.mine else None
+        hold(last is None or last.result is not None, "settles nothing with an open attempt")
+        hold(not task.procs, "settles nothing that lives")
+        hold(task.open, "settles an open round")
+        if settle.status is Status.TODO:
+            hold(task.wish is Status.TODO, "a new round is a person's wish")
+            task.round += 1
+            task.wish = None
+            return
+        if task.wish is None:
+            ok = last is not None and last.result is not None and last.result.outcome is Outcome.OK
+            hold((settle.status is Status.DONE) == ok, "DONE when all checks passed, and only then")
+            hold(settle.status in {Status.DONE, Status.FAILED}, "SKIPPED is a person's word")
+        else:
+            hold(settle.status is task.wish, "a wish is granted as it was made")
+        task.status = settle.status
+        task.wish = None
+        task.open = False
+
+    # --- what must hold
+
+    def _check_passed(self, attempt: Attempt) -> None:
+        hold(attempt.end is not None and attempt.end.outcome is Outcome.OK, "OK needs an agent that ended well")
+        check = attempt.last(StepKind.VERIFY, StepKind.GATE)
+        if check is None:
+            hold(not attempt.intent.checks, "OK needs its checks")
+            return
+        hold(isinstance(check.phase, Exited) and check.phase.code == 0, "OK needs a check that passed")
+        hold(check.kill is None, "a check that was ended has not passed")
+
+    def _check_plan(self, made: Plan, board: Board) -> None:
+        ids = [action.id for action in made.actions]
+        hold(len(set(ids)) == len(ids), "one action a task in one plan")
+        begins = [action.id for action in made.actions if isinstance(action.decision, Begin)]
+        news = [a for a in made.actions if isinstance(a.decision, Judge)]
+        hold(not (begins and news), "nothing starts beside an agent that has just ended: it may be a limit")
+        if begins:
+            hold(board.halt is None and made.halt is None, "nothing starts with a halt")
+            hold(board.pause is None or self.now >= board.pause.until, "nothing starts in a pause")
+            hold(board.pause is None or len(begins) == 1, "restarts are staggered after trouble")
+            limits = self.policy.limits
+            if limits.start_interval_s:
+                hold(len(begins) == 1, "starts are staggered")
+                if board.last_start_at <= self.now:
+                    hold(self.now >= board.last_start_at + limits.start_interval_s, "starts are staggered in time")
+        for task in board.tasks:
+            decision = decide(task, self.policy, self.now)
+            if isinstance(decision, End):
+                hold(task.row.id in ids, "an end is never put off")
+
+    def _check_world(self) -> None:
+        live = [(t, name) for t in self.tasks.values() for name in t.procs]
+        kinds = [next(s.kind for s in t.attempts[-1].steps if s.name == name) for t, name in live]
+        agents = sum(kind in {StepKind.AGENT, StepKind.SETUP} for kind in kinds)
+        hold(agents <= self.policy.slots, f"{agents} agents in {self.policy.slots} slots")
+        checks = sum(kind in {StepKind.VERIFY, StepKind.GATE} for kind in kinds)
+        hold(checks <= self.policy.verify_slots, f"{checks} checks in {self.policy.verify_slots} slots")
+        hold(kinds.count(StepKind.GATE) <= 1, "one gate at a time")
+        hold(all(len(t.procs) <= 1 for t in self.tasks.values()), "never two live steps of one task")
+        claimed = [t.row.files for t in self.tasks.values() if t.mine and t.open and t.mine[-1].result is None]
+        for at, files in enumerate(claimed):
+            hold(not any(overlap(files, other) for other in claimed[:at]), "two at work never share a file")
+
+    def _check_bounds(self, task: SimTask) -> None:
+        retry = self.policy.retry
+        mine = task.mine
+        spent = sum(a.result is not None and a.result.outcome not in UNSPENT for a in mine)
+        bound = (1 + retry.restarts) * (1 + retry.resumes + retry.repairs)
+        hold(spent < bound, f"more than {bound} attempts that count in one round")
+        hold(len(mine) - spent <= 27, "attempts that do not count are bounded too")
+        hold(mine[-1].intent.restarts <= retry.restarts, "restarts are bounded")
+        limit = self.policy.limits.task_attempts
+        if limit is not None:
+            total = sum(a.result is not None and a.result.outcome not in UNSPENT for a in task.attempts)
+            if len(mine) > 1:
+                hold(total < limit, "task_attempts holds over all rounds")
+
+    def _check_end(self, made: Plan) -> None:
+        for task in self.tasks.values():
+            hold(not task.procs, "nothing lives after the end")
+        if self.halt is not None or (made.short and made.waiting):
+            return
+        for task in self.tasks.values():
+            if task.row.id in self.out:
+                continue
+            hold(not task.open, f"{task.row.id} has an open round after the end")
+            if task.status is Status.TODO:
+                hold(self._blocked(task), f"{task.row.id} could begin and was forgotten")
+            else:
+                hold(task.status in SETTLED, f"{task.row.id} is {task.status} after the end")
+
+    def _blocked(self, task: SimTask) -> bool:
+        return any(self.tasks[need].status is not Status.DONE for need in task.row.after)
