@@ -12,8 +12,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from agentjobs import briefing
-from agentjobs.decide import restarts_after
-from agentjobs.decide import stop_signals
+from agentjobs.decide import UNSPENT, restarts_after, stop_signals
 from agentjobs.errors import GitError, UserError
 from agentjobs.launch import local
 from agentjobs.model import (
@@ -38,7 +37,7 @@ from agentjobs.model import (
 )
 from agentjobs.plan import jitter, pause_after
 from agentjobs.store import Marker, step_files, write_bytes, write_json
-from agentjobs.verdicts import Verdicts
+from agentjobs.verdicts import Verdicts, likeness
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -100,7 +99,7 @@ class Attempts:
             if self.store.attempt(task.row.id, last.number) is None:
                 raise
             detail = str(error) if isinstance(error, UserError) else f"{error.strerror}: {error.filename or ''}"
-            self.close(task, last, Result(Outcome.INFRA, now, detail=detail, errors=detail), now)
+            self.close(last, Result(Outcome.INFRA, now, detail=detail, errors=detail), now)
 
     # --- begin and launch
 
@@ -117,9 +116,7 @@ class Attempts:
             base = project.tip() if anew or last is None else _base_after(last)
             tree = str(project.trees_dir / row.id)
         store = self.store
-        if store.marker(row.id) is None:
-            store.set_marker(row.id, Marker(task.round))
-        elif task.wish is not None:
+        if store.marker(row.id) is None or task.wish is not None:
             store.set_marker(row.id, Marker(task.round))
         number = store.claim(row.id)
         attempt_dir = store.attempt_dir(row.id, number)
@@ -248,9 +245,9 @@ class Attempts:
         if attempt.end is None and attempt.last(StepKind.AGENT) is not None:
             self.verdicts.judge(task, attempt, now)
             attempt = self.store.attempt(task.row.id, attempt.number) or attempt
-        self.close(task, attempt, self.verdicts.result(task, attempt, outcome, now), now)
+        self.close(attempt, self.verdicts.result(task, attempt, outcome, now), now)
 
-    def close(self, task: Task, attempt: Attempt, result: Result, now: float) -> None:
+    def close(self, attempt: Attempt, result: Result, now: float) -> None:
         """Write ``result.json`` and what it means for the whole run; the run first, or a limit might be missed."""
         store, intent = self.store, attempt.intent
         names = [step.name for step in attempt.steps]
@@ -272,7 +269,9 @@ class Attempts:
         elif after != before:
             store.set_state("pause", after)
         if result.outcome not in _SILENT and self._armed:
-            store.count(intent.id, result.outcome.value, result.signature)
+            store.count(intent.id, result.outcome.value, likeness(task.row, intent.tree, result))
+        if result.outcome in UNSPENT:
+            store.count_unspent(intent.id, intent.number)
         store.write_fact(intent.id, intent.number, "result.json", result)
         store.event(
             now, intent.id, "result", attempt=intent.number, outcome=result.outcome.value, detail=result.detail
@@ -291,7 +290,7 @@ class Attempts:
         """Move the target to the verified commit, or merge again and start the gate on the merged one."""
         result = self.verdicts.land(task, attempt, now)
         if isinstance(result, Result):
-            self.close(task, attempt, result, now)
+            self.close(attempt, result, now)
         elif result:
             self._start_check(
                 task, attempt, result, self.store.attempt_dir(task.row.id, attempt.number)
@@ -306,11 +305,13 @@ class Attempts:
             return
         result = last.result if last else None
         commit = result.landed or result.commit if result and settle.status is Status.DONE else ""
-        note = settle.note
+        marker = self.store.marker(row.id)
+        note = (marker.note if marker else "") or settle.note
+        if settle.status is Status.DONE and last is not None and result is not None and result.landed:
+            # Before the round is closed: once it is, nobody comes back to finish this.
+            self._release(last)
         self.store.settle(row.id, Settled(task.round, settle.status, note, now, commit))
         self.store.event(now, row.id, settle.status.value, note=note)
-        if settle.status is Status.DONE and last is not None and result is not None and result.landed:
-            self._release(last)
 
     def _release(self, attempt: Attempt) -> None:
         """Remove the tree of landed work; what cannot be removed now is left to ``clean``."""
@@ -323,8 +324,8 @@ class Attempts:
                 workspace.remove(self.project.git, Path(attempt.intent.tree))
 
 
-_SILENT = frozenset({Outcome.LIMIT, Outcome.OVERLOADED, Outcome.AUTH, Outcome.INFRA, Outcome.STOPPED})
-"""Outcomes that say nothing about the task, and so nothing to the breaker."""
+_SILENT = UNSPENT | {Outcome.LOST}
+"""Outcomes that say nothing about the task, and so nothing to the breaker (a reboot loses all that runs)."""
 
 _CHECKS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "checks.sh")
 

@@ -1,4 +1,4 @@
-"""The baseline: do a profile's checks pass on the base, before any work?
+"""The baseline: whether a profile's checks pass on the base, before any work.
 
 Each check runs once, as a step like any other, in a worktree made for it. The answer is kept for the same base
 commit, checks and workspace settings.

@@ -65,7 +65,7 @@ def clean(
 def _unsettled(project: Project, task_id: str) -> str:
     """Return why the tree may still be needed, or nothing."""
     if project.store.marker(task_id) is not None or task_id in project.store.active():
-        return "is not settled; stop it or let it end first"
+        return f"is not settled; `agentjobs skip {task_id}` settles it"
     table = project.file.table
     if task_id in table and (parse_status(table.cell(task_id, "status")) or Status.TODO) not in SETTLED:
         return "is not settled"

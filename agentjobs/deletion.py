@@ -34,6 +34,6 @@ def make_writable(top: Path) -> None:
     for directory, names, _ in os.walk(top):
         # Before the walk goes down into them.
         for name in names:
-            path = os.path.join(directory, name)  # noqa: PTH118 - there may be very many
+            path = os.path.join(directory, name)
             if not os.path.islink(path):  # noqa: PTH114
                 os.chmod(path, stat.S_IRWXU)  # noqa: PTH101

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from agentjobs.decide import decide
 from agentjobs.errors import ExitCode, UserError
-from agentjobs.model import Begin, Conclude, Defer, End, Judge, Outcome, Running, Settle, Status, StepKind
+from agentjobs.model import Begin, Conclude, Defer, End, Halt, Judge, Outcome, Running, Settle, Status, StepKind
 from agentjobs.roster import Roster
 from agentjobs.store import step_files
 
@@ -57,10 +57,16 @@ class Turn(Struct, frozen=True):
 
 
 class Engine:
-    """Drives one project. ``clock`` gives the time; it is asked once for each pass."""
+    """Drives one project. ``clock`` gives the time; it is asked once for each pass.
 
-    def __init__(self, project: Project, clock: Callable[[], float] = time.time) -> None:
+    Without ``starts`` its turns begin no attempt: what was begun is ended, checked, landed and settled.
+    """
+
+    def __init__(
+        self, project: Project, clock: Callable[[], float] = time.time, *, starts: bool = True
+    ) -> None:
         self.project = project
+        self.starts = starts
         self.store = project.store
         self.clock = clock
         self.roster = Roster(project)
@@ -135,14 +141,14 @@ class Engine:
         if ended:
             self.attempts.sweep_for(ended)
         for action in actions:
-            if isinstance(action.decision, Begin) and self.store.pause() != pause:
-                break  # what was just begun ran into trouble: the next need not
+            if isinstance(action.decision, Begin) and (
+                self.store.pause() != pause or self.store.halt() is not None
+            ):
+                break  # what was just begun or concluded ran into trouble: the next need not
             task = tasks.get(action.id) or self._new_task(self.project.file.table.row(action.id))
             if task is None:
                 continue
             acted += self._carry_out(task, action.decision, now)
-            if not isinstance(action.decision, Begin) and self.store.halt() is not None:
-                break  # nothing planned before the halt may start after it
         return acted
 
     def _carry_out(self, task: Task, decision: Decision, now: float) -> int:
@@ -230,14 +236,14 @@ class Engine:
         board = Board(
             tasks=tuple(tasks),
             pause=store.pause(),
-            halt=store.halt(),
+            halt=store.halt() or (None if self.starts else Halt("stop", "this turn begins nothing", now)),
             last_start_at=max((t.attempts[-1].intent.started_at for t in tasks if t.attempts), default=0.0),
             tally=store.tally() if limits.breaker else (),
         )
         if len(self._running) < policy.slots and limits.min_free_memory_bytes:
             board = replace(board, free_memory=local.free_memory())
         if limits.run_cost_usd is not None or limits.run_tokens is not None or limits.run_attempts is not None:
-            board = replace(board, spent=spent_of(self.project.file))
+            board = replace(board, spent=spent_of(self.project.file, store.unspent()))
         deferred = {task.row.id for task in tasks if isinstance(decide(task, policy, now), Defer)}
         if deferred and sweep_due(tasks, deferred):
             from agentjobs.sweep import history  # noqa: PLC0415 - layer 3 only

@@ -81,14 +81,17 @@ def _note(text: str) -> str:
     return line if len(line) <= NOTE_MAX else line[: NOTE_MAX - 1] + "…"
 
 
-def spent_of(file: TaskFile) -> Spent:
-    """Return the sums of the table's ``cost``, ``tokens`` and ``attempt`` columns; what is no number counts as 0."""
+def spent_of(file: TaskFile, unspent: int = 0) -> Spent:
+    """Return the sums of the table's ``cost``, ``tokens`` and ``attempt`` columns; what is no number counts as 0.
+
+    ``unspent``: how many of the attempts do not count.
+    """
     sums = []
     for column in ("cost", "tokens", "attempt"):
         pending = {i: c[column] for i, c in file.pending.items() if column in c}
         values = (pending.get(task_id, text) for task_id, text in file.table.cells(column))
         sums.append(sum(_number(text) for text in values if text))
-    return Spent(sums[0], int(sums[1]), int(sums[2]))
+    return Spent(sums[0], int(sums[1]), max(0, int(sums[2]) - unspent))
 
 
 def _number(text: str) -> float:

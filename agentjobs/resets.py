@@ -161,7 +161,7 @@ def _zone(text: str) -> tzinfo | None:
 
     if region is not None:
         return ZoneInfo(region[0])
-    assert short is not None  # noqa: S101 - one of the two was found
+    assert short is not None
     if short[1]:
         return ZoneInfo(f"America/{_NORTH_AMERICA[short[1]]}")
     east = {"CET": 1, "CEST": 2, "BST": 1, "JST": 9, "IST": 5.5, "AEST": 10, "AEDT": 11}

@@ -62,7 +62,7 @@ class Rounds:
             self.file.set(task_id, {"note": note})
 
     def _returned(self, task_id: str) -> None:
-        """A row that was away: what was settled stays settled, what was removed may be wanted again."""
+        """Take a row back: what was settled stays settled, what was removed may be wanted again."""
         if self.store.marker(task_id) is not None:
             return
         rounds = self.store.settled(task_id)
@@ -78,7 +78,7 @@ class Rounds:
                 self.file.set(task_id, cells)
 
     def _tidy(self, task_id: str) -> None:
-        """A new row that claims to be at work is not."""
+        """Correct a new row that claims to be at work: it is not."""
         if self.file.table.row(task_id).status not in PERSONAL:
             self.file.set(task_id, {"status": Status.TODO.value})
 

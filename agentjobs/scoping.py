@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agentjobs.drive import poll
+from agentjobs.engine import Engine
 from agentjobs.errors import UserError
 from agentjobs.model import SETTLED, Scope, Settled, Status
 from agentjobs.queue import Queue
@@ -16,10 +17,14 @@ from agentjobs.rounds import Rounds
 from agentjobs.store import Marker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
     from contextlib import AbstractContextManager
 
     from agentjobs.project import Project
+
+ENDING_S = 5.0
+"""So much longer than its polite signals take, an agent that is being ended is waited for."""
+
 
 
 class Report(Struct, frozen=True):
@@ -134,16 +139,19 @@ def _dry_run(project: Project, ids: tuple[str, ...], only: int | None) -> Report
 
 
 def retry(project: Project, ids: tuple[str, ...], *, failed: bool, lock_timeout_s: float) -> Report:
-    """Give settled tasks a new round and put them in play; a halt is cleared."""
+    """Give settled tasks a new round and put them in play; a halt is cleared. UserError for an unknown id."""
     chosen = _chosen(project, ids, lambda s: failed and s is Status.FAILED)
+    if not chosen:
+        return Report((), ("no task is FAILED",))
     with _locked(project, lock_timeout_s):
         rounds = Rounds(project)
         rounds.refresh(time.time())
+        statuses = _statuses(project)
         for task_id in chosen:
             marker = project.store.marker(task_id)
             if marker is not None:
                 project.store.set_marker(task_id, Marker(marker.round, Status.TODO))
-            else:
+            elif statuses[task_id] in SETTLED or project.store.settled(task_id):
                 project.store.set_marker(task_id, Marker(rounds.next_round(task_id)))
                 project.file.set(task_id, {"status": "TODO", "ended": "", "note": "", "commit": ""})
         scope = project.store.scope() or Scope(time.time())
@@ -151,32 +159,41 @@ def retry(project: Project, ids: tuple[str, ...], *, failed: bool, lock_timeout_
         project.store.set_state("halt", None)
         project.store.clear_tally()
         project.file.save()
-    return Report(tuple(f"{task_id}\tTODO" for task_id in chosen))
+    return Report(tuple(f"{task_id}\tTODO" for task_id in chosen), ("now `agentjobs poll` or `agentjobs run`",))
 
 
 def skip(project: Project, ids: tuple[str, ...], *, note: str, lock_timeout_s: float) -> Report:
-    """Settle tasks as SKIPPED; what runs is ended by the next poll."""
+    """Settle tasks as SKIPPED, and end what runs of them; one that is DONE stays so. UserError for an unknown id."""
     chosen = _chosen(project, ids, lambda _: False)
+    note = " ".join(note.split())
+    done: list[str] = []
     with _locked(project, lock_timeout_s):
         rounds = Rounds(project)
         rounds.refresh(time.time())
+        statuses = _statuses(project)
         for task_id in chosen:
             marker = project.store.marker(task_id)
             if marker is not None:
-                project.store.set_marker(task_id, Marker(marker.round, Status.SKIPPED))
-                continue
-            settled = Settled(rounds.next_round(task_id), Status.SKIPPED, note or "skipped", time.time())
-            project.store.settle(task_id, settled)
-            cells = rounds.settled_cells(task_id)
-            if cells:
-                project.file.set(task_id, cells)
+                project.store.set_marker(task_id, Marker(marker.round, Status.SKIPPED, note))
+            elif statuses[task_id] is Status.DONE:
+                done.append(task_id)
+            else:
+                said = note or "skipped by hand"
+                project.store.settle(
+                    task_id, Settled(rounds.next_round(task_id), Status.SKIPPED, said, time.time())
+                )
+                project.file.set(task_id, rounds.settled_cells(task_id) or {})
         project.file.save()
-    _nudge(project, lock_timeout_s)
-    return Report(tuple(f"{task_id}\tSKIPPED" for task_id in chosen))
+    _carry_through(project, chosen, lock_timeout_s)
+    lines = tuple(f"{task_id}\tSKIPPED" for task_id in chosen if task_id not in done)
+    return Report(lines, tuple(f"{task_id} is DONE and stays so" for task_id in done))
 
 
 def stop(project: Project, ids: tuple[str, ...], *, lock_timeout_s: float) -> Report:
-    """Take tasks (without ids: all) out of play and end what runs; their work stays, ``dispatch`` resumes them."""
+    """Take tasks (without ids: all) out of play and end what runs; their work stays, ``dispatch`` resumes them.
+
+    UserError for an unknown id, and before anything was put in play.
+    """
     project.file.load()
     known(project, ids)
     if project.store.scope() is None:
@@ -189,9 +206,10 @@ def stop(project: Project, ids: tuple[str, ...], *, lock_timeout_s: float) -> Re
             out = tuple(dict.fromkeys(scope.out + ids)) if scope.everything else ()
             scope = replace(scope, ids=tuple(i for i in scope.ids if i not in set(ids)), out=out)
         project.store.set_state("scope", scope)
-        running = [i for i in project.store.active() if not ids or i in ids]
-    _nudge(project, lock_timeout_s, until_quiet=True)
-    return Report(tuple(f"{task_id}\tstopped" for task_id in running))
+        begun = [i for i in project.store.active() if not ids or i in ids]
+    _carry_through(project, begun, lock_timeout_s)
+    idle = tuple(f"{task_id} was not at work; it is out of play now" for task_id in ids if task_id not in begun)
+    return Report(tuple(f"{task_id}\tstopped" for task_id in begun), idle)
 
 
 def _chosen(
@@ -208,12 +226,17 @@ def _locked(project: Project, lock_timeout_s: float) -> AbstractContextManager[N
     return project.store.lock(lock_timeout_s)
 
 
-def _nudge(project: Project, lock_timeout_s: float, *, until_quiet: bool = False) -> None:
-    """Let a turn do what was asked for, if anything was ever in play."""
+def _carry_through(project: Project, ids: Collection[str], lock_timeout_s: float) -> None:
+    """Take turns that begin nothing, until none of these tasks runs any more, or will not end."""
     if project.store.scope() is None:
         return
-    give_up_at = time.time() + project.policy.limits.stop_grace_s + 5.0 if until_quiet else 0.0
+    engine = Engine(project, starts=False)
+    limits = project.policy.limits
+    signals = max((len(agent.stop) for agent in project.policy.agents.values()), default=1)
+    give_up_at = time.monotonic() + limits.stop_grace_s * signals + ENDING_S
     while True:
-        turn = poll(project, wait_s=1.0 if until_quiet else 0.0, lock_timeout_s=lock_timeout_s)
-        if not turn.running or time.time() >= give_up_at:
+        with project.store.lock(lock_timeout_s):
+            turn = engine.turn()
+        if not any(i in ids for i in turn.running) or time.monotonic() >= give_up_at:
             return
+        engine.wait(turn.until)

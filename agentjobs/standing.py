@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from agentjobs.model import Exited, Halt, Lost, Pause, Running, Scope, Status
 from agentjobs.progress import spent_of
-from agentjobs.queue import Queue
+from agentjobs.queue import Queue, in_play
 from agentjobs.table import parse_status
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ def standing(project: Project, now: float) -> Standing:
     store, table = project.store, project.file.table
     counts = {status.value: count for status, count in table.counts().items()}
     active = store.active()
+    scope = store.scope()
     running: list[Live] = []
     between: list[Between] = []
     for task_id in active:
@@ -88,16 +89,15 @@ def standing(project: Project, now: float) -> Standing:
         live = live_of(attempt) if attempt else None
         if live is not None:
             running.append(live)
-        elif attempt is not None:
-            between.append(Between(task_id, attempt.number, _between(attempt)))
         else:
-            between.append(Between(task_id, 0, "about to begin"))
+            what = _between(attempt, playing=scope is not None and in_play(scope, task_id))
+            between.append(Between(task_id, attempt.number if attempt else 0, what))
     pause = store.pause()
-    spent = spent_of(project.file)
+    spent = spent_of(project.file, store.unspent())
     return Standing(
         counts=counts,
         total=len(table),
-        scope=store.scope(),
+        scope=scope,
         running=tuple(running),
         between=tuple(between),
         blocked=_blocked(project, active),
@@ -122,9 +122,12 @@ def live_of(attempt: Attempt) -> Live | None:
     return None
 
 
-def _between(attempt: Attempt) -> str:
+def _between(attempt: Attempt | None, *, playing: bool) -> str:
+    then = "waits for its turn" if playing else "not in play (agentjobs dispatch)"
+    if attempt is None:
+        return then
     if attempt.result is not None:
-        return f"attempt {attempt.number} {attempt.result.outcome.value}, waits for the next one"
+        return f"attempt {attempt.number} {attempt.result.outcome.value}, {then}"
     last = attempt.steps[-1] if attempt.steps else None
     if last is not None and isinstance(last.phase, Exited):
         return f"{last.name} has ended (exit {last.phase.code}), waits for poll"

@@ -55,6 +55,8 @@ class Marker(msgspec.Struct, frozen=True, omit_defaults=True):
 
     round: int
     wish: Status | None = None
+    note: str = ""
+    """What the person said with the wish."""
 
 
 class Store:
@@ -67,6 +69,7 @@ class Store:
         self._active = str(self.dir / "active")
         self._closed: dict[tuple[str, int], Attempt] = {}
         self._intents: dict[tuple[str, int], Intent] = {}
+        self._events: int | None = None
 
     # --- the directory and its lock
 
@@ -174,7 +177,11 @@ class Store:
 
     def claim(self, task_id: str) -> int:
         """Take the next attempt number of a task, for ever."""
-        number = (self.numbers(task_id) or [0])[-1] + 1
+        number = (self.numbers(task_id) or [0])[-1]
+        path = self.attempt_dir(task_id, number)
+        if number and all(name.endswith("~") for name in os.listdir(path)):
+            return number  # claimed by a poll that was killed before it wrote the intent: nothing was started
+        number += 1
         path = self.attempt_dir(task_id, number)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.mkdir(mode=0o700)
@@ -255,6 +262,18 @@ class Store:
         if not path.exists():
             write_bytes(path, f"{cls} {signature or '-'}\n".encode())
 
+    def count_unspent(self, task_id: str, number: int) -> None:
+        """Note an attempt that does not count, for the budget of attempts."""
+        (self.dir / "unspent").mkdir(mode=0o700, exist_ok=True)
+        (self.dir / "unspent" / f"{task_id}.{number}").touch(mode=0o600)
+
+    def unspent(self) -> int:
+        """Return how many attempts did not count: a limit, a lost login, a stop."""
+        try:
+            return len(os.listdir(self.dir / "unspent"))
+        except FileNotFoundError:
+            return 0
+
     def clear_tally(self) -> None:
         """Arm the breaker anew."""
         with contextlib.suppress(FileNotFoundError):
@@ -266,11 +285,10 @@ class Store:
     def event(self, at: float, task_id: str, what: str, **more: object) -> None:
         """Append one line to ``events.jsonl``: for people and reports, never read to decide."""
         record: Json = {"at": round(at, 3), "id": task_id, "event": what, **more}
-        fd = os.open(self.dir / "events.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(fd, msgspec.json.encode(record) + b"\n")
-        finally:
-            os.close(fd)
+        if self._events is None:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            self._events = os.open(self.dir / "events.jsonl", flags, 0o600)
+        os.write(self._events, msgspec.json.encode(record) + b"\n")
 
 
 CHECKS = frozenset({StepKind.VERIFY, StepKind.GATE})
@@ -289,7 +307,7 @@ def _steps(path: str, present: list[str]) -> list[Step]:
         started_at = 0.0
         if not isinstance(phase, Prepared):
             # A runner that has just begun holds the lock but may not have written its record yet.
-            started_at = _mtime(files.record) or _mtime(files.lock)
+            started_at = _mtime(f"{path}/{name}.json") or _mtime(f"{path}/{name}.lock")
         kill = read_json(f"{path}/{name}.kill.json", Kill) if f"{name}.kill.json" in present else None
         if kill is not None:
             sent = sum(other.startswith(f"{name}.kill-") for other in present)
@@ -306,9 +324,9 @@ def step_files(attempt_dir: Path, name: str) -> StepFiles:
 # --- files ------------------------------------------------------------------------------------------------
 
 
-def _mtime(path: Path) -> float:
+def _mtime(path: str) -> float:
     try:
-        return path.stat().st_mtime
+        return os.stat(path).st_mtime  # noqa: PTH116 - a Path costs more than the look
     except FileNotFoundError:
         return 0.0
 

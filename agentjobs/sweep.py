@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from agentjobs.model import Outcome
@@ -22,7 +23,7 @@ def history(project: Project) -> History:
         attempts = project.store.attempts(task_id)
         started += bool(attempts)
         cost += sum(a.end.cost for a in attempts if a.end)
-        for before, after in zip(attempts, attempts[1:], strict=False):
+        for before, after in pairwise(attempts):
             if after.intent.restarts <= before.intent.restarts or before.result is None:
                 continue
             segment = [a for a in attempts if a.intent.restarts == after.intent.restarts]

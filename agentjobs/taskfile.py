@@ -49,7 +49,8 @@ class TaskFile:
     def load(self) -> Edits | None:
         """Read the table if it is not the one we hold, and return what people did to it since we last wrote.
 
-        None: nothing has changed since the last ``absorb``. UserError where the table is missing, cannot be read or cannot be written.
+        None: nothing has changed since the last ``absorb``. UserError where the table is missing, cannot be read
+        or cannot be written.
         """
         base_seen = _identity(self.base_path)
         if self._table is not None and _identity(self.path) == self._seen and base_seen == self._base_seen:
@@ -133,6 +134,8 @@ class TaskFile:
                 self._remember(apply(self.base, self.pending))
             if self._replace(data):
                 self.pending = {}
+                if edits != Edits() and self.base is not None:  # what the next ``load`` is to tell
+                    self._edits = human_edits(self.base, self.table)
                 return True
         raise UserError("keeps changing while it is written; is another program in a loop?", file=self.path.name)
 
@@ -145,7 +148,7 @@ class TaskFile:
             raise UserError(f"cannot write: {error.strerror}", file=self.path.name) from None
 
     def rewrite(self, change: Callable[[Table], bytes]) -> None:
-        """Replace the table with what ``change`` makes of it, as it is at that very moment. The caller has loaded it."""
+        """Replace the table with what ``change`` makes of it, as it is at that moment. The caller has loaded it."""
         for _ in range(LOOKS_MAX):
             if _identity(self.path) != self._seen:
                 self._read()

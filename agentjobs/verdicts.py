@@ -7,6 +7,8 @@ commit is what the checks run on and what lands.
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,7 @@ from agentjobs.scope import in_scope
 from agentjobs.store import read_json, read_raw, step_files, write_bytes
 
 if TYPE_CHECKING:
-    from agentjobs.model import Attempt, Step, Task
+    from agentjobs.model import Attempt, Row, Step, Task
     from agentjobs.project import Project
 
 TAIL_BYTES = 256 * 1024
@@ -197,8 +199,14 @@ class Verdicts:
 
         attempt_dir = self.store.attempt_dir(attempt.intent.id, attempt.number)
         plan = read_json(attempt_dir / f"{name}.plan.json", Prepare)
-        if plan is not None and attempt.intent.base:
-            workspace.reset(self.project.git, Path(attempt.intent.tree), plan.commit)
+        if plan is None or not attempt.intent.base:
+            return
+        git, tree_dir = self.project.git, Path(attempt.intent.tree)
+        changed = attempt.end.changed if attempt.end else ()
+        if any(path.rpartition("/")[2] == ".gitignore" for path in changed):
+            # What only the agent's own rules ignore is not in the commit: the checks must not find it.
+            workspace.reset(git, tree_dir, attempt.intent.base)
+        workspace.reset(git, tree_dir, plan.commit)
 
     # --- landing
 
@@ -323,6 +331,26 @@ class Verdicts:
         output, _ = read_tail(step_files(self._dir(attempt), step.name).log)
         what = f"the setup command {_ended(step)}" if step is setup else f"{step.name} {_ended(step)} again and again"
         return replace(result, detail=what, signature=signature(output), errors=error_excerpt(output))
+
+
+MUTE = frozenset(
+    {
+        Outcome.TIMEOUT, Outcome.STALLED, Outcome.RUNAWAY, Outcome.NO_CHANGE, Outcome.OUT_OF_SCOPE,
+        Outcome.CONTEXT_FULL,
+    }
+)  # fmt: skip
+"""Failures that are alike whatever was said before: what an agent said until then is no error."""
+
+
+def likeness(row: Row, tree: str, result: Result) -> str:
+    """Return what makes failures of different tasks alike: the error without the names that are the task's own."""
+    if result.outcome in MUTE or result.outcome is Outcome.OK:
+        return ""
+    text = result.errors or result.detail
+    names = {row.id, *row.files, *(os.path.basename(path) for path in row.files)} - {""}
+    for name in sorted(names, key=len, reverse=True):
+        text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "<task>", text)
+    return signature(text.encode("utf-8", "surrogateescape"), tree)
 
 
 def read_tail(path: Path, limit: int = TAIL_BYTES) -> tuple[bytes, int]:

@@ -36,6 +36,11 @@ if TYPE_CHECKING:
 
 POLLS_MAX = 60
 QUIET_S = 30.0
+READING = frozenset(
+    {"rev-parse", "merge-base", "diff-tree", "diff-index", "cat-file", "for-each-ref", "check-ref-format", "ls-files"}
+)
+"""Git commands after which nothing is different."""
+
 COLUMNS_THAT_MAY_DIFFER = ("started", "ended", "commit")
 
 POLICY = """
@@ -51,7 +56,7 @@ stop_grace_s = 0.3
 
 [retry]
 resumes = {resumes}
-repairs = 2
+repairs = {repairs}
 restarts = {restarts}
 diagnose_above = 1.0
 
@@ -81,6 +86,15 @@ case $1 in
     crash) echo half >"$AGENTJOBS_TASK.txt"; code=1 ;;
     wrong) echo "wrong $AGENTJOBS_ATTEMPT" >"$AGENTJOBS_TASK.txt" ;;
     idle) ;;
+    theirs) # meanwhile somebody else lands a change of the same line
+        tip=$(git rev-parse -q --verify refs/heads/landed || git rev-parse refs/heads/main)
+        export GIT_INDEX_FILE="$AGENTJOBS_ROOT/../index"
+        git read-tree "$tip"
+        git update-index --cacheinfo "100644,$(echo theirs | git hash-object -w --stdin),shared.txt"
+        theirs=$(git -c user.name=t -c user.email=t@localhost commit-tree -m theirs -p "$tip" "$(git write-tree)")
+        git update-ref refs/heads/landed "$theirs"
+        unset GIT_INDEX_FILE
+        echo ours >shared.txt; echo good >"$AGENTJOBS_TASK.txt" ;;
     shared) echo "good $AGENTJOBS_TASK" >shared.txt; echo good >"$AGENTJOBS_TASK.txt" ;;
     linger) echo good >"$AGENTJOBS_TASK.txt"; setsid sleep 300 & ;;
     nap) sleep 0.2; echo good >"$AGENTJOBS_TASK.txt" ;;
@@ -103,8 +117,8 @@ exit $code
 ROWS = (
     "id\tafter\tplan\ttitle",
     "crashes\t\tcrash ok\tcrashes once",
-    "repairs\t\twrong shared\tfails its check once, then changes what others change",
-    "clashes\t\tshared ok\tchanges what others change",
+    "repairs\t\twrong ok\tfails its check once",
+    "clashes\t\ttheirs shared\tchanges what somebody else changes on the target",
     "waits\tcrashes\tlinger\twaits for another, leaves a process",
     "never\t\twrong\tnever passes",
     "stuck\tnever\tok\tis blocked for ever",
@@ -118,6 +132,7 @@ def make_project(
     slots: int = 4,
     verify_slots: int = 4,
     resumes: int = 2,
+    repairs: int = 1,
     restarts: int = 1,
     gate: Sequence[str] = (),
 ) -> Path:
@@ -127,7 +142,7 @@ def make_project(
     (place / "busy").mkdir()
     (place / "ledger").touch()
     text = POLICY.format(
-        slots=slots, verify_slots=verify_slots, resumes=resumes, restarts=restarts, gate=json.dumps(list(gate))
+        slots=slots, verify_slots=verify_slots, resumes=resumes, repairs=repairs, restarts=restarts, gate=json.dumps(list(gate))
     )
     (root / "agentjobs.toml").write_text(text)
     (root / "prompt.md.j2").write_text("{{ id }} {{ mode }}\n{{ errors }}\n")
@@ -185,19 +200,22 @@ class Effects:
             "posix_spawn", "kill", "killpg", "fsync", "write", "pwrite", "ftruncate", "truncate",
         ):  # fmt: skip
             self.after(os, name, named(name))
-        self.after(os, "open", lambda path, flags=0, *_, **__: f"open {path!r}" if flags & os.O_CREAT else None)
+        def creates(path: Any, flags: int = 0, *_: Any, **__: Any) -> str | None:
+            return f"open {path!r}" if flags & os.O_CREAT else None
+
+        def writes(path: Any, mode: str = "r", *_: Any, **__: Any) -> str | None:
+            return f"open {path!r}" if set(mode) & set("wax+") and not isinstance(path, int) else None
+
+        self.after(os, "open", creates)
         for owner in (builtins, io):
-            self.after(
-                owner,
-                "open",
-                lambda path, mode="r", *_, **__: f"open {path!r}" if set(mode) & set("wax+") else None,
-            )
+            self.after(owner, "open", writes)
 
-        def command(argv: Any) -> str:
-            return " ".join(str(part) for part in argv)[:160] if isinstance(argv, list | tuple) else str(argv)
+        def command(when: str, argv: Any) -> str | None:
+            words = [str(part) for part in argv]
+            return f"{when}: {' '.join(words)[:160]}" if words[1] not in READING else None
 
-        self.after(subprocess.Popen, "__init__", lambda _, argv, *__, **___: f"begun: {command(argv)}")
-        self.after(subprocess, "run", lambda argv, *_, **__: f"ended: {command(argv)}")
+        self.after(subprocess.Popen, "__init__", lambda _, argv, *__, **___: command("begun", argv))
+        self.after(subprocess, "run", lambda argv, *_, **__: command("ended", argv))
 
 
 class Driver:
@@ -285,6 +303,16 @@ class Driver:
                 raise AssertionError(f"still running: {children()}")
             time.sleep(0.002)
 
+    def clear(self) -> None:
+        """End what a run that was not followed to its end has left."""
+        while pids := children():
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            for pid in pids:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, 0)
+
     # --- what there is to compare
 
     def ledger(self) -> list[str]:
@@ -293,14 +321,13 @@ class Driver:
     def starts(self) -> list[str]:
         return sorted(line for line in self.ledger() if line.startswith("agent "))
 
-    def table(self) -> list[list[str]]:
-        lines = [line.split("\t") for line in (self.root / "tasks.tsv").read_text().splitlines()]
-        hidden = [lines[0].index(name) for name in COLUMNS_THAT_MAY_DIFFER if name in lines[0]]
-        for line in lines[1:]:
-            for at in hidden:
-                if at < len(line):
-                    line[at] = "some" if line[at] else ""
-        return lines
+    def table(self) -> list[dict[str, str]]:
+        header, *lines = [line.split("\t") for line in (self.root / "tasks.tsv").read_text().splitlines()]
+        rows = [dict(zip(header, line, strict=False)) for line in lines]
+        return [
+            {name: "some" if name in COLUMNS_THAT_MAY_DIFFER else cell for name, cell in row.items() if cell}
+            for row in rows
+        ]
 
     def git(self, *argv: str) -> str:
         return subprocess.run(("git", *argv), cwd=self.root, check=True, capture_output=True, text=True).stdout
@@ -315,6 +342,7 @@ class Driver:
             "content": self.git("rev-parse", "landed^{tree}"),
             "trees": sorted(p.name for p in (self.root / ".agentjobs/trees").iterdir() if p.is_dir()),
             "registered": self.git("worktree", "list", "--porcelain").count("worktree "),
+            "remembered": (self.root / ".agentjobs/table.tsv").read_bytes() == (self.root / "tasks.tsv").read_bytes(),
             "active": sorted(os.listdir(self.root / ".agentjobs/active")),
             "scratch": sorted(name for name in os.listdir(self.root) if name.endswith("~")),
             "status": self.git("status", "--porcelain", "-uall"),
@@ -322,7 +350,7 @@ class Driver:
 
     def state(self) -> str:
         """Reduce the whole project to what may not depend on instants, random ids and commit ids."""
-        lines = [json.dumps(self.table()), *self.starts()]
+        lines = [json.dumps(self.table(), sort_keys=True), *self.starts()]
         own = self.root / ".agentjobs"
         for path in sorted(own.rglob("*")):
             name = path.relative_to(own).as_posix()
@@ -331,6 +359,8 @@ class Driver:
             if name.startswith("trees/") and path.name == ".git":
                 continue
             text = path.read_text(errors="replace")
+            if name == "table.tsv":
+                text = "same" if text == (self.root / "tasks.tsv").read_text() else text
             if path.suffix in {".log", ".lock"} and not path.name.startswith("."):
                 text = ""
             lines.append(f"{name} {_constant(text, str(self.root))}")
@@ -349,13 +379,14 @@ def _constant(text: str, root: str) -> str:
     return _INSTANT.sub("T", _HEX.sub("H", text.replace(root, "ROOT")))
 
 
-def children() -> list[str]:
-    """Return the command lines of our children."""
-    found = []
+def children() -> dict[int, str]:
+    """Return the command lines of our children, by number."""
+    found = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             if stat.read_text().rpartition(")")[2].split()[1] == str(os.getpid()):
-                found.append(stat.with_name("cmdline").read_bytes().replace(b"\0", b" ").decode())
+                words = stat.with_name("cmdline").read_bytes().replace(b"\0", b" ").decode()
+                found[int(stat.parent.name)] = words
     return found
 
 
@@ -380,6 +411,7 @@ class Campaign:
         subprocess.run(("cp", "-a", str(self.driver.place), str(self.copies / str(number))), check=True)
 
     def restore(self, number: int) -> None:
+        self.driver.clear()
         shutil.rmtree(self.driver.place)
         subprocess.run(("cp", "-a", str(self.copies / str(number)), str(self.driver.place)), check=True)
 
@@ -475,7 +507,9 @@ def main() -> int:
     import agentjobs.workspace  # noqa: F401 - imported before the forks, once for all
 
     campaign = Campaign(given.place)
+    recorded_at = time.monotonic()
     campaign.record()
+    print(f"clean run: {time.monotonic() - recorded_at:.1f} s, {campaign.effects}", flush=True)
     part, _, parts = given.shard.partition("/")
     points = list(campaign.points())
     chosen = points[int(part) - 1 :: int(parts)][:: given.stride]

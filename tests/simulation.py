@@ -197,6 +197,8 @@ class World:
         self.now = max(self.now, due) + self.random.choice([0.0, 0.001, 0.5])
         if self.random.random() < self.odds.clock_back:
             back = self.random.choice([3600.0, 86400.0])
+            if self.no_start_before <= self.now:
+                self.no_start_before = 0.0
             self.now -= back
             for task in self.tasks.values():
                 for proc in task.procs.values():

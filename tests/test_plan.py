@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentjobs.agents import Agent
-from agentjobs.decide import SIGNATURE_RUN_MAX
 from agentjobs.limits import Limits, Retry
 from agentjobs.model import (
     AgentEnd,
@@ -109,3 +108,334 @@ def world(seed: int) -> World:
 @given(st.integers(0, 2**40))
 def test_every_run_ends_and_keeps_its_promises(seed: int) -> None:
     world(seed).run()
+
+
+# --- one board
+
+
+def task(
+    name: str,
+    outcome: Outcome | None = None,
+    *,
+    files: tuple[str, ...] = (),
+    step: Step | None = None,
+    end: Outcome | None = None,
+    restarts: int = 0,
+    at: float = NOW - 1000,
+    in_play: bool = True,
+    times: int = 1,
+) -> Task:
+    """Return a task whose attempts came to ``outcome`` each, or whose one attempt is at ``step``."""
+    made = []
+    for number in range(1, times + 1):
+        intent = Intent(name, number, 1, Mode.FIRST, "default", "a", at, "", session="s", base="b",
+                        restarts=restarts, checks=("check",))  # fmt: skip
+        steps = (Step("agent", StepKind.AGENT, Exited(0, at), at),) if step is None or end else ()
+        steps += (step,) if step else ()
+        ended = AgentEnd(end, at) if end else None
+        made.append(Attempt(intent, steps, ended, Result(outcome, at) if outcome else None))
+    return Task(Row(name, 2, Status.TODO, files=files), 1, tuple(made), in_play=in_play)
+
+
+def live(name: str, **more: object) -> Task:
+    return task(name, step=Step("agent", StepKind.AGENT, Running(1, NOW), NOW), **more)  # type: ignore[arg-type]
+
+
+def verifying(name: str, kind: StepKind = StepKind.VERIFY, **more: object) -> Task:
+    return task(name, step=Step(kind.value, kind, Running(1, NOW), NOW), end=Outcome.OK, **more)  # type: ignore[arg-type]
+
+
+def rows(*names: str, files: tuple[str, ...] = ()) -> list[Row]:
+    return [Row(name, 2, Status.TODO, files=files) for name in names]
+
+
+def begun(board: Board, *ready: Row, now: float = NOW, **more: object) -> list[str]:
+    made = plan(board, ready, policy(**more), now)
+    return [action.id for action in made.actions if isinstance(action.decision, Begin)]
+
+
+def test_slots_are_filled_in_order_and_not_beyond() -> None:
+    assert begun(Board(), *rows("a", "b", "c", "d")) == ["a", "b", "c"]
+    assert begun(Board(tasks=(live("x"), live("y"))), *rows("a", "b")) == ["a"]
+    assert begun(Board(tasks=(live("x"), live("y"), live("z"))), *rows("a")) == []
+    assert begun(Board(tasks=(verifying("x"), verifying("y"), verifying("z"))), *rows("a", "b")) == ["a", "b"]
+
+
+def test_an_agent_that_ended_holds_its_slot_until_it_is_judged() -> None:
+    full = Board(tasks=(live("x"), live("y"), task("z")))
+    made = plan(full, rows("a"), policy(), NOW)
+    assert [type(a.decision) for a in made.actions] == [Judge]
+
+
+def test_open_tasks_go_before_new_ones() -> None:
+    assert begun(Board(tasks=(task("x", Outcome.VERIFY_FAILED),)), *rows("a", "b", "c")) == ["x", "a", "b"]
+
+
+def test_nothing_starts_beside_an_agent_that_just_ended_or_a_limit_that_is_written_down() -> None:
+    assert begun(Board(tasks=(task("x"),)), *rows("a")) == []
+    assert begun(Board(tasks=(task("x", end=Outcome.LIMIT),)), *rows("a")) == []
+    assert begun(Board(tasks=(task("x", end=Outcome.CRASHED),)), *rows("a")) == ["a"]
+
+
+def test_starts_are_staggered() -> None:
+    made = plan(Board(), rows("a", "b"), policy(start_interval_s=2.0), NOW)
+    assert [action.id for action in made.actions] == ["a"]
+    assert made.until == NOW + 2
+    board = Board(tasks=(live("x", at=NOW),), last_start_at=NOW)
+    assert begun(board, *rows("a"), now=NOW + 1.9, start_interval_s=2.0) == []
+    assert begun(board, *rows("a"), now=NOW + 2, start_interval_s=2.0) == ["a"]
+    assert begun(board, *rows("a"), now=NOW - 86400, start_interval_s=2.0) == ["a"], "the clock was put back"
+
+
+def test_nothing_starts_in_a_pause_and_one_by_one_after_it() -> None:
+    board = Board(pause=Pause(Outcome.LIMIT, NOW + 60, NOW, ""))
+    made = plan(board, rows("a", "b"), policy(), NOW + 59)
+    assert (made.actions, made.until, made.alive) == ((), NOW + 60, True)
+    assert begun(board, *rows("a", "b"), now=NOW + 60) == ["a"]
+    soon = Board(tasks=(live("x", at=NOW + 60),), pause=board.pause, last_start_at=NOW + 60)
+    assert begun(soon, *rows("a"), now=NOW + 60.9) == []
+    assert begun(soon, *rows("a"), now=NOW + 61) == ["a"]
+
+
+def test_after_a_lost_login_one_attempt_probes() -> None:
+    pause = Pause(Outcome.AUTH, NOW + 5, NOW, "")
+    probe = Board(tasks=(live("x", at=NOW + 5),), pause=pause, last_start_at=NOW + 5)
+    assert begun(probe, *rows("a"), now=NOW + 64) == []
+    assert begun(probe, *rows("a"), now=NOW + 65) == ["a"]
+    echo = Board(tasks=(live("x", at=NOW),), pause=pause, last_start_at=NOW)
+    assert begun(echo, *rows("a"), now=NOW + 5) == ["a"], "what began before the trouble is no probe"
+
+
+def test_nothing_starts_without_memory() -> None:
+    made = plan(Board(free_memory=1), rows("a"), policy(), NOW)
+    assert (made.actions, made.alive) == ((), True)
+    assert NOW < made.until < math.inf
+
+
+def test_two_tasks_at_work_never_share_a_file() -> None:
+    claim = ("src/a",)
+    assert begun(Board(tasks=(live("x", files=("src",)),)), *rows("a", files=claim)) == []
+    assert begun(Board(), *rows("a", "b", files=claim)) == ["a"]
+    assert begun(Board(tasks=(verifying("x", files=claim),)), *rows("a", files=claim)) == []
+    assert begun(Board(tasks=(live("x", files=claim),)), *rows("b", "c")) == ["b", "c"]
+    stopping = live("x", files=claim, in_play=False)
+    assert begun(Board(tasks=(stopping,)), *rows("a", files=claim)) == []
+
+
+def test_nor_do_two_that_begin_again() -> None:
+    x, y = (task(name, Outcome.VERIFY_FAILED, files=("f",)) for name in "xy")
+    assert begun(Board(tasks=(x, y))) == ["x"]
+    assert begun(Board(tasks=(live("z", files=("f",)), x))) == []
+    new_round = Task(Row("x", 2, Status.TODO, files=("f",)))
+    assert begun(Board(tasks=(live("z", files=("f",)), new_round))) == []
+    assert begun(Board(tasks=(x,)), *rows("a", files=("f",))) == ["x"]
+
+
+def test_who_waits_for_its_next_attempt_keeps_new_rows_off_its_files() -> None:
+    waiting = task("x", Outcome.CRASHED, files=("f",), at=NOW)
+    assert begun(Board(tasks=(waiting,)), *rows("a", files=("f",))) == []
+
+
+def test_the_deferred_claim_nothing() -> None:
+    deferred = task("x", Outcome.VERIFY_FAILED, files=("f",), times=4)
+    assert begun(Board(tasks=(deferred,)), *rows("a", files=("f",))) == ["a"]
+
+
+@pytest.mark.parametrize("key", ["run_cost_usd", "run_tokens", "run_attempts"])
+def test_a_spent_budget_starts_nothing_and_says_so(key: str) -> None:
+    spent = Spent(cost=5.0, tokens=5, attempts=5)
+    made = plan(Board(spent=spent), rows("a"), policy(**{key: 5}), NOW)
+    assert (made.actions, made.alive, made.waiting) == ((), False, True)
+    assert key in made.short
+    assert begun(Board(spent=spent), *rows("a", "b"), **{key: 6}) == ["a", "b"][: 1 if key == "run_attempts" else 2]
+
+
+def test_a_spent_budget_with_only_layer_3_left_is_a_halt_too() -> None:
+    deferred = task("x", Outcome.VERIFY_FAILED, times=4)
+    made = plan(Board(tasks=(deferred,), spent=Spent(attempts=5)), (), policy(run_attempts=5), NOW)
+    assert (made.actions, made.waiting) == ((), True)
+    assert made.short
+
+
+def test_the_breaker() -> None:
+    alike = (("crashed", "s"),) * 3
+    made = plan(Board(tally=alike), rows("a"), policy(breaker=3), NOW)
+    assert made.halt is not None
+    assert made.halt.why == "breaker"
+    assert not made.actions
+    assert not made.alive
+    for fine in (alike[:2], (("ok", "-"),) * 3, (*alike[:2], ("crashed", "t")), (*alike[:2], ("lost", "s"))):
+        assert begun(Board(tally=fine), *rows("a"), breaker=3) == ["a"]
+    assert begun(Board(tally=alike), *rows("a"), breaker=0) == ["a"]
+    assert begun(Board(tally=(*alike, ("ok", "-"))), *rows("a"), breaker=3) == []
+
+
+def test_a_halt_starts_nothing_but_finishes_what_runs() -> None:
+    halted = Board(tasks=(task("x"), live("y")), halt=Halt("auth", "", NOW))
+    made = plan(halted, rows("a"), policy(), NOW)
+    assert [type(a.decision) for a in made.actions] == [Judge]
+    assert made.halt is None
+    assert made.alive
+
+
+# --- checks and landing
+
+
+def test_checks_have_slots_of_their_own_and_landing_goes_first() -> None:
+    passed = Step("verify", StepKind.VERIFY, Exited(0, NOW), NOW)
+    lands = [task(name, step=passed, end=Outcome.OK, at=NOW - age) for name, age in (("new", 1), ("old", 2))]
+    waits = [task(name, end=Outcome.OK) for name in "vw"]
+    made = plan(Board(tasks=(*waits, *lands)), (), policy(verify_slots=2), NOW)
+    assert [(a.id, type(a.decision)) for a in made.actions] == [("old", Land), ("v", Launch)]
+    busy = plan(Board(tasks=(verifying("x"), verifying("y"), *waits, *lands)), (), policy(verify_slots=2), NOW)
+    assert not busy.actions
+    gating = Board(tasks=(verifying("g", StepKind.GATE), *waits, *lands))
+    made = plan(gating, (), policy(verify_slots=3), NOW)
+    assert [(a.id, type(a.decision)) for a in made.actions] == [("v", Launch), ("w", Launch)]
+
+
+def test_when_to_look_again() -> None:
+    made = plan(Board(tasks=(live("x"), task("y", Outcome.CRASHED, at=NOW))), (), policy(), NOW)
+    assert made.until == NOW + 1
+    assert made.alive
+    assert plan(Board(), (), policy(), NOW).until == math.inf
+    assert not plan(Board(), (), policy(), NOW).alive
+
+
+# --- layer 3
+
+
+def deferred(name: str, outcome: Outcome = Outcome.VERIFY_FAILED, **more: object) -> Task:
+    return task(name, outcome, times=4, **more)  # type: ignore[arg-type]
+
+
+def test_layer_3_waits_for_all_else() -> None:
+    x = deferred("x")
+    assert begun(Board(tasks=(x,), total=50)) == ["x"]
+    for other in (live("y"), verifying("y"), task("y", Outcome.CRASHED, at=NOW)):
+        assert begun(Board(tasks=(x, other), total=50)) == []
+    assert begun(Board(tasks=(x,), total=50), *rows("a")) == ["a"]
+    assert begun(Board(tasks=(x, live("y", restarts=1)), total=50)) == ["x"]
+    assert begun(Board(tasks=(x, task("y", Outcome.STOPPED, in_play=False)), total=50)) == ["x"]
+    assert sweep_due((x,), {"x"})
+    assert not sweep_due((x, live("y")), {"x"})
+
+
+def test_layer_3_escalates() -> None:
+    made = plan(Board(tasks=(deferred("x"),), total=50), (), policy(), NOW)
+    (action,) = made.actions
+    assert isinstance(action.decision, Begin)
+    assert (action.decision.mode, action.decision.profile, action.decision.fresh) == (Mode.RESTART, "strong", True)
+
+
+def test_layer_3_stays_within_slots_and_files() -> None:
+    many = tuple(deferred(f"x{n}") for n in range(5))
+    assert begun(Board(tasks=many, total=99)) == ["x0", "x1", "x2"]
+    assert begun(Board(tasks=tuple(deferred(n, files=("f",)) for n in "xy"), total=99)) == ["x"]
+
+
+def test_layer_3_only_where_it_pays() -> None:
+    x = deferred("x")
+    for history, value, good in (
+        (History(), 5.0, True),
+        (History(cost=2.5), 5.0, True),
+        (History(cost=2.6), 5.0, False),
+        (History(wins={"verify_failed": 8}, cost=4.5), 5.0, True),
+        (History(losses={"verify_failed": 8}, cost=0.6), 5.0, False),
+        (History(wins={"crashed": 8}, cost=2.6), 5.0, False),
+        (History(), 0.0, False),
+    ):
+        made = policy(task_value_usd=value)
+        assert pays(x, history, made) is good
+        found = plan(Board(tasks=(x,), total=50, history=history), (), made, NOW).actions[0].decision
+        assert isinstance(found, Begin if good else Settle)
+
+
+def test_too_many_failures_are_diagnosed_and_not_repeated() -> None:
+    three = tuple(deferred(name) for name in "xyz")
+    made = plan(Board(tasks=three, total=29), (), policy(), NOW)
+    assert made.halt is not None
+    assert made.halt.why == "diagnose"
+    assert [a.decision for a in made.actions] == [Settle(Status.FAILED, "verify_failed")] * 3
+    assert begun(Board(tasks=three, total=30)) == ["x", "y", "z"], "a tenth is not above a tenth"
+    assert begun(Board(tasks=three[:2], total=2)) == ["x", "y"], "two failures say nothing"
+    assert begun(Board(tasks=three[:2], failed=1, total=29)) == []
+    swept = (*three[:2], live("z", restarts=1))
+    assert begun(Board(tasks=swept, failed=9, total=12)) == ["x", "y"], "what has begun is not taken back"
+
+
+# --- pauses
+
+
+def after(pause: Pause | None, outcome: Outcome, started_at: float = NOW - 100, reset_at: float = 0.0) -> object:
+    return pause_after(pause, outcome, started_at=started_at, reset_at=reset_at, detail="", key="k", now=NOW)
+
+
+def test_a_limit_lasts_until_its_reset() -> None:
+    assert after(None, Outcome.LIMIT, reset_at=NOW + 9) == Pause(Outcome.LIMIT, NOW + 9, NOW, "", 1)
+    unknown = after(None, Outcome.LIMIT)
+    assert isinstance(unknown, Pause)
+    assert unknown.until == NOW + 300
+    known = Pause(Outcome.LIMIT, NOW + 5000, NOW - 50, "")
+    assert after(known, Outcome.LIMIT, reset_at=NOW + 9) == Pause(Outcome.LIMIT, NOW + 5000, NOW, "", 1)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.OVERLOADED, Outcome.AUTH, Outcome.INFRA])
+def test_a_lesser_trouble_does_not_shorten_a_limit(outcome: Outcome) -> None:
+    limit = Pause(Outcome.LIMIT, NOW + 5000, NOW - 50, "")
+    assert after(limit, outcome) == limit
+    shorter = Pause(Outcome.OVERLOADED, NOW + 1, NOW - 50, "")
+    longer = after(shorter, Outcome.LIMIT, reset_at=NOW + 9)
+    assert isinstance(longer, Pause)
+    assert (longer.outcome, longer.until) == (Outcome.LIMIT, NOW + 9)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.AUTH, Outcome.INFRA])
+def test_one_retry_within_15_seconds_then_a_person(outcome: Outcome) -> None:
+    first = after(None, outcome)
+    assert isinstance(first, Pause)
+    assert NOW + 2 <= first.until <= NOW + 15
+    pause = Pause(outcome, NOW - 5, NOW - 10, "")
+    assert after(pause, outcome, started_at=NOW - 11) == pause, "an echo of the same trouble"
+    assert after(pause, outcome, started_at=NOW - 10) == pause, "begun in the very pass that found it"
+    assert isinstance(after(pause, outcome, started_at=NOW - 4), Halt)
+
+
+def test_overload_backs_off() -> None:
+    pause = None
+    for least, most in ((11, 19), (22, 38), (45, 75)):
+        found = after(pause, Outcome.OVERLOADED, started_at=NOW - 1)
+        assert isinstance(found, Pause)
+        assert NOW + least <= found.until <= NOW + most
+        pause = Pause(found.outcome, NOW - 2, NOW - 3, "", found.count)
+    much = after(Pause(Outcome.OVERLOADED, 0.0, NOW - 9, "", 5000), Outcome.OVERLOADED, started_at=NOW - 1)
+    assert isinstance(much, Pause)
+    assert much.until <= NOW + 1000
+    assert isinstance(after(Pause(Outcome.LIMIT, 0.0, NOW - 9, "", 5000), Outcome.LIMIT, started_at=NOW - 1), Pause)
+
+
+def test_a_good_end_since_lifts_the_pause() -> None:
+    over = Pause(Outcome.LIMIT, NOW - 50, NOW - 60, "")
+    assert after(over, Outcome.OK, started_at=NOW - 40) is None
+    assert after(over, Outcome.OK, started_at=NOW - 70) == over, "it began before the limit"
+    assert after(over, Outcome.STOPPED, started_at=NOW - 40) == over
+    lasting = Pause(Outcome.LIMIT, NOW + 50, NOW - 60, "")
+    assert after(lasting, Outcome.OK, started_at=NOW - 40) == lasting
+    assert after(None, Outcome.CRASHED) is None
+
+
+@given(st.text())
+def test_jitter_is_a_share_and_always_the_same(key: str) -> None:
+    assert 0 <= jitter(key) < 1
+    assert jitter(key) == jitter(key)
+
+
+def test_a_conclusion_is_never_put_off() -> None:
+    made = plan(Board(tasks=(task("x", end=Outcome.CRASHED),), halt=Halt("x", "", NOW)), (), policy(slots=1), NOW)
+    assert [a.decision for a in made.actions] == [Conclude(Outcome.CRASHED)]
+
+
+def test_a_lost_gate_is_merged_again() -> None:
+    lost = Step("gate", StepKind.GATE, Lost(NOW), NOW)
+    made = plan(Board(tasks=(task("x", step=lost, end=Outcome.OK),)), (), policy(), NOW)
+    assert [a.decision for a in made.actions] == [Land()]

@@ -32,7 +32,7 @@ def test_twenty_tasks_end_by_exit_two(project: Project) -> None:
     assert {statuses[task_id] for task_id in failed} == {"FAILED"}
     starts = project.starts()
     expected = dict.fromkeys(plans, 1) | {i: 2 for i in plans if i.startswith(("crash", "hang", "stubborn"))}
-    expected |= {i: 3 for i in plans if i.startswith("twice")} | {"never0": 4, "never1": 4}
+    expected |= {i: 3 for i in plans if i.startswith(("twice", "never"))}  # the same error three times is enough
     assert starts == expected
     assert sorted(project.landings()) == sorted(set(plans) - failed)
     assert project.run("status", "--check").code == 1
@@ -142,10 +142,10 @@ def test_priority_decides_who_begins(project: Project) -> None:
 
 def test_setup_runs_once_in_each_new_tree(project: Project) -> None:
     log = project.directory / "setups"
-    project.configure(workspace={"setup": f'echo "$AGENTJOBS_TASK $AGENTJOBS_MODE" >>{log}; mkdir .made'})
+    project.configure(workspace={"setup": f'echo "$AGENTJOBS_TASK $AGENTJOBS_MODE" >>{log}; mkdir -p .made'})
     project.configure(profiles={"default": {"verify": ["test -d .made", 'grep -q ^ok "$AGENTJOBS_TASK.txt"']}})
     project.configure(retry={"repairs": 1, "restarts": 1})
-    (project.root / ".gitignore").open("a").write(".made/\n")
+    (project.root / ".gitignore").write_text(".made/\nagentjobs.toml\nprompt.md.j2\ntasks.tsv\n")
     project.git("commit", "-aqm", "ignore")
     project.plans(a="ok", b="crash,recover", c="same,same,ok")
     assert set(project.settle().values()) == {"DONE"}, project.story()

@@ -230,7 +230,7 @@ def _claim(files: StepFiles) -> int | None:
 def _inheritable() -> list[int]:
     """Return what would be passed on by accident, such as the lock of a `flock 200` around the poll."""
     found = []
-    for name in os.listdir("/dev/fd"):  # noqa: PTH208 - names are all we need
+    for name in os.listdir("/dev/fd"):
         with contextlib.suppress(OSError):
             if (fd := int(name)) > 2 and os.get_inheritable(fd):  # noqa: PLR2004 - stdin, stdout, stderr
                 found.append(fd)
@@ -248,10 +248,11 @@ def _pidfd(pid: int) -> int | None:
 
 def _output(files: StepFiles) -> tuple[float, int]:
     """Return when the step last said something (at the least, when it started), and how much in all."""
-    for path in (files.log, files.record, files.lock):
+    log = files.log_name
+    for path in (log, f"{files.prefix}.json", f"{files.prefix}.lock"):
         try:
-            found = path.stat()
+            found = os.stat(path)  # noqa: PTH116 - a Path costs more than the look
         except FileNotFoundError:
             continue
-        return found.st_mtime, found.st_size if path == files.log else 0
+        return found.st_mtime, found.st_size if path is log else 0
     return 0.0, 0

@@ -31,7 +31,7 @@ class Process(Struct, frozen=True):
     """A zombie: it runs nothing and holds nothing."""
 
 
-class Starting(Exception):  # noqa: N818 - no error: a thing that happens
+class Starting(Exception):
     """A process is just being replaced by another program: its environment cannot be seen at this moment."""
 
 
@@ -48,7 +48,7 @@ def boot_id() -> str:
 def pids() -> list[int]:
     """Return the numbers of all processes."""
     if _LINUX:
-        return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 - names will do
+        return [int(name) for name in os.listdir("/proc") if name.isdigit()]
     import psutil  # type: ignore[import-untyped]  # noqa: PLC0415 - 33 ms, needed only here
 
     return list(psutil.pids())

@@ -67,10 +67,15 @@ class StepFiles(Struct, frozen=True):
         return Path(f"{self.prefix}.kill.json")
 
     @property
+    def log_name(self) -> str:
+        """Return the path of the step's output as text."""
+        kind, dash, count = self.name.partition("-")
+        return f"{self.attempt_dir}/{'output' if kind == 'agent' else kind}{dash}{count}.log"
+
+    @property
     def log(self) -> Path:
         """Return the step's output; an agent's is ``output.log``, of a second agent step ``output-2.log``."""
-        kind, dash, count = self.name.partition("-")
-        return self.attempt_dir / f"{'output' if kind == 'agent' else kind}{dash}{count}.log"
+        return Path(self.log_name)
 
 
 def read_record(files: StepFiles) -> Record | None:

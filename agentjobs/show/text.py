@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 KIB = 1024
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time, as ``42s``, ``3m12s`` or ``2h05m``."""
+    """Return a length of time, as ``0.4s``, ``42s``, ``3m12s`` or ``2h05m``."""
+    if 0 <= seconds < 10:  # noqa: PLR2004 - where tenths say something
+        return f"{seconds:.1f}s"
     whole = max(0, int(seconds))
     if whole < 60:  # noqa: PLR2004 - seconds of a minute
         return f"{whole}s"

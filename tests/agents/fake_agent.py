@@ -219,14 +219,17 @@ def do_server(_: str) -> int:
 
 
 def do_writing_server(_: str) -> int:
-    """Leave a process that goes on writing into the tree; the work is right when the agent ends."""
+    """Leave a process that spoils the work while it is being checked."""
     out = os.path.abspath(OUT)
     if os.fork() == 0:
         os.setsid()
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        attempt_dir = os.path.dirname(os.environ["AGENTJOBS_PROMPT"])
+        while not os.path.exists(os.path.join(attempt_dir, "verify.json")):
+            time.sleep(0.01)
         while True:
-            time.sleep(0.05)
             write("wrong: written after the end\n", out)
+            time.sleep(0.01)
     write(f"ok {TASK}\n")
     final()
     return 0
@@ -272,6 +275,7 @@ def do_flood(argument: str) -> int:
     while written < limit:
         os.write(1, block * 64)
         written += len(block) * 64
+        time.sleep(0.01)
     return do_ok("")
 
 
@@ -471,6 +475,7 @@ def main() -> int:
         return 0
     steps = (os.environ.get("AGENTJOBS_ROW_PLAN") or "ok").split(",")
     step = steps[min(attempt, len(steps)) - 1].strip()
+    step = os.environ.get("FAKE_WORD") or step
     word, _, argument = step.partition(":")
     mode, session = os.environ["AGENTJOBS_MODE"], os.environ.get("AGENTJOBS_SESSION", "")
     fields = [TASK, str(attempt), mode, step, str(os.getpid()), session, repr(time.time()), os.getcwd()]

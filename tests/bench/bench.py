@@ -1,0 +1,160 @@
+"""Speed and memory, each as a ratio against a named rival in the same run: ``make bench``.
+
+The machine does not matter much this way; what else runs on it does. Rivals that are not installed are skipped
+with a notice (``apt-get install parallel``).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+AGENTJOBS = [sys.executable, "-m", "agentjobs"]
+
+POLICY = """
+slots = {slots}
+verify_slots = 8
+[limits]
+start_interval_s = 0
+breaker = 0
+min_free_memory = "1MiB"
+[workspace]
+kind = "none"
+[profiles.default]
+agent = "bench"
+require_change = false
+[agents.bench]
+command = {command}
+"""
+
+
+def project(directory: Path, rows: str, *, slots: int, command: list[str]) -> Path:
+    """Write a project without worktrees."""
+    directory.mkdir(parents=True)
+    (directory / "agentjobs.toml").write_text(POLICY.format(slots=slots, command=command))
+    (directory / "prompt.md.j2").write_text("Task {{ id }}\n")
+    (directory / "tasks.tsv").write_text(rows)
+    return directory
+
+
+def timed(argv: list[str], cwd: Path, *, stdin: str | None = None, ok: tuple[int, ...] = (0,)) -> float:
+    """Run a command and return its wall time in seconds."""
+    begun = time.perf_counter()
+    done = subprocess.run(argv, cwd=cwd, input=stdin, capture_output=True, text=True, check=False)
+    took = time.perf_counter() - begun
+    if done.returncode not in ok:
+        raise SystemExit(f"{argv} exited {done.returncode}: {done.stderr[-2000:]}")
+    return took
+
+
+def row(what: str, ours: str, rival: str, ratio: float, goal: float) -> None:
+    """Print one line of the result."""
+    verdict = "ok" if ratio <= goal else "MISSED"
+    print(f"{what:<44} {ours:>12} {rival:>26} {ratio:>7.2f}x  goal {goal:.2f}x  {verdict}", flush=True)
+
+
+def ids(count: int) -> str:
+    """Return a table with nothing but ids."""
+    return "id\n" + "".join(f"t{n}\n" for n in range(count))
+
+
+def bench_true(scratch: Path, rounds: int) -> None:
+    """1,000 tasks that do nothing, 8 at once."""
+    rival = shutil.which("parallel")
+    ours, theirs = [], []
+    for number in range(rounds):
+        here = project(scratch / f"true-{number}", ids(1000), slots=8, command=["true"])
+        timed([*AGENTJOBS, "dispatch", "--only", "1"], here)
+        widen(here)
+        ours.append(timed([*AGENTJOBS, "run", "--quiet"], here, ok=(2,)))
+        if rival:
+            numbers = "".join(f"{n}\n" for n in range(1000))
+            argv = [rival, "--joblog", str(here / "joblog"), "-j8", "true", "{}"]
+            theirs.append(timed(argv, here, stdin=numbers))
+    if not rival:
+        print(f"1,000 x true, 8 slots: {statistics.median(ours):.2f} s; GNU parallel is not installed, no ratio")
+        return
+    mine, other = statistics.median(ours), statistics.median(theirs)
+    row("1,000 x true, 8 slots: run", f"{mine:.2f} s", f"parallel --joblog {other:.2f} s", mine / other, 1.0)
+
+
+def widen(here: Path) -> None:
+    """Put everything in play without starting anything: the timed command does all the work."""
+    path = here / ".agentjobs" / "scope.json"
+    path.write_text('{"at": %f, "everything": true}\n' % time.time())
+
+
+def bench_sleep(scratch: Path) -> None:
+    """200 tasks of half a second, 20 at once: ideally 5 s."""
+    here = project(scratch / "sleep", ids(200), slots=20, command=["sleep", "0.5"])
+    timed([*AGENTJOBS, "dispatch", "--only", "1"], here)
+    widen(here)
+    mine = timed([*AGENTJOBS, "run", "--quiet"], here, ok=(2,))
+    row("200 x sleep 0.5, 20 slots: run", f"{mine:.2f} s", "the ideal 5.00 s", mine / 5.0, 1.10)
+
+
+DONE_ROW = "t{n:06d}\tDONE\t\tsrc/m{n}.js\t1\t2026-01-01T00:00:00Z\t2026-01-01T00:10:00Z\tconvert module number {n}\n"
+
+
+def bench_idle(scratch: Path) -> None:
+    """A poll with nothing to do, on tables of three sizes."""
+    rival_argv = [sys.executable, "-c", "import click, psutil, filelock"]
+    for count, goal in ((1_000, 2.0), (10_000, 2.0), (100_000, 4.0)):
+        header = "id\tstatus\tafter\tfiles\tattempt\tstarted\tended\ttitle\n"
+        rows = header + "".join(DONE_ROW.format(n=n) for n in range(count))
+        here = project(scratch / f"idle-{count}", rows, slots=8, command=["true"])
+        timed([*AGENTJOBS, "dispatch"], here)
+        timed([*AGENTJOBS, "poll"], here, ok=(2,))
+        ours, theirs = [], []
+        for _ in range(9):
+            theirs.append(timed(rival_argv, here))
+            ours.append(timed([*AGENTJOBS, "poll"], here, ok=(2,)))
+        mine, other = statistics.median(ours), statistics.median(theirs)
+        what = f"idle poll, {count:,} rows"
+        row(what, f"{mine * 1000:.0f} ms", f"bare imports {other * 1000:.0f} ms", mine / other, goal)
+
+
+def bench_memory(scratch: Path) -> None:
+    """What a running step costs besides the agent: the proportional share of its supervisor."""
+    if not Path("/proc/self/smaps_rollup").exists():
+        print("memory of a running step: /proc/<pid>/smaps_rollup is not there, skipped")
+        return
+    count = 20
+    here = project(scratch / "memory", ids(count), slots=count, command=["sleep", "60"])
+    timed([*AGENTJOBS, "dispatch"], here)
+    runners = []
+    deadline = time.monotonic() + 20
+    while len(runners) < count and time.monotonic() < deadline:
+        records = here.glob(".agentjobs/attempts/*/001/agent.json")
+        runners = [int(r.read_text().partition('"pid":')[2].partition(",")[0]) for r in records]
+    shares = []
+    for pid in runners:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                shares.append(int(line.split()[1]))
+    for pid in runners:
+        os.killpg(pid, signal.SIGKILL)
+    mean = statistics.mean(shares) / 1024
+    row(f"memory of a running step ({count} at once)", f"{mean:.3f} MiB", "the budget 0.25 MiB", mean / 0.25, 1.0)
+
+
+def main() -> None:
+    """Run everything."""
+    rounds = int(os.environ.get("BENCH_ROUNDS", "3"))
+    with tempfile.TemporaryDirectory(prefix="agentjobs-bench-") as name:
+        scratch = Path(name)
+        bench_true(scratch, rounds)
+        bench_sleep(scratch)
+        bench_idle(scratch)
+        bench_memory(scratch)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,439 @@
+"""``decide`` alone: what one task needs, whatever its history; slots, pauses and other tasks hide nothing here."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agentjobs.agents import Agent
+from agentjobs.decide import (
+    CHECK_RUNS_MAX,
+    GATE_RUNS_MAX,
+    LAYER_1,
+    LAYER_2,
+    REMOVED,
+    UNSPENT,
+    UNSPENT_MAX,
+    can_resume,
+    decide,
+    oscillating,
+    restarts_after,
+)
+from agentjobs.limits import Limits, Retry
+from agentjobs.model import (
+    AgentEnd,
+    Attempt,
+    Begin,
+    Conclude,
+    Decision,
+    Defer,
+    End,
+    Exited,
+    Intent,
+    Judge,
+    Kill,
+    Land,
+    Launch,
+    Lost,
+    Mode,
+    Outcome,
+    Phase,
+    Prepared,
+    Result,
+    Row,
+    Running,
+    Settle,
+    Status,
+    Step,
+    StepKind,
+    Task,
+    Wait,
+)
+from agentjobs.policy import Landing, Policy, Profile
+
+NOW = 1_000_000.0
+LIVE = Running(1, NOW)
+ROW = Row("t", 2, Status.TODO)
+POLICY = Policy(
+    limits=Limits(breaker=0),
+    retry=Retry(),
+    profiles={"default": Profile(agent="a", verify=("check",))},
+    agents={"a": Agent(command=("x",), resume=("x", "{session}"), stop=("INT", "TERM"))},
+)
+MINUTE = 60.0
+
+
+def step(kind: StepKind, phase: Phase, name: str = "", kill: Kill | None = None, at: float = NOW) -> Step:
+    return Step(name or kind.value, kind, phase, at, kill)
+
+
+def agent(phase: Phase, kill: Kill | None = None, at: float = NOW) -> Step:
+    return step(StepKind.AGENT, phase, kill=kill, at=at)
+
+
+def attempt(
+    *steps: Step,
+    number: int = 1,
+    end: Outcome | None = None,
+    result: Outcome | None = None,
+    mode: Mode = Mode.FIRST,
+    restarts: int = 0,
+    setup: str = "",
+    checks: tuple[str, ...] = ("check",),
+    base: str = "b",
+    at: float = NOW,
+    signature: str = "",
+    tree: str = "",
+    cost: float = 0.0,
+) -> Attempt:
+    intent = Intent(
+        "t", number, 1, mode, "default", "a", NOW, "", session="s", base=base, restarts=restarts, setup=setup, checks=checks
+    )
+    ended = AgentEnd(end, NOW) if end else None
+    over = Result(result, at, signature=signature, tree=tree, cost=cost) if result else None
+    return Attempt(intent, steps or (agent(Exited(0, NOW)),), ended, over)
+
+
+def task(*attempts: Attempt, wish: Status | None = None, in_play: bool = True, earlier: int = 0) -> Task:
+    return Task(ROW, 1, attempts, earlier, wish, in_play)
+
+
+def ask(*attempts: Attempt, now: float = NOW + 1000, policy: Policy = POLICY) -> Decision:
+    return decide(task(*attempts), policy, now)
+
+
+def history(*outcomes: Outcome, **more: object) -> tuple[Attempt, ...]:
+    return tuple(attempt(number=n, result=o, **more) for n, o in enumerate(outcomes, 1))  # type: ignore[arg-type]
+
+
+# --- beginning, and what a person asks for
+
+
+def test_nothing_yet() -> None:
+    assert ask() == Begin(Mode.FIRST, fresh=True, why="first attempt", profile="default")
+    assert decide(task(in_play=False), POLICY, NOW) == Wait(0.0, "not in play")
+    assert isinstance(decide(task(wish=Status.TODO), POLICY, NOW), Begin)
+
+
+@pytest.mark.parametrize("wish", [Status.SKIPPED, Status.DONE, Status.FAILED, Status.TODO])
+def test_a_wish_ends_what_runs_then_writes_it_down_then_settles(wish: Status) -> None:
+    live = attempt(agent(LIVE))
+    assert decide(task(live, wish=wish), POLICY, NOW) == End("agent", "stopped", hard=False)
+    ending = attempt(agent(LIVE, Kill("stopped", NOW)))
+    assert decide(task(ending, wish=wish), POLICY, NOW + 9.9) == Wait(NOW + 10, "agent is ending")
+    assert decide(task(ending, wish=wish), POLICY, NOW + 10) == End("agent", "stopped", hard=False)
+    twice = attempt(agent(LIVE, Kill("stopped", NOW, 2)))
+    assert decide(task(twice, wish=wish), POLICY, NOW + 20) == End("agent", "stopped", hard=True)
+    ended = attempt(agent(Exited(0, NOW), Kill("stopped", NOW)))
+    assert decide(task(ended, wish=wish), POLICY, NOW) == Conclude(Outcome.STOPPED)
+    over = attempt(result=Outcome.STOPPED)
+    settle = decide(task(over, wish=wish), POLICY, NOW)
+    assert isinstance(settle, Settle)
+    assert settle.status is wish
+
+
+def test_a_row_that_is_gone_says_so() -> None:
+    gone = Task(Row("t", 0, Status.SKIPPED), 1, (), 0, Status.SKIPPED)
+    assert decide(gone, POLICY, NOW) == Settle(Status.SKIPPED, REMOVED)
+    assert decide(task(wish=Status.SKIPPED), POLICY, NOW) == Settle(Status.SKIPPED, "skipped by hand")
+
+
+def test_out_of_play_ends_what_runs_and_begins_nothing() -> None:
+    live = attempt(agent(LIVE))
+    assert decide(task(live, in_play=False), POLICY, NOW) == End("agent", "stopped", hard=False)
+    over = attempt(result=Outcome.STOPPED)
+    assert decide(task(over, in_play=False), POLICY, NOW) == Wait(0.0, "not in play")
+
+
+def test_what_landed_is_done_even_if_it_was_stopped_since() -> None:
+    assert decide(task(attempt(result=Outcome.OK), in_play=False), POLICY, NOW) == Settle(Status.DONE, "")
+
+
+# --- steps
+
+
+def test_setup_comes_first_and_must_pass() -> None:
+    bare = Attempt(attempt(setup="npm ci").intent)
+    assert ask(bare) == Launch("setup", StepKind.SETUP)
+    for phase, kill, then in (
+        (Prepared(), None, Launch("setup", StepKind.SETUP)),
+        (Exited(0, NOW), None, Launch("agent", StepKind.AGENT)),
+        (Exited(1, NOW), None, Conclude(Outcome.INFRA)),
+        (Exited(0, NOW), Kill("timeout", NOW), Conclude(Outcome.INFRA)),
+        (Exited(0, NOW), Kill("stopped", NOW), Conclude(Outcome.STOPPED)),
+        (Lost(NOW), None, Conclude(Outcome.INFRA)),
+    ):
+        assert ask(attempt(step(StepKind.SETUP, phase, kill=kill), setup="npm ci")) == then
+
+
+def test_an_agent_is_started_once_and_judged_however_it_ended() -> None:
+    assert ask(Attempt(attempt().intent)) == Launch("agent", StepKind.AGENT)
+    assert ask(attempt(agent(Prepared()))) == Launch("agent", StepKind.AGENT)
+    assert ask(attempt(agent(Exited(1, NOW)))) == Judge()
+    assert ask(attempt(agent(Lost(NOW)))) == Judge()
+    for outcome in set(Outcome) - {Outcome.OK}:
+        assert ask(attempt(end=outcome)) == Conclude(outcome)
+
+
+def checked(*steps: Step, **more: object) -> Attempt:
+    return attempt(agent(Exited(0, NOW)), *steps, end=Outcome.OK, **more)  # type: ignore[arg-type]
+
+
+def test_checks_decide_and_not_the_agent() -> None:
+    verify, gate = StepKind.VERIFY, StepKind.GATE
+    passed = step(verify, Exited(0, NOW))
+    assert ask(checked()) == Launch("verify", verify)
+    assert ask(checked(checks=())) == Land()
+    assert ask(checked(checks=(), base="")) == Conclude(Outcome.OK)
+    assert ask(checked(step(verify, Prepared()))) == Launch("verify", verify)
+    assert ask(checked(step(verify, Exited(1, NOW)))) == Conclude(Outcome.VERIFY_FAILED)
+    assert ask(checked(step(verify, Exited(0, NOW), kill=Kill("timeout", NOW)))) == Conclude(Outcome.VERIFY_FAILED)
+    assert ask(checked(step(verify, Exited(0, NOW), kill=Kill("stopped", NOW)))) == Conclude(Outcome.STOPPED)
+    assert ask(checked(passed)) == Land()
+    assert ask(checked(passed, base="")) == Conclude(Outcome.OK)
+    off = Policy(landing=Landing(enabled=False), profiles=POLICY.profiles, agents=POLICY.agents)
+    assert ask(checked(passed), policy=off) == Conclude(Outcome.OK)
+    assert ask(checked(passed, step(gate, Prepared()))) == Land()
+    assert ask(checked(passed, step(gate, Exited(2, NOW)))) == Conclude(Outcome.GATE_FAILED)
+    assert ask(checked(passed, step(gate, Exited(0, NOW)))) == Land()
+    assert ask(checked(passed, step(gate, Lost(NOW)))) == Land()
+
+
+def test_a_lost_check_runs_again_but_not_for_ever() -> None:
+    lost = [step(StepKind.VERIFY, Lost(NOW), name) for name in ("verify", "verify-2", "verify-3")]
+    assert len(lost) == CHECK_RUNS_MAX
+    assert ask(checked(lost[0])) == Launch("verify-2", StepKind.VERIFY)
+    assert ask(checked(*lost[:2])) == Launch("verify-3", StepKind.VERIFY)
+    assert ask(checked(*lost)) == Conclude(Outcome.INFRA)
+    gates = [step(StepKind.GATE, Lost(NOW), f"gate-{n}") for n in range(1, CHECK_RUNS_MAX + 1)]
+    assert ask(checked(*gates[:-1])) == Land()
+    assert ask(checked(*gates)) == Conclude(Outcome.INFRA)
+
+
+def test_a_target_that_keeps_moving_is_given_up() -> None:
+    gates = [step(StepKind.GATE, Exited(0, NOW), f"gate-{n}") for n in range(GATE_RUNS_MAX)]
+    assert ask(checked(*gates[:-1])) == Land()
+    assert ask(checked(*gates)) == Conclude(Outcome.INFRA)
+
+
+@pytest.mark.parametrize(
+    ("running", "due", "why"),
+    [
+        (Running(1, NOW), NOW + 10 * MINUTE, "stalled"),
+        (Running(1, NOW - 9999), NOW + 10 * MINUTE, "stalled"),
+        (Running(1, NOW + 29 * MINUTE), NOW + 30 * MINUTE, "timeout"),
+        (Running(1, NOW + 5 * MINUTE, finished=True), NOW + 5.5 * MINUTE, "hung"),
+        (Running(1, NOW + 29.9 * MINUTE, finished=True), NOW + 30 * MINUTE, "hung"),
+    ],
+)
+def test_a_clock_runs_for_an_agent(running: Running, due: float, why: str) -> None:
+    live = attempt(agent(running))
+    assert ask(live, now=due - 0.01) == Wait(due, "agent runs")
+    assert ask(live, now=due) == End("agent", why, hard=False)
+
+
+def test_a_clock_runs_for_a_check_and_silence_is_its_right() -> None:
+    live = checked(step(StepKind.VERIFY, Running(1, NOW - 99999)))
+    assert ask(live, now=NOW + 15 * MINUTE - 1) == Wait(NOW + 15 * MINUTE, "verify runs")
+    assert ask(live, now=NOW + 15 * MINUTE) == End("verify", "timeout", hard=False)
+    setup = attempt(step(StepKind.SETUP, Running(1, NOW)), setup="x")
+    assert ask(setup, now=NOW + 15 * MINUTE) == End("setup", "timeout", hard=False)
+
+
+def test_a_flood_is_ended_at_once() -> None:
+    limit = POLICY.limits.output_bytes
+    assert isinstance(ask(attempt(agent(Running(1, NOW, limit))), now=NOW), Wait)
+    assert ask(attempt(agent(Running(1, NOW, limit + 1))), now=NOW) == End("agent", "runaway", hard=True)
+
+
+# --- layers
+
+
+def test_every_outcome_has_one_layer() -> None:
+    assert not LAYER_1 & LAYER_2
+    assert not LAYER_1 & UNSPENT
+    assert not LAYER_2 & UNSPENT
+    assert LAYER_1 | LAYER_2 | UNSPENT | {Outcome.OK} == set(Outcome)
+
+
+@pytest.mark.parametrize("outcome", sorted(LAYER_1))
+def test_layer_1_resumes_after_a_moment(outcome: Outcome) -> None:
+    one = history(outcome)
+    assert ask(*one, now=NOW + 0.99) == Wait(NOW + 1, "backs off before it resumes")
+    begin = ask(*one, now=NOW + 1)
+    assert isinstance(begin, Begin)
+    assert begin.mode is Mode.RESUME
+    assert begin.fresh is (outcome is Outcome.NO_SESSION)
+    assert ask(*history(outcome, outcome), now=NOW + 1.9) == Wait(NOW + 2, "backs off before it resumes")
+    third = ask(*history(outcome, outcome, outcome))
+    assert isinstance(third, Begin)
+    assert third.mode is Mode.REPAIR
+    assert third.fresh
+
+
+@pytest.mark.parametrize("outcome", sorted(LAYER_2 - {Outcome.CONTEXT_FULL}))
+def test_layer_2_repairs_then_defers(outcome: Outcome) -> None:
+    for count in (1, 2, 3):
+        begin = ask(*history(*[outcome] * count), now=NOW)
+        assert isinstance(begin, Begin)
+        assert (begin.mode, begin.fresh) == (Mode.REPAIR, True)
+    assert isinstance(ask(*history(*[outcome] * 4)), Defer)
+    last = tuple(attempt(number=n, result=outcome, restarts=1) for n in range(4))
+    assert isinstance(ask(*last), Settle)
+
+
+def test_context_full_twice_is_a_task_to_split() -> None:
+    assert isinstance(ask(*history(Outcome.CONTEXT_FULL)), Begin)
+    twice = ask(*history(Outcome.CONTEXT_FULL, Outcome.CRASHED, Outcome.CONTEXT_FULL))
+    assert twice == Settle(Status.FAILED, "context full twice: split this task")
+
+
+def test_interruptions_beyond_layer_1_are_paid_by_layer_2() -> None:
+    crashes = [Outcome.CRASHED] * (1 + POLICY.retry.resumes + POLICY.retry.repairs)
+    assert isinstance(ask(*history(*crashes[:-1])), Begin)
+    assert isinstance(ask(*history(*crashes)), Defer)
+
+
+def test_a_long_list_of_resumes_overflows_nothing() -> None:
+    many = Policy(retry=Retry(resumes=5000), profiles=POLICY.profiles, agents=POLICY.agents)
+    crashes = history(*[Outcome.CRASHED] * 1500)
+    assert ask(*crashes, now=NOW + 59, policy=many) == Wait(NOW + 60, "backs off before it resumes")
+
+
+def test_a_clock_that_was_put_back_does_not_hold_a_resume() -> None:
+    assert isinstance(ask(*history(Outcome.CRASHED), now=NOW - 86400), Begin)
+
+
+@pytest.mark.parametrize("outcome", sorted(UNSPENT))
+def test_what_is_not_its_fault_does_not_count(outcome: Outcome) -> None:
+    again = ask(*history(Outcome.VERIFY_FAILED, *[outcome] * UNSPENT_MAX))
+    assert isinstance(again, Begin)
+    assert again.fresh is (outcome is Outcome.INFRA)
+    assert isinstance(ask(*history(*[outcome] * (UNSPENT_MAX + 1))), Settle)
+
+
+def test_a_restart_that_did_not_count_starts_over_again_and_is_one_restart() -> None:
+    failed = attempt(agent(Prepared()), number=5, result=Outcome.INFRA, mode=Mode.RESTART, restarts=1)
+    again = ask(*history(*[Outcome.VERIFY_FAILED] * 4), failed)
+    assert again == Begin(Mode.RESTART, fresh=True, why="attempt 5 did not count: infra", profile="default")
+    assert restarts_after(failed, Mode.RESTART) == 1
+    assert restarts_after(failed, Mode.REPAIR) == 1
+    assert restarts_after(history(Outcome.VERIFY_FAILED)[0], Mode.RESTART) == 1
+    assert restarts_after(None, Mode.FIRST) == 0
+
+
+def test_counting_starts_anew_after_a_restart() -> None:
+    old = history(*[Outcome.VERIFY_FAILED] * 4)
+    fresh = attempt(number=5, result=Outcome.VERIFY_FAILED, mode=Mode.RESTART, restarts=1)
+    assert isinstance(ask(*old, fresh), Begin)
+
+
+def test_limits_of_a_task() -> None:
+    tight = Policy(limits=Limits(task_attempts=2), profiles=POLICY.profiles, agents=POLICY.agents)
+    assert isinstance(ask(*history(Outcome.CRASHED), policy=tight), Begin)
+    assert isinstance(ask(*history(Outcome.CRASHED, Outcome.CRASHED), policy=tight), Settle)
+    assert isinstance(ask(*history(Outcome.CRASHED, Outcome.LIMIT), policy=tight), Begin)
+    earlier = decide(task(*history(Outcome.CRASHED), earlier=1), tight, NOW + 99)
+    assert isinstance(earlier, Settle)
+    assert earlier.status is Status.FAILED
+    dear = Policy(limits=Limits(task_cost_usd=1.0), profiles=POLICY.profiles, agents=POLICY.agents)
+    assert isinstance(ask(*history(Outcome.CRASHED, cost=0.9), policy=dear), Begin)
+    assert isinstance(ask(*history(Outcome.CRASHED, cost=1.0), policy=dear), Settle)
+    assert ask(*history(Outcome.OK, cost=9.0), policy=dear) == Settle(Status.DONE, "")
+
+
+def failures(*pairs: tuple[str, str]) -> tuple[Attempt, ...]:
+    return tuple(attempt(result=Outcome.VERIFY_FAILED, signature=s, tree=t) for s, t in pairs)
+
+
+def test_oscillation() -> None:
+    assert not oscillating(())
+    assert not oscillating(failures(("e", "t1")))
+    assert not oscillating(failures(("e", "t1"), ("e", "t2")))
+    assert oscillating(failures(("e", "t1"), ("e", "t2"), ("e", "t3")))
+    assert oscillating(failures(("e", "t1"), ("f", "t1")))
+    assert oscillating(failures(("e", "t1"), ("f", "t2"), ("e", "t3")))
+    assert not oscillating(failures(("e", "t1"), ("f", "t2"), ("g", "t3")))
+    assert not oscillating(failures(("", ""), ("", ""), ("", ""), ("", "")))
+    assert isinstance(ask(*failures(("e", "t"), ("f", "t"))), Defer)
+
+
+def test_who_can_be_resumed() -> None:
+    assert can_resume(history(Outcome.CRASHED)[0], POLICY)
+    assert not can_resume(history(Outcome.NO_SESSION)[0], POLICY)
+    assert not can_resume(history(Outcome.CONTEXT_FULL)[0], POLICY)
+    assert not can_resume(Attempt(attempt().intent, (), None, Result(Outcome.INFRA, NOW)), POLICY)
+    without = Policy(profiles=POLICY.profiles, agents={"a": Agent(command=("x",))})
+    assert not can_resume(history(Outcome.CRASHED)[0], without)
+    assert not can_resume(history(Outcome.CRASHED)[0], Policy())
+
+
+# --- whatever the history
+
+phases = st.one_of(
+    st.just(Prepared()),
+    st.builds(Running, st.just(1), st.floats(NOW - 9e4, NOW + 9e4), st.integers(0, 1 << 28), st.booleans()),
+    st.builds(Exited, st.integers(0, 255), st.just(NOW)),
+    st.just(Lost(NOW)),
+)
+kills = st.none() | st.builds(Kill, st.sampled_from(["timeout", "stopped", "hung"]), st.just(NOW), st.integers(1, 3))
+names = st.sampled_from(["setup", "agent", "verify", "verify-2", "gate", "gate-2"])
+
+
+@st.composite
+def attempts(draw: st.DrawFn) -> Attempt:
+    steps = {
+        name: step(StepKind(name.partition("-")[0]), draw(phases), name, draw(kills)) for name in draw(st.sets(names))
+    }
+    order = list(StepKind)
+    ordered = sorted(steps.values(), key=lambda s: (order.index(s.kind), len(s.name), s.name))
+    outcomes = st.none() | st.sampled_from(list(Outcome))
+    end, result = draw(outcomes), draw(outcomes)
+    found = attempt(end=end, result=result, setup=draw(st.sampled_from(["", "x"])), at=draw(st.floats(0, 2e6)))
+    return Attempt(found.intent, tuple(ordered), found.end, found.result)
+
+
+tasks = st.builds(
+    Task,
+    st.just(ROW),
+    st.just(1),
+    st.lists(attempts(), max_size=8).map(tuple),
+    st.integers(0, 9),
+    st.none() | st.sampled_from([Status.TODO, Status.SKIPPED, Status.DONE, Status.FAILED]),
+    st.booleans(),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(tasks, st.floats(0, 2e6))
+def test_whatever_the_history(any_task: Task, now: float) -> None:
+    decision = decide(any_task, POLICY, now)
+    assert decision == decide(any_task, POLICY, now)
+    last = any_task.last
+    live = [s for s in last.steps if isinstance(s.phase, Running)] if last and last.result is None else []
+    match decision:
+        case Begin():
+            assert last is None or last.result is not None
+            assert any_task.in_play or any_task.wish is Status.TODO
+        case Launch(name=name):
+            assert not live
+            assert last is not None
+            old = next((s for s in last.steps if s.name == name), None)
+            assert old is None or isinstance(old.phase, Prepared)
+        case Judge() | Conclude() | Land():
+            assert not live
+            assert last is not None
+            assert last.result is None
+        case End(step=name, hard=hard):
+            assert name in [s.name for s in live]
+            assert not hard or live[0].kill or decision.why == "runaway"
+        case Settle(status=Status.DONE):
+            ok = last is not None and last.result is not None and last.result.outcome is Outcome.OK
+            assert ok or any_task.wish is Status.DONE
+        case Settle():
+            assert last is None or last.result is not None
+        case Wait(until=until):
+            assert until > now or not any_task.in_play or any_task.wish or until == 0.0
+    if any_task.wish in {Status.SKIPPED, Status.DONE, Status.FAILED}:
+        assert isinstance(decision, End | Conclude | Settle | Wait)
