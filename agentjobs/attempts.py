@@ -99,7 +99,7 @@ class Attempts:
             if self.store.attempt(task.row.id, last.number) is None:
                 raise
             detail = str(error) if isinstance(error, UserError) else f"{error.strerror}: {error.filename or ''}"
-            self.close(last, Result(Outcome.INFRA, now, detail=detail, errors=detail), now)
+            self.close(task, last, Result(Outcome.INFRA, now, detail=detail, errors=detail), now)
 
     # --- begin and launch
 
@@ -245,9 +245,9 @@ class Attempts:
         if attempt.end is None and attempt.last(StepKind.AGENT) is not None:
             self.verdicts.judge(task, attempt, now)
             attempt = self.store.attempt(task.row.id, attempt.number) or attempt
-        self.close(attempt, self.verdicts.result(task, attempt, outcome, now), now)
+        self.close(task, attempt, self.verdicts.result(task, attempt, outcome, now), now)
 
-    def close(self, attempt: Attempt, result: Result, now: float) -> None:
+    def close(self, task: Task, attempt: Attempt, result: Result, now: float) -> None:
         """Write ``result.json`` and what it means for the whole run; the run first, or a limit might be missed."""
         store, intent = self.store, attempt.intent
         names = [step.name for step in attempt.steps]
@@ -290,7 +290,7 @@ class Attempts:
         """Move the target to the verified commit, or merge again and start the gate on the merged one."""
         result = self.verdicts.land(task, attempt, now)
         if isinstance(result, Result):
-            self.close(attempt, result, now)
+            self.close(task, attempt, result, now)
         elif result:
             self._start_check(
                 task, attempt, result, self.store.attempt_dir(task.row.id, attempt.number)

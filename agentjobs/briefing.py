@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 HANDOFF_MAX = 8000
 """Characters of one handoff that reach a dependent's prompt."""
 
+VARIABLE_MAX = 128 * 1024 - 256
+"""Bytes of one variable: Linux starts no program with a longer one. A cell that is longer is only in the prompt."""
+
+VARIABLES_MAX = 1024 * 1024
+"""Bytes of all variables made of a row."""
+
 _GIT_CONTEXT = frozenset(
     {
         "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY",
@@ -104,16 +110,19 @@ def environment(project: Project, row: Row, intent: Intent, attempt_dir: Path, s
     env = {name: value for name, value in env.items() if not name.startswith("AGENTJOBS_")}
     if step == "agent":
         env.update(project.policy.agents[intent.agent].env)
-    for column, value in row.cells.items():
+    room = VARIABLES_MAX
+    for column, value in sorted(row.cells.items(), key=lambda cell: len(cell[1])):
         name = re.sub(r"[^A-Z0-9]", "_", column.upper())
-        env[f"AGENTJOBS_ROW_{name}"] = value.replace("\0", "")
+        size = len(name) + len(value.encode())
+        if size <= min(room, VARIABLE_MAX):
+            env[f"AGENTJOBS_ROW_{name}"] = value.replace("\0", "")
+            room -= size
     env.update(
         {
             "AGENTJOBS_TASK": intent.id,
             "AGENTJOBS_ATTEMPT": str(intent.number),
             "AGENTJOBS_MODE": intent.mode.value,
             "AGENTJOBS_PROMPT": str(attempt_dir / "prompt.md"),
-            "AGENTJOBS_FILES": "\n".join(row.files),
             "AGENTJOBS_SESSION": intent.session,
             "AGENTJOBS_HANDOFF": str(attempt_dir / "handoff.md"),
             "AGENTJOBS_PORT": str(intent.port),
@@ -122,6 +131,9 @@ def environment(project: Project, row: Row, intent: Intent, attempt_dir: Path, s
             MARK: intent.marker,
         }
     )
+    files = "\n".join(row.files)
+    if len(files.encode()) <= VARIABLE_MAX:
+        env["AGENTJOBS_FILES"] = files
     return env
 
 

@@ -209,8 +209,11 @@ def _profiles(project: Project, names: tuple[str, ...]) -> Iterator[Finding]:
         if not (project.root / profile.prompt).is_file():
             yield Finding(f"no such prompt template: {profile.prompt}", POLICY, line)
     for name, agent in agents.items():
-        for key, command in (("command", agent.command), ("resume", agent.resume)):
-            if command and (problem := _program(project, agent, command[0])):
+        words = {"command": agent.command[0]}
+        if agent.resume and agent.resume[0] != agent.command[0]:
+            words["resume"] = agent.resume[0]
+        for key, word in words.items():
+            if problem := _program(project, agent, word):
                 yield Finding(f"agent {name}: {problem}", POLICY, line_of(data, ("agents", name, key)))
 
 

@@ -131,6 +131,8 @@ class Engine:
             acted += self._apply(made.actions, {task.row.id: task for task in tasks}, board.pause, now)
             only_ends = all(isinstance(action.decision, End) for action in made.actions)
             if only_ends or time.monotonic() - begun_at > TURN_S:
+                if not only_ends:
+                    self._tasks(self.clock())  # a slow pass began something: the table is to say so
                 return acted, made
 
     def _apply(
@@ -194,6 +196,9 @@ class Engine:
             if task is None:
                 self.roster.settled(task_id)
                 continue
+            if self._waits(task):
+                self.roster.show(task)
+                continue
             task = self._look_for_final_event(task, now)
             tasks.append(task)
             last = task.last
@@ -202,6 +207,12 @@ class Engine:
                     self._running.append((step.phase.pid, task_id, task.attempts[-1].number, step.name))
             self.roster.show(task)
         return tasks
+
+    def _waits(self, task: Task) -> bool:
+        """Whether a round that a person asked for has not begun, and needs what is not DONE (again)."""
+        if task.last is not None or not task.row.after or task.wish not in {None, Status.TODO}:
+            return False
+        return any(self.roster.statuses.get(need) is not Status.DONE for need in task.row.after)
 
     def _look_for_final_event(self, task: Task, now: float) -> Task:
         """Note an agent that has said its last word and fallen silent, but is still there."""

@@ -37,10 +37,11 @@ def kinds() -> tuple[str, ...]:
 
 
 def summary(kind: str) -> str:
-    """Return what a kind says of itself: the first comment of its agentjobs.toml."""
+    """Return what a kind says of itself: the first sentence of its agentjobs.toml."""
     with (templates_dir() / kind / "agentjobs.toml").open(encoding="utf-8") as file:
         first = file.readline()
-    return first.lstrip("#").strip() if first.startswith("#") else ""
+    sentence = first.lstrip("# ").removeprefix("agentjobs.toml: ").partition(". ")[0]
+    return sentence.strip() if first.startswith("#") else ""
 
 
 def write_kind(kind: str, directory: Path) -> Written:

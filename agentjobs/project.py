@@ -26,8 +26,19 @@ def find_root(start: Path) -> Path:
     """
     for directory in (start, *start.parents):
         if (directory / POLICY).is_file() and ".agentjobs" not in directory.parts:
+            if not is_plain(str(directory)):
+                raise UserError(f"the path {str(directory)!r} is not UTF-8 or has a line break in it; rename it")
             return directory
     raise UserError(f"no {POLICY} here or above; `agentjobs init` writes one")
+
+
+def is_plain(path: str) -> bool:
+    """Whether git and our facts can name this path: UTF-8, on one line."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\n" not in path and "\r" not in path
 
 
 class Project:

@@ -288,7 +288,7 @@ class Store:
         if self._events is None:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
             self._events = os.open(self.dir / "events.jsonl", flags, 0o600)
-        os.write(self._events, msgspec.json.encode(record) + b"\n")
+        os.write(self._events, encode(record) + b"\n")
 
 
 CHECKS = frozenset({StepKind.VERIFY, StepKind.GATE})
@@ -359,7 +359,23 @@ def read_json(path: Path | str, kind: type[T]) -> T | None:
 
 def write_json(path: Path, value: msgspec.Struct, *, durable: bool = False) -> None:
     """Write a value as JSON, by rename; ``durable``: it must survive a power cut too."""
-    write_bytes(path, msgspec.json.encode(value) + b"\n", durable=durable)
+    write_bytes(path, encode(value) + b"\n", durable=durable)
+
+
+def encode(value: object) -> bytes:
+    """Return a value as JSON; bytes of a file name that are not UTF-8 are shown as ``\\xff``."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_printable(msgspec.to_builtins(value)))
+
+
+def _printable(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    if isinstance(value, dict):
+        return {_printable(key): _printable(item) for key, item in value.items()}
+    return [_printable(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def write_bytes(path: Path, data: bytes, *, durable: bool = False) -> None:

@@ -122,16 +122,18 @@ class TaskFile:
         """
         if not self.pending:
             return False
+        # What people may have seen: a wish in such a row is one, though we remember more of it by the second look.
+        known = self.base
         for _ in range(LOOKS_MAX):
             moved = _identity(self.path) != self._seen
             if moved:
                 self._read()
-            edits = human_edits(self.base, self.table) if moved and self.base is not None else Edits()
+            edits = human_edits(known, self.table) if moved and known is not None else Edits()
             data = apply(self.table, self._respecting(edits.wishes))
             if edits == Edits():
                 self._remember(data)
-            elif self.base is not None:
-                self._remember(apply(self.base, self.pending))
+            elif known is not None:
+                self._remember(apply(known, self.pending))
             if self._replace(data):
                 self.pending = {}
                 if edits != Edits() and self.base is not None:  # what the next ``load`` is to tell

@@ -7,7 +7,6 @@ commit is what the checks run on and what lands.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -347,7 +346,7 @@ def likeness(row: Row, tree: str, result: Result) -> str:
     if result.outcome in MUTE or result.outcome is Outcome.OK:
         return ""
     text = result.errors or result.detail
-    names = {row.id, *row.files, *(os.path.basename(path) for path in row.files)} - {""}
+    names = {row.id, *row.files, *(Path(path).name for path in row.files)} - {""}
     for name in sorted(names, key=len, reverse=True):
         text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "<task>", text)
     return signature(text.encode("utf-8", "surrogateescape"), tree)

@@ -32,9 +32,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
 POLLS_MAX = 60
+RECORD = -1
+"""In place of the number of an effect: tell of every one, and live."""
+
 QUIET_S = 30.0
 READING = frozenset(
     {"rev-parse", "merge-base", "diff-tree", "diff-index", "cat-file", "for-each-ref", "check-ref-format", "ls-files"}
@@ -108,8 +111,10 @@ exit $code
 CHECK = r"""
 mkdir "$AGENTJOBS_ROOT/../busy/$AGENTJOBS_TASK" || echo "clash $AGENTJOBS_TASK" >>"$AGENTJOBS_ROOT/../ledger"
 while [ -e "$AGENTJOBS_ROOT/../gate" ]; do sleep 0.01; done
+echo "check $AGENTJOBS_TASK" >>"$AGENTJOBS_ROOT/../ledger"
 grep -q good "$AGENTJOBS_TASK.txt"
 code=$?
+echo "checked $AGENTJOBS_TASK" >>"$AGENTJOBS_ROOT/../ledger"
 rmdir "$AGENTJOBS_ROOT/../busy/$AGENTJOBS_TASK"
 exit $code
 """
@@ -123,6 +128,8 @@ ROWS = (
     "never\t\twrong\tnever passes",
     "stuck\tnever\tok\tis blocked for ever",
 )
+
+IDS = [row.partition("\t")[0] for row in ROWS[1:]]
 
 
 def make_project(
@@ -142,7 +149,8 @@ def make_project(
     (place / "busy").mkdir()
     (place / "ledger").touch()
     text = POLICY.format(
-        slots=slots, verify_slots=verify_slots, resumes=resumes, repairs=repairs, restarts=restarts, gate=json.dumps(list(gate))
+        slots=slots, verify_slots=verify_slots, resumes=resumes, repairs=repairs, restarts=restarts,
+        gate=json.dumps(list(gate)),
     )
     (root / "agentjobs.toml").write_text(text)
     (root / "prompt.md.j2").write_text("{{ id }} {{ mode }}\n{{ errors }}\n")
@@ -174,6 +182,8 @@ class Effects:
 
     def happened(self, what: str) -> None:
         self.count += 1
+        if self._fatal == RECORD:
+            self._write(self._tell, f"{self.count} {what}\n".encode())
         if self.count == self._fatal:
             self._write(self._tell, f"{self.count} {what}\n".encode())
             self._kill(os.getpid(), signal.SIGKILL)
@@ -241,8 +251,10 @@ class Driver:
                 out = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
                 os.dup2(out, 1)
                 os.dup2(out, 2)
+                from agentjobs import engine
                 from agentjobs.cli import main
 
+                engine.TURN_S = 60.0  # the same work in every turn, however slow the machine
                 effects = Effects(fatal, write)
                 effects.install()
                 try:
@@ -256,10 +268,10 @@ class Driver:
         return pid, read
 
     def run(self, *argv: str, fatal: int = 0) -> tuple[int, str]:
-        """Run a command; return its exit code (negative: a signal) and what it said of its last effect."""
+        """Run a command; return its exit code (negative: a signal) and its last effect, or (RECORD) all of them."""
         pid, read = self.start(*argv, fatal=fatal)
         with os.fdopen(read) as told:
-            last = told.read().strip()
+            last = told.read()
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         return code, last
 
@@ -390,6 +402,21 @@ def children() -> dict[int, str]:
     return found
 
 
+def kind(effect: str) -> str:
+    """Return what an effect has in common with others: the call, and the sort of file, not which."""
+    call, _, what = effect.partition(" ")[2].partition(" ")
+    if call.endswith(":"):
+        return f"{call} {' '.join(what.split()[:2])}"
+    name = re.sub(r"PosixPath\(|[')]|.*/(?=.)", "", what)
+    name = re.sub(r"snapshot-\w+", "snapshot", name)
+    if call in {"unlink", "rmdir"} and "." not in name:
+        name = ""
+    for known in ("active", "tally", "attempts", "trees"):
+        if f"/{known}/" in what and "." not in name.strip("."):
+            name = f"{known}/"
+    return re.sub(r"[0-9a-f]{6,}|\d+", "N", re.sub("|".join(IDS), "ID", f"{call} {name}"))
+
+
 # --- the campaign -----------------------------------------------------------------------------------------
 
 
@@ -402,9 +429,11 @@ class Campaign:
         self.copies = place.with_name(place.name + ".copies")
         self.copies.mkdir()
         self.known: set[str] = set()
-        self.effects: list[int] = []
+        self.effects: list[list[str]] = []
+        """The kinds of the effects of each command of the clean run."""
         self.wanted: dict[str, object] = {}
         self.followed = 0
+        self.unreached = 0
 
     # Everything is at the same path again, and of the same age.
     def save(self, number: int) -> None:
@@ -421,9 +450,9 @@ class Campaign:
         for number in range(POLLS_MAX):
             self.save(number)
             driver.hold()
-            code, last = driver.run(*self.command(number))
+            code, told = driver.run(*self.command(number), fatal=RECORD)
             driver.release_steps()
-            self.effects.append(int(last.split()[0]))
+            self.effects.append([kind(line) for line in told.splitlines()[:-1]])
             self.known.add(driver.state())
             if code == 2:
                 driver.release()
@@ -436,10 +465,18 @@ class Campaign:
     def command(number: int) -> tuple[str, ...]:
         return ("poll", "--wait", "5") if number else ("dispatch",)
 
-    def points(self) -> Iterator[tuple[int, int]]:
-        for number, count in enumerate(self.effects):
-            for effect in range(1, count + 1):
-                yield number, effect
+    def points(self, *, kinds: bool = False) -> list[tuple[int, int]]:
+        """Return every crash point, as command and effect; with ``kinds``, one for each kind of effect."""
+        found = [(n, effect) for n, done in enumerate(self.effects) for effect in range(1, len(done) + 1)]
+        if not kinds:
+            return found
+        places: dict[str, list[tuple[int, int]]] = {}
+        for number, effect in found:
+            what = self.effects[number][effect - 1]
+            if not what.startswith(("chmod", "fsync")) and not (what.startswith("open") and what.endswith("~")):
+                places.setdefault(what, []).append((number, effect))
+        # Not always the first of its kind: the project has more in it later.
+        return sorted(there[at % len(there)] for at, there in enumerate(places.values()))
 
     def crash(self, number: int, effect: int) -> str:
         """Crash at one point and go on; return what was wrong with the end, or nothing."""
@@ -447,9 +484,8 @@ class Campaign:
         self.restore(number)
         driver.hold()
         code, last = driver.run(*self.command(number), fatal=effect)
-        where = f"command {number}, effect {last}"
-        if code != -signal.SIGKILL:
-            return f"{where}: not reached (exit {code})"
+        where = f"command {number}, effect {last.strip()}"
+        self.unreached += code != -signal.SIGKILL
         try:
             if effect % 2:  # every other time the agents get on before anybody looks; git may still be at work
                 driver.release_steps()
@@ -497,6 +533,7 @@ def main() -> int:
     parser.add_argument("place", type=Path)
     parser.add_argument("--shard", default="1/1", help="the K-th of N parts of the crash points")
     parser.add_argument("--stride", type=int, default=1, help="only each S-th crash point")
+    parser.add_argument("--kinds", action="store_true", help="only one crash point for each kind of effect")
     parser.add_argument("--only", default="", help="one crash point, as COMMAND:EFFECT")
     given = parser.parse_args()
     import agentjobs.commands.dispatch
@@ -509,9 +546,10 @@ def main() -> int:
     campaign = Campaign(given.place)
     recorded_at = time.monotonic()
     campaign.record()
-    print(f"clean run: {time.monotonic() - recorded_at:.1f} s, {campaign.effects}", flush=True)
+    counts = [len(done) for done in campaign.effects]
+    print(f"clean run: {time.monotonic() - recorded_at:.1f} s, effects of each command: {counts}", flush=True)
     part, _, parts = given.shard.partition("/")
-    points = list(campaign.points())
+    points = campaign.points(kinds=given.kinds)
     chosen = points[int(part) - 1 :: int(parts)][:: given.stride]
     if given.only:
         number, _, effect = given.only.partition(":")
@@ -525,8 +563,8 @@ def main() -> int:
             print(f"WRONG {found}", flush=True)
     campaign.restore(0)
     print(
-        f"{len(points)} crash points in {len(campaign.effects)} commands {campaign.effects}; "
-        f"{len(chosen)} tried, {len(wrong)} wrong, {campaign.followed} further commands, "
+        f"{len(points)} crash points; {len(chosen)} tried, "
+        f"{campaign.unreached} not reached, {len(wrong)} wrong, {campaign.followed} further commands, "
         f"{time.monotonic() - began_at:.0f} s"
     )
     return 1 if wrong else 0

@@ -70,7 +70,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("place", type=Path)
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--tasks", type=int, default=30)
+    parser.add_argument("--tasks", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     import agentjobs.commands.dispatch
@@ -108,7 +108,8 @@ def problems(driver: Driver, table: list[str], code: int) -> list[str]:
         found.append(f"the last poll exited {code}")
     shown = {row["id"]: row for row in driver.table()}
     starts = Counter(tuple(line.split()[1:3]) for line in driver.starts())
-    landed = Counter(driver.git("log", "--format=%(trailers:key=Agentjobs-Task,valueonly,separator=)", "landed").split())
+    form = "--format=%(trailers:key=Agentjobs-Task,valueonly,separator=)"
+    landed = Counter(driver.git("log", form, "landed").split())
     for line in table[1:]:
         task, _, plan, _ = line.split("\t")
         status, attempts = PLANS[plan]

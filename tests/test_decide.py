@@ -88,7 +88,8 @@ def attempt(
     cost: float = 0.0,
 ) -> Attempt:
     intent = Intent(
-        "t", number, 1, mode, "default", "a", NOW, "", session="s", base=base, restarts=restarts, setup=setup, checks=checks
+        "t", number, 1, mode, "default", "a", NOW, "",
+        session="s", base=base, restarts=restarts, setup=setup, checks=checks,
     )
     ended = AgentEnd(end, NOW) if end else None
     over = Result(result, at, signature=signature, tree=tree, cost=cost) if result else None

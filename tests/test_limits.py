@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def test_after_a_limit_nothing_starts_until_the_reset(project: Project) -> None:
     late = [start for start in starts if start.at > pause["at"]]
     assert len(starts) - len(late) == 3, "not one further start before the reset"
     assert min(start.at for start in late) >= pause["until"]
-    gaps = [b.at - a.at for a, b in zip(late, late[1:], strict=False)]
+    gaps = [b.at - a.at for a, b in pairwise(late)]
     assert gaps[0] > 0.8, f"the restart is staggered: {gaps}"
     assert project.starts()["c"] == 2, "no attempt of c was spent"
     assert project.modes("c") == ["first", "resume"]

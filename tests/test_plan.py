@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -42,11 +43,11 @@ from tests.simulation import Odds, World
 NOW = 1_000_000.0
 
 
-def policy(**more: object) -> Policy:
+def policy(**more: Any) -> Policy:
     """Return a policy with two profiles; ``more`` replaces fields of it, of limits or of retry."""
     limits = {k: more.pop(k) for k in list(more) if k in Limits.__struct_fields__}
     retry = {k: more.pop(k) for k in list(more) if k in Retry.__struct_fields__}
-    base: dict[str, object] = {
+    base: dict[str, Any] = {
         "slots": 3,
         "limits": Limits(**{"start_interval_s": 0.0, "breaker": 0, **limits}),
         "retry": Retry(**retry),
@@ -56,7 +57,7 @@ def policy(**more: object) -> Policy:
         },
         "agents": {"a": Agent(command=("x",), resume=("x", "{session}"))},
     }
-    return Policy(**{**base, **more})  # type: ignore[arg-type]
+    return Policy(**{**base, **more})
 
 
 # --- whole runs
@@ -130,7 +131,9 @@ def task(
     for number in range(1, times + 1):
         intent = Intent(name, number, 1, Mode.FIRST, "default", "a", at, "", session="s", base="b",
                         restarts=restarts, checks=("check",))  # fmt: skip
-        steps = (Step("agent", StepKind.AGENT, Exited(0, at), at),) if step is None or end else ()
+        steps: tuple[Step, ...] = ()
+        if step is None or end:
+            steps = (Step("agent", StepKind.AGENT, Exited(0, at), at),)
         steps += (step,) if step else ()
         ended = AgentEnd(end, at) if end else None
         made.append(Attempt(intent, steps, ended, Result(outcome, at) if outcome else None))

@@ -201,7 +201,7 @@ def test_conflict_markers_never_land(project: Project) -> None:
 def test_the_target_moved_by_somebody_else_is_merged_again(project: Project) -> None:
     """The checks run again on what is merged; what somebody else put on the target stays."""
     project.configure(profiles={"default": {"verify": [
-        '[ ! -e other ] || ! grep -q breaks other', 'sleep 0.8; grep -q ^ok "$AGENTJOBS_TASK.txt"',
+        "[ ! -e other ] || ! grep -q breaks other", 'sleep 0.8; grep -q ^ok "$AGENTJOBS_TASK.txt"',
     ]}})  # fmt: skip
     project.plans(a="ok,ok")
     project.dispatch()

@@ -7,6 +7,7 @@ the word says. Run directly it lists its words.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -282,8 +283,7 @@ def do_flood(argument: str) -> int:
 def do_fill(argument: str) -> int:
     """Fill the disk: one file of so many MiB in the tree, then the work."""
     with open("filler.bin", "wb") as file:
-        for _ in range(int(argument)):
-            file.write(b"\0" * 2**20)
+        file.writelines(b"\0" * 2**20 for _ in range(int(argument)))
     return do_ok("")
 
 
@@ -433,10 +433,8 @@ def alone(argument: str) -> None:
         with open(f"{where}.met", "a") as file:
             file.write(f"{TASK}\n")
     time.sleep(0.4)
-    try:
+    with contextlib.suppress(FileNotFoundError):
         os.rmdir(where)
-    except FileNotFoundError:
-        pass
 
 
 def do_alone(argument: str) -> int:
@@ -484,7 +482,7 @@ def main() -> int:
     os.close(ledger)
     PROMPT = sys.stdin.buffer.read().decode("utf-8", "replace")
     print(json.dumps({"type": "start", "task": TASK, "attempt": attempt, "prompt_bytes": len(PROMPT)}), flush=True)
-    return WORDS[word.replace("-", "_")](argument)
+    return int(WORDS[word.replace("-", "_")](argument))
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def bench_true(scratch: Path, rounds: int) -> None:
 def widen(here: Path) -> None:
     """Put everything in play without starting anything: the timed command does all the work."""
     path = here / ".agentjobs" / "scope.json"
-    path.write_text('{"at": %f, "everything": true}\n' % time.time())
+    path.write_text(f'{{"at": {time.time():f}, "everything": true}}\n')
 
 
 def bench_sleep(scratch: Path) -> None:
@@ -129,16 +129,15 @@ def bench_memory(scratch: Path) -> None:
     count = 20
     here = project(scratch / "memory", ids(count), slots=count, command=["sleep", "60"])
     timed([*AGENTJOBS, "dispatch"], here)
-    runners = []
+    runners: list[int] = []
     deadline = time.monotonic() + 20
     while len(runners) < count and time.monotonic() < deadline:
         records = here.glob(".agentjobs/attempts/*/001/agent.json")
         runners = [int(r.read_text().partition('"pid":')[2].partition(",")[0]) for r in records]
     shares = []
     for pid in runners:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                shares.append(int(line.split()[1]))
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        shares += [int(line.split()[1]) for line in lines if line.startswith("Pss:")]
     for pid in runners:
         os.killpg(pid, signal.SIGKILL)
     mean = statistics.mean(shares) / 1024

@@ -27,29 +27,41 @@ export function erase(text, fileName, { removeComments = false } = {}) {
 }
 
 /**
- * A file's code without what a conversion may change: comments, layout, and the spelling of `require` and
- * `module.exports`. Two files with equal normal forms run alike.
+ * A file's code without what a conversion may change: comments, layout, brackets that group nothing, and the spelling
+ * of `require` and `module.exports`. Two files with equal normal forms run alike. The form lists the words of the
+ * code, and between them, as `‹Kind` and `›`, how they belong together.
  */
 export function normalForm(text, fileName) {
   const plain = erase(text, fileName, { removeComments: true });
-  const tokens = [];
+  const form = [];
   const source = ts.createSourceFile('code.js', plain, ts.ScriptTarget.Latest, true, ts.ScriptKind.JSX);
   const visit = (node) => {
+    if (ts.isParenthesizedExpression(node)) {
+      visit(node.expression);
+      return;
+    }
     const children = node.getChildren(source);
     if (children.length === 0) {
       const word = ts.isStringLiteral(node) ? JSON.stringify(node.text) : node.getText(source);
-      if (word !== '') tokens.push(word);
+      if (word !== '') form.push(word);
+      return;
     }
+    form.push(`${OPEN}${ts.SyntaxKind[node.kind]}`);
     for (const child of children) visit(child);
+    form.push(CLOSE);
   };
   for (const statement of source.statements) {
     if (isMarker(statement, source)) continue;
-    const first = tokens.length;
+    const first = form.length;
     visit(statement);
-    if (isRequire(statement)) tokens[first] = 'var';
+    if (isRequire(statement)) form[form.findIndex((word, i) => i >= first && /^(var|let|const)$/.test(word))] = 'var';
   }
-  return tokens;
+  return form;
 }
+
+const OPEN = '‹';
+const CLOSE = '›';
+const isWord = (entry) => !entry.startsWith(OPEN) && entry !== CLOSE;
 
 /** `"use strict"` and `__esModule`: what the compiler adds to a CommonJS module. */
 function isMarker(statement, source) {
@@ -68,12 +80,12 @@ function isRequire(statement) {
   );
 }
 
-/** The first place where two token lists part, as one line for people; `undefined` when they are equal. */
+/** The first place where two normal forms part, as one line for people; `undefined` when they are equal. */
 export function firstDifference(before, after) {
   const length = Math.max(before.length, after.length);
   for (let i = 0; i < length; i += 1) {
     if (before[i] === after[i]) continue;
-    const around = (tokens) => tokens.slice(Math.max(0, i - 6), i + 6).join(' ') || '(nothing)';
+    const around = (form) => form.slice(Math.max(0, i - 24), i + 24).filter(isWord).join(' ') || '(nothing)';
     return `was \`${around(before)}\`, is \`${around(after)}\``;
   }
   return undefined;

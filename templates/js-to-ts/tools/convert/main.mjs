@@ -5,6 +5,7 @@
 // prompt on stdin, and ends with a result event on stdout. The first attempt writes only types that it can justify;
 // what the checks then find is mended by the next attempt, error by error, from the prompt.
 
+import { execFileSync } from 'node:child_process';
 import { renameSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { TOOLS_DIR, isJavaScript, isTypeScript, typeScriptName } from '../project.mjs';
@@ -30,7 +31,7 @@ function main() {
   const work = files.filter((file) => file.fresh);
   for (const file of work) convert(bench, file, { orAny: mode === 'restart' });
   if (mode === 'repair' && work.length === 0) repair(bench, files, prompt);
-  if (mode === 'restart') mendAll(bench, files.map((file) => file.name), undefined);
+  if (mode === 'restart') mendAll(bench, files.map((file) => file.name), isSound(bench, files), undefined);
 
   for (const file of files) putBack(bench, file);
   writeHandoff(bench, files);
@@ -49,10 +50,21 @@ function takeUp(bench, listed) {
     const after = readIfThere(path.join(bench.treeDir, name));
     if (before === undefined && after === undefined) continue;
     bench.draft(name, before ?? after, before === undefined ? undefined : original);
-    files.push({ name, original, before, fresh: before !== undefined });
+    files.push({ name, original, before: before ?? atBase(bench, original), fresh: before !== undefined });
   }
   if (files.length === 0) throw new CannotConvert(`none of these files is here: ${listed.join(', ') || '(no files given)'}`);
   return files;
+}
+
+/** The JavaScript that an attempt before has removed, as it was when the task began. */
+function atBase(bench, original) {
+  if (original === undefined) return undefined;
+  const spot = `${process.env.AGENTJOBS_BASE_COMMIT || 'HEAD'}:./${original}`;
+  try {
+    return execFileSync('git', ['show', spot], { cwd: bench.treeDir, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+  } catch {
+    return undefined;
+  }
 }
 
 function convert(bench, file, { orAny }) {
@@ -66,7 +78,7 @@ function convert(bench, file, { orAny }) {
 function repair(bench, files, prompt) {
   const errors = readErrors(prompt, files.map((file) => file.name));
   if (errors.length === 0) throw new CannotConvert('the prompt names no compiler error in these files, and types are all I can mend');
-  const mended = mendAll(bench, files.map((file) => file.name), errors);
+  const mended = mendAll(bench, files.map((file) => file.name), isSound(bench, files), errors);
   for (const line of mended) say({ type: 'progress', mended: line });
   if (mended.length === 0) throw new CannotConvert(`I know no way to mend ${errors[0].file}(${errors[0].line}): TS${errors[0].code}`);
 }
@@ -75,13 +87,18 @@ function repair(bench, files, prompt) {
 function safely(bench, file, step) {
   const text = bench.text(file.name);
   const count = step();
-  if (count === 0 || (bench.parses(file.name) && sameCode(bench, file))) return count;
+  if (count === 0 || isSound(bench, [file])(file.name)) return count;
   bench.draft(file.name, text);
   return 0;
 }
 
-const sameCode = (bench, file) =>
-  firstDifference(normalForm(file.before, file.original), normalForm(bench.text(file.name), file.name)) === undefined;
+/** Whether a draft parses, and is the original once its types are erased. */
+const isSound = (bench, files) => (name) => {
+  const { before, original } = files.find((file) => file.name === name);
+  if (!bench.parses(name)) return false;
+  if (before === undefined) return true;
+  return firstDifference(normalForm(before, original), normalForm(bench.text(name), name)) === undefined;
+};
 
 const firstError = (bench, name) => String(bench.diagnostics(name)[0]?.messageText ?? 'no reason given');
 

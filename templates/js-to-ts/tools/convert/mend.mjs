@@ -24,9 +24,9 @@ export function readErrors(text, names) {
 
 /**
  * Mend the reported errors (or, without a report, all), then what that brings to light, until nothing is left or
- * nothing helps. Returns one line for each kind of mending made.
+ * nothing helps. `isSound(name)` says whether a draft may stay. Returns one line for each kind of mending made.
  */
-export function mendAll(bench, names, reported) {
+export function mendAll(bench, names, isSound, reported) {
   const log = new Map();
   const tried = new Set();
   for (let round = 0; round < ROUNDS; round += 1) {
@@ -34,15 +34,15 @@ export function mendAll(bench, names, reported) {
     for (const name of names) {
       const isMeant = (error) =>
         round > 0 || reported === undefined || reported.some((r) => r.file === name && r.line === error.line && r.code === error.code);
-      made += mendFile(bench, name, isMeant, tried, log);
+      made += mendFile(bench, name, isSound, isMeant, tried, log);
     }
     if (made === 0) break;
   }
-  for (const name of names) suppressRest(bench, name, log);
+  for (const name of names) suppressRest(bench, name, isSound, log);
   return [...log].map(([what, count]) => `${what} (${count})`);
 }
 
-function mendFile(bench, name, isMeant, tried, log) {
+function mendFile(bench, name, isSound, isMeant, tried, log) {
   const source = bench.source(name);
   const context = { bench, name, source, checker: bench.checker };
   const groups = [];
@@ -63,21 +63,21 @@ function mendFile(bench, name, isMeant, tried, log) {
     }
   }
   if (groups.length === 0) return 0;
-  return tryGroups(bench, name, groups, log);
+  return tryGroups(bench, name, isSound, groups, log);
 }
 
-/** All at once if that parses; otherwise one by one, so that a bad edit takes no good one with it. */
-function tryGroups(bench, name, groups, log) {
+/** All at once if that is sound; otherwise one by one, so that a bad edit takes no good one with it. */
+function tryGroups(bench, name, isSound, groups, log) {
   const before = bench.text(name);
   const { text, made } = applyGroups(before, unique(groups.map((group) => group.edits)));
   bench.draft(name, text);
-  if (bench.parses(name)) {
+  if (isSound(name)) {
     for (const { what } of groups) log.set(what, (log.get(what) ?? 0) + 1);
     return made;
   }
   for (const group of groups) {
     bench.draft(name, applyGroups(before, [group.edits]).text);
-    if (bench.parses(name)) {
+    if (isSound(name)) {
       log.set(group.what, (log.get(group.what) ?? 0) + 1);
       return 1; // positions have moved: the next round sees the rest
     }
@@ -96,7 +96,7 @@ function unique(groups) {
 }
 
 /** The last resort: a comment above the line, which the compiler itself reports once it is no longer needed. */
-function suppressRest(bench, name, log) {
+function suppressRest(bench, name, isSound, log) {
   const source = bench.source(name);
   const byLine = new Map();
   for (const diagnostic of bench.diagnostics(name)) {
@@ -111,7 +111,7 @@ function suppressRest(bench, name, log) {
     const indent = /^[ \t]*/.exec(source.text.slice(start))[0];
     groups.push({ edits: [insert(start, `${indent}// @ts-expect-error ${codes}\n`)], what: `${codes}: suppressed` });
   }
-  if (groups.length > 0) tryGroups(bench, name, groups, log);
+  if (groups.length > 0) tryGroups(bench, name, isSound, groups, log);
 }
 
 /** Inside a template literal a comment would be text. */

@@ -87,6 +87,16 @@ function makeDictionary({ node, source, checker }) {
   return annotate(declaration, 'Record<string, any>', source);
 }
 
+/** What starts as an empty array is `never[]` in strict code until it says what it will hold. */
+function declareArray({ diagnostic, node, source, checker }) {
+  if (!/type 'never'/.test(messageOf(diagnostic))) return undefined;
+  let target = enclosing(node, (found) => ts.isElementAccessExpression(found) || ts.isPropertyAccessExpression(found) || ts.isIdentifier(found));
+  while (target !== undefined && !ts.isIdentifier(target)) target = target.expression;
+  const declaration = target === undefined ? undefined : declarationOf(checker, target);
+  if (declaration === undefined || !ts.isVariableDeclaration(declaration) || declaration.initializer === undefined) return undefined;
+  return ts.isArrayLiteralExpression(declaration.initializer) ? annotate(declaration, 'any[]', source) : undefined;
+}
+
 /** A caller leaves an argument out: the parameter is optional. */
 function makeOptional({ diagnostic, source }) {
   const related = diagnostic.relatedInformation?.find((info) => [6210, 6211, 6236].includes(info.code));
@@ -177,6 +187,7 @@ const titles = new Map([
   [declareThis, '`this` declared'],
   [declareThisOfLiteral, '`this` declared'],
   [makeDictionary, 'declared as a dictionary'],
+  [declareArray, 'declared as an array'],
   [makeOptional, 'parameter made optional'],
   [castValue, 'cast where it is used'],
   [castObject, 'cast where its member is used'],
@@ -196,7 +207,7 @@ const table = [
   [[2531, 2532, 2533, 18047, 18048, 18049], [assertPresent, castValue]],
   [[2571, 18046], [castValue]],
   [[2554, 2555], [makeOptional, castCallee]],
-  [[2322, 2345, 2559, 2739, 2740, 2741, 2769, 2790], [castValue]],
+  [[2322, 2345, 2559, 2739, 2740, 2741, 2769, 2790], [declareArray, castValue]],
   [[2358, 2360, 2362, 2363, 2365, 2367, 2461, 2488], [castOperand]],
   [[2348, 2349, 2351, 2684, 2721, 2722, 2723, 7009], [castCallee]],
 ];

@@ -1,0 +1,48 @@
+"""SIGKILL of poll and dispatch right after an effect of theirs: plain polls go on as if nothing had happened.
+
+Every single effect (some 1,500) takes twenty minutes: ALL_CRASH_POINTS=1 pytest tests/test_crash_points.py. Here
+every kind of effect (the same call on the same sort of file) is tried once.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agentjobs.store import Store
+from tests.harness import REPOSITORY
+
+ALL = os.environ.get("ALL_CRASH_POINTS", "") not in ("", "0")
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="adopts orphans, as only Linux can")
+
+
+@pytest.mark.timeout(7200 if ALL else 600)
+@pytest.mark.parametrize("shard", [f"{number}/2" for number in (1, 2)])
+def test_a_kill_after_any_effect_changes_nothing(tmp_path: Path, shard: str) -> None:
+    # In a process of its own: it forks, and inherits whatever a killed poll leaves.
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.crashing", str(tmp_path / "crash"), "--shard", shard]
+        + ([] if ALL else ["--kinds"]),
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " 0 wrong" in done.stdout, done.stdout
+
+
+def test_a_claim_without_an_intent_is_taken_over(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.create()
+    assert [store.claim("a"), store.claim("a")] == [1, 1], "nothing was started: the number is not used up"
+    (store.attempt_dir("a", 1) / "attempt.json~").write_bytes(b"{")
+    assert store.claim("a") == 1
+    # An intent that cannot be read (a power cut) may have started something.
+    (store.attempt_dir("a", 1) / "attempt.json").write_bytes(b"")
+    assert [store.claim("a"), store.claim("b")] == [2, 1]

@@ -1,0 +1,242 @@
+"""Exit codes as documented: 0, 1, 2, 3, 64; a loop must never end as "done" because of a typo."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.harness import Project
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        (),
+        ("pol",),
+        ("poll", "--wiat", "60"),
+        ("poll", "extra"),
+        ("poll", "--wait"),
+        ("poll", "--wait", "soon"),
+        ("poll", "--wait", "-1"),
+        ("dispatch", "--only", "0"),
+        ("dispatch", "--only", "x"),
+        ("dispatch", "a", "--only", "1"),
+        ("-C", "no-such-directory", "poll"),
+        ("--frobnicate",),
+        ("status", "--frobnicate"),
+        ("prompt",),
+        ("show",),
+        ("logs",),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_64(project: Project, args: tuple[str, ...]) -> None:
+    project.plans(a="ok")
+    done = project.run(*args)
+    assert done.code == 64, done
+    assert done.stderr.strip()
+    assert done.stdout == ""
+    assert not project.ledger()
+
+
+def test_a_near_miss_is_named(project: Project) -> None:
+    assert "poll" in project.run("pol", code=64).stderr
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda p: (p.root / "tasks.tsv").unlink(), "tasks.tsv"),
+        (lambda p: (p.root / "agentjobs.toml").unlink(), "agentjobs.toml"),
+        (lambda p: (p.root / "agentjobs.toml").write_text("slots = [\n"), "agentjobs.toml:"),
+        (lambda p: (p.root / "agentjobs.toml").write_text("slotz = 3\n"), "slots"),
+        (lambda p: (p.root / "tasks.tsv").write_text("id\tstatus\na\tNOPE\n"), "tasks.tsv:2"),
+        (lambda p: (p.root / "tasks.tsv").write_bytes(b"id\n\xff\n"), "tasks.tsv:2"),
+        (lambda p: (p.root / "tasks.tsv").write_text("id\tafter\na\tb\nb\ta\n"), "wait for each other"),
+        (lambda p: (p.root / "tasks.tsv").write_text("id\tprofile\na\tnone\n"), "none"),
+    ],
+    ids=["no table", "no policy", "bad toml", "bad key", "bad status", "not UTF-8", "cycle", "bad profile"],
+)
+@pytest.mark.parametrize("command", ["dispatch", "poll"])
+def test_what_a_person_must_mend_is_1(project: Project, spoil: object, told: str, command: str) -> None:
+    project.plans(a="ok", b="ok")
+    if command == "poll":
+        project.plans(a="hang", b="ok", c="ok")
+        project.configure(slots=1)
+        project.dispatch()
+    assert callable(spoil)
+    spoil(project)
+    before = (project.root / "tasks.tsv").read_bytes() if (project.root / "tasks.tsv").exists() else b""
+    done = project.run(command)
+    if command == "poll" and told in {"wait for each other", "none"}:
+        assert done.code in {0, 1}
+    else:
+        assert done.code == 1, done
+        lines = done.stderr.strip().splitlines()
+        assert len(lines) == 1, done.stderr
+        assert lines[0].startswith("agentjobs: ")
+        assert told in lines[0]
+        assert (project.root / "tasks.tsv").exists() is bool(before)
+        assert not before or (project.root / "tasks.tsv").read_bytes() == before
+    # Mended, the run goes on.
+    project.configure(slots=2)
+    project.plans(a="ok", b="ok")
+    project.configure(limits={"idle_minutes": 0.01})
+    assert set(project.settle().values()) == {"DONE"}, project.story()
+
+
+def test_poll_before_dispatch_says_so(project: Project) -> None:
+    project.plans(a="ok")
+    done = project.poll(code=1)
+    assert "dispatch" in done.stderr
+    assert not (project.root / ".agentjobs").exists()
+
+
+def test_an_unknown_id_names_the_nearest(project: Project) -> None:
+    project.plans(alpha="ok")
+    assert "alpha" in project.run("dispatch", "alpa", code=1).stderr
+
+
+def test_an_empty_table_has_nothing_left(project: Project) -> None:
+    project.rows(columns=["status"])
+    project.dispatch()
+    assert project.poll().code == 2
+
+
+def test_a_dry_run_changes_nothing(project: Project) -> None:
+    project.plans(a="ok", b="ok")
+    done = project.run("dispatch", "--dry-run", code=0)
+    assert [line.split("\t")[0] for line in done.lines] == ["a", "b"]
+    assert not (project.root / ".agentjobs").exists()
+    assert project.statuses() == {"a": "", "b": ""}
+
+
+def test_a_closed_pipe_is_no_error(project: Project) -> None:
+    """`agentjobs poll --json | head -c 0` says nothing on stderr; the code is that of the poll."""
+    project.plans(a="ok")
+    project.settle()
+    for args, code in ((["poll", "--json"], 2), (["status"], 0), (["dispatch"], 0), (["--help"], 0)):
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = subprocess.run(
+            [sys.executable, "-m", "agentjobs", *args],
+            cwd=project.root, env=project.env, stdin=subprocess.DEVNULL, stdout=writer, stderr=subprocess.PIPE,
+            check=False,
+        )  # fmt: skip
+        os.close(writer)
+        assert done.stderr == b"", (args, done.stderr)
+        assert done.returncode in {0, code}, (args, done.returncode)
+
+
+def test_if_free_steps_back_and_a_lock_timeout_is_1(project: Project) -> None:
+    import fcntl
+
+    project.plans(a="ok")
+    project.settle()
+    with (project.root / ".agentjobs" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert project.poll("--if-free").code == 0
+        done = project.poll("--lock-timeout", "0.1", code=1)
+        assert "another agentjobs" in done.stderr
+    assert project.poll().code == 2
+
+
+def test_a_read_only_table_is_1_and_intact(project: Project) -> None:
+    project.plans(a="ok", b="ok")
+    table = project.root / "tasks.tsv"
+    before = table.read_bytes()
+    table.chmod(0o444)
+    done = project.run("dispatch", code=1)
+    assert "read-only" in done.stderr
+    assert table.read_bytes() == before
+    assert not project.ledger()
+    table.chmod(0o644)
+    assert set(project.settle().values()) == {"DONE"}
+
+
+def limited(project: Project, limit: int, *args: str) -> subprocess.CompletedProcess[bytes]:
+    """Run the program where no file may grow beyond ``limit`` bytes: as on a full disk, writes fail midway."""
+    return subprocess.run(
+        [sys.executable, "-m", "agentjobs", *args],
+        cwd=project.root,
+        env=project.env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY)),
+        check=False,
+    )
+
+
+def test_a_full_disk_is_1_and_the_table_is_intact(project: Project) -> None:
+    project.rows(
+        *({"id": f"t{n}", "plan": "sleep:0.5", "words": "x" * 100} for n in range(40)), columns=["status"]
+    )
+    project.configure(slots=3)
+    table = project.root / "tasks.tsv"
+    before = table.read_bytes()
+    assert len(before) > 4000
+    done = limited(project, 4000, "dispatch")
+    assert done.returncode == 1, done
+    assert done.stderr.startswith(b"agentjobs: ")
+    assert done.stderr.count(b"\n") == 1
+    assert table.read_bytes() == before
+    # Later, agents at work, the disk is full again.
+    project.dispatch("--only", "5")
+    project.poll_until(lambda: "DONE" in project.statuses().values())
+    before = table.read_bytes()
+    project.wait_for(lambda: len(project.processes()) == 0)
+    done = limited(project, 4000, "poll")
+    assert done.returncode == 1, done
+    assert done.stderr.startswith(b"agentjobs: ")
+    assert table.read_bytes() == before
+    assert not list(project.root.glob(".tasks*")), "nothing half-written stays"
+    # There is room again: all goes on, nothing is done twice.
+    assert project.loop().last == 2
+    assert list(project.statuses().values()).count("DONE") == 5
+    assert set(project.starts().values()) == {1}
+
+
+def test_interrupted_is_130_and_agents_go_on(project: Project) -> None:
+    import signal
+
+    project.plans(a="sleep:1.5")
+    project.dispatch()
+    project.wait_for(lambda: project.ledger())
+    started = project.start("poll", "--wait", "30")
+    project.wait_for(lambda: b"poll" in _cmdline(started.pid), what="poll has begun")
+    project.wait_for(lambda: _sleeping(started.pid), what="poll waits")
+    started.send_signal(signal.SIGINT)
+    assert started.wait(20) in {130, 0}
+    assert project.loop().last == 2
+    assert project.starts() == {"a": 1}
+
+
+def _cmdline(pid: int) -> bytes:
+    from pathlib import Path
+
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def _sleeping(pid: int) -> bool:
+    from pathlib import Path
+
+    fds = Path(f"/proc/{pid}/fd")
+    return any(os.path.realpath(fd) and "pidfd" in os.readlink(fd) for fd in fds.iterdir())
+
+
+def test_from_a_directory_below_and_with_C(project: Project, tmp_path: Path) -> None:
+    project.plans(a="ok")
+    below = project.root / "below"
+    below.mkdir()
+    assert project.run("dispatch", cwd=below).code == 0
+    assert project.run("-C", str(project.root), "poll", "--wait", "30", cwd=tmp_path).code in {0, 2}
+    assert project.run("poll", cwd=tmp_path).code == 1
+    project.loop()
