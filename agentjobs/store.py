@@ -363,7 +363,7 @@ def write_json(path: Path, value: msgspec.Struct, *, durable: bool = False) -> N
 
 
 def encode(value: object) -> bytes:
-    """Return a value as JSON; bytes of a file name that are not UTF-8 are shown as ``\\xff``."""
+    r"""Return a value as JSON; bytes of a file name that are not UTF-8 are shown as ``\xff``."""
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:

@@ -166,6 +166,9 @@ class Table:
         """Return the new bytes; see ``apply``."""
         updates = {id_: cells for id_, cells in updates.items() if id_ in self._line_at}
         header = _extend(self.header, updates.values())
+        if any(column in TOOL_COLUMNS for column in header[len(self.header) :]):
+            # All at once: their order is then the same in every table, whatever happened first.
+            header = _extend(self.header, [dict.fromkeys(TOOL_COLUMNS, "+"), *updates.values()])
         column_at = {name: at for at, name in enumerate(header)}
         lines = self._headed(header)
         for id_, cells in updates.items():

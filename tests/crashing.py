@@ -1,6 +1,6 @@
 """Crash points: kill agentjobs after its N-th effect, let plain polls finish, and compare with a run nobody killed.
 
-    python -m tests.crashing DIR [--shard K/N] [--stride S] [--only POLL:EFFECT]
+    python -m tests.crashing DIR [--variant V] [--kinds] [--shard K/N] [--stride S] [--only COMMAND:EFFECT]
 
 An effect is whatever another process could see: a file opened to write, written, renamed or removed, a
 directory made, a process started or signalled, a git command begun or ended. A clean run is recorded poll by
@@ -71,9 +71,28 @@ verify = ["sh $AGENTJOBS_ROOT/check.sh"]
 [agents.scripted]
 command = ["sh", "{{root}}/agent.sh"]
 resume = ["sh", "{{root}}/agent.sh"]
-[landing]
-gate = {gate}
+{more}
 """
+
+VARIANTS = {
+    "plain": "",
+    "gated": """
+[workspace]
+setup = "echo set up >setup.log"
+copy = ["local.txt"]
+[landing]
+gate = ["test -e local.txt && test -e setup.log"]
+""",
+    "without-trees": """
+[workspace]
+kind = "none"
+""",
+    "without-landing": """
+[landing]
+enabled = false
+""",
+}
+"""What is added to the policy."""
 
 AGENT = r"""
 # What this attempt does is the word of that number in the row's column `plan`; the last word serves for all others.
@@ -141,7 +160,7 @@ def make_project(
     resumes: int = 2,
     repairs: int = 1,
     restarts: int = 1,
-    gate: Sequence[str] = (),
+    variant: str = "plain",
 ) -> Path:
     """Make a project with scripted agents at ``place``/project; what they do is told in ``place``/ledger."""
     root = place / "project"
@@ -149,14 +168,20 @@ def make_project(
     (place / "busy").mkdir()
     (place / "ledger").touch()
     text = POLICY.format(
-        slots=slots, verify_slots=verify_slots, resumes=resumes, repairs=repairs, restarts=restarts,
-        gate=json.dumps(list(gate)),
+        slots=slots,
+        verify_slots=verify_slots,
+        resumes=resumes,
+        repairs=repairs,
+        restarts=restarts,
+        more=VARIANTS[variant],
     )
     (root / "agentjobs.toml").write_text(text)
     (root / "prompt.md.j2").write_text("{{ id }} {{ mode }}\n{{ errors }}\n")
     (root / "agent.sh").write_text(AGENT)
     (root / "check.sh").write_text(CHECK)
     (root / "shared.txt").write_text("nobody\n")
+    (root / ".gitignore").write_text("*.log\nlocal.txt\n")
+    (root / "local.txt").write_text("not in git\n")
     (root / "tasks.tsv").write_text("\n".join(rows) + "\n")
     for argv in (
         ("init", "-q", "-b", "main"),
@@ -342,7 +367,7 @@ class Driver:
         ]
 
     def git(self, *argv: str) -> str:
-        return subprocess.run(("git", *argv), cwd=self.root, check=True, capture_output=True, text=True).stdout
+        return subprocess.run(("git", *argv), cwd=self.root, check=False, capture_output=True, text=True).stdout
 
     def end(self) -> dict[str, object]:
         """What must be the same however often the way there was cut off."""
@@ -531,6 +556,7 @@ def main() -> int:
     """Run a campaign; exit 1 if a crash changed how things ended."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("place", type=Path)
+    parser.add_argument("--variant", choices=VARIANTS, default="plain", help="which policy")
     parser.add_argument("--shard", default="1/1", help="the K-th of N parts of the crash points")
     parser.add_argument("--stride", type=int, default=1, help="only each S-th crash point")
     parser.add_argument("--kinds", action="store_true", help="only one crash point for each kind of effect")
@@ -543,7 +569,7 @@ def main() -> int:
     import agentjobs.scoping
     import agentjobs.workspace  # noqa: F401 - imported before the forks, once for all
 
-    campaign = Campaign(given.place)
+    campaign = Campaign(given.place, variant=given.variant)
     recorded_at = time.monotonic()
     campaign.record()
     counts = [len(done) for done in campaign.effects]

@@ -91,7 +91,7 @@ def place() -> Iterator[Place]:
 
 
 few = settings(
-    max_examples=int(os.environ.get('G4N','100')), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 pieces = st.sampled_from(
     [
@@ -180,7 +180,7 @@ toml = st.one_of(
 @few
 @given(toml, st.sampled_from(COMMANDS))
 @example(b"\xff", ("poll",))
-@example(CONFIG + b"[agents.a.usage]\ntokens = [\"\"]\n", ("check",))
+@example(CONFIG + b'[agents.a.usage]\ntokens = [""]\n', ("check",))
 def test_any_config(place: Place, config: bytes, args: tuple[str, ...]) -> None:
     code, said = place.check(TABLE, config, args)
     if code == 1 and "agentjobs.toml" in said and args[0] != "check":

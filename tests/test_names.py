@@ -93,15 +93,16 @@ def on_target(project: Project) -> set[bytes]:
 def test_files_of_such_names_land_and_are_kept_to(project: Project) -> None:
     writer(project)
     write = escape("|".join(name.decode() for name in NAMES))
+    others = [name for name in NAMES if name != b"-rf"]  # which none of their globs covers
     project.rows(
         {"id": "in", "files": words(*NAMES), "write": write, "title": escape(BAIT)},
-        {"id": "out", "files": words(*NAMES[1:]), "write": write, "title": escape("-m --amend\n\nAgentjobs-Task: fake")},
+        {"id": "out", "files": words(*others), "write": write, "title": escape("-m --amend\n\nAgentjobs-Task: fake")},
     )
     assert finish(project) == {"in": "DONE", "out": "FAILED"}, project.story()
     assert set(NAMES) <= on_target(project)
     assert project.landings() == ["in"]
     assert set(project.outcomes("out")) == {"out_of_scope"}
-    assert project.attempts("out")[0]["agent.end"]["outside"] == [NAMES[0].decode()]
+    assert project.attempts("out")[0]["agent.end"]["outside"] == ["-rf"]
     untouched(project)
 
 
@@ -207,7 +208,7 @@ def test_columns_of_any_name(project: Project) -> None:
     assert finish(project) == {"x": "DONE"}, project.story()
 
 
-@pytest.mark.parametrize("name", ["with space", "it's", 'q"q', "$(touch pwned)", "-x", "\u2603"], ids=repr)
+@pytest.mark.parametrize("name", ["it's a \"$(touch pwned)\" \u2603", "-x"], ids=repr)
 def test_a_project_in_a_directory_of_that_name(tmp_path: Path, name: str) -> None:
     project = Project(tmp_path / name)
     project.configure(

@@ -165,7 +165,7 @@ def test_apply_changes_only_what_it_must() -> None:
     updates = {"c": {"status": "IN_PROGRESS", "attempt": "1"}, "nobody": {"status": "DONE", "cost": "9"}}
     data = apply(parse(TABLE), updates)
     before, after = TABLE.split(b"\n"), data.split(b"\n")
-    assert after[2] == b"id\tstatus\tafter\tfiles\tnote\tattempt"
+    assert after[2] == b"id\tstatus\tafter\tfiles\tnote\tattempt\tstarted\tended\ttokens\tcost\tcommit"
     assert after[5] == b"c\tIN_PROGRESS\ta\t\t\t1\r"
     assert [line for at, line in enumerate(after) if at not in {2, 5}] == [
         line for at, line in enumerate(before) if at not in {2, 5}
@@ -174,7 +174,8 @@ def test_apply_changes_only_what_it_must() -> None:
 
 def test_apply_adds_columns_in_our_order() -> None:
     data = apply(parse(b"id\r\na\r\nb"), {"a": {"note": "n", "zeta": "z", "status": "DONE", "cost": ""}})
-    assert data == b"id\tstatus\tnote\tzeta\r\na\tDONE\tn\tz\r\nb"
+    ours = b"status\tattempt\tstarted\tended\ttokens\tcost\tcommit\tnote"
+    assert data == b"id\t" + ours + b"\tzeta\r\na\tDONE\t\t\t\t\t\t\tn\tz\r\nb"
 
 
 def test_apply_pads_only_where_a_value_needs_it() -> None:
