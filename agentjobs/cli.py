@@ -97,6 +97,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
 
 
 def _run(argv: list[str]) -> int:
+    stdout = sys.stdout
     try:
         found: Any = cli.main(args=argv, prog_name="agentjobs", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -118,6 +119,11 @@ def _run(argv: list[str]) -> int:
         return ExitCode.FAILED
     except BrokenPipeError:
         _abandon_stdout()
+        return ExitCode.OK
+    except SystemExit as error:
+        if sys.stdout is stdout:
+            return int(error.code or 0)
+        _abandon_stdout()  # click wraps it when the pipe was closed, and would exit with 1
         return ExitCode.OK
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""

@@ -68,7 +68,8 @@ def dispatch(
     turn = poll(project, wait_s=0.0, lock_timeout_s=lock_timeout_s)
     counts = parse(project.file.table.data).counts()
     what = "everything" if scope.everything else f"{len(scope.ids)} tasks"
-    line = f"in play: {what}; {len(turn.running)} running, {counts[Status.TODO]} waiting"
+    stand = ", ".join(f"{count} {status.value}" for status, count in counts.items() if count)
+    line = f"in play: {what}; the table: {stand or 'no rows'}"
     return Report((line,), (turn.why,) if turn.why else ())
 
 

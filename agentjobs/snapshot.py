@@ -93,7 +93,10 @@ def placed(admin: Path) -> tuple[str, ...]:
 
 def set_placed(admin: Path, paths: Iterable[str]) -> None:
     """Remember what we put into the tree."""
-    (admin / _PLACED).write_bytes(b"".join(raw(path) + b"\0" for path in paths))
+    # By rename: a list cut off half-way would let a snapshot take in, and land, what is only on loan.
+    fresh = admin / f"{_PLACED}~"
+    fresh.write_bytes(b"".join(raw(path) + b"\0" for path in paths))
+    fresh.replace(admin / _PLACED)
 
 
 def ignore_patterns(paths: Iterable[str]) -> list[str]:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.harness import kill_all
+
 if TYPE_CHECKING:
     from tests.harness import Project
 
@@ -93,6 +95,18 @@ def test_the_breaker_stays_closed_when_one_does_well(project: Project) -> None:
     project.plans(a="ok", b="same", c="same", d="same", e="same", f="ok")
     statuses = project.settle()
     assert list(statuses.values()).count("FAILED") == 4
+
+
+def test_a_reboot_is_no_failure_of_the_tasks(project: Project) -> None:
+    """All that ran is lost, alike; the breaker has nothing to say about that."""
+    project.configure(slots=3, limits={"breaker": 2})
+    project.plans(a="hang,ok", b="hang,ok", c="hang,ok")
+    project.dispatch()
+    project.wait_for(lambda: len(project.ledger()) == 3)
+    kill_all(project.processes())
+    assert project.loop().last == 2
+    assert set(project.statuses().values()) == {"DONE"}, project.story()
+    assert project.outcomes("a") == ["lost", "ok"]
 
 
 def test_layer_3_starts_over_after_all_else_with_the_other_profile(project: Project) -> None:

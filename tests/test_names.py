@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -86,8 +87,9 @@ def untouched(project: Project) -> None:
 
 
 def on_target(project: Project) -> set[bytes]:
-    text = os.fsencode(project.git("ls-tree", "-r", "-z", "--name-only", "agentjobs/landed"))
-    return {name for name in text.split(b"\0") if name}
+    command = ["git", "ls-tree", "-r", "-z", "--name-only", "agentjobs/landed"]
+    done = subprocess.run(command, cwd=project.root, capture_output=True, check=True)
+    return {name for name in done.stdout.split(b"\0") if name}
 
 
 def test_files_of_such_names_land_and_are_kept_to(project: Project) -> None:

@@ -73,7 +73,7 @@ def test_taking_while_looking() -> None:
 
 
 def test_a_row_is_ready_when_all_it_waits_for_is_done() -> None:
-    made = table("a", "b", "c\t\ta b a", "d\t\tc", "e\t\tnobody")
+    made = table("a", "b", "c\t\ta b a b", "d\t\tc", "e\t\tnobody")
     statuses = statuses_of(made)
     found = Queue(made, statuses, ALL, frozenset())
     assert list(found.ready()) == ["a", "b"]

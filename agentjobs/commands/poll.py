@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import click
 
@@ -37,10 +38,12 @@ def command(wait_s: float, if_free: bool, lock_timeout: float, as_json: bool) ->
             return ExitCode.OK
         raise
     if as_json:
-        click.echo(json.dumps({
+        line = json.dumps({
             "acted": turn.acted, "code": int(turn.code), "running": list(turn.running), "why": turn.why,
             "until": turn.until if turn.until < 1e12 else None,  # noqa: PLR2004 - infinity is no JSON
-        }))
+        })
+        with suppress(BrokenPipeError):  # nobody reads it, but a loop still asks for the exit code
+            click.echo(line)
     elif turn.why:
         click.echo(f"agentjobs: {turn.why}", err=True)
     if turn.code is ExitCode.HALTED:
