@@ -133,6 +133,15 @@ def test_an_edit_of_the_very_row_just_before_the_swap_wins(shared: Shared) -> No
     assert shared.take() == Edits(wishes={"a": Status.SKIPPED})
 
 
+def test_an_edit_of_a_row_that_is_just_being_begun_wins(shared: Shared) -> None:
+    """The person saw the row as it was before: what we meanwhile remember of it does not make the edit an old one."""
+    shared.file.set("a", {"status": "IN_PROGRESS", "attempt": "1", "started": "s"})
+    shared.file.before = lambda: shared.write(HEAD + b"a\tSKIPPED\nb\nc\n")
+    shared.file.save()
+    assert shared.cells("a")[:5] == ["a", "SKIPPED", "", "1", "s"]
+    assert shared.take() == Edits(wishes={"a": Status.SKIPPED})
+
+
 def test_killed_between_the_two_writes(shared: Shared) -> None:
     def die() -> None:
         raise Killed
@@ -280,10 +289,12 @@ class Story:
         self.items: dict[str, str] = {}
         self.versions: list[dict[str, list[bytes]]] = []
         self.tick = 0
+        self.known: dict[str, list[bytes]] = {}
 
     def play(self, steps: list[tuple[object, ...]]) -> None:
         for self.tick, step in enumerate(steps):
             self.versions.append(self.lines())
+            self.look()
             name, *more = step
             if name == "tool":
                 self.tool(str(more[0]))
@@ -329,6 +340,13 @@ class Story:
         for task_id, wish in self.shared.take().wishes.items():
             self.asked.pop(task_id, None)
             self.shared.file.set(task_id, self.lives[task_id].wish(wish, self.tick))
+        self.look()
+
+    def look(self) -> None:
+        """Note the progress that the table shows where it is up to date."""
+        if (base := self.shared.file.base) is not None:
+            progress = ("attempt", "started", "ended")
+            self.known = {i: [base.cell(i, c).encode() for c in progress] for i in IDS}
 
     def save(self) -> None:
         self.take()
@@ -363,6 +381,8 @@ class Story:
 
     def wish(self, task_id: str, wish: Status) -> None:
         cells = self.lines()[task_id]
+        if (cells + [b""] * 6)[3:6] != self.known.get(task_id, [b""] * 3):
+            return  # a wish in a row that shows an old state is taken for an old copy
         cells += [b""] * (2 - len(cells))
         if (cells[1] or b"TODO") == wish.value.encode():
             return
