@@ -35,7 +35,7 @@ from agentjobs.model import (
     StepKind,
     Task,
 )
-from agentjobs.plan import jitter, pause_after
+from agentjobs.pauses import jitter, pause_after
 from agentjobs.store import Marker, step_files, write_bytes, write_json
 from agentjobs.verdicts import Verdicts, likeness
 

@@ -174,12 +174,13 @@ def _advance_checks(attempt: Attempt, policy: Policy) -> Decision:
     if check.kill is not None:
         return Conclude(failed)
     if isinstance(check.phase, Lost):
-        runs = sum(step.kind is check.kind for step in attempt.steps)
+        same = [step for step in attempt.steps if step.kind is check.kind]
+        runs = sum(isinstance(step.phase, Lost) for step in same)
         if runs >= CHECK_RUNS_MAX:
             return Conclude(Outcome.INFRA)
         if check.kind is StepKind.GATE:
             return Land()
-        return Launch(f"{check.kind.value}-{runs + 1}", check.kind)
+        return Launch(f"{check.kind.value}-{len(same) + 1}", check.kind)
     if isinstance(check.phase, Exited) and check.phase.code == 0:
         return _passed(attempt, policy)
     return Conclude(failed)

@@ -252,7 +252,8 @@ def human_edits(base: Table | None, now: Table) -> Edits:
         if status == (parse_status(base.cell(id_, "status")) or Status.TODO):
             continue
         ours = all(base.cell(id_, column) == now.cell(id_, column) for column in _PROGRESS)
-        if has_status and ours and status in PERSONAL:
+        # Nothing but a person writes SKIPPED, so to leave a task out is obeyed however old the rest of the row is.
+        if has_status and (ours or status is Status.SKIPPED) and status in PERSONAL:
             wishes[id_] = status
         else:
             stale.append(id_)

@@ -18,6 +18,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 TESTS = {
     "decide.py": ("test_decide.py", "test_plan.py"),
     "plan.py": ("test_plan.py",),
+    "pauses.py": ("test_plan.py",),
     "queue.py": ("test_queue.py",),
     "taskfile.py": ("test_taskfile.py",),
 }
@@ -31,7 +32,7 @@ BUGS: tuple[tuple[str, str, str], ...] = (
     ("decide.py", "    if check.kill is not None:\n        return Conclude(failed)\n", ""),
     ("decide.py", "if isinstance(check.phase, Exited) and check.phase.code == 0:", "if isinstance(check.phase, Exited):"),
     ("decide.py", "if runs >= CHECK_RUNS_MAX:", "if runs > CHECK_RUNS_MAX:"),
-    ("decide.py", '        return Launch(f"{check.kind.value}-{runs + 1}", check.kind)', "        return Launch(check.kind.value, check.kind)"),
+    ("decide.py", '        return Launch(f"{check.kind.value}-{len(same) + 1}", check.kind)', "        return Launch(check.kind.value, check.kind)"),
     ("decide.py", ">= GATE_RUNS_MAX:", ">= 10 * GATE_RUNS_MAX:"),
     ("decide.py", "if running.output_bytes > limits.output_bytes:", "if running.output_bytes < 0:"),
     ("decide.py", "quiet_at = max(running.output_at, step.started_at)", "quiet_at = running.output_at"),
@@ -85,11 +86,11 @@ BUGS: tuple[tuple[str, str, str], ...] = (
     ("plan.py", "if not swept and", "if"),
     ("plan.py", "return value > 0 and p * value >= history.cost", "return True"),
     ("plan.py", "(own.escalate if own else None) or task.row.profile", "task.row.profile"),
-    ("plan.py", "news = pause is not None and started_at > pause.at", "news = pause is not None and started_at >= pause.at"),
-    ("plan.py", "pause.outcome is not outcome and pause.until > until:", "False:"),
-    ("plan.py", "(not news or pause.until > now)", "not news"),
-    ("plan.py", "until = max(until, pause.until)", "pass"),
-    ("plan.py", "min(600.0, 15.0 * 2.0 ** min(count - 1, 10))", "min(600.0, 15.0 * 2.0 ** (count - 1))"),
+    ("pauses.py", "news = pause is not None and started_at > pause.at", "news = pause is not None and started_at >= pause.at"),
+    ("pauses.py", "pause.outcome is not outcome and pause.until > until:", "False:"),
+    ("pauses.py", "(not news or pause.until > now)", "not news"),
+    ("pauses.py", "until = max(until, pause.until)", "pass"),
+    ("pauses.py", "min(600.0, 15.0 * 2.0 ** min(count - 1, 10))", "min(600.0, 15.0 * 2.0 ** (count - 1))"),
     # queue
     ("queue.py", "        rank = -", "        rank = "),
     ("queue.py", "if status is not Status.TODO or", "if status is Status.DONE or"),

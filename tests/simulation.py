@@ -44,7 +44,8 @@ from agentjobs.model import (
     StepKind,
     Task,
 )
-from agentjobs.plan import Board, History, Plan, Spent, pause_after, plan
+from agentjobs.pauses import pause_after
+from agentjobs.plan import Board, History, Plan, Spent, plan
 from agentjobs.scope import overlap
 
 if TYPE_CHECKING:

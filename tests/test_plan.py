@@ -36,7 +36,8 @@ from agentjobs.model import (
     StepKind,
     Task,
 )
-from agentjobs.plan import Board, History, Spent, jitter, pause_after, pays, plan, sweep_due
+from agentjobs.pauses import jitter, pause_after
+from agentjobs.plan import Board, History, Spent, pays, plan, sweep_due
 from agentjobs.policy import Landing, Policy, Profile, Workspace
 from tests.simulation import Odds, World
 
