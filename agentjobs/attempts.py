@@ -28,6 +28,7 @@ from agentjobs.model import (
     Launch,
     Mode,
     Outcome,
+    Pause,
     Result,
     Settle,
     Settled,
@@ -35,7 +36,7 @@ from agentjobs.model import (
     StepKind,
     Task,
 )
-from agentjobs.pauses import jitter, pause_after
+from agentjobs.pauses import LANDING, hold_s, jitter, pause_after
 from agentjobs.store import Marker, step_files, write_bytes, write_json
 from agentjobs.verdicts import Verdicts, likeness
 
@@ -95,11 +96,27 @@ class Attempts:
                 self.launch(task, last, decision, now)
             else:
                 self.land(task, last, now)
+            if last.end is not None and self.store.hold() is not None:
+                self.store.set_state("hold", None)
         except (UserError, OSError) as error:
             if self.store.attempt(task.row.id, last.number) is None:
                 raise
             detail = str(error) if isinstance(error, UserError) else f"{error.strerror}: {error.filename or ''}"
-            self.close(task, last, Result(Outcome.INFRA, now, detail=detail, errors=detail), now)
+            if last.end is not None and last.end.outcome is Outcome.OK:
+                self._hold(last, detail, now)
+            else:
+                self.close(task, last, Result(Outcome.INFRA, now, detail=detail, errors=detail), now)
+
+    def _hold(self, last: Attempt, detail: str, now: float) -> None:
+        """Leave work that is done where it stands: it is checked and landed once the machine can do that again."""
+        store, intent = self.store, last.intent
+        detail = f"{intent.id}: {detail}"
+        key = f"{intent.id}/{intent.number}"
+        if store.hold() is None:
+            store.set_state("hold", Pause(Outcome.INFRA, now + hold_s(key), now, detail))
+        else:
+            store.set_state("halt", Halt(LANDING, detail, now))
+        store.event(now, intent.id, "held", attempt=intent.number, detail=detail)
 
     # --- begin and launch
 
@@ -109,11 +126,13 @@ class Attempts:
         import uuid  # noqa: PLC0415 - 5 ms, and a poll that begins nothing needs it not
 
         profile = project.profile(row, begin.profile)
+        name = begin.profile if begin.profile in project.policy.profiles else row.profile
         tree = ""
         base = ""
         if project.uses_trees:
             anew = last is None or begin.mode in {Mode.FIRST, Mode.RESTART}
-            base = project.tip() if anew or last is None else _base_after(last)
+            base = "" if anew or last is None else _base_after(last)
+            base = base or project.tip()
             tree = str(project.trees_dir / row.id)
         store = self.store
         if store.marker(row.id) is None or task.wish is not None:
@@ -128,7 +147,7 @@ class Attempts:
             number=number,
             round=task.round,
             mode=begin.mode,
-            profile=begin.profile,
+            profile=name,
             agent=profile.agent,
             started_at=now,
             why=begin.why,
@@ -212,13 +231,32 @@ class Attempts:
             workspace.create(git, tree, intent.base)
             workspace.reset(git, tree, intent.base)
         else:
-            workspace.create(git, tree, intent.base)
-            ends = [a.end for a in task.attempts if a.end is not None and a.end.commit]
-            if not there and ends:
-                workspace.reset(git, tree, ends[-1].commit)
+            self._restore(task, intent, tree)
         settings = self.project.policy.workspace
         if settings.copy or settings.link:
             workspace.setup_files(git, self.project.root, tree, copy=settings.copy, link=settings.link)
+
+    def _restore(self, task: Task, intent: Intent, tree: Path) -> None:
+        """See that the tree is there; one that was removed is made again, with the earlier work on the base."""
+        from agentjobs import landing, workspace  # noqa: PLC0415
+
+        git = self.project.git
+        for before in reversed(task.attempts):
+            if before.intent.restarts != intent.restarts or before.number >= intent.number:
+                continue
+            found = [before.result.commit if before.result else "", before.end.commit if before.end else ""]
+            work = next((commit for commit in found if commit and git.resolve(commit)), "")
+            if not work:
+                continue
+            if git.contains(work, intent.base):
+                workspace.create(git, tree, work)
+            elif workspace.create(git, tree, intent.base):
+                parent = before.intent.base
+                landing.integrate(
+                    git, tree, work, intent.base, intent.id, intent.started_at, stands_on=parent
+                )
+            return
+        workspace.create(git, tree, intent.base)
 
     # --- end, conclude, land, settle
 

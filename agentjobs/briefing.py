@@ -11,6 +11,7 @@ from agentjobs.errors import UserError
 from agentjobs.launch.step import MARK
 from agentjobs.model import Mode
 from agentjobs.policy import expand
+from agentjobs.project import POLICY
 from agentjobs.prompt import render, resume_prompt, variables
 from agentjobs.store import read_raw
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from agentjobs.agents import Agent
     from agentjobs.model import Attempt, Intent, Row, Task
     from agentjobs.policy import Profile
     from agentjobs.project import Project
@@ -109,7 +111,7 @@ def environment(project: Project, row: Row, intent: Intent, attempt_dir: Path, s
     env = {name: value for name, value in os.environ.items() if name not in _GIT_CONTEXT}
     env = {name: value for name, value in env.items() if not name.startswith("AGENTJOBS_")}
     if step == "agent":
-        env.update(project.policy.agents[intent.agent].env)
+        env.update(_agent(project, intent).env)
     room = VARIABLES_MAX
     for column, value in sorted(row.cells.items(), key=lambda cell: len(cell[1])):
         name = re.sub(r"[^A-Z0-9]", "_", column.upper())
@@ -137,9 +139,17 @@ def environment(project: Project, row: Row, intent: Intent, attempt_dir: Path, s
     return env
 
 
+def _agent(project: Project, intent: Intent) -> Agent:
+    """Return the settings of an attempt's agent; UserError where they are gone since it was begun."""
+    agent = project.policy.agents.get(intent.agent)
+    if agent is None:
+        raise UserError(f"agent {intent.agent!r} of {intent.id} is no longer there", file=POLICY)
+    return agent
+
+
 def command(project: Project, intent: Intent, attempt_dir: Path) -> Sequence[str]:
     """Return the command line of the agent, placeholders filled."""
-    agent = project.policy.agents[intent.agent]
+    agent = _agent(project, intent)
     words = agent.command if intent.fresh or agent.resume is None else agent.resume
     return expand(
         words,

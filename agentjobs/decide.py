@@ -225,7 +225,7 @@ def _ending(attempt: Attempt, step: Step, policy: Policy, now: float) -> Decisio
     if kill is None:
         raise TypeError(f"{step.name} is not being ended")
     due = kill.at + policy.limits.stop_grace_s * kill.sent
-    if now < due:
+    if kill.at <= now < due:  # a signal of the future: the clock was put back
         return Wait(due, f"{step.name} is ending")
     return End(step.name, kill.why, hard=kill.sent >= len(stop_signals(attempt, step, policy)))
 

@@ -25,7 +25,7 @@ def poll(project: Project, *, wait_s: float, lock_timeout_s: float) -> Turn:
 
         raise UserError("nothing is in play yet; `agentjobs dispatch` says what is and starts it")
     engine = Engine(project)
-    give_up_at = time.time() + wait_s
+    give_up_at = time.monotonic() + wait_s
     acted = 0
     while True:
         with project.store.lock(lock_timeout_s):
@@ -37,9 +37,10 @@ def poll(project: Project, *, wait_s: float, lock_timeout_s: float) -> Turn:
         staggered = turn.until - now <= min(SOON_S, project.policy.limits.start_interval_s) and turn.starting
         if acted and not staggered:
             break
-        if not staggered and now >= give_up_at:
+        left_s = give_up_at - time.monotonic()
+        if not staggered and left_s <= 0:
             break
-        engine.wait(turn.until if staggered else min(give_up_at, turn.until))
+        engine.wait(turn.until if staggered else min(now + left_s, turn.until))
     from msgspec.structs import replace  # noqa: PLC0415
 
     return replace(turn, acted=acted)

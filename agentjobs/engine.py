@@ -247,6 +247,7 @@ class Engine:
         board = Board(
             tasks=tuple(tasks),
             pause=store.pause(),
+            hold=store.hold(),
             halt=store.halt() or (None if self.starts else Halt("stop", "this turn begins nothing", now)),
             last_start_at=max((t.attempts[-1].intent.started_at for t in tasks if t.attempts), default=0.0),
             tally=store.tally() if limits.breaker else (),

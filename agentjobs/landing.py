@@ -51,15 +51,25 @@ def landing_message(subject: str, *, task: str, attempt: int, agent: str, body: 
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def integrate(git: Git, tree_dir: Path, commit: str, tip: str, message: str, at: float) -> Integrated:
+def integrate(
+    git: Git, tree_dir: Path, commit: str, tip: str, message: str, at: float, *, stands_on: str = ""
+) -> Integrated:
     """Merge a task's ``commit`` onto the target's ``tip`` and put the tree there, for the checks to judge.
 
     Clean: one commit with the one parent ``tip`` (or ``tip`` itself where the work is in it already), the
     tree on it. Conflict: the tree on ``tip``, with both sides of each conflict in its files, uncommitted,
     for an agent to resolve. What the tree held is gone: point a ref at ``commit`` first. The same arguments
     give the same result.
+
+    ``stands_on``: the commit that the work was made on. Where the target does not hold that one any more
+    (somebody dropped what had landed), only what the work itself changed is brought onto it.
     """
-    merged = git.merge(tip, commit)
+    ours, theirs = tip, commit
+    if stands_on and not git.contains(tip, stands_on):
+        root = git.commit_tree(git.tree_of(stands_on), (), message, at)
+        ours = git.commit_tree(git.tree_of(tip), (root,), message, at)
+        theirs = git.commit_tree(git.tree_of(commit), (root,), message, at)
+    merged = git.merge(ours, theirs)
     if merged.conflicts:
         show_merge(git, tree_dir, tip, merged.tree)
         return Integrated("", merged.tree, merged.conflicts, merged.messages)
@@ -90,6 +100,10 @@ def check_target(git: Git, target: str, *, trees_dir: Path | None = None) -> Non
     ref = branch_ref(target)
     if git.run("check-ref-format", ref, ok=(0, 1)).code != 0 or not ref.startswith("refs/heads/"):
         raise UserError(f"target {target!r} cannot be the name of a branch; set another in agentjobs.toml")
+    if git.resolve(ref) is None and (other := _in_the_way(git, ref)):
+        raise UserError(
+            f"target {target!r} cannot be made beside the branch {other!r}; set another in agentjobs.toml"
+        )
     ours = os.path.realpath(trees_dir) + os.sep if trees_dir else None
     for tree in git.worktrees():
         if tree.branch != ref or (ours and os.path.realpath(tree.directory).startswith(ours)):
@@ -98,6 +112,16 @@ def check_target(git: Git, target: str, *, trees_dir: Path | None = None) -> Non
             f"the target branch {target} is checked out in {tree.directory}; "
             "switch to another branch there, or set another target in agentjobs.toml"
         )
+
+
+def _in_the_way(git: Git, ref: str) -> str:
+    """Return the branch because of which ``ref`` cannot be: git keeps no ``a`` beside an ``a/b``."""
+    parts = ref.split("/")
+    above = ["/".join(parts[:end]) for end in range(3, len(parts))]
+    for name in git.line("for-each-ref", "--format=%(refname)", *above, ref).splitlines():
+        if name in above or name.startswith(ref + "/"):
+            return name.removeprefix("refs/heads/")
+    return ""
 
 
 def has_markers(git: Git, base: str, commit: str) -> tuple[str, ...]:

@@ -8,6 +8,15 @@ PROBED = frozenset({Outcome.AUTH, Outcome.INFRA})
 """Trouble that one attempt finds out about for all."""
 
 
+LANDING = "landing"
+"""Why of a halt because finished work can be neither checked nor landed: it waits as it stands."""
+
+
+def hold_s(key: str) -> float:
+    """Return how long finished work waits before git or the machine is asked once more."""
+    return 2.0 + 10.0 * jitter(key)
+
+
 def jitter(key: str) -> float:
     """Return a number in [0, 1) that depends on the key alone, so that a plan can be made twice."""
     from hashlib import blake2b  # noqa: PLC0415
@@ -33,7 +42,7 @@ def pause_after(
     elif outcome in PROBED:
         if pause is not None and pause.outcome is outcome and news:
             return Halt(outcome.value, detail, now)
-        until = now + 2.0 + 10.0 * jitter(key)
+        until = now + hold_s(key)
         if pause is not None and pause.outcome is outcome:
             return pause
     else:

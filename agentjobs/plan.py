@@ -32,7 +32,7 @@ from agentjobs.model import (
     Task,
     Wait,
 )
-from agentjobs.pauses import PROBED
+from agentjobs.pauses import LANDING, PROBED
 from agentjobs.scope import overlap
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ class Board(Struct, frozen=True):
     tasks: tuple[Task, ...] = ()
     """Every task with an unsettled round."""
     pause: Pause | None = None
+    hold: Pause | None = None
+    """Nothing is checked or landed before its end."""
     halt: Halt | None = None
     last_start_at: float = 0.0
     free_memory: int = 1 << 62
@@ -173,6 +175,8 @@ class _Planner:
                 self.begins.append((task, decision))
             case Defer():
                 self.deferred.append((task, decision))
+            case Land() | Launch(kind=StepKind.VERIFY) if self._held():
+                pass
             case Land():
                 self.lands.append((since, task, decision))
                 self.alive = True
@@ -185,6 +189,17 @@ class _Planner:
                     self.alive = True
             case Launch() | Judge() | Conclude() | End() | Settle():
                 self.actions.append(Action(task.row.id, decision))
+
+    def _held(self) -> bool:
+        """Whether finished work waits, because git or the machine has just refused to check or land some."""
+        halt, hold = self.board.halt, self.board.hold
+        if halt is not None and halt.why == LANDING:
+            return True
+        if hold is None or not hold.at <= self.now < hold.until:  # a hold of the future: the clock was put back
+            return False
+        self.until = min(self.until, hold.until)
+        self.alive = True
+        return True
 
     def _grant_checks(self) -> None:
         """Landing first, one at a time: who is being gated stands on a tip that must not move under it."""

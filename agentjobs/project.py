@@ -71,6 +71,12 @@ class Project:
             raise UserError(
                 f'{self.root} is not in a git repository; `git init` and commit, or workspace.kind = "none"'
             )
+        if git.toplevel.resolve() != self.root.resolve():
+            raise UserError(
+                f"lies below the top of its repository: put it, {TABLE} and the prompts into {git.toplevel}, "
+                "where trees, checks and `files` begin",
+                file=POLICY,
+            )
         return git
 
     @property
@@ -89,10 +95,14 @@ class Project:
         return self.store.dir / "trees"
 
     def profile(self, row: Row, name: str | None = None) -> Profile:
-        """Return the profile of a row, or of another name for the same row."""
+        """Return the profile of a row, or of another name for the same row.
+
+        That name comes from an attempt: where nobody defines it any more, the row's own is meant.
+        """
         from agentjobs.policy import resolve  # noqa: PLC0415
 
-        return resolve(self.policy, row, profile=name, file=TABLE)
+        known = name if name in self.policy.profiles else None
+        return resolve(self.policy, row, profile=known, file=TABLE)
 
     def tip(self) -> str:
         """Return the commit that new work starts from: the target where work lands and it exists, else the base."""

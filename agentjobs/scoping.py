@@ -45,6 +45,7 @@ def dispatch(
 ) -> Report:
     """Widen what is in play, clear a halt, and take a turn. UserError where the table, an id or the base is wrong."""
     from agentjobs.baseline import require_green  # noqa: PLC0415
+    from agentjobs.landing import check_target  # noqa: PLC0415
     from agentjobs.table import check_graph, parse  # noqa: PLC0415
 
     project.file.load()
@@ -53,6 +54,8 @@ def dispatch(
     known(project, ids)
     if project.uses_trees:
         project.tip()
+    if project.lands:
+        check_target(project.git, project.policy.target, trees_dir=project.trees_dir)
     if dry_run:
         return _dry_run(project, ids, only)
     project.store.create()

@@ -119,6 +119,10 @@ class Store:
         """Return the pause of the whole run."""
         return read_json(self.dir / "pause.json", Pause)
 
+    def hold(self) -> Pause | None:
+        """Return until when finished work waits, because it could be neither checked nor landed."""
+        return read_json(self.dir / "hold.json", Pause)
+
     def halt(self) -> Halt | None:
         """Return why a person is needed."""
         return read_json(self.dir / "halt.json", Halt)

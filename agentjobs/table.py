@@ -17,6 +17,7 @@ from agentjobs import tsv
 from agentjobs.errors import UserError
 from agentjobs.graph import find_cycle
 from agentjobs.model import Row, Status
+from agentjobs.scope import normalise
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -140,6 +141,11 @@ class Table:
         except ValueError:
             message = f"files {tsv.quoted(files)}: a quote is never closed (the cell is read as shell words)"
             raise self.error(id_, "files", message) from None
+        for path in paths:
+            try:
+                normalise(path)
+            except UserError as error:
+                raise self.error(id_, "files", error.message) from None
         return Row(
             id=id_,
             line=line_at + 1,

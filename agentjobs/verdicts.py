@@ -159,14 +159,15 @@ class Verdicts:
 
     def _merge(self, task: Task, attempt: Attempt, commit: str, parent: str) -> tuple[str, str] | Result:
         """Put the work onto the target's tip; a conflict is a result, its files in the tree for the next agent."""
-        from agentjobs import landing  # noqa: PLC0415
+        from agentjobs import landing, workspace  # noqa: PLC0415
 
         git, intent, end = self.project.git, attempt.intent, attempt.end
         tip = self.project.tip()
         if tip == parent or end is None:
             return commit, parent
+        workspace.create(git, Path(intent.tree), commit)  # somebody may have removed it
         merged = landing.integrate(
-            git, Path(intent.tree), commit, tip, self._message(task, attempt), end.at
+            git, Path(intent.tree), commit, tip, self._message(task, attempt), end.at, stands_on=parent
         )
         if not merged.conflicts:
             return merged.commit, tip
@@ -201,6 +202,7 @@ class Verdicts:
         if plan is None or not attempt.intent.base:
             return
         git, tree_dir = self.project.git, Path(attempt.intent.tree)
+        workspace.create(git, tree_dir, plan.commit)  # somebody may have removed it
         changed = attempt.end.changed if attempt.end else ()
         if any(path.rpartition("/")[2] == ".gitignore" for path in changed):
             # What only the agent's own rules ignore is not in the commit: the checks must not find it.

@@ -1,7 +1,7 @@
 """SIGKILL of poll and dispatch right after an effect of theirs: plain polls go on as if nothing had happened.
 
-Here every kind of effect (the same call on the same sort of file) is tried once. Every single one, some 1,500 of
-each variant, takes up to an hour: ALL_CRASH_POINTS=1 pytest -n 2 tests/test_crash_points.py
+Here every kind of effect (the same call on the same sort of file) is tried once. Every single one, some 1,500 for
+each variant, takes a quarter of an hour each: ALL_CRASH_POINTS=1 pytest -n 2 tests/test_crash_points.py
 """
 
 from __future__ import annotations

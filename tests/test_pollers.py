@@ -50,7 +50,7 @@ def test_eight_pollers_and_a_dispatch_start_nothing_twice(project: Project) -> N
     project.rows(
         *(
             {"id": f"t{n}", "after": f"t{n - 5}" if n % 6 == 5 else "", "plan": plans[n % 6]}
-            for n in range(24)
+            for n in range(18)
         )
     )
     project.dispatch()
@@ -76,7 +76,7 @@ def test_eight_pollers_and_a_dispatch_start_nothing_twice(project: Project) -> N
     assert 1 <= most_at_once(lines, "check", "checked") <= VERIFY_SLOTS
     starts = Counter(tuple(line.split()[1:3]) for line in lines if line.startswith("agent "))
     assert set(starts.values()) == {1}, f"an attempt was started twice: {starts}"
-    assert Counter(task for task, _ in starts) == {f"t{n}": len(plans[n % 6].split()) for n in range(24)}
+    assert Counter(task for task, _ in starts) == {f"t{n}": len(plans[n % 6].split()) for n in range(18)}
     assert set(project.statuses().values()) == {"DONE"}, project.story()
     assert sorted(project.landings()) == sorted(project.statuses())
 

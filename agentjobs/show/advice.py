@@ -5,6 +5,7 @@ from __future__ import annotations
 _ADVICE = {
     "auth": "Log the agent in again, then `agentjobs dispatch`.",
     "infra": "Put right what the message names, then `agentjobs dispatch`.",
+    "landing": "Put right what the message names, then `agentjobs dispatch`: the work is done and waits.",
     "breaker": "Look at one with `agentjobs show ID`, mend the prompt or the checks, "
     "then `agentjobs retry --failed` or `agentjobs dispatch`.",
     "diagnose": "`agentjobs status --failures` groups them; tune the prompt first, then "
