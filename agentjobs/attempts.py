@@ -223,11 +223,13 @@ class Attempts:
         git, tree = self.project.git, Path(intent.tree)
         there = tree.is_dir()
         if there and intent.mode in {Mode.FIRST, Mode.RESTART}:
-            with contextlib.suppress(GitError):
+            try:
                 ref = f"refs/agentjobs/{intent.id}/before-{intent.number}"
                 workspace.create(git, tree, intent.base)
                 if workspace.holds_unkept_work(git, tree):
                     workspace.keep(git, tree, intent.base, ref, f"{intent.id}: before a new start", now)
+            except GitError:  # it cannot be kept as a commit, so it is kept as it is
+                workspace.put_aside(tree)
             workspace.create(git, tree, intent.base)
             workspace.reset(git, tree, intent.base)
         else:
@@ -283,7 +285,8 @@ class Attempts:
         if attempt.end is None and attempt.last(StepKind.AGENT) is not None:
             self.verdicts.judge(task, attempt, now)
             attempt = self.store.attempt(task.row.id, attempt.number) or attempt
-        self.close(task, attempt, self.verdicts.result(task, attempt, outcome, now), now)
+        landed = self.verdicts.landed(attempt, now) if outcome is Outcome.STOPPED else None
+        self.close(task, attempt, landed or self.verdicts.result(task, attempt, outcome, now), now)
 
     def close(self, task: Task, attempt: Attempt, result: Result, now: float) -> None:
         """Write ``result.json`` and what it means for the whole run; the run first, or a limit might be missed."""

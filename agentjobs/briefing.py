@@ -12,7 +12,7 @@ from agentjobs.launch.step import MARK
 from agentjobs.model import Mode
 from agentjobs.policy import expand
 from agentjobs.project import POLICY
-from agentjobs.prompt import render, resume_prompt, variables
+from agentjobs.prompt import printed_in, render, resume_prompt, variables
 from agentjobs.store import read_raw
 
 if TYPE_CHECKING:
@@ -48,6 +48,11 @@ def first_prompt(project: Project, row: Row, profile: Profile, base: str = "") -
         row, verify=profile.verify, base=base, handoffs=handoffs(project, row), mode=Mode.FIRST, attempt=1
     )
     return render(_template(project, profile), profile.prompt, context)
+
+
+def printed(project: Project, profile: Profile) -> frozenset[str]:
+    """Return the columns a profile's template prints for every row; UserError where it is missing or wrong."""
+    return printed_in(_template(project, profile), profile.prompt)
 
 
 def attempt_prompt(project: Project, task: Task, intent: Intent) -> str:

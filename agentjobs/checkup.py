@@ -115,6 +115,7 @@ def _rows(project: Project) -> Iterator[Finding]:
     from agentjobs.model import SETTLED  # noqa: PLC0415
 
     said: set[tuple[str, str, int | None]] = set()
+    empty: dict[tuple[str, str], list[str]] = {}
     for task_id in project.file.table.ids:
         line = project.file.table.line_of(task_id)
         try:
@@ -135,6 +136,14 @@ def _rows(project: Project) -> Iterator[Finding]:
             if key not in said:  # the template's fault, and so the same for every row
                 said.add(key)
                 yield Finding(f"{error.message} (for task {task_id})", error.file or TABLE, error.line or line)
+        else:
+            for column in sorted(briefing.printed(project, profile)):
+                if not row.cells.get(column, "").strip():
+                    empty.setdefault((profile.prompt, column), []).append(task_id)
+    for (prompt, column), ids in empty.items():
+        more = f" and {len(ids) - SHARED_MAX} more" if len(ids) > SHARED_MAX else ""
+        message = f"prints {column!r}, which is empty for {', '.join(ids[:SHARED_MAX])}{more}"
+        yield Finding(message, prompt, warning=True)
 
 
 def _cells(row: Row) -> Iterator[Finding]:
@@ -215,6 +224,12 @@ def _profiles(project: Project, names: tuple[str, ...]) -> Iterator[Finding]:
         for key, word in words.items():
             if problem := _program(project, agent, word):
                 yield Finding(f"agent {name}: {problem}", POLICY, line_of(data, ("agents", name, key)))
+        for key, argv in (("command", agent.command), ("resume", agent.resume or ())):
+            for word in argv[1:]:
+                path = word.removeprefix("{root}/")
+                if path != word and "{" not in path and not (project.root / path).exists():
+                    message = f"agent {name}: {path} does not exist here"
+                    yield Finding(message, POLICY, line_of(data, ("agents", name, key)), warning=True)
 
 
 def _program(project: Project, agent: Agent, word: str) -> str:
@@ -262,11 +277,8 @@ def _repository(project: Project) -> Iterator[Finding]:
 
 
 def _machine(project: Project) -> Iterator[Finding]:
-    free, wanted = local.free_memory(), project.policy.limits.min_free_memory_bytes
-    if free < wanted:
-        gib = 1 << 30
-        message = f"{free / gib:.1f} GiB of memory are free, and nothing starts below {wanted / gib:.1f} GiB"
-        yield Finding(f"{message} (limits.min_free_memory)", warning=True)
+    if starved := project.policy.limits.starved(local.free_memory()):
+        yield Finding(starved, warning=True)
     used = shutil.disk_usage(project.root)
     if used.free < 1 << 30:
         yield Finding(f"only {used.free / (1 << 30):.1f} GiB of disk are free", warning=True)

@@ -148,13 +148,15 @@ def _bug() -> int:
     import tempfile  # noqa: PLC0415
     import traceback  # noqa: PLC0415
 
+    kind, value, _ = sys.exc_info()
+    what = " ".join(f"{kind.__name__ if kind else ''}: {value}".split())[:200]
     text = f"agentjobs {__version__}\nargv: {sys.argv}\npython: {sys.version}\n\n{traceback.format_exc()}"
     try:
         directory = ".agentjobs" if os.path.isdir(".agentjobs") else None
         fd, path = tempfile.mkstemp(prefix="crash-", suffix=".txt", dir=directory)
         with os.fdopen(fd, "w") as file:
             file.write(text)
-        _say(f"this is a bug in agentjobs; nothing is lost. Details: {path}")
+        _say(f"this is a bug in agentjobs ({what}); nothing is lost. Details: {path}")
     except OSError:
         click.echo(text, err=True)
     return ExitCode.BUG

@@ -290,12 +290,20 @@ class Engine:
             if pause is not None and pause.until > self.clock():
                 at = time.strftime("%H:%M:%S", time.localtime(pause.until))
                 why = f"paused until {at}: {pause.outcome.value}: {pause.detail}"
+            elif made.waiting and not running and not acted and halt is None:
+                why = self._starved()
             return Turn(acted, ExitCode.OK, made.until, why, running, made.waiting)
         if halt is not None:
             return Turn(acted, ExitCode.HALTED, made.until, f"{halt.why}: {halt.detail}")
         if made.short and made.waiting:
             return Turn(acted, ExitCode.HALTED, made.until, made.short)
         return Turn(acted, ExitCode.NOTHING_LEFT, made.until)
+
+    def _starved(self) -> str:
+        from agentjobs.launch import local  # noqa: PLC0415
+
+        limits = self.project.policy.limits
+        return limits.starved(local.free_memory()) if limits.min_free_memory_bytes else ""
 
     def wait(self, until: float) -> None:
         """Sleep until ``until``, until a step ends, or until it is time to look at the logs again."""

@@ -22,6 +22,7 @@ _SETTINGS = {
     "core.fsmonitor": "false",
     "core.autocrlf": "false",  # a file comes out of a tree as it went in
     "core.safecrlf": "false",
+    "core.sparseCheckout": "false",  # a tree is all of its commit, however little the user's checkout has of it
     "core.splitIndex": "false",  # a private index must not leave shared parts behind
     "gc.auto": "0",
     "maintenance.auto": "false",

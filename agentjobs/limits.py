@@ -97,6 +97,14 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """``file_size`` in bytes."""
         return parse_size(self.file_size)
 
+    def starved(self, free: int) -> str:
+        """Say that nothing may start with so many bytes of memory free; empty where it may."""
+        gib, wanted = 1 << 30, self.min_free_memory_bytes
+        if free >= wanted:
+            return ""
+        least = f"{wanted / gib:.1f} GiB (limits.min_free_memory)"
+        return f"{free / gib:.1f} GiB of memory are free, and nothing starts below {least}"
+
 
 class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How often to try again, and when starting over pays."""

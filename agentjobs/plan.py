@@ -38,6 +38,7 @@ from agentjobs.scope import overlap
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
 
+    from agentjobs.limits import Limits
     from agentjobs.policy import Policy
 
 CAREFUL_INTERVAL_S = 1.0
@@ -107,6 +108,17 @@ class Plan(Struct, frozen=True):
     """Something could begin, were there room."""
 
 
+def overspent(limits: Limits, spent: Spent) -> str:
+    """Say which budget of the run is spent; empty where none is."""
+    if limits.run_cost_usd is not None and spent.cost >= limits.run_cost_usd:
+        return f"limits.run_cost_usd is spent ({spent.cost:.2f} of {limits.run_cost_usd:.2f})"
+    if limits.run_tokens is not None and spent.tokens >= limits.run_tokens:
+        return f"limits.run_tokens is spent ({spent.tokens} of {limits.run_tokens})"
+    if limits.run_attempts is not None and spent.attempts >= limits.run_attempts:
+        return f"limits.run_attempts is spent ({spent.attempts} of {limits.run_attempts})"
+    return ""
+
+
 def plan(board: Board, ready: Iterable[Row], policy: Policy, now: float) -> Plan:
     """Return the actions that are right and possible now; ``ready`` yields rows that may begin, best first."""
     return _Planner(board, policy, now).plan(ready)
@@ -137,7 +149,7 @@ class _Planner:
         self._grant_checks()
         halt = self.board.halt or self._trip()
         new_halt = halt if self.board.halt is None else None
-        short = self._short()
+        short = overspent(self.policy.limits, self.board.spent)
         waiting = bool(self.begins or self.deferred)
         rows = iter(ready)
         room = self.agents < self.policy.slots
@@ -235,16 +247,6 @@ class _Planner:
         if first[0] == Outcome.OK.value or any(entry != first for entry in tally[:wanted]):
             return None
         return Halt("breaker", f"the first {wanted} tasks all ended alike ({first[0]})", self.now)
-
-    def _short(self) -> str:
-        limits, spent = self.policy.limits, self.board.spent
-        if limits.run_cost_usd is not None and spent.cost >= limits.run_cost_usd:
-            return f"limits.run_cost_usd is spent ({spent.cost:.2f} of {limits.run_cost_usd:.2f})"
-        if limits.run_tokens is not None and spent.tokens >= limits.run_tokens:
-            return f"limits.run_tokens is spent ({spent.tokens} of {limits.run_tokens})"
-        if limits.run_attempts is not None and spent.attempts >= limits.run_attempts:
-            return f"limits.run_attempts is spent ({spent.attempts} of {limits.run_attempts})"
-        return ""
 
     def _may_begin_at(self) -> float:
         """Return when the next start is allowed, as far as the whole run is concerned."""

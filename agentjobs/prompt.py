@@ -83,8 +83,7 @@ def render(template: str, name: str, context: Mapping[str, object]) -> str:
     except TemplateSyntaxError as error:
         raise UserError(f"{error.message} (in the template)", file=name, line=error.lineno) from None
     except UndefinedError as error:
-        message = f"{error.message}{_nearest(str(error.message), context)}"
-        raise UserError(message, file=name, line=_line_of(error, name)) from None
+        raise UserError(_undefined(str(error.message), context), file=name, line=_line_of(error, name)) from None
     except TemplateError as error:
         raise UserError(str(error.message), file=name, line=_line_of(error, name)) from None
     except Exception as error:  # noqa: BLE001 - a template is a program, and may fail in any way a program can
@@ -109,6 +108,23 @@ def names_in(template: str, name: str) -> frozenset[str]:
         return frozenset(find_undeclared_variables(_environment().parse(template, name, name)))
     except TemplateSyntaxError as error:
         raise UserError(f"{error.message} (in the template)", file=name, line=error.lineno) from None
+
+
+@lru_cache(maxsize=16)
+def printed_in(template: str, name: str) -> frozenset[str]:
+    """Return the columns a template prints for every row: ``{{ task }}``, ``{{ row["task"] }}``, within no ``if``."""
+    from jinja2 import nodes  # noqa: PLC0415 - slow to import
+
+    found: set[str] = set()
+    for output in _environment().parse(template, name, name).body:
+        for node in output.nodes if isinstance(output, nodes.Output) else ():
+            if isinstance(node, nodes.Name):
+                found.add(node.name)
+            elif isinstance(node, nodes.Getattr) and isinstance(node.node, nodes.Name) and node.node.name == "row":
+                found.add(node.attr)
+            elif isinstance(node, nodes.Getitem) and isinstance(node.node, nodes.Name) and node.node.name == "row":
+                found.add(str(node.arg.value) if isinstance(node.arg, nodes.Const) else "")
+    return frozenset(found) - {*VARIABLES}
 
 
 def resume_prompt(outcome: Outcome, detail: str = "", *, verify: Sequence[str] = ()) -> str:
@@ -174,6 +190,16 @@ def _line_of(error: BaseException, name: str) -> int | None:
             line = step.tb_lineno
         step = step.tb_next
     return line
+
+
+def _undefined(message: str, context: Mapping[str, object]) -> str:
+    """Say what a template asks for that is not there, and what is."""
+    missing = re.fullmatch(r"'dict object' has no attribute '(.*)'", message, re.DOTALL)
+    row = context.get("row")
+    if missing and isinstance(row, dict) and missing[1] not in row:
+        columns = ", ".join(sorted(row))
+        return f"no column {missing[1]!r} (there are: {columns}); add it to the table, or take it out of the template"
+    return f"{message}{_nearest(message, context)}"
 
 
 def _nearest(message: str, context: Mapping[str, object]) -> str:

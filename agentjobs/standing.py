@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from agentjobs.model import Exited, Halt, Lost, Pause, Running, Scope, Status
+from agentjobs.errors import UserError
+from agentjobs.model import SETTLED, Exited, Halt, Lost, Pause, Running, Scope, Status
+from agentjobs.plan import overspent
 from agentjobs.progress import spent_of
 from agentjobs.queue import Queue, in_play
 from agentjobs.table import parse_status
 
 if TYPE_CHECKING:
     from agentjobs.model import Attempt
+    from agentjobs.plan import Spent
     from agentjobs.project import Project
 
 
@@ -45,12 +48,16 @@ class Standing(Struct, frozen=True):
     counts: dict[str, int]
     total: int
     scope: Scope | None
+    outside: int
+    """Tasks that are not settled and not in play."""
     running: tuple[Live, ...]
     between: tuple[Between, ...]
     blocked: dict[str, str]
     """Rows that cannot begin, each with the id that stands in the way."""
     pause: Pause | None
     halt: Halt | None
+    held: str
+    """Why nothing starts although something could: a budget that is spent, memory."""
     tokens: int
     cost: float
     now: float
@@ -90,23 +97,52 @@ def standing(project: Project, now: float) -> Standing:
         if live is not None:
             running.append(live)
         else:
-            what = _between(attempt, playing=scope is not None and in_play(scope, task_id))
+            playing = scope is not None and in_play(scope, task_id)
+            marker = store.marker(task_id)
+            anew = attempt is not None and marker is not None and (
+                marker.round > attempt.intent.round or marker.wish is Status.TODO
+            )
+            what = _between(attempt, playing=playing, anew=anew)
             between.append(Between(task_id, attempt.number if attempt else 0, what))
-    pause = store.pause()
+    pause, halt = store.pause(), store.halt()
+    if pause is not None and pause.until <= now:
+        pause = None
     spent = spent_of(project.file, store.unspent())
     return Standing(
         counts=counts,
         total=len(table),
         scope=scope,
+        outside=_outside(project, scope),
         running=tuple(running),
         between=tuple(between),
         blocked=_blocked(project, active),
-        pause=pause if pause is not None and pause.until > now else None,
-        halt=store.halt(),
+        pause=pause,
+        halt=halt,
+        held=_held(project, spent) if scope and counts["TODO"] and not (running or pause or halt) else "",
         tokens=spent.tokens,
         cost=spent.cost,
         now=now,
     )
+
+
+def _outside(project: Project, scope: Scope | None) -> int:
+    if scope is not None and scope.everything and not scope.out:
+        return 0
+    cells = project.file.table.cells("status")
+    return sum(
+        (parse_status(text) or Status.TODO) not in SETTLED and not (scope is not None and in_play(scope, task_id))
+        for task_id, text in cells
+    )
+
+
+def _held(project: Project, spent: Spent) -> str:
+    from agentjobs.launch import local  # noqa: PLC0415
+
+    try:
+        limits = project.policy.limits
+    except UserError:  # how things stand can be told without it
+        return ""
+    return overspent(limits, spent) or limits.starved(local.free_memory())
 
 
 def live_of(attempt: Attempt) -> Live | None:
@@ -122,10 +158,12 @@ def live_of(attempt: Attempt) -> Live | None:
     return None
 
 
-def _between(attempt: Attempt | None, *, playing: bool) -> str:
+def _between(attempt: Attempt | None, *, playing: bool, anew: bool) -> str:
     then = "waits for its turn" if playing else "not in play (agentjobs dispatch)"
     if attempt is None:
         return then
+    if anew:
+        return f"new round after attempt {attempt.number}, {then}"
     if attempt.result is not None:
         return f"attempt {attempt.number} {attempt.result.outcome.value}, {then}"
     last = attempt.steps[-1] if attempt.steps else None

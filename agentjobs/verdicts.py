@@ -247,6 +247,17 @@ class Verdicts:
             return name
         raise UserError(f"the target {project.policy.target} keeps moving while work lands on it")
 
+    def landed(self, attempt: Attempt, now: float) -> Result | None:
+        """Return the result of work that is on the target though a kill kept us from writing it down."""
+        commit, parent = self._candidate(attempt)
+        if not self.project.lands or attempt.end is None or commit in {"", parent, attempt.intent.base}:
+            return None
+        try:
+            there = self.project.git.contains(self.project.tip(), commit)
+        except UserError:
+            return None
+        return self._landed(attempt, commit, now) if there else None
+
     def _landed(self, attempt: Attempt, commit: str, now: float) -> Result:
         end = attempt.end
         assert end is not None
@@ -315,13 +326,14 @@ class Verdicts:
             self._stand_on(attempt, check.name)
         shown = command.encode("utf-8", "surrogateescape")
         # A check that says nothing (`grep -q`) fails alike each time: that is no sign of going in circles.
-        silent = not output.removeprefix(shown).strip()
+        said = output.removeprefix(shown).lstrip(b"\n")
+        silent = not said.strip()
         return replace(
             result,
             check=command,
             detail=f"check {number} {ended}: {' '.join(command.split())[:120]}",
             signature="" if silent else signature(shown + b"\n" + output, attempt.intent.tree),
-            errors=f"$ {command}\n({ended})\n{error_excerpt(output)}",
+            errors=f"$ {command}\n{ended}, and said {'nothing' if silent else 'this:'}\n{error_excerpt(said)}".rstrip(),
         )
 
     def _infra(self, attempt: Attempt, result: Result) -> Result:

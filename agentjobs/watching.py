@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from agentjobs.drive import run
 from agentjobs.errors import UserError
+from agentjobs.model import Status
 from agentjobs.standing import Live, live_of
 from agentjobs.transitions import Transitions
 
@@ -39,8 +40,10 @@ class Watch:
         if not turn.code and now - self._told_at < EVERY_S:
             return
         self._told_at = now
-        counts = Counter(status.value for status in engine.statuses.values())
-        self._show(counts, self._live(turn.running), self._events.read(), turn.why)
+        found = Counter(engine.statuses.values())
+        counts = {status.value: found[status] for status in Status}
+        why = "" if turn.code else turn.why  # of a halt the command speaks itself, at the end
+        self._show(counts, self._live(turn.running), self._events.read(), why)
 
     def _live(self, ids: Sequence[str]) -> list[Live]:
         found = []

@@ -64,6 +64,13 @@ def create(git: Git, tree_dir: Path, base: str) -> bool:
         return True
 
 
+def put_aside(tree_dir: Path) -> None:
+    """Rename the directory of a tree, so that the next ``create`` makes another; nothing in it is touched."""
+    with tree_lock(tree_dir):
+        if os.path.lexists(tree_dir):
+            _aside(tree_dir)
+
+
 def reset(git: Git, tree_dir: Path, commit: str) -> None:
     """Put the tree on ``commit``: HEAD detached, every tracked file as in it, untracked files gone.
 

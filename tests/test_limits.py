@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def test_after_a_limit_nothing_starts_until_the_reset(project: Project) -> None:
     """Six tasks; the third meets a limit that ends in some seconds; those at work finish; then one by one."""
     project.configure(slots=3, retry={"resumes": 0, "repairs": 0, "restarts": 0})
-    plans = {"a": "sleep:1", "b": "sleep:1", "c": "limit:in 6 seconds,ok"} | dict.fromkeys("defg", "sleep:0.2")
+    plans = {"a": "sleep:1", "b": "sleep:1", "c": "limit:in 6 seconds,sleep:3"} | dict.fromkeys("defg", "sleep:3")
     project.plans(**plans)
     project.dispatch()
     project.wait_for(lambda: len(project.ledger()) == 3)
@@ -31,7 +31,7 @@ def test_after_a_limit_nothing_starts_until_the_reset(project: Project) -> None:
     assert len(starts) - len(late) == 3, "not one further start before the reset"
     assert min(start.at for start in late) >= pause["until"]
     gaps = [b.at - a.at for a, b in pairwise(late)]
-    assert gaps[0] > 0.8, f"the restart is staggered: {gaps}"
+    assert gaps[0] > 0.5, f"the restart is staggered: {gaps}"
     assert project.starts()["c"] == 2, "no attempt of c was spent"
     assert project.modes("c") == ["first", "resume"]
 

@@ -55,7 +55,7 @@ def _baseline(project: Project) -> Iterator[tuple[str, bool]]:
         found = measure(project, name, profile)
         for check in found.checks:
             state = "green" if check.green else "red"
-            ended = "" if check.green else f"\t({check.ended})"
+            ended = "" if check.green else f"\t{check.ended}"
             yield f"{state}\t{name}\t{check.command}{ended}", not check.green and profile.baseline == "green"
             for line in check.excerpt.splitlines()[:20]:
                 yield f"  | {line}", False

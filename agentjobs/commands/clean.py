@@ -27,8 +27,9 @@ def command(ids: tuple[str, ...], force: bool, dry_run: bool, lock_timeout: floa
     """
     from agentjobs.cleaning import clean
 
-    refused = False
+    refused = found = False
     for tree in clean(Project.here(), ids, force=force, dry_run=dry_run, lock_timeout_s=lock_timeout):
+        found = True
         if tree.removed:
             click.echo(f"{tree.id}\t{'would be removed' if dry_run else 'removed'}")
             if tree.note:
@@ -36,4 +37,6 @@ def command(ids: tuple[str, ...], force: bool, dry_run: bool, lock_timeout: floa
         else:
             refused = refused or tree.refused or bool(ids)
             click.echo(f"agentjobs: {tree.id} stays: {tree.note}", err=True)
+    if not found:
+        click.echo("agentjobs: no settled task has a tree", err=True)
     return ExitCode.FAILED if refused else ExitCode.OK

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from agentjobs.errors import ExitCode
@@ -37,4 +39,6 @@ def command(ids: tuple[str, ...], only: int | None, dry_run: bool, force: bool, 
         click.echo(line)
     for line in report.warnings:
         click.echo(f"agentjobs: {line}", err=True)
+    if not dry_run and sys.stderr.isatty():
+        click.echo("agentjobs: now `agentjobs run`, or a loop of `agentjobs poll --wait 60`", err=True)
     return ExitCode.OK

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import click
 
 from agentjobs.errors import ExitCode
@@ -24,7 +26,8 @@ def command(quiet: bool, lock_timeout: float) -> int:
     """
     from agentjobs.show.advice import advice
     from agentjobs.show.live import view
-    from agentjobs.show.status import counts_line
+    from agentjobs.show.status import counts_line, rest_lines
+    from agentjobs.standing import standing
     from agentjobs.watching import Watch, watched
 
     project = Project.here()
@@ -32,6 +35,9 @@ def command(quiet: bool, lock_timeout: float) -> int:
         turn = watched(project, Watch(project, shown.show), lock_timeout_s=lock_timeout)
     counts = {status.value: count for status, count in project.file.table.counts().items()}
     click.echo(counts_line(counts, sum(counts.values())))
+    if turn.code is ExitCode.NOTHING_LEFT and not quiet:
+        for line in rest_lines(standing(project, time.time())):
+            click.echo(f"agentjobs: {line}", err=True)
     if turn.code is ExitCode.HALTED:
         click.echo(f"agentjobs: {turn.why}", err=True)
         click.echo(f"agentjobs: halted. {advice(turn.why)}", err=True)

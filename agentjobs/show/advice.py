@@ -15,4 +15,6 @@ _ADVICE = {
 
 def advice(why: str) -> str:
     """Return how to go on after a halt; ``why`` begins with its kind."""
+    if why.endswith("(limits.min_free_memory)"):
+        return "It goes on by itself when there is more; or lower the limit in agentjobs.toml."
     return _ADVICE.get(why.partition(":")[0], "Raise the limit in agentjobs.toml, then poll again.")

@@ -25,13 +25,7 @@ def counts_line(counts: Mapping[str, int], total: int) -> str:
 def status_lines(standing: Standing) -> Iterator[str]:
     """Yield what ``status`` prints."""
     yield counts_line(standing.counts, standing.total)
-    scope = standing.scope
-    if scope is None:
-        yield "nothing is in play yet (agentjobs dispatch)"
-    elif scope.everything:
-        yield "in play: everything" + (f" but {names(scope.out)}" if scope.out else "")
-    else:
-        yield f"in play: {names(scope.ids) if scope.ids else 'nothing (stopped)'}"
+    yield _in_play(standing)
     if standing.tokens or standing.cost:
         yield f"spent: {standing.tokens:,} tokens, ${standing.cost:.2f}"
     if standing.halt is not None:
@@ -41,6 +35,9 @@ def status_lines(standing: Standing) -> Iterator[str]:
     if standing.pause is not None:
         pause = standing.pause
         yield f"paused until {clock(pause.until)}: {pause.outcome.value}: {pause.detail}"
+    if standing.held:
+        yield f"nothing starts: {standing.held}"
+        yield f"  {advice(standing.held)}"
     if standing.running:
         yield "running:"
         yield from columns([live_cells(live, standing.now) for live in standing.running], "  ")
@@ -50,6 +47,32 @@ def status_lines(standing: Standing) -> Iterator[str]:
     if standing.blocked:
         yield "blocked:"
         yield from _most([(i, f"behind {culprit}") for i, culprit in standing.blocked.items()])
+
+
+def _in_play(standing: Standing) -> str:
+    scope = standing.scope
+    if scope is None:
+        return "nothing is in play yet (agentjobs dispatch)"
+    if scope.everything:
+        what = "everything" + (f" but {names(scope.out)}" if scope.out else "")
+    else:
+        what = names(scope.ids) if scope.ids else "nothing (stopped)"
+    return f"in play: {what}" + (f"; {outside_line(standing.outside)}" if standing.outside else "")
+
+
+def outside_line(count: int) -> str:
+    """Say that tasks wait for nothing but a person."""
+    return f"{count} {'task waits' if count == 1 else 'tasks wait'} for `agentjobs dispatch`"
+
+
+def rest_lines(standing: Standing) -> Iterator[str]:
+    """Yield what a person may do when nothing is left to do for ``run``."""
+    failed = standing.counts.get("FAILED", 0)
+    if failed:
+        blocked = f", {len(standing.blocked)} blocked" if standing.blocked else ""
+        yield f"{failed} FAILED{blocked}: `agentjobs status --failures` groups them by what went wrong"
+    if standing.outside:
+        yield outside_line(standing.outside)
 
 
 def live_cells(live: Live, now: float) -> tuple[str, ...]:
@@ -76,6 +99,8 @@ def failure_lines(groups: Sequence[Failures]) -> Iterator[str]:
         if group.detail:
             yield f"  {one_line(group.detail)}"
         lines = [line for line in group.errors.splitlines() if line.strip()]
+        if one_line(group.errors) == one_line(group.detail):
+            lines = []
         yield from (f"  | {one_line(line, 140)}" for line in lines[:6])
     if not groups:
         yield "no task is FAILED"

@@ -64,6 +64,8 @@ def _attempt_lines(attempt: AttemptTold, now: float) -> Iterator[str]:
     rows.append(("files", f"{attempt.directory}/"))
     yield from columns(rows, "  ")
     lines = [line for line in attempt.errors.splitlines() if line.strip()]
+    if one_line(attempt.errors) == one_line(attempt.detail):
+        lines = []
     yield from (f"  | {one_line(line)}" for line in lines[:ERRORS_MAX])
     if len(lines) > ERRORS_MAX:
         yield f"  | … {len(lines) - ERRORS_MAX} more lines"
