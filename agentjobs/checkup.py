@@ -123,8 +123,6 @@ def _rows(project: Project) -> Iterator[Finding]:
             if row.status in SETTLED:
                 continue
             profile = project.profile(row)
-            for entry in row.files:
-                scope.normalise(entry)
         except UserError as error:
             yield _of(error, file=TABLE, line=line)
             continue

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from agentjobs.decide import decide
 from agentjobs.errors import ExitCode, UserError
+from agentjobs.launch.step import is_held
 from agentjobs.model import Begin, Conclude, Defer, End, Halt, Judge, Outcome, Running, Settle, Status, StepKind
 from agentjobs.roster import Roster
 from agentjobs.store import step_files
@@ -72,6 +73,8 @@ class Engine:
         self.roster = Roster(project)
         self._saved_at = 0.0
         self._running: list[tuple[int, str, int, str]] = []
+        self._kept: dict[str, Task] = {}
+        """Tasks as this turn read them, for as long as nothing can have changed: we hold the lock, their step runs."""
 
     @cached_property
     def attempts(self) -> Attempts:
@@ -120,6 +123,7 @@ class Engine:
 
         begun_at = time.monotonic()
         acted = 0
+        self._kept.clear()
         while True:
             now = self.clock()
             tasks = self._tasks(now)
@@ -157,6 +161,7 @@ class Engine:
         """Apply a decision, and what follows from it for the same task as far as that needs no slot."""
         acted = 0
         while True:
+            self._kept.pop(task.row.id, None)
             self.attempts.apply(task, decision, now)
             acted += 1
             self._note(task.row.id, decision)
@@ -192,6 +197,12 @@ class Engine:
         tasks = []
         self._running = []
         for task_id in self.store.active():
+            if self.roster.is_closing(task_id):
+                continue
+            kept = self._kept.get(task_id)
+            if kept is not None and self._runs_on(kept):
+                tasks.append(kept)
+                continue
             task = self.roster.rounds.task(task_id, self.roster.scope)
             if task is None:
                 self.roster.settled(task_id)
@@ -205,8 +216,21 @@ class Engine:
             for step in last.steps if last and last.result is None else ():
                 if isinstance(step.phase, Running):
                     self._running.append((step.phase.pid, task_id, task.attempts[-1].number, step.name))
+                    if step.phase.pid:
+                        self._kept[task_id] = task
             self.roster.show(task)
         return tasks
+
+    def _runs_on(self, task: Task) -> bool:
+        """Whether the step that ran when this turn read the task still does; its place in the list is kept too."""
+        last = task.attempts[-1]
+        for step in last.steps:
+            if isinstance(step.phase, Running):
+                files = step_files(self.store.attempt_dir(task.row.id, last.number), step.name)
+                if is_held(files):
+                    self._running.append((step.phase.pid, task.row.id, last.number, step.name))
+                    return True
+        return False
 
     def _waits(self, task: Task) -> bool:
         """Whether a round that a person asked for has not begun, and needs what is not DONE (again)."""
@@ -287,6 +311,8 @@ class Engine:
         if made.alive or running:
             pause = self.store.pause()
             why = ""
+            if pause is None or pause.until <= self.clock():
+                pause = self.store.hold()
             if pause is not None and pause.until > self.clock():
                 at = time.strftime("%H:%M:%S", time.localtime(pause.until))
                 why = f"paused until {at}: {pause.outcome.value}: {pause.detail}"

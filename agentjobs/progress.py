@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import math
 import time
 from typing import TYPE_CHECKING
@@ -22,6 +23,14 @@ NOTE_MAX = 200
 def instant(at: float) -> str:
     """Return an instant as the table shows it: UTC, to the second."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)) if at else ""
+
+
+def parse_instant(text: str) -> float:
+    """Return the instant that a cell shows (see ``instant``); 0 for anything else."""
+    try:
+        return float(calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ")))
+    except ValueError:
+        return 0.0
 
 
 def stage(attempt: Attempt) -> Status:

@@ -124,6 +124,10 @@ class Roster:
                 self._queue.take(task_id)
                 self._queue.settled(task_id)
 
+    def is_closing(self, task_id: str) -> bool:
+        """Whether its round is settled and only the table has not been told."""
+        return task_id in self._closing
+
     @property
     def owes(self) -> bool:
         """Whether the table has not been told of everything yet."""

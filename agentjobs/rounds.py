@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agentjobs.decide import REMOVED, UNSPENT
-from agentjobs.model import Row, Settled, Status, Task
+from agentjobs.model import SETTLED, Row, Settled, Status, Task
 from agentjobs.queue import in_play
 from agentjobs.store import Marker
-from agentjobs.table import PERSONAL
+from agentjobs.table import PERSONAL, parse_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,7 +116,29 @@ class Rounds:
                 return None
             marker = Marker(self.next_round(task_id), None if marker.wish is Status.TODO else marker.wish)
             self.store.set_marker(task_id, marker)
+        elif marker.wish is None and self._told(task_id, marker.round, known=known):
+            return None
         return self._build(task_id, marker, scope, names)
+
+    def _told(self, task_id: str, number: int, *, known: bool) -> bool:
+        """Write again the end of a round that a power cut took, where the table (which is flushed) tells of it.
+
+        ``known``: the fact is there but cannot be read. Otherwise the table must speak of an end after the round's
+        last attempt began, or it would be the end of the round before.
+        """
+        from agentjobs.progress import parse_instant  # noqa: PLC0415
+
+        base = self.file.base
+        if base is None or task_id not in base or parse_status(base.cell(task_id, "status")) not in SETTLED:
+            return False
+        started = [a.intent.started_at for a in self.store.attempts(task_id) if a.intent.round == number]
+        ended_at = parse_instant(base.cell(task_id, "ended"))
+        if not known and not (started and ended_at > started[-1]):
+            return False
+        status = parse_status(base.cell(task_id, "status")) or Status.DONE
+        note, commit = base.cell(task_id, "note"), base.cell(task_id, "commit")
+        self.store.settle(task_id, Settled(number, status, note, ended_at, commit))
+        return True
 
     def _build(self, task_id: str, marker: Marker, scope: Scope, names: list[str]) -> Task:
         row = self.file.table.row(task_id) if task_id in self.file.table else None

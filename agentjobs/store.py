@@ -69,6 +69,7 @@ class Store:
         self._active = str(self.dir / "active")
         self._closed: dict[tuple[str, int], Attempt] = {}
         self._intents: dict[tuple[str, int], Intent] = {}
+        self._dirs: dict[tuple[str, int], Path] = {}
         self._events: int | None = None
 
     # --- the directory and its lock
@@ -158,7 +159,10 @@ class Store:
 
     def attempt_dir(self, task_id: str, number: int) -> Path:
         """Return the directory of an attempt."""
-        return self.dir / "attempts" / task_id / f"{number:03d}"
+        key = (task_id, number)
+        if key not in self._dirs:
+            self._dirs[key] = Path(f"{self._attempts}/{task_id}/{number:03d}")
+        return self._dirs[key]
 
     def names(self, task_id: str) -> list[str]:
         """Return what the directory of a task's attempts holds."""
@@ -187,7 +191,8 @@ class Store:
             return number  # claimed by a poll that was killed before it wrote the intent: nothing was started
         number += 1
         path = self.attempt_dir(task_id, number)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if number == 1:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.mkdir(mode=0o700)
         return number
 
@@ -219,7 +224,7 @@ class Store:
         """Write a fact of an attempt; one that is already there stays as it is.
 
         Not flushed to the disk: after a power cut an attempt whose last facts are gone is lost, as its agent is.
-        What must survive one is a settled round, the state and the table.
+        What must survive one is the state, and the table with the rounds it tells of.
         """
         path = self.attempt_dir(task_id, number) / name
         if read_raw(path):
@@ -242,11 +247,13 @@ class Store:
         return read_json(f"{self._attempts}/{task_id}/settled-{number}.json", Settled)
 
     def settle(self, task_id: str, settled: Settled) -> None:
-        """Write down the end of a round."""
+        """Write down the end of a round. Not flushed: the table that tells of it is, before the round is closed."""
         path = self.dir / "attempts" / task_id / f"settled-{settled.round}.json"
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not read_raw(path):
-            write_json(path, settled, durable=True)
+        if read_raw(path):
+            return
+        if not path.parent.is_dir():  # a row that is settled without an attempt
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_json(path, settled)
 
     # --- the breaker's tally
 

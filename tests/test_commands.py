@@ -140,7 +140,7 @@ def test_check_names_all_that_is_wrong_with_its_place(project: Project) -> None:
     done = project.run("check", code=1)
     assert all(line.startswith("agentjobs: ") for line in done.stderr.splitlines()), done.stderr
     for said in (
-        "base 'nowhere' is no commit", "no program 'no-such-program'", "gone.j2", "tasks.tsv:2: files: '../up'",
+        "base 'nowhere' is no commit", "no program 'no-such-program'", "gone.j2", "files: '../up'",
         'unknown profile "othre"; did you mean "other"?', "priority", "after names", ".env does not exist",
         "warning: x is claimed by 2 tasks (d, e)", "warning: profile other has no verify",
     ):  # fmt: skip

@@ -83,19 +83,19 @@ def read_marker(pid: int) -> bytes | None:
     """
     if not _LINUX:
         return _read_marker_elsewhere(pid)
-    if time.monotonic() < _kernel.get(pid, 0.0):
+    now = time.monotonic()
+    if now < _unmarked.get(pid, 0.0):
         return None
     try:
         data = _read(f"/proc/{pid}/environ")
-    except OSError:  # gone, a kernel thread, or forbidden
+    except OSError:  # gone, or forbidden
         return None
-    if not data:
-        if _is_starting(pid):
-            raise Starting
-        return None
+    if not data and _is_starting(pid):
+        raise Starting
     data = b"\0" + data
     at = data.find(_MARK)
     if at < 0:
+        _unmarked[pid] = now + _UNMARKED_S
         return None
     at += len(_MARK)
     end = data.find(b"\0", at)
@@ -108,10 +108,14 @@ def read_marker(pid: int) -> bytes | None:
 _STATE, _PPID, _PGRP, _SESSION, _START, _VSIZE, _ENV_START, _ENV_END = 0, 1, 2, 3, 19, 20, 47, 48
 
 
-_KERNEL_S = 0.5
-"""A number that was a kernel thread's is not looked at again for so long: numbers come round again in seconds."""
+_UNMARKED_S = 0.5
+"""A process without a marker is not looked at again for so long.
 
-_kernel: dict[int, float] = {}
+Nothing without one comes to have it but a runner that is just being started, which is found by its record; and its
+number is not given away so soon: numbers come round again in seconds.
+"""
+
+_unmarked: dict[int, float] = {}
 
 
 def _is_starting(pid: int) -> bool:
@@ -122,8 +126,6 @@ def _is_starting(pid: int) -> bool:
     """
     fields = _read_stat(pid)
     if len(fields) <= _ENV_END or int(fields[_VSIZE]) == 0:
-        if fields and fields[_STATE] not in b"ZXx":
-            _kernel[pid] = time.monotonic() + _KERNEL_S
         return False
     return int(fields[_ENV_END]) == 0 or fields[_ENV_START] != fields[_ENV_END]
 

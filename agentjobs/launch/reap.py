@@ -50,7 +50,7 @@ def sweep(markers: Collection[str], records: Iterable[StepFiles] = ()) -> int:
     """
     wanted = frozenset(marker.encode() for marker in markers if marker)
     known = [record for files in records if (record := read_record(files)) is not None]
-    spared = _ourselves()
+    spared = set(_ourselves())
     ended: set[tuple[int, str]] = set()
     deadline = time.monotonic() + SWEEP_LIMIT_S
     pause_s = 0.001
@@ -158,13 +158,25 @@ def _runner(record: Record) -> Process | None:
     return process if process is not None and process.start == record.start else None
 
 
-def _ourselves() -> set[int]:
-    pid = os.getpid()
+_ABOVE_S = 1.0
+_above: tuple[float, int, frozenset[int]] = (0.0, 0, frozenset())
+
+
+def _ourselves() -> frozenset[int]:
+    """Return this process and those above it, as they were at most ``_ABOVE_S`` ago."""
+    global _above  # noqa: PLW0603 - a cache, for sweeps that follow each other in milliseconds
+    now, pid = time.monotonic(), os.getpid()
+    if now >= _above[0] or _above[1] != pid:
+        _above = (now + _ABOVE_S, pid, _ancestry(pid))
+    return _above[2]
+
+
+def _ancestry(pid: int) -> frozenset[int]:
     found = {pid}
     while (process := read_process(pid)) is not None and process.parent > 0 and process.parent not in found:
         pid = process.parent
         found.add(pid)
-    return found
+    return frozenset(found)
 
 
 def _kill(process: Process) -> bool:

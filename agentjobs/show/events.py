@@ -25,6 +25,8 @@ def event_text(event: Json) -> str:
         return f"attempt {attempt}: {event.get('step')} is being ended ({event.get('why')})"
     if name == "result":
         return f"attempt {attempt}: {event.get('outcome')}" + _why(event.get("detail"))
+    if name == "held":
+        return f"attempt {attempt} is done and waits" + _why(event.get("detail"))
     if name == "landed":
         return f"attempt {attempt} landed as {str(event.get('commit', ''))[:12]}"
     if name == "round":
