@@ -66,6 +66,8 @@ def dispatch(
         chosen = ids or (first_unsettled(project, only) if only is not None else ())
         scope = _widened(scope, chosen, everything=not ids and only is None)
         project.store.set_state("halt", None)
+        if force:
+            project.store.set_state("pause", None)
         project.store.clear_tally()
         project.store.set_state("scope", scope)
     turn = poll(project, wait_s=0.0, lock_timeout_s=lock_timeout_s)

@@ -109,3 +109,14 @@ def test_a_program_that_is_not_there_halts(project: Project) -> None:
     assert looped.last == 3
     assert "not found" in looped.stderr
     assert set(project.statuses().values()) <= {"TODO", ""}
+
+
+def test_a_person_may_end_a_pause(project: Project) -> None:
+    project.plans(a="limit:in 3 hours,ok")
+    project.dispatch()
+    project.poll_until(lambda: project.state("pause"))
+    assert "dispatch --force" in project.run("status", code=0).stdout
+    project.dispatch()
+    assert project.state("pause"), "only --force ends a pause"
+    project.run("dispatch", "--force", code=0)
+    assert set(project.settle().values()) == {"DONE"}, project.story()

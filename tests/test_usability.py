@@ -37,7 +37,7 @@ def test_status_tells_of_a_spent_budget(tmp_path: Path) -> None:
 
 def test_a_pilot_ends_with_what_is_next(tmp_path: Path) -> None:
     project = Project(tmp_path, settings={"retry": {"resumes": 0, "repairs": 0, "restarts": 0}})
-    project.plans(a="ok", b="do_lie", c="ok", d="ok")
+    project.plans(a="ok", b="lie", c="ok", d="ok")
     project.dispatch("--only", "2")
     ended = project.run("run", code=2)
     assert "1 FAILED: `agentjobs status --failures`" in ended.stderr
@@ -103,7 +103,7 @@ def test_a_silent_check_says_so_once(tmp_path: Path) -> None:
 
 def test_show_says_nothing_twice(tmp_path: Path) -> None:
     project = Project(tmp_path, settings={"retry": {"resumes": 0, "repairs": 0, "restarts": 0}})
-    project.plans(a="do_lie")
+    project.plans(a="lie")
     assert project.settle() == {"a": "FAILED"}
     said = project.run("show", "a", code=0).lines
     assert not any(line.startswith("  | ") for line in said), said
