@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import cache
 from typing import TYPE_CHECKING
 
 from agentjobs.decide import UNSPENT, told
@@ -111,10 +112,19 @@ def handoffs(project: Project, row: Row) -> list[dict[str, str]]:
     return found
 
 
+@cache
+def _inherited() -> dict[str, str]:
+    """Return what steps get of our own environment."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _GIT_CONTEXT and not name.startswith("AGENTJOBS_")
+    }
+
+
 def environment(project: Project, row: Row, intent: Intent, attempt_dir: Path, step: str) -> dict[str, str]:
     """Return the whole environment of an agent or a check (names: docs/configuration.md)."""
-    env = {name: value for name, value in os.environ.items() if name not in _GIT_CONTEXT}
-    env = {name: value for name, value in env.items() if not name.startswith("AGENTJOBS_")}
+    env = dict(_inherited())
     if step == "agent":
         env.update(_agent(project, intent).env)
     room = VARIABLES_MAX

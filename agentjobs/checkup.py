@@ -147,10 +147,11 @@ def _rows(project: Project) -> Iterator[Finding]:
 def _cells(row: Row) -> Iterator[Finding]:
     for column, value in row.cells.items():
         if len(value) > VARIABLE_MAX // 4 and len(value.encode()) + len(column) + 20 > VARIABLE_MAX:
-            message = f"column {column!r} of {row.id} is too long for an environment variable (128 KiB)"
-            yield Finding(message, TABLE, row.line)
+            message = f"column {column!r} of {row.id} is too long for a variable (128 KiB): agents find it unset"
+            yield Finding(message, TABLE, row.line, warning=True)
     if sum(len(path) + 1 for path in row.files) > VARIABLE_MAX // 4:
-        yield Finding(f"the files of {row.id} are too many for an environment variable", TABLE, row.line)
+        message = f"the files of {row.id} are too many for a variable (128 KiB): AGENTJOBS_FILES will be unset"
+        yield Finding(message, TABLE, row.line, warning=True)
 
 
 def _prompt(project: Project, row: Row, profile: Profile) -> Iterator[Finding]:

@@ -51,6 +51,11 @@ def write_kind(kind: str, directory: Path) -> Written:
         hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(kinds())}"
         raise UserError(f"no kind of job called {kind!r}; {hint}")
     source = templates_dir() / kind
+    policy = directory / "agentjobs.toml"
+    own = [path.name for path in source.iterdir() if path.is_dir() and path.name not in LEFT_OUT]
+    if policy.exists() and own and not any((directory / name).exists() for name in own):
+        message = f"belongs to another kind of job: {kind} would not fit it; move it away, or use another directory"
+        raise UserError(message, file=policy.name)
     made: list[str] = []
     kept: list[str] = []
     for path in sorted(source.rglob("*")):

@@ -159,6 +159,8 @@ class Rounds:
 
         The facts win over a TODO that nobody asked for: a table restored from an old copy starts nothing again.
         """
+        if not self.store.names(row.id):
+            return Task(row, in_play=in_play(scope, row.id))
         settled = self.store.settled(row.id)
         if settled and settled[-1].note != REMOVED:
             return None

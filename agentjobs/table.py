@@ -31,6 +31,9 @@ PERSONAL: Final = frozenset({Status.TODO, Status.SKIPPED, Status.DONE, Status.FA
 escape: Final = tsv.escape
 unescape: Final = tsv.unescape
 
+ROWS_KEPT: Final = 1000
+"""So many parsed rows are kept: those at work are asked for again and again."""
+
 _PROGRESS: Final = ("attempt", "started", "ended")
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _STATUS: Final[dict[str, Status]] = {"": Status.TODO, **{str(status): status for status in Status}}
@@ -57,7 +60,7 @@ def parse_status(text: str) -> Status | None:
 class Table:
     """A parsed table. Only ``parse`` makes one, and nothing changes it."""
 
-    __slots__ = ("_column_at", "_head", "_in", "_line_at", "_raw", "_states", "data", "file", "header", "ids")
+    __slots__ = ("_column_at", "_head", "_in", "_line_at", "_raw", "_rows", "_states", "data", "file", "header", "ids")
 
     def __init__(self, data: bytes, file: str) -> None:
         """Parse; see ``parse``."""
@@ -77,6 +80,7 @@ class Table:
         self._head = head
         self.header: Final = tsv.parse_header(lines, head)
         """The names of the columns, unescaped."""
+        self._rows: dict[str, Row] = {}
         self._column_at = {name: at for at, name in enumerate(self.header)}
         id_cell, status_cell = self._column_at["id"], self._column_at.get("status", -1)
         ids, states, lines_at = tsv.scan(bodies, head + 1, id_cell, status_cell)
@@ -127,6 +131,13 @@ class Table:
 
     def row(self, id_: str) -> Row:
         """Return the parsed row; UserError with file, line and column where a cell makes no sense."""
+        if id_ not in self._rows:
+            if len(self._rows) >= ROWS_KEPT:
+                self._rows.clear()
+            self._rows[id_] = self._parse_row(id_)
+        return self._rows[id_]
+
+    def _parse_row(self, id_: str) -> Row:
         line_at = self._line_at[id_]
         body = self._in.bodies[line_at]
         texts = body.decode().split("\t")

@@ -65,6 +65,15 @@ def test_init_writes_a_project_that_checks_and_never_overwrites(tmp_path: Path) 
     assert again.stdout == ""
 
 
+def test_init_does_not_mix_two_kinds(tmp_path: Path) -> None:
+    agentjobs("init", cwd=tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    mixed = agentjobs("init", "js-to-ts", cwd=tmp_path)
+    assert mixed.returncode == 1
+    assert "agentjobs.toml: belongs to another kind of job" in mixed.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_init_lists_its_kinds_and_knows_no_other(tmp_path: Path) -> None:
     listed = agentjobs("init", "--list", cwd=tmp_path)
     assert "blank" in [line.split("\t")[0] for line in listed.stdout.splitlines()]

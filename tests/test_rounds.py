@@ -112,3 +112,26 @@ def test_trouble_found_by_one_start_stops_the_next_of_the_same_pass(tmp_path: Pa
     begun = [event for event in project.events() if event["event"] == "begin"]
     assert len(begun) == 1, project.story()
     assert [event["outcome"] for event in project.events() if event["event"] == "result"] == [Outcome.INFRA]
+
+
+def test_a_power_cut_that_took_the_end_of_a_round_repeats_nothing(tmp_path: Path) -> None:
+    """The table was flushed, the fact behind it was not, and the marker's removal was not either."""
+    scratch = Scratch(tmp_path / "project")
+    scratch.plans(a="ok", b="wrong")
+    scratch.configure(retry={"repairs": 0, "restarts": 0})
+    scratch.dispatch()
+    assert scratch.settle() == {"a": "DONE", "b": "FAILED"}
+    before = scratch.starts()
+    store = scratch.root / ".agentjobs"
+    for task_id in "ab":
+        (store / f"attempts/{task_id}/settled-1.json").write_bytes(b"")
+        (store / f"attempts/{task_id}/001/result.json").write_bytes(b"")
+        (store / f"active/{task_id}").write_text('{"round": 1}')
+    assert scratch.poll().code == 2
+    assert scratch.statuses() == {"a": "DONE", "b": "FAILED"}
+    assert scratch.starts() == before
+    assert not list((store / "active").iterdir())
+    # What a person asks for afterwards is a new round all the same.
+    scratch.run("retry", "b", code=0)
+    scratch.settle()
+    assert scratch.starts()["b"] == before["b"] + 1

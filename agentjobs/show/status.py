@@ -34,7 +34,8 @@ def status_lines(standing: Standing) -> Iterator[str]:
         yield f"  {advice(halt.why)}"
     if standing.pause is not None:
         pause = standing.pause
-        yield f"paused until {clock(pause.until)}: {pause.outcome.value}: {pause.detail} (`agentjobs dispatch --force` ends it now)"
+        yield f"paused until {clock(pause.until)}: {pause.outcome.value}: {pause.detail}"
+        yield "  (`agentjobs dispatch --force` ends the pause now)"
     if standing.held:
         yield f"nothing starts: {standing.held}"
         yield f"  {advice(standing.held)}"
