@@ -136,10 +136,10 @@ def test_an_edit_of_the_very_row_just_before_the_swap_wins(shared: Shared) -> No
 def test_an_edit_of_a_row_that_is_just_being_begun_wins(shared: Shared) -> None:
     """The person saw the row as it was before: what we meanwhile remember of it does not make the edit an old one."""
     shared.file.set("a", {"status": "IN_PROGRESS", "attempt": "1", "started": "s"})
-    shared.file.before = lambda: shared.write(HEAD + b"a\tSKIPPED\nb\nc\n")
+    shared.file.before = lambda: shared.write(HEAD + b"a\tDONE\nb\nc\n")
     shared.file.save()
-    assert shared.cells("a")[:5] == ["a", "SKIPPED", "", "1", "s"]
-    assert shared.take() == Edits(wishes={"a": Status.SKIPPED})
+    assert shared.cells("a")[:5] == ["a", "DONE", "", "1", "s"]
+    assert shared.take() == Edits(wishes={"a": Status.DONE})
 
 
 def test_killed_between_the_two_writes(shared: Shared) -> None:
