@@ -11,6 +11,8 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from agentjobs import briefing
 from agentjobs.decide import UNSPENT, restarts_after, stop_signals
 from agentjobs.errors import GitError, UserError
@@ -161,7 +163,7 @@ class Attempts:
             setup=self._setup(tree, begin.mode),
             checks=profile.verify,
         )
-        intent = _with_argv(intent, tuple(briefing.command(project, intent, attempt_dir)))
+        intent = replace(intent, argv=tuple(briefing.command(project, intent, attempt_dir)))
         store.write_fact(row.id, number, "attempt.json", intent)
         store.event(now, row.id, "begin", attempt=number, mode=begin.mode.value, why=begin.why)
         attempt = store.attempt(row.id, number)
@@ -374,9 +376,3 @@ _CHECKS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "checks.sh")
 def _base_after(attempt: Attempt) -> str:
     result = attempt.result
     return (result.base if result else "") or attempt.intent.base
-
-
-def _with_argv(intent: Intent, argv: tuple[str, ...]) -> Intent:
-    from msgspec.structs import replace  # noqa: PLC0415
-
-    return replace(intent, argv=argv)

@@ -46,7 +46,7 @@ def dispatch(
     """Widen what is in play, clear a halt, and take a turn. UserError where the table, an id or the base is wrong."""
     from agentjobs.baseline import require_green  # noqa: PLC0415
     from agentjobs.landing import check_target  # noqa: PLC0415
-    from agentjobs.table import check_graph, parse  # noqa: PLC0415
+    from agentjobs.table import check_graph  # noqa: PLC0415
 
     project.file.load()
     table = project.file.table
@@ -71,7 +71,7 @@ def dispatch(
         project.store.clear_tally()
         project.store.set_state("scope", scope)
     turn = poll(project, wait_s=0.0, lock_timeout_s=lock_timeout_s)
-    counts = parse(project.file.table.data).counts()
+    counts = project.file.table.counts()
     what = "everything" if scope.everything else f"{len(scope.ids)} tasks"
     stand = ", ".join(f"{count} {status.value}" for status, count in counts.items() if count)
     line = f"in play: {what}; the table: {stand or 'no rows'}"
