@@ -110,7 +110,7 @@ def merge_rows(
     return data, Planned(added=new, refreshed=tuple(updates), kept=tuple(kept))
 
 
-def slug(text: str) -> str:
+def slug(text: str, longest: int = _LONGEST) -> str:
     """Return ``text`` as an id: accents dropped, runs of anything else that no id may hold made ``-``.
 
     Where nothing or too much is left, part of a hash of ``text`` makes up for what went.
@@ -123,8 +123,8 @@ def slug(text: str) -> str:
     short = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     if not word:
         return f"row-{short}"
-    if len(word) > _LONGEST:
-        return f"{word[: _LONGEST - 9].rstrip('._-')}-{short}"
+    if len(word) > longest:
+        return f"{word[: longest - 9].rstrip('._-')}-{short}"
     return re.sub(r"\.lock$", "-lock", word)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_arg
 
 import msgspec
 
-from agentjobs import agents, limits, policy
+from agentjobs import agents, limits, planpolicy, policy
 from agentjobs.tomlfile import fields
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ SECTIONS: Final = (
     ("[[agents.NAME.rules]]", agents.Rule),
     ("[agents.NAME.usage]", agents.Usage),
     ("[landing]", policy.Landing),
+    ("[plan]", planpolicy.Planning),
 )
 """Each section of the file, as it is written there, and its type; the top of the file is the empty one."""
 
@@ -50,7 +51,7 @@ class Key(msgspec.Struct, frozen=True):
 
 def keys() -> tuple[Key, ...]:
     """Return every key of every section, in the order of the file."""
-    docs = {name: text for module in (agents, limits, policy) for name, text in _docstrings(module)}
+    docs = {name: text for module in (agents, limits, planpolicy, policy) for name, text in _docstrings(module)}
     return tuple(
         Key(place, name, _type(info.type), _default(info), docs[kind.__name__, info.name])
         for place, kind in SECTIONS

@@ -24,7 +24,7 @@ def test_the_keys_are_all_keys() -> None:
         for place, kind in SECTIONS
         for name in (i.encode_name for i in msgspec.structs.fields(kind))
     }
-    tables = {("", n) for n in ("limits", "retry", "workspace", "profiles", "agents", "landing")}
+    tables = {("", n) for n in ("limits", "retry", "workspace", "profiles", "agents", "landing", "plan")}
     tables |= {("[agents.NAME]", "rules"), ("[agents.NAME]", "usage")}
     assert {(key.section, key.name) for key in KEYS} == places - tables
     assert next(key for key in KEYS if key.name == "attempt_minutes").default == "`30`"

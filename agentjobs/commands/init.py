@@ -31,5 +31,5 @@ def command(kind: str, as_list: bool) -> None:
         click.echo(f"wrote {path}")
     for path in written.kept:
         click.echo(f"agentjobs: {path} is there already and stays as it is", err=True)
-    click.echo("next: read agentjobs.toml, fill tasks.tsv (by hand or with `agentjobs plan rows`), "
+    click.echo("next: read agentjobs.toml, fill tasks.tsv (by hand, or with `agentjobs plan rows` or `plan files`), "
                "then `agentjobs check`", err=True)

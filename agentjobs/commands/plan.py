@@ -3,21 +3,47 @@
 from __future__ import annotations
 
 import sys
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
 from agentjobs.project import Project
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-@click.group(name="plan")
-def command() -> None:
+    from agentjobs.planfiles import FilePlan
+
+
+@click.group(name="plan", invoke_without_command=True, no_args_is_help=False)
+@click.pass_context
+def command(ctx: click.Context) -> None:
     """Make rows of the task table. What was begun or settled stays as it is.
+
+    Alone it is `plan files`, if agentjobs.toml has a [plan] section.
 
     \b
     Example:
+      agentjobs plan files 'src/**/*.js' --rename .js=.ts
       git ls-files '*.js' | agentjobs plan rows --column files
     """
+    if ctx.invoked_subcommand is not None:
+        return
+    from agentjobs.errors import UserError
+
+    try:
+        project = Project.here()
+    except UserError:
+        raise click.exceptions.NoArgsIsHelpError(ctx) from None
+    if project.policy.plan is None:
+        raise click.exceptions.NoArgsIsHelpError(ctx)
+    ctx.invoke(files)
+
+
+_LOCK_TIMEOUT = click.option(
+    "--lock-timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="S",
+    help="Wait so long for another agentjobs that is at work here.",
+)  # fmt: skip
 
 
 @command.command(name="rows")
@@ -28,8 +54,7 @@ def command() -> None:
 @click.option("--column", default="item", show_default=True, metavar="NAME",
               help="The column that plain lines go into; `files` takes each line as one path.")
 @click.option("--dry-run", is_flag=True, help="Say what would be added; change nothing.")
-@click.option("--lock-timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="S",
-              help="Wait so long for another agentjobs that is at work here.")
+@_LOCK_TIMEOUT
 def rows(format_: str, id_template: str | None, column: str, dry_run: bool, lock_timeout: float) -> None:
     """Turn lines, CSV or JSON lines on stdin into rows of tasks.tsv.
 
@@ -54,3 +79,132 @@ def rows(format_: str, id_template: str | None, column: str, dry_run: bool, lock
             click.echo(f"{what}\t{task_id}")
     counts = f"{len(planned.added)} added, {len(planned.refreshed)} refreshed, {len(planned.kept)} kept"
     click.echo(f"agentjobs: {counts}{' (dry run: nothing was written)' if dry_run else ''}", err=True)
+
+
+def _endings(_: click.Context, __: click.Parameter, pairs: Sequence[str]) -> dict[str, str] | None:
+    """Read ``.js=.ts``."""
+    for pair in pairs:
+        old, sign, new = pair.partition("=")
+        if not (sign and old.startswith(".") and new.startswith(".")):
+            raise click.BadParameter(f"{pair!r} is not of the form .js=.ts")
+    return {old: new for old, _, new in (pair.partition("=") for pair in pairs)} or None
+
+
+@command.command(name="files")
+@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.option("--include", multiple=True, metavar="GLOB", help="Files to work on, as in .gitignore; may be repeated.")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Files to leave out; may be repeated.")
+@click.option("--max-lines", type=click.IntRange(min=1), metavar="N",
+              help="Lines of a task's files together (3000); a single file may be longer.")
+@click.option("--max-tokens", type=click.IntRange(min=1), metavar="N",
+              help="Likewise in tokens; else they are not counted.")
+@click.option("--one-per-file/--grouped", default=None, help="A task for each file; circles of imports stay together.")
+@click.option("--loose-order/--strict-order", default=None,
+              help="Leaves first by priority alone: no task waits for what its files import.")
+@click.option("--co-change", type=click.IntRange(min=0), metavar="N",
+              help="Keep files together that N commits changed together (5), half of those on either; 0: do not look.")
+@click.option("--rename", multiple=True, metavar=".OLD=.NEW", callback=_endings,
+              help="An ending that changes: tasks may write the new name as well; may be repeated.")
+@click.option("--profile", metavar="NAME", help="The profile of the tasks.")
+@click.option("--by", type=click.Choice(["dir", "none"]), help="Group by directory, or by size and imports alone.")
+@click.option("--dry-run", is_flag=True, help="Say what would become of which row; change nothing.")
+@_LOCK_TIMEOUT
+def files(paths: tuple[str, ...], dry_run: bool, lock_timeout: float, **options: Any) -> None:
+    """Group a repository's files into tasks, leaves first: by directory, size, imports and history.
+
+    Read is the commit that tasks start from: the target, or the base before anything has landed. [plan] of
+    agentjobs.toml says which files; a PATH (file, directory or glob) takes only those of them beneath it. A task comes
+    `after` those whose files its own import. Files that often changed together share a task; where they cannot, one
+    task comes after the other, so that the two never run at once.
+
+    May be run again: tasks that have not begun are grouped anew, or SKIPPED where their files are gone; all others stay
+    and keep their files. A file of a DONE task that has changed since, or is there again, gets a new row.
+
+    \b
+    Example:
+      agentjobs plan files 'src/**/*.js' --rename .js=.ts --max-lines 2000 --dry-run
+      agentjobs plan files --include '*.py' --exclude tests --one-per-file
+    """
+    from msgspec.structs import replace
+
+    from agentjobs.planfiles import plan_files
+    from agentjobs.planpolicy import Planning
+
+    project = Project.here()
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    planning = replace(project.policy.plan or Planning(), **given)
+    if planning.profile is not None and planning.profile not in project.policy.profiles:
+        raise click.BadParameter(f"no profile {planning.profile!r} in agentjobs.toml", param_hint="--profile")
+    found = plan_files(project, planning, paths, dry_run=dry_run, lock_timeout_s=lock_timeout)
+    if dry_run:
+        for line in _lines(found):
+            click.echo(line)
+    for line in _summary(found):
+        click.echo(f"agentjobs: {line}", err=True)
+    if dry_run:
+        click.echo("agentjobs: dry run: nothing was written", err=True)
+
+
+def _lines(found: FilePlan) -> list[str]:
+    """Return a line for each row: what becomes of it, its id, its wave, its lines, its files."""
+    new, refreshed = set(found.planned.added), set(found.planned.refreshed)
+    lines = []
+    for task_id, group in zip(found.result.ids, found.result.grouping.groups, strict=True):
+        taken_up = task_id in found.result.statuses
+        what = "add" if task_id in new else "refresh" if task_id in refreshed or taken_up else "keep"
+        lines.append(f"{what}\t{task_id}\t{group.wave + 1}\t{group.size.lines}\t{' '.join(group.files)}")
+    ids = set(found.result.ids)
+    lines += [f"skip\t{i}\t\t\t{note}" for i, (_, note) in found.result.statuses.items() if i not in ids]
+    return lines + [f"remove\t{i}\t\t\t" for i in found.result.removed]
+
+
+def _summary(found: FilePlan) -> list[str]:
+    """Say what there is to know of a plan, a line for each thing."""
+    result, grouping = found.result, found.result.grouping
+    waves = grouping.waves
+    files_count = sum(len(group.files) for group in grouping.groups)
+    widest = max(waves.values(), default=0)
+    lines = [f"{files_count} files in {len(grouping.groups)} tasks, {len(waves)} waves, the widest of {widest} tasks"]
+    if grouping.circles:
+        lines.append(f"{_many(grouping.circles, 'circle')} of imports kept together: {_first(grouping.circles)}")
+    if grouping.split:
+        against = _many(grouping.ignored, "import")
+        lines.append(
+            f"{_many(grouping.split, 'circle')} of imports too large for one task, and split, "
+            f"against {against}: {_first(grouping.split)}"
+        )
+    if grouping.joined or grouping.apart:
+        lines.append(
+            f"{_many((*grouping.joined, *grouping.apart), 'pair')} of files that change together: "
+            f"{len(grouping.joined)} in one task, {len(grouping.apart)} one after the other"
+        )
+    told = {
+        "changed since their task was DONE, and planned again": found.again,
+        "whose new name is there already": found.there,
+        "left out, for a name that no table can hold": found.odd,
+    }
+    lines += [f"{_many(paths, 'file')} {what}: {_first([paths])}" for what, paths in told.items() if paths]
+    if result.held:
+        lines.append(f"{result.held} files are those of other rows, which stay as they are")
+    if found.unresolved:
+        lines.append(f"{found.unresolved} relative imports lead nowhere")
+    lines += [f"{row} waits for {need}, which is left out now: change its `after`" for row, need in result.stuck]
+    if found.behind:
+        lines.append("base has commits that target lacks: merge them into it, or no task will see them")
+    skipped = sum(task_id not in set(result.ids) for task_id in result.statuses)
+    planned = found.planned
+    lines.append(
+        f"{len(planned.added)} added, {len(planned.refreshed)} refreshed, {len(result.removed)} removed, "
+        f"{skipped} skipped, {len(planned.kept)} kept"
+    )
+    return lines
+
+
+def _many(items: Sequence[object], word: str) -> str:
+    return f"{len(items)} {word}{'' if len(items) == 1 else 's'}"
+
+
+def _first(circles: Sequence[Sequence[str]]) -> str:
+    """Return the beginning of the first list of files."""
+    shown = ", ".join(circles[0][:3])
+    return f"{shown}{', …' if len(circles[0]) > 3 or len(circles) > 1 else ''}"  # noqa: PLR2004 - enough to find it

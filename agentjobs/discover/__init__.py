@@ -1,0 +1,1 @@
+"""What a repository holds: its sources, and which of them imports which."""

@@ -1,0 +1,106 @@
+"""Read the tables of manifests: ``imports``, ``exports``, ``paths`` and ``workspaces`` (no file is opened here)."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_TYPES = frozenset({"types", "typings"})
+
+DEPTH_MAX = 64
+"""Conditions within conditions, and names that stand for names, are followed so far."""
+
+
+def package_name(text: str) -> tuple[str, str]:
+    """Split a specifier into the package's name and what follows (``""`` or ``"/…"``)."""
+    parts = text.split("/", 2 if text.startswith("@") else 1)
+    name = "/".join(parts[:2] if text.startswith("@") else parts[:1])
+    return name, text[len(name) :]
+
+
+def matched(pattern: str, text: str) -> str | None:
+    """Return what the ``*`` of ``pattern`` stands for in ``text`` (nothing without one); None: no match."""
+    before, star, after = pattern.partition("*")
+    if not star:
+        return "" if pattern == text else None
+    if len(text) >= len(before) + len(after) and text.startswith(before) and text.endswith(after):
+        return text[len(before) : len(text) - len(after)]
+    return None
+
+
+class _Star:
+    """A target of a manifest with what its ``*`` stands for."""
+
+    __slots__ = ("star", "value")
+
+    def __init__(self, value: Any, star: str) -> None:
+        self.value = value
+        self.star = star
+
+
+def entry_for(table: Any, text: str) -> _Star | Any:
+    """Return the entry of ``imports`` or ``exports`` that ``text`` falls to: the exact one, or the longest."""
+    if not isinstance(table, dict):
+        return None
+    if text in table and "*" not in text:
+        return table[text]
+    best: tuple[int, Any] | None = None
+    for key, value in table.items():
+        # A key that ends in a slash is the old way to write one that ends in a star.
+        star = matched(key + "*" if key.endswith("/") else key, text) if key.endswith("/") or "*" in key else None
+        if star:
+            length = len(key.partition("*")[0])
+            if best is None or length > best[0]:
+                best = length, _Star(value, star)
+    return best[1] if best else None
+
+
+def targets(entry: _Star | Any, require: bool) -> Iterator[str]:
+    """Yield the targets of an entry, best first.
+
+    The order of the manifest counts, but for this: the other module system's come later, and those for types
+    last, since the file that runs is the one that is imported.
+    """
+    star = entry.star if isinstance(entry, _Star) else ""
+    value = entry.value if isinstance(entry, _Star) else entry
+    later = "import" if require else "require"
+    ranked: list[tuple[int, int, str]] = []
+    waiting: list[tuple[int, int, Any]] = [(0, 0, value)]
+    order = 0
+    while waiting:
+        rank, depth, value = waiting.pop()
+        if isinstance(value, str):
+            order += 1
+            target = value.replace("*", star) if star else value
+            ranked.append((rank, order, target + star if star and target.endswith("/") else target))
+        elif isinstance(value, list) and depth < DEPTH_MAX:
+            waiting += [(rank, depth + 1, item) for item in reversed(value)]
+        elif isinstance(value, dict) and depth < DEPTH_MAX:
+            for key, item in reversed(value.items()):
+                lower = 2 if key in _TYPES or key.startswith("types@") else 1 if key == later else 0
+                waiting.append((max(rank, lower), depth + 1, item))
+    for _, _, target in sorted(ranked):
+        yield target
+
+
+def workspace_glob(glob: str) -> re.Pattern[str]:
+    """Return the expression of a workspace's glob, which matches directories."""
+    out = []
+    for part in posixpath.normpath(glob.rstrip("/")).split("/"):
+        piece = "".join("[^/]*" if char == "*" else "[^/]" if char == "?" else re.escape(char) for char in part)
+        out.append("(?:[^/]+/)*" if part == "**" else piece + "/")
+    expression = "".join(out)
+    if expression.endswith("(?:[^/]+/)*"):
+        return re.compile(expression.removesuffix("(?:[^/]+/)*") + ".+", re.DOTALL)
+    return re.compile(expression.removesuffix("/"))
+
+
+def beneath(directory: str, top: str) -> str | None:
+    """Return ``directory`` as seen from ``top``; None where it lies elsewhere."""
+    if not top or directory == top:
+        return directory if not top else ""
+    return directory[len(top) + 1 :] if directory.startswith(top + "/") else None
