@@ -40,6 +40,7 @@ _OWN = {
     "GIT_PAGER": "cat",
     "GIT_EDITOR": ":",
     "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_NO_REPLACE_OBJECTS": "1",  # an agent may write refs; an object is what its name says
     "GIT_AUTHOR_NAME": "agentjobs",
     "GIT_AUTHOR_EMAIL": "agentjobs@localhost",
     "GIT_COMMITTER_NAME": "agentjobs",
