@@ -12,7 +12,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	&& { echo $$python; exit; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install test check lint types docs wheel demo bench crash-points mutants clean
+.PHONY: help install test check lint types docs wheel demo bench histories crash-points mutants clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,9 @@ demo: $(STAMP) ## convert a real JavaScript package to TypeScript, offline but f
 
 bench: $(STAMP) ## measure
 	$(BIN)/python tests/bench/bench.py
+
+histories: $(STAMP) ## 200 random histories of the merge queue, polls killed at random (half an hour)
+	HISTORIES=100 $(BIN)/python -m pytest -n $(JOBS) tests/test_histories.py
 
 crash-points: $(STAMP) ## kill poll and dispatch after every single effect of a run, in four variants (an hour)
 	ALL_CRASH_POINTS=1 $(BIN)/python -m pytest -n $(JOBS) tests/test_crash_points.py

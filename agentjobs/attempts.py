@@ -60,6 +60,8 @@ class Attempts:
         self.store = project.store
         self.verdicts = Verdicts(project)
         self._disarmed = False
+        self._handed: set[str] = set()
+        """Trees that were handed out by this process, and have not been used yet."""
 
     def sweep_for(self, tasks: Iterable[Task]) -> None:
         """End what the agents of these tasks left behind, all in one look at the process table."""
@@ -160,7 +162,7 @@ class Attempts:
             port=PORTS_FROM + PORTS_EACH * int(PORTS_TREES * jitter(row.id)),
             marker=f"{uuid.uuid4().hex[:12]}.{row.id}.{number}",
             restarts=restarts_after(last, begin.mode),
-            setup=self._setup(tree, begin.mode),
+            setup=self._setup(tree, begin.mode, base),
             checks=profile.verify,
         )
         intent = replace(intent, argv=tuple(briefing.command(project, intent, attempt_dir)))
@@ -172,10 +174,33 @@ class Attempts:
             follow = Task(row, task.round, (*task.attempts, attempt), task.earlier)
             self._guarded(follow, attempt, Launch(kind.value, kind), now)
 
-    def _setup(self, tree: str, mode: Mode) -> str:
-        setup = self.project.policy.workspace.setup or ""
-        fresh = mode in {Mode.FIRST, Mode.RESTART} or not os.path.isdir(tree)
-        return setup if tree and fresh else ""
+    def _setup(self, tree: str, mode: Mode, base: str) -> str:
+        """Return the setup command, if it must run; to know that, the tree of a new task is handed out at once."""
+        settings = self.project.policy.workspace
+        if not tree or not settings.setup:
+            return ""
+        there = os.path.isdir(tree)
+        if mode not in _FRESH:
+            return "" if there else settings.setup
+        if not settings.keep or (there and mode is Mode.FIRST):
+            return settings.setup
+        from pathlib import Path  # noqa: PLC0415
+
+        from agentjobs.prepared import setup_due  # noqa: PLC0415
+
+        try:
+            if not there:
+                self._hand_out(Path(tree), base)
+                self._handed.add(tree)
+            return settings.setup if setup_due(self.project.git, Path(tree), base, settings) else ""
+        except (UserError, OSError):  # the launch meets it again, and says what it is
+            return settings.setup
+
+    def _hand_out(self, tree: Path, commit: str) -> bool:
+        from agentjobs import pool  # noqa: PLC0415
+
+        keep = self.project.policy.workspace.keep
+        return pool.hand_out(self.project.git, tree, self.project.spare_dir, commit, keep=keep)
 
     def launch(self, task: Task, attempt: Attempt, launch: Launch, now: float) -> None:
         """Start a step that has certainly not been started; make what it needs first."""
@@ -184,7 +209,7 @@ class Attempts:
             self.verdicts.integrate_for_verify(task, attempt, launch.name, now)
             after = self.store.attempt(task.row.id, attempt.number)
             if after is not None and after.result is None:
-                self._start_check(task, attempt, launch.name, attempt_dir)
+                self._start_check(task, attempt, launch.name)
             return
         intent = attempt.intent
         if attempt.last(StepKind.SETUP) is None or launch.kind is StepKind.SETUP:
@@ -192,6 +217,8 @@ class Attempts:
         if launch.kind is StepKind.SETUP:
             self._start(task, attempt, launch.name, ("/bin/sh", "-c", intent.setup), None)
             return
+        if intent.setup and intent.mode in _FRESH:
+            self._set_up(intent)
         prompt = attempt_dir / "prompt.md"
         if not prompt.exists():
             text = briefing.attempt_prompt(self.project, task, intent)
@@ -211,8 +238,12 @@ class Attempts:
             file_size=self.project.policy.limits.file_size_bytes,
         )
 
-    def _start_check(self, task: Task, attempt: Attempt, name: str, attempt_dir: Path) -> None:
-        self._start(task, attempt, name, ("/bin/sh", _CHECKS, str(attempt_dir / name)), None)
+    def _start_check(self, task: Task, attempt: Attempt, name: str) -> None:
+        self._start(task, attempt, name, self.check_argv(attempt, name), None)
+
+    def check_argv(self, attempt: Attempt, name: str) -> tuple[str, ...]:
+        """Return the command line that runs the checks which ``Verdicts.plan`` wrote down."""
+        return "/bin/sh", _CHECKS, str(self._dir(attempt) / name)
 
     def _make_tree(self, task: Task, intent: Intent, now: float) -> None:
         """Give the attempt its tree: clean for a first one or a restart, as it was left for the others."""
@@ -220,29 +251,45 @@ class Attempts:
             return
         from pathlib import Path  # noqa: PLC0415
 
-        from agentjobs import workspace  # noqa: PLC0415
+        from agentjobs import prepared, workspace  # noqa: PLC0415
 
         git, tree = self.project.git, Path(intent.tree)
-        there = tree.is_dir()
-        if there and intent.mode in {Mode.FIRST, Mode.RESTART}:
+        fresh, there = intent.mode in _FRESH, tree.is_dir()
+        if there and fresh and intent.tree not in self._handed:
             try:
                 ref = f"refs/agentjobs/{intent.id}/before-{intent.number}"
-                workspace.create(git, tree, intent.base)
+                self._hand_out(tree, intent.base)
                 if workspace.holds_unkept_work(git, tree):
                     workspace.keep(git, tree, intent.base, ref, f"{intent.id}: before a new start", now)
+                    prepared.forget(git, tree)  # somebody was at work there
             except GitError:  # it cannot be kept as a commit, so it is kept as it is
                 workspace.put_aside(tree)
-            workspace.create(git, tree, intent.base)
-            workspace.reset(git, tree, intent.base)
+            if not self._hand_out(tree, intent.base):
+                workspace.reset(git, tree, intent.base)
         else:
             self._restore(task, intent, tree)
+        self._handed.discard(intent.tree)
         settings = self.project.policy.workspace
+        if intent.setup:
+            prepared.forget(git, tree)
+        elif fresh and prepared.setup_due(git, tree, intent.base, settings):
+            raise UserError(f"the tree {tree} was changed while its attempt began; the setup command must run there")
         if settings.copy or settings.link:
             workspace.setup_files(git, self.project.root, tree, copy=settings.copy, link=settings.link)
 
+    def _set_up(self, intent: Intent) -> None:
+        """Remember that the setup command succeeded; not if it is another one by now."""
+        from pathlib import Path  # noqa: PLC0415
+
+        from agentjobs import prepared  # noqa: PLC0415
+
+        settings = self.project.policy.workspace
+        if settings.setup == intent.setup and intent.tree:
+            prepared.setup_done(self.project.git, Path(intent.tree), intent.base, settings)
+
     def _restore(self, task: Task, intent: Intent, tree: Path) -> None:
         """See that the tree is there; one that was removed is made again, with the earlier work on the base."""
-        from agentjobs import landing, workspace  # noqa: PLC0415
+        from agentjobs import landing  # noqa: PLC0415
 
         git = self.project.git
         for before in reversed(task.attempts):
@@ -253,14 +300,14 @@ class Attempts:
             if not work:
                 continue
             if git.contains(work, intent.base):
-                workspace.create(git, tree, work)
-            elif workspace.create(git, tree, intent.base):
+                self._hand_out(tree, work)
+            elif self._hand_out(tree, intent.base):
                 parent = before.intent.base
                 landing.integrate(
                     git, tree, work, intent.base, intent.id, intent.started_at, stands_on=parent
                 )
             return
-        workspace.create(git, tree, intent.base)
+        self._hand_out(tree, intent.base)
 
     # --- end, conclude, land, settle
 
@@ -335,9 +382,7 @@ class Attempts:
         if isinstance(result, Result):
             self.close(task, attempt, result, now)
         elif result:
-            self._start_check(
-                task, attempt, result, self.store.attempt_dir(task.row.id, attempt.number)
-            )
+            self._start_check(task, attempt, result)
 
     def settle(self, task: Task, settle: Settle, now: float) -> None:
         """Close the round; a wish for TODO opens the next one."""
@@ -357,15 +402,20 @@ class Attempts:
         self.store.event(now, row.id, settle.status.value, note=note)
 
     def _release(self, attempt: Attempt) -> None:
-        """Remove the tree of landed work; what cannot be removed now is left to ``clean``."""
+        """Give back the tree of landed work; what cannot be given back now is left to ``clean``."""
         from pathlib import Path  # noqa: PLC0415
 
-        from agentjobs import workspace  # noqa: PLC0415
+        from agentjobs import pool  # noqa: PLC0415
 
-        if attempt.intent.tree:
+        policy, tree = self.project.policy, attempt.intent.tree
+        if tree:
             with contextlib.suppress(UserError, OSError):
-                workspace.remove(self.project.git, Path(attempt.intent.tree))
+                spare_dir, keep = self.project.spare_dir, policy.workspace.keep
+                pool.give_back(self.project.git, Path(tree), spare_dir, most=policy.slots, keep=keep)
 
+
+_FRESH = frozenset({Mode.FIRST, Mode.RESTART})
+"""Modes in which the tree is put on the base of the attempt."""
 
 _SILENT = UNSPENT | {Outcome.LOST}
 """Outcomes that say nothing about the task, and so nothing to the breaker (a reboot loses all that runs)."""

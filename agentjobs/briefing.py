@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agentjobs.agents import Agent
+    from agentjobs.batches import Batch
     from agentjobs.model import Attempt, Intent, Row, Task
     from agentjobs.policy import Profile
     from agentjobs.project import Project
@@ -145,6 +147,7 @@ def environment(project: Project, row: Row, intent: Intent, attempt_dir: Path, s
             "AGENTJOBS_PORT": str(intent.port),
             "AGENTJOBS_BASE_COMMIT": intent.base,
             "AGENTJOBS_ROOT": str(project.root),
+            "AGENTJOBS_PYTHON": sys.executable,
             MARK: intent.marker,
         }
     )
@@ -152,6 +155,22 @@ def environment(project: Project, row: Row, intent: Intent, attempt_dir: Path, s
     if len(files.encode()) <= VARIABLE_MAX:
         env["AGENTJOBS_FILES"] = files
     return env
+
+
+def gate_environment(project: Project, intent: Intent, batch: Batch) -> dict[str, str]:
+    """Return the whole environment of a run of the gate for a batch (names: docs/configuration.md)."""
+    table = project.file.table
+    files = [path for member in batch.members if member.id in table for path in table.row(member.id).files]
+    env = {
+        **_inherited(),
+        "AGENTJOBS_TASKS": "\n".join(member.id for member in batch.members),
+        "AGENTJOBS_FILES": "\n".join(dict.fromkeys(files)),
+        "AGENTJOBS_BASE_COMMIT": batch.tip,
+        "AGENTJOBS_ROOT": str(project.root),
+        "AGENTJOBS_PYTHON": sys.executable,
+        MARK: intent.marker,
+    }
+    return {name: value for name, value in env.items() if len(value.encode()) <= VARIABLE_MAX}
 
 
 def _agent(project: Project, intent: Intent) -> Agent:

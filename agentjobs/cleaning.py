@@ -34,12 +34,12 @@ class Cleaned(Struct, frozen=True):
 def clean(
     project: Project, ids: tuple[str, ...], *, force: bool, dry_run: bool, lock_timeout_s: float
 ) -> Iterator[Cleaned]:
-    """Remove the trees of settled tasks (``ids``: only of these), and yield what became of each.
+    """Remove the trees of settled tasks (``ids``: of these alone; none: spare ones too), and yield what became of each.
 
     A tree whose work has not landed stays, unless ``force``: then that work is first kept as a commit
     under ``refs/agentjobs/``. UserError for an unknown id.
     """
-    from agentjobs import workspace  # noqa: PLC0415
+    from agentjobs import pool, workspace  # noqa: PLC0415
 
     store = project.store
     if not store.exists() or not project.trees_dir.is_dir():
@@ -60,6 +60,8 @@ def clean(
     if not dry_run:
         with store.lock(lock_timeout_s):
             workspace.prune(project.git, project.trees_dir)
+            if not ids:
+                pool.drop_all(project.spare_dir)
 
 
 def _unsettled(project: Project, task_id: str) -> str:

@@ -25,8 +25,11 @@ COMMANDS = {
     "show": "Tell the story of one task: every attempt, why, and how it ended.",
     "retry": "Give tasks a new round.",
     "skip": "Leave tasks out.",
+    "approve": "Let verified work land that waits for a person.",
     "stop": "End running agents and take their tasks out of play.",
     "clean": "Remove the trees of settled tasks.",
+    "same-code": "Check that a converted file, types erased, is the original.",
+    "debt": "Count what hides problems: any, suppressions, weakened tests.",
 }
 
 
@@ -41,7 +44,7 @@ class LazyGroup(click.Group):
         """Import and return one command."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"agentjobs.commands.{cmd_name}")
+        module = importlib.import_module(f"agentjobs.commands.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
 

@@ -78,6 +78,9 @@ CONTEXT_FULL_MAX = 2
 SIGNATURE_RUN_MAX = 3
 """The same error so many times running is no progress."""
 
+APPROVAL = "waits for approval"
+"""Why a task waits that only a person can let land."""
+
 REMOVED = "row removed"
 """Note of a round that ended because its row is gone from the table: should the row return, so does the task."""
 
@@ -189,9 +192,42 @@ def _advance_checks(attempt: Attempt, policy: Policy) -> Decision:
 def _passed(attempt: Attempt, policy: Policy) -> Decision:
     if not (policy.landing.enabled and attempt.intent.base):
         return Conclude(Outcome.OK)
+    if policy.landing.approve and not attempt.approved:
+        return Wait(0.0, APPROVAL)
     if sum(step.kind is StepKind.GATE for step in attempt.steps) >= GATE_RUNS_MAX:
         return Conclude(Outcome.INFRA)
     return Land()
+
+
+def next_of_gate(run: Attempt, policy: Policy, now: float, *, wanted: bool) -> Decision:
+    """Return what a run of the gate for a batch needs next; not ``wanted``: nobody waits for it any more."""
+    live = _live(run)
+    if live is not None:
+        if not wanted and live.kill is None:
+            return End(live.name, "stopped", hard=False)
+        return _watch(run, live, policy, now)
+    if not wanted:
+        return Conclude(Outcome.STOPPED)
+    gates = [step for step in run.steps if step.kind is StepKind.GATE]
+    setup = run.last(StepKind.SETUP)
+    if not gates and run.intent.setup:
+        if setup is None or isinstance(setup.phase, Prepared):
+            return Launch("setup", StepKind.SETUP)
+        if not (isinstance(setup.phase, Exited) and setup.phase.code == 0 and setup.kill is None):
+            return Conclude(Outcome.INFRA)
+    if not gates or isinstance(gates[-1].phase, Prepared):
+        return Launch(gates[-1].name if gates else "gate", StepKind.GATE)
+    last = gates[-1]
+    if _stopped(last):
+        return Conclude(Outcome.STOPPED)
+    if last.kill is not None:
+        return Conclude(Outcome.GATE_FAILED)
+    if isinstance(last.phase, Lost):
+        if len(gates) >= CHECK_RUNS_MAX:
+            return Conclude(Outcome.INFRA)
+        return Launch(f"gate-{len(gates) + 1}", StepKind.GATE)
+    passed = isinstance(last.phase, Exited) and last.phase.code == 0
+    return Conclude(Outcome.OK if passed else Outcome.GATE_FAILED)
 
 
 def _watch(attempt: Attempt, step: Step, policy: Policy, now: float) -> Decision:
@@ -294,6 +330,16 @@ def _again(task: Task, last: Attempt, result: Result, policy: Policy) -> Decisio
     return Begin(
         mode, fresh=fresh, why=f"attempt {last.number} did not count: {told(result)}", profile=last.intent.profile
     )
+
+
+def verified_at(attempt: Attempt) -> float:
+    """Return when an attempt that is not over passed its checks; 0 where it has not."""
+    if attempt.end is None or attempt.end.outcome is not Outcome.OK:
+        return 0.0
+    check = attempt.last(StepKind.VERIFY)
+    if check is None:
+        return 0.0 if attempt.intent.checks else attempt.end.at
+    return check.phase.at if isinstance(check.phase, Exited) and check.phase.code == 0 else 0.0
 
 
 def can_resume(attempt: Attempt, policy: Policy) -> bool:

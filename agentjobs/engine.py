@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from agentjobs.batches import QUEUE_ID
 from agentjobs.decide import decide
 from agentjobs.errors import ExitCode, UserError
 from agentjobs.launch.step import is_held
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agentjobs.attempts import Attempts
+    from agentjobs.mergequeue import MergeQueue
     from agentjobs.model import Action, Decision, Pause, Row, Task
     from agentjobs.plan import Board, Plan
     from agentjobs.project import Project
@@ -52,7 +54,7 @@ class Turn(Struct, frozen=True):
     why: str = ""
     """For people: why it halted, or what it waits for."""
     running: tuple[str, ...] = ()
-    """Ids with a live step."""
+    """Ids with a live step; ``QUEUE_ID`` for the gate of a batch."""
     starting: bool = False
     """Something could begin as soon as the time has come."""
 
@@ -83,6 +85,20 @@ class Engine:
 
         return Attempts(self.project)
 
+    @cached_property
+    def queue(self) -> MergeQueue:
+        """The merge queue."""
+        from agentjobs.mergequeue import MergeQueue  # noqa: PLC0415 - not where tasks land one by one
+
+        return MergeQueue(
+            self.project, self.attempts, lambda task_id: self.roster.rounds.task(task_id, self.roster.scope)
+        )
+
+    @property
+    def _queued(self) -> bool:
+        """Whether the merge queue has, or may have, anything to do."""
+        return self.project.policy.landing.queued or bool(self.store.numbers(QUEUE_ID))
+
     # --- a turn
 
     def turn(self, *, resident: bool = False) -> Turn:
@@ -95,7 +111,8 @@ class Engine:
         if scope is None:
             raise UserError("nothing is in play yet; `agentjobs dispatch` says what is and starts it")
         self.roster.load(scope, self.clock())
-        if not self.roster.owes and not self.store.active() and not self._unsettled():
+        settled = not self.roster.owes and not self.store.active() and not self._unsettled()
+        if settled and not (self.store.numbers(QUEUE_ID) and self.queue.runs.open() is not None):
             return self._rest()
         self.project.file.check_writable()
         acted, made = self._passes()
@@ -126,14 +143,22 @@ class Engine:
         self._kept.clear()
         while True:
             now = self.clock()
+            queued = self.queue.advance(now) if self._queued else 0
             tasks = self._tasks(now)
+            if self._queued:
+                self._running += self.queue.runs.steps()
             board = self._board(tasks, now)
             made = plan(board, self.roster.ready(), self.project.policy, now)
             if made.halt is not None:
                 self.store.set_state("halt", made.halt)
                 self.store.event(now, "", "halt", why=made.halt.why, detail=made.halt.detail)
             acted += self._apply(made.actions, {task.row.id: task for task in tasks}, board.pause, now)
-            only_ends = all(isinstance(action.decision, End) for action in made.actions)
+            if made.gate and self.starts:
+                queued += self.queue.form(made.batch, now)
+            if self._queued:
+                made = replace(made, until=min(made.until, self.queue.until))
+            acted += queued
+            only_ends = not queued and all(isinstance(action.decision, End) for action in made.actions)
             if only_ends or time.monotonic() - begun_at > TURN_S:
                 if not only_ends:
                     self._tasks(self.clock())  # a slow pass began something: the table is to say so
@@ -276,6 +301,9 @@ class Engine:
             last_start_at=max((t.attempts[-1].intent.started_at for t in tasks if t.attempts), default=0.0),
             tally=store.tally() if limits.breaker else (),
         )
+        if self._queued:
+            gating = self.queue.runs.open() is not None
+            board = replace(board, gating=gating, asked=not gating and self.queue.runs.asked() is not None)
         if len(self._running) < policy.slots and limits.min_free_memory_bytes:
             board = replace(board, free_memory=local.free_memory())
         if limits.run_cost_usd is not None or limits.run_tokens is not None or limits.run_attempts is not None:

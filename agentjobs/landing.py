@@ -1,4 +1,4 @@
-"""Landing, one task after the other: merged in memory, one commit a task, moved by compare-and-swap."""
+"""Landing: merged in memory, one commit a task, the target moved by compare-and-swap."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from agentjobs.errors import UserError
 from agentjobs.workspace import reset, show_merge
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from agentjobs.git import Git
@@ -43,11 +44,14 @@ def target_tip(git: Git, target: str, base: str) -> str:
     return tip
 
 
-def landing_message(subject: str, *, task: str, attempt: int, agent: str, body: str = "") -> str:
-    """Return a landed commit's message (pure): subject, body, and the trailers that say whose it is."""
+def landing_message(
+    subject: str, *, task: str, attempt: int, agent: str, checks: Sequence[str] = (), body: str = ""
+) -> str:
+    """Return a landed commit's message (pure): subject, body, and trailers: whose it is, by what it was checked."""
     parts = [" ".join(subject.split()) or task, body.strip()]
-    values = {"Agentjobs-Task": task, "Agentjobs-Attempt": str(attempt), "Agentjobs-Agent": agent}
-    parts.append("\n".join(f"{name}: {' '.join(value.split())}" for name, value in values.items()))
+    values = [("Agentjobs-Task", task), ("Agentjobs-Attempt", str(attempt)), ("Agentjobs-Agent", agent)]
+    values += [("Agentjobs-Check", check) for check in checks]
+    parts.append("\n".join(f"{name}: {' '.join(value.split())}" for name, value in values))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -64,6 +68,16 @@ def integrate(
     ``stands_on``: the commit that the work was made on. Where the target does not hold that one any more
     (somebody dropped what had landed), only what the work itself changed is brought onto it.
     """
+    merged = merge_onto(git, commit, tip, message, at, stands_on=stands_on)
+    if merged.conflicts:
+        show_merge(git, tree_dir, tip, merged.tree)
+    else:
+        reset(git, tree_dir, merged.commit)
+    return merged
+
+
+def merge_onto(git: Git, commit: str, tip: str, message: str, at: float, *, stands_on: str = "") -> Integrated:
+    """Merge ``commit`` onto ``tip`` in memory, as ``integrate`` does; no tree is touched."""
     ours, theirs = tip, commit
     if stands_on and not git.contains(tip, stands_on):
         root = git.commit_tree(git.tree_of(stands_on), (), message, at)
@@ -71,11 +85,9 @@ def integrate(
         theirs = git.commit_tree(git.tree_of(commit), (root,), message, at)
     merged = git.merge(ours, theirs)
     if merged.conflicts:
-        show_merge(git, tree_dir, tip, merged.tree)
         return Integrated("", merged.tree, merged.conflicts, merged.messages)
     new = merged.tree != git.tree_of(tip)
     onto = git.commit_tree(merged.tree, (tip,), message, at) if new else tip
-    reset(git, tree_dir, onto)
     return Integrated(onto, merged.tree)
 
 

@@ -232,6 +232,8 @@ class Attempt(Struct, frozen=True):
     steps: tuple[Step, ...] = ()
     end: AgentEnd | None = None
     result: Result | None = None
+    approved: bool = False
+    """A person has said that it may land."""
 
     @property
     def number(self) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from agentjobs.decide import UNSPENT, decide
+from agentjobs.decide import APPROVAL, UNSPENT, decide, verified_at
 from agentjobs.model import (
     Action,
     Begin,
@@ -46,6 +46,9 @@ CAREFUL_INTERVAL_S = 1.0
 
 PROBE_S = 60.0
 """An attempt that has run so long after a 401 has got past it."""
+
+STAGGER_S = 2.0
+"""A start that is due so soon is as good as begun."""
 
 MEMORY_CHECK_S = 15.0
 DIAGNOSE_MIN = 3
@@ -90,6 +93,10 @@ class Board(Struct, frozen=True):
     total: int = 0
     """Rows in play that are settled or being worked on."""
     history: History = History()
+    gating: bool = False
+    """The gate runs for a batch."""
+    asked: bool = False
+    """What the last run of the gate said asks for another."""
 
 
 class Plan(Struct, frozen=True):
@@ -106,6 +113,10 @@ class Plan(Struct, frozen=True):
     """Why nothing may begin although something could (a budget that is spent)."""
     waiting: bool = False
     """Something could begin, were there room."""
+    gate: bool = False
+    """The gate may be started for a batch."""
+    batch: tuple[str, ...] = ()
+    """Whose work is to go into it, unless one was asked for: verified, the longest waiting first."""
 
 
 def overspent(limits: Limits, spent: Spent) -> str:
@@ -138,15 +149,21 @@ class _Planner:
         self.lands: list[tuple[float, Task, Land]] = []
         self.launches: list[tuple[float, Task, Launch]] = []
         self.agents = 0
-        self.checks = 0
-        self.gating = False
-        self.alive = False
+        self.checks = int(board.gating)
+        self.gating = board.gating
+        self.alive = board.gating
+        self.starving = True
+        """No agent slot that is free will have work soon."""
+        self.unapproved = 0
+        self.batch: tuple[str, ...] | None = None
 
     def plan(self, ready: Iterable[Row]) -> Plan:
         for task in self.board.tasks:
             self._count(task)
             self._sort(task)
-        self._grant_checks()
+        queued = self.policy.landing.queued
+        if not queued:
+            self._grant_checks()
         halt = self.board.halt or self._trip()
         new_halt = halt if self.board.halt is None else None
         short = overspent(self.policy.limits, self.board.spent)
@@ -155,15 +172,23 @@ class _Planner:
         room = self.agents < self.policy.slots
         first = next(rows, None) if room else None
         waiting = waiting or first is not None
-        if halt is None and not short and not self._bad_news():
+        if self._bad_news():
+            self.starving = False
+        elif halt is None and not short:
             self._begin_all(first, rows)
             if room and self.deferred and not self.begins and first is None:
                 found = self._sweep()
                 new_halt = new_halt or found
-        alive = self.alive or bool(self.actions)
+        if queued:
+            self._grant_batch()
+            self._grant_launches()
+        alive = self.alive or bool(self.actions) or self.batch is not None
         if waiting and halt is None and not short:
             alive = True
-        return Plan(tuple(self.actions), self.until, new_halt, alive, short, waiting)
+        if self.unapproved and not alive and not waiting:
+            short, waiting = f"{self.unapproved} verified tasks wait for `agentjobs approve`", True
+        gate, batch = self.batch is not None, self.batch or ()
+        return Plan(tuple(self.actions), self.until, new_halt, alive, short, waiting, gate, batch)
 
     # --- tasks with an open round
 
@@ -190,12 +215,13 @@ class _Planner:
             case Land() | Launch(kind=StepKind.VERIFY) if self._held():
                 pass
             case Land():
-                self.lands.append((since, task, decision))
+                self.lands.append((verified_at(last) if last and self.policy.landing.queued else since, task, decision))
                 self.alive = True
             case Launch(kind=StepKind.VERIFY):
                 self.launches.append((since, task, decision))
                 self.alive = True
-            case Wait(until=until):
+            case Wait(until=until, why=why):
+                self.unapproved += why == APPROVAL
                 if until:
                     self.until = min(self.until, until)
                     self.alive = True
@@ -221,12 +247,35 @@ class _Planner:
                 break
             self.actions.append(Action(task.row.id, land))
             self.gating = True
+            self.checks += 1
             free -= 1
+        self._grant_launches()
+
+    def _grant_launches(self) -> None:
+        free = self.policy.verify_slots - self.checks
         for _, task, launch in sorted(self.launches, key=lambda item: item[:1]):
             if free <= 0:
                 break
             self.actions.append(Action(task.row.id, launch))
             free -= 1
+
+    def _grant_batch(self) -> None:
+        """Start the gate when it pays: for a full batch, or when nothing is gained by waiting for more."""
+        if self.gating or not (self.lands or self.board.asked) or (self.board.asked and self._held()):
+            return
+        landing = self.policy.landing
+        waiting = sorted(self.lands, key=lambda item: item[:1])
+        # The clock may have been put back since the oldest was verified: then it has waited long enough.
+        until = min((since + landing.wait_s for since, _, _ in waiting), default=0.0)
+        early = any(since > self.now for since, _, _ in waiting)
+        coming = self.checks > 0 or self.launches
+        due = self.board.asked or len(waiting) >= landing.batch or early or self.now >= until
+        due = due or (self.starving and not coming)
+        if not due:
+            self.until = min(self.until, until)
+        elif self.checks < self.policy.verify_slots:
+            self.batch = tuple(task.row.id for _, task, _ in waiting[: landing.batch])
+            self.checks += 1
 
     # --- what holds everything back
 
@@ -278,9 +327,11 @@ class _Planner:
     def _begin_all(self, first: Row | None, rows: Iterable[Row]) -> None:
         free = self.policy.slots - self.agents
         if free <= 0 or (not self.begins and first is None):
+            self.starving = free > 0
             return
         due = self._may_begin_at()
         if self.now < due:
+            self.starving = due - self.now > STAGGER_S
             self.until = min(self.until, due)
             return
         if self.board.free_memory < self.policy.limits.min_free_memory_bytes:
@@ -308,6 +359,7 @@ class _Planner:
                 claims.append(row.files)
                 begun += 1
             row = next(iter(rows), None)
+        self.starving = begun < free and row is None and not (careful and begun)
         if careful and begun and begun < free:
             self.until = min(self.until, self.now + self.policy.limits.start_interval_s)
 

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct, field
 from agentjobs.agents import AGENT_CLASSES, PLACEHOLDERS, Agent, Rule, Usage, expand
 from agentjobs.errors import UserError
 from agentjobs.limits import Limits, Retry, Several, parse_size
+from agentjobs.planpolicy import Planning
 from agentjobs.tomlfile import FieldError, decode, line_of, load, nearest, section, spot
 
 if TYPE_CHECKING:
@@ -21,15 +22,20 @@ if TYPE_CHECKING:
     from agentjobs.tomlfile import Path
 
 __all__ = [
-    "AGENT_CLASSES", "PLACEHOLDERS", "Agent", "Landing", "Limits", "Policy", "Profile", "Retry", "Rule",
+    "AGENT_CLASSES", "PLACEHOLDERS", "Agent", "Landing", "Limits", "Planning", "Policy", "Profile", "Retry", "Rule",
     "Usage", "Workspace", "expand", "parse_policy", "parse_size", "resolve",
 ]  # fmt: skip
 
+INPUTS: Final = (
+    "package.json", "package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "pnpm-workspace.yaml",
+    "yarn.lock", "bun.lock", "requirements*.txt", "pyproject.toml", "poetry.lock", "uv.lock", "Pipfile.lock",
+    "Cargo.toml", "Cargo.lock", "go.mod", "go.sum", "Gemfile", "Gemfile.lock", "composer.json", "composer.lock",
+)  # fmt: skip
+"""The manifests and lock files of the well-known package managers."""
+
 NOT_YET: Final[tuple[tuple[Path, str | None], ...]] = (
-    (("workspace", "keep"), None),
     (("workspace", "sandbox"), None),
     (("workspace", "kind"), "clone"),
-    (("landing", "batch"), None),
 )
 """Keys, or values of keys, that are planned; a file that relies on one is refused, not misunderstood."""
 
@@ -46,12 +52,26 @@ class Workspace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Paths below the project root to copy into each tree."""
     link: tuple[str, ...] = ()
     """Paths below the project root to link into each tree; writing through a link changes the original."""
+    keep: tuple[str, ...] = ()
+    """Ignored paths, such as `node_modules`, that stay in a tree when the next task gets it; a name without `/`
+    at any depth. All else that git does not track is removed, and `setup` runs in every tree that is new to a
+    task."""
+    inputs: tuple[str, ...] = INPUTS
+    """Tracked files that `setup` depends on, as names, paths or globs: with `keep`, it runs again only when one
+    of them has changed."""
 
     def __post_init__(self) -> None:
-        for key, paths in (("copy", self.copy), ("link", self.link)):
+        named = {"copy": self.copy, "link": self.link, "keep": self.keep, "inputs": self.inputs}
+        for key, paths in named.items():
             for path in paths:
-                if not path.strip("/.") or path.startswith("/") or ".." in path.split("/") or "\0" in path:
+                if not path.strip("/.") or path.startswith(("/", "!")) or ".." in path.split("/") or "\0" in path:
                     raise FieldError(key, f"{path!r} is not a path below the project root")
+        for path in self.keep:
+            names = path.strip("/").split("/")
+            for other in (*self.copy, *self.link):
+                parts = other.strip("/").split("/")
+                if names == parts[: len(names)] or (len(names) == 1 and names[0] in parts):
+                    raise FieldError("keep", f"{other!r} is placed anew for each task; take {path!r} out")
         if both := {p.rstrip("/") for p in self.copy} & {p.rstrip("/") for p in self.link}:
             raise FieldError("link", f"{min(both)!r} is in copy as well; choose one")
         linked = {path.rstrip("/").rpartition("/")[2] for path in self.link}
@@ -94,10 +114,33 @@ class Landing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     enabled: bool = True
     """Without it verified work stays a commit of its own."""
     gate: tuple[str, ...] = ()
-    """Shell commands that must succeed, besides `verify`, on the merged commit."""
+    """Shell commands that must succeed, besides `verify`, on what is to land, merged onto the target. They run
+    once for a whole batch of tasks."""
+    batch: Several = 16
+    """Tasks that one run of `gate` may decide about; 1: each task by itself, in its own tree."""
+    wait_s: Annotated[float, Meta(ge=0)] = 60.0
+    """Seconds that a verified task waits at most for others to share a run of `gate` with; none where agents
+    stand idle."""
+    problems: tuple[str, ...] = ()
+    """Regular expressions, besides those built in, that find in the output of `gate` which file an error is in:
+    groups `file` and, if there is one, `line`."""
+    approve: bool = False
+    """Verified work waits until `agentjobs approve` lets it land."""
+
+    @property
+    def queued(self) -> bool:
+        """Whether tasks land in batches, each checked once."""
+        return bool(self.gate) and self.batch > 1
 
     def __post_init__(self) -> None:
         _check_shell("gate", self.gate)
+        for pattern in self.problems:
+            try:
+                found = re.compile(pattern)
+            except re.error as error:
+                raise FieldError("problems", f"{pattern!r} is no regular expression: {error}") from None
+            if "file" not in found.groupindex:
+                raise FieldError("problems", f"{pattern!r} has no group (?P<file>...)")
 
 
 class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -123,6 +166,8 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One table for each agent program."""
     landing: Landing = field(default_factory=Landing)
     """The target branch."""
+    plan: Planning | None = None
+    """What `plan files` makes tasks of."""
 
     def __post_init__(self) -> None:
         if not self.base or self.base.startswith("-") or not self.base.isprintable():
@@ -173,6 +218,8 @@ def _loose_ends(policy: Policy) -> Iterator[tuple[Path, str]]:
         if profile.escalate is not None and profile.escalate not in policy.profiles:
             words = _unknown("profile", profile.escalate, policy.profiles)
             yield (*here, "escalate"), f"{words} (in {section(here)})"
+    if policy.plan is not None and policy.plan.profile is not None and policy.plan.profile not in policy.profiles:
+        yield ("plan", "profile"), f"{_unknown('profile', policy.plan.profile, policy.profiles)} (in [plan])"
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from agentjobs.decide import told
+from agentjobs.decide import told, verified_at
 from agentjobs.model import Status, StepKind
 from agentjobs.plan import Spent
 
@@ -37,7 +37,7 @@ def stage(attempt: Attempt) -> Status:
     """Return what an attempt that is not over is at."""
     if attempt.end is None:
         return Status.IN_PROGRESS
-    if attempt.last(StepKind.GATE) is not None:
+    if attempt.last(StepKind.GATE) is not None or verified_at(attempt):
         return Status.LANDING
     return Status.VERIFYING
 

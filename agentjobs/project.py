@@ -94,6 +94,11 @@ class Project:
         """Where the trees are."""
         return self.store.dir / "trees"
 
+    @property
+    def spare_dir(self) -> Path:
+        """Where the trees are that tasks have done with, for others to take over."""
+        return self.store.dir / "spare"
+
     def profile(self, row: Row, name: str | None = None) -> Profile:
         """Return the profile of a row, or of another name for the same row.
 

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from agentjobs.batches import QUEUE_ID
+from agentjobs.decide import verified_at
 from agentjobs.drive import poll
 from agentjobs.engine import Engine
 from agentjobs.errors import UserError
 from agentjobs.model import SETTLED, Scope, Settled, Status
 from agentjobs.queue import Queue
 from agentjobs.rounds import Rounds
-from agentjobs.store import Marker
+from agentjobs.store import Marker, write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -195,6 +197,30 @@ def skip(project: Project, ids: tuple[str, ...], *, note: str, lock_timeout_s: f
     return Report(lines, tuple(f"{task_id} is DONE and stays so" for task_id in done))
 
 
+def approve(project: Project, ids: tuple[str, ...], *, everything: bool, lock_timeout_s: float) -> Report:
+    """Let verified work land that waits for it. UserError for an unknown id, and for a task that does not wait."""
+    project.file.load()
+    known(project, ids)
+    with _locked(project, lock_timeout_s):
+        Rounds(project).refresh(time.time())
+        waiting = {}
+        for task_id in project.store.active():
+            numbers = project.store.numbers(task_id)
+            attempt = project.store.attempt(task_id, numbers[-1]) if numbers else None
+            if attempt is not None and attempt.result is None and verified_at(attempt) and not attempt.approved:
+                waiting[task_id] = attempt
+        for task_id in ids:
+            if task_id not in waiting:
+                raise UserError(f"{task_id} does not wait for approval: it is {_statuses(project)[task_id].value}")
+        chosen = tuple(waiting) if everything else ids
+        for task_id in chosen:
+            number = waiting[task_id].number
+            write_bytes(project.store.attempt_dir(task_id, number) / "approved", b"")
+            project.store.event(time.time(), task_id, "approved", attempt=number)
+    more = () if chosen else ("nothing waits for approval",)
+    return Report(tuple(f"{task_id}\tapproved" for task_id in chosen), more)
+
+
 def stop(project: Project, ids: tuple[str, ...], *, lock_timeout_s: float) -> Report:
     """Take tasks (without ids: all) out of play and end what runs; their work stays, ``dispatch`` resumes them.
 
@@ -243,6 +269,7 @@ def _carry_through(project: Project, ids: Collection[str], lock_timeout_s: float
     while True:
         with project.store.lock(lock_timeout_s):
             turn = engine.turn()
-        if not any(i in ids for i in turn.running) or time.monotonic() >= give_up_at:
+        ending = any(i in ids for i in turn.running) or (QUEUE_ID in turn.running and engine.queue.runs.is_ending())
+        if not ending or time.monotonic() >= give_up_at:
             return
         engine.wait(turn.until)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from agentjobs.batches import QUEUE_ID
+from agentjobs.decide import verified_at
 from agentjobs.errors import UserError
 from agentjobs.model import SETTLED, Exited, Halt, Lost, Pause, Running, Scope, Status
 from agentjobs.plan import overspent
@@ -104,6 +106,10 @@ def standing(project: Project, now: float) -> Standing:
             )
             what = _between(attempt, playing=playing, anew=anew)
             between.append(Between(task_id, attempt.number if attempt else 0, what))
+    numbers = store.numbers(QUEUE_ID)
+    gate = store.attempt(QUEUE_ID, numbers[-1]) if numbers else None
+    if gate is not None and (live := live_of(gate)) is not None:
+        running.append(live)
     pause, halt = store.pause(), store.halt()
     if pause is not None and pause.until <= now:
         pause = None
@@ -151,8 +157,9 @@ def live_of(attempt: Attempt) -> Live | None:
         if isinstance(step.phase, Running):
             intent, phase = attempt.intent, step.phase
             why = step.kill.why if step.kill else ""
+            mode = "" if intent.id == QUEUE_ID else intent.mode.value
             return Live(
-                intent.id, intent.number, intent.mode.value, step.name, step.started_at, phase.output_at,
+                intent.id, intent.number, mode, step.name, step.started_at, phase.output_at,
                 phase.output_bytes, why,
             )  # fmt: skip
     return None
@@ -166,6 +173,8 @@ def _between(attempt: Attempt | None, *, playing: bool, anew: bool) -> str:
         return f"new round after attempt {attempt.number}, {then}"
     if attempt.result is not None:
         return f"attempt {attempt.number} {attempt.result.outcome.value}, {then}"
+    if verified_at(attempt):
+        return "verified, waits to land"
     last = attempt.steps[-1] if attempt.steps else None
     if last is not None and isinstance(last.phase, Exited):
         return f"{last.name} has ended (exit {last.phase.code}), waits for poll"

@@ -214,7 +214,7 @@ class Store:
         present = os.listdir(path)
         result = read_json(f"{path}/result.json", Result) if "result.json" in present else None
         end = read_json(f"{path}/agent.end.json", AgentEnd) if "agent.end.json" in present else None
-        attempt = Attempt(intent, tuple(_steps(path, present)), end, result)
+        attempt = Attempt(intent, tuple(_steps(path, present)), end, result, "approved" in present)
         if result is not None:
             self._closed[key] = attempt
             del self._intents[key]

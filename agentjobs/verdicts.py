@@ -91,7 +91,7 @@ class Verdicts:
                 raise GitError(f"the tree {tree_dir} is gone")
             workspace.create(git, tree_dir, intent.base)
             ref = f"refs/agentjobs/{intent.id}/{intent.number}"
-            taken = workspace.keep(git, tree_dir, intent.base, ref, self._message(task, attempt), end.at)
+            taken = workspace.keep(git, tree_dir, intent.base, ref, self.message(task, attempt), end.at)
             changed = git.changed(intent.base, taken.commit)
             workspace.reset(git, tree_dir, taken.commit)
             markers = landing.has_markers(git, intent.base, taken.commit)
@@ -115,13 +115,18 @@ class Verdicts:
             return replace(end, outcome=Outcome.NO_CHANGE, detail="said it was done and changed nothing")
         return end
 
-    def _message(self, task: Task, attempt: Attempt) -> str:
+    def message(self, task: Task, attempt: Attempt) -> str:
+        """Return the message of the commit that lands: what it is, whose it is, and by what it was checked."""
         from agentjobs.landing import landing_message  # noqa: PLC0415
 
         title = task.row.cells.get("title", "")
         subject = f"{task.row.id}: {title}" if title else task.row.id
         return landing_message(
-            subject, task=task.row.id, attempt=attempt.number, agent=attempt.intent.agent
+            subject,
+            task=task.row.id,
+            attempt=attempt.number,
+            agent=attempt.intent.agent,
+            checks=attempt.intent.checks + self.project.policy.landing.gate,
         )
 
     # --- checks
@@ -131,14 +136,14 @@ class Verdicts:
         attempt_dir = self.store.attempt_dir(task.row.id, attempt.number)
         plan_path = attempt_dir / f"{name}.plan.json"
         if read_json(plan_path, Prepare) is None:
-            commit, parent = self._candidate(attempt)
+            commit, parent = self.candidate(attempt)
             if self.project.lands and attempt.intent.base:
-                merged = self._merge(task, attempt, commit, parent)
+                merged = self.merge(task, attempt, commit, parent)
                 if isinstance(merged, Result):
                     self._close_conflict(task, attempt, merged)
                     return
                 commit, parent = merged
-            self._plan(attempt, name, Prepare(commit, parent, attempt.intent.checks, now))
+            self.plan(attempt, name, Prepare(commit, parent, attempt.intent.checks, now))
         self._stand_on(attempt, name)
 
     def _close_conflict(self, task: Task, attempt: Attempt, result: Result) -> None:
@@ -148,7 +153,7 @@ class Verdicts:
             detail=result.detail,
         )  # fmt: skip
 
-    def _candidate(self, attempt: Attempt) -> tuple[str, str]:
+    def candidate(self, attempt: Attempt) -> tuple[str, str]:
         """Return the commit that is to be judged or landed, and the commit it stands on."""
         attempt_dir = self.store.attempt_dir(attempt.intent.id, attempt.number)
         check = attempt.last(StepKind.VERIFY, StepKind.GATE)
@@ -157,7 +162,7 @@ class Verdicts:
             return plan.commit, plan.parent
         return (attempt.end.commit if attempt.end else ""), attempt.intent.base
 
-    def _merge(self, task: Task, attempt: Attempt, commit: str, parent: str) -> tuple[str, str] | Result:
+    def merge(self, task: Task, attempt: Attempt, commit: str, parent: str) -> tuple[str, str] | Result:
         """Put the work onto the target's tip; a conflict is a result, its files in the tree for the next agent."""
         from agentjobs import landing, workspace  # noqa: PLC0415
 
@@ -167,7 +172,7 @@ class Verdicts:
             return commit, parent
         workspace.create(git, Path(intent.tree), commit)  # somebody may have removed it
         merged = landing.integrate(
-            git, Path(intent.tree), commit, tip, self._message(task, attempt), end.at, stands_on=parent
+            git, Path(intent.tree), commit, tip, self.message(task, attempt), end.at, stands_on=parent
         )
         if not merged.conflicts:
             return merged.commit, tip
@@ -187,7 +192,8 @@ class Verdicts:
             "Resolve every one so that both intentions hold.",
         )
 
-    def _plan(self, attempt: Attempt, name: str, plan: Prepare) -> None:
+    def plan(self, attempt: Attempt, name: str, plan: Prepare) -> None:
+        """Write down what a check is to run, and on which commit."""
         attempt_dir = self.store.attempt_dir(attempt.intent.id, attempt.number)
         for number, check in enumerate(plan.checks, 1):
             write_bytes(attempt_dir / f"{name}.{number}.check", check.encode("utf-8", "surrogateescape") + b"\n")
@@ -220,7 +226,7 @@ class Verdicts:
         if check is not None and not isinstance(check.phase, Exited) and not isinstance(check.phase, Lost):
             self._stand_on(attempt, check.name)
             return check.name
-        commit, parent = self._candidate(attempt)
+        commit, parent = self.candidate(attempt)
         lost = check is not None and isinstance(check.phase, Lost)
         gated = not lost and (not project.policy.landing.gate or (check is not None and check.kind is StepKind.GATE))
         verified = not lost
@@ -229,9 +235,9 @@ class Verdicts:
                 if landing.land(
                     project.git, project.policy.target, commit, parent, trees_dir=project.trees_dir
                 ):
-                    return self._landed(attempt, commit, now)
+                    return self.has_landed(attempt, commit, now)
                 continue
-            merged = self._merge(task, attempt, commit, parent)
+            merged = self.merge(task, attempt, commit, parent)
             if isinstance(merged, Result):
                 return merged
             moved = merged != (commit, parent)
@@ -242,29 +248,47 @@ class Verdicts:
                 continue
             runs = sum(step.kind is StepKind.GATE for step in attempt.steps)
             name = f"gate-{runs + 1}" if runs else "gate"
-            self._plan(attempt, name, Prepare(commit, parent, checks, now))
+            self.plan(attempt, name, Prepare(commit, parent, checks, now))
             self._stand_on(attempt, name)
             return name
         raise UserError(f"the target {project.policy.target} keeps moving while work lands on it")
 
     def landed(self, attempt: Attempt, now: float) -> Result | None:
         """Return the result of work that is on the target though a kill kept us from writing it down."""
-        commit, parent = self._candidate(attempt)
+        commit, parent = self.candidate(attempt)
         if not self.project.lands or attempt.end is None or commit in {"", parent, attempt.intent.base}:
             return None
         try:
             there = self.project.git.contains(self.project.tip(), commit)
         except UserError:
             return None
-        return self._landed(attempt, commit, now) if there else None
+        return self.has_landed(attempt, commit, now) if there else None
 
-    def _landed(self, attempt: Attempt, commit: str, now: float) -> Result:
+    def has_landed(self, attempt: Attempt, commit: str, now: float) -> Result:
+        """Return the result of an attempt whose work is on the target."""
         end = attempt.end
         assert end is not None
         self.store.event(now, attempt.intent.id, "landed", attempt=attempt.number, commit=commit)
         return Result(
             Outcome.OK, now, tree=end.tree, commit=commit, tokens=end.tokens, cost=end.cost, session=end.session,
             landed=commit,
+        )  # fmt: skip
+
+    def blamed(self, task: Task, attempt: Attempt, errors: str, check: str, now: float) -> Result:
+        """Return the result of work that made the gate of a batch fail; its tree is on the target's tip by then."""
+        commit, parent = self.candidate(attempt)
+        merged = self.merge(task, attempt, commit, parent)
+        if isinstance(merged, Result):
+            from msgspec.structs import replace  # noqa: PLC0415
+
+            return replace(merged, errors=f"{merged.errors}\n\nBefore that the gate said of this work:\n{errors}")
+        end = attempt.end
+        assert end is not None
+        return Result(
+            Outcome.GATE_FAILED, now, tree=end.tree, commit=merged[0], tokens=end.tokens, cost=end.cost,
+            session=end.session, base=merged[1], check=check,
+            detail=f"the gate failed on it: {' '.join(check.split())[:120]}" if check else "the gate failed on it",
+            signature=signature(errors.encode("utf-8", "surrogateescape"), attempt.intent.tree), errors=errors,
         )  # fmt: skip
 
     # --- results
@@ -274,7 +298,7 @@ class Verdicts:
         from msgspec.structs import replace  # noqa: PLC0415
 
         intent, end = attempt.intent, attempt.end
-        commit, parent = self._candidate(attempt)
+        commit, parent = self.candidate(attempt)
         result = Result(
             outcome=outcome,
             at=now,
@@ -314,27 +338,34 @@ class Verdicts:
         check = attempt.last(StepKind.VERIFY, StepKind.GATE)
         if check is None:
             return result
-        plan = read_json(self._dir(attempt) / f"{check.name}.plan.json", Prepare)
-        at = read_raw(self._dir(attempt) / f"{check.name}.at").strip()
-        number = int(at) if at.isdigit() else 1
-        checks = plan.checks if plan else attempt.intent.checks
-        command = checks[number - 1] if 0 < number <= len(checks) else ""
-        output, _ = read_tail(step_files(self._dir(attempt), check.name).log)
-        output = output.rpartition(b"==> check %d: " % number)[2]
-        ended = _ended(check)
-        if attempt.intent.base and plan is not None:
-            self._stand_on(attempt, check.name)
+        command, ended, said = self.failed_check(attempt, check)
+        number = self._failed_number(attempt, check)
+        self._stand_on(attempt, check.name)
         shown = command.encode("utf-8", "surrogateescape")
         # A check that says nothing (`grep -q`) fails alike each time: that is no sign of going in circles.
-        said = output.removeprefix(shown).lstrip(b"\n")
         silent = not said.strip()
         return replace(
             result,
             check=command,
             detail=f"check {number} {ended}: {' '.join(command.split())[:120]}",
-            signature="" if silent else signature(shown + b"\n" + output, attempt.intent.tree),
+            signature="" if silent else signature(shown + b"\n" + said, attempt.intent.tree),
             errors=f"$ {command}\n{ended}, and said {'nothing' if silent else 'this:'}\n{error_excerpt(said)}".rstrip(),
         )
+
+    def failed_check(self, attempt: Attempt, check: Step) -> tuple[str, str, bytes]:
+        """Return the command that failed, how it ended, and what it said (the end of it)."""
+        plan = read_json(self._dir(attempt) / f"{check.name}.plan.json", Prepare)
+        number = self._failed_number(attempt, check)
+        checks = plan.checks if plan else attempt.intent.checks
+        command = checks[number - 1] if 0 < number <= len(checks) else ""
+        output, _ = read_tail(step_files(self._dir(attempt), check.name).log)
+        output = output.rpartition(b"==> check %d: " % number)[2]
+        said = output.removeprefix(command.encode("utf-8", "surrogateescape")).lstrip(b"\n")
+        return command, _ended(check), said
+
+    def _failed_number(self, attempt: Attempt, check: Step) -> int:
+        at = read_raw(self._dir(attempt) / f"{check.name}.at").strip()
+        return int(at) if at.isdigit() else 1
 
     def _infra(self, attempt: Attempt, result: Result) -> Result:
         from msgspec.structs import replace  # noqa: PLC0415

@@ -2,41 +2,27 @@
 
 Two kinds of lock. Registration in the git common directory is serialised by ``agentjobs-worktree.lock``
 there; checkouts run beside each other. And each tree has a lock file next to it, which also says how far it
-is: ``making``, ``ready``, or ``reset`` with the commit it is on its way to; the next call completes that. Git
-inherits the lock's descriptor. So a git that outlives a killed process of ours still holds the lock, and
-whoever gets it knows that the lock files git left in the tree are stale.
+is: ``making``, ``ready``, or ``reset`` with the commit it is on its way to; the next call completes that. How
+a tree is made and filled is in ``checkout``, how it is handed on to another task in ``pool``.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from agentjobs.deletion import delete, make_writable
-from agentjobs.errors import GitError, UserError
-from agentjobs.snapshot import (
-    SEED_INDEX,
-    Snapshot,
-    admin_dir,
-    head,
-    ignore_patterns,
-    placed,
-    set_placed,
-    snapshot,
-    tree_environment,
-)
-from agentjobs.treelock import MAKING, READY, RESET, flock, set_state, state, tree_lock
+from agentjobs.checkout import aside, clear, fill, made, reach, register, unregister
+from agentjobs.deletion import delete
+from agentjobs.errors import UserError
+from agentjobs.snapshot import Snapshot, admin_dir, head, placed, set_placed, snapshot, tree_environment
+from agentjobs.treelock import MAKING, READY, set_state, state, tree_lock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agentjobs.git import Git
-
-_HALF_DONE = ("rebase-merge", "rebase-apply", "sequencer", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD")
 
 
 def create(git: Git, tree_dir: Path, base: str) -> bool:
@@ -47,19 +33,12 @@ def create(git: Git, tree_dir: Path, base: str) -> bool:
     """
     tree_dir.parent.mkdir(parents=True, exist_ok=True)
     with tree_lock(tree_dir) as lock:
-        if _made(git, tree_dir, lock):
+        if made(git, tree_dir, lock):
             return False
-        if os.path.lexists(tree_dir):
-            if state(lock)[:1] == [MAKING]:
-                delete(tree_dir)
-            else:
-                _aside(tree_dir)
+        clear(tree_dir, lock)
         set_state(lock, MAKING)
-        with flock(git.common_dir / "agentjobs-worktree.lock") as registration:
-            _unregister(git, tree_dir)
-            flags = ("--no-checkout", "--detach", "--force")
-            git.run("worktree", "add", *flags, str(tree_dir), base, pass_fds=(registration, lock))
-        _fill(git, tree_dir, base, lock)
+        register(git, tree_dir, base, lock)
+        fill(git, tree_dir, base, lock)
         set_state(lock, READY)
         return True
 
@@ -68,28 +47,29 @@ def put_aside(tree_dir: Path) -> None:
     """Rename the directory of a tree, so that the next ``create`` makes another; nothing in it is touched."""
     with tree_lock(tree_dir):
         if os.path.lexists(tree_dir):
-            _aside(tree_dir)
+            aside(tree_dir)
 
 
-def reset(git: Git, tree_dir: Path, commit: str) -> None:
+def reset(git: Git, tree_dir: Path, commit: str, *, ignored_to_keep: Sequence[str] | None = None) -> None:
     """Put the tree on ``commit``: HEAD detached, every tracked file as in it, untracked files gone.
 
-    Ignored files stay, and what ``setup_files`` placed. The work in the tree is lost: ``keep`` it first.
+    Ignored files stay (with ``ignored_to_keep``: those that one of its patterns names), and what ``setup_files``
+    placed. The work in the tree is lost: ``keep`` it first.
     """
     with tree_lock(tree_dir) as lock:
-        _reach(git, tree_dir, lock, commit)
+        reach(git, tree_dir, lock, commit, ignored_to_keep=ignored_to_keep)
 
 
 def show_merge(git: Git, tree_dir: Path, commit: str, tree: str) -> None:
     """Put the tree on ``commit``, with the files of ``tree`` (a merge with markers) in it, uncommitted."""
     with tree_lock(tree_dir) as lock:
-        _reach(git, tree_dir, lock, commit, tree)
+        reach(git, tree_dir, lock, commit, tree)
 
 
 def keep(git: Git, tree_dir: Path, base: str, ref: str, message: str, at: float) -> Snapshot:
     """Commit all that the tree holds (see ``snapshot``) and point ``ref`` (``refs/agentjobs/…``) at it."""
     with tree_lock(tree_dir) as lock:
-        _made(git, tree_dir, lock)
+        made(git, tree_dir, lock)
     taken = snapshot(git, tree_dir, base, message, at)
     git.keep(ref, taken.commit)
     return taken
@@ -134,13 +114,31 @@ def holds_unkept_work(git: Git, tree_dir: Path) -> bool:
     """Whether the tree holds anything, but for ignored files, that is in no commit which a ref keeps."""
     if admin_dir(git, tree_dir) is None:
         return tree_dir.is_dir() and any(tree_dir.iterdir())
+    return look(git, tree_dir).unkept
+
+
+class Held(NamedTuple):
+    """What a tree holds, but for ignored files."""
+
+    unkept: bool
+    """Something that is in no commit which a ref keeps."""
+    changed: bool
+    """Something that its HEAD does not hold."""
+    tip: str
+    """The commit of its HEAD, if that can be read."""
+
+
+def look(git: Git, tree_dir: Path) -> Held:
+    """Go through a registered tree."""
     tip = head(git, tree_dir)
     if tip is None:
-        return True
+        return Held(unkept=True, changed=True, tip="")
     taken = snapshot(git, tree_dir, tip, "agentjobs: what a tree holds", 0.0)
-    if taken.commit == tip and git.line("for-each-ref", "--count=1", f"--contains={tip}"):
-        return False
-    return taken.tree not in git.line("for-each-ref", "--format=%(tree)").split()
+    changed = taken.commit != tip
+    if not changed and git.line("for-each-ref", "--count=1", f"--contains={tip}"):
+        return Held(unkept=False, changed=False, tip=tip)
+    kept = taken.tree in git.line("for-each-ref", "--format=%(tree)").split()
+    return Held(unkept=not kept, changed=changed, tip=tip)
 
 
 def remove(git: Git, tree_dir: Path, *, force: bool = False) -> None:
@@ -153,15 +151,14 @@ def remove(git: Git, tree_dir: Path, *, force: bool = False) -> None:
     with tree_lock(tree_dir) as lock:
         unasked = not force and state(lock)[:1] != [MAKING]
         if unasked and tree_dir.is_dir():
-            _made(git, tree_dir, lock)
+            made(git, tree_dir, lock)
         if unasked and tree_dir.is_dir() and holds_unkept_work(git, tree_dir):
             raise UserError(f"{tree_dir} holds work that is in no commit; keep it, or remove it with --force")
         # From here on it is nobody's work: killed in the middle, it is half-made, and removed without asking.
         set_state(lock, MAKING)
         if os.path.lexists(tree_dir):
             delete(tree_dir)
-        with flock(git.common_dir / "agentjobs-worktree.lock"):
-            _unregister(git, tree_dir)
+        unregister(git, tree_dir)
         set_state(lock)
 
 
@@ -179,109 +176,6 @@ def prune(git: Git, trees_dir: Path) -> int:
     for tree_dir in gone:
         remove(git, tree_dir, force=True)
     return len(gone)
-
-
-# --- how it is done ---------------------------------------------------------------------------------------
-
-
-def _made(git: Git, tree_dir: Path, lock: int) -> bool:
-    """Whether the tree is whole. A reset that was cut off is completed first."""
-    admin = admin_dir(git, tree_dir)
-    if admin is None or not tree_dir.is_dir():
-        return False
-    words = state(lock)
-    if words[:1] == [RESET]:
-        _reach(git, tree_dir, lock, *words[1:])
-        return True
-    # Without a word (the power went before it reached the disk) our index says that it was filled.
-    if words[:1] == [READY] or (not words and (admin / SEED_INDEX).exists()):
-        _link_back(tree_dir, admin)
-        return True
-    return False
-
-
-def _reach(git: Git, tree_dir: Path, lock: int, commit: str, tree: str = "") -> None:
-    """Put the tree on ``commit`` and, over it, the files of ``tree``; the goal is written down first."""
-    set_state(lock, RESET, commit, tree)
-    _fill(git, tree_dir, commit, lock)
-    if tree:
-        env = tree_environment(git, tree_dir)
-        git.run("read-tree", "--reset", "-u", tree, cwd=tree_dir, env=env, pass_fds=(lock,))
-        git.run("reset", "-q", "--mixed", commit, cwd=tree_dir, env=env, pass_fds=(lock,))
-    set_state(lock, READY)
-
-
-def _fill(git: Git, tree_dir: Path, commit: str, lock: int) -> None:
-    """Make index and files those of ``commit``. We hold the lock, so every lock file of git's is stale."""
-    env = tree_environment(git, tree_dir)
-    admin = Path(env["GIT_DIR"])
-    if admin == git.common_dir:
-        raise GitError(f"{tree_dir} is your own checkout: agentjobs does not reset it")
-    tree_dir.mkdir(exist_ok=True)
-    _link_back(tree_dir, admin)
-    for stale in (*admin.glob("*.lock"), *admin.glob("agentjobs-snapshot-*")):
-        delete(stale)
-    for name in _HALF_DONE:
-        delete(admin / name)
-    # Our index, not the agent's: that one may be broken, or carry flags that hide changed files from a reset.
-    with contextlib.suppress(FileNotFoundError):
-        (admin / SEED_INDEX).replace(admin / "index")
-    # Detached first: `reset --hard` would drag along a branch that the agent checked out.
-    git.run("update-ref", "--no-deref", "HEAD", commit, cwd=tree_dir, env=env, pass_fds=(lock,))
-    excludes = [part for pattern in ignore_patterns(placed(admin)) for part in ("-e", pattern)]
-    for attempt in range(2):
-        try:
-            git.run("reset", "-q", "--hard", commit, cwd=tree_dir, env=env, pass_fds=(lock,))
-            git.run("clean", "-ffdq", *excludes, cwd=tree_dir, env=env, pass_fds=(lock,))
-            break
-        except GitError:
-            if attempt:
-                raise
-            # A broken index, or directories that an agent made read-only.
-            (admin / "index").unlink(missing_ok=True)
-            make_writable(tree_dir)
-    shutil.copy2(admin / "index", admin / SEED_INDEX)
-
-
-def _link_back(tree_dir: Path, admin: Path) -> None:
-    """Write the tree's ``.git`` file again, should the agent have changed or removed it."""
-    link = tree_dir / ".git"
-    content = b"gitdir: " + os.fsencode(admin) + b"\n"
-    if link.is_symlink() or not link.is_file() or link.read_bytes() != content:
-        if os.path.lexists(link):
-            delete(link)
-        link.write_bytes(content)
-
-
-def _unregister(git: Git, tree_dir: Path) -> None:
-    """Forget the worktree, whole or half-registered. The registration lock is held."""
-    admin = admin_dir(git, tree_dir)
-    if admin is not None and admin.parent == git.common_dir / "worktrees":
-        delete(admin)
-    # Git killed before it wrote `gitdir` leaves an entry of our name (or with a number added) that no
-    # command lists, and some fail to read.
-    of_ours = re.compile(re.escape(tree_dir.name) + r"\d*")
-    for entry in (git.common_dir / "worktrees").glob("*"):
-        if (
-            of_ours.fullmatch(entry.name)
-            and not _has_content(entry / "gitdir")
-            and (entry / "locked").exists()
-        ):
-            delete(entry)
-
-
-def _has_content(path: Path) -> bool:
-    try:
-        return path.stat().st_size > 0
-    except FileNotFoundError:
-        return False
-
-
-def _aside(tree_dir: Path) -> None:
-    number = 1
-    while os.path.lexists(aside := tree_dir.with_name(f"{tree_dir.name}.aside-{number}")):
-        number += 1
-    tree_dir.rename(aside)
 
 
 def _inside(path: str, key: str) -> str:

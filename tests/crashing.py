@@ -82,6 +82,12 @@ setup = "echo set up >setup.log"
 copy = ["local.txt"]
 [landing]
 gate = ["test -e local.txt && test -e setup.log"]
+batch = 1
+""",
+    "batched": """
+[landing]
+gate = ["mkdir $AGENTJOBS_ROOT/../once 2>/dev/null && { echo flaky; exit 1; }; test -e shared.txt"]
+wait_s = 0
 """,
     "without-trees": """
 [workspace]
@@ -393,7 +399,7 @@ class Driver:
             name = path.relative_to(own).as_posix()
             if path.is_dir() or name in {"events.jsonl", "lock"}:
                 continue
-            if name.startswith("trees/") and path.name == ".git":
+            if name.startswith("spare/") or (name.startswith("trees/") and path.name == ".git"):
                 continue
             text = path.read_text(errors="replace")
             if name == "table.tsv":

@@ -24,11 +24,11 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="adopts orphans,
 
 @pytest.mark.timeout(7200 if ALL else 600)
 @pytest.mark.parametrize("shard", ["1/2", "2/2"])
-@pytest.mark.parametrize("variant", VARIANTS if ALL else ("plain", "gated"))
+@pytest.mark.parametrize("variant", VARIANTS if ALL else ("plain", "batched"))
 def test_a_kill_after_any_effect_changes_nothing(tmp_path: Path, variant: str, shard: str) -> None:
     # In a process of its own: it forks, and inherits whatever a killed poll leaves.
     which = ["--variant", variant, "--shard", shard, *([] if ALL else ["--kinds"])]
-    if variant == "plain" and not ALL:  # nearly every kind of it is a kind of `gated` too
+    if variant == "plain" and not ALL:  # nearly every kind of it is a kind of `batched` too
         which += ["--stride", "2"]
     done = subprocess.run(
         [sys.executable, "-m", "tests.crashing", str(tmp_path / "crash"), *which],

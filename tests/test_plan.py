@@ -101,7 +101,7 @@ def world(seed: int) -> World:
         workspace=Workspace(
             kind=random.choice(["worktree", "worktree", "none"]), setup=random.choice([None, "setup"])
         ),
-        landing=Landing(enabled=random.random() < 0.8, gate=random.choice([(), ("gate",)])),
+        landing=Landing(enabled=random.random() < 0.8, gate=random.choice([(), ("gate",)]), batch=1),
     )
     return World(random.randint(0, 2**32), made, rows, odds)
 

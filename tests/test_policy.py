@@ -78,6 +78,7 @@ def test_the_example() -> None:
     assert policy.limits == Limits(attempt_minutes=0.5, run_cost_usd=50)
     assert policy.retry == Retry()
     assert policy.landing == Landing(gate=("npm test",))
+    assert policy.landing.batch == 16
     assert policy.workspace.copy == (".env",)
     assert policy.profiles["default"].escalate == "strong"
     agent = policy.agents["scripted"]

@@ -16,7 +16,7 @@ from agentjobs.project import Project
 @click.option("--lock-timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="S",
               help="Wait so long for another agentjobs that is at work here.")
 def command(ids: tuple[str, ...], force: bool, dry_run: bool, lock_timeout: float) -> int:
-    """Remove the worktrees of settled tasks (without ids: of all).
+    """Remove the worktrees of settled tasks (without ids: of all, and the spare ones that wait for new tasks).
 
     A tree whose work has not landed is refused with a line each, and the exit code is 1.
 

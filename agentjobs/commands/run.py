@@ -17,12 +17,15 @@ from agentjobs.project import Project
 def command(quiet: bool, lock_timeout: float) -> int:
     """Poll until nothing is left of what `dispatch` put in play, with live progress.
 
+    Before the first `dispatch` everything is put in play.
+
     Exit 2: nothing is left to do. 3: halted, a person is needed. 130 after ^C: running agents go on, and
     `poll` or `run` takes up from there.
 
     \b
     Example:
-      agentjobs dispatch && agentjobs run
+      agentjobs run
+      agentjobs dispatch --only 3 && agentjobs run
     """
     from agentjobs.show.advice import advice
     from agentjobs.show.live import view
@@ -31,6 +34,10 @@ def command(quiet: bool, lock_timeout: float) -> int:
     from agentjobs.watching import Watch, watched
 
     project = Project.here()
+    if project.store.scope() is None:
+        from agentjobs.scoping import dispatch
+
+        dispatch(project, ids=(), only=None, dry_run=False, force=False, lock_timeout_s=lock_timeout)
     with view(quiet=quiet) as shown:
         turn = watched(project, Watch(project, shown.show), lock_timeout_s=lock_timeout)
     counts = {status.value: count for status, count in project.file.table.counts().items()}

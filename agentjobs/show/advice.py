@@ -17,4 +17,6 @@ def advice(why: str) -> str:
     """Return how to go on after a halt; ``why`` begins with its kind."""
     if why.endswith("(limits.min_free_memory)"):
         return "It goes on by itself when there is more; or lower the limit in agentjobs.toml."
+    if why.endswith("`agentjobs approve`"):
+        return "`agentjobs approve --all` lets all of them land, `agentjobs approve ID` one."
     return _ADVICE.get(why.partition(":")[0], "Raise the limit in agentjobs.toml, then poll again.")

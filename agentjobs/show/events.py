@@ -19,6 +19,10 @@ def event_text(event: Json) -> str:
     """Return what happened, on one line."""
     name = str(event.get("event", ""))
     attempt = event.get("attempt", "")
+    if name == "begin" and event.get("mode") is None:
+        return f"run {attempt} of the gate begins" + _why(event.get("why"))
+    if name == "blamed":
+        return f"attempt {attempt} made run {event.get('run')} of the gate fail" + _why(event.get("why"))
     if name == "begin":
         return f"attempt {attempt} begins ({event.get('mode')})" + _why(event.get("why"), "first attempt")
     if name == "end":

@@ -81,7 +81,8 @@ def live_cells(live: Live, now: float) -> tuple[str, ...]:
     quiet = duration(now - live.output_at)
     said = f"{size(live.output_bytes)}, quiet for {quiet}" if live.output_bytes else f"silent for {quiet}"
     age = duration(now - live.started_at)
-    return (live.id, f"attempt {live.attempt} ({live.mode})", live.step, age, said,
+    what = f"attempt {live.attempt} ({live.mode})" if live.mode else f"run {live.attempt}"
+    return (live.id, what, live.step, age, said,
             f"ending: {live.ending}" if live.ending else "")  # fmt: skip
 
 

@@ -1,0 +1,173 @@
+"""One worktree: registered, filled, and put on a commit. The caller holds the tree's lock (``treelock``).
+
+Git inherits the lock's descriptor. So a git that outlives a killed process of ours still holds the lock, and
+whoever gets it knows that the lock files git left in the tree are stale.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agentjobs.deletion import delete, make_writable
+from agentjobs.errors import GitError
+from agentjobs.prepared import forget_if_changed
+from agentjobs.snapshot import SEED_INDEX, admin_dir, ignore_patterns, placed, tree_environment
+from agentjobs.treelock import MAKING, READY, RESET, flock, set_state, state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from agentjobs.git import Git
+
+_HALF_DONE = ("rebase-merge", "rebase-apply", "sequencer", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD")
+
+
+def made(git: Git, tree_dir: Path, lock: int) -> bool:
+    """Whether the tree is whole. A reset that was cut off is completed first."""
+    admin = admin_dir(git, tree_dir)
+    if admin is None or not tree_dir.is_dir():
+        return False
+    words = state(lock)
+    if words[:1] == [RESET]:
+        reach(git, tree_dir, lock, *words[1:])
+        return True
+    # Without a word (the power went before it reached the disk) our index says that it was filled.
+    if words[:1] == [READY] or (not words and (admin / SEED_INDEX).exists()):
+        link_back(tree_dir, admin)
+        return True
+    return False
+
+
+def register(git: Git, tree_dir: Path, base: str, lock: int) -> None:
+    """Make the worktree, detached at ``base``, without any file. Nothing may stand at ``tree_dir``."""
+    with registration(git) as descriptor:
+        _unregister(git, tree_dir)
+        flags = ("--no-checkout", "--detach", "--force")
+        git.run("worktree", "add", *flags, str(tree_dir), base, pass_fds=(descriptor, lock))
+
+
+def unregister(git: Git, tree_dir: Path) -> None:
+    """Forget the worktree, whole or half-registered."""
+    with registration(git):
+        _unregister(git, tree_dir)
+
+
+@contextlib.contextmanager
+def registration(git: Git) -> Iterator[int]:
+    """Hold the lock of the common directory's list of worktrees: additions at the same time fail."""
+    with flock(git.common_dir / "agentjobs-worktree.lock") as descriptor:
+        yield descriptor
+
+
+def reach(
+    git: Git, tree_dir: Path, lock: int, commit: str, tree: str = "", *, ignored_to_keep: Sequence[str] | None = None
+) -> None:
+    """Put the tree on ``commit`` and, over it, the files of ``tree``; the goal is written down first."""
+    set_state(lock, RESET, commit, tree)
+    fill(git, tree_dir, commit, lock, ignored_to_keep=ignored_to_keep)
+    if tree:
+        env = tree_environment(git, tree_dir)
+        git.run("read-tree", "--reset", "-u", tree, cwd=tree_dir, env=env, pass_fds=(lock,))
+        git.run("reset", "-q", "--mixed", commit, cwd=tree_dir, env=env, pass_fds=(lock,))
+    set_state(lock, READY)
+
+
+def fill(
+    git: Git, tree_dir: Path, commit: str, lock: int, *, ignored_to_keep: Sequence[str] | None = None
+) -> None:
+    """Make index and files those of ``commit``. We hold the lock, so every lock file of git's is stale.
+
+    ``ignored_to_keep``: patterns of the ignored files that stay (None: all of them do).
+    """
+    env = tree_environment(git, tree_dir)
+    admin = Path(env["GIT_DIR"])
+    if admin == git.common_dir:
+        raise GitError(f"{tree_dir} is your own checkout: agentjobs does not reset it")
+    tree_dir.mkdir(exist_ok=True)
+    link_back(tree_dir, admin)
+    for stale in (*admin.glob("*.lock"), *admin.glob("agentjobs-snapshot-*")):
+        delete(stale)
+    for name in _HALF_DONE:
+        delete(admin / name)
+    forget_if_changed(git, admin, commit)
+    # Our index, not the agent's: that one may be broken, or carry flags that hide changed files from a reset.
+    with contextlib.suppress(FileNotFoundError):
+        (admin / SEED_INDEX).replace(admin / "index")
+    # Detached first: `reset --hard` would drag along a branch that the agent checked out.
+    git.run("update-ref", "--no-deref", "HEAD", commit, cwd=tree_dir, env=env, pass_fds=(lock,))
+    for attempt in range(2):
+        try:
+            git.run("reset", "-q", "--hard", commit, cwd=tree_dir, env=env, pass_fds=(lock,))
+            for clean in _cleanings(placed(admin), ignored_to_keep):
+                git.run("clean", *clean, cwd=tree_dir, env=env, pass_fds=(lock,))
+            break
+        except GitError:
+            if attempt:
+                raise
+            # A broken index, or directories that an agent made read-only.
+            (admin / "index").unlink(missing_ok=True)
+            make_writable(tree_dir)
+    shutil.copy2(admin / "index", admin / SEED_INDEX)
+
+
+def aside(tree_dir: Path) -> None:
+    """Rename what stands at ``tree_dir``, so that a tree can be made there; nothing in it is touched."""
+    number = 1
+    while os.path.lexists(target := tree_dir.with_name(f"{tree_dir.name}.aside-{number}")):
+        number += 1
+    tree_dir.rename(target)
+
+
+def clear(tree_dir: Path, lock: int) -> None:
+    """See that nothing stands at ``tree_dir``: what we had half made goes, anything else is put aside."""
+    if os.path.lexists(tree_dir):
+        if state(lock)[:1] == [MAKING]:
+            delete(tree_dir)
+        else:
+            aside(tree_dir)
+
+
+def _cleanings(ours: Sequence[str], ignored_to_keep: Sequence[str] | None) -> Iterator[list[str]]:
+    excludes = [part for pattern in ignore_patterns(ours) for part in ("-e", pattern)]
+    if ignored_to_keep is not None:
+        yield ["-ffdxq", *excludes, *(part for pattern in ignored_to_keep for part in ("-e", pattern))]
+    if ignored_to_keep != ():  # what has the name of something to keep, but is not ignored, goes as well
+        yield ["-ffdq", *excludes]
+
+
+def link_back(tree_dir: Path, admin: Path) -> None:
+    """Write the tree's ``.git`` file again, should the agent have changed or removed it."""
+    link = tree_dir / ".git"
+    content = b"gitdir: " + os.fsencode(admin) + b"\n"
+    if link.is_symlink() or not link.is_file() or link.read_bytes() != content:
+        if os.path.lexists(link):
+            delete(link)
+        link.write_bytes(content)
+
+
+def _unregister(git: Git, tree_dir: Path) -> None:
+    admin = admin_dir(git, tree_dir)
+    if admin is not None and admin.parent == git.common_dir / "worktrees":
+        delete(admin)
+    # Git killed before it wrote `gitdir` leaves an entry of our name (or with a number added) that no
+    # command lists, and some fail to read.
+    of_ours = re.compile(re.escape(tree_dir.name) + r"\d*")
+    for entry in (git.common_dir / "worktrees").glob("*"):
+        if (
+            of_ours.fullmatch(entry.name)
+            and not _has_content(entry / "gitdir")
+            and (entry / "locked").exists()
+        ):
+            delete(entry)
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False

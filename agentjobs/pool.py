@@ -1,0 +1,252 @@
+"""Spare trees: what a task has done with is handed on to the next one, which is far quicker than a checkout.
+
+A spare lies at ``<spare>/<number>``: the files of a commit, the ignored ones that ``workspace.keep`` names, and in
+the place of its ``.git`` a directory with the index that knows them, and what is remembered of its setup. It is
+registered nowhere. One ``rename`` makes it a spare, and one makes it a task's again, in a worktree that is
+registered anew: nothing of the last task's HEAD, branch, refs, flags or settings comes with it. All files are
+looked at when a tree is given back, so that only those that differ need be when it is handed out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+
+from agentjobs.checkout import clear, fill, link_back, made, register, unregister
+from agentjobs.deletion import delete
+from agentjobs.errors import GitError, UserError
+from agentjobs.prepared import MEMORY, forget_if_changed
+from agentjobs.snapshot import SEED_INDEX, admin_dir, placed, set_placed, tree_environment
+from agentjobs.treelock import MAKING, READY, flock, set_state, state, tree_lock
+from agentjobs.workspace import look, remove
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agentjobs.git import Git
+    from agentjobs.workspace import Held
+
+_GONE, _FACTS = ".gone-", "agentjobs-spare"
+
+
+class Spare(Struct, frozen=True):
+    """What a spare is said to hold: all of a commit, and ignored files only where these patterns name them."""
+
+    commit: str
+    keep: tuple[str, ...]
+
+
+def hand_out(git: Git, tree_dir: Path, spare_dir: Path, commit: str, *, keep: Sequence[str] = ()) -> bool:
+    """Make a worktree at ``tree_dir``, on ``commit``, of a spare if there is one. False: one was ready there.
+
+    It is as ``workspace.create`` makes it, but for the ignored files that ``keep`` names (as in .gitignore). A
+    spare that cannot be used is deleted. What was half-made before is made again.
+    """
+    tree_dir.parent.mkdir(parents=True, exist_ok=True)
+    with tree_lock(tree_dir) as lock:
+        if made(git, tree_dir, lock):
+            return False
+        if state(lock)[:1] == [MAKING] and _is_spare(tree_dir):
+            _add(tree_dir, spare_dir)  # a call like this one was cut off
+        clear(tree_dir, lock)
+        set_state(lock, MAKING)
+        register(git, tree_dir, commit, lock)
+        taken = _take(git, tree_dir, spare_dir)
+        try:
+            if taken is None or not _switch(git, tree_dir, taken, commit, keep, lock):
+                fill(git, tree_dir, commit, lock, ignored_to_keep=keep if taken else None)
+        except (GitError, OSError):
+            if taken is None:
+                raise
+            _add(tree_dir, spare_dir, gone=True)
+            (Path(tree_environment(git, tree_dir)["GIT_DIR"]) / "index").unlink(missing_ok=True)
+            fill(git, tree_dir, commit, lock)
+        set_state(lock, READY)
+    with contextlib.suppress(UserError):
+        sweep(spare_dir)
+    return True
+
+
+def give_back(git: Git, tree_dir: Path, spare_dir: Path, *, most: int, keep: Sequence[str] = ()) -> None:
+    """Make a spare of the tree, or remove it where there are ``most`` already; no error if it is gone.
+
+    All that git ignores goes, but for what ``keep`` names.
+
+    Raises ``UserError`` while it holds work that is in no commit we keep; it stays then.
+    """
+    if not tree_dir.parent.is_dir():
+        return
+    with tree_lock(tree_dir) as lock:
+        begun = state(lock)[:1] == [MAKING] and _is_spare(tree_dir)
+        whole = not begun and not tree_dir.is_symlink() and made(git, tree_dir, lock)
+        held = look(git, tree_dir) if whole else None
+        if held is not None and held.unkept:
+            raise UserError(f"{tree_dir} holds work that is in no commit; it is not handed on")
+        if begun or whole:
+            # From here on it is nobody's work.
+            set_state(lock, MAKING)
+            spare_dir.mkdir(parents=True, exist_ok=True)
+            gone = len(spares(spare_dir)) >= most
+            if held is not None and not gone:
+                _clean(git, tree_dir, held, keep, lock)
+                _strip(git, tree_dir, Spare(held.tip, tuple(keep)))
+            _add(tree_dir, spare_dir, gone=gone)
+            unregister(git, tree_dir)
+            set_state(lock)
+    if not begun and not whole:
+        remove(git, tree_dir)
+    with contextlib.suppress(UserError):
+        sweep(spare_dir)
+
+
+def spares(spare_dir: Path) -> list[Path]:
+    """Return the spares, those with the most recent setup first."""
+    try:
+        found = [entry for entry in spare_dir.iterdir() if entry.name.isdigit() and _is_spare(entry)]
+    except FileNotFoundError:
+        return []
+    return sorted(found, key=_set_up_at, reverse=True)
+
+
+def drop_all(spare_dir: Path) -> int:
+    """Delete every spare, and return how many there were. Raises ``UserError`` for what cannot be deleted."""
+    found = spares(spare_dir)
+    for spare in found:
+        _add(spare, spare_dir, gone=True)
+    sweep(spare_dir)
+    return len(found)
+
+
+def sweep(spare_dir: Path) -> None:
+    """Delete what was renamed to be deleted, by us or by a call that was killed: a long job, without a tree's lock.
+
+    Raises ``UserError`` for what cannot be deleted.
+    """
+    if next(spare_dir.glob(_GONE + "*"), None) is None:
+        return
+    with flock(spare_dir / ".gone.lock"):
+        for entry in spare_dir.glob(_GONE + "*"):
+            delete(entry)
+
+
+# --- how it is done ---------------------------------------------------------------------------------------
+
+
+def _is_spare(tree_dir: Path) -> bool:
+    """Whether the directory is a spare, wherever it lies: its last rename may be missing."""
+    return not tree_dir.is_symlink() and (tree_dir / ".git" / "index").is_file()
+
+
+def _set_up_at(spare: Path) -> float:
+    try:
+        return (spare / ".git" / MEMORY).stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _clean(git: Git, tree_dir: Path, held: Held, keep: Sequence[str], lock: int) -> None:
+    """Leave nothing but the files of its commit, and what ``keep`` names: not what ``copy`` and ``link`` placed."""
+    env = tree_environment(git, tree_dir)
+    admin = Path(env["GIT_DIR"])
+    for path in placed(admin):
+        _delete_below(tree_dir, path)
+    set_placed(admin, ())
+    for path in keep:  # a link, or a Python environment, which works in one place only
+        if (tree_dir / path).is_symlink() or (tree_dir / path / "pyvenv.cfg").exists():
+            _delete_below(tree_dir, path)
+    if held.changed:
+        fill(git, tree_dir, held.tip, lock, ignored_to_keep=keep)
+    else:
+        excludes = [part for pattern in keep for part in ("-e", pattern)]
+        git.run("clean", "-ffdxq", *excludes, cwd=tree_dir, env=env, pass_fds=(lock,))
+
+
+def _strip(git: Git, tree_dir: Path, spare: Spare) -> None:
+    """Put our index, and what is known of the tree, where the ``.git`` file was."""
+    admin = Path(tree_environment(git, tree_dir)["GIT_DIR"])
+    taken = admin / "agentjobs-spare"
+    delete(taken)
+    taken.mkdir()
+    (taken / _FACTS).write_bytes(msgspec.json.encode(spare))
+    (admin / SEED_INDEX).replace(taken / "index")
+    if (admin / MEMORY).exists():
+        (admin / MEMORY).replace(taken / MEMORY)
+    delete(tree_dir / ".git")
+    shutil.move(taken, tree_dir / ".git")
+
+
+def _delete_below(tree_dir: Path, path: str) -> None:
+    """Delete a path in the tree, never anything that a link in the way leads to."""
+    at = tree_dir
+    for part in Path(path).parts:
+        at /= part
+        if at.is_symlink():
+            break
+    delete(at)
+
+
+def _add(tree_dir: Path, spare_dir: Path, *, gone: bool = False) -> None:
+    """Rename it to a number that is free, or (``gone``) to what is deleted by the next ``sweep``."""
+    number = 1
+    while True:
+        target = spare_dir / (f"{_GONE}{number}" if gone else str(number))
+        if not os.path.lexists(target):
+            try:
+                tree_dir.rename(target)
+            except FileNotFoundError:  # handed out by another process
+                return
+            except OSError:  # another process was quicker
+                if not os.path.lexists(target):
+                    raise
+            else:
+                return
+        number += 1
+
+
+def _take(git: Git, tree_dir: Path, spare_dir: Path) -> Spare | None:
+    """Move a spare to the place of the tree, which is registered and still empty; None: there is none."""
+    admin = admin_dir(git, tree_dir)
+    if admin is None or not spare_dir.is_dir():
+        return None
+    (tree_dir / ".git").unlink()
+    for spare in spares(spare_dir):
+        try:
+            spare.rename(tree_dir)
+        except OSError:  # another process was quicker
+            continue
+        with_it = tree_dir / ".git"
+        if (with_it / MEMORY).exists():
+            shutil.copy2(with_it / MEMORY, admin / MEMORY)
+        shutil.copy2(with_it / "index", admin / "index")
+        try:
+            found = msgspec.json.decode((with_it / _FACTS).read_bytes(), type=Spare)
+        except (OSError, msgspec.DecodeError):
+            return Spare("", ())
+        # True until the first file is written: killed after that, it must be gone through as a whole.
+        (with_it / _FACTS).unlink()
+        return found
+    return None
+
+
+def _switch(git: Git, tree_dir: Path, spare: Spare, commit: str, keep: Sequence[str], lock: int) -> bool:
+    """Put a clean spare on ``commit`` by the files that differ alone. False: it must be gone through as a whole."""
+    if not spare.commit or spare.keep != tuple(keep) or git.resolve(spare.commit) is None:
+        return False
+    if any(path.rpartition("/")[2] == ".gitignore" for path in git.changed(spare.commit, commit)):
+        return False  # what is kept may not be ignored any more
+    env = tree_environment(git, tree_dir)
+    admin = Path(env["GIT_DIR"])
+    # It refuses where the index is of another commit, or a file that is to be written is not as it was.
+    two_way = ("read-tree", "-m", "-u", spare.commit, commit)
+    if git.run(*two_way, cwd=tree_dir, env=env, pass_fds=(lock,), ok=(0, 128)).code != 0:
+        return False
+    forget_if_changed(git, admin, commit)
+    link_back(tree_dir, admin)
+    shutil.copy2(admin / "index", admin / SEED_INDEX)
+    return True
