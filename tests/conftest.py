@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import socket
@@ -23,6 +24,11 @@ for _name in [name for name in os.environ if name.startswith(("GIT_", "AGENTJOBS
     del os.environ[_name]
 os.environ["GIT_CONFIG_GLOBAL"] = os.devnull
 os.environ["GIT_CONFIG_NOSYSTEM"] = "1"
+
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+    # Or each of a thousand starts of the program would compile it again. Workers inherit the directory.
+    os.environ["PYTHONPYCACHEPREFIX"] = tempfile.mkdtemp(prefix="agentjobs-bytecode-")
+    atexit.register(shutil.rmtree, os.environ["PYTHONPYCACHEPREFIX"], ignore_errors=True)
 
 END_S = 3.0
 """How long what a test started may take to go away after it."""

@@ -20,10 +20,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.forking import Forker
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+FORKER = Forker(REPOSITORY)
+LONGEST_PIPED = 60_000
+"""Bytes of standard input that a pipe takes at once."""
 FAKE_AGENT = Path(__file__).resolve().parent / "agents" / "fake_agent.py"
 
 CHECK = """grep -qs '^ok' "${AGENTJOBS_ROW_OUT:-$AGENTJOBS_TASK.txt}\""""
@@ -187,20 +192,30 @@ class Project:
         timeout_s: float = 60,
     ) -> Completed:
         """Run ``agentjobs args`` in the project; with ``code``, insist on that exit code."""
+        ran = (self.env | dict(env or {})), cwd or self.root, (stdin or "").encode()
+        if env or len(ran[2]) > LONGEST_PIPED:
+            completed = self._run_anew(args, *ran, timeout_s)
+        else:
+            found = FORKER.run(args, env=ran[0], cwd=ran[1], stdin=ran[2], timeout_s=timeout_s)
+            completed = Completed(found[0], *(text.decode("utf-8", "replace") for text in found[1:]))
+        assert code is None or completed.code == code, f"exit {completed.code} of {args}: {completed}"
+        return completed
+
+    def _run_anew(
+        self, args: Sequence[str], env: Mapping[str, str], cwd: Path, stdin: bytes, timeout_s: float
+    ) -> Completed:
         done = subprocess.run(
             [sys.executable, "-m", "agentjobs", *args],
-            cwd=cwd or self.root,
-            env={**self.env, **(env or {})},
-            input=(stdin or "").encode(),
+            cwd=cwd,
+            env=env,
+            input=stdin,
             capture_output=True,
             timeout=timeout_s,
             check=False,
         )
-        completed = Completed(
+        return Completed(
             done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
         )
-        assert code is None or completed.code == code, f"exit {completed.code} of {args}: {completed}"
-        return completed
 
     def start(self, *args: str) -> subprocess.Popen[bytes]:
         """Start ``agentjobs args`` and return at once; the caller waits for it (or kills it)."""
@@ -220,7 +235,21 @@ class Project:
         return self.run("poll", *args, code=code)
 
     def loop(self, timeout_s: float = 60) -> Looped:
-        """Run the README's bash loop; a loop that has not ended in time is stopped and fails the test."""
+        """Do what the README's bash loop does; one that has not ended in time is stopped and fails the test."""
+        deadline = time.monotonic() + timeout_s
+        polls: list[int] = []
+        said = ""
+        while not polls or polls[-1] == 0:
+            try:
+                done = self.run("poll", "--wait", "60", timeout_s=max(deadline - time.monotonic(), 0.01))
+            except subprocess.TimeoutExpired:
+                raise AssertionError(f"the loop still runs after {timeout_s} s:\n{said}\n{self.story()}") from None
+            polls.append(done.code)
+            said += done.stderr
+        return Looped(2 if polls[-1] == 2 else 1, polls, said)
+
+    def bash_loop(self, timeout_s: float = 60) -> Looped:
+        """Run the README's loop in bash, with the program started anew each time."""
         codes = self.directory / "codes"
         codes.unlink(missing_ok=True)
         script = (

@@ -23,7 +23,7 @@ def test_twenty_tasks_end_by_exit_two(project: Project) -> None:
     assert len(plans) == 20
     project.plans(**plans)
     project.dispatch()
-    looped = project.loop(100)
+    looped = project.bash_loop(100)
     assert looped.code == 2, looped
     assert set(looped.polls[:-1]) <= {0}
     statuses = project.statuses()
@@ -225,7 +225,10 @@ def test_the_target_moved_by_somebody_else_is_merged_again(project: Project) -> 
 def test_the_gate_runs_on_the_merged_commit(project: Project) -> None:
     """Two tasks, each right by itself and wrong together: the second is told by the gate."""
     project.configure(
-        landing={"gate": ["ls *.txt; test $(cat *.txt | grep -c ^ok) -le 1 || { echo too many; exit 1; }"]},
+        landing={
+            "gate": ["ls *.txt; test $(cat *.txt | grep -c ^ok) -le 1 || { echo too many; exit 1; }"],
+            "batch": 1,
+        },
         retry={"repairs": 1, "restarts": 0},
     )
     project.plans(a="ok", b="ok")
