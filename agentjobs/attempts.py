@@ -411,7 +411,8 @@ class Attempts:
         if tree:
             with contextlib.suppress(UserError, OSError):
                 spare_dir, keep = self.project.spare_dir, policy.workspace.keep
-                pool.give_back(self.project.git, Path(tree), spare_dir, most=policy.slots, keep=keep)
+                known, _ = self.verdicts.candidate(attempt)
+                pool.give_back(self.project.git, Path(tree), spare_dir, most=policy.slots, keep=keep, known=known)
 
 
 _FRESH = frozenset({Mode.FIRST, Mode.RESTART})

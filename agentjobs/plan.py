@@ -265,9 +265,9 @@ class _Planner:
             return
         landing = self.policy.landing
         waiting = sorted(self.lands, key=lambda item: item[:1])
-        # The clock may have been put back since the oldest was verified: then it has waited long enough.
         until = min((since + landing.wait_s for since, _, _ in waiting), default=0.0)
-        early = any(since > self.now for since, _, _ in waiting)
+        # Verified in a future that this pass has not reached: the clock was put back, so it has waited long enough.
+        early = any(since > self.now + STAGGER_S + landing.wait_s for since, _, _ in waiting)
         coming = self.checks > 0 or self.launches
         due = self.board.asked or len(waiting) >= landing.batch or early or self.now >= until
         due = due or (self.starving and not coming)

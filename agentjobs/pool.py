@@ -73,10 +73,13 @@ def hand_out(git: Git, tree_dir: Path, spare_dir: Path, commit: str, *, keep: Se
     return True
 
 
-def give_back(git: Git, tree_dir: Path, spare_dir: Path, *, most: int, keep: Sequence[str] = ()) -> None:
+def give_back(
+    git: Git, tree_dir: Path, spare_dir: Path, *, most: int, keep: Sequence[str] = (), known: str = ""
+) -> None:
     """Make a spare of the tree, or remove it where there are ``most`` already; no error if it is gone.
 
-    All that git ignores goes, but for what ``keep`` names.
+    All that git ignores goes, but for what ``keep`` names. ``known``: a commit whose content is kept (it has landed
+    as another commit).
 
     Raises ``UserError`` while it holds work that is in no commit we keep; it stays then.
     """
@@ -85,7 +88,7 @@ def give_back(git: Git, tree_dir: Path, spare_dir: Path, *, most: int, keep: Seq
     with tree_lock(tree_dir) as lock:
         begun = state(lock)[:1] == [MAKING] and _is_spare(tree_dir)
         whole = not begun and not tree_dir.is_symlink() and made(git, tree_dir, lock)
-        held = look(git, tree_dir) if whole else None
+        held = look(git, tree_dir, known=known) if whole else None
         if held is not None and held.unkept:
             raise UserError(f"{tree_dir} holds work that is in no commit; it is not handed on")
         if begun or whole:

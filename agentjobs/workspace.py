@@ -128,14 +128,14 @@ class Held(NamedTuple):
     """The commit of its HEAD, if that can be read."""
 
 
-def look(git: Git, tree_dir: Path) -> Held:
-    """Go through a registered tree."""
+def look(git: Git, tree_dir: Path, *, known: str = "") -> Held:
+    """Go through a registered tree. ``known``: a commit whose content is kept, though perhaps under another name."""
     tip = head(git, tree_dir)
     if tip is None:
         return Held(unkept=True, changed=True, tip="")
     taken = snapshot(git, tree_dir, tip, "agentjobs: what a tree holds", 0.0)
     changed = taken.commit != tip
-    if not changed and git.line("for-each-ref", "--count=1", f"--contains={tip}"):
+    if not changed and (tip == known or git.line("for-each-ref", "--count=1", f"--contains={tip}")):
         return Held(unkept=False, changed=False, tip=tip)
     kept = taken.tree in git.line("for-each-ref", "--format=%(tree)").split()
     return Held(unkept=not kept, changed=changed, tip=tip)

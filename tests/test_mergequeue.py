@@ -52,6 +52,8 @@ def test_one_run_of_the_gate_lands_many(project: Project) -> None:
     assert f"Agentjobs-Check: {RED}" in message
     assert "Agentjobs-Attempt: 1" in message
     assert project.processes() == []
+    left = [path.name for path in (project.root / ".agentjobs" / "trees").iterdir() if path.is_dir()]
+    assert left == [], "trees of landed work are given back, though it landed as other commits"
 
 
 def test_who_the_errors_lead_to_is_sent_back_and_the_rest_lands_with_one_more_run(project: Project) -> None:

@@ -16,6 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from tests.bench import batches, handout
+
 AGENTJOBS = [sys.executable, "-m", "agentjobs"]
 
 POLICY = """
@@ -144,6 +147,22 @@ def bench_memory(scratch: Path) -> None:
     row(f"memory of a running step ({count} at once)", f"{mean:.3f} MiB", "the budget 0.25 MiB", mean / 0.25, 1.0)
 
 
+def bench_batches(scratch: Path) -> None:
+    """48 tasks that land through one gate for each batch, against a check for each task."""
+    ours, theirs = batches.measure(scratch / "batches")
+    checks, took = ours.checks / theirs.checks, ours.seconds / theirs.seconds
+    row("48 tasks, gate of a batch: checks run", f"{ours.checks}", f"a check a task {theirs.checks}", checks, 0.25)
+    row("48 tasks, gate of a batch: time", f"{ours.seconds:.1f} s", f"a check a task {theirs.seconds:.1f} s", took, 0.5)
+
+
+def bench_handout() -> None:
+    """A used worktree handed on, against a checkout of 20,000 files, on the disk that this file is on."""
+    with tempfile.TemporaryDirectory(dir=Path(__file__).parent, prefix="handout-") as name:
+        found = handout.measure(Path(name))
+    what, rival = "worktree of 20,000 files: hand-out", f"git worktree add {found.fresh:.2f} s"
+    row(what, f"{found.handed * 1000:.0f} ms", rival, found.handed / found.fresh, 1 / 20)
+
+
 def main() -> None:
     """Run everything."""
     rounds = int(os.environ.get("BENCH_ROUNDS", "3"))
@@ -153,6 +172,8 @@ def main() -> None:
         bench_sleep(scratch)
         bench_idle(scratch)
         bench_memory(scratch)
+        bench_batches(scratch)
+    bench_handout()
 
 
 if __name__ == "__main__":
