@@ -66,6 +66,11 @@ class Case(Struct, frozen=True, omit_defaults=True):
     errors: str = ""
     """What the last red run said."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All whom this run is about."""
+        return (*self.ids, *self.others, *self.accused)
+
 
 class Batch(Struct, frozen=True, omit_defaults=True):
     """Fact ``batch.json``: a case, merged onto a tip."""
@@ -73,6 +78,8 @@ class Batch(Struct, frozen=True, omit_defaults=True):
     case: Case
     tip: str
     members: tuple[Member, ...] = ()
+    attempts: dict[str, int] = {}
+    """Which attempt is meant of each task that the case names: what is known of one says nothing of the next."""
 
     @property
     def head(self) -> str:
@@ -162,7 +169,7 @@ def still(case: Case, waiting: Collection[str]) -> Case | None:
 
     Somebody skipped a task, or its work conflicts by now: what was known about the others does not hold without it.
     """
-    if all(id_ in waiting for id_ in (*case.ids, *case.others, *case.accused)):
+    if all(id_ in waiting for id_ in case.names):
         return case
     if case.probe is Probe.BATCH:
         ids = tuple(id_ for id_ in case.ids if id_ in waiting)

@@ -95,6 +95,11 @@ class Engine:
         )
 
     @property
+    def ends_gate(self) -> bool:
+        """Whether a run of the gate was told to stop and is not over."""
+        return self._queued and self.queue.runs.is_ending()
+
+    @property
     def _queued(self) -> bool:
         """Whether the merge queue has, or may have, anything to do."""
         return self.project.policy.landing.queued or bool(self.store.numbers(QUEUE_ID))
@@ -145,8 +150,6 @@ class Engine:
             now = self.clock()
             queued = self.queue.advance(now) if self._queued else 0
             tasks = self._tasks(now)
-            if self._queued:
-                self._running += self.queue.runs.steps()
             board = self._board(tasks, now)
             made = plan(board, self.roster.ready(), self.project.policy, now)
             if made.halt is not None:
@@ -244,6 +247,8 @@ class Engine:
                     if step.phase.pid:
                         self._kept[task_id] = task
             self.roster.show(task)
+        if self._queued:
+            self._running += self.queue.runs.steps()
         return tasks
 
     def _runs_on(self, task: Task) -> bool:

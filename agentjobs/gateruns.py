@@ -41,12 +41,14 @@ class GateRuns:
     def asked(self) -> Case | None:
         """Return what the last run asks for, while that still has a point."""
         run = self.last()
-        verdict = self.verdict(run.number) if run is not None and run.result is not None else None
+        if run is None or run.result is None:
+            return None
+        verdict = self.verdict(run.number)
         if verdict is None or verdict.follow is None:
             return None
         follow = verdict.follow
-        names = (*follow.ids, *follow.others, *follow.accused)
-        return still(follow, {id_ for id_ in names if self.waiting(id_) is not None})
+        attempts = self.batch(run.number).attempts
+        return still(follow, {id_ for id_ in follow.names if self.waiting(id_, attempts.get(id_, 0)) is not None})
 
     def steps(self) -> list[tuple[int, str, int, str]]:
         """Return what runs, as (pid, id, number, step name)."""
@@ -59,9 +61,9 @@ class GateRuns:
         ]
 
     def is_ending(self) -> bool:
-        """Whether the run that is under way is being ended."""
+        """Whether the run that is not over was told to stop: what it started may still be there."""
         run = self.open()
-        return run is not None and any(step.kill and isinstance(step.phase, Running) for step in run.steps)
+        return run is not None and any(step.kill is not None and step.kill.why == "stopped" for step in run.steps)
 
     def dir_of(self, number: int) -> Path:
         """Return the directory of a run."""
@@ -78,7 +80,7 @@ class GateRuns:
 
     def waiting(self, task_id: str, attempt: int = 0) -> Task | None:
         """Return the task if its newest attempt (with this number) is verified and may land."""
-        task = self.read(task_id) if self.store.marker(task_id) is not None else None
+        task = self._open(task_id)
         if task is None or task.last is None or task.last.result is not None:
             return None
         if not task.in_play or task.wish is not None or (attempt and task.last.number != attempt):
@@ -87,7 +89,11 @@ class GateRuns:
 
     def open_task(self, task_id: str, attempt: int) -> Task | None:
         """Return the task if this attempt of it is not over."""
-        task = self.read(task_id) if self.store.marker(task_id) is not None else None
+        task = self._open(task_id)
         if task is None or task.last is None or task.last.number != attempt or task.last.result is not None:
             return None
         return task
+
+    def _open(self, task_id: str) -> Task | None:
+        """Return the task if a round of it is open, be its marker readable or not (a power cut)."""
+        return self.read(task_id) if self.store.is_active(task_id) else None

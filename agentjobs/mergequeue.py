@@ -74,7 +74,9 @@ class MergeQueue:
         acted = 0
         while (run := self.runs.open()) is not None:
             decision = self._next(run, now)
-            if isinstance(decision, Launch):
+            if isinstance(decision, Launch) or (
+                isinstance(decision, Conclude) and decision.outcome is not Outcome.STOPPED
+            ):
                 decision = self._held(now) or decision
             if isinstance(decision, Wait):
                 self.until = decision.until or self.until
@@ -93,7 +95,8 @@ class MergeQueue:
         if case.probe is Probe.TIP:
             wanted = any(self.runs.waiting(id_) is not None for id_ in case.accused)
         else:
-            wanted = any(self.runs.waiting(m.id, m.attempt) is not None for m in batch.members) or self._is_in(batch)
+            there = [self.runs.waiting(member.id, member.attempt) is not None for member in batch.members]
+            wanted = (bool(there) and all(there)) or self._is_in(batch)  # with one gone it would prove nothing
         return next_of_gate(run, self.project.policy, now, wanted=wanted)
 
     def _guarded(self, run: Attempt, decision: Decision, now: float) -> bool:
@@ -131,6 +134,9 @@ class MergeQueue:
         git, intent = self.project.git, run.intent
         batch, tree = self.runs.batch(run.number), Path(intent.tree)
         settings = self.project.policy.workspace
+        if git.resolve(batch.head) is None:  # a power cut, or `git gc`: it can be merged again
+            self._close(run, Outcome.STOPPED, "the commit it was to run on is gone", now)
+            return
         workspace.create(git, tree, batch.head)
         # What an earlier run left behind must not be what makes this one green; what its own setup made stays.
         anew = launch.kind is StepKind.SETUP or not intent.setup
@@ -224,7 +230,7 @@ class MergeQueue:
         from agentjobs import landing  # noqa: PLC0415
 
         project = self.project
-        if not batch.members:
+        if not batch.members or project.tip() != batch.tip:  # a target that was deleted is not made again as it was
             return project.tip() == batch.tip
         return landing.land(
             project.git, project.policy.target, batch.head, batch.tip, trees_dir=project.store.dir
@@ -239,7 +245,7 @@ class MergeQueue:
                 self.attempts.close(task, task.last, verdicts.has_landed(task.last, member.commit, now), now)
         check = self._check(run, batch.case)
         for task_id, errors in verdict.blamed.items():
-            task = self.runs.waiting(task_id)
+            task = self.runs.waiting(task_id, batch.attempts.get(task_id, 0))
             if task is None or task.last is None:
                 continue
             result = verdicts.blamed(task, task.last, errors, check, now)
@@ -318,7 +324,9 @@ class MergeQueue:
                     return closed
                 case = Case(Probe.BATCH, tuple(m.id for m in members), proved=case.proved)
             case = self._with_proof(case, tip)
-            self._begin(number, Batch(case, tip, tuple(members)), now)
+            tasks = {id_: self.runs.waiting(id_) for id_ in case.names}
+            attempts = {id_: task.last.number for id_, task in tasks.items() if task is not None and task.last}
+            self._begin(number, Batch(case, tip, tuple(members), attempts), now)
         except (UserError, OSError) as error:
             self._hold(number, _said(error), now)
             return 0

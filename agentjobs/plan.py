@@ -151,7 +151,7 @@ class _Planner:
         self.agents = 0
         self.checks = int(board.gating)
         self.gating = board.gating
-        self.alive = board.gating
+        self.alive = board.gating and not (board.halt is not None and board.halt.why == LANDING)
         self.starving = True
         """No agent slot that is free will have work soon."""
         self.unapproved = 0

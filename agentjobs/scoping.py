@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agentjobs.batches import QUEUE_ID
 from agentjobs.decide import verified_at
 from agentjobs.drive import poll
 from agentjobs.engine import Engine
@@ -269,7 +268,7 @@ def _carry_through(project: Project, ids: Collection[str], lock_timeout_s: float
     while True:
         with project.store.lock(lock_timeout_s):
             turn = engine.turn()
-        ending = any(i in ids for i in turn.running) or (QUEUE_ID in turn.running and engine.queue.runs.is_ending())
+        ending = any(i in ids for i in turn.running) or engine.ends_gate
         if not ending or time.monotonic() >= give_up_at:
             return
         engine.wait(turn.until)

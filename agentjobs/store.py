@@ -143,6 +143,10 @@ class Store:
         except FileNotFoundError:
             return []
 
+    def is_active(self, task_id: str) -> bool:
+        """Whether a task has an open round."""
+        return os.path.exists(f"{self._active}/{task_id}")  # noqa: PTH110 - a Path costs more than the look
+
     def marker(self, task_id: str) -> Marker | None:
         """Return the open round of a task."""
         return read_json(f"{self._active}/{task_id}", Marker)
@@ -227,7 +231,7 @@ class Store:
         What must survive one is the state, and the table with the rounds it tells of.
         """
         path = self.attempt_dir(task_id, number) / name
-        if read_raw(path):
+        if read_json(path, type(fact)) is not None:
             return
         write_json(path, fact)
 

@@ -96,6 +96,16 @@ class Proc:
         self.loses = loses
 
 
+class Batch:
+    """A run of the gate for several tasks: who is in it with which attempt, and how it will end."""
+
+    def __init__(self, members: dict[str, int], ends_at: float, *, green: bool, asked: bool) -> None:
+        self.members = members
+        self.ends_at = ends_at
+        self.green = green
+        self.asked = asked
+
+
 class SimTask:
     """What the facts say of one row."""
 
@@ -142,6 +152,9 @@ class World:
         self.begun = 0
         self.starts_at: list[float] = []
         self.dispatches = 2
+        self.batch: Batch | None = None
+        self.asked: tuple[str, ...] = ()
+        """What the last run of the gate asks for."""
 
     # --- the run
 
@@ -151,7 +164,7 @@ class World:
             made = self.turn()
             if made is None:
                 continue
-            running = any(task.procs for task in self.tasks.values())
+            running = self.batch is not None or any(task.procs for task in self.tasks.values())
             if not made.alive and not running:
                 if self._go_on(made):
                     continue
@@ -167,6 +180,7 @@ class World:
     def turn(self) -> Plan | None:
         """Plan and apply until nothing is left to do; None where the poll was killed in the middle."""
         for _ in range(PASSES_MAX):
+            self._advance_batch()
             board = self._board()
             ready = self._ready()
             made = plan(board, ready, self.policy, self.now)
@@ -184,13 +198,19 @@ class World:
                     break
                 self._apply(self.tasks[action.id], action.decision)
                 self._check_world()
-            if all(isinstance(action.decision, End) for action in made.actions):
+            if made.gate:
+                if self.random.random() < self.odds.poll_killed:
+                    return None
+                self._form(made.batch)
+                self._check_world()
+            elif all(isinstance(action.decision, End) for action in made.actions):
                 return made
         hold(False, f"a turn does not come to rest in {PASSES_MAX} passes")
         return None
 
     def _pass_time(self, made: Plan) -> None:
         ends = [p.ends_at for task in self.tasks.values() for p in task.procs.values()]
+        ends += [self.batch.ends_at] if self.batch is not None else []
         due = min([*ends, made.until, *([self.now + 1.0] if made.actions else [])])
         if self.random.random() < 0.2:
             due = self.random.uniform(self.now, min(due, self.now + 100.0))
@@ -201,6 +221,8 @@ class World:
             if self.no_start_before <= self.now:
                 self.no_start_before = 0.0
             self.now -= back
+            if self.batch is not None:
+                self.batch.ends_at -= back
             for task in self.tasks.values():
                 for proc in task.procs.values():
                     proc.ends_at -= back
@@ -260,6 +282,8 @@ class World:
             failed=statuses.count(Status.FAILED),
             total=sum(status in SETTLED for status in statuses) + len(open_),
             history=self._history(),
+            gating=self.batch is not None,
+            asked=self.batch is None and bool(self._wanted()),
         )
 
     def _history(self) -> History:
@@ -276,6 +300,55 @@ class World:
             and task.row.id not in self.out
             and all(self.tasks[need].status is Status.DONE and not self.tasks[need].open for need in task.row.after)
         ]
+
+    # --- landing in batches
+
+    def _lands(self, task_id: str) -> bool:
+        task = self.tasks[task_id]
+        made = task.task(task_id not in self.out)
+        return task.open and made.in_play and isinstance(decide(made, self.policy, self.now), Land)
+
+    def _wanted(self) -> tuple[str, ...]:
+        """Return what the last verdict asks for, if it still has a point."""
+        return self.asked if all(self._lands(task_id) for task_id in self.asked) else ()
+
+    def _form(self, ids: tuple[str, ...]) -> None:
+        wanted = self._wanted()
+        members = wanted or ids
+        hold(self.batch is None, "one run of the gate at a time")
+        hold(members, "no run of the gate for nothing")
+        hold(len(ids) <= self.policy.landing.batch, "a batch is no larger than it may be")
+        hold(all(self._lands(task_id) for task_id in members), "only what is verified goes into a batch")
+        self.batch = Batch(
+            {task_id: len(self.tasks[task_id].attempts) for task_id in members},
+            self.now + self.random.uniform(0.1, 300.0),
+            green=self.random.random() >= self.odds.check_fails,
+            asked=bool(wanted),
+        )
+        self.asked = ()
+
+    def _advance_batch(self) -> None:
+        """End a run that nobody waits for; land, blame, or ask for another where one has ended."""
+        batch = self.batch
+        if batch is None:
+            return
+        members = [self.tasks[task_id] for task_id in batch.members]
+        there = all(self._lands(t.row.id) and len(t.attempts) == batch.members[t.row.id] for t in members)
+        if there and batch.ends_at > self.now:
+            return
+        self.batch = None
+        if not there or self.random.random() < self.odds.lost:
+            return
+        if batch.green:
+            for task in members:
+                self.tip += 1
+                task.done_commits += 1
+                self._close(task, self._result(task, Outcome.OK))
+        elif batch.asked or self.random.random() < 0.5:
+            task = self.random.choice(members)
+            self._close(task, self._result(task, Outcome.GATE_FAILED))
+        else:
+            self.asked = tuple(batch.members)
 
     # --- what it does
 
@@ -484,6 +557,7 @@ class World:
         attempt = task.attempts[-1]
         hold(not task.procs, "lands nothing that lives")
         hold(self.policy.landing.enabled and bool(attempt.intent.base), "lands where there is a target")
+        hold(not self.policy.landing.queued, "lands alone only where there are no batches")
         check = attempt.last(StepKind.VERIFY, StepKind.GATE)
         if check is None:
             hold(not attempt.intent.checks, "lands nothing unchecked")
@@ -593,6 +667,7 @@ class World:
         kinds = [next(s.kind for s in t.attempts[-1].steps if s.name == name) for t, name in live]
         agents = sum(kind in {StepKind.AGENT, StepKind.SETUP} for kind in kinds)
         hold(agents <= self.policy.slots, f"{agents} agents in {self.policy.slots} slots")
+        kinds += [StepKind.GATE] if self.batch is not None else []
         checks = sum(kind in {StepKind.VERIFY, StepKind.GATE} for kind in kinds)
         hold(checks <= self.policy.verify_slots, f"{checks} checks in {self.policy.verify_slots} slots")
         hold(kinds.count(StepKind.GATE) <= 1, "one gate at a time")
@@ -616,6 +691,7 @@ class World:
                 hold(total < limit, "task_attempts holds over all rounds")
 
     def _check_end(self, made: Plan) -> None:
+        hold(self.batch is None, "no gate runs after the end")
         for task in self.tasks.values():
             hold(not task.procs, "nothing lives after the end")
         if self.halt is not None or (made.short and made.waiting):

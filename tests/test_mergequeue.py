@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.harness import Project
+from agentjobs.project import Project as Jobs
+from agentjobs.scoping import skip
+from tests.harness import Project, kill_all
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -193,3 +195,95 @@ def test_the_gate_has_a_tree_of_its_own_with_all_that_trees_have(project: Projec
     project.plans(a="ok", b="ok")
     assert set(project.settle().values()) == {"DONE"}, project.run("logs", "+gate").stdout
     assert len(runs(project)) == 1
+
+
+def test_while_the_target_is_checked_out_verified_work_waits_and_the_run_halts(project: Project) -> None:
+    closed = held(project)
+    project.git("branch", "agentjobs/landed", "main")
+    mine = str(project.directory / "mine")
+    project.git("worktree", "add", "-q", mine, "agentjobs/landed")
+    closed.unlink()
+    project.poll_until(lambda: project.state("hold"), what="git refuses")
+    project.poll()
+    assert project.state("halt") is None, "it is asked again when its time has come, not at once"
+    hold = project.root / ".agentjobs" / "hold.json"
+    hold.write_text(json.dumps({**project.state("hold"), "until": 0.0}))
+    assert project.loop().last == 3
+    assert "checked out" in project.state("halt")["detail"]
+    refusals = len(project.events())
+    project.poll(code=3)
+    assert len(project.events()) == refusals
+    project.git("worktree", "remove", "--force", mine)
+    assert set(project.settle().values()) == {"DONE"}
+    assert len(runs(project)) == 1, "what was checked is not checked again"
+    assert not project.state("hold")
+
+
+def test_a_target_that_was_deleted_is_not_made_again_as_it_was(project: Project) -> None:
+    project.configure(landing={"gate": ["true"]})
+    project.plans(z="ok")
+    project.settle()
+    (project.directory / "closed").touch()
+    project.configure(landing={"gate": [SLOW]})
+    project.rows({"id": "z", "plan": "ok", "status": "DONE"}, {"id": "a", "plan": "ok"})
+    project.dispatch()
+    gate = project.root / ".agentjobs" / "attempts" / "+gate" / "002"
+    project.poll_until(lambda: (gate / "gate.json").exists(), what="the gate runs")
+    project.git("update-ref", "-d", "refs/heads/agentjobs/landed")
+    (project.directory / "closed").unlink()
+    assert project.loop().last == 2
+    assert project.landings() == ["a"]
+
+
+def test_a_power_cut_during_a_run_of_the_gate_loses_nothing(project: Project) -> None:
+    closed = held(project)
+    for name in ("active/a", "active/b", "attempts/+gate/001/verdict.json", "attempts/+gate/001/result.json"):
+        (project.root / ".agentjobs" / name).write_bytes(b"\0\0\0\0")
+    closed.unlink()
+    assert project.loop().last == 2
+    assert sorted(project.landings()) == ["a", "b"]
+    assert project.starts() == {"a": 1, "b": 1}
+
+
+def test_a_batch_whose_commits_are_gone_is_merged_again(project: Project) -> None:
+    closed = held(project)
+    kill_all(project.processes())
+    batch = json.loads((project.root / ".agentjobs" / "attempts" / "+gate" / "001" / "batch.json").read_text())
+    head = batch["members"][-1]["commit"]
+    (project.root / ".git" / "objects" / head[:2] / head[2:]).unlink()
+    closed.unlink()
+    assert project.loop().last == 2
+    assert [run["detail"] for run in runs(project)] == ["the commit it was to run on is gone", ""]
+    assert sorted(project.landings()) == ["a", "b"]
+
+
+def test_what_an_earlier_attempt_is_suspected_of_is_not_held_against_the_next(project: Project) -> None:
+    (project.directory / "closed").touch()
+    count = "echo run >>../../../runs; test $(wc -l <../../../runs) -gt 2 || { echo red; exit 1; }; "
+    project.configure(landing={"gate": [count + SLOW]})
+    project.plans(a="ok", b="ok")
+    project.dispatch()
+    gate = project.root / ".agentjobs" / "attempts" / "+gate" / "003"
+    project.poll_until(lambda: (gate / "gate.json").exists(), what="the gate runs for one half")
+    project.run("retry", "b", code=0)
+    project.poll_until(lambda: len(project.attempts("b")) > 1 and project.statuses()["b"] == "LANDING", what="b again")
+    (project.directory / "closed").unlink()
+    assert project.loop().last == 2
+    assert project.outcomes("b") == ["stopped", "ok"]
+
+
+def test_a_skip_waits_until_a_stubborn_gate_is_gone_however_slow_the_machine(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project.directory / "closed").touch()
+    project.configure(landing={"gate": [f"trap '' TERM; touch ../../../begun; {SLOW}"]})
+    project.plans(a="ok", b="ok")
+    project.dispatch()
+    project.poll_until(lambda: (project.directory / "begun").exists(), what="the gate runs")
+    monkeypatch.setattr("agentjobs.engine.TURN_S", -1.0)
+    monkeypatch.chdir(project.root)
+    skip(Jobs.here(), ("a",), note="", lock_timeout_s=10)
+    assert project.processes() == []
+    (project.directory / "closed").unlink()
+    assert project.loop().last == 2
+    assert project.landings() == ["b"]

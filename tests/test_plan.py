@@ -101,7 +101,12 @@ def world(seed: int) -> World:
         workspace=Workspace(
             kind=random.choice(["worktree", "worktree", "none"]), setup=random.choice([None, "setup"])
         ),
-        landing=Landing(enabled=random.random() < 0.8, gate=random.choice([(), ("gate",)]), batch=1),
+        landing=Landing(
+            enabled=random.random() < 0.8,
+            gate=random.choice([(), ("gate",)]),
+            batch=random.choice([1, 2, 16]),
+            wait_s=random.choice([0.0, 60.0, 3600.0]),
+        ),
     )
     return World(random.randint(0, 2**32), made, rows, odds)
 
@@ -296,6 +301,97 @@ def test_checks_have_slots_of_their_own_and_landing_goes_first() -> None:
     gating = Board(tasks=(verifying("g", StepKind.GATE), *waits, *lands))
     made = plan(gating, (), policy(verify_slots=3), NOW)
     assert [(a.id, type(a.decision)) for a in made.actions] == [("v", Launch), ("w", Launch)]
+
+
+def queued(**more: Any) -> Policy:
+    """Return a policy with batches of three that wait a minute."""
+    return policy(landing=Landing(gate=("gate",), batch=3, wait_s=60.0), **more)
+
+
+def verified(name: str, ago: float = 0.0, **more: Any) -> Task:
+    """Return a task that waits to land, and passed its checks so many seconds ago."""
+    return task(name, step=Step("verify", StepKind.VERIFY, Exited(0, NOW - ago), NOW), end=Outcome.OK, **more)
+
+
+BUSY = (live("x"), live("y"), live("z"))
+
+
+def test_a_batch_sets_out_when_it_is_full() -> None:
+    two = (verified("a", 1), verified("b", 2))
+    made = plan(Board(tasks=(*BUSY, *two)), rows("r"), queued(), NOW)
+    assert (made.gate, made.until, made.alive) == (False, NOW + 58, True)
+    made = plan(Board(tasks=(*BUSY, *two, verified("c", 3), verified("d"))), rows("r"), queued(), NOW)
+    assert (made.gate, made.batch) == (True, ("c", "b", "a")), "the longest waiting first"
+    assert not any(isinstance(action.decision, Land) for action in made.actions)
+
+
+def test_a_batch_sets_out_when_one_has_waited_long_enough_however_busy_the_agents() -> None:
+    board = Board(tasks=(*BUSY, verified("a", 60)))
+    assert plan(board, rows("r"), queued(), NOW).batch == ("a",)
+    assert not plan(board, rows("r"), queued(), NOW - 0.1).gate
+    assert plan(board, rows("r"), queued(), NOW - 86400).gate, "the clock was put back"
+
+
+def test_a_batch_sets_out_when_agents_are_idle_and_no_check_is_coming() -> None:
+    waits = verified("a", files=("f",))
+    assert plan(Board(tasks=(waits,)), (), queued(), NOW).gate
+    assert plan(Board(tasks=(waits, live("x"))), (), queued(), NOW).gate
+    assert plan(Board(tasks=(waits,)), rows("r", files=("f",)), queued(), NOW).gate, "who could begin waits for it"
+    assert not plan(Board(tasks=(waits,)), rows("r", "s", "t"), queued(), NOW).gate, "work for every slot"
+    assert not plan(Board(tasks=(waits, verifying("v"))), (), queued(), NOW).gate
+    made = plan(Board(tasks=(waits, task("v", end=Outcome.OK))), (), queued(), NOW)
+    assert [type(action.decision) for action in made.actions] == [Launch]
+    assert not made.gate
+    made = plan(Board(tasks=(waits, task("j"))), (), queued(), NOW)
+    assert [type(action.decision) for action in made.actions] == [Judge]
+    assert not made.gate, "what has just ended may be verified soon"
+
+
+def test_a_batch_sets_out_in_a_pause_but_not_between_two_starts() -> None:
+    waits = verified("a")
+    paused = Board(tasks=(waits,), pause=Pause(Outcome.LIMIT, NOW + 3600, NOW, ""))
+    assert plan(paused, rows("r"), queued(), NOW).gate
+    staggered = Board(tasks=(waits, live("x", at=NOW)), last_start_at=NOW)
+    assert not plan(staggered, rows("r"), queued(start_interval_s=2.0), NOW).gate
+    assert plan(staggered, rows("r"), queued(start_interval_s=30.0), NOW).gate
+    assert plan(Board(tasks=(waits,), free_memory=1), rows("r"), queued(), NOW).gate
+    assert plan(Board(tasks=(waits,), spent=Spent(attempts=9)), rows("r"), queued(run_attempts=9), NOW).gate
+
+
+def test_what_a_verdict_asks_for_sets_out_at_once() -> None:
+    assert plan(Board(tasks=(*BUSY, verified("a")), asked=True), rows("r"), queued(), NOW).gate
+    assert not plan(Board(tasks=(verified("a"),), asked=True, gating=True), (), queued(), NOW).gate
+
+
+def test_a_batch_takes_a_slot_for_checks_before_those_that_are_to_be_verified() -> None:
+    tasks = (*BUSY, verified("a", 60), task("v", end=Outcome.OK))
+    made = plan(Board(tasks=tasks), (), queued(verify_slots=1), NOW)
+    assert (made.batch, made.actions) == (("a",), ())
+    made = plan(Board(tasks=(*tasks, verifying("w"))), (), queued(verify_slots=1), NOW)
+    assert (made.gate, made.actions, made.alive) == (False, (), True)
+    made = plan(Board(tasks=tasks, gating=True), (), queued(verify_slots=1), NOW)
+    assert (made.gate, made.actions, made.alive) == (False, (), True)
+
+
+def test_a_batch_waits_while_git_refuses_and_lands_what_is_done_after_any_other_halt() -> None:
+    waits = verified("a", 100)
+    hold = Pause(Outcome.INFRA, NOW + 5, NOW - 1, "")
+    for asked in (False, True):
+        made = plan(Board(tasks=(waits,), hold=hold, asked=asked), (), queued(), NOW)
+        assert (made.gate, made.until, made.alive) == (False, NOW + 5, True)
+        assert plan(Board(tasks=(waits,), hold=hold, asked=asked), (), queued(), NOW + 5).gate
+        for gating in (False, True):
+            halted = Board(tasks=(waits,), halt=Halt("landing", "", NOW), asked=asked, gating=gating)
+            made = plan(halted, (), queued(), NOW)
+            assert (made.gate, made.alive) == (False, False), "a person is needed"
+    assert plan(Board(tasks=(waits,), halt=Halt("breaker", "", NOW)), rows("r"), queued(), NOW).gate
+
+
+def test_what_nobody_has_approved_is_in_no_batch() -> None:
+    landing = Landing(gate=("gate",), batch=3, approve=True)
+    made = plan(Board(tasks=(verified("a", 100),)), (), policy(landing=landing), NOW)
+    assert (made.gate, made.alive) == (False, False)
+    assert "approve" in made.short
 
 
 def test_when_to_look_again() -> None:
