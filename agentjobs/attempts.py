@@ -162,7 +162,7 @@ class Attempts:
             port=PORTS_FROM + PORTS_EACH * int(PORTS_TREES * jitter(row.id)),
             marker=f"{uuid.uuid4().hex[:12]}.{row.id}.{number}",
             restarts=restarts_after(last, begin.mode),
-            setup=self._setup(tree, begin.mode, base),
+            setup=self._setup(tree, begin.mode, base, row.files),
             checks=profile.verify,
         )
         intent = replace(intent, argv=tuple(briefing.command(project, intent, attempt_dir)))
@@ -174,7 +174,7 @@ class Attempts:
             follow = Task(row, task.round, (*task.attempts, attempt), task.earlier)
             self._guarded(follow, attempt, Launch(kind.value, kind), now)
 
-    def _setup(self, tree: str, mode: Mode, base: str) -> str:
+    def _setup(self, tree: str, mode: Mode, base: str, files: tuple[str, ...]) -> str:
         """Return the setup command, if it must run; to know that, the tree of a new task is handed out at once."""
         settings = self.project.policy.workspace
         if not tree or not settings.setup:
@@ -190,17 +190,25 @@ class Attempts:
 
         try:
             if not there:
-                self._hand_out(Path(tree), base)
+                self._hand_out(Path(tree), base, files)
                 self._handed.add(tree)
             return settings.setup if setup_due(self.project.git, Path(tree), base, settings) else ""
         except (UserError, OSError):  # the launch meets it again, and says what it is
             return settings.setup
 
-    def _hand_out(self, tree: Path, commit: str) -> bool:
+    def _hand_out(self, tree: Path, commit: str, files: tuple[str, ...], worked: tuple[str, ...] = ()) -> bool:
+        """See that the tree is there, with what a task of these ``files`` needs, which has ``worked`` on these."""
         from agentjobs import pool  # noqa: PLC0415
+        from agentjobs.sparse import widened  # noqa: PLC0415
 
-        keep = self.project.policy.workspace.keep
-        return pool.hand_out(self.project.git, tree, self.project.spare_dir, commit, keep=keep)
+        git, keep = self.project.git, self.project.policy.workspace.keep
+        held = widened(self._directories(commit, files), worked)
+        return pool.hand_out(git, tree, self.project.spare_dir, commit, keep=keep, sparse=held)
+
+    def _directories(self, commit: str, files: tuple[str, ...]) -> tuple[str, ...]:
+        from agentjobs.sparse import directories  # noqa: PLC0415
+
+        return directories(self.project.git, commit, self.project.policy.workspace.sparse, files)
 
     def launch(self, task: Task, attempt: Attempt, launch: Launch, now: float) -> None:
         """Start a step that has certainly not been started; make what it needs first."""
@@ -258,14 +266,14 @@ class Attempts:
         if there and fresh and intent.tree not in self._handed:
             try:
                 ref = f"refs/agentjobs/{intent.id}/before-{intent.number}"
-                self._hand_out(tree, intent.base)
+                self._hand_out(tree, intent.base, task.row.files)
                 if workspace.holds_unkept_work(git, tree):
                     workspace.keep(git, tree, intent.base, ref, f"{intent.id}: before a new start", now)
                     prepared.forget(git, tree)  # somebody was at work there
             except GitError:  # it cannot be kept as a commit, so it is kept as it is
                 workspace.put_aside(tree)
-            if not self._hand_out(tree, intent.base):
-                workspace.reset(git, tree, intent.base)
+            if not self._hand_out(tree, intent.base, task.row.files):
+                workspace.reset(git, tree, intent.base, sparse=self._directories(intent.base, task.row.files))
         else:
             self._restore(task, intent, tree)
         self._handed.discard(intent.tree)
@@ -291,7 +299,7 @@ class Attempts:
         """See that the tree is there; one that was removed is made again, with the earlier work on the base."""
         from agentjobs import landing  # noqa: PLC0415
 
-        git = self.project.git
+        git, files = self.project.git, task.row.files
         for before in reversed(task.attempts):
             if before.intent.restarts != intent.restarts or before.number >= intent.number:
                 continue
@@ -299,15 +307,17 @@ class Attempts:
             work = next((commit for commit in found if commit and git.resolve(commit)), "")
             if not work:
                 continue
+            sparse = self.project.policy.workspace.sparse
+            worked = git.changed(before.intent.base, work) if sparse else ()
             if git.contains(work, intent.base):
-                self._hand_out(tree, work)
-            elif self._hand_out(tree, intent.base):
+                self._hand_out(tree, work, files, worked)
+            elif self._hand_out(tree, intent.base, files, worked):
                 parent = before.intent.base
                 landing.integrate(
                     git, tree, work, intent.base, intent.id, intent.started_at, stands_on=parent
                 )
             return
-        self._hand_out(tree, intent.base)
+        self._hand_out(tree, intent.base, files)
 
     # --- end, conclude, land, settle
 

@@ -14,9 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentjobs.deletion import delete, make_writable
-from agentjobs.errors import GitError
+from agentjobs.errors import GitError, UserError
 from agentjobs.prepared import forget_if_changed
-from agentjobs.snapshot import SEED_INDEX, admin_dir, ignore_patterns, placed, tree_environment
+from agentjobs.snapshot import (
+    SEED_INDEX,
+    admin_dir,
+    ignore_patterns,
+    not_checked_out_but_there,
+    placed,
+    tree_environment,
+)
+from agentjobs.sparse import record, recorded, sparse_environment, widened
 from agentjobs.treelock import MAKING, READY, RESET, flock, set_state, state
 
 if TYPE_CHECKING:
@@ -67,11 +75,17 @@ def registration(git: Git) -> Iterator[int]:
 def reach(
     git: Git, tree_dir: Path, lock: int, commit: str, tree: str = "", *, ignored_to_keep: Sequence[str] | None = None
 ) -> None:
-    """Put the tree on ``commit`` and, over it, the files of ``tree``; the goal is written down first."""
+    """Put the tree on ``commit`` and, over it, the files of ``tree``; the goal is written down first.
+
+    A sparse tree from then on holds the directories of all that ``tree`` changes, too.
+    """
     set_state(lock, RESET, commit, tree)
+    if tree and (held := recorded(tree_dir)):
+        record(tree_dir, widened(held, git.changed(commit, tree)))
     fill(git, tree_dir, commit, lock, ignored_to_keep=ignored_to_keep)
     if tree:
         env = tree_environment(git, tree_dir)
+        env |= sparse_environment(tree_dir, Path(env["GIT_DIR"]))
         git.run("read-tree", "--reset", "-u", tree, cwd=tree_dir, env=env, pass_fds=(lock,))
         git.run("reset", "-q", "--mixed", commit, cwd=tree_dir, env=env, pass_fds=(lock,))
     set_state(lock, READY)
@@ -80,14 +94,16 @@ def reach(
 def fill(
     git: Git, tree_dir: Path, commit: str, lock: int, *, ignored_to_keep: Sequence[str] | None = None
 ) -> None:
-    """Make index and files those of ``commit``. We hold the lock, so every lock file of git's is stale.
+    """Make index and files those of ``commit``, as far as the tree is to hold them (see ``sparse``).
 
-    ``ignored_to_keep``: patterns of the ignored files that stay (None: all of them do).
+    We hold the lock, so every lock file of git's is stale. ``ignored_to_keep``: patterns of the ignored files that
+    stay (None: all of them do).
     """
     env = tree_environment(git, tree_dir)
     admin = Path(env["GIT_DIR"])
     if admin == git.common_dir:
         raise GitError(f"{tree_dir} is your own checkout: agentjobs does not reset it")
+    env |= sparse_environment(tree_dir, admin)
     tree_dir.mkdir(exist_ok=True)
     link_back(tree_dir, admin)
     for stale in (*admin.glob("*.lock"), *admin.glob("agentjobs-snapshot-*")):
@@ -105,8 +121,12 @@ def fill(
             git.run("reset", "-q", "--hard", commit, cwd=tree_dir, env=env, pass_fds=(lock,))
             for clean in _cleanings(placed(admin), ignored_to_keep):
                 git.run("clean", *clean, cwd=tree_dir, env=env, pass_fds=(lock,))
+            for path in not_checked_out_but_there(git, tree_dir, "index"):  # git does not take all of them away
+                delete(tree_dir / path)
+                with contextlib.suppress(OSError):
+                    os.removedirs((tree_dir / path).parent)  # those that are empty now
             break
-        except GitError:
+        except UserError:
             if attempt:
                 raise
             # A broken index, or directories that an agent made read-only.

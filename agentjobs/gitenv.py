@@ -53,9 +53,16 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the environment of our own git calls."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in _KEPT}
     env.update(_OWN)
-    env["GIT_CONFIG_COUNT"] = str(len(_SETTINGS))
-    for number, (key, value) in enumerate(_SETTINGS.items()):
+    env.update(settings())
+    env.update(extra or {})
+    return env
+
+
+def settings(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the variables that hold our settings of git; ``more`` are settings that differ for one call."""
+    env: dict[str, str] = {}
+    for number, (key, value) in enumerate((_SETTINGS | dict(more or {})).items()):
         env[f"GIT_CONFIG_KEY_{number}"] = key
         env[f"GIT_CONFIG_VALUE_{number}"] = value
-    env.update(extra or {})
+        env["GIT_CONFIG_COUNT"] = str(number + 1)
     return env

@@ -59,6 +59,10 @@ class Workspace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     inputs: tuple[str, ...] = INPUTS
     """Tracked files that `setup` depends on, as names, paths or globs: with `keep`, it runs again only when one
     of them has changed."""
+    sparse: tuple[str, ...] = ()
+    """Directories to check out, for large repositories: a task's tree holds these, those of the task's `files`, and
+    the files at the top and on the way to them. Checks that need more belong into `landing.gate`, which has
+    everything where `landing.batch` is above 1. Empty: all of the commit."""
 
     def __post_init__(self) -> None:
         named = {"copy": self.copy, "link": self.link, "keep": self.keep, "inputs": self.inputs}
@@ -66,6 +70,10 @@ class Workspace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             for path in paths:
                 if not path.strip("/.") or path.startswith(("/", "!")) or ".." in path.split("/") or "\0" in path:
                     raise FieldError(key, f"{path!r} is not a path below the project root")
+        for path in self.sparse:
+            parts = path.rstrip("/").split("/")
+            if re.search(r"[*?\[\]\\!\0\n]", path) or not path.strip("/.") or {"", ".", ".."} & set(parts):
+                raise FieldError("sparse", f"{path!r} is not the path of a directory below the project root")
         for path in self.keep:
             names = path.strip("/").split("/")
             for other in (*self.copy, *self.link):

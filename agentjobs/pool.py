@@ -18,12 +18,22 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from agentjobs.checkout import clear, fill, link_back, made, register, unregister
+from agentjobs.checkout import clear, fill, link_back, made, reach, register, unregister
 from agentjobs.deletion import delete
 from agentjobs.errors import GitError, UserError
-from agentjobs.prepared import MEMORY, forget_if_changed
-from agentjobs.snapshot import SEED_INDEX, admin_dir, placed, set_placed, tree_environment
-from agentjobs.treelock import MAKING, READY, flock, set_state, state, tree_lock
+from agentjobs.prepared import MEMORY, forget, forget_if_changed
+from agentjobs.snapshot import (
+    SEED_INDEX,
+    admin_dir,
+    head,
+    not_checked_out_but_there,
+    placed,
+    set_placed,
+    snapshot,
+    tree_environment,
+)
+from agentjobs.sparse import covers, merged, read_held, record, recorded, sparse_environment, write_held
+from agentjobs.treelock import MAKING, READY, RESET, flock, set_state, state, tree_lock
 from agentjobs.workspace import look, remove
 
 if TYPE_CHECKING:
@@ -32,7 +42,7 @@ if TYPE_CHECKING:
     from agentjobs.git import Git
     from agentjobs.workspace import Held
 
-_GONE, _FACTS = ".gone-", "agentjobs-spare"
+_GONE, _FACTS, _HELD = ".gone-", "agentjobs-spare", "agentjobs-held"
 
 
 class Spare(Struct, frozen=True):
@@ -42,22 +52,29 @@ class Spare(Struct, frozen=True):
     keep: tuple[str, ...]
 
 
-def hand_out(git: Git, tree_dir: Path, spare_dir: Path, commit: str, *, keep: Sequence[str] = ()) -> bool:
+def hand_out(
+    git: Git, tree_dir: Path, spare_dir: Path, commit: str, *, keep: Sequence[str] = (), sparse: Sequence[str] = ()
+) -> bool:
     """Make a worktree at ``tree_dir``, on ``commit``, of a spare if there is one. False: one was ready there.
 
-    It is as ``workspace.create`` makes it, but for the ignored files that ``keep`` names (as in .gitignore). A
-    spare that cannot be used is deleted. What was half-made before is made again.
+    It is as ``workspace.create`` makes it, but for the ignored files that ``keep`` names (as in .gitignore), and
+    holds the directories ``sparse`` alone (as ``sparse.directories`` gives them; none: everything). A spare that
+    cannot be used is deleted. What was half-made before is made again; to one that is ready, directories that it
+    lacks are added, with all that is in it as it was.
     """
     tree_dir.parent.mkdir(parents=True, exist_ok=True)
     with tree_lock(tree_dir) as lock:
         if made(git, tree_dir, lock):
+            if not covers(held := recorded(tree_dir), sparse):
+                _widen(git, tree_dir, lock, merged(held, sparse))
             return False
         if state(lock)[:1] == [MAKING] and _is_spare(tree_dir):
             _add(tree_dir, spare_dir)  # a call like this one was cut off
         clear(tree_dir, lock)
         set_state(lock, MAKING)
+        record(tree_dir, sparse)
         register(git, tree_dir, commit, lock)
-        taken = _take(git, tree_dir, spare_dir)
+        taken = _take(git, tree_dir, spare_dir, sparse)
         try:
             if taken is None or not _switch(git, tree_dir, taken, commit, keep, lock):
                 fill(git, tree_dir, commit, lock, ignored_to_keep=keep if taken else None)
@@ -101,6 +118,7 @@ def give_back(
                 _strip(git, tree_dir, Spare(held.tip, tuple(keep)))
             _add(tree_dir, spare_dir, gone=gone)
             unregister(git, tree_dir)
+            record(tree_dir, ())
             set_state(lock)
     if not begun and not whole:
         remove(git, tree_dir)
@@ -163,7 +181,7 @@ def _clean(git: Git, tree_dir: Path, held: Held, keep: Sequence[str], lock: int)
     for path in keep:  # a link, or a Python environment, which works in one place only
         if (tree_dir / path).is_symlink() or (tree_dir / path / "pyvenv.cfg").exists():
             _delete_below(tree_dir, path)
-    if held.changed:
+    if held.changed or not_checked_out_but_there(git, tree_dir):
         fill(git, tree_dir, held.tip, lock, ignored_to_keep=keep)
     else:
         excludes = [part for pattern in keep for part in ("-e", pattern)]
@@ -178,6 +196,7 @@ def _strip(git: Git, tree_dir: Path, spare: Spare) -> None:
     taken.mkdir()
     (taken / _FACTS).write_bytes(msgspec.json.encode(spare))
     (admin / SEED_INDEX).replace(taken / "index")
+    write_held(taken / _HELD, recorded(tree_dir))
     if (admin / MEMORY).exists():
         (admin / MEMORY).replace(taken / MEMORY)
     delete(tree_dir / ".git")
@@ -212,21 +231,47 @@ def _add(tree_dir: Path, spare_dir: Path, *, gone: bool = False) -> None:
         number += 1
 
 
-def _take(git: Git, tree_dir: Path, spare_dir: Path) -> Spare | None:
-    """Move a spare to the place of the tree, which is registered and still empty; None: there is none."""
+def _widen(git: Git, tree_dir: Path, lock: int, held: Sequence[str]) -> None:
+    """Check out more in a tree that is ready; what it holds that is in no commit is there again, uncommitted."""
+    tip = head(git, tree_dir)
+    if tip is None:
+        return
+    try:
+        taken = snapshot(git, tree_dir, tip, "agentjobs: what a tree held before more was checked out", 0.0)
+    except GitError:  # it stays as it is
+        return
+    forget(git, tree_dir)
+    goal = (tip, taken.tree if taken.commit != tip else "")
+    # The goal first: killed after that, the tree is completed from what was taken, whatever is recorded.
+    set_state(lock, RESET, *goal)
+    record(tree_dir, held)
+    if not held:
+        admin = Path(tree_environment(git, tree_dir)["GIT_DIR"])
+        for index in (SEED_INDEX, "index"):  # nobody else takes the bits out of them
+            (admin / index).unlink(missing_ok=True)
+    reach(git, tree_dir, lock, *goal)
+
+
+def _take(git: Git, tree_dir: Path, spare_dir: Path, sparse: Sequence[str]) -> Spare | None:
+    """Move a spare to the place of the tree, which is registered and still empty; None: there is none.
+
+    Those come first that have the same directories checked out.
+    """
     admin = admin_dir(git, tree_dir)
     if admin is None or not spare_dir.is_dir():
         return None
     (tree_dir / ".git").unlink()
-    for spare in spares(spare_dir):
+    for spare in sorted(spares(spare_dir), key=lambda entry: _held(entry) != tuple(sparse)):
         try:
             spare.rename(tree_dir)
         except OSError:  # another process was quicker
             continue
         with_it = tree_dir / ".git"
-        if (with_it / MEMORY).exists():
+        same = _held(tree_dir) == tuple(sparse)
+        if same and (with_it / MEMORY).exists():  # with other files a setup may come to something else
             shutil.copy2(with_it / MEMORY, admin / MEMORY)
-        shutil.copy2(with_it / "index", admin / "index")
+        if same or sparse:  # nothing would take the bits out of it again
+            shutil.copy2(with_it / "index", admin / "index")
         try:
             found = msgspec.json.decode((with_it / _FACTS).read_bytes(), type=Spare)
         except (OSError, msgspec.DecodeError):
@@ -237,6 +282,14 @@ def _take(git: Git, tree_dir: Path, spare_dir: Path) -> Spare | None:
     return None
 
 
+def _held(spare: Path) -> tuple[str, ...]:
+    """Return what is checked out in a spare, wherever it lies (see ``sparse``)."""
+    try:
+        return read_held(spare / ".git" / _HELD)
+    except OSError:
+        return ("",)
+
+
 def _switch(git: Git, tree_dir: Path, spare: Spare, commit: str, keep: Sequence[str], lock: int) -> bool:
     """Put a clean spare on ``commit`` by the files that differ alone. False: it must be gone through as a whole."""
     if not spare.commit or spare.keep != tuple(keep) or git.resolve(spare.commit) is None:
@@ -245,9 +298,14 @@ def _switch(git: Git, tree_dir: Path, spare: Spare, commit: str, keep: Sequence[
         return False  # what is kept may not be ignored any more
     env = tree_environment(git, tree_dir)
     admin = Path(env["GIT_DIR"])
+    if not (admin / "index").exists():
+        return False
+    env |= sparse_environment(tree_dir, admin)
     # It refuses where the index is of another commit, or a file that is to be written is not as it was.
     two_way = ("read-tree", "-m", "-u", spare.commit, commit)
     if git.run(*two_way, cwd=tree_dir, env=env, pass_fds=(lock,), ok=(0, 128)).code != 0:
+        return False
+    if not_checked_out_but_there(git, tree_dir, "index"):
         return False
     forget_if_changed(git, admin, commit)
     link_back(tree_dir, admin)

@@ -59,6 +59,20 @@ def overlap(files_a: Sequence[str], files_b: Sequence[str]) -> bool:
     return any(_meet(a, b) for a in map(normalise, files_a) for b in map(normalise, files_b))
 
 
+def fixed_part(entry: str) -> str | None:
+    """Return an entry's path, with a slash at the end the directory that all lies in which a glob matches.
+
+    Empty where that is the top alone, without what is beneath; None where it may be anything.
+    """
+    path = normalise(entry)
+    glob = _GLOB.search(path)
+    if not glob:
+        return path or None
+    if directory := path[: glob.start()].rpartition("/")[0]:
+        return f"{directory}/"
+    return "" if "/" not in path and "**" not in path else None
+
+
 def _beneath(path: str, literal: set[str]) -> bool:
     """Whether ``path`` or a directory above it is one of ``literal``."""
     if path in literal:
@@ -121,7 +135,7 @@ def _set(body: str) -> str:
     """Return the regular expression of the set ``[body]``; what is no sound range matches nothing."""
     negated = body[:1] in ("!", "^")
     inner = body[1:] if negated else body
-    escaped = re.sub(r"([\\\[\]^&~|])", r"\\\1", inner)
+    escaped = re.sub(r"([\\\[\]^&~|]|-(?=-))", r"\\\1", inner)  # what Python may come to read as operations on sets
     pattern = f"(?!/)[{'^' if negated else ''}{escaped}]"
     try:
         re.compile(pattern)

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from agentjobs.errors import GitError
 from agentjobs.git import parse_raw, raw, text
+from agentjobs.sparse import may_lack_files, outside, recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from agentjobs.git import Git
 
@@ -105,12 +106,15 @@ def ignore_patterns(paths: Iterable[str]) -> list[str]:
     return ["/" + path.rstrip("/").translate(special) for path in paths]
 
 
-def snapshot(git: Git, tree_dir: Path, base: str, message: str, at: float) -> Snapshot:
+def snapshot(
+    git: Git, tree_dir: Path, base: str, message: str, at: float, *, named: Sequence[str] = ()
+) -> Snapshot:
     """Commit all that differs from ``base`` as one commit on it; the working tree is not touched.
 
     In it is what the agent left uncommitted, what it committed, staged or deleted, and untracked files that
     are not ignored. The files of a repository that was made inside the tree are taken as plain files (its
     history is not). Left out: ignored files, and what ``copy`` and ``link`` of the workspace put there.
+    ``named``: paths that are taken even where git ignores them: what a task is told to write is its work.
     Raises ``GitError``, for instance for a file that cannot be read.
     """
     bound = tree_environment(git, tree_dir)
@@ -123,8 +127,11 @@ def snapshot(git: Git, tree_dir: Path, base: str, message: str, at: float) -> Sn
             shutil.copy2(admin / SEED_INDEX, index)
         except FileNotFoundError:
             git.run("read-tree", base, cwd=tree_dir, env=env)
-        git.run("add", "-u", cwd=tree_dir, env=env)
         ours = placed(admin)
+        # Not checked out, and there: it counts. Not checked out, and not there, is no deletion.
+        if may_lack_files(tree_dir, admin):
+            _mark_absent(git, tree_dir, bound, env)
+        git.run("add", "-u", cwd=tree_dir, env=env)
         plain, nested = _untracked(git, tree_dir, env, ours)
         _add(git, tree_dir, env, plain)
         differing = parse_raw(
@@ -134,11 +141,12 @@ def snapshot(git: Git, tree_dir: Path, base: str, message: str, at: float) -> Sn
         )
         hidden = [change.path for change in differing if not int(change.new_mode, 8)]
         hidden += _added_by_agent(git, tree_dir, bound, base)
+        hidden += [path for path in named if ".git" not in path.lower().split("/")]
         _add(git, tree_dir, env, _present(tree_dir, hidden, ours))
         links = [c.path for c in differing if c.new_mode == _GITLINK and c.old_mode != _GITLINK]
         if links:
-            remove = b"".join(raw(path) + b"\0" for path in links)
-            git.run("update-index", "-z", "--force-remove", "--stdin", cwd=tree_dir, env=env, stdin=remove)
+            remove = ("update-index", "-z", "--force-remove", "--stdin")
+            git.run(*remove, cwd=tree_dir, env=env, stdin=_listed(links))
         for number, path in enumerate(dict.fromkeys([*nested, *links])):
             inner_index = Path(scratch) / f"nested-{number}"
             tree = _nested_tree(git, tree_dir, path, bound, inner_index)
@@ -148,6 +156,58 @@ def snapshot(git: Git, tree_dir: Path, base: str, message: str, at: float) -> Sn
     if tree == git.tree_of(base):
         return Snapshot(tree, base)
     return Snapshot(tree, git.commit_tree(tree, (base,), message, at))
+
+
+def not_checked_out_but_there(git: Git, tree_dir: Path, index: str = SEED_INDEX) -> list[str]:
+    """Return the files of the tree that stand where, by our index, none was checked out: somebody wrote them."""
+    bound = tree_environment(git, tree_dir)
+    admin = Path(bound["GIT_DIR"])
+    if not may_lack_files(tree_dir, admin):
+        return []
+    there = _there(tree_dir)
+    bits = _bits(git, tree_dir, {**bound, "GIT_INDEX_FILE": str(admin / index)})
+    return [path for path, bit in bits.items() if bit and there(path)]
+
+
+def _mark_absent(git: Git, tree_dir: Path, bound: dict[str, str], env: dict[str, str]) -> None:
+    """Give the skip-worktree bit, in our index, to what is not checked out and not there, and to nothing else.
+
+    Not checked out are the files that we did not, and those that the agent's git took out of the tree
+    (``git sparse-checkout set``).
+    """
+    ours, theirs = _bits(git, tree_dir, env), _bits(git, tree_dir, bound)
+    there = _there(tree_dir)
+    written = [path for path, bit in ours.items() if bit and there(path)]
+    taken_out = [path for path, bit in theirs.items() if bit and ours.get(path) is False and not there(path)]
+    if not any(ours.values()):  # made without our index, which is gone
+        taken_out += [path for path in outside(recorded(tree_dir), ours) if not there(path)]
+    for flag, paths in (("--no-skip-worktree", written), ("--skip-worktree", taken_out)):
+        if paths:
+            git.run("update-index", "-z", flag, "--stdin", cwd=tree_dir, env=env, stdin=_listed(paths))
+
+
+def _bits(git: Git, tree_dir: Path, env: dict[str, str]) -> dict[str, bool]:
+    """Return the files of an index, and whether each has the skip-worktree bit; none of an index that is broken."""
+    done = git.run("ls-files", "-t", "-z", cwd=tree_dir, env=env, ok=(0, 128))
+    listed = done.stdout.split(b"\0") if done.code == 0 else []
+    return {text(entry[2:]): entry[:1] == b"S" for entry in listed if entry}
+
+
+def _there(tree_dir: Path) -> Callable[[str], bool]:
+    """Return a function that tells if a file or link of the tree itself stands at a path, behind no link."""
+    known: dict[str, bool] = {"": True}
+
+    def directory(path: str) -> bool:
+        if path not in known:
+            full = tree_dir / path
+            known[path] = directory(path.rpartition("/")[0]) and full.is_dir() and not full.is_symlink()
+        return known[path]
+
+    def there(path: str) -> bool:
+        full = tree_dir / path
+        return directory(path.rpartition("/")[0]) and (full.is_symlink() or full.is_file())
+
+    return there
 
 
 def _untracked(
@@ -195,11 +255,15 @@ def _present(tree_dir: Path, paths: Iterable[str], ours: Sequence[str]) -> Itera
 
 
 def _add(git: Git, work_dir: Path, env: dict[str, str], paths: Iterable[str]) -> None:
-    listed = b"".join(raw(path) + b"\0" for path in paths)
+    listed = _listed(paths)
     if listed:
         # `--remove`: a file that went away in the meantime is no error.
         flags = ("--add", "--remove", "--replace", "-z", "--stdin")
         git.run("update-index", *flags, cwd=work_dir, env=env, stdin=listed)
+
+
+def _listed(paths: Iterable[str]) -> bytes:
+    return b"".join(raw(path) + b"\0" for path in paths)
 
 
 def _nested_tree(git: Git, tree_dir: Path, path: str, bound: dict[str, str], index: Path) -> str | None:

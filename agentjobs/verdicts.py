@@ -16,7 +16,7 @@ from agentjobs.excerpt import error_excerpt, signature
 from agentjobs.launch import local
 from agentjobs.model import AgentEnd, Exited, Lost, Outcome, Prepare, Result, StepKind
 from agentjobs.outcome import Verdict, classify, usage
-from agentjobs.scope import in_scope
+from agentjobs.scope import in_scope, normalise
 from agentjobs.store import read_json, read_raw, step_files, write_bytes
 
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ class Verdicts:
                 raise GitError(f"the tree {tree_dir} is gone")
             workspace.create(git, tree_dir, intent.base)
             ref = f"refs/agentjobs/{intent.id}/{intent.number}"
-            taken = workspace.keep(git, tree_dir, intent.base, ref, self.message(task, attempt), end.at)
+            named = [normalise(path) for path in task.row.files]
+            taken = workspace.keep(git, tree_dir, intent.base, ref, self.message(task, attempt), end.at, named=named)
             changed = git.changed(intent.base, taken.commit)
             workspace.reset(git, tree_dir, taken.commit)
             markers = landing.has_markers(git, intent.base, taken.commit)

@@ -17,6 +17,7 @@ from agentjobs.checkout import aside, clear, fill, made, reach, register, unregi
 from agentjobs.deletion import delete
 from agentjobs.errors import UserError
 from agentjobs.snapshot import Snapshot, admin_dir, head, placed, set_placed, snapshot, tree_environment
+from agentjobs.sparse import record, recorded, widened
 from agentjobs.treelock import MAKING, READY, set_state, state, tree_lock
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def create(git: Git, tree_dir: Path, base: str) -> bool:
     """Make a worktree at ``tree_dir``, detached at ``base``. False: one was ready, and is left as it was.
 
     A half-made one is made again. A directory that stands there and is not ours is renamed aside, never
-    removed.
+    removed. It holds all of the commit, unless something else is recorded for it (see ``sparse``).
     """
     tree_dir.parent.mkdir(parents=True, exist_ok=True)
     with tree_lock(tree_dir) as lock:
@@ -50,13 +51,23 @@ def put_aside(tree_dir: Path) -> None:
             aside(tree_dir)
 
 
-def reset(git: Git, tree_dir: Path, commit: str, *, ignored_to_keep: Sequence[str] | None = None) -> None:
+def reset(
+    git: Git,
+    tree_dir: Path,
+    commit: str,
+    *,
+    ignored_to_keep: Sequence[str] | None = None,
+    sparse: Sequence[str] = (),
+) -> None:
     """Put the tree on ``commit``: HEAD detached, every tracked file as in it, untracked files gone.
 
     Ignored files stay (with ``ignored_to_keep``: those that one of its patterns names), and what ``setup_files``
-    placed. The work in the tree is lost: ``keep`` it first.
+    placed. The work in the tree is lost: ``keep`` it first. With ``sparse`` it holds these directories from then on,
+    else those that it held.
     """
     with tree_lock(tree_dir) as lock:
+        if sparse:
+            record(tree_dir, sparse)
         reach(git, tree_dir, lock, commit, ignored_to_keep=ignored_to_keep)
 
 
@@ -66,12 +77,16 @@ def show_merge(git: Git, tree_dir: Path, commit: str, tree: str) -> None:
         reach(git, tree_dir, lock, commit, tree)
 
 
-def keep(git: Git, tree_dir: Path, base: str, ref: str, message: str, at: float) -> Snapshot:
+def keep(
+    git: Git, tree_dir: Path, base: str, ref: str, message: str, at: float, *, named: Sequence[str] = ()
+) -> Snapshot:
     """Commit all that the tree holds (see ``snapshot``) and point ``ref`` (``refs/agentjobs/…``) at it."""
     with tree_lock(tree_dir) as lock:
         made(git, tree_dir, lock)
-    taken = snapshot(git, tree_dir, base, message, at)
+    taken = snapshot(git, tree_dir, base, message, at, named=named)
     git.keep(ref, taken.commit)
+    if held := recorded(tree_dir):  # who comes next, and the checks, must find what was made elsewhere
+        record(tree_dir, widened(held, git.changed(base, taken.commit)))
     return taken
 
 
@@ -81,7 +96,8 @@ def setup_files(git: Git, root: Path, tree_dir: Path, *, copy: Sequence[str], li
     They are remembered as ours: no snapshot holds them, no reset removes them. Raises ``UserError`` for a
     path that is missing, leads out of ``root``, or is a tracked file, which every tree has anyway.
     """
-    admin = Path(tree_environment(git, tree_dir)["GIT_DIR"])
+    bound = tree_environment(git, tree_dir)
+    admin = Path(bound["GIT_DIR"])
     wanted = [(_inside(path, "copy"), False) for path in copy] + [
         (_inside(path, "link"), True) for path in link
     ]
@@ -91,7 +107,7 @@ def setup_files(git: Git, root: Path, tree_dir: Path, *, copy: Sequence[str], li
             raise UserError(
                 f"workspace: {path} does not exist in {root}; create it, or take it out of [workspace]"
             )
-        if path not in before and os.path.lexists(tree_dir / path):
+        if path not in before and (os.path.lexists(tree_dir / path) or _absent(git, tree_dir, path, bound)):
             raise UserError(
                 f"workspace: {path} is tracked by git, so every tree has it; take it out of [workspace]"
             )
@@ -159,6 +175,7 @@ def remove(git: Git, tree_dir: Path, *, force: bool = False) -> None:
         if os.path.lexists(tree_dir):
             delete(tree_dir)
         unregister(git, tree_dir)
+        record(tree_dir, ())
         set_state(lock)
 
 
@@ -176,6 +193,13 @@ def prune(git: Git, trees_dir: Path) -> int:
     for tree_dir in gone:
         remove(git, tree_dir, force=True)
     return len(gone)
+
+
+def _absent(git: Git, tree_dir: Path, path: str, bound: dict[str, str]) -> bool:
+    """Whether a tracked file there is one that a sparse tree does not hold."""
+    if not recorded(tree_dir):
+        return False
+    return bool(git.run("ls-files", "-z", "--", f":(literal){path}", cwd=tree_dir, env=bound).stdout)
 
 
 def _inside(path: str, key: str) -> str:

@@ -41,7 +41,6 @@ LIES = {
     "wipe": "out_of_scope",
     "rmtree": "crashed",
     "crash-server": "crashed",
-    "ignored": "verify_failed",
 }
 """What an agent does, and what its first attempt must come to."""
 

@@ -291,3 +291,10 @@ def test_an_agent_whose_context_is_full_twice_says_split_me(project: Project) ->
     assert "split" in project.table()["a"]["note"]
     assert project.starts() == {"a": 2, "b": 2}
     assert project.modes("b") == ["first", "repair"]
+
+
+def test_a_file_that_the_row_names_lands_although_git_ignores_it(project: Project) -> None:
+    (project.root / ".git" / "info" / "exclude").write_text("*.gen\n")
+    project.rows({"id": "a", "plan": "ok", "out": "a.gen", "files": "a.gen"})
+    assert project.settle() == {"a": "DONE"}
+    assert project.landed("a.gen") == "ok a"
