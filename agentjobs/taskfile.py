@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Updates = dict[str, dict[str, str]]
 
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
 LOOKS_MAX = 50
 """How often a table that somebody else keeps changing is read again before we give up."""
 
@@ -189,7 +191,14 @@ class TaskFile:
             if _identity(self.path) != self._seen:
                 temporary.unlink()
                 return False
-            temporary.replace(target)
+            if exchange(temporary, target):
+                if _identity(temporary) != self._seen:  # an edit slipped in between the look and the rename
+                    exchange(temporary, target)
+                    temporary.unlink()
+                    return False
+                temporary.unlink()
+            else:
+                temporary.replace(target)
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise UserError(f"cannot write: {error.strerror}; it is as it was", file=self.path.name) from None
@@ -199,6 +208,21 @@ class TaskFile:
         else:
             self._table = parse(data, self.path.name)
         return True
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Let two files trade names in one step, so that what was there can still be looked at; False: not done.
+
+    renameat2(2) of Linux. Elsewhere, and on file systems that cannot, a rename must do.
+    """
+    import ctypes  # noqa: PLC0415 - 10 ms, and most polls write nothing
+
+    try:
+        renameat2 = ctypes.CDLL(None).renameat2
+    except AttributeError:
+        return False
+    done = renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
+    return int(done) == 0
 
 
 def _identity(path: Path) -> tuple[int, ...]:

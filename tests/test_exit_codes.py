@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import resource
@@ -214,8 +215,11 @@ def _cmdline(pid: int) -> bytes:
 
 
 def _sleeping(pid: int) -> bool:
-    fds = Path(f"/proc/{pid}/fd")
-    return any(os.path.realpath(fd) and "pidfd" in os.readlink(fd) for fd in fds.iterdir())
+    found = []
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found.append(os.readlink(fd))
+    return any("pidfd" in link for link in found)
 
 
 def test_what_was_just_begun_is_shown_even_by_a_slow_turn(
