@@ -25,9 +25,12 @@ if TYPE_CHECKING:
 @click.option("--tighten", is_flag=True, help="The sum must be below that at the base, and no count above it.")
 @click.option("--base", metavar="COMMIT", help="The commit to compare with; else AGENTJOBS_BASE_COMMIT.")
 @click.option("--json", "as_json", is_flag=True, help="Print the counts of each file as JSON.")
+@click.option("--rows", "as_rows", is_flag=True,
+              help="Print a row for each file that has debt at the base commit, for `agentjobs plan rows`.")
 @click.argument("paths", metavar="[FILES]...", nargs=-1, type=click.Path(exists=True, dir_okay=False))
 def command(
-    most: tuple[str, ...], floor: Path | None, tighten: bool, base: str | None, as_json: bool, paths: tuple[str, ...]
+    most: tuple[str, ...], floor: Path | None, tighten: bool, base: str | None, as_json: bool, as_rows: bool,
+    paths: tuple[str, ...],
 ) -> int:
     """Count what hides problems: `any`, `!`, suppressions; in a task also weakened tests, exports and settings.
 
@@ -40,10 +43,14 @@ def command(
       agentjobs debt --json src/*.ts > floor.json
       verify = ["agentjobs debt --max any=20 --max expect_error=0"]
       verify = ["agentjobs debt --tighten"]
+      agentjobs debt --rows --base agentjobs/landed | agentjobs plan rows
     """
     from agentjobs.debt import Debt, debt_of
 
     allowed = _allowances(most)
+    if as_rows:
+        _print_rows(base, paths)
+        return ExitCode.OK
     files = None
     if paths:
         counts = {path: debt_of(Path(path).read_bytes(), path) for path in paths}
@@ -88,6 +95,23 @@ def _print(counts: Mapping[str, Debt], total: Debt, *, as_json: bool) -> None:
     for path, debt in [*sorted(counts.items()), ("(all)", total)]:
         if debt.total() or path == "(all)":
             click.echo("\t".join((*map(str, debt.counts().values()), path)))
+
+
+def _print_rows(base: str | None, paths: Sequence[str]) -> None:
+    """Print a task of the profile `tighten` for each file with debt, as a JSON line; the largest debt first."""
+    from agentjobs.basefiles import from_environment
+    from agentjobs.debt import TEST_NAME, debt_of
+    from agentjobs.planrows import slug
+
+    files = from_environment(Path.cwd(), base)
+    wanted = [name for name in files.names if not TEST_NAME.search(name) and (not paths or name in paths)]
+    for path, source in files.old(wanted).items():
+        debt = debt_of(source, path)
+        if debt.total():
+            counts = ", ".join(f"{count} {name}" for name, count in debt.counts().items() if count)
+            row = {"id": f"tighten.{slug(path)}", "profile": "tighten", "files": [path], "debt": counts,
+                   "priority": debt.total()}  # fmt: skip
+            click.echo(json.dumps(row))
 
 
 def _above_floor(counts: Mapping[str, Debt], floor: Path) -> Iterator[str]:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# A real migration from beginning to end: date-fns 0.13.0, 29 modules of 2014, to TypeScript.
+# A real migration from beginning to end: mathjs 1.7.1, 356 modules of 2015, to TypeScript, in some minutes.
 #
 #     sh templates/js-to-ts/demo.sh        or: make demo
 #
@@ -7,9 +7,10 @@
 # DEMO_DIR: where it happens (default: .cache/demo). AGENTJOBS: the command to run (default: the checkout's, or PATH).
 set -eu
 
-PACKAGE=date-fns VERSION=0.13.0
-SHA512=a9b015bcd93193afa175ccde16150b831127d11176a3b3d885d046d69ba3c4aa3bea8e4bafa1f9fb6f03ef549903af47c6dae9bb4e8646c99a04ad395f73f83b
-MOCHA=10.8.2 CHAI=4.5.0 SINON=19.0.5
+PACKAGE=mathjs VERSION=1.7.1
+MAX_LINES=1000
+SHA512=507d6580739497983b86910acd7396446e58f006b1d04b5220f02abc9737d3dffc5916cb6ba346dd06e8cf124a06ae886b271e94473ee5aee6fcb0dbd2545841
+TEST_DEPENDENCIES="mocha@10.8.2 underscore@1.13.7 seed-random@2.2.0 numbers@0.4.0"
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 fail() { printf 'demo: %s\n' "$*" >&2; exit 1; }
@@ -52,15 +53,31 @@ node -e '
 tar -xzf "$PACKAGE-$VERSION.tgz" -C project --strip-components 1
 cd project
 
-# Its tests ran in a browser that is long gone; mocha, chai and sinon are the same, without it. The tests stay as they are.
+# Its tests lie in the package, but not the helper that they compare with. One of 2,833 has failed since Node 10, which
+# tells -0 from 0, and is left out. Everything else is as published.
 npm pkg delete devDependencies scripts
-npm pkg set "devDependencies.mocha=$MOCHA" "devDependencies.chai=$CHAI" "devDependencies.sinon=$SINON" \
-    'scripts.test=mocha --reporter dot --require chai/register-expect.js --require ./test/globals.js src/__tests__'
-mkdir test
-echo "global.sinon = require('sinon');" >test/globals.js
+npm pkg set 'scripts.test=mocha --reporter dot --recursive --grep "fromPolar should save polar" --invert test'
+mkdir tools
+cat >tools/approx.js <<'END'
+// What the tests compare with; the published package leaves it out. test/approx.test.js says what it must do.
+var assert = require('assert');
+
+exports.equal = function equal(a, b) {
+  if (typeof a !== 'number' || typeof b !== 'number' || isNaN(a) || isNaN(b)) return assert.equal(a, b);
+  var scale = Math.max(Math.abs(a), Math.abs(b));
+  if (a === 0 || b === 0) scale = 1e-8;
+  assert.ok(a === b || Math.abs(a - b) <= scale * 1e-4, a + ' ~= ' + b);
+};
+
+exports.deepEqual = function deepEqual(a, b) {
+  if (Object(a) !== a || Object(b) !== b) return exports.equal(a, b);
+  assert.deepEqual(Object.keys(a).sort(), Object.keys(b).sort());
+  Object.keys(a).forEach(function (key) { deepEqual(a[key], b[key]); });
+};
+END
 printf '%s\n' node_modules .agentjobs/ >.gitignore
 # shellcheck disable=SC2086 # several options
-npm install $quiet || fail "npm could not install mocha, chai and sinon"
+npm install $quiet --save-dev --save-exact $TEST_DEPENDENCIES || fail "npm could not install what the tests need"
 git init --quiet --initial-branch=main .
 git config user.name demo
 git config user.email demo@localhost
@@ -74,25 +91,30 @@ agentjobs init js-to-ts
 # shellcheck disable=SC2086
 npm install $quiet --prefix tools || fail "npm could not install the pinned compiler"
 
-say "3. one task a module: node tools/plan.mjs | agentjobs plan rows"
-node tools/plan.mjs | agentjobs plan rows
+say "3. agentjobs plan: tasks from the import graph, leaves first"
+sed -i.bak "s/^max_lines = [0-9]*/max_lines = $MAX_LINES/" agentjobs.toml && rm agentjobs.toml.bak
+agentjobs plan
 agentjobs check
 
-say "4. the loop"
-set +e
-agentjobs dispatch || exit 1
-while :; do agentjobs poll --wait 60; code=$?; case $code in 0) ;; *) break ;; esac; done
-set -e
+say "4. agentjobs run: 2 at once, checked in batches"
+code=0
+agentjobs run || code=$?
 
 # --- what came of it -----------------------------------------------------------------------------------------
-say "5. the loop ended with exit $code (2: nothing is left to do)"
+say "5. the run ended with exit $code (2: nothing is left to do)"
 agentjobs status || :
-say "6. tasks.tsv"
-grep -v '^#' tasks.tsv | cut -f 1,2,4- | column -t -s "$(printf '\t')" 2>/dev/null || cat tasks.tsv
-say "7. git diff --stat main agentjobs/landed"
-git --no-pager diff --stat -M30% main agentjobs/landed
-say "8. what layer 2 mended: agentjobs show src.format"
-agentjobs show src.format || :
-say "It is all in $demo_dir/project: git log agentjobs/landed, agentjobs show ID, agentjobs logs ID"
+say "6. git diff --shortstat main agentjobs/landed"
+git --no-pager diff --shortstat -M30% main agentjobs/landed
+say "7. the whole of it, once more: agentjobs same-code, and the debt"
+git worktree add --quiet --detach "$demo_dir/result" agentjobs/landed
+AGENTJOBS_FILES=$(git diff --name-only --no-renames main agentjobs/landed)
+export AGENTJOBS_FILES
+(cd "$demo_dir/result" && agentjobs same-code --base main && agentjobs debt --base main | sed -n '1p;$p') || code=1
+say "8. numbers"
+count() { find .agentjobs/attempts -path "$1" | wc -l | tr -d ' '; }
+echo "modules: $(echo "$AGENTJOBS_FILES" | grep -c '\.ts$')," \
+    "tasks: $(grep -c "$(printf '\t')DONE$(printf '\t')" tasks.tsv) DONE," \
+    "runs of the gate: $(count '*/+gate/*/batch.json')"
+say "It is all in $demo_dir/project: git log agentjobs/landed, agentjobs show ID, agentjobs logs +gate"
 [ "$code" -eq 2 ] || exit 1
 agentjobs status --check

@@ -44,6 +44,15 @@ function copy(name) {
   const stat = lstatSync(from);
   if (stat.isSymbolicLink()) symlinkSync(readlinkSync(from), to);
   else if (!stat.isFile()) return; // a nested repository
-  else if (isTypeScript(name)) writeFileSync(javaScriptName(to), erase(readFileSync(from, 'utf8'), name), { mode: stat.mode });
+  else if (isTypeScript(name)) writeFileSync(path.join(shadowDir, originalName(name)), erase(readFileSync(from, 'utf8'), name), { mode: stat.mode });
   else copyFileSync(from, to);
+}
+
+/** What a TypeScript file was called: a `.tsx` may have been a `.js`. */
+function originalName(name) {
+  if (!name.endsWith('.tsx')) return javaScriptName(name);
+  const plain = name.replace(/\.tsx$/, '.js');
+  const base = process.env.AGENTJOBS_BASE_COMMIT || 'HEAD';
+  const found = spawnSync('git', ['cat-file', '-e', `${base}:./${plain}`], { cwd: treeDir, stdio: 'ignore' });
+  return found.status === 0 ? plain : javaScriptName(name);
 }

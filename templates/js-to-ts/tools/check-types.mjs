@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { TOOLS_DIR, TSC_PATH, isJavaScript, isSource, isTypeScript, treeFiles, typeRoots, typeScriptName } from './project.mjs';
+import { TOOLS_DIR, TSC_PATH, convertedName, isJavaScript, isSource, isTypeScript, treeFiles, typeRoots, typeScriptName } from './project.mjs';
 
 const treeDir = process.cwd();
 const rootDir = process.env.AGENTJOBS_ROOT ?? path.dirname(TOOLS_DIR);
@@ -14,7 +14,7 @@ const complaints = [];
 
 for (const name of (process.env.AGENTJOBS_FILES ?? '').split('\n').filter(isJavaScript)) {
   if (existsSync(path.join(treeDir, name))) complaints.push(`${name}(1,1): error: still JavaScript`);
-  else if (!existsSync(path.join(treeDir, typeScriptName(name)))) {
+  else if (convertedName(treeDir, name) === undefined) {
     complaints.push(`${name}(1,1): error: gone, and there is no ${typeScriptName(name)}`);
   }
 }

@@ -1,92 +1,173 @@
-// From TypeScript back to the JavaScript that it stands for: types erased, module syntax as Node runs it.
+// From TypeScript back to the JavaScript that it stands for, types blanked in place: every other character keeps its
+// line and column, so that stack traces, and tests that read source lines, find what they found before.
+//
+// Files are taken one by one, as bundlers and Node take them. `export =` runs last wherever it is written: that is
+// what the compiler makes of it, and a circular require sees the difference.
 
 import { ts } from './project.mjs';
 
-const ERASE = {
-  target: ts.ScriptTarget.ESNext,
-  jsx: ts.JsxEmit.Preserve,
-  useDefineForClassFields: true,
-  esModuleInterop: true,
-};
+const { SyntaxKind } = ts;
+const TYPE_MODIFIERS = new Set([
+  SyntaxKind.DeclareKeyword,
+  SyntaxKind.AbstractKeyword,
+  SyntaxKind.ReadonlyKeyword,
+  SyntaxKind.OverrideKeyword,
+  SyntaxKind.PublicKeyword,
+  SyntaxKind.PrivateKeyword,
+  SyntaxKind.ProtectedKeyword,
+]);
 
-/** Whether a file is CommonJS in TypeScript's spelling: `import x = require(…)` or `export = …`. */
-function spellsCommonJs(source) {
-  return source.statements.some(
-    (statement) =>
-      (ts.isImportEqualsDeclaration(statement) && ts.isExternalModuleReference(statement.moduleReference)) ||
-      (ts.isExportAssignment(statement) && statement.isExportEquals === true),
-  );
-}
+/** The file has what no blanking removes: an enum, a namespace with values, a parameter property. */
+class NotErasable extends Error {}
 
-/** The JavaScript of one TypeScript file. Each file by itself, as bundlers and Node erase types. */
-export function erase(text, fileName, { removeComments = false } = {}) {
+/** The JavaScript of one TypeScript file. */
+export function erase(text, fileName) {
   const source = ts.createSourceFile(fileName, text, ts.ScriptTarget.Latest, true);
-  const module = spellsCommonJs(source) ? ts.ModuleKind.CommonJS : ts.ModuleKind.ESNext;
-  const { outputText } = ts.transpileModule(text, { compilerOptions: { ...ERASE, module, removeComments }, fileName });
-  return outputText;
+  try {
+    return blank(source);
+  } catch (error) {
+    if (!(error instanceof NotErasable)) throw error;
+    return transpile(text, fileName);
+  }
 }
 
-/**
- * A file's code without what a conversion may change: comments, layout, brackets that group nothing, and the spelling
- * of `require` and `module.exports`. Two files with equal normal forms run alike. The form lists the words of the
- * code, and between them, as `‹Kind` and `›`, how they belong together.
- */
-export function normalForm(text, fileName) {
-  const plain = erase(text, fileName, { removeComments: true });
-  const form = [];
-  const source = ts.createSourceFile('code.js', plain, ts.ScriptTarget.Latest, true, ts.ScriptKind.JSX);
-  const visit = (node) => {
-    if (ts.isParenthesizedExpression(node)) {
-      visit(node.expression);
-      return;
-    }
-    const children = node.getChildren(source);
-    if (children.length === 0) {
-      const word = ts.isStringLiteral(node) ? JSON.stringify(node.text) : node.getText(source);
-      if (word !== '') form.push(word);
-      return;
-    }
-    form.push(`${OPEN}${ts.SyntaxKind[node.kind]}`);
-    for (const child of children) visit(child);
-    form.push(CLOSE);
+function transpile(text, fileName) {
+  const compilerOptions = {
+    target: ts.ScriptTarget.ESNext,
+    module: ts.ModuleKind.Preserve,
+    verbatimModuleSyntax: true,
+    jsx: ts.JsxEmit.Preserve,
+    useDefineForClassFields: true,
   };
-  for (const statement of source.statements) {
-    if (isMarker(statement, source)) continue;
-    const first = form.length;
-    visit(statement);
-    if (isRequire(statement)) form[form.findIndex((word, i) => i >= first && /^(var|let|const)$/.test(word))] = 'var';
-  }
-  return form;
+  return ts.transpileModule(text, { compilerOptions, fileName }).outputText;
 }
 
-const OPEN = '‹';
-const CLOSE = '›';
-const isWord = (entry) => !entry.startsWith(OPEN) && entry !== CLOSE;
+/** Whether a statement does nothing when it is reached: what comes after `export =` may only be such. */
+const isStill = (statement) =>
+  ts.isFunctionDeclaration(statement) || ts.isEmptyStatement(statement) || isTypeStatement(statement);
 
-/** `"use strict"` and `__esModule`: what the compiler adds to a CommonJS module. */
-function isMarker(statement, source) {
-  const text = statement.getText(source);
-  return /^["']use strict["'];?$/.test(text) || /^Object\.defineProperty\(exports, "__esModule"/.test(text);
+const has = (node, kind) => ts.canHaveModifiers(node) && (ts.getModifiers(node)?.some((modifier) => modifier.kind === kind) ?? false);
+
+function isTypeStatement(node) {
+  if (ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node)) return true;
+  if (ts.isImportDeclaration(node)) return node.importClause?.isTypeOnly ?? false;
+  if (ts.isImportEqualsDeclaration(node) || ts.isExportDeclaration(node)) return node.isTypeOnly;
+  return has(node, SyntaxKind.DeclareKeyword) && !ts.isPropertyDeclaration(node);
 }
 
-function isRequire(statement) {
-  if (!ts.isVariableStatement(statement) || statement.declarationList.declarations.length !== 1) return false;
-  const { initializer } = statement.declarationList.declarations[0];
-  return (
-    initializer !== undefined &&
-    ts.isCallExpression(initializer) &&
-    ts.isIdentifier(initializer.expression) &&
-    initializer.expression.text === 'require'
-  );
+function isTypeMember(node) {
+  if (ts.isIndexSignatureDeclaration(node)) return true;
+  if (ts.isPropertyDeclaration(node)) return has(node, SyntaxKind.DeclareKeyword) || has(node, SyntaxKind.AbstractKeyword);
+  const isBodied = ts.isMethodDeclaration(node) || ts.isConstructorDeclaration(node) || ts.isAccessor(node) || ts.isFunctionDeclaration(node);
+  return isBodied && node.body === undefined;
 }
 
-/** The first place where two normal forms part, as one line for people; `undefined` when they are equal. */
-export function firstDifference(before, after) {
-  const length = Math.max(before.length, after.length);
-  for (let i = 0; i < length; i += 1) {
-    if (before[i] === after[i]) continue;
-    const around = (form) => form.slice(Math.max(0, i - 24), i + 24).filter(isWord).join(' ') || '(nothing)';
-    return `was \`${around(before)}\`, is \`${around(after)}\``;
-  }
-  return undefined;
+function blank(source) {
+  const { text } = source;
+  const chars = text.split('');
+  let late; // an `export =` that other statements follow
+
+  const wipe = (start, end) => {
+    for (let i = start; i < end; i += 1) if (!/[\r\n\u2028\u2029]/.test(chars[i])) chars[i] = ' ';
+  };
+  const put = (position, replacement) => {
+    for (let i = 0; i < replacement.length; i += 1) chars[position + i] = replacement[i];
+  };
+  /** Blank what ends at `end`. Where that is the end of a statement without a semicolon, the next line must not join. */
+  const cut = (start, end, node) => {
+    wipe(start, end);
+    let outer = node;
+    while (outer !== undefined && !ts.isStatement(outer) && !ts.isPropertyDeclaration(outer)) outer = outer.parent;
+    if (outer !== undefined && outer.end === end && end > start) chars[start] = ';';
+  };
+  const cutType = (type, node) => {
+    if (type !== undefined) cut(text.lastIndexOf(':', type.getStart(source)), type.end, node);
+  };
+  const cutList = (list, node) => {
+    if (list !== undefined) cut(list.pos - 1, text.indexOf('>', list.end) + 1, node);
+  };
+  const cutItem = (item) => {
+    const comma = /^\s*,/.exec(text.slice(item.end));
+    wipe(item.getStart(source), item.end + (comma === null ? 0 : comma[0].length));
+  };
+  const cutModifiers = (node) => {
+    if (!ts.canHaveModifiers(node)) return;
+    for (const modifier of ts.getModifiers(node) ?? []) if (TYPE_MODIFIERS.has(modifier.kind)) wipe(modifier.getStart(source), modifier.end);
+  };
+
+  const visit = (node) => {
+    if (isTypeStatement(node) || isTypeMember(node)) {
+      const start = node.getStart(source);
+      wipe(start, node.end);
+      chars[start] = ';';
+      return;
+    }
+    if (ts.isTypeNode(node) && !ts.isExpressionWithTypeArguments(node)) return;
+    cutModifiers(node);
+    visitKind(node);
+    ts.forEachChild(node, visit);
+  };
+
+  const visitKind = (node) => {
+    if (ts.isEnumDeclaration(node) || ts.isModuleDeclaration(node)) throw new NotErasable();
+    else if (ts.isImportEqualsDeclaration(node)) {
+      if (!ts.isExternalModuleReference(node.moduleReference) || has(node, SyntaxKind.ExportKeyword)) throw new NotErasable();
+      put(node.getStart(source), 'const ');
+    } else if (ts.isImportSpecifier(node) || ts.isExportSpecifier(node)) {
+      if (node.isTypeOnly) cutItem(node);
+    } else if (ts.isExportAssignment(node)) {
+      if (node.isExportEquals) exportEquals(node);
+    } else if (ts.isAsExpression(node) || ts.isSatisfiesExpression(node)) cut(node.expression.end, node.end, node);
+    else if (ts.isNonNullExpression(node)) cut(node.expression.end, node.end, node);
+    else if (ts.isTypeAssertionExpression(node)) wipe(node.getStart(source), node.expression.pos);
+    else if (ts.isHeritageClause(node)) {
+      if (node.token === SyntaxKind.ImplementsKeyword) wipe(node.getStart(source), node.end);
+    } else if (ts.isParameter(node)) parameter(node);
+    else if (ts.isVariableDeclaration(node) || ts.isPropertyDeclaration(node)) {
+      const mark = node.exclamationToken ?? node.questionToken;
+      if (mark !== undefined) cut(mark.getStart(source), mark.end, node);
+      cutType(node.type, node);
+    } else if (ts.isFunctionLike(node)) {
+      if (node.questionToken !== undefined) wipe(node.questionToken.getStart(source), node.questionToken.end);
+      cutList(node.typeParameters, node);
+      returnType(node);
+    } else if (ts.isClassLike(node)) cutList(node.typeParameters, node);
+    else if (node.typeArguments !== undefined) cutList(node.typeArguments, node);
+  };
+
+  const parameter = (node) => {
+    if (ts.isIdentifier(node.name) && node.name.text === 'this') {
+      cutItem(node);
+      return;
+    }
+    if (ts.getModifiers(node)?.length > 0) throw new NotErasable();
+    if (node.questionToken !== undefined) wipe(node.questionToken.getStart(source), node.questionToken.end);
+    cutType(node.type, node);
+  };
+
+  const returnType = (node) => {
+    if (node.type === undefined) return;
+    const start = text.lastIndexOf(')', node.type.getStart(source));
+    cutType(node.type, node);
+    const isBroken = ts.isArrowFunction(node) && text.slice(start, node.equalsGreaterThanToken.getStart(source)).includes('\n');
+    if (!isBroken) return; // no line may end between `)` and `=>`
+    chars[start] = ' ';
+    chars[node.equalsGreaterThanToken.getStart(source) - 1] = ')';
+  };
+
+  const exportEquals = (node) => {
+    const after = source.statements.slice(source.statements.indexOf(node) + 1);
+    const start = node.getStart(source);
+    if (after.every(isStill)) {
+      chars[start] = 'module.exports =';
+      wipe(start + 1, node.expression.getStart(source));
+      chars[start] += ' ';
+    } else late = node; // its expression is blanked first
+  };
+
+  visit(source);
+  if (late === undefined) return chars.join('');
+  const expression = chars.slice(late.expression.getStart(source), late.expression.end).join('');
+  wipe(late.getStart(source), late.end);
+  return `${chars.join('')}\n;module.exports = ${expression};\n`;
 }

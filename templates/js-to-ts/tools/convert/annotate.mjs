@@ -15,27 +15,29 @@ const SPELLINGS = new Map([
   ['String', 'string'],
   ['Number', 'number'],
   ['Boolean', 'boolean'],
+  ['Object', 'any'], // in JSDoc a thing with members, in TypeScript one without
+  ['object', 'any'],
 ]);
 
-/** Annotate from JSDoc. Returns how many annotations were written. */
-export function annotateFromJsDoc(bench, name) {
-  return bench.fixAll(name, 'annotateWithTypeFromJSDoc', (edit) => ({
+/** Edits that annotate from JSDoc. */
+export function fromJsDoc(bench, name) {
+  return bench.fixes(name, 'annotateWithTypeFromJSDoc', (edit) => ({
     ...edit,
-    text: edit.text.replace(/(?<![\w$.'"])[A-Za-z]+(?![\w$.'"(:?])/g, (word) => SPELLINGS.get(word) ?? word),
+    text: edit.text.replace(/(?<![\w$.'"])[A-Za-z]+(?![\w$.'"(:?<])/g, (word) => SPELLINGS.get(word) ?? word),
   }));
 }
 
 /**
- * Annotate from usage. The language service guesses: a guess that holds nothing (`never`, `undefined`) or that only
+ * Edits that annotate from usage. The language service guesses: a guess that holds nothing (`never`, `undefined`) or that only
  * repeats one call's shape is not written, and comes back as an error that says where a type is missing.
  */
-export function annotateFromUsage(bench, name, { orAny = false } = {}) {
-  return bench.fixAll(name, 'inferFromUsage', (edit) => {
+export function fromUsage(bench, name) {
+  return bench.fixes(name, 'inferFromUsage', (edit) => {
     const guess = /^\s*\??:\s*([\s\S]*?)\s*$/.exec(edit.text)?.[1];
     if (guess === undefined) return isTypeOnly(edit.text) ? edit : undefined;
-    const useless = /\b(never|unknown|any)\b|^(undefined|null|void)$|=>|[{]|import\(/.test(guess);
-    if (!useless) return edit;
-    return orAny ? { ...edit, text: edit.text.replace(guess, /\[\]$/.test(guess) ? 'any[]' : 'any') } : undefined;
+    const isUseless = /\b(never|unknown|this)\b|^(undefined|null|void|any|any\[\])$|=>|[{]|import\(/.test(guess);
+    if (!isUseless) return edit;
+    return { ...edit, text: edit.text.replace(guess, /\[\]$/.test(guess) ? 'any[]' : 'any') };
   });
 }
 

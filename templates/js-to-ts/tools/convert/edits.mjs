@@ -1,36 +1,36 @@
 // Text edits: {start, end, text}. Groups are applied whole or not at all.
 
 /**
- * The text with these groups of edits made. A group that touches another one already taken is left out: the next
- * round sees what is still to do. Returns the new text and how many groups were made.
+ * Which of these groups of edits can be made together: none that touches one taken before it. The next round sees
+ * what is still to do.
  */
-export function applyGroups(text, groups) {
-  const taken = [];
-  let made = 0;
+export function compatible(groups) {
   const spans = groups
-    .filter((group) => group.length > 0)
+    .filter((group) => group.edits.length > 0)
     .map((group) => ({
       group,
-      start: Math.min(...group.map((edit) => edit.start)),
-      end: Math.max(...group.map((edit) => edit.end)),
+      start: Math.min(...group.edits.map((edit) => edit.start)),
+      end: Math.max(...group.edits.map((edit) => edit.end)),
     }))
-    .sort((a, b) => a.start - b.start || b.end - a.end);
+    .sort((a, b) => a.start - b.start || a.end - b.end);
+  const taken = [];
   let reached = -1;
-  for (const span of spans) {
-    if (span.start <= reached) continue;
-    taken.push(...span.group);
-    reached = span.end;
-    made += 1;
+  for (const { group, start, end } of spans) {
+    if (start <= reached) continue;
+    taken.push(group);
+    reached = end;
   }
-  return { text: applyEdits(text, taken), made };
+  return taken;
 }
+
+const inOrder = (edits) =>
+  edits.map((edit, order) => ({ ...edit, order })).sort((a, b) => a.start - b.start || a.order - b.order);
 
 /** The text with these edits made; they must not overlap. Inserts at one place keep their order. */
 export function applyEdits(text, edits) {
-  const sorted = edits.map((edit, order) => ({ ...edit, order })).sort((a, b) => a.start - b.start || a.order - b.order);
   let out = '';
   let position = 0;
-  for (const edit of sorted) {
+  for (const edit of inOrder(edits)) {
     if (edit.start < position) continue;
     out += text.slice(position, edit.start) + edit.text;
     position = edit.end;
@@ -38,8 +38,26 @@ export function applyEdits(text, edits) {
   return out + text.slice(position);
 }
 
+/** Where a position of the old text is in the new one: `[before, after]` what was inserted there. */
+export function moved(position, edits) {
+  let before = position;
+  let after = position;
+  for (const { start, end, text } of edits) {
+    const grown = text.length - (end - start);
+    if (start < position) before += grown;
+    if (start <= position) after += grown;
+  }
+  return [before, after];
+}
+
 export const insert = (position, text) => ({ start: position, end: position, text });
 export const replace = (node, source, text) => ({ start: node.getStart(source), end: node.end, text });
 
-/** Put `before` and `after` around an expression. */
-export const wrap = (node, source, before, after) => [insert(node.getStart(source), before), insert(node.end, after)];
+/** Two errors often ask for one and the same edit. */
+export function unique(groups) {
+  const seen = new Set();
+  return groups.filter(({ name, edits }) => {
+    const key = JSON.stringify([name, edits]);
+    return seen.has(key) ? false : seen.add(key);
+  });
+}

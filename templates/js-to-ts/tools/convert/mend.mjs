@@ -1,124 +1,93 @@
 // Mending: from an error of the compiler to the smallest edit of types that answers it.
 //
-// The order of preference: the type that is meant, an annotation `any`, a cast at the one place, and, where an edit of
-// types cannot do it, a suppression that names the error. Errors of syntax and of names are never suppressed: behind
-// such a comment lies code that does not run, or a type that is not there.
+// In rounds: each error is given the next of its mends, all are made at once, the compiler is asked again, and a mend
+// that did not make its error go away is taken back. What no mend answers is suppressed, by name, at the very end.
 
-import { ts } from '../project.mjs';
-import { applyGroups, insert } from './edits.mjs';
-import { MENDS } from './mends.mjs';
+import { applyEdits, compatible, moved, unique } from './edits.mjs';
+import { mendsFor, titleOf } from './mends/table.mjs';
 import { covering, nodeAt } from './nodes.mjs';
 
-const ROUNDS = 8;
-const NEVER_SUPPRESSED = (code) => code < 2000 || (code >= 8000 && code < 9000) || [2304, 2307, 2552].includes(code);
-
-/** The compiler errors in these files that a text reports: `path(line,column): error TScode: …`. */
-export function readErrors(text, names) {
-  const errors = [];
-  for (const match of text.matchAll(/^[>\s|]*(\S.*?)\((\d+),(\d+)\): error TS(\d+):/gm)) {
-    const file = match[1].replace(/^\.\//, '');
-    if (names.includes(file)) errors.push({ file, line: Number(match[2]), code: Number(match[4]) });
-  }
-  return errors;
-}
+const ROUNDS = 30;
 
 /**
- * Mend the reported errors (or, without a report, all), then what that brings to light, until nothing is left or
- * nothing helps. `isSound(name)` says whether a draft may stay. Returns one line for each kind of mending made.
+ * Mend all errors in these files, until none is left or nothing helps. `isSound(name)` says whether a draft may stay.
+ * Returns one line for each kind of mend made.
  */
-export function mendAll(bench, names, isSound, reported) {
+export function mendAll(bench, names, isSound) {
   const log = new Map();
   const tried = new Set();
   for (let round = 0; round < ROUNDS; round += 1) {
-    let made = 0;
-    for (const name of names) {
-      const isMeant = (error) =>
-        round > 0 || reported === undefined || reported.some((r) => r.file === name && r.line === error.line && r.code === error.code);
-      made += mendFile(bench, name, isSound, isMeant, tried, log);
-    }
-    if (made === 0) break;
+    const groups = propose(bench, names, tried);
+    if (groups.length === 0) break;
+    makeGroups(bench, groups, isSound, tried, log);
   }
-  for (const name of names) suppressRest(bench, name, isSound, log);
   return [...log].map(([what, count]) => `${what} (${count})`);
 }
 
-function mendFile(bench, name, isSound, isMeant, tried, log) {
-  const source = bench.source(name);
-  const context = { bench, name, source, checker: bench.checker };
+/** For every error the next mend not tried yet, as `{name, edits, what, error}`: `name` is the file to edit. */
+function propose(bench, names, tried) {
   const groups = [];
-  for (const diagnostic of bench.diagnostics(name)) {
-    const line = source.getLineAndCharacterOfPosition(diagnostic.start).line + 1;
-    if (!isMeant({ line, code: diagnostic.code })) continue;
-    const text = source.text.slice(Math.max(0, diagnostic.start - 60), diagnostic.start + diagnostic.length + 20);
-    const mends = MENDS.get(diagnostic.code) ?? [];
-    for (const [step, mend] of mends.entries()) {
-      const key = `${name}:${diagnostic.code}:${step}:${text}`;
-      if (tried.has(key)) continue;
-      tried.add(key);
-      const node = nodeAt(source, diagnostic.start);
-      const edits = mend({ ...context, diagnostic, node, span: covering(node, diagnostic) });
-      if (edits === undefined || edits.length === 0) continue;
-      groups.push({ edits, what: `TS${diagnostic.code}: ${mend.title ?? mend.name}` });
-      break;
+  for (const name of names) {
+    const source = bench.source(name);
+    const context = { bench, name, source, checker: bench.checker };
+    for (const diagnostic of bench.diagnostics(name)) {
+      const group = nextMend(context, diagnostic, tried);
+      if (group !== undefined) groups.push(group);
     }
   }
-  if (groups.length === 0) return 0;
-  return tryGroups(bench, name, isSound, groups, log);
+  return unique(groups);
 }
 
-/** All at once if that is sound; otherwise one by one, so that a bad edit takes no good one with it. */
-function tryGroups(bench, name, isSound, groups, log) {
-  const before = bench.text(name);
-  const { text, made } = applyGroups(before, unique(groups.map((group) => group.edits)));
-  bench.draft(name, text);
-  if (isSound(name)) {
-    for (const { what } of groups) log.set(what, (log.get(what) ?? 0) + 1);
-    return made;
+function nextMend(context, diagnostic, tried) {
+  const { name, source } = context;
+  const { code, start, length } = diagnostic;
+  const around = source.text.slice(Math.max(0, start - 60), start + length + 20);
+  const node = nodeAt(source, start);
+  for (const [step, mend] of mendsFor(code).entries()) {
+    const key = `${name}:${code}:${step}:${around}`;
+    if (tried.has(key)) continue;
+    const found = mend({ ...context, diagnostic, node, span: covering(node, diagnostic) });
+    const group = Array.isArray(found) ? { name, edits: found } : found;
+    if (group === undefined || group.edits.length === 0) continue;
+    return { ...group, what: `TS${code}: ${titleOf(mend)}`, key, error: { name, code, start } };
   }
-  for (const group of groups) {
-    bench.draft(name, applyGroups(before, [group.edits]).text);
-    if (isSound(name)) {
-      log.set(group.what, (log.get(group.what) ?? 0) + 1);
-      return 1; // positions have moved: the next round sees the rest
+  return undefined;
+}
+
+/** Make what can be made together, and take back what did not help. */
+function makeGroups(bench, groups, isSound, tried, log) {
+  const files = [...new Set(groups.map((group) => group.name))];
+  const before = new Map(files.map((name) => [name, bench.text(name)]));
+  let made = files.flatMap((name) => compatible(groups.filter((group) => group.name === name)));
+  for (const { key } of made) tried.add(key); // the others are offered again in the next round
+  const write = () => {
+    for (const name of files) {
+      const edits = made.filter((group) => group.name === name).flatMap((group) => group.edits);
+      bench.draft(name, applyEdits(before.get(name), edits));
     }
+  };
+  write();
+  for (const name of files) {
+    if (isSound(name)) continue;
+    made = made.filter((group) => group.name !== name || isSoundAlone(bench, group, before.get(name), isSound));
+    write();
   }
-  bench.draft(name, before);
-  return 0;
+  const helped = made.filter((group) => !isLeft(bench, group.error, made));
+  if (helped.length < made.length) {
+    made = helped;
+    write();
+  }
+  for (const { what } of made) log.set(what, (log.get(what) ?? 0) + 1);
 }
 
-/** Two errors often ask for one and the same edit. */
-function unique(groups) {
-  const seen = new Set();
-  return groups.filter((group) => {
-    const key = JSON.stringify(group);
-    return seen.has(key) ? false : seen.add(key);
-  });
+function isSoundAlone(bench, group, text, isSound) {
+  bench.draft(group.name, applyEdits(text, group.edits));
+  return isSound(group.name);
 }
 
-/** The last resort: a comment above the line, which the compiler itself reports once it is no longer needed. */
-function suppressRest(bench, name, isSound, log) {
-  const source = bench.source(name);
-  const byLine = new Map();
-  for (const diagnostic of bench.diagnostics(name)) {
-    const { line } = source.getLineAndCharacterOfPosition(diagnostic.start);
-    byLine.set(line, [...(byLine.get(line) ?? []), diagnostic]);
-  }
-  const groups = [];
-  for (const [line, diagnostics] of byLine) {
-    const start = source.getLineStarts()[line];
-    if (diagnostics.some((diagnostic) => NEVER_SUPPRESSED(diagnostic.code)) || inTemplate(source, start)) continue;
-    const codes = [...new Set(diagnostics.map((diagnostic) => `TS${diagnostic.code}`))].join(', ');
-    const indent = /^[ \t]*/.exec(source.text.slice(start))[0];
-    groups.push({ edits: [insert(start, `${indent}// @ts-expect-error ${codes}\n`)], what: `${codes}: suppressed` });
-  }
-  if (groups.length > 0) tryGroups(bench, name, isSound, groups, log);
+/** Whether an error is still there, now that edits have moved its place. */
+function isLeft(bench, { name, code, start }, made) {
+  const edits = made.filter((group) => group.name === name).flatMap((group) => group.edits);
+  const [first, last] = moved(start, edits);
+  return bench.diagnostics(name).some((now) => now.code === code && now.start >= first && now.start <= last);
 }
-
-/** Inside a template literal a comment would be text. */
-function inTemplate(source, position) {
-  for (let node = nodeAt(source, position); node !== undefined; node = node.parent) {
-    if ((ts.isTemplateExpression(node) || ts.isNoSubstitutionTemplateLiteral(node)) && node.getStart(source) < position) return true;
-  }
-  return false;
-}
-

@@ -1,141 +1,108 @@
 // Module syntax: CommonJS stays CommonJS, in the spelling that TypeScript gives types to.
 //
 //     var a = require('./a')      →  import a = require('./a')
-//     module.exports = f          →  export = f
-//
-// Both are exact only where the compiler puts them back in the same order, so anything else is left as it is:
-// an assignment of module.exports that is not the last thing the module does, a require inside a function.
+//     module.exports = f          →  export = f                       where nothing runs after it
+//                                 →  left, and `export = f` repeated at the end
+//     exports.a = …               →  left, and `export declare let a: any` at the end
+//     { b } = require('./b')      →  require('./b') as typeof import('./b')
 
 import { builtinModules } from 'node:module';
+import { readFileSync } from 'node:fs';
 import { ts } from '../project.mjs';
+import { exportForm, isFunctionOrClass, isRequire, parseJs } from './commonjs.mjs';
 import { applyEdits, insert } from './edits.mjs';
+import { isAssignment, semicolonBefore } from './nodes.mjs';
 
-/** The text of a JavaScript module in TypeScript's module syntax. `resolve` says which file a module path means. */
-export function convertModuleSyntax(text, name, resolve) {
-  const source = ts.createSourceFile(name, text, ts.ScriptTarget.Latest, true, ts.ScriptKind.JSX);
-  if (isEsm(source)) return text;
-  const edits = [];
-  const converted = new Set();
-  for (const statement of source.statements) {
-    const call = soleRequire(statement);
-    if (call === undefined || !hasTypes(call.specifier, resolve)) continue;
-    if (isReassigned(source, call.name) || !isUsedAsValue(source, call.node)) continue;
-    const start = statement.getStart(source);
-    edits.push({ start, end: call.call.getStart(source), text: `import ${call.name} = ` });
-    converted.add(call.call);
-  }
-  edits.push(...typedRequires(source, converted, resolve));
-  edits.push(...exportAssignment(source));
-  return applyEdits(text, edits);
+/** The text of a JavaScript module in TypeScript's module syntax. `hasTypes` says which module paths have types. */
+export function convertModuleSyntax(text, name, hasTypes) {
+  const source = parseJs(text, name);
+  const form = exportForm(source);
+  if (form.kind === 'esm') return text;
+  const edits = typedRequires(source, hasTypes);
+  if (form.kind === 'last') edits.push({ start: form.at.getStart(source), end: form.at.right.getStart(source), text: 'export = ' });
+  const tail = declaredAtEnd(source, form);
+  const converted = applyEdits(text, edits);
+  return tail.length === 0 ? converted : `${converted.replace(/\s*$/, '\n')}${tail.join('\n')}\n`;
 }
 
-function isEsm(source) {
-  return source.statements.some(
-    (statement) =>
-      ts.isImportDeclaration(statement) ||
-      ts.isExportDeclaration(statement) ||
-      ts.isExportAssignment(statement) ||
-      (ts.canHaveModifiers(statement) &&
-        ts.getModifiers(statement)?.some((modifier) => modifier.kind === ts.SyntaxKind.ExportKeyword)),
-  );
+/** What has to be said at the end of the module for TypeScript to know its exports. None of it runs. */
+function declaredAtEnd(source, { kind, name, members = [] }) {
+  if (kind === 'named') return members.map((member) => `export declare let ${member}: any;`);
+  if (kind !== 'early') return [];
+  const lines = [`export = ${name};`];
+  if (members.length === 0 || !isFunctionOrClass(source, name)) return lines;
+  return [`declare namespace ${name} {\n${members.map((member) => `  export let ${member}: any;`).join('\n')}\n}`, ...lines];
 }
 
-/** `var x = require('…')` alone in its statement. */
-function soleRequire(statement) {
-  if (!ts.isVariableStatement(statement) || statement.declarationList.declarations.length !== 1) return undefined;
-  const [node] = statement.declarationList.declarations;
-  if (!ts.isIdentifier(node.name) || node.initializer === undefined || !isRequire(node.initializer)) return undefined;
-  return { node, name: node.name.text, call: node.initializer, specifier: node.initializer.arguments[0].text };
-}
-
-function isRequire(node) {
-  return (
-    ts.isCallExpression(node) &&
-    ts.isIdentifier(node.expression) &&
-    node.expression.text === 'require' &&
-    node.arguments.length === 1 &&
-    ts.isStringLiteral(node.arguments[0])
-  );
-}
-
-/** A module without types would be an error as an import; as a plain `require` it is `any`. */
-function hasTypes(specifier, resolve) {
-  if (builtinModules.includes(specifier.replace(/^node:/, ''))) return true;
-  const file = resolve(specifier);
-  return file !== undefined && (specifier.startsWith('.') || /\.d\.[cm]?ts$/.test(file));
-}
-
-function isReassigned(source, name) {
-  let found = false;
-  const visit = (node) => {
-    if (ts.isBinaryExpression(node) && ts.isIdentifier(node.left) && node.left.text === name) {
-      const { kind } = node.operatorToken;
-      if (kind >= ts.SyntaxKind.FirstAssignment && kind <= ts.SyntaxKind.LastAssignment) found = true;
-    }
-    ts.forEachChild(node, visit);
-  };
-  visit(source);
-  return found;
-}
-
-/** The compiler leaves out an import that nothing uses, and with it what the module does when it loads. */
-function isUsedAsValue(source, declaration) {
-  let found = false;
-  const visit = (node) => {
-    if (ts.isIdentifier(node) && node.text === declaration.name.text && node !== declaration.name) {
-      const isPropertyName =
-        (ts.isPropertyAccessExpression(node.parent) && node.parent.name === node) ||
-        (ts.isPropertyAssignment(node.parent) && node.parent.name === node);
-      if (!isPropertyName) found = true;
-    }
-    ts.forEachChild(node, visit);
-  };
-  visit(source);
-  return found;
-}
-
-/** Any other `require` of a module with types keeps its place and is told its type. */
-function typedRequires(source, converted, resolve) {
+/** Give every `require` of a module with types those types, where it stands. */
+function typedRequires(source, hasTypes) {
   const edits = [];
   const visit = (node) => {
-    if (isRequire(node) && !converted.has(node) && !ts.isExpressionStatement(node.parent)) {
-      if (hasTypes(node.arguments[0].text, resolve)) {
-        const type = ` as typeof import(${node.arguments[0].getText(source)})`;
-        const { parent } = node;
-        const bare = ts.isVariableDeclaration(parent) || ts.isPropertyAssignment(parent);
-        if (bare) edits.push(insert(node.end, type));
-        else edits.push(insert(node.getStart(source), '('), insert(node.end, `${type})`));
-      }
-    }
+    if (isRequire(node) && hasTypes(node.arguments[0].text)) edits.push(...(asImport(node, source) ?? asTyped(node, source)));
     ts.forEachChild(node, visit);
   };
   visit(source);
   return edits;
 }
 
-const isModuleExports = (node) =>
-  ts.isPropertyAccessExpression(node) &&
-  ts.isIdentifier(node.expression) &&
-  node.expression.text === 'module' &&
-  node.name.text === 'exports';
+/** `var x = require('…')`, alone in a statement of the module's own, as `import x = require('…')`. */
+function asImport(call, source) {
+  const [path] = call.arguments;
+  const declaration = call.parent;
+  if (!ts.isVariableDeclaration(declaration) || !ts.isIdentifier(declaration.name) || declaration.initializer !== call) return undefined;
+  const list = declaration.parent;
+  if (list.declarations.length !== 1 || !ts.isVariableStatement(list.parent) || list.parent.parent !== source) return undefined;
+  if (path.text.endsWith('.json') || !staysConstant(source, declaration.name)) return undefined;
+  const edits = [{ start: list.getStart(source), end: call.getStart(source), text: `import ${declaration.name.text} = ` }];
+  if (!ts.isStringLiteral(path)) edits.push({ start: path.getStart(source), end: path.end, text: JSON.stringify(path.text) });
+  return edits;
+}
 
-/** `export =` runs last, wherever it is written: so only for an assignment that is alone, and last. */
-function exportAssignment(source) {
-  let mentions = 0;
+/**
+ * An import can neither be assigned to nor declared twice; and the compiler leaves out an import that nothing uses,
+ * and with it what the module does when it loads.
+ */
+function staysConstant(source, declared) {
+  let isUsed = false;
+  let isChanged = false;
   const visit = (node) => {
-    if (isModuleExports(node) || (ts.isIdentifier(node) && node.text === 'exports' && !isModuleExports(node.parent))) {
-      mentions += 1;
+    if (ts.isIdentifier(node) && node.text === declared.text && node !== declared) {
+      const { parent } = node;
+      const isLabel = (ts.isPropertyAccessExpression(parent) || ts.isPropertyAssignment(parent)) && parent.name === node;
+      if (!isLabel) isUsed = true;
+      if (isAssignment(parent) && parent.left === node) isChanged = true;
+      if (ts.isVariableDeclaration(parent) && parent.name === node && parent.parent.parent.parent === source) isChanged = true;
     }
     ts.forEachChild(node, visit);
   };
   visit(source);
-  const runs = source.statements.filter(
-    (statement) => !ts.isFunctionDeclaration(statement) && !ts.isEmptyStatement(statement),
-  );
-  const last = runs.at(-1);
-  if (mentions !== 1 || last === undefined || !ts.isExpressionStatement(last)) return [];
-  const assignment = last.expression;
-  if (!ts.isBinaryExpression(assignment) || !isModuleExports(assignment.left)) return [];
-  if (assignment.operatorToken.kind !== ts.SyntaxKind.EqualsToken) return [];
-  return [{ start: assignment.getStart(source), end: assignment.right.getStart(source), text: 'export = ' }];
+  return isUsed && !isChanged;
+}
+
+function asTyped(call, source) {
+  const { parent } = call;
+  if (ts.isExpressionStatement(parent)) return [];
+  const type = ` as typeof import(${JSON.stringify(call.arguments[0].text)})`;
+  const isBare =
+    (ts.isVariableDeclaration(parent) || ts.isPropertyAssignment(parent)) && parent.initializer === call;
+  const isArgument = ts.isCallExpression(parent) && parent.expression !== call;
+  if (isBare || isArgument) return [insert(call.end, type)];
+  return [insert(call.getStart(source), `${semicolonBefore(call, source)}(`), insert(call.end, `${type})`)];
+}
+
+/** Which module paths, seen from a file, lead to types: `resolve` says which file a path means. */
+export function typedModules(resolve, read = (file) => readFileSync(file, 'utf8')) {
+  return (specifier) => {
+    if (builtinModules.includes(specifier.replace(/^node:/, ''))) return true;
+    const file = resolve(specifier);
+    if (file === undefined) return false;
+    if (/\.json$|\.d\.[cm]?ts$/.test(file)) return true;
+    if (file.includes('/node_modules/')) return false;
+    const text = read(file);
+    if (/\.[cm]?tsx?$/.test(file) && /^export\b/m.test(text)) return true;
+    const source = parseJs(text, file);
+    const form = exportForm(source);
+    if (form.kind === 'early') return form.members.length === 0 || isFunctionOrClass(source, form.name);
+    return form.kind !== 'opaque' && form.kind !== 'none';
+  };
 }

@@ -43,12 +43,33 @@ export function isTight(node) {
     ts.isParenthesizedExpression(node) ||
     ts.isLiteralExpression(node) ||
     ts.isArrayLiteralExpression(node) ||
+    ts.isNonNullExpression(node) ||
     node.kind === ts.SyntaxKind.ThisKeyword
   );
 }
 
-/** Whether a statement begins with this expression: an added `(` there could be taken for a call of the line before. */
-export function beginsStatement(node, source) {
+/** `;` where an added `(` would be taken for a call of the line before, which ends without one; otherwise nothing. */
+export function semicolonBefore(node, source) {
   const statement = enclosing(node, ts.isExpressionStatement);
-  return statement !== undefined && statement.getStart(source) === node.getStart(source);
+  if (statement === undefined || statement.getStart(source) !== node.getStart(source)) return '';
+  const { statements } = statement.parent;
+  const before = statements?.[statements.indexOf(statement) - 1];
+  if (before === undefined || source.text[before.end - 1] === ';') return '';
+  const last = lastWithin(before);
+  const endsItself =
+    ts.isFunctionDeclaration(last) || ts.isClassDeclaration(last) || ts.isBlock(last) || ts.isTryStatement(last) || ts.isSwitchStatement(last);
+  return endsItself ? '' : ';';
 }
+
+/** The statement that another one ends with: the body of a loop, the last branch of an `if`. */
+function lastWithin(statement) {
+  if (ts.isIfStatement(statement)) return lastWithin(statement.elseStatement ?? statement.thenStatement);
+  if (ts.isIterationStatement(statement, false) && !ts.isDoStatement(statement)) return lastWithin(statement.statement);
+  if (ts.isLabeledStatement(statement)) return lastWithin(statement.statement);
+  return statement;
+}
+
+export const isAssignment = (node) =>
+  ts.isBinaryExpression(node) &&
+  node.operatorToken.kind >= ts.SyntaxKind.FirstAssignment &&
+  node.operatorToken.kind <= ts.SyntaxKind.LastAssignment;

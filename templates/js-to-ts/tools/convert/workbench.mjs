@@ -1,46 +1,51 @@
-// The TypeScript language service over one worktree: the task's files in memory, all else from disk.
+// The TypeScript language service over one worktree: the task's files in memory, what they import from disk.
 
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { compilerOptions, isSource, treeFiles, ts } from '../project.mjs';
-import { applyEdits } from './edits.mjs';
+import { compilerOptions, ts } from '../project.mjs';
 
 const FORMAT = { indentSize: 2, tabSize: 2, convertTabsToSpaces: true, newLineCharacter: '\n', semicolons: 'ignore' };
 
 export class Workbench {
-  /** @param {string} treeDir the worktree; @param {string} rootDir where node_modules are */
-  constructor(treeDir, rootDir) {
+  /**
+   * @param {string} treeDir the worktree; @param {string} rootDir where node_modules are
+   * @param registry parsed files to share between benches in one process
+   */
+  constructor(treeDir, rootDir, registry = ts.createDocumentRegistry()) {
     this.treeDir = treeDir;
     this.options = compilerOptions(rootDir);
     this.drafts = new Map(); // absolute path → { text, version }
     this.gone = new Set(); // the JavaScript that a draft replaces
-    this.neighbours = treeFiles(treeDir).filter(isSource).map((name) => path.join(treeDir, name));
-    this.service = ts.createLanguageService(this.#host(), ts.createDocumentRegistry());
+    this.witnesses = new Set(); // files of other tasks whose errors are looked at
+    this.service = ts.createLanguageService(this.#host(), registry);
   }
 
   #host() {
-    const exists = (file) => this.drafts.has(file) || (!this.gone.has(file) && ts.sys.fileExists(file));
-    const read = (file) => (exists(file) ? (this.drafts.get(file)?.text ?? ts.sys.readFile(file)) : undefined);
     return {
       getCompilationSettings: () => this.options,
       getCurrentDirectory: () => this.treeDir,
       getDefaultLibFileName: (options) => ts.getDefaultLibFilePath(options),
-      getScriptFileNames: () => [
-        ...this.drafts.keys(),
-        ...this.neighbours.filter((file) => !this.gone.has(file) && !this.drafts.has(file)),
-      ],
+      getScriptFileNames: () => [...this.drafts.keys(), ...this.witnesses],
       getScriptVersion: (file) => String(this.drafts.get(file)?.version ?? 0),
       getScriptSnapshot: (file) => {
-        const text = read(file);
+        const text = this.read(file);
         return text === undefined ? undefined : ts.ScriptSnapshot.fromString(text);
       },
-      fileExists: exists,
-      readFile: read,
+      fileExists: (file) => this.exists(file),
+      readFile: (file) => this.read(file),
       directoryExists: ts.sys.directoryExists,
       getDirectories: ts.sys.getDirectories,
       readDirectory: ts.sys.readDirectory,
       realpath: ts.sys.realpath,
     };
+  }
+
+  exists(file) {
+    return this.drafts.has(file) || (!this.gone.has(file) && ts.sys.fileExists(file));
+  }
+
+  read(file) {
+    return this.exists(file) ? (this.drafts.get(file)?.text ?? ts.sys.readFile(file)) : undefined;
   }
 
   /** Take a file to the bench. `replaces` is the JavaScript that is no longer there once the draft is. */
@@ -51,12 +56,22 @@ export class Workbench {
     if (replaces !== undefined) this.gone.add(path.join(this.treeDir, replaces));
   }
 
+  /** Look at the errors of a file of another task too. */
+  witness(name) {
+    this.witnesses.add(path.join(this.treeDir, name));
+  }
+
   text(name) {
     return this.drafts.get(path.join(this.treeDir, name)).text;
   }
 
   source(name) {
     return this.service.getProgram().getSourceFile(path.join(this.treeDir, name));
+  }
+
+  /** The draft that a syntax tree belongs to, or `undefined` for a file of another task. */
+  nameOf(source) {
+    return this.drafts.has(source.fileName) ? path.relative(this.treeDir, source.fileName) : undefined;
   }
 
   get checker() {
@@ -70,35 +85,35 @@ export class Workbench {
     return all.filter((diagnostic) => diagnostic.file !== undefined && diagnostic.start !== undefined);
   }
 
+  /** Whether a draft parses; asked often, and answered without a program. */
   parses(name) {
-    return this.service.getSyntacticDiagnostics(path.join(this.treeDir, name)).length === 0;
+    const file = path.join(this.treeDir, name);
+    return ts.createSourceFile(file, this.text(name), ts.ScriptTarget.Latest).parseDiagnostics.length === 0;
   }
 
-  /** Make every fix of one kind that the language service offers for a file; `keep` filters and rewrites the edits. */
-  fixAll(name, fixId, keep = (edit) => edit) {
+  /** The edits of every fix of one kind that the language service offers for a file; `keep` filters and rewrites them. */
+  fixes(name, fixId, keep = (edit) => edit) {
     const file = path.join(this.treeDir, name);
     let changes;
     try {
       changes = this.service.getCombinedCodeFix({ type: 'file', fileName: file }, fixId, FORMAT, {}).changes;
     } catch {
-      return 0; // the service gives up on some code; what it would have found is then found as an error
+      return []; // the service gives up on some code; what it would have found is then found as an error
     }
-    const edits = changes
+    return changes
       .filter((change) => change.fileName === file)
       .flatMap((change) => change.textChanges)
       .map((change) => ({ start: change.span.start, end: change.span.start + change.span.length, text: change.newText }))
       .map(keep)
       .filter((edit) => edit !== undefined);
-    if (edits.length > 0) this.draft(name, applyEdits(this.text(name), edits));
-    return edits.length;
   }
 
-  /** What a module path means from a file: the project's file, a declaration file, or `undefined`. */
+  /** What a module path in a `require` means from a file: a file of the project, a declaration file, or `undefined`. */
   resolve(specifier, fromName) {
     const from = path.join(this.treeDir, fromName);
-    const host = { fileExists: (file) => this.drafts.has(file) || ts.sys.fileExists(file), readFile: ts.sys.readFile };
-    return ts.resolveModuleName(specifier, from, this.options, host, undefined, undefined, ts.ModuleKind.CommonJS)
-      .resolvedModule?.resolvedFileName;
+    const host = { ...ts.sys, fileExists: (file) => this.exists(file), readFile: (file) => this.read(file) };
+    const { resolvedModule } = ts.resolveModuleName(specifier, from, this.options, host, undefined, undefined, ts.ModuleKind.CommonJS);
+    return resolvedModule?.resolvedFileName;
   }
 }
 

@@ -1,0 +1,193 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import test from 'node:test';
+import { TOOLS_DIR, load, repository, skip } from './kit.mjs';
+
+const { convertModuleSyntax } = await load('convert/modules.mjs');
+const { exportForm, parseJs } = await load('convert/commonjs.mjs');
+const { convertGroup } = await load('convert/convert.mjs');
+const { repairGroup } = await load('convert/repair.mjs');
+const { takeUp } = await load('convert/task.mjs');
+const { Workbench } = await load('convert/workbench.mjs');
+const { globPattern, ts } = await load('project.mjs');
+const registry = skip ? undefined : ts.createDocumentRegistry();
+
+/** Convert these files of a repository; gives the bench, which holds the results. */
+function converted(t, files, names = Object.keys(files)) {
+  const treeDir = repository(t, files);
+  const bench = new Workbench(treeDir, treeDir, registry);
+  const taken = takeUp(bench, names);
+  convertGroup(bench, taken);
+  const left = taken.flatMap(({ name }) => bench.diagnostics(name).map((found) => ts.flattenDiagnosticMessageText(found.messageText, ' ')));
+  return { bench, taken, left, treeDir };
+}
+
+test('the form of exports', { skip }, () => {
+  const form = (text) => exportForm(parseJs(text, 'a.js')).kind;
+  assert.equal(form('module.exports = f\nfunction f() {}'), 'last');
+  assert.equal(form('class A {}\nmodule.exports = A\nrequire("./b")'), 'early');
+  assert.equal(form('exports = module.exports = f\nfunction f() {}\nexports.g = 1'), 'early');
+  assert.equal(form('exports.a = exports.b = 1'), 'named');
+  assert.equal(form('function a() {}\nexports.a = a'), 'opaque');
+  assert.equal(form('for (const a in b) exports[a] = b[a]'), 'opaque');
+  assert.equal(form('a()'), 'none');
+  assert.equal(form('export const a = 1'), 'esm');
+});
+
+test('module syntax', { skip }, () => {
+  const convert = (text, hasTypes = () => true) => convertModuleSyntax(text, 'a.js', hasTypes);
+  assert.equal(convert('const a = require("a"); a()'), 'import a = require("a"); a()');
+  assert.equal(convert('const a = require("a"); a()', () => false), 'const a = require("a"); a()');
+  assert.equal(convert('let a = require("a"); a = 1'), 'let a = require("a") as typeof import("a"); a = 1');
+  assert.equal(convert('const { b } = require("a")'), 'const { b } = require("a") as typeof import("a")');
+  assert.equal(convert('f()\nrequire("a").b()'), 'f()\n;(require("a") as typeof import("a")).b()');
+  assert.equal(convert('module.exports = 1'), 'export = 1');
+  assert.equal(convert('exports.a = 1'), 'exports.a = 1\nexport declare let a: any;\n');
+  assert.equal(
+    convert('module.exports = f\nmodule.exports.g = 1\nfunction f() {}'),
+    'module.exports = f\nmodule.exports.g = 1\nfunction f() {}\ndeclare namespace f {\n  export let g: any;\n}\nexport = f;\n',
+  );
+});
+
+test('a group that holds the usual difficulties compiles, and is the same code', { skip }, (t) => {
+  const { bench, left } = converted(t, {
+    'lib/point.js': `'use strict'
+const util = require('util')
+class Point {
+  constructor (x, y) { this.x = x; this.y = y; this.label = 'p' }
+  static of (x) { return new Point(x) }
+}
+Point.origin = new Point(0, 0)
+module.exports = Point
+`,
+    'lib/use.js': `const Point = require('./point')
+const list = []
+/** @param {Object} options @param {bool} deep @returns {number} */
+function area (options, deep) {
+  const map = {}
+  map[options.key] = new Point(1)
+  list.push(options)
+  if (typeof define === 'function') define.amd = true
+  const found = /a/.exec(options.text)
+  return found[0].length + util(this, ...arguments)
+}
+function util () { return this.x }
+exports.total = area({}, 1)
+`,
+  });
+  assert.deepEqual(left, []);
+  assert.match(bench.text('lib/point.ts'), /declare x: /);
+  assert.match(bench.text('lib/use.ts'), /import Point = require\('.\/point'\)/);
+  assert.doesNotMatch(bench.text('lib/use.ts'), /@ts-/);
+});
+
+test('the call that is meant is cast, not the one around or within', { skip }, (t) => {
+  const { bench, left } = converted(t, { 'a.js': 'function F () { this.a = 1 }\nfunction g (a) { return a }\ng(new F())\ng(g(1), g(2))\n' });
+  assert.deepEqual(left, []);
+  assert.match(bench.text('a.ts'), /g\(new \(F as any\)\(\)\)\n;?\(g as any\)\(g\(1\), g\(2\)\)/);
+});
+
+test('JSX in a .js file makes it .tsx', { skip }, (t) => {
+  const { bench, taken } = converted(t, { 'view.js': 'export const view = (name) => <p>{name}</p>\n' });
+  assert.equal(taken[0].name, 'view.tsx');
+  assert.match(bench.text('view.tsx'), /name: any/);
+});
+
+test('an argument that some caller leaves out is optional', { skip }, (t) => {
+  const { bench } = converted(
+    t,
+    { 'a.js': 'export function a (one, two) { return one }\n', 'b.js': "import { a } from './a.js'\na(1)\n" },
+    ['a.js'],
+  );
+  assert.match(bench.text('a.ts'), /two\?: /);
+});
+
+test('neighbours may be JavaScript still', { skip }, (t) => {
+  const { bench, left } = converted(
+    t,
+    { 'a.js': 'module.exports = function (x) { return { x } }\n', 'b.js': "const a = require('./a')\nmodule.exports = a(1).x\n" },
+    ['b.js'],
+  );
+  assert.deepEqual(left, []);
+  assert.match(bench.text('b.ts'), /^import a = require/);
+});
+
+/** A bench over a tree where the files are TypeScript already, with what was wrong in them reported. */
+function repaired(t, files, own, prompt) {
+  const treeDir = repository(t, files);
+  const bench = new Workbench(treeDir, treeDir, registry);
+  const taken = takeUp(bench, own);
+  return { bench, taken, log: repairGroup(bench, taken, prompt) };
+}
+
+test('repair mends the errors of the task\'s own files', { skip }, (t) => {
+  const { bench } = repaired(t, { 'a.ts': 'export const a = (x) => x\n' }, ['a.ts'], "a.ts(1,19): error TS7006: Parameter 'x' implicitly has an 'any' type.");
+  assert.equal(bench.text('a.ts'), 'export const a = (x: any) => x\n');
+});
+
+test('repair widens an export that is too narrow for another file', { skip }, (t) => {
+  const files = {
+    'a.ts': 'export function a(one: number, two: number) { return one + (two as any) }\n',
+    'b.ts': "import { a } from './a'\na(1)\n",
+    'c.ts': "import { a } from './a'\na('text', 2)\n",
+  };
+  const prompt = 'b.ts(2,1): error TS2554: Expected 2 arguments, but got 1.\nc.ts(2,3): error TS2345: Argument of type ...';
+  const { bench, log } = repaired(t, files, ['a.ts'], prompt);
+  assert.match(bench.text('a.ts'), /one: any, two\?: number/);
+  assert.equal(log.length, 2);
+});
+
+test('repair casts at the place of an error that only the merged whole shows', { skip }, (t) => {
+  const files = { 'a.ts': "import f from './f'\nexport const a = (b: string | any[]) => f(b, 1) + f('c', 2)\n", 'f.js': 'export default (g, h) => g\n' };
+  const prompt = "a.ts(2,43): error TS2345: Argument of type 'string | any[]' is not assignable to parameter of type 'any[]'.";
+  const { bench, log } = repaired(t, files, ['a.ts'], prompt);
+  assert.match(bench.text('a.ts'), /f\(b as any, 1\) \+ f\('c', 2\)/);
+  assert.equal(log.length, 1);
+});
+
+test('repair says what it cannot do', { skip }, (t) => {
+  assert.throws(() => repaired(t, { 'a.ts': 'export {}\n' }, ['a.ts'], 'the tests fail'), /names no compiler error/);
+  assert.throws(() => repaired(t, { 'a.ts': 'export {}\n', 'b.ts': 'export {}\n' }, ['a.ts'], 'b.ts(1,1): error TS2339: x'), /no way to mend/);
+});
+
+test('a suppression that is not needed any more is taken out', { skip }, (t) => {
+  const text = '// @ts-expect-error TS2322\nexport const a: number = 1\n';
+  const { bench } = repaired(t, { 'a.ts': text }, ['a.ts'], "a.ts(1,1): error TS2578: Unused '@ts-expect-error' directive.");
+  assert.equal(bench.text('a.ts'), 'export const a: number = 1\n');
+});
+
+test('as an agent: files are replaced, the result is an event, the handoff is written', { skip }, (t) => {
+  const treeDir = repository(t, { 'a.js': 'exports.a = (x) => x\n' });
+  const handoff = path.join(treeDir, 'handoff.md');
+  const run = spawnSync(process.execPath, [path.join(TOOLS_DIR, 'convert', 'main.mjs')], {
+    cwd: treeDir,
+    input: '',
+    encoding: 'utf8',
+    env: { ...process.env, AGENTJOBS_FILES: 'a.js\na.ts', AGENTJOBS_MODE: 'first', AGENTJOBS_HANDOFF: handoff, AGENTJOBS_ROOT: treeDir },
+  });
+  assert.equal(run.status, 0, run.stdout + run.stderr);
+  const result = JSON.parse(run.stdout.trim().split('\n').at(-1));
+  assert.equal(result.is_error, false);
+  assert.equal(result.result, 'a.ts: no errors');
+  assert.equal(existsSync(path.join(treeDir, 'a.js')), false);
+  assert.match(readFileSync(path.join(treeDir, 'a.ts'), 'utf8'), /export declare let a: any/);
+  assert.match(readFileSync(handoff, 'utf8'), /a\.ts is TypeScript now/);
+});
+
+test('as an agent: a half-done attempt begins again', { skip }, (t) => {
+  const treeDir = repository(t, { 'a.js': 'module.exports = 1\n' });
+  writeFileSync(path.join(treeDir, 'a.ts'), 'half a f');
+  const bench = new Workbench(treeDir, treeDir, registry);
+  const files = takeUp(bench, ['a.js', 'a.ts']);
+  assert.equal(files.length, 1);
+  convertGroup(bench, files);
+  assert.equal(bench.text('a.ts'), 'export = 1\n');
+});
+
+test('globs', { skip }, () => {
+  const matches = (glob, name) => globPattern(glob).test(name);
+  assert.ok(matches('{bin,lib}/**/*.js', 'lib/a/b.js') && matches('src/**/*.js', 'src/a.js') && matches('index.js', 'index.js'));
+  assert.ok(!matches('lib/*.js', 'lib/a/b.js') && !matches('index.js', 'indexxjs') && !matches('src/**/*.js', 'test/src/a.js'));
+});
