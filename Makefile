@@ -3,7 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-JOBS ?= 2
+JOBS ?= 3
 PYTEST_ARGS ?=
 
 # The first Python that is new enough; PYTHON=... overrides it.
@@ -12,7 +12,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	&& { echo $$python; exit; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install test check lint types docs wheel demo bench histories crash-points mutants clean
+.PHONY: help js-tools install test check lint types docs wheel demo migrate migrate-table bench histories crash-points mutants clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,14 @@ lint: $(STAMP) ## ruff
 types: $(STAMP) ## mypy, strict
 	$(BIN)/mypy
 
+js-tools: .cache/js-tools/node_modules ## the pinned compiler, for the tests of the js-to-ts tools
+
+.cache/js-tools/node_modules: templates/js-to-ts/tools/package.json
+	mkdir -p .cache/js-tools
+	cp templates/js-to-ts/tools/package.json .cache/js-tools/
+	npm install --silent --no-audit --no-fund --no-package-lock --ignore-scripts --prefix .cache/js-tools
+	@touch $@
+
 docs: $(STAMP) ## write docs/commands.md anew from --help
 	$(BIN)/python -m tests.command_reference > docs/commands.md.new
 	mv docs/commands.md.new docs/commands.md
@@ -52,14 +60,20 @@ wheel: $(STAMP) ## build the wheel and look whether all that runs is in it
 demo: $(STAMP) ## convert a real JavaScript package to TypeScript, offline but for the registry
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash templates/js-to-ts/demo.sh
 
+migrate: $(STAMP) ## convert PKG (of tests/migrate/packages.toml) from the registry, or from a checkout FROM
+	$(BIN)/python -m tests.migrate.migrate $(or $(PKG),$(error PKG=... names a package)) $(if $(FROM),--from '$(FROM)') $(MIGRATE_ARGS)
+
+migrate-table: $(STAMP) ## write docs/migrations.md from the results
+	$(BIN)/python -m tests.migrate.table
+
 bench: $(STAMP) ## measure
 	$(BIN)/python tests/bench/bench.py
 
 histories: $(STAMP) ## 200 random histories of the merge queue, polls killed at random (half an hour)
 	HISTORIES=100 $(BIN)/python -m pytest -n $(JOBS) tests/test_histories.py
 
-crash-points: $(STAMP) ## kill poll and dispatch after every single effect of a run, in four variants (an hour)
-	ALL_CRASH_POINTS=1 $(BIN)/python -m pytest -n $(JOBS) tests/test_crash_points.py
+crash-points: $(STAMP) ## kill poll and dispatch after every single effect of a run, in five variants (over an hour)
+	ALL_CRASH_POINTS=1 KILLS=200 $(BIN)/python -m pytest -n $(JOBS) tests/test_crash_points.py tests/test_kills.py
 
 mutants: $(STAMP) ## plant bugs in the core: the tests must find every one
 	$(BIN)/python -m tests.plant_bugs

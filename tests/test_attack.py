@@ -176,7 +176,7 @@ def test_finished_work_waits_while_the_target_is_checked_out(project: Project) -
     assert looped.last == 3
     assert "checked out" in looped.stderr
     assert len(looped.polls) < 30, "it waits, it does not spin"
-    assert is_at(project, "slow", "VERIFYING")
+    assert is_at(project, "slow", "LANDING")
     refused = project.run("dispatch", code=1)
     assert "checked out" in refused.stderr
     project.git("worktree", "remove", str(other))

@@ -327,9 +327,7 @@ def test_logs_follow_over_steps_and_attempts_to_the_end(project: Project) -> Non
 
 
 def test_run_goes_to_the_end_and_tells_what_happens(project: Project) -> None:
-    assert "dispatch" in project.run("run", code=1).stderr
     project.plans(a="crash,ok", b="ok")
-    project.dispatch()
     done = project.run("run", code=2)
     assert done.stdout == "2 tasks: 2 DONE\n"
     assert "a  attempt 2 begins (resume)" in done.stderr

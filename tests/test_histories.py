@@ -14,7 +14,7 @@ from tests.harness import REPOSITORY
 if TYPE_CHECKING:
     from pathlib import Path
 
-COUNT = int(os.environ.get("HISTORIES", "2"))
+COUNT = int(os.environ.get("HISTORIES", "1"))
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="adopts orphans, as only Linux can")
 

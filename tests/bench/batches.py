@@ -51,8 +51,8 @@ def run(place: Path, *, batched: bool) -> Cost:
     env = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     for who in ("AUTHOR", "COMMITTER"):
         env |= {f"GIT_{who}_NAME": "bench", f"GIT_{who}_EMAIL": "bench@localhost"}
-    for argv in (("init", "-q", "-b", "main"), ("commit", "-q", "--allow-empty", "-m", "first")):
-        subprocess.run(("git", *argv), cwd=root, env=env, check=True)
+    for words in (["init", "-q", "-b", "main"], ["commit", "-q", "--allow-empty", "-m", "first"]):
+        subprocess.run(["git", *words], cwd=root, env=env, check=True)
     begun = time.perf_counter()
     argv = [sys.executable, "-m", "agentjobs", "run", "--quiet"]
     done = subprocess.run(argv, cwd=root, env=env, capture_output=True, text=True, check=False)
