@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentjobs import taskfile
 from agentjobs.errors import UserError
 from agentjobs.model import Status
 from agentjobs.table import Edits
@@ -427,3 +428,26 @@ class Story:
             theirs = [life.cells[c] for c in ("attempt", "started", "ended")]
             assert (cells[1] or "TODO", cells[3:6]) == (life.cells["status"], theirs)
             assert cells[2] == self.items.get(task_id, "")
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="needs renameat2")
+def test_an_edit_between_the_last_look_and_the_rename_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An editor's rename is quicker than any look: what was displaced is put back, and merged."""
+    path = tmp_path / "tasks.tsv"
+    path.write_bytes(b"id\tstatus\tmine\na\tTODO\tx\nb\tTODO\tx\n")
+    file = TaskFile(path, tmp_path / "table.tsv")
+    file.absorb(file.load() or Edits())
+    file.set("a", {"status": "IN_PROGRESS"})
+    real = taskfile.exchange
+
+    def late(one: Path, other: Path) -> bool:
+        monkeypatch.setattr(taskfile, "exchange", real)
+        edited = tmp_path / "edited"
+        edited.write_bytes(path.read_bytes().replace(b"b\tTODO\tx", b"b\tTODO\tedited"))
+        edited.replace(path)
+        return real(one, other)
+
+    monkeypatch.setattr(taskfile, "exchange", late)
+    file.save()
+    assert path.read_bytes() == b"id\tstatus\tmine\na\tIN_PROGRESS\tx\nb\tTODO\tedited\n"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["table.tsv", "tasks.tsv"]
