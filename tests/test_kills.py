@@ -18,7 +18,7 @@ from tests.harness import REPOSITORY, Project
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-KILLS = os.environ.get("KILLS", "80")
+KILLS = os.environ.get("KILLS", "40")
 """`make crash-points` makes it 200."""
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
