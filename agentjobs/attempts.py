@@ -135,7 +135,7 @@ class Attempts:
         base = ""
         if project.uses_trees:
             anew = last is None or begin.mode in {Mode.FIRST, Mode.RESTART}
-            base = "" if anew or last is None else _base_after(last)
+            base = "" if anew or last is None else self.verdicts.base_after(last)
             base = base or project.tip()
             tree = str(project.trees_dir / row.id)
         store = self.store
@@ -311,13 +311,26 @@ class Attempts:
             worked = git.changed(before.intent.base, work) if sparse else ()
             if git.contains(work, intent.base):
                 self._hand_out(tree, work, files, worked)
-            elif self._hand_out(tree, intent.base, files, worked):
+            elif self._hand_out(tree, intent.base, files, worked) or self._is_behind(tree, intent, work):
                 parent = before.intent.base
                 landing.integrate(
                     git, tree, work, intent.base, intent.id, intent.started_at, stands_on=parent
                 )
             return
         self._hand_out(tree, intent.base, files)
+
+    def _is_behind(self, tree: Path, intent: Intent, work: str) -> bool:
+        """Whether the tree stands on less than the attempt's base; what somebody did in it meanwhile is kept first."""
+        from agentjobs import workspace  # noqa: PLC0415
+
+        git = self.project.git
+        held = workspace.look(git, tree, known=work)
+        if not held.tip or git.contains(held.tip, intent.base):
+            return False
+        if held.changed:
+            ref = f"refs/agentjobs/{intent.id}/before-{intent.number}"
+            workspace.keep(git, tree, held.tip, ref, f"{intent.id}: before it was rebased", intent.started_at)
+        return True
 
     # --- end, conclude, land, settle
 
@@ -432,8 +445,3 @@ _SILENT = UNSPENT | {Outcome.LOST}
 """Outcomes that say nothing about the task, and so nothing to the breaker (a reboot loses all that runs)."""
 
 _CHECKS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "checks.sh")
-
-
-def _base_after(attempt: Attempt) -> str:
-    result = attempt.result
-    return (result.base if result else "") or attempt.intent.base

@@ -8,7 +8,7 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING
 
-from agentjobs.decide import UNSPENT, told
+from agentjobs.decide import LAYER_2, UNSPENT, told
 from agentjobs.errors import UserError
 from agentjobs.launch.step import MARK
 from agentjobs.model import Mode
@@ -69,7 +69,9 @@ def attempt_prompt(project: Project, task: Task, intent: Intent) -> str:
     failed = [a for a in before if a.result is not None and a.result.outcome not in UNSPENT]
     if intent.mode is Mode.RESTART:
         failed = []  # a clean tree and a clean mind
-    errors = failed[-1].result.errors if failed and failed[-1].result else ""
+    # What an interrupted repair died of is in ``tried``; what it was to repair is still wrong.
+    wrong = [a for a in failed if a.result is not None and a.result.outcome in LAYER_2] or failed
+    errors = wrong[-1].result.errors if wrong and wrong[-1].result else ""
     context = variables(
         task.row,
         verify=intent.checks,

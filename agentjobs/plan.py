@@ -13,6 +13,7 @@ from msgspec import Struct
 from agentjobs.decide import APPROVAL, UNSPENT, decide, verified_at
 from agentjobs.model import (
     Action,
+    Attempt,
     Begin,
     Conclude,
     Defer,
@@ -208,6 +209,8 @@ class _Planner:
         last = task.last
         since = last.intent.started_at if last else 0.0
         match decision:
+            case Begin() if self._gate_first(last):
+                self.alive = self.alive or self.board.halt is None or self.board.halt.why != LANDING
             case Begin():
                 self.begins.append((task, decision))
             case Defer():
@@ -227,6 +230,11 @@ class _Planner:
                     self.alive = True
             case Launch() | Judge() | Conclude() | End() | Settle():
                 self.actions.append(Action(task.row.id, decision))
+
+    def _gate_first(self, last: Attempt | None) -> bool:
+        """Whether a repair waits for the run of the gate that follows: its errors may need what that one lands."""
+        blamed = last is not None and last.result is not None and last.result.outcome is Outcome.GATE_FAILED
+        return blamed and self.policy.landing.queued and (self.board.gating or self.board.asked)
 
     def _held(self) -> bool:
         """Whether finished work waits, because git or the machine has just refused to check or land some."""

@@ -292,6 +292,24 @@ class Verdicts:
             signature=signature(errors.encode("utf-8", "surrogateescape"), attempt.intent.tree), errors=errors,
         )  # fmt: skip
 
+    def base_after(self, attempt: Attempt) -> str:
+        """Return what the attempt after this one stands on.
+
+        That is what this one came to stand on; for work that the gate of a batch refused, the tip, with all that landed
+        since: its errors may come of just that. A conflict with it is left to be met when the work is done.
+        """
+        from agentjobs import landing  # noqa: PLC0415
+
+        result = attempt.result
+        base = (result.base if result else "") or attempt.intent.base
+        if result is None or result.outcome is not Outcome.GATE_FAILED or not base:
+            return base
+        git, tip = self.project.git, self.project.tip()
+        if tip == base or not git.contains(tip, base):
+            return base
+        merged = landing.merge_onto(git, result.commit, tip, attempt.intent.id, result.at, stands_on=base)
+        return base if merged.conflicts else tip
+
     # --- results
 
     def result(self, task: Task, attempt: Attempt, outcome: Outcome, now: float) -> Result:

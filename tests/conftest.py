@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import socket
 import tempfile
 import time
@@ -29,6 +30,10 @@ if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
     # Or each of a thousand starts of the program would compile it again. Workers inherit the directory.
     os.environ["PYTHONPYCACHEPREFIX"] = tempfile.mkdtemp(prefix="agentjobs-bytecode-")
     atexit.register(shutil.rmtree, os.environ["PYTHONPYCACHEPREFIX"], ignore_errors=True)
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what it puts in the background deaf to Ctrl-C, and so would be every program the tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 END_S = 3.0
 """How long what a test started may take to go away after it."""

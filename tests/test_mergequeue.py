@@ -67,7 +67,29 @@ def test_who_the_errors_lead_to_is_sent_back_and_the_rest_lands_with_one_more_ru
     assert project.outcomes("b") == ["gate_failed", "ok"]
     assert project.modes("b") == ["first", "repair"]
     assert "b.txt:2: error: bad" in project.prompt("b", 2)
+    base = project.attempts("b")[1]["attempt"]["base"]
+    shown = project.git("ls-tree", "--name-only", base, "a.txt", "c.txt", "d.txt").split()
+    assert shown == ["a.txt", "c.txt", "d.txt"], "it is repaired on top of what landed without it"
     assert [start.attempt for start in project.ledger() if start.task != "b"] == [1, 1, 1]
+
+
+def test_a_repair_on_the_tip_keeps_what_the_attempt_before_made(project: Project) -> None:
+    project.configure(landing={"gate": [TOLD]}, profiles={"default": {"verify": ["true"]}})
+    project.plans(a="ok", b="text:bad,hang")
+    project.dispatch()
+    project.poll_until(lambda: len([start for start in project.ledger() if start.task == "b"]) == 2)
+    tree = project.root / ".agentjobs" / "trees" / "b"
+    assert "bad" in (tree / "b.txt").read_text()
+    assert (tree / "a.txt").exists(), "what landed while it waited"
+    project.run("stop", code=0)
+
+
+def test_a_repair_after_one_that_crashed_is_told_what_was_wrong(project: Project) -> None:
+    project.configure(landing={"gate": [TOLD]}, retry={"resumes": 0})
+    project.plans(a="ok", b="text:bad,crash,ok")
+    assert set(project.settle().values()) == {"DONE"}
+    assert project.outcomes("b") == ["gate_failed", "crashed", "ok"]
+    assert "b.txt:2: error: bad" in project.prompt("b", 3)
 
 
 def test_without_a_word_whose_fault_it_is_the_culprit_is_searched_for(project: Project) -> None:

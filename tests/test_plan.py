@@ -36,7 +36,7 @@ from agentjobs.model import (
     StepKind,
     Task,
 )
-from agentjobs.pauses import jitter, pause_after
+from agentjobs.pauses import LANDING, jitter, pause_after
 from agentjobs.plan import Board, History, Spent, pays, plan, sweep_due
 from agentjobs.policy import Landing, Policy, Profile, Workspace
 from tests.simulation import Odds, World
@@ -361,6 +361,18 @@ def test_a_batch_sets_out_in_a_pause_but_not_between_two_starts() -> None:
 def test_what_a_verdict_asks_for_sets_out_at_once() -> None:
     assert plan(Board(tasks=(*BUSY, verified("a")), asked=True), rows("r"), queued(), NOW).gate
     assert not plan(Board(tasks=(verified("a"),), asked=True, gating=True), (), queued(), NOW).gate
+
+
+def test_a_repair_waits_for_what_lands_without_it() -> None:
+    blamed = task("b", Outcome.GATE_FAILED)
+    for busy in (Board(tasks=(blamed,), gating=True), Board(tasks=(blamed, verified("a")), asked=True)):
+        made = plan(busy, (), queued(), NOW)
+        assert not any(isinstance(action.decision, Begin) for action in made.actions)
+        assert made.alive
+    made = plan(Board(tasks=(blamed,)), (), queued(), NOW)
+    assert [type(action.decision) for action in made.actions] == [Begin]
+    stuck = Board(tasks=(blamed, verified("a")), asked=True, halt=Halt(LANDING, "git refuses", NOW))
+    assert not plan(stuck, (), queued(), NOW).alive, "the run halts"
 
 
 def test_a_batch_takes_a_slot_for_checks_before_those_that_are_to_be_verified() -> None:
