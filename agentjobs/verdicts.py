@@ -182,7 +182,7 @@ class Verdicts:
             outcome=Outcome.CONFLICT,
             at=end.at,
             detail=detail,
-            signature=signature(detail.encode()),
+            signature=f"{signature(detail.encode())}-{tip[:12]}",  # with another tip it is no sign of going in circles
             commit=commit,
             tokens=end.tokens,
             cost=end.cost,
