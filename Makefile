@@ -69,13 +69,13 @@ migrate-table: $(STAMP) ## write docs/migrations.md from the results
 bench: $(STAMP) ## measure
 	$(BIN)/python tests/bench/bench.py
 
-histories: $(STAMP) ## 200 random histories of the merge queue, polls killed at random (half an hour)
+histories: $(STAMP) ## 200 random histories of the merge queue, polls killed at random (five minutes)
 	HISTORIES=100 $(BIN)/python -m pytest -n $(JOBS) tests/test_histories.py
 
 crash-points: $(STAMP) ## kill poll and dispatch after every single effect of a run, in five variants (over an hour)
 	ALL_CRASH_POINTS=1 KILLS=200 $(BIN)/python -m pytest -n $(JOBS) tests/test_crash_points.py tests/test_kills.py
 
-mutants: $(STAMP) ## plant bugs in the core: the tests must find every one
+mutants: $(STAMP) ## plant bugs in the core: the tests must find every one (three minutes)
 	$(BIN)/python -m tests.plant_bugs
 
 clean: ## remove what make made

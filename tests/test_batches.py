@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agentjobs.batches import Case, Probe, judge, still
+from agentjobs.batches import Case, Probe, halve, judge, still
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -171,3 +171,21 @@ def test_who_is_gone_takes_the_point_of_a_search_along() -> None:
     assert still(rest, {"b"}) == Case(Probe.BATCH, ("b",), proved=True)
     assert still(rest, set()) is None
     assert still(Case(Probe.TIP, accused=("a",)), {"b"}) is None
+
+
+def test_nobody_is_forgotten_when_the_errors_name_one() -> None:
+    case = Case(Probe.HALF, ("a", "b"), suspects=("a", "b", "c"), others=("c",), accused=("d",))
+    verdict = judge(case, green=False, owned={"a": "its errors", "z": "of a task that is not in it"}, errors="all")
+    assert verdict.blamed == {"a": "its errors"}
+    assert verdict.follow == Case(Probe.BATCH, ("b", "c", "d"))
+
+
+def test_nobody_is_forgotten_when_the_accused_passes_alone() -> None:
+    verdict = judge(Case(Probe.ALONE, ("a",), others=("b", "c")), green=True, owned={}, errors="")
+    assert verdict.landed
+    assert verdict.follow == Case(Probe.BATCH, ("b", "c"), proved=True)
+
+
+def test_half_of_the_suspects_run_with_all_who_are_cleared() -> None:
+    half = halve(("a", "b", "c"), ("x",), "all", proved=False)
+    assert half == Case(Probe.HALF, ("a", "x"), suspects=("a", "b", "c"), others=("b", "c"), errors="all")
