@@ -12,7 +12,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	&& { echo $$python; exit; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help js-tools install test check lint types docs wheel demo migrate migrate-table bench histories crash-points mutants clean
+.PHONY: help js-tools install test check lint types docs wheel demo migrate migrate-table bench histories crash-points mutants agents record-agents clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -71,6 +71,12 @@ bench: $(STAMP) ## measure
 
 histories: $(STAMP) ## 200 random histories of the merge queue, polls killed at random (five minutes)
 	HISTORIES=100 $(BIN)/python -m pytest -n $(JOBS) tests/test_histories.py
+
+agents: $(STAMP) ## the real agent CLIs, pinned, into .cache/agents (npm)
+	$(BIN)/python -m tests.realagents.install
+
+record-agents: agents ## what they say to a mock model in each case, into tests/fixtures/agents
+	$(BIN)/python -m tests.realagents.record $(CASES)
 
 crash-points: $(STAMP) ## kill poll and dispatch after every single effect of a run, in five variants (over an hour)
 	ALL_CRASH_POINTS=1 KILLS=200 $(BIN)/python -m pytest -n $(JOBS) tests/test_crash_points.py tests/test_kills.py

@@ -1,0 +1,164 @@
+"""A model server for tests: Anthropic Messages, OpenAI Responses and Chat Completions, from a script.
+
+``with MockModel([{"write": {"path": "a.txt", "text": "ok\\n"}}, {"text": "Done."}]) as model: model.address`` answers
+the first request that offers tools with a tool call, the second with a text; the last step repeats. A request that
+offers no tools (a title, a probe) is answered "ok" and uses up no step. A step may hold:
+
+- ``write``: {path, text}: the call of a tool the request offers that writes this file
+- ``text``: the model's final text
+- ``usage``: [input tokens, output tokens], default [100, 10]
+- ``status``: an HTTP error instead, with ``error`` (its type), ``message`` and ``headers``
+- ``fault``: ``cut`` (the stream ends in its middle) or ``hang`` (no answer until the server stops)
+- ``delay_s``: seconds before the answer
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, Self
+
+from tests.mockmodel import shapes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+Step = dict[str, Any]
+
+SHAPES = {"/messages": shapes.messages, "/responses": shapes.responses, "/chat/completions": shapes.chat}
+
+
+class MockModel:
+    """The server, on a free port of 127.0.0.1 while the context lasts; ``requests`` is its log."""
+
+    def __init__(self, script: Sequence[Step], log: Path | None = None, port: int = 0) -> None:
+        self.script = list(script)
+        self.requests: list[dict[str, Any]] = []
+        self.stopping = threading.Event()
+        self._log, self._next, self._lock = log, 0, threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), _Handler)
+        self._server.daemon_threads = True
+        self._server.block_on_close = False
+        self._server.model = self  # type: ignore[attr-defined]
+
+    @property
+    def address(self) -> str:
+        """The server's base address, without a path."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stopping.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def served(self) -> tuple[int, int]:
+        """Return the input and output tokens of all answers that were sent whole."""
+        return sum(r["usage"][0] for r in self.requests), sum(r["usage"][1] for r in self.requests)
+
+    def take(self, path: str, asked: dict[str, Any]) -> Step:
+        """Return the step for a request and log it."""
+        turns = asked.get("messages") or asked.get("input") or []
+        with self._lock:
+            if asked.get("tools"):
+                step = self.script[min(self._next, len(self.script) - 1)]
+                self._next += 1
+            else:
+                step = {"text": "ok", "usage": [0, 0]}
+            whole = "status" not in step and "fault" not in step
+            entry = {
+                "path": path,
+                "side": not asked.get("tools"),
+                "stream": bool(asked.get("stream")),
+                "messages": len(turns) if isinstance(turns, list) else 1,
+                "earlier_turns": isinstance(turns, list) and any(_by_model(turn) for turn in turns),
+                "text": json.dumps(turns, ensure_ascii=False),
+                "usage": step.get("usage", [100, 10]) if whole else [0, 0],
+                "status": step.get("status", 200),
+            }
+            self.requests.append(entry)
+            if self._log is not None:
+                with self._log.open("a") as out:
+                    out.write(json.dumps(entry) + "\n")
+        return step
+
+
+def _by_model(turn: Any) -> bool:
+    kinds = {"function_call", "custom_tool_call"}
+    return isinstance(turn, dict) and (turn.get("role") == "assistant" or turn.get("type") in kinds)
+
+
+def tool_call(asked: dict[str, Any], path: str, text: str) -> tuple[str, dict[str, Any]]:
+    """Return name and arguments of a tool the request offers, so that it writes the file. LookupError: none does."""
+    offered = {(tool.get("function") or tool).get("name") for tool in asked.get("tools", ())}
+    shell = f"printf %s {shlex.quote(text)} > {shlex.quote(path)}"
+    forms: dict[str, dict[str, Any]] = {
+        "exec_command": {"cmd": shell},
+        "shell_command": {"command": shell},
+        "shell": {"command": ["bash", "-c", shell]},
+        "Bash": {"command": shell, "description": "write a file"},
+        "bash": {"command": shell, "description": "write a file"},
+        "Write": {"file_path": path, "content": text},
+    }
+    for name, arguments in forms.items():
+        if name in offered:
+            return name, arguments
+    raise LookupError(f"no known tool that writes is among {sorted(filter(None, offered))}")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class says so
+        pass
+
+    def do_HEAD(self) -> None:
+        self._send(200, "application/json", b"")
+
+    def do_GET(self) -> None:
+        self._send(200, "application/json", b'{"object": "list", "data": [], "models": []}')
+
+    def do_POST(self) -> None:
+        model: MockModel = self.server.model  # type: ignore[attr-defined]
+        asked = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
+        path = self.path.partition("?")[0]
+        shape = next((found for end, found in SHAPES.items() if path.endswith(end)), None)
+        if shape is None:
+            self._send(404, "application/json", b'{"error": {"type": "not_found_error", "message": "no such path"}}')
+            return
+        step = model.take(path, asked)
+        if step.get("fault") == "hang":
+            model.stopping.wait()
+            return
+        if step.get("delay_s"):
+            model.stopping.wait(step["delay_s"])
+        if "status" in step:
+            error = {"type": step.get("error", "api_error"), "code": step.get("code"), "message": step.get("message")}
+            body = json.dumps({"type": "error", "error": error | step.get("more", {})}).encode()
+            self._send(step["status"], "application/json", body, step.get("headers", {}))
+            return
+        call = tool_call(asked, **step["write"]) if "write" in step else None
+        tokens = tuple(step.get("usage", [100, 10]))
+        number = len(model.requests)
+        body_of, events = shape(asked.get("model", "mock"), number, step.get("text", ""), call, tokens)
+        if not asked.get("stream"):
+            self._send(200, "application/json", json.dumps(body_of).encode())
+            return
+        if step.get("fault") == "cut":
+            events = events[: len(events) // 2]
+        self._send(200, "text/event-stream", b"".join(events), step.get("headers", {}), cut="fault" in step)
+
+    def _send(self, status: int, kind: str, body: bytes, more: dict[str, str] | None = None, cut: bool = False) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Type": kind, **(more or {})}.items():
+            self.send_header(name, value)
+        # A cut answer promises more than comes.
+        self.send_header("Content-Length", str(len(body) + (1000 if cut else 0)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
+        self.close_connection = True

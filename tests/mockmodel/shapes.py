@@ -1,0 +1,81 @@
+"""The answers of each API: the whole body, and the same as server-sent events."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+Call = tuple[str, dict[str, Any]] | None
+Answer = tuple[dict[str, Any], list[bytes]]
+
+
+def _event(data: dict[str, Any]) -> bytes:
+    return f"event: {data['type']}\ndata: {json.dumps(data)}\n\n".encode()
+
+
+def messages(model: str, number: int, text: str, call: Call, tokens: tuple[int, int]) -> Answer:
+    """Anthropic Messages."""
+    usage = {"input_tokens": tokens[0], "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
+    block: dict[str, Any] = {"type": "text", "text": text}
+    empty, delta = {"type": "text", "text": ""}, {"type": "text_delta", "text": text}
+    if call:
+        block = {"type": "tool_use", "id": f"toolu_{number:04d}", "name": call[0], "input": call[1]}
+        empty, delta = block | {"input": {}}, {"type": "input_json_delta", "partial_json": json.dumps(call[1])}
+    stop = {"stop_reason": "tool_use" if call else "end_turn", "stop_sequence": None}
+    head = {"id": f"msg_{number:04d}", "type": "message", "role": "assistant", "model": model}
+    body = {**head, "content": [block], **stop, "usage": usage | {"output_tokens": tokens[1]}}
+    start: dict[str, Any] = {**head, "content": [], "stop_reason": None, "stop_sequence": None}
+    start["usage"] = usage | {"output_tokens": 1}
+    events: list[dict[str, Any]] = [
+        {"type": "message_start", "message": start},
+        {"type": "content_block_start", "index": 0, "content_block": empty},
+        {"type": "content_block_delta", "index": 0, "delta": delta},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": stop, "usage": {"output_tokens": tokens[1]}},
+        {"type": "message_stop"},
+    ]
+    return body, [_event(event) for event in events]
+
+
+def responses(model: str, number: int, text: str, call: Call, tokens: tuple[int, int]) -> Answer:
+    """OpenAI Responses."""
+    usage = {
+        "input_tokens": tokens[0],
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": tokens[1],
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": sum(tokens),
+    }
+    item: dict[str, Any] = {"type": "message", "role": "assistant", "id": f"item_{number:04d}", "status": "completed"}
+    item["content"] = [{"type": "output_text", "text": text, "annotations": []}]
+    if call:
+        item = {"type": "function_call", "id": f"fc_{number:04d}", "call_id": f"call_{number:04d}", "name": call[0]}
+        item |= {"arguments": json.dumps(call[1]), "status": "completed"}
+    head = {"id": f"resp_{number:04d}", "object": "response", "model": model}
+    body = {**head, "status": "completed", "output": [item], "usage": usage}
+    events: list[dict[str, Any]] = [
+        {"type": "response.created", "response": {**head, "status": "in_progress", "output": []}},
+        {"type": "response.output_item.done", "output_index": 0, "item": item},
+        {"type": "response.completed", "response": body},
+    ]
+    return body, [_event(event) for event in events]
+
+
+def chat(model: str, number: int, text: str, call: Call, tokens: tuple[int, int]) -> Answer:
+    """OpenAI Chat Completions."""
+    usage = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1], "total_tokens": sum(tokens)}
+    message: dict[str, Any] = {"role": "assistant", "content": None if call else text}
+    if call:
+        function = {"name": call[0], "arguments": json.dumps(call[1])}
+        message["tool_calls"] = [{"index": 0, "id": f"call_{number:04d}", "type": "function", "function": function}]
+    end = "tool_calls" if call else "stop"
+    head: dict[str, Any] = {"id": f"chat_{number:04d}", "created": 0, "model": model}
+    whole = {"index": 0, "message": message, "finish_reason": end}
+    body = {**head, "object": "chat.completion", "choices": [whole], "usage": usage}
+    chunk = {**head, "object": "chat.completion.chunk"}
+    chunks = [
+        {**chunk, "choices": [{"index": 0, "delta": message, "finish_reason": None}]},
+        {**chunk, "choices": [{"index": 0, "delta": {}, "finish_reason": end}]},
+        {**chunk, "choices": [], "usage": usage},
+    ]
+    return body, [*(f"data: {json.dumps(part)}\n\n".encode() for part in chunks), b"data: [DONE]\n\n"]
