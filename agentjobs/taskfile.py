@@ -24,8 +24,8 @@ Updates = dict[str, dict[str, str]]
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
-LOOKS_MAX = 50
-"""How often a table that somebody else keeps changing is read again before we give up."""
+LOOKS_MAX = 250
+"""How often a table that somebody else keeps changing is read again before we give up: some seconds."""
 
 
 class TaskFile:
