@@ -1,83 +1,85 @@
-"""The real agent CLIs, pinned, and how each is pointed at the mock model; nothing here talks to a real service."""
+"""The real agent CLIs, pinned, and how each is pointed at the mock model; nothing here talks to a real service.
+
+One module an agent: its ``REAL`` says where the CLI comes from, how it is started, and what a mock model has to answer
+so that it meets each kind of trouble.
+"""
 
 from __future__ import annotations
 
+import importlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 CACHE = REPOSITORY / ".cache" / "agents"
+NAMES = ("claude", "codex")
+
+Script = list[dict[str, Any]]
+"""What the mock model is to say: see ``tests.mockmodel``."""
 
 
 @dataclass(frozen=True)
 class Real:
-    """One CLI: its npm package, what must run after the install, and its two command lines."""
+    """One CLI."""
 
-    package: str
+    name: str
     version: str
+    packages: tuple[str, ...]
+    """For npm, ``name@version``; for pip, ``name==version``."""
     program: str
+    """Path below the directory it is installed in."""
     start: list[str]
-    resume: list[str]
-    after_install: tuple[str, ...] = ()
+    """Arguments of a new conversation; ``{session}`` is a UUID of ours, ``{prompt}`` a file with the prompt."""
+    resume: list[str] | None
+    prepare: Callable[[Path, str, str], dict[str, str]]
+    """``prepare(home, address, case)`` writes the CLI's configuration below ``home`` and returns the variables it needs
+    besides HOME and PATH; ``address`` is the mock's."""
+    scripts: dict[str, Script] = field(default_factory=dict)
+    """What the mock says in a case, where the case needs something of this CLI's own."""
+    after_install: tuple[tuple[str, ...], ...] = ()
+    """Commands to run in that directory once the packages are there."""
+    node: int = 20
+    """The least major version of Node.js it runs under; 0: none."""
+    learns: str = ""
+    """A regular expression whose first group is the id of the session in the output; empty: ``{session}`` it is."""
+    argument: bool = False
+    """The prompt is the argument ``{text}``; otherwise it arrives on stdin."""
+    transcripts: tuple[str, ...] = ()
+    """Globs below HOME of the files in which it keeps its sessions."""
 
 
-CLAUDE = [
-    "-p", "--output-format", "stream-json", "--verbose", "--model", "claude-sonnet-4-5",
-    "--dangerously-skip-permissions",
-]  # fmt: skip
-CODEX = ["exec", "--json", "--skip-git-repo-check", "-m", "mock", "--dangerously-bypass-approvals-and-sandbox"]
-
-REAL = {
-    "claude": Real(
-        "@anthropic-ai/claude-code",
-        "2.1.329",
-        "claude",
-        [*CLAUDE, "--session-id", "{session}"],
-        [*CLAUDE, "--resume", "{session}"],
-        ("node", "node_modules/@anthropic-ai/claude-code/install.cjs"),
-    ),
-    "codex": Real(
-        "@openai/codex",
-        "0.169.0",
-        "codex",
-        [*CODEX, "-"],
-        [*CODEX, "resume", "{session}", "-"],
-    ),
-}
+@cache
+def real(name: str) -> Real:
+    """Return one CLI by its name."""
+    found: Real = importlib.import_module(f"tests.realagents.{name.replace('-', '_')}").REAL
+    return found
 
 
-def program(agent: str) -> Path:
+def directory(name: str) -> Path:
+    """Return the directory a CLI is installed in, there or not."""
+    return CACHE / name
+
+
+def program(name: str) -> Path:
     """Return the path of the CLI in the cache, there or not."""
-    return CACHE / agent / "node_modules" / ".bin" / REAL[agent].program
+    return directory(name) / real(name).program
 
 
-def prepare(agent: str, home: Path, address: str, oauth: bool = False) -> dict[str, str]:
-    """Write the CLI's configuration under ``home`` and return its whole environment.
-
-    ``oauth`` gives Claude a subscription's token instead of a key: only then does it read a subscription's limits.
-    """
+def environment(name: str, home: Path, address: str, case: str = "ok") -> dict[str, str]:
+    """Write the CLI's configuration under ``home`` and return its whole environment."""
     home.mkdir(parents=True, exist_ok=True)
-    env = {"HOME": str(home), "PATH": os.environ["PATH"], "TZ": "UTC", "LANG": "C.UTF-8", "NO_PROXY": "127.0.0.1"}
-    if agent == "claude":
-        login = "CLAUDE_CODE_OAUTH_TOKEN" if oauth else "ANTHROPIC_API_KEY"
-        env |= {
-            "ANTHROPIC_BASE_URL": address,
-            login: "dummy",
-            "CLAUDE_CONFIG_DIR": str(home / ".claude"),
-            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-            "CLAUDE_CODE_MAX_RETRIES": "1",
-            "DISABLE_AUTOUPDATER": "1",
-            "DISABLE_TELEMETRY": "1",
-            "IS_SANDBOX": "1",
-        }
-    if agent == "codex":
-        env |= {"CODEX_HOME": str(home / ".codex"), "MOCK_API_KEY": "dummy"}
-        (home / ".codex").mkdir(exist_ok=True)
-        (home / ".codex" / "config.toml").write_text(
-            'model_provider = "mock"\ncheck_for_update_on_startup = false\n'
-            "[analytics]\nenabled = false\n"
-            f'[model_providers.mock]\nname = "mock"\nbase_url = "{address}/v1"\nenv_key = "MOCK_API_KEY"\n'
-            'wire_api = "responses"\nrequest_max_retries = 1\nstream_max_retries = 1\n'
-        )
-    return env
+    path = os.environ["PATH"]
+    if real(name).node > NODE:
+        path = f"{CACHE / 'node' / 'node_modules' / '.bin'}:{path}"
+    env = {"HOME": str(home), "PATH": path, "TZ": "UTC", "LANG": "C.UTF-8", "NO_PROXY": "127.0.0.1"}
+    return env | real(name).prepare(home, address, case)
+
+
+NODE = 20
+"""The major version of Node.js that the machine has; for what needs a newer one, one is installed too."""

@@ -20,65 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from tests.mockmodel import MockModel
-from tests.realagents import CACHE, REAL, REPOSITORY, prepare, program
+from tests.realagents import CACHE, NAMES, REPOSITORY, environment, program, real
+from tests.realagents.cases import CASES, RESET, SCRIPTS
 
 FIXTURES = REPOSITORY / "tests" / "fixtures" / "agents"
 LONGEST_LINE = 4000
 LONGEST_RUN_S = 60
-EDIT: list[dict[str, Any]] = [
-    {"write": {"path": "out.txt", "text": "ok\n"}, "usage": [101, 11]},
-    {"text": "Done.", "usage": [203, 23]},
-]
-RESET = int(time.time()) // 3600 * 3600 + 4 * 3600
-LIMITS: dict[str, dict[str, Any]] = {
-    "claude": {
-        "headers": {
-            "anthropic-ratelimit-unified-status": "rejected",
-            "anthropic-ratelimit-unified-reset": str(RESET),
-            "anthropic-ratelimit-unified-representative-claim": "five_hour",
-            "anthropic-ratelimit-unified-5h-status": "rejected",
-            "anthropic-ratelimit-unified-5h-reset": str(RESET),
-            "anthropic-ratelimit-unified-5h-utilization": "1.0",
-        },
-        "error": "rate_limit_error",
-    },
-    "codex": {"error": "usage_limit_reached", "more": {"plan_type": "plus", "resets_at": RESET}},
-}
-AUTH: dict[str, Any] = {"status": 401, "error": "authentication_error", "message": "invalid x-api-key"}
-CONTEXT: dict[str, dict[str, Any]] = {
-    "claude": {"error": "invalid_request_error", "message": "prompt is too long: 250000 tokens > 200000 maximum"},
-    "codex": {
-        "error": "invalid_request_error",
-        "code": "context_length_exceeded",
-        "message": "Your input exceeds the context window of this model.",
-    },
-}
-CASES: dict[str, str] = {
-    "ok": "ok",
-    "limit": "limit",
-    "overload": "overloaded",
-    "auth": "auth",
-    "context": "context_full",
-    "cut": "crashed",
-    "hang": "stalled",
-    "sigkill": "crashed",
-    "resume": "ok",
-    "no_session": "no_session",
-}
-
-
-def script(agent: str, case: str) -> list[dict[str, Any]]:
-    """Return what the mock says in a case."""
-    if case == "limit":
-        return [{"status": 429, "message": "usage limit"} | LIMITS[agent]]
-    if case == "overload":
-        return [{"status": 529 if agent == "claude" else 503, "error": "overloaded_error", "message": "Overloaded"}]
-    if case == "context":
-        return [{"status": 400} | CONTEXT[agent]]
-    special: dict[str, list[dict[str, Any]]] = {"auth": [AUTH], "cut": [{"text": "Half of", "fault": "cut"}]}
-    if case in {"hang", "sigkill"}:
-        return [EDIT[0], {"fault": "hang"}]
-    return special.get(case, EDIT)
+LONGEST_TRANSCRIPT = 60_000
+LONGEST_TEXT, LONGEST_LIST = 120, 3
+PROMPT = "Write ok into out.txt.\n"
 
 
 def run(agent: str, argv: list[str], env: dict[str, str], tree: Path, kill: int, model: MockModel) -> Any:
@@ -89,7 +39,7 @@ def run(agent: str, argv: list[str], env: dict[str, str], tree: Path, kill: int,
             cwd=tree, env=env, stdin=subprocess.PIPE, stdout=out, stderr=err, start_new_session=True,
         )  # fmt: skip
         assert started.stdin is not None
-        started.stdin.write(b"Write ok into out.txt.\n")
+        started.stdin.write(b"" if real(agent).argument else PROMPT.encode())
         started.stdin.close()
         deadline = time.monotonic() + LONGEST_RUN_S
         while kill and started.poll() is None and time.monotonic() < deadline:
@@ -123,30 +73,59 @@ def scrub(text: str, places: dict[str, str]) -> str:
     return re.sub(r"/tmp/cc-socks/\d+", "/tmp/cc-socks/0", text)
 
 
+def shortened(text: str) -> str:
+    """Cut the long texts in JSON lines: a CLI's own instructions, and what it lists, are no business of a fixture."""
+
+    def cut(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: cut(item) for name, item in value.items()}
+        if isinstance(value, list):
+            return [cut(item) for item in value[:LONGEST_LIST]]
+        return value[:LONGEST_TEXT] if isinstance(value, str) else value
+
+    lines = []
+    for line in text.splitlines():
+        try:
+            lines.append(json.dumps(cut(json.loads(line)), separators=(",", ":")))
+        except ValueError:
+            lines.append(line[:LONGEST_LINE])
+    return "".join(line + "\n" for line in lines)
+
+
 def record(agent: str, case: str, scratch: Path) -> None:
     """Make one recording anew."""
     tree, home, session = scratch / "tree", scratch / "home", str(uuid.uuid4())
     tree.mkdir()
     subprocess.run(["git", "init", "-q", str(tree)], check=True)
-    real, kill = REAL[agent], {"hang": signal.SIGTERM, "sigkill": signal.SIGKILL}.get(case, 0)
-    with MockModel(script(agent, case)) as model:
-        env = prepare(agent, home, model.address, oauth=case == "limit")
-        template = real.resume if case == "no_session" else real.start
-        code, out, err = run(agent, [part.format(session=session) for part in template], env, tree, kill, model)
-        found = re.search(r'"thread_id":"([^"]+)"', out)
+    one, kill = real(agent), {"hang": signal.SIGTERM, "sigkill": signal.SIGKILL}.get(case, 0)
+    prompt = scratch / "prompt.md"
+    prompt.write_text(PROMPT)
+
+    def arguments(template: list[str]) -> list[str]:
+        values = {"{session}": session, "{prompt}": str(prompt), "{text}": PROMPT}
+        for name, value in values.items():
+            template = [part.replace(name, value) for part in template]
+        return template
+
+    with MockModel(one.scripts.get(case, SCRIPTS[case])) as model:
+        env = environment(agent, home, model.address, case)
+        again = one.resume or one.start
+        template = again if case == "no_session" else one.start
+        code, out, err = run(agent, arguments(template), env, tree, kill, model)
+        found = re.search(one.learns, out) if one.learns else None
         session = found[1] if found else session
         runs = [list(model.served())]
         if case == "resume":
-            template = real.resume
-            code, out, err = run(agent, [part.format(session=session) for part in template], env, tree, 0, model)
+            template = again
+            code, out, err = run(agent, arguments(template), env, tree, 0, model)
             assert model.requests[-1]["earlier_turns"], "the resumed conversation has no earlier turns"
             whole = model.served()
             runs.append([whole[0] - runs[0][0], whole[1] - runs[0][1]])
     places = {str(tree): "/work/tree", str(home): "/home/user", str(CACHE): "/opt/agents", str(scratch): "/scratch"}
     meta = {
         "agent": agent,
-        "version": real.version,
-        "argv": [real.program, *template],
+        "version": one.version,
+        "argv": [Path(one.program).name, *template],
         "exit": code if code >= 0 else None,
         "signal": -code if code < 0 else None,
         "class": CASES[case],
@@ -156,16 +135,25 @@ def record(agent: str, case: str, scratch: Path) -> None:
     if case == "limit":
         meta["reset"] = RESET
     into = FIXTURES / agent / case
-    into.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(into, ignore_errors=True)
+    into.mkdir(parents=True)
     (into / "stdout").write_text(scrub(out, places))
     (into / "stderr").write_text(scrub(err, places))
     (into / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")
+    for number, path in enumerate(sorted(path for glob in one.transcripts for path in home.glob(glob)), 1):
+        text = shortened(path.read_text(errors="replace"))
+        if len(text) < LONGEST_TRANSCRIPT:
+            kept = into / "home" / path.relative_to(home)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_text(scrub(text, places))
+        else:
+            print(f"{agent}/{case}: transcript {number} is too large and left out: {path.name}", file=sys.stderr)
     print(f"{agent}/{case}: {code}, {len(model.requests)} requests", flush=True)
 
 
 def main() -> None:
     """Record what was named, or everything."""
-    for name in sys.argv[1:] or [f"{agent}/{case}" for agent in REAL for case in CASES]:
+    for name in sys.argv[1:] or [f"{agent}/{case}" for agent in NAMES for case in CASES]:
         agent, case = name.split("/")
         scratch = Path(tempfile.mkdtemp(prefix="recording-"))
         try:
