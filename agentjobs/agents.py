@@ -97,6 +97,9 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the agent reports tokens and cost; see below."""
     stop: tuple[Signal, ...] = ("TERM",)
     """Signals that end the agent politely, in this order, `stop_grace_s` apart; `KILL` always follows."""
+    account: str | None = None
+    """Agents with the same account share limits and logins; by default an agent has its own, the section's name,
+    or that of its preset."""
 
     def __post_init__(self) -> None:
         for key, command in (("command", self.command), ("resume", self.resume)):

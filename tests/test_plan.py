@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentjobs.agents import Agent
+from agentjobs.board import Board, Plan, Spent
 from agentjobs.limits import Limits, Retry
 from agentjobs.model import (
     AgentEnd,
@@ -37,11 +38,19 @@ from agentjobs.model import (
     Task,
 )
 from agentjobs.pauses import LANDING, jitter, pause_after
-from agentjobs.plan import Board, History, Spent, pays, plan, sweep_due
+from agentjobs.plan import plan as planned
 from agentjobs.policy import Landing, Policy, Profile, Workspace
-from tests.simulation import Odds, World
+from agentjobs.restarts import History, pays, sweep_due
+from tests.simulation import Odds, World, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 NOW = 1_000_000.0
+
+
+def plan(board: Board, ready: Iterable[Row], policy: Policy, now: float) -> Plan:
+    return planned(board, listed(tuple(ready)), policy, now)
 
 
 def policy(**more: Any) -> Policy:
@@ -197,21 +206,21 @@ def test_starts_are_staggered() -> None:
 
 
 def test_nothing_starts_in_a_pause_and_one_by_one_after_it() -> None:
-    board = Board(pause=Pause(Outcome.LIMIT, NOW + 60, NOW, ""))
+    board = Board(pauses={"a": Pause(Outcome.LIMIT, NOW + 60, NOW, "")})
     made = plan(board, rows("a", "b"), policy(), NOW + 59)
     assert (made.actions, made.until, made.alive) == ((), NOW + 60, True)
     assert begun(board, *rows("a", "b"), now=NOW + 60) == ["a"]
-    soon = Board(tasks=(live("x", at=NOW + 60),), pause=board.pause, last_start_at=NOW + 60)
+    soon = Board(tasks=(live("x", at=NOW + 60),), pauses=board.pauses, last_start_at=NOW + 60)
     assert begun(soon, *rows("a"), now=NOW + 60.9) == []
     assert begun(soon, *rows("a"), now=NOW + 61) == ["a"]
 
 
 def test_after_a_lost_login_one_attempt_probes() -> None:
     pause = Pause(Outcome.AUTH, NOW + 5, NOW, "")
-    probe = Board(tasks=(live("x", at=NOW + 5),), pause=pause, last_start_at=NOW + 5)
+    probe = Board(tasks=(live("x", at=NOW + 5),), pauses={"a": pause}, last_start_at=NOW + 5)
     assert begun(probe, *rows("a"), now=NOW + 64) == []
     assert begun(probe, *rows("a"), now=NOW + 65) == ["a"]
-    echo = Board(tasks=(live("x", at=NOW),), pause=pause, last_start_at=NOW)
+    echo = Board(tasks=(live("x", at=NOW),), pauses={"a": pause}, last_start_at=NOW)
     assert begun(echo, *rows("a"), now=NOW + 5) == ["a"], "what began before the trouble is no probe"
 
 
@@ -349,7 +358,7 @@ def test_a_batch_sets_out_when_agents_are_idle_and_no_check_is_coming() -> None:
 
 def test_a_batch_sets_out_in_a_pause_but_not_between_two_starts() -> None:
     waits = verified("a")
-    paused = Board(tasks=(waits,), pause=Pause(Outcome.LIMIT, NOW + 3600, NOW, ""))
+    paused = Board(tasks=(waits,), pauses={"a": Pause(Outcome.LIMIT, NOW + 3600, NOW, "")})
     assert plan(paused, rows("r"), queued(), NOW).gate
     staggered = Board(tasks=(waits, live("x", at=NOW)), last_start_at=NOW)
     assert not plan(staggered, rows("r"), queued(start_interval_s=2.0), NOW).gate
@@ -479,7 +488,9 @@ def test_too_many_failures_are_diagnosed_and_not_repeated() -> None:
 # --- pauses
 
 
-def after(pause: Pause | None, outcome: Outcome, started_at: float = NOW - 100, reset_at: float = 0.0) -> object:
+def after(
+    pause: Pause | None, outcome: Outcome, started_at: float = NOW - 100, reset_at: float = 0.0
+) -> Pause | None:
     return pause_after(pause, outcome, started_at=started_at, reset_at=reset_at, detail="", key="k", now=NOW)
 
 
@@ -510,7 +521,9 @@ def test_one_retry_within_15_seconds_then_a_person(outcome: Outcome) -> None:
     pause = Pause(outcome, NOW - 5, NOW - 10, "")
     assert after(pause, outcome, started_at=NOW - 11) == pause, "an echo of the same trouble"
     assert after(pause, outcome, started_at=NOW - 10) == pause, "begun in the very pass that found it"
-    assert isinstance(after(pause, outcome, started_at=NOW - 4), Halt)
+    again = after(pause, outcome, started_at=NOW - 4)
+    assert again is not None
+    assert again.stuck
 
 
 def test_overload_backs_off() -> None:
