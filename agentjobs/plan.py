@@ -299,8 +299,10 @@ class _Planner:
         limit = self.policy.limits.run_attempts
         if limit is not None:
             room = min(room, limit - self.board.spent.attempts)
-        # Whoever is at work holds its files against all; whoever is between two attempts only against new rows.
+        # Whoever is at work holds its files against all; whoever is between two attempts only against new rows,
+        # and not even that if it waits for a person.
         idle = {task.row.id for task, _ in self.deferred}
+        idle |= {t.row.id for t, begin in self.begins if self.gate.opens_at(self._account(t, begin)) == math.inf}
         held = [t.row.files for t in self.board.tasks if t.last is not None and t.last.result is None]
         before, after = self._in_turn()
         begun = self._grant_begins(before, held, room)
