@@ -102,15 +102,15 @@ class Gate:
     def _opening(self, name: str, pause: Pause) -> float:
         if pause.stuck:
             return math.inf
+        # A start of the future (the clock was put back) tells nothing.
         mine = [a for a in self._last if name in (RUN, account_of(self._policy, a.intent.agent))]
         due = pause.until
         if pause.outcome is not Outcome.OVERLOADED and not pause.passed:
-            since = [a for a in mine if a.intent.started_at > pause.at]
+            since = [a for a in mine if pause.at < a.intent.started_at <= self._now]
             if not any(_got_past(attempt, self._now) for attempt in since):
                 probes = [_past_at(attempt, self._now) for attempt in since if attempt.result is None]
                 due = max(due, min(probes, default=0.0))
         last = max((attempt.intent.started_at for attempt in mine), default=0.0)
-        # A start of the future: the clock was put back.
         return max(due, last + CAREFUL_INTERVAL_S) if last <= self._now else due
 
 
@@ -126,4 +126,4 @@ def _past_at(attempt: Attempt, now: float) -> float:
     step = attempt.last(StepKind.AGENT)
     if step is None or not isinstance(step.phase, Running):
         return now + PROBE_S
-    return min(max(step.started_at, attempt.intent.started_at), now) + PROBE_S
+    return max(step.started_at, attempt.intent.started_at) + PROBE_S
