@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from agentjobs.table import Table
 
 
+DEFAULT = "default"
+"""The profile of a row that names none."""
+
+
 def in_play(scope: Scope, task_id: str) -> bool:
     """Whether ``dispatch`` put this row in play."""
     return task_id not in scope.out and (scope.everything or task_id in scope.ids)
@@ -32,6 +36,7 @@ class Queue:
         self._heaps: dict[str, list[tuple[float, int, str]]] = {}
         """By profile: one whose account is paused is not gone through for those that may begin."""
         self._profiles: dict[str, str] = {}
+        """Of the rows that have another than the usual one."""
         self._keys: dict[str, tuple[float, int, str]] = {}
         self._needs: dict[str, tuple[str, ...]] = {}
         self._dependents: dict[str, list[str]] = {}
@@ -43,7 +48,9 @@ class Queue:
         out = frozenset(scope.out)
         after = dict(table.cells("after")) if "after" in table.header else {}
         priority = dict(table.cells("priority")) if "priority" in table.header else {}
-        self._profiles = dict(table.cells("profile")) if "profile" in table.header else {}
+        named = table.cells("profile") if "profile" in table.header else ()
+        self._profiles = {i: name for i, text in named if (name := text.strip()) not in {"", DEFAULT}}
+        usual = self._heaps.setdefault(DEFAULT, [])
         for index, (task_id, status) in enumerate(self._statuses.items()):
             if status is not Status.TODO or task_id in active or task_id in out:
                 continue
@@ -59,12 +66,13 @@ class Queue:
                 for need in needs:
                     self._dependents.setdefault(need, []).append(task_id)
             if self._met(task_id):
-                self._heap_of(task_id).append(self._keys[task_id])
+                heap = self._heap_of(task_id) if task_id in self._profiles else usual
+                heap.append(self._keys[task_id])
         for heap in self._heaps.values():
             heapq.heapify(heap)
 
     def _heap_of(self, task_id: str) -> list[tuple[float, int, str]]:
-        return self._heaps.setdefault(self._profiles.get(task_id, "").strip() or "default", [])
+        return self._heaps.setdefault(self._profiles.get(task_id, DEFAULT), [])
 
     def _met(self, task_id: str) -> bool:
         return all(self._statuses.get(n) is Status.DONE for n in self._needs.get(task_id, ()))
