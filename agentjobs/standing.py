@@ -114,6 +114,7 @@ def standing(project: Project, now: float) -> Standing:
     if gate is not None and (live := live_of(gate)) is not None:
         running.append(live)
     pauses, halt = store.pauses(), store.halt()
+    waits = any(pause.stuck or pause.until > now for pause in pauses.values())
     spent = spent_of(project.file, store.unspent())
     return Standing(
         counts=counts,
@@ -125,7 +126,7 @@ def standing(project: Project, now: float) -> Standing:
         blocked=_blocked(project, active),
         pauses=pauses,
         halt=halt,
-        held=_held(project, spent) if scope and counts["TODO"] and not (running or pauses or halt) else "",
+        held=_held(project, spent) if scope and counts["TODO"] and not (running or waits or halt) else "",
         tokens=spent.tokens,
         cost=spent.cost,
         estimated=bool(spent.cost) and _estimated(project),

@@ -232,6 +232,37 @@ def test_a_program_that_is_not_there_stops_its_own_queue_alone(project: Project)
     assert set(project.settle().values()) == {"DONE"}, project.story()
 
 
+def test_a_kill_between_the_pause_and_the_result_changes_nothing(project: Project) -> None:
+    """The pause is written first; a poll that dies then is followed by one that concludes the attempt again."""
+
+    def forget(number: int) -> None:
+        (project.root / ".agentjobs" / "attempts" / "a" / f"{number:03d}" / "result.json").unlink()
+
+    project.configure(slots=1, workspace={"kind": "none"})
+    project.plans(a="limit:in 3 hours,auth", b="auth")
+    project.dispatch()
+    project.poll_until(lambda: project.outcomes("a") == ["limit"])
+    before = project.state("pauses")["fake"]
+    forget(1)
+    assert project.poll().code == 0
+    after = project.state("pauses")["fake"]
+    assert project.outcomes("a") == ["limit"]
+    assert (after["outcome"], after["until"], after.get("count", 1)) == ("limit", before["until"], 1)
+    assert project.starts() == {"a": 1}
+    project.run("dispatch", "--force", code=0)
+    project.poll_until(lambda: project.outcomes("a") == ["limit", "auth"])
+    forget(2)
+    assert project.poll().code == 0
+    assert "stuck" not in project.state("pauses")["fake"], "the same attempt is no second one"
+    assert project.loop().last == 3
+    stuck = project.state("pauses")
+    assert stuck["fake"]["stuck"]
+    starts = project.starts()
+    forget(3)
+    assert project.loop().last == 3
+    assert (project.state("pauses"), project.starts()) == (stuck, starts)
+
+
 def test_agents_that_share_an_account_share_its_limit(project: Project) -> None:
     second_agent(project, account="fake")
     rows(project, {"a": "limit:in 6 seconds,ok"}, {"x": "ok"})
@@ -252,6 +283,7 @@ def test_a_pause_that_an_older_version_wrote_is_kept(project: Project) -> None:
     assert "paused until" in project.dispatch().stderr
     assert "limit: a: usage limit" in project.run("status", code=0).stdout
     path.write_text(json.dumps(old | {"until": now}))
+    assert "tried one at a time since" in project.run("status", code=0).stdout
     assert project.loop().last == 2
     assert project.starts() == {"a": 1, "b": 1}
     assert not list((project.root / ".agentjobs").glob("pause*")), "the first good end lifts it"

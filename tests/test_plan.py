@@ -258,6 +258,8 @@ def test_a_probe_that_comes_further_lets_the_others_follow() -> None:
     setup = task("x", step=Step("setup", StepKind.SETUP, Running(1, NOW), NOW + 60), at=NOW + 60)
     setup = replace(setup, attempts=(replace(setup.attempts[0], steps=setup.attempts[0].steps[-1:]),))
     assert begun(Board(tasks=(setup,), pauses=pauses), *rows("r"), now=NOW + 500) == [], "a setup proves nothing"
+    future = Board(tasks=(live("x", at=NOW + 9000),), pauses=pauses)
+    assert begun(future, *rows("r"), now=NOW + 70) == ["r"], "the clock was put back: it is no probe"
     passed = {"a": replace(pauses["a"], passed=True)}
     assert begun(Board(tasks=(live("x", at=NOW + 60),), pauses=passed), *rows("r"), now=NOW + 70) == ["r"]
 

@@ -59,7 +59,7 @@ def _pause_lines(standing: Standing) -> Iterator[str]:
             yield f"paused until {clock(pause.until)}: {told}"
             yield "  (`agentjobs dispatch --force` ends the pause now)"
         else:
-            yield f"tried carefully since {clock(pause.until)}: {told}"
+            yield f"tried one at a time since {clock(pause.until)}: {told}"
 
 
 def _in_play(standing: Standing) -> str:
