@@ -81,7 +81,7 @@ class _Planner:
         """No agent slot that is free will have work soon."""
         self.unapproved = 0
         self.batch: tuple[str, ...] | None = None
-        self.gate = Gate(policy, (), {}, (), now)
+        self.gate: Gate
 
     def plan(self, ready: Ready) -> Plan:
         for task in self.board.tasks:
@@ -100,7 +100,7 @@ class _Planner:
         may = halt is None and not short
         if may:
             self._begin_all(waiting, ready)
-            if room and self.deferred and not waiting:
+            if room and self.deferred and not waiting and not news:
                 found, waiting = self._sweep()
                 new_halt = new_halt or found
         if news:
