@@ -79,3 +79,39 @@ def chat(model: str, number: int, text: str, call: Call, tokens: tuple[int, int]
         {**chunk, "choices": [], "usage": usage},
     ]
     return body, [*(f"data: {json.dumps(part)}\n\n".encode() for part in chunks), b"data: [DONE]\n\n"]
+
+
+def gemini(model: str, number: int, text: str, call: Call, tokens: tuple[int, int]) -> Answer:
+    """Gemini's generateContent; its stream are parts of the same body."""
+    part: dict[str, Any] = {"functionCall": {"name": call[0], "args": call[1]}} if call else {"text": text}
+    candidate = {"content": {"role": "model", "parts": [part]}, "index": 0}
+    head = {"modelVersion": model, "responseId": f"resp_{number:04d}"}
+    usage = {"promptTokenCount": tokens[0], "candidatesTokenCount": tokens[1], "totalTokenCount": sum(tokens)}
+    end = {"finishReason": "STOP"}
+    last = candidate | end | {"content": {"role": "model", "parts": [{"text": ""}]}}
+    chunks = [{"candidates": [candidate], **head}, {"candidates": [last], "usageMetadata": usage, **head}]
+    body = {"candidates": [candidate | end], "usageMetadata": usage, **head}
+    return body, [f"data: {json.dumps(chunk)}\r\n\r\n".encode() for chunk in chunks]
+
+
+def error(step: dict[str, Any]) -> dict[str, Any]:
+    """Return the body of a step's HTTP error, as Anthropic and OpenAI write it."""
+    told = {"type": step.get("error", "api_error"), "code": step.get("code"), "message": step.get("message")}
+    return {"type": "error", "error": told | step.get("more", {})}
+
+
+GOOGLE_STATUS = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
+    503: "UNAVAILABLE",
+}
+
+
+def google_error(step: dict[str, Any]) -> dict[str, Any]:
+    """Return the body of a step's HTTP error, as Google writes it."""
+    code = step["status"]
+    told = {"code": code, "message": step.get("message"), "status": GOOGLE_STATUS.get(code, "INTERNAL")}
+    return {"error": told | step.get("more", {})}
