@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 CACHE = REPOSITORY / ".cache" / "agents"
-NAMES = ("claude", "codex")
+NAMES = ("claude", "codex", "gemini", "qwen", "copilot")
 
 Script = list[dict[str, Any]]
 """What the mock model is to say: see ``tests.mockmodel``."""
@@ -52,6 +52,14 @@ class Real:
     """The prompt is the argument ``{text}``; otherwise it arrives on stdin."""
     transcripts: tuple[str, ...] = ()
     """Globs below HOME of the files in which it keeps its sessions."""
+    classes: dict[str, str] = field(default_factory=dict)
+    """Cases with a class of their own: because the CLI cannot tell, or because only this CLI has the case."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """What is not as usual about the recording of a case."""
+    settle_s: float = 0.0
+    """How long after a call of a tool it has written down what it did; the kills come later."""
+    noise: str = ""
+    """A regular expression of lines that are left out of the recordings: many, long, and of no meaning to anybody."""
 
 
 @cache
