@@ -72,6 +72,19 @@ def test_a_request_without_tools_uses_up_no_step() -> None:
         assert model.served() == (7, 3)
 
 
+def test_of_the_input_some_may_be_cached() -> None:
+    with MockModel([{"text": "Done.", "usage": [100, 9, 60]}]) as model:
+        told = {path: json.loads(ask(model, path)) for path in TOOLS}
+        assert model.served() == (400, 36)
+    usage = told["/v1/messages"]["usage"]
+    assert (usage["input_tokens"], usage["cache_read_input_tokens"]) == (40, 60), "Anthropic counts them apart"
+    assert told["/v1/responses"]["usage"]["input_tokens_details"] == {"cached_tokens": 60}
+    assert told["/v1/chat/completions"]["usage"]["prompt_tokens"] == 100
+    usage = told["/v1beta/models/m:generateContent"]["usageMetadata"]
+    assert (usage["promptTokenCount"], usage["cachedContentTokenCount"], usage["totalTokenCount"]) == (100, 60, 109)
+    assert (usage["candidatesTokenCount"], usage["thoughtsTokenCount"]) == (6, 3)
+
+
 def test_a_request_to_count_tokens_uses_up_no_step() -> None:
     with MockModel([EDIT[0]]) as model:
         assert "tokens" in words(json.loads(ask(model, "/v1/messages/count_tokens", tools=[{"name": "Bash"}])))

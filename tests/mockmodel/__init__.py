@@ -6,7 +6,7 @@ offers no tools (a title, a probe) is answered "ok" and uses up no step, nor doe
 
 - ``write``: {path, text}: the call of a tool the request offers that writes this file
 - ``text``: the model's final text
-- ``usage``: [input tokens, output tokens], default [100, 10]
+- ``usage``: [input tokens, output tokens], default [100, 10]; a third number says how many of the input were cached
 - ``status``: an HTTP error instead, with ``error`` (its type), ``message``, ``headers``, and ``more`` fields in it
 - ``fault``: ``cut`` (the stream ends in its middle) or ``hang`` (no answer until the server stops)
 - ``delay_s``: seconds before the answer
@@ -159,9 +159,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(step["status"], "application/json", json.dumps(error).encode(), step.get("headers", {}))
             return
         call = tool_call(asked, **step["write"]) if "write" in step else None
-        tokens = tuple(step.get("usage", [100, 10]))
+        read, written, *cached = step.get("usage", [100, 10])
         number = len(model.requests)
-        body_of, events = shape(asked.get("model", "mock"), number, step.get("text", ""), call, tokens)
+        body_of, events = shape(asked.get("model", "mock"), number, step.get("text", ""), call, (read, written, sum(cached)))
         if not asked.get("stream"):
             self._send(200, "application/json", json.dumps(body_of).encode())
             return

@@ -52,12 +52,10 @@ class Real:
     """The prompt is the argument ``{text}``; otherwise it arrives on stdin."""
     classes: dict[str, str] = field(default_factory=dict)
     """Cases with a class of their own: because the CLI cannot tell, or because only this CLI has the case."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """What there is to know about a recording: ``note`` in its meta.json."""
     transcripts: tuple[str, ...] = ()
     """Globs below HOME of the files in which it keeps its sessions."""
-    classes: dict[str, str] = field(default_factory=dict)
-    """Cases with a class of their own: because the CLI cannot tell, or because only this CLI has the case."""
-    notes: dict[str, str] = field(default_factory=dict)
-    """What is not as usual about the recording of a case."""
     settle_s: float = 0.0
     """How long after a call of a tool it has written down what it did; the kills come later."""
     noise: str = ""

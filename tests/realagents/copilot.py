@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tests.realagents import Real
-from tests.realagents.cases import RESET
+from tests.realagents.cases import CACHED, RESET
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+LEFT_S = RESET - int(time.time())
 COMMAND = [
     "--output-format", "json", "--allow-all", "--no-ask-user", "--no-auto-update", "--no-color",
     "--disable-builtin-mcps",
@@ -45,6 +45,8 @@ REAL = Real(
     settle_s=3.0,
     notes={"limit": "the server said to wait hours; else it tries six times in a minute"},
     scripts={
+        "ok": CACHED,
+        "resume": CACHED,
         "model": [{"status": 404, "code": "model_not_found", "message": "The model `gpt-5.4` does not exist."}],
         "rate": [
             {
@@ -58,9 +60,8 @@ REAL = Real(
             {
                 "status": 429,
                 "error": "rate_limit_exceeded",
-                "headers": {"retry-after": str(RESET - int(time.time()))},
-                "message": "You've reached your weekly rate limit. Please wait for your limit to reset on "
-                f"{datetime.fromtimestamp(RESET, UTC):%B %d, %Y at %I:%M %p} or switch to auto model to continue.",
+                "headers": {"retry-after": str(LEFT_S)},
+                "message": f"Sorry, you've exceeded your 5 hour session limits. Please retry after {LEFT_S} seconds.",
             }
         ],
         "context": [

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tests.realagents import Real
-from tests.realagents.cases import EDIT, RESET
+from tests.realagents.cases import CACHED, EDIT, RESET
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,6 +54,8 @@ REAL = Real(
     transcripts=(".gemini/tmp/*/chats/*",),
     classes={"daily": "limit", "login": "auth", "model": "infra", "turns": "runaway", "busy": "session_busy"},
     scripts={
+        "ok": CACHED,
+        "resume": CACHED,
         "limit": [
             {
                 "status": 429,

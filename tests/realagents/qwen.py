@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from tests.realagents import Real
-from tests.realagents.cases import EDIT, RESET
+from tests.realagents.cases import CACHED, EDIT, RESET
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,6 +50,8 @@ REAL = Real(
     classes={"rate": "overloaded", "login": "auth", "model": "infra", "turns": "runaway", "busy": "session_busy"},
     notes={"overload": "the server said to wait 50 ms; else it tries 28 times in minutes, with no event"},
     scripts={
+        "ok": CACHED,
+        "resume": CACHED,
         "rate": [
             {
                 "status": 429,

@@ -138,7 +138,7 @@ def record(agent: str, case: str, scratch: Path) -> None:
         "usage": {"tokens": sum(runs[-1]), "session_tokens": sum(map(sum, runs)), "runs": runs, "cost": None},
     }
     if case == "limit":
-        meta["reset"] = RESET
+        meta |= {"reset": RESET, "at": int(time.time())}
     if case in one.notes:
         meta["note"] = one.notes[case]
     into = FIXTURES / agent / case
