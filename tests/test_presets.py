@@ -142,7 +142,7 @@ def test_a_review_that_discusses_limits_is_none() -> None:
         "API Error: 529 Overloaded. Prompt is too long. rate_limit_event rejected. Quota exceeded. "
         "exceeded your daily quota. litellm.RateLimitError. No conversation found with session ID x. turn.failed"
     )
-    events = {
+    events: dict[str, list[dict[str, Any]]] = {
         "claude": [
             {"type": "assistant", "message": {"content": [{"type": "text", "text": prose}]}},
             {"type": "user", "message": {"content": [{"type": "tool_result", "content": prose}]}},

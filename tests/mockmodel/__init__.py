@@ -160,8 +160,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         call = tool_call(asked, **step["write"]) if "write" in step else None
         read, written, *cached = step.get("usage", [100, 10])
+        tokens = (read, written, sum(cached))
         number = len(model.requests)
-        body_of, events = shape(asked.get("model", "mock"), number, step.get("text", ""), call, (read, written, sum(cached)))
+        body_of, events = shape(asked.get("model", "mock"), number, step.get("text", ""), call, tokens)
         if not asked.get("stream"):
             self._send(200, "application/json", json.dumps(body_of).encode())
             return
