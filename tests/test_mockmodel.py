@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
 from http.client import IncompleteRead
@@ -130,6 +131,15 @@ def test_what_is_spoiled_counts_as_not_served() -> None:
             ask(model, "/v1/messages", stream=True)
         assert b"message_stop" not in cut.value.partial
         assert model.served() == (0, 0)
+
+
+def test_what_is_left_until_a_moment_is_said_at_the_moment_of_the_answer() -> None:
+    step = {"status": 429, "message": "wait {left} s", "headers": {"retry-after": "{left}"}, "until": time.time() + 60}
+    with MockModel([step]) as model, pytest.raises(urllib.error.HTTPError) as refused:
+        ask(model, "/v1/messages")
+    left = refused.value.headers["retry-after"]
+    assert 30 < int(left) <= 60
+    assert json.loads(refused.value.read())["error"]["message"] == f"wait {left} s"
 
 
 def test_a_hang_ends_with_the_server() -> None:

@@ -8,6 +8,7 @@ offers no tools (a title, a probe) is answered "ok" and uses up no step, nor doe
 - ``text``: the model's final text
 - ``usage``: [input tokens, output tokens], default [100, 10]; a third number says how many of the input were cached
 - ``status``: an HTTP error instead, with ``error`` (its type), ``message``, ``headers``, and ``more`` fields in it
+- ``until``: a moment (seconds since the epoch): ``{left}`` in the step's texts is the seconds to it
 - ``fault``: ``cut`` (the stream ends in its middle) or ``hang`` (no answer until the server stops)
 - ``delay_s``: seconds before the answer
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 import json
 import shlex
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 
@@ -90,12 +92,20 @@ class MockModel:
                 "text": json.dumps(turns, ensure_ascii=False),
                 "usage": step.get("usage", [100, 10]) if whole else [0, 0],
                 "status": step.get("status", 200),
+                "hung": step.get("fault") == "hang",
             }
             self.requests.append(entry)
             if self._log is not None:
                 with self._log.open("a") as out:
                     out.write(json.dumps(entry) + "\n")
         return step
+
+
+def _timely(step: Step) -> Step:
+    if "until" not in step:
+        return step
+    timely: Step = json.loads(json.dumps(step).replace("{left}", str(int(step["until"] - time.time()))))
+    return timely
 
 
 def _by_model(turn: Any) -> bool:
@@ -148,7 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if shape is shapes.gemini:  # it names the model, and whether it wants a stream, in the path
             asked |= {"model": path.rpartition("/")[2].partition(":")[0], "stream": ":stream" in path}
-        step = model.take(path, asked)
+        step = _timely(model.take(path, asked))
         if step.get("fault") == "hang":
             model.stopping.wait()
             return

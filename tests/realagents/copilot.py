@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from tests.realagents import Real
@@ -11,7 +10,6 @@ from tests.realagents.cases import CACHED, RESET
 if TYPE_CHECKING:
     from pathlib import Path
 
-LEFT_S = RESET - int(time.time())
 COMMAND = [
     "--output-format", "json", "--allow-all", "--no-ask-user", "--no-auto-update", "--no-color",
     "--disable-builtin-mcps",
@@ -60,8 +58,9 @@ REAL = Real(
             {
                 "status": 429,
                 "error": "rate_limit_exceeded",
-                "headers": {"retry-after": str(LEFT_S)},
-                "message": f"Sorry, you've exceeded your 5 hour session limits. Please retry after {LEFT_S} seconds.",
+                "headers": {"retry-after": "{left}"},
+                "message": "Sorry, you've exceeded your 5 hour session limits. Please retry after {left} seconds.",
+                "until": RESET,
             }
         ],
         "context": [

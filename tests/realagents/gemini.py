@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING
 
 from tests.realagents import Real
@@ -17,14 +16,13 @@ PER_DAY = {
     "@type": "type.googleapis.com/google.rpc.QuotaFailure",
     "violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}],
 }
-LEFT_S = RESET - int(time.time())
 PLAN: list[dict[str, object]] = [
     {
         "@type": "type.googleapis.com/google.rpc.ErrorInfo",
         "reason": "QUOTA_EXHAUSTED",
         "domain": "cloudcode-pa.googleapis.com",
     },
-    {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{LEFT_S}s"},
+    {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "{left}s"},
 ]
 
 
@@ -36,7 +34,7 @@ def prepare(home: Path, address: str, case: str) -> dict[str, str]:
         "privacy": {"usageStatisticsEnabled": False},
         "telemetry": {"enabled": False},
         "security": {"auth": {"selectedType": "gemini-api-key"}},
-        "model": {"maxSessionTurns": 1 if case == "turns" else -1},
+        "model": {"name": "gemini-2.5-pro", "maxSessionTurns": 1 if case == "turns" else -1},
     }
     (home / ".gemini" / "settings.json").write_text(json.dumps(settings))
     key = {} if case == "login" else {"GEMINI_API_KEY": "dummy"}
@@ -60,7 +58,8 @@ REAL = Real(
             {
                 "status": 429,
                 "message": "Individual quota reached. Please upgrade your subscription to increase your limits. "
-                f"Resets in {LEFT_S // 3600}h{LEFT_S // 60 % 60}m{LEFT_S % 60}s.",
+                "Resets in {left}s.",
+                "until": RESET,
                 "more": {"details": PLAN},
             }
         ],

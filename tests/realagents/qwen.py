@@ -27,7 +27,9 @@ def prepare(home: Path, address: str, case: str) -> dict[str, str]:
         "privacy": {"usageStatisticsEnabled": False},
         "telemetry": {"enabled": False},
         "memory": {"enableManagedAutoMemory": False},
+        "security": {"auth": {"selectedType": "openai"}},
         "model": {
+            "name": "qwen3-coder-plus",
             "generationConfig": {"maxRetries": 1, "retryInitialDelayMs": 1000, "retryMaxDelayMs": 1000},
             "maxSessionTurns": 1 if case == "turns" else -1,
         },
