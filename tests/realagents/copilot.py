@@ -20,6 +20,7 @@ def prepare(home: Path, address: str, case: str) -> dict[str, str]:
     """Offline, so that it asks nobody but the mock."""
     return {
         "COPILOT_HOME": str(home / ".copilot"),
+        "XDG_CACHE_HOME": str(home / ".cache"),
         "COPILOT_OFFLINE": "true",
         "COPILOT_AUTO_UPDATE": "false",
         "COPILOT_MODEL": "gpt-5.4",
