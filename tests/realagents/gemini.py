@@ -37,8 +37,9 @@ def prepare(home: Path, address: str, case: str) -> dict[str, str]:
         "model": {"name": "gemini-2.5-pro", "maxSessionTurns": 1 if case == "turns" else -1},
     }
     (home / ".gemini" / "settings.json").write_text(json.dumps(settings))
-    key = {} if case == "login" else {"GEMINI_API_KEY": "dummy"}
-    return {"GOOGLE_GEMINI_BASE_URL": address, "GEMINI_CLI_NO_RELAUNCH": "true", **key}
+    env = {"GOOGLE_GEMINI_BASE_URL": address, "GEMINI_CLI_NO_RELAUNCH": "true"}
+    env["TMPDIR"] = str(home)  # for each failed request it leaves a report there
+    return env if case == "login" else env | {"GEMINI_API_KEY": "dummy"}
 
 
 REAL = Real(
