@@ -91,6 +91,9 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The command that continues conversation `{session}`; without it every attempt is a new conversation."""
     env: dict[str, str] = field(default_factory=dict)
     """Variables added to the environment."""
+    inherit: tuple[str, ...] = ()
+    """Variables of the environment of agentjobs that this agent gets besides the usual ones: names or globs, as in
+    `["ANTHROPIC_API_KEY", "AWS_*"]`."""
     rules: tuple[Rule, ...] = ()
     """How to tell a limit, a full context, a lost login … from a crash; see below."""
     usage: Usage | None = None

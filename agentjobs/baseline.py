@@ -17,10 +17,10 @@ from agentjobs.errors import UserError
 from agentjobs.excerpt import error_excerpt
 from agentjobs.launch import local
 from agentjobs.model import SETTLED, Exited, Intent, Lost, Mode, Row, Status
+from agentjobs.output import read_tail
 from agentjobs.store import read_json, step_files, write_json
 from agentjobs.table import parse_status
 from agentjobs.treelock import flock
-from agentjobs.verdicts import read_tail
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -211,7 +211,7 @@ class _Steps:
         return CheckRun(command, green=False, ended=f"failed (exit {phase.code})", excerpt=self._said(name))
 
     def _said(self, name: str) -> str:
-        return error_excerpt(read_tail(step_files(self.directory, name).log)[0])
+        return error_excerpt(read_tail(step_files(self.directory, name).log, self.project.masking)[0])
 
     def sweep(self) -> None:
         """End whatever these checks, or those of a measurement that was killed, left behind."""

@@ -278,7 +278,7 @@ class Engine:
         if not any(rule.class_ is Outcome.OK for rule in rules):
             return task
         from agentjobs.outcome import finished  # noqa: PLC0415
-        from agentjobs.verdicts import read_tail  # noqa: PLC0415
+        from agentjobs.output import read_tail  # noqa: PLC0415
 
         grace_s = self.project.policy.limits.finish_grace_s
         steps = list(last.steps)

@@ -35,9 +35,9 @@ from agentjobs.model import (
     StepKind,
     Wait,
 )
+from agentjobs.output import read_tail
 from agentjobs.pauses import LANDING, hold_s
 from agentjobs.store import read_json, step_files, write_json
-from agentjobs.verdicts import read_tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -295,7 +295,7 @@ class MergeQueue:
         step = run.steps[-1] if run.steps else None
         if step is None:
             return "it was not started"
-        output, _ = read_tail(step_files(self.runs.dir_of(run.number), step.name).log)
+        output, _ = read_tail(step_files(self.runs.dir_of(run.number), step.name).log, self.project.masking)
         return f"{step.name}: {' '.join(error_excerpt(output).split())[:200]}"
 
     # --- a new run

@@ -16,15 +16,13 @@ from agentjobs.excerpt import error_excerpt, signature
 from agentjobs.launch import local
 from agentjobs.model import AgentEnd, Exited, Lost, Outcome, Prepare, Result, StepKind
 from agentjobs.outcome import Verdict, classify, usage
+from agentjobs.output import read_tail
 from agentjobs.scope import in_scope, normalise
 from agentjobs.store import read_json, read_raw, step_files, write_bytes
 
 if TYPE_CHECKING:
     from agentjobs.model import Attempt, Row, Step, Task
     from agentjobs.project import Project
-
-TAIL_BYTES = 256 * 1024
-"""So much of the end of a log is read to classify it."""
 
 LANDING_TRIES = 50
 """How often the target may move between our look at it and our swap, in one poll."""
@@ -52,7 +50,7 @@ class Verdicts:
         step = attempt.last(StepKind.AGENT)
         if step is None or not isinstance(step.phase, Exited | Lost):
             return
-        output, size = read_tail(files.log)
+        output, size = read_tail(files.log, self.project.masking)
         agent = self.project.policy.agents.get(intent.agent)
         verdict = classify(
             phase=step.phase,
@@ -329,7 +327,7 @@ class Verdicts:
             base=parent if intent.base else "",
         )
         if end is not None and end.outcome is outcome and outcome is not Outcome.OK:
-            output, _ = read_tail(step_files(self._dir(attempt), "agent").log)
+            output, _ = read_tail(step_files(self._dir(attempt), "agent").log, self.project.masking)
             errors = error_excerpt(output)
             if end.outside:
                 files = ", ".join(task.row.files)
@@ -377,7 +375,7 @@ class Verdicts:
         number = self._failed_number(attempt, check)
         checks = plan.checks if plan else attempt.intent.checks
         command = checks[number - 1] if 0 < number <= len(checks) else ""
-        output, _ = read_tail(step_files(self._dir(attempt), check.name).log)
+        output, _ = read_tail(step_files(self._dir(attempt), check.name).log, self.project.masking)
         output = output.rpartition(b"==> check %d: " % number)[2]
         said = output.removeprefix(command.encode("utf-8", "surrogateescape")).lstrip(b"\n")
         return command, _ended(check), said
@@ -394,7 +392,7 @@ class Verdicts:
         step = check or setup
         if step is None:
             return result
-        output, _ = read_tail(step_files(self._dir(attempt), step.name).log)
+        output, _ = read_tail(step_files(self._dir(attempt), step.name).log, self.project.masking)
         what = f"the setup command {_ended(step)}" if step is setup else f"{step.name} {_ended(step)} again and again"
         return replace(result, detail=what, signature=signature(output), errors=error_excerpt(output))
 
@@ -417,17 +415,6 @@ def likeness(row: Row, tree: str, result: Result) -> str:
     for name in sorted(names, key=len, reverse=True):
         text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "<task>", text)
     return signature(text.encode("utf-8", "surrogateescape"), tree)
-
-
-def read_tail(path: Path, limit: int = TAIL_BYTES) -> tuple[bytes, int]:
-    """Return the end of a file and the size of all of it; nothing for a file that is not there."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - limit))
-            return file.read(limit), size
-    except FileNotFoundError:
-        return b"", 0
 
 
 def _ended(step: Step) -> str:
