@@ -16,8 +16,8 @@ from agentjobs import briefing
 from agentjobs.errors import UserError
 from agentjobs.excerpt import error_excerpt
 from agentjobs.launch import local
+from agentjobs.logfile import read_tail
 from agentjobs.model import SETTLED, Exited, Intent, Lost, Mode, Row, Status
-from agentjobs.output import read_tail
 from agentjobs.store import read_json, step_files, write_json
 from agentjobs.table import parse_status
 from agentjobs.treelock import flock

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from agentjobs.errors import GitError, UserError
 from agentjobs.excerpt import error_excerpt, signature
 from agentjobs.launch import local
+from agentjobs.logfile import read_tail
 from agentjobs.model import AgentEnd, Exited, Lost, Outcome, Prepare, Result, StepKind
-from agentjobs.outcome import Verdict, classify, usage
-from agentjobs.output import read_tail
+from agentjobs.outcome import Verdict, classify
 from agentjobs.scope import in_scope, normalise
+from agentjobs.spending import Told, told_by
 from agentjobs.store import read_json, read_raw, step_files, write_bytes
 
 if TYPE_CHECKING:
@@ -61,15 +62,16 @@ class Verdicts:
             now=now,
             tree_dir=intent.tree,
         )
-        tokens, cost = usage(output, agent.usage if agent else None)
+        told = told_by(self.project, task, attempt) if agent else Told()
         end = AgentEnd(
             outcome=verdict.outcome,
             at=step.phase.at,
             detail=verdict.detail,
             signature=verdict.signature,
-            session=intent.session,
-            tokens=tokens,
-            cost=cost,
+            session=told.session or intent.session,
+            tokens=told.spent.tokens,
+            cost=told.spent.cost or 0.0,
+            spent=told.spent,
             reset_at=verdict.reset_at,
         )
         if intent.base:

@@ -15,9 +15,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentjobs import cli
+from agentjobs.logfile import read_tail
 from agentjobs.masking import TEXTS, MaskedStream, Masking
 from agentjobs.model import Result
-from agentjobs.output import read_tail
 from tests.harness import CHECK, Project
 
 KEY = 'sk-fake-0123456789"ü/abc'

@@ -71,7 +71,8 @@ class MockModel:
                 self._next += 1
             else:
                 step = {"text": "ok", "usage": [0, 0]}
-            whole = "status" not in step and "fault" not in step
+            cut = step.get("fault") == "hang" or ("fault" in step and bool(asked.get("stream")))
+            whole = "status" not in step and not cut
             entry = {
                 "path": path,
                 "side": not asked.get("tools"),
@@ -81,6 +82,7 @@ class MockModel:
                 "text": json.dumps(turns, ensure_ascii=False),
                 "usage": step.get("usage", [100, 10]) if whole else [0, 0],
                 "status": step.get("status", 200),
+                "hung": step.get("fault") == "hang",
             }
             self.requests.append(entry)
             if self._log is not None:

@@ -1,4 +1,4 @@
-"""The end of what a step said: what is classified, excerpted and told."""
+"""Reading the output of a step: its end, its beginning, or all of its lines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TAIL_BYTES = 256 * 1024
 
 
 def read_tail(path: Path, masking: Masking | None = None, limit: int = TAIL_BYTES) -> tuple[bytes, int]:
-    """Return the end of a log and the size of all of it; nothing for a file that is not there.
+    """Return the end of a file and the size of all of it; nothing for a file that is not there.
 
     With ``masking`` there are no secrets in it: taken out before anything is cut, for half of one is not known again.
     """
@@ -30,3 +30,12 @@ def read_tail(path: Path, masking: Masking | None = None, limit: int = TAIL_BYTE
     if not masking:
         return data, size
     return (masking.tail(data, lead) if lead else masking.mask(data)), size
+
+
+def read_head(path: Path, limit: int = TAIL_BYTES) -> bytes:
+    """Return the beginning of a file; nothing for a file that is not there."""
+    try:
+        with path.open("rb") as file:
+            return file.read(limit)
+    except FileNotFoundError:
+        return b""
