@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from agentjobs import briefing
+from agentjobs.accounts import account_of
 from agentjobs.decide import UNSPENT, restarts_after, stop_signals
 from agentjobs.errors import UserError
 from agentjobs.launch import local
@@ -38,7 +39,7 @@ from agentjobs.model import (
     StepKind,
     Task,
 )
-from agentjobs.pauses import LANDING, hold_s, jitter, pause_after
+from agentjobs.pauses import LANDING, hold_s, jitter, pauses_after
 from agentjobs.store import Marker, step_files, write_bytes, write_json
 from agentjobs.trees import FRESH, Trees
 from agentjobs.verdicts import Verdicts, likeness
@@ -167,6 +168,7 @@ class Attempts:
             restarts=restarts_after(last, begin.mode),
             setup=self.trees.setup_for(tree, begin.mode, base, row.files),
             checks=profile.verify,
+            probe=begin.probe,
         )
         intent = replace(intent, argv=tuple(briefing.command(project, row, intent, attempt_dir)))
         store.write_fact(row.id, number, "attempt.json", intent)
@@ -261,26 +263,18 @@ class Attempts:
         self.close(task, attempt, landed or self.verdicts.result(task, attempt, outcome, now), now)
 
     def close(self, task: Task, attempt: Attempt, result: Result, now: float) -> None:
-        """Write ``result.json`` and what it means for the whole run; the run first, or a limit might be missed."""
+        """Write ``result.json`` and what it means for others; that first, or a limit might be missed."""
         store, intent = self.store, attempt.intent
         names = [step.name for step in attempt.steps]
         if names != ["agent"]:  # what an agent left was swept before its end was judged
             attempt_dir = store.attempt_dir(intent.id, attempt.number)
             local.sweep([intent.marker], [step_files(attempt_dir, name) for name in names])
-        before = store.pause()
-        after = pause_after(
-            before,
-            result.outcome,
-            started_at=intent.started_at,
-            reset_at=result.reset_at,
-            detail=f"{intent.id}: {result.detail}",
-            key=f"{intent.id}/{intent.number}",
-            now=now,
-        )
-        if isinstance(after, Halt):
-            store.set_state("halt", after)
-        elif after != before:
-            store.set_state("pause", after)
+        before, account = store.pauses(), account_of(self.project.policy, intent.agent)
+        after, halt = pauses_after(before, account, intent, attempt.end, result, now)
+        if halt is not None:
+            store.set_state("halt", halt)
+        if after != before:
+            store.set_pauses(after)
         if result.outcome not in _SILENT and self._armed:
             store.count(intent.id, result.outcome.value, likeness(task.row, intent.tree, result))
         if result.outcome in UNSPENT:

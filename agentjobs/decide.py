@@ -66,7 +66,10 @@ UNSPENT = frozenset({Outcome.LIMIT, Outcome.OVERLOADED, Outcome.AUTH, Outcome.IN
 """Not the task's fault: the attempt does not count."""
 
 UNSPENT_MAX = 25
-"""Uncounted attempts in a round before the task is given up: the bound that holds whatever happens."""
+"""Uncounted attempts in a round before the task is given up."""
+
+PROBES_MAX = 200
+"""As many that met a trouble others had met before: the bound that holds whatever happens."""
 
 CHECK_RUNS_MAX = 3
 """How often a check that was lost (killed with its runner) is run again in one attempt."""
@@ -320,9 +323,11 @@ def _layer_3(last: Attempt, note: str, policy: Policy) -> Decision:
 
 def _again(task: Task, last: Attempt, result: Result, policy: Policy) -> Decision:
     """Go on after an attempt that does not count: the same thing again, in the same conversation if it can be."""
-    uncounted = sum(_outcome(attempt) in UNSPENT for attempt in task.attempts)
-    if uncounted > UNSPENT_MAX:
-        return Settle(Status.FAILED, f"gave up after {uncounted} attempts that did not count: {told(result)}")
+    again = [attempt for attempt in task.attempts if _outcome(attempt) in UNSPENT]
+    probes = sum(attempt.intent.probe and _outcome(attempt) is not Outcome.STOPPED for attempt in again)
+    uncounted = len(again) - probes
+    if uncounted > UNSPENT_MAX or probes > PROBES_MAX:
+        return Settle(Status.FAILED, f"gave up after {len(again)} attempts that did not count: {told(result)}")
     if can_resume(last, policy) and result.outcome is not Outcome.INFRA:
         mode, fresh = Mode.RESUME, False
     else:

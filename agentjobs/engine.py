@@ -13,21 +13,23 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from agentjobs.accounts import account_for
 from agentjobs.batches import QUEUE_ID
 from agentjobs.decide import decide
 from agentjobs.errors import ExitCode, UserError
 from agentjobs.launch.step import is_held
 from agentjobs.model import Begin, Conclude, Defer, End, Halt, Judge, Outcome, Running, Settle, Status, StepKind
+from agentjobs.pauses import RUN, told_of
 from agentjobs.roster import Roster
 from agentjobs.store import step_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from agentjobs.attempts import Attempts
+    from agentjobs.board import Board, Plan
     from agentjobs.mergequeue import MergeQueue
     from agentjobs.model import Action, Decision, Pause, Row, Task
-    from agentjobs.plan import Board, Plan
     from agentjobs.project import Project
 
 LOOK_S = 1.0
@@ -151,11 +153,11 @@ class Engine:
             queued = self.queue.advance(now) if self._queued else 0
             tasks = self._tasks(now)
             board = self._board(tasks, now)
-            made = plan(board, self.roster.ready(), self.project.policy, now)
+            made = plan(board, self.roster.ready, self.project.policy, now)
             if made.halt is not None:
                 self.store.set_state("halt", made.halt)
                 self.store.event(now, "", "halt", why=made.halt.why, detail=made.halt.detail)
-            acted += self._apply(made.actions, {task.row.id: task for task in tasks}, board.pause, now)
+            acted += self._apply(made.actions, {task.row.id: task for task in tasks}, board.pauses, now)
             if made.gate and self.starts:
                 queued += self.queue.form(made.batch, now)
             if self._queued:
@@ -168,22 +170,28 @@ class Engine:
                 return acted, made
 
     def _apply(
-        self, actions: tuple[Action, ...], tasks: dict[str, Task], pause: Pause | None, now: float
+        self, actions: tuple[Action, ...], tasks: dict[str, Task], pauses: Mapping[str, Pause], now: float
     ) -> int:
         acted = 0
         ended = [tasks[a.id] for a in actions if isinstance(a.decision, Judge)]
         if ended:
             self.attempts.sweep_for(ended)
         for action in actions:
-            if isinstance(action.decision, Begin) and (
-                self.store.pause() != pause or self.store.halt() is not None
-            ):
-                break  # what was just begun or concluded ran into trouble: the next need not
-            task = tasks.get(action.id) or self._new_task(self.project.file.table.row(action.id))
+            row = tasks[action.id].row if action.id in tasks else self.project.file.table.row(action.id)
+            if isinstance(action.decision, Begin) and self._met_trouble(row, action.decision, pauses):
+                continue  # what was just begun or concluded ran into it: this need not
+            task = tasks.get(action.id) or self._new_task(row)
             if task is None:
                 continue
             acted += self._carry_out(task, action.decision, now)
         return acted
+
+    def _met_trouble(self, row: Row, begin: Begin, before: Mapping[str, Pause]) -> bool:
+        """Whether it turned out meanwhile that the account of this attempt, or the whole run, is in trouble."""
+        if self.store.halt() is not None:
+            return True
+        account, now = account_for(self.project.policy, begin.profile, row), self.store.pauses()
+        return any(now.get(name) != before.get(name) for name in (account, RUN))
 
     def _carry_out(self, task: Task, decision: Decision, now: float) -> int:
         """Apply a decision, and what follows from it for the same task as far as that needs no slot."""
@@ -292,15 +300,16 @@ class Engine:
         return replace(task, attempts=(*task.attempts[:-1], replace(last, steps=tuple(steps))))
 
     def _board(self, tasks: list[Task], now: float) -> Board:
+        from agentjobs.board import Board  # noqa: PLC0415
         from agentjobs.launch import local  # noqa: PLC0415
-        from agentjobs.plan import Board, sweep_due  # noqa: PLC0415
         from agentjobs.progress import spent_of  # noqa: PLC0415
+        from agentjobs.restarts import sweep_due  # noqa: PLC0415
 
         store, policy = self.store, self.project.policy
         limits = policy.limits
         board = Board(
             tasks=tuple(tasks),
-            pause=store.pause(),
+            pauses=store.pauses(),
             hold=store.hold(),
             halt=store.halt() or (None if self.starts else Halt("stop", "this turn begins nothing", now)),
             last_start_at=max((t.attempts[-1].intent.started_at for t in tasks if t.attempts), default=0.0),
@@ -342,14 +351,8 @@ class Engine:
         running = tuple(sorted({task_id for _, task_id, _, _ in self._running}))
         halt = self.store.halt()
         if made.alive or running:
-            pause = self.store.pause()
-            why = ""
-            if pause is None or pause.until <= self.clock():
-                pause = self.store.hold()
-            if pause is not None and pause.until > self.clock():
-                at = time.strftime("%H:%M:%S", time.localtime(pause.until))
-                why = f"paused until {at}: {pause.outcome.value}: {pause.detail}"
-            elif made.waiting and not running and not acted and halt is None:
+            why = self._paused()
+            if not why and made.waiting and not running and not acted and halt is None:
                 why = self._starved()
             return Turn(acted, ExitCode.OK, made.until, why, running, made.waiting)
         if halt is not None:
@@ -357,6 +360,19 @@ class Engine:
         if made.short and made.waiting:
             return Turn(acted, ExitCode.HALTED, made.until, made.short)
         return Turn(acted, ExitCode.NOTHING_LEFT, made.until)
+
+    def _paused(self) -> str:
+        """Say who waits for what and until when, for people."""
+        now, hold = self.clock(), self.store.hold()
+        pauses = [*sorted(self.store.pauses().items()), *([(RUN, hold)] if hold is not None else [])]
+        said = []
+        for account, pause in pauses:
+            if pause.stuck:
+                said.append(f"stopped: {told_of(account, pause)}")
+            elif pause.until > now:
+                at = time.strftime("%H:%M:%S", time.localtime(pause.until))
+                said.append(f"paused until {at}: {told_of(account, pause)}")
+        return "; ".join(said)
 
     def _starved(self) -> str:
         from agentjobs.launch import local  # noqa: PLC0415

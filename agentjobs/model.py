@@ -176,6 +176,8 @@ class Intent(Struct, frozen=True, omit_defaults=True):
     """The shell command that prepares the tree before the agent starts."""
     checks: tuple[str, ...] = ()
     """The shell commands that will verify it, as they were when it began."""
+    probe: bool = False
+    """Begun before its account was known to be over a trouble: to meet it again is not the task's doing."""
 
 
 class Spending(Struct, frozen=True, omit_defaults=True):
@@ -308,6 +310,8 @@ class Begin(Struct, frozen=True, tag="begin"):
     fresh: bool
     why: str
     profile: str
+    probe: bool = False
+    """See ``Intent``; ``plan`` knows it."""
 
 
 class Launch(Struct, frozen=True, tag="launch"):
@@ -370,13 +374,20 @@ class Action(Struct, frozen=True):
 
 
 class Pause(Struct, frozen=True, omit_defaults=True):
-    """State ``pause.json``: nothing starts before ``until`` (limit, overloaded, auth, infra)."""
+    """Of one account, in the state ``pauses.json``: nothing of it starts before ``until``."""
 
     outcome: Outcome
+    """limit, overloaded, auth, infra."""
     until: float
     at: float
+    """When it was last met."""
     detail: str
     count: int = 1
+    """How often running."""
+    passed: bool = False
+    """An attempt begun since got past it, if not to a good end: others may follow, one at a time."""
+    stuck: bool = False
+    """Nothing starts until a person says so."""
 
 
 class Halt(Struct, frozen=True, omit_defaults=True):

@@ -1,7 +1,7 @@
 """What is on disk: the lock, the facts of attempts, the run's state, the table as last written.
 
 A fact is a file written once, by rename, and never changed; what is unreadable or empty (a full disk, a power
-cut) counts as not there. State files (``scope.json``, ``pause.json``, ``halt.json``, ``active/<id>``) are
+cut) counts as not there. State files (``scope.json``, ``pauses.json``, ``halt.json``, ``active/<id>``) are
 replaced whole. Only who holds the lock writes.
 """
 
@@ -11,7 +11,7 @@ import contextlib
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
@@ -34,10 +34,11 @@ from agentjobs.model import (
     Step,
     StepKind,
 )
+from agentjobs.pauses import RUN
 from agentjobs.writing import replace_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from agentjobs.masking import Masking
 
@@ -121,9 +122,25 @@ class Store:
         """Return what ``dispatch`` put in play, or None before the first one."""
         return read_json(self.dir / "scope.json", Scope)
 
-    def pause(self) -> Pause | None:
-        """Return the pause of the whole run."""
-        return read_json(self.dir / "pause.json", Pause)
+    def pauses(self) -> dict[str, Pause]:
+        """Return the pause of each account that has one; ``RUN`` is all of them.
+
+        Before there were accounts a pause was one of the whole run, in ``pause.json``.
+        """
+        found = read_json(self.dir / "pauses.json", dict[str, Pause])
+        if found is None:
+            old = read_json(self.dir / "pause.json", Pause)
+            return {RUN: old} if old is not None else {}
+        return found
+
+    def set_pauses(self, pauses: Mapping[str, Pause]) -> None:
+        """Replace all pauses; they survive a power cut."""
+        path = self.dir / "pauses.json"
+        if pauses:
+            write_json(path, self._told(pauses), durable=True)
+        (self.dir / "pause.json").unlink(missing_ok=True)  # not before its pause is in the other file
+        if not pauses:
+            path.unlink(missing_ok=True)
 
     def hold(self) -> Pause | None:
         """Return until when finished work waits, because it could be neither checked nor landed."""
@@ -133,7 +150,7 @@ class Store:
         """Return why a person is needed."""
         return read_json(self.dir / "halt.json", Halt)
 
-    def set_state(self, name: str, value: Scope | Pause | Halt | None) -> None:
+    def set_state(self, name: Literal["scope", "hold", "halt"], value: Scope | Pause | Halt | None) -> None:
         """Replace, or with None remove, a state file."""
         path = self.dir / f"{name}.json"
         if value is None:

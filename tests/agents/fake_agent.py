@@ -293,6 +293,12 @@ def do_limit(argument: str) -> int:
     return 1
 
 
+def do_limited(argument: str) -> int:
+    """Meet the plan's limit for as long as the file ``limited`` lies beside the ledger; then do the work."""
+    limited = os.path.exists(os.path.join(os.path.dirname(os.environ["FAKE_LEDGER"]), "limited"))
+    return do_limit(argument) if limited else do_ok("")
+
+
 def do_overloaded(_: str) -> int:
     """The server is busy."""
     print("529 overloaded_error", flush=True)
