@@ -20,7 +20,7 @@ from agentjobs.launch.local import MARK, sweep
 from agentjobs.project import POLICY, find_root
 from agentjobs.store import read_raw
 from agentjobs.tomlfile import decode, load, nearest
-from agentjobs.versions import Standing, standing, tested_range, version_in
+from agentjobs.versions import Standing, range_of, standing, version_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -286,7 +286,7 @@ def doubts(agents: Mapping[str, Agent], *, cwd: Path, timeout_s: float) -> dict[
         if answer.problem:
             found[name] = answer.problem
         elif where in {Standing.NEWER, Standing.OLDER}:
-            found[name] = f"{answer.version} is {where.value} ({tested_range(agent.tested)}); {advice}"
+            found[name] = f"{answer.version} is {where.value} ({range_of(agent.tested)}); {advice}"
         elif where is Standing.UNTESTED and agent.preset not in {None, NO_PRESET}:
             found[name] = f"its preset was never tested with the real program; {advice}"
     return found

@@ -87,4 +87,4 @@ def _dotted(path: Sequence[str]) -> str:
 
 
 def _key(key: str) -> str:
-    return key if _BARE.fullmatch(key) else _text(key) if "\\" not in key else json.dumps(key)
+    return key if _BARE.fullmatch(key) else _text(key)

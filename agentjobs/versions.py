@@ -45,7 +45,7 @@ def standing(version: str, tested: Sequence[str]) -> Standing:
     return Standing.NEWER if mine > max(known) else Standing.TESTED
 
 
-def tested_range(tested: Sequence[str]) -> str:
+def range_of(tested: Sequence[str]) -> str:
     """Return the tested versions as one word: the oldest and the newest."""
     if not tested:
         return ""

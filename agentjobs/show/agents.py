@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from agentjobs.show.text import columns, duration, one_line
 from agentjobs.tomltext import table_text
-from agentjobs.versions import Standing, tested_range
+from agentjobs.versions import Standing, range_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ def agents_lines(found: Sequence[Installed]) -> Iterator[str]:
     """Yield what ``agents`` prints: a line for each."""
     rows = [("NAME", "AGENT", "VERSION", "TESTED", "", "HERE")]
     rows += [
-        (one.name, one.about, _version(one), tested_range(one.tested), _standing(one), _here(one)) for one in found
+        (one.name, one.about, _version(one), range_of(one.tested), _standing(one), _here(one)) for one in found
     ]
     yield from columns(rows)
 
