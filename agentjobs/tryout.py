@@ -52,6 +52,10 @@ word as the only line of a file `{later}` in the current directory, and end your
 """
 """The word is nowhere but in the conversation: whoever knows it later has it from there."""
 
+SAME = ("inherit",)
+SAME_WORKSPACE = ("sandbox", "writable")
+"""What a project says of the surroundings of all its agents, and so of one that is tried."""
+
 CHECK = f'grep -qxF "$AGENTJOBS_ROW_LINE" {FILE}'
 
 
@@ -121,11 +125,32 @@ def _scratch(
     directory: Path, place: Place, choice: Choice, word: str, *, model: str | None, timeout_s: float
 ) -> Project:
     """Make a project with one task for the agent: a repository, agentjobs.toml, a prompt, a table."""
+    files = {
+        POLICY: policy_text(place, choice, model=model, timeout_s=timeout_s),
+        "prompt.md.j2": PROMPT.format(file=FILE, later=LATER, word=word),
+        TABLE: f"id\tline\n{TASK}\tagentjobs was here: {secrets.token_hex(4)}\n",
+        "README.md": "A scratch project of `agentjobs agents try`.\n",
+    }
+    for name, text in files.items():
+        (directory / name).write_text(text, encoding="utf-8")
+    git = Git(directory)
+    git.run("init", "-q", "-b", "main")
+    git.run("add", "README.md")
+    git.run("commit", "-q", "-m", "A scratch project")
+    project = Project(directory)
+    project.policy  # noqa: B018 - a model that the agent cannot be told of is an error now
+    return project
+
+
+def policy_text(place: Place, choice: Choice, *, model: str | None, timeout_s: float) -> str:
+    """Return agentjobs.toml of the scratch project: nothing is tried twice, and an agent is what it is in ``place``."""
     profile: dict[str, Any] = {"agent": choice.name, "verify": [CHECK]}
     if chosen := model or _model_of(place, choice):
         profile["model"] = chosen
     minutes = timeout_s / 60
+    workspace = place.raw.get("workspace")
     settings = {
+        **{key: place.raw[key] for key in SAME if key in place.raw},
         "base": "main",
         "slots": 1,
         "limits": {
@@ -134,21 +159,13 @@ def _scratch(
         },
         "retry": {"resumes": 0, "repairs": 0, "restarts": 0},
         "landing": {"approve": True},
+        "workspace": {key: workspace[key] for key in SAME_WORKSPACE if key in workspace}
+        if isinstance(workspace, dict) else {},
     }  # fmt: skip
     text = table_text(settings) + "\n" + table_text(profile, ("profiles", "default"))
     if choice.section:
         text += "\n" + table_text(_settled(choice.section, place.root), ("agents", choice.name))
-    (directory / POLICY).write_text(text, encoding="utf-8")
-    (directory / "prompt.md.j2").write_text(PROMPT.format(file=FILE, later=LATER, word=word), encoding="utf-8")
-    (directory / TABLE).write_text(f"id\tline\n{TASK}\tagentjobs was here: {secrets.token_hex(4)}\n", encoding="utf-8")
-    (directory / "README.md").write_text("A scratch project of `agentjobs agents try`.\n", encoding="utf-8")
-    git = Git(directory)
-    git.run("init", "-q", "-b", "main")
-    git.run("add", "README.md")
-    git.run("commit", "-q", "-m", "A scratch project")
-    project = Project(directory)
-    project.policy  # noqa: B018 - a model that the agent cannot be told of is an error now
-    return project
+    return text
 
 
 def _model_of(place: Place, choice: Choice) -> str | None:

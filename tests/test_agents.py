@@ -17,7 +17,8 @@ import pytest
 
 from agentjobs import presets
 from agentjobs.agents import Agent
-from agentjobs.installed import ask
+from agentjobs.installed import Place, ask, choices
+from agentjobs.tryout import CHECK, policy_text
 from tests.harness import REPOSITORY, Completed, Project
 
 FAKE_CLAUDE = REPOSITORY / "tests" / "agents" / "fake_claude.py"
@@ -267,9 +268,8 @@ def test_a_trial(bench: Bench) -> None:
         assert f"command  claude -p --output-format stream-json --verbose --dangerously-skip-permissions --model sonnet {command} {session}\n" in turn  # noqa: E501
         assert "class    ok\n" in turn
         assert f"session  {session}\n" in turn
-        assert "cost     $0.0125\n" in turn
-    assert "tokens   361 (301 input, 20 from cache, 40 output)\n" in first
-    assert "tokens   362 (302 input, 20 from cache, 40 output)\n" in second
+    assert "spent    361 tokens (301 read, 20 from cache, 40 written), $0.0125\n" in first
+    assert "spent    362 tokens (302 read, 20 from cache, 40 written), $0.0125\n" in second
     assert "hello.txt holds the line it was to hold" in first
     assert "resumed.txt holds the line it was to hold" in second
     assert said.lines[-1] == "claude works, and goes on with a conversation"
@@ -313,6 +313,25 @@ def test_a_trial_uses_what_the_project_says(bench: Bench) -> None:
     assert f"command  {tool} --model opus --session-id " in said.stdout
     assert Path(f"{bench.config}.mine").read_text() == "yes\n"
     assert not (bench.project.root / ".agentjobs").exists()
+
+
+def test_a_trial_happens_in_the_surroundings_of_the_project() -> None:
+    raw = {
+        "slots": 40, "inherit": ["X_*"], "workspace": {"sandbox": "bwrap", "writable": ["~/x"], "setup": "npm ci"},
+        "limits": {"attempt_minutes": 1}, "profiles": {"a": {"agent": "claude", "model": "m", "turns": 3}},
+    }  # fmt: skip
+    place = Place(Path("/a{b"), raw=raw)
+    found = tomllib.loads(policy_text(place, choices(place)["claude"], model=None, timeout_s=90))
+    assert found["inherit"] == ["X_*"]
+    assert found["workspace"] == {"sandbox": "bwrap", "writable": ["~/x"]}
+    assert found["limits"]["attempt_minutes"] == 1.5
+    assert found["profiles"] == {"default": {"agent": "claude", "model": "m", "verify": [CHECK]}}
+    assert "agents" not in found
+    raw["agents"] = {"claude": {"command": ["{root}/x", "{{y}}"]}}
+    place = Place(Path("/a{b"), raw=raw)
+    found = tomllib.loads(policy_text(place, choices(place)["claude"], model="n", timeout_s=90))
+    assert found["agents"] == {"claude": {"command": ["/a{{b/x", "{{y}}"]}}
+    assert found["profiles"]["default"]["model"] == "n"
 
 
 def test_an_agent_that_cannot_resume_is_no_failure(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -87,6 +88,8 @@ def try_(name: str, model: str | None, timeout_s: float, resume: bool, keep: boo
     from agentjobs.show.agents import log_lines, told_lines, verdict_line
     from agentjobs.tryout import tryout
 
+    if sys.stderr.isatty():
+        click.echo(f"agentjobs: {name} is at work, for at most {timeout_s:g} s a turn; ^C ends it", err=True)
     try:
         tried = tryout(place_of(Path.cwd()), name, model=model, timeout_s=timeout_s, resume=resume, keep=keep)
     except KeyboardInterrupt:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from agentjobs.show.story import spent_text
 from agentjobs.show.text import columns, duration, one_line
 from agentjobs.tomltext import table_text
 from agentjobs.versions import Standing, range_of
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from agentjobs.installed import Choice, Installed
-    from agentjobs.model import Spending
     from agentjobs.tryout import Told, Tried
 
 LOG_LINES = 20
@@ -78,34 +78,16 @@ def settings_text(choice: Choice) -> str:
 
 def told_lines(told: Told) -> Iterator[str]:
     """Yield what there is to say of one turn of the agent."""
-    outcome = told.outcome.value if told.outcome else "it did not start"
+    outcome, spent = told.outcome.value if told.outcome else "it did not start", told.spent
     rows = [
         ("command", shlex.join(told.argv)),
         ("class", outcome + (f": {one_line(told.detail, 300)}" if told.detail else "")),
         ("session", told.session or "unknown"),
-        ("tokens", _tokens(told.spent)),
-        ("cost", cost(told.spent)),
+        ("spent", spent_text(spent, spent.tokens, spent.cost or 0.0) if spent.tokens or spent.cost else "not told"),
         ("took", duration(told.took_s)),
         ("edit", told.edit),
     ]
     yield from columns(rows, "  ")
-
-
-def _tokens(spent: Spending) -> str:
-    if not spent.tokens:
-        return "unknown"
-    parts = (
-        ("input", spent.input), ("from cache", spent.cache_read), ("to cache", spent.cache_write),
-        ("output", spent.output),
-    )  # fmt: skip
-    return f"{spent.tokens:,} ({', '.join(f'{count:,} {name}' for name, count in parts if count)})"
-
-
-def cost(spent: Spending) -> str:
-    """Return the money of an attempt; one that agentjobs reckoned is marked."""
-    if spent.cost is None:
-        return "unknown"
-    return f"~${spent.cost:.4f} (estimated from prices)" if spent.estimated else f"${spent.cost:.4f}"
 
 
 def verdict_line(tried: Tried) -> str:
