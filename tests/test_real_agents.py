@@ -201,6 +201,7 @@ class Obedient(MockModel):
         return super().take(path, asked)
 
 
+@pytest.mark.timeout(400)
 def test_a_trial_of_it(agent: str, tmp_path: Path) -> None:
     if "write" not in script(agent, "ok")[0]:
         pytest.skip(f"what {agent} is to write its model says in its own way")
@@ -211,7 +212,7 @@ def test_a_trial_of_it(agent: str, tmp_path: Path) -> None:
         assert found["version"] == real(agent).version, found
         assert found["standing"] == "tested"
         (tmp_path / "tmp").mkdir()
-        said = project.run("agents", "try", agent, timeout_s=LONG_S, env={"TMPDIR": str(tmp_path / "tmp")})
+        said = project.run("agents", "try", agent, timeout_s=2 * LONG_S, env={"TMPDIR": str(tmp_path / "tmp")})
         assert said.code == 0, said
         spent = [int(count.replace(",", "")) for count in re.findall(r"spent +([\d,]+) tokens", said.stdout)]
         if real(agent).resume is not None:
