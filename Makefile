@@ -51,9 +51,10 @@ js-tools: .cache/js-tools/node_modules ## the pinned compiler, for the tests of 
 	npm install --silent --no-audit --no-fund --no-package-lock --ignore-scripts --prefix .cache/js-tools
 	@touch $@
 
-docs: $(STAMP) ## write docs/commands.md anew from --help
+docs: $(STAMP) ## write docs/commands.md anew from --help, and the table of docs/agents.md from the presets
 	$(BIN)/python -m tests.command_reference > docs/commands.md.new
 	mv docs/commands.md.new docs/commands.md
+	$(BIN)/python -m tests.agent_reference
 
 wheel: $(STAMP) ## build the wheel and look whether all that runs is in it
 	rm -rf dist

@@ -11,7 +11,7 @@ from agentjobs.evidence import Context, Rule, Session, Tariff, Transcript, Usage
 from agentjobs.tomlfile import FieldError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 PLACEHOLDERS: Final = ("session", "prompt", "task", "attempt", "root", "tree", "dir")
 """What ``{…}`` may name in a command; ``prompt`` is the path of the prompt, ``root`` that of the project, ``tree`` that
@@ -19,6 +19,9 @@ of the task's tree, ``dir`` a directory that the task keeps over all its attempt
 
 FLAGS: Final = "{flags}"
 """An argument of a command that stands for those which the profile asks for: none, or several."""
+
+NO_PRESET: Final = "none"
+"""What a section says that begins with nothing."""
 
 WINDOW: Final = 200_000
 """Tokens of a model's context where nobody says."""
@@ -46,6 +49,8 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The preset this section begins with, where it is not the one of its own name; `"none"` for none."""
     about: str = ""
     """What people call the program."""
+    install: str = ""
+    """How it is usually installed, for people."""
     version: tuple[str, ...] = ()
     """The command that prints its version."""
     tested: tuple[str, ...] = ()
@@ -166,6 +171,27 @@ def with_preset(section: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[s
     if isinstance(section.get("rules"), list):
         merged["rules"] = [*section["rules"], *preset.get("rules", ())]
     return merged
+
+
+def preset_of(name: str, section: Mapping[str, Any] | None) -> str:
+    """Return the name of the preset that agent ``name`` begins with, there or not; empty for none."""
+    named = section.get("preset") if section else None
+    chosen = named if isinstance(named, str) else name
+    return "" if chosen == NO_PRESET else chosen
+
+
+def table_of(
+    name: str, section: Mapping[str, Any] | None, preset: Callable[[str], Mapping[str, Any] | None]
+) -> dict[str, Any] | None:
+    """Return all that is said of an agent, by its preset and by its section; None where there is neither.
+
+    ``preset`` returns the table of a preset, or None.
+    """
+    chosen = preset_of(name, section)
+    found = preset(chosen) if chosen else None
+    if found is not None:
+        return with_preset(section or {}, {"preset": chosen, "account": chosen, **found})
+    return None if section is None else dict(section)
 
 
 def _check_command(key: str, command: tuple[str, ...]) -> None:

@@ -15,6 +15,7 @@ from agentjobs.errors import ExitCode, UserError
 
 COMMANDS = {
     "init": "Write agentjobs.toml, a prompt and checks for one kind of job.",
+    "agents": "List the agents there are, and try one out.",
     "plan": "Make rows of the task table.",
     "check": "Say what would go wrong, before it costs money.",
     "prompt": "Print the prompt a task would be sent.",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct, field
 
-from agentjobs.agents import WINDOW, Agent, flags_of, with_preset
+from agentjobs.agents import WINDOW, Agent, flags_of, preset_of, table_of
 from agentjobs.errors import UserError
 from agentjobs.inheritance import fault
 from agentjobs.limits import Limits, Retry, Several, parse_size
@@ -26,8 +26,6 @@ __all__ = [
     "Agent", "Landing", "Limits", "Planning", "Policy", "Profile", "Retry", "Workspace", "parse_policy", "parse_size",
     "resolve",
 ]  # fmt: skip
-
-NO_PRESET: Final = "none"
 
 INPUTS: Final = (
     "package.json", "package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "pnpm-workspace.yaml",
@@ -199,13 +197,16 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def parse_policy(
-    data: bytes, file: str = "agentjobs.toml", preset: Callable[[str], dict[str, Any] | None] = lambda _: None
+    data: bytes,
+    file: str = "agentjobs.toml",
+    preset: Callable[[str], dict[str, Any] | None] = lambda _: None,
+    presets: Callable[[], Iterable[str]] = tuple,
 ) -> Policy:
     """Read the bytes of agentjobs.toml; UserError names the file and the line of whatever is wrong.
 
-    ``preset`` returns the table of an agent that needs no section, or None.
+    ``preset`` returns the table of an agent that needs no section, or None; ``presets`` the names of all of them.
     """
-    raw = _with_presets(load(data, file), preset, data, file)
+    raw = _with_presets(load(data, file), preset, presets, data, file)
     for path, value in NOT_YET:
         found = _at(raw, path)
         if found is not None and value in (None, found):
@@ -214,13 +215,17 @@ def parse_policy(
     for path in _unbounded(raw, ()):
         raise UserError(f"{spot(path)} must be a finite number", file=file, line=line_of(data, path))
     policy = decode(data, raw, Policy, file)
-    for path, words in _loose_ends(policy):
+    for path, words in _loose_ends(policy, presets):
         raise UserError(words, file=file, line=line_of(data, path))
     return policy
 
 
 def _with_presets(
-    raw: dict[str, Any], preset: Callable[[str], dict[str, Any] | None], data: bytes, file: str
+    raw: dict[str, Any],
+    preset: Callable[[str], dict[str, Any] | None],
+    presets: Callable[[], Iterable[str]],
+    data: bytes,
+    file: str,
 ) -> dict[str, Any]:
     """Fill in what presets say of the agents that sections and profiles name."""
     sections, profiles = raw.get("agents", {}), raw.get("profiles", {})
@@ -234,16 +239,15 @@ def _with_presets(
         if name in sections and not isinstance(section, dict):
             agents[name] = section
             continue
-        named = section.get("preset") if section else None
-        chosen = named if isinstance(named, str) else name
-        found = None if chosen == NO_PRESET else preset(chosen)
-        if found is None and isinstance(named, str) and named != NO_PRESET:
-            path = ("agents", name, "preset")
-            raise UserError(f'no preset "{named}"; `agentjobs agents` lists them', file=file, line=line_of(data, path))
+        chosen = preset_of(name, section)
+        if section and isinstance(section.get("preset"), str) and chosen and preset(chosen) is None:
+            close = nearest(chosen, list(presets()))
+            hint = f'did you mean "{close}"?' if close else "`agentjobs agents` lists them"
+            line = line_of(data, ("agents", name, "preset"))
+            raise UserError(f'no preset "{chosen}"; {hint}', file=file, line=line)
+        found = table_of(name, section, preset)
         if found is not None:
-            agents[name] = with_preset(section or {}, {"preset": chosen, "account": chosen, **found})
-        elif section is not None:
-            agents[name] = section
+            agents[name] = found
     return {**raw, "agents": agents} if agents or "agents" in raw else raw
 
 
@@ -277,7 +281,7 @@ def resolve(policy: Policy, row: Row, *, profile: str | None = None, file: str =
     return found
 
 
-def _loose_ends(policy: Policy) -> Iterator[tuple[Path, str]]:
+def _loose_ends(policy: Policy, presets: Callable[[], Iterable[str]]) -> Iterator[tuple[Path, str]]:
     """Find names that lead nowhere, and those of variables that cannot be passed on."""
     entries: list[tuple[Path, tuple[str, ...]]] = [(("inherit",), policy.inherit)]
     entries += [(("agents", name, "inherit"), agent.inherit) for name, agent in policy.agents.items()]
@@ -287,7 +291,8 @@ def _loose_ends(policy: Policy) -> Iterator[tuple[Path, str]]:
     for name, profile in policy.profiles.items():
         here: Path = ("profiles", name)
         if profile.agent not in policy.agents:
-            yield (*here, "agent"), f"{_unknown('agent', profile.agent, policy.agents)} (in {section(here)})"
+            known = {*policy.agents, *presets()}
+            yield (*here, "agent"), f"{_unknown('agent', profile.agent, known)} (in {section(here)})"
         if profile.escalate is not None and profile.escalate not in policy.profiles:
             words = _unknown("profile", profile.escalate, policy.profiles)
             yield (*here, "escalate"), f"{words} (in {section(here)})"

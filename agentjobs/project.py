@@ -61,9 +61,9 @@ class Project:
     def policy(self) -> Policy:
         """The policy as agentjobs.toml has it now; UserError with file and line where it is wrong."""
         from agentjobs.policy import parse_policy  # noqa: PLC0415 - not where everything is settled
-        from agentjobs.presets import preset  # noqa: PLC0415
+        from agentjobs.presets import names, preset  # noqa: PLC0415
 
-        return parse_policy(read_raw(self.root / POLICY), POLICY, preset)
+        return parse_policy(read_raw(self.root / POLICY), POLICY, preset, names)
 
     @cached_property
     def masking(self) -> Masking:

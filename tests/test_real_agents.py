@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -182,6 +184,40 @@ def test_a_conversation_that_is_not_there_is_begun_anew(agent: str, tmp_path: Pa
         assert last != first
         if not {"ok", "sigkill"} & one.usage_unknown:
             assert int(project.table()["a"]["tokens"]) <= sum(model.served()), "what was deleted nobody knows"
+        nothing_runs(project)
+
+
+class Obedient(MockModel):
+    """Does what ``agents try`` asks for: the line first, and, resumed, the word if it can see it."""
+
+    def take(self, path: str, asked: dict[str, Any]) -> dict[str, Any]:
+        told = json.dumps(asked)
+        line = re.search(r"agentjobs was here: \w+", told)
+        word = re.search(r"in mind the word `(\w+)`", told)
+        texts = {"hello.txt": line[0] if line else "?", "resumed.txt": word[1] if word else "?"}
+        last = next(step for step in self.script if "write" not in step)
+        writes = [{"write": {"path": name, "text": f"{text}\n"}, "usage": [101, 11]} for name, text in texts.items()]
+        self.script = [writes[0], last, writes[1], last]
+        return super().take(path, asked)
+
+
+@pytest.mark.timeout(400)
+def test_a_trial_of_it(agent: str, tmp_path: Path) -> None:
+    if "write" not in script(agent, "ok")[0]:
+        pytest.skip(f"what {agent} is to write its model says in its own way")
+    with Obedient(script(agent, "ok")[:2]) as model:
+        project = project_with(tmp_path, agent, model)
+        listed = project.run("agents", "--json", code=0, timeout_s=LONG_S)
+        found = next(one for one in json.loads(listed.stdout) if one["name"] == agent)
+        assert found["version"] == real(agent).version, found
+        assert found["standing"] == "tested"
+        (tmp_path / "tmp").mkdir()
+        said = project.run("agents", "try", agent, timeout_s=2 * LONG_S, env={"TMPDIR": str(tmp_path / "tmp")})
+        assert said.code == 0, said
+        spent = [int(count.replace(",", "")) for count in re.findall(r"spent +([\d,]+) tokens", said.stdout)]
+        if real(agent).resume is not None:
+            assert "resumed.txt holds the line it was to hold" in said.stdout
+            assert "ok" in real(agent).usage_unknown or sum(spent) == sum(model.served()), said
         nothing_runs(project)
 
 
