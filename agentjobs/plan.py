@@ -9,7 +9,9 @@ import math
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from agentjobs.caps import ends
 from agentjobs.decide import APPROVAL, UNSPENT, decide, verified_at
 from agentjobs.model import (
     Action,
@@ -133,7 +135,9 @@ def overspent(limits: Limits, spent: Spent) -> str:
 
 def plan(board: Board, ready: Iterable[Row], policy: Policy, now: float) -> Plan:
     """Return the actions that are right and possible now; ``ready`` yields rows that may begin, best first."""
-    return _Planner(board, policy, now).plan(ready)
+    made = _Planner(board, policy, now).plan(ready)
+    ending = ends(board.tasks, {action.id for action in made.actions}, policy.limits, board.spent)
+    return replace(made, actions=made.actions + ending, alive=True) if ending else made
 
 
 class _Planner:
