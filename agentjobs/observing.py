@@ -100,11 +100,6 @@ def sights(agent: Agent) -> tuple[Sight, Sight]:
     return output, Sight(context if inside else None, usage=agent.transcript_usage)
 
 
-def whole(chunk: bytes) -> int:
-    """Return how many bytes of what was read are whole lines; the rest waits for its end."""
-    return chunk.rfind(b"\n") + 1
-
-
 def observe(seen: Seen, lines: bytes, sight: Sight) -> Seen:
     """Take in lines that came after those which ``seen`` knows."""
     for event in reversed(list(read_events(lines))):

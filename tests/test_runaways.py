@@ -117,6 +117,33 @@ def test_what_the_handoff_costs_counts(project: Project) -> None:
     assert end["cost"] == pytest.approx(9 * 0.01 + 0.25)
 
 
+KEPT: dict[str, Any] = {
+    "transcript": {"files": ["{dir}/kept-{session}.jsonl"]},
+    "transcript_usage": {
+        "event": {"type": "kept"}, "scope": "event", "key": "id", "input": ["usage.input"], "model": "model",
+    },
+    "prices": [{"model": "fake-.*", "as_of": "2026-11", "input": 0.5, "output": 1.0}],
+}  # fmt: skip
+
+
+def test_a_context_that_only_the_transcript_tells(project: Project) -> None:
+    watched(project, context={**CONTEXT, "event": {"type": "kept"}, "from": "transcript"}, usage=None, **KEPT)
+    project.plans(a="keep,recover")
+    assert project.settle() == {"a": "DONE"}, project.story()
+    assert project.outcomes("a") == ["context_full", "ok"]
+    assert "It left this handoff" in project.prompt("a", 2)
+    end = project.attempts("a")[0]["agent.end"]
+    assert end["tokens"] == 9_000_000
+    assert end["spent"]["estimated"]
+
+
+def test_money_that_only_the_transcript_tells(project: Project) -> None:
+    watched(project, {"task_cost_usd": 4}, context=None, usage=None, **KEPT)
+    project.plans(a="keep")
+    assert project.settle() == {"a": "FAILED"}, project.story()
+    assert "over limits.task_cost_usd (4.50 of 4.00)" in project.table()["a"]["note"]
+
+
 def test_a_person_may_stop_in_the_middle_of_a_handoff(project: Project) -> None:
     watched(project)
     project.plans(a="grow:hang,recover")

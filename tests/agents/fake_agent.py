@@ -351,6 +351,20 @@ def do_grow(argument: str) -> int:
     return 0
 
 
+def do_keep(_: str) -> int:
+    """Fill the context by half of the work, tell it only to the transcript on disk, and hang."""
+    if os.environ["AGENTJOBS_MODE"] == "handoff":
+        return do_grow("file")
+    write("half\n", f"{OUT}.part")
+    own = os.path.dirname(os.path.dirname(os.environ["AGENTJOBS_PROMPT"]))
+    with open(os.path.join(own, f"kept-{os.environ['AGENTJOBS_SESSION']}.jsonl"), "w") as file:
+        for number in range(1, 10):
+            usage = {"window": 10_000 * number, "input": 1_000_000, "output": 0}
+            print(json.dumps({"type": "kept", "id": number, "model": "fake-1", "usage": usage}), file=file, flush=True)
+    time.sleep(LONG_S)
+    return 0
+
+
 def do_errors(argument: str) -> int:
     """Meet so many errors that differ only in their numbers, and hang; of ``N/M`` something comes between after M."""
     count, _, run = argument.partition("/")
@@ -365,7 +379,7 @@ def do_errors(argument: str) -> int:
 
 
 def do_requests(argument: str) -> int:
-    """Ask the model so many times and edit nothing, and hang; of ``N/M`` there is an edit after each M, then the work."""
+    """Ask the model so many times and edit nothing, and hang; with ``N/M`` edit after each M, then do the work."""
     count, _, each = argument.partition("/")
     for number in range(int(count)):
         say(type="assistant", usage={"window": 1000})
