@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 TAIL_BYTES = 256 * 1024
 """So much of the end of a log is read to classify it."""
 
-LOOK_BYTES = 4 * 1024 * 1024
+LOOK_BYTES = 2 * 1024 * 1024
 """So much of what is new is read in one look; a longer line is passed over."""
 
 

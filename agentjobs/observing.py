@@ -102,6 +102,8 @@ def sights(agent: Agent) -> tuple[Sight, Sight]:
 
 def observe(seen: Seen, lines: bytes, sight: Sight) -> Seen:
     """Take in lines that came after those which ``seen`` knows."""
+    meter = seen.meter
+    seen = replace(seen, meter=replace(meter, recent=dict(meter.recent)))  # ours, to be changed in place
     for event in reversed(list(read_events(lines))):
         seen = _one(seen, event, sight)
     return seen
@@ -173,13 +175,13 @@ def _metered(meter: Meter, event: Event, where: Usage) -> Meter:
         money = (before.cost or 0.0) + (cost or 0.0) - (old.cost or 0.0)
     total = added if where.scope == "event" else Spending(*tokens)
     total = replace(total, cost=money if (where.cost_scope or where.scope) == "event" else cost)
-    recent = meter.recent
     if key:
-        recent = {**{name: one for name, one in recent.items() if name != key}, key: said}
-        if len(recent) > KEYS:
-            del recent[next(iter(recent))]
+        meter.recent.pop(key, None)
+        meter.recent[key] = said
+        if len(meter.recent) > KEYS:
+            del meter.recent[next(iter(meter.recent))]
     model = (scalar_text(lookup(event.fields, where.model)) or "") if where.model else ""
-    return Meter(told=True, spending=total, model=model or meter.model, recent=recent)
+    return Meter(told=True, spending=total, model=model or meter.model, recent=meter.recent)
 
 
 def _words(value: object, name: str, depth: int) -> Iterator[str]:
