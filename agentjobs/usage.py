@@ -159,7 +159,8 @@ def tokens_in(event: Event, where: Usage) -> tuple[int, int, int, int]:
     plain = total(where.input)
     if where.inclusive:
         plain = max(0, plain - read - write)
-    return plain, read, write, total(where.output)
+    written = max(total(where.output), total(where.total) - plain - read - write)
+    return plain, read, write, written
 
 
 def money_in(event: Event, path: str) -> float | None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 CACHE = REPOSITORY / ".cache" / "agents"
-NAMES = ("claude", "codex")
+NAMES = ("claude", "codex", "gemini", "qwen", "copilot")
 
 Script = list[dict[str, Any]]
 """What the mock model is to say: see ``tests.mockmodel``."""
@@ -52,8 +52,22 @@ class Real:
     """The prompt is the argument ``{text}``; otherwise it arrives on stdin."""
     classes: dict[str, str] = field(default_factory=dict)
     """Cases with a class of their own: because the CLI cannot tell, or because only this CLI has the case."""
+    usage_unknown: frozenset[str] = frozenset()
+    """Cases in which nothing tells what was used."""
+    reset_unknown: frozenset[str] = frozenset()
+    """Cases in which nothing tells when a limit ends."""
+    ends: dict[str, int] = field(default_factory=dict)
+    """After how many requests a case is ended by SIGTERM, because the CLI would go on without end."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """What there is to know about a recording: ``note`` in its meta.json."""
+    model: str = ""
+    """The model a profile has to ask for, where the CLI's configuration cannot say it."""
     transcripts: tuple[str, ...] = ()
     """Globs below HOME of the files in which it keeps its sessions."""
+    settle_s: float = 0.0
+    """How long after a call of a tool it has written down what it did; the kills come later."""
+    noise: str = ""
+    """A regular expression of lines that are left out of the recordings: many, long, and of no meaning to anybody."""
 
 
 @cache
