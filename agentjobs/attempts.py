@@ -203,7 +203,7 @@ class Attempts:
         if not prompt.exists():
             text = briefing.attempt_prompt(self.project, task, intent)
             write_bytes(prompt, text.encode("utf-8", "surrogateescape"))
-        self._be_alone(task, intent)
+        self._be_alone(intent, [a.intent.marker for a in task.attempts if a.number < intent.number])
         agent = briefing.agent_of(self.project, intent)
         stdin = str(prompt) if agent.prompt == "stdin" else None
         self._start(task, attempt, launch.name, intent.argv, stdin)
@@ -222,16 +222,14 @@ class Attempts:
     def _start_handoff(self, task: Task, attempt: Attempt, now: float) -> None:
         """Let the conversation write its handoff; where that cannot be, the attempt is judged without one."""
         try:
-            if local.alive([attempt.intent.marker]):
-                raise UserError(f"processes of {task.row.id} cannot be ended")
+            self._be_alone(attempt.intent, [attempt.intent.marker])
             stdin, argv = handoffs.prepare(self.project, attempt)
             self._start(task, attempt, handoffs.STEP, argv, stdin)
         except (UserError, OSError):
             self.verdicts.judge(task, attempt, now)
 
-    def _be_alone(self, task: Task, intent: Intent) -> None:
-        """See that no earlier attempt of the task lives: two agents in one tree, or on one conversation, spoil both."""
-        earlier = [a.intent.marker for a in task.attempts if a.number < intent.number]
+    def _be_alone(self, intent: Intent, earlier: list[str]) -> None:
+        """See that nothing earlier of the task lives: two agents in one tree, or on one conversation, spoil both."""
         if earlier and local.alive(earlier):
             local.sweep(earlier)
             if left := local.alive(earlier):

@@ -177,6 +177,26 @@ def test_what_the_recordings_say_of_the_context() -> None:
     assert found.spending.tokens == 338
 
 
+@pytest.mark.parametrize("name", sorted(path.name for path in FIXTURES.iterdir()))
+def test_every_recorded_agent_can_be_watched(name: str) -> None:
+    agent = parse_policy(f'[profiles.a]\nagent = "{name}"\n'.encode(), preset=preset).agents[name]
+    output, inside = sights(agent)
+    case = FIXTURES / name / "ok"
+    said = observe(Seen(), (case / "stdout").read_bytes() + (case / "stderr").read_bytes(), output)
+    kept = Seen()
+    for path in sorted((case / "home").rglob("*.jsonl")):
+        kept = observe(kept, path.read_bytes(), inside)
+    if agent.context is not None:
+        assert (kept if agent.context.source == "transcript" else said).used > 0
+    if agent.watch is not None and agent.watch.request is not None:
+        assert 1 <= said.requests <= 4
+    assert said.errors == 0
+    assert said.final is bool(output.final)
+    told = measured(said, agent.usage) or measured(kept, agent.transcript_usage, conversation=True)
+    if told is not None:
+        assert told.spending.tokens == json.loads((case / "meta.json").read_text())["usage"]["tokens"]
+
+
 # --- how far it was read
 
 
