@@ -20,7 +20,8 @@ def verdict_on(project: Project, attempt: Attempt, now: float) -> Verdict | None
     intent, step = attempt.intent, attempt.first(StepKind.AGENT)
     if step is None or not isinstance(step.phase, Exited | Lost):
         return None
-    output, size = read_tail(step_files(project.store.attempt_dir(intent.id, intent.number), step.name).log)
+    attempt_dir = project.store.attempt_dir(intent.id, intent.number)
+    output, size = read_tail(step_files(attempt_dir, step.name).log, project.masking)
     agent = project.policy.agents.get(intent.agent)
     return classify(
         phase=step.phase,

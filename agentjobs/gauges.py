@@ -67,7 +67,7 @@ def _gauge(project: Project, task: Task, attempt: Attempt, step: Step, agent: Ag
     state = _state(attempt_dir, step.name)
     before = read_json(state, Watched) or Watched()
     sight, inside = sights(agent)
-    now, more = _read_output(before, attempt_dir, step, sight)
+    now, more = _read_output(before, project, attempt_dir, step, sight)
     if inside:
         now, behind = _read_transcript(now, project, task, attempt, agent, inside)
         more = more or behind
@@ -93,12 +93,15 @@ def _state(attempt_dir: Path, step: str) -> Path:
     return attempt_dir / f"{step}.watch.json"
 
 
-def _read_output(watched: Watched, attempt_dir: Path, step: Step, sight: Sight) -> tuple[Watched, bool]:
+def _read_output(
+    watched: Watched, project: Project, attempt_dir: Path, step: Step, sight: Sight
+) -> tuple[Watched, bool]:
     running = step.phase
     if isinstance(running, Running) and running.output_bytes == watched.output.offset:
         return watched, False
     news = read_on(step_files(attempt_dir, step.name).log_name, watched.output)
-    said = observe(Seen() if news.anew else watched.said, news.lines, sight)
+    lines = project.masking.mask(news.lines) if news.lines else b""
+    said = observe(Seen() if news.anew else watched.said, lines, sight)
     return replace(watched, output=news.place, said=said), news.more
 
 

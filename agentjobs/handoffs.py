@@ -22,8 +22,6 @@ from agentjobs.spending import told_by
 from agentjobs.store import read_json, step_files, write_bytes
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from agentjobs.agents import Agent
     from agentjobs.model import Attempt, Task
     from agentjobs.policy import Policy, Profile
@@ -76,9 +74,9 @@ def prepare(project: Project, attempt: Attempt) -> tuple[str | None, tuple[str, 
     return (str(prompt) if briefing.agent_of(project, intent).prompt == "stdin" else None), plan.argv
 
 
-def told(attempt: Attempt, attempt_dir: Path, detail: str) -> str:
+def told(project: Project, attempt: Attempt, detail: str) -> str:
     """Return what the attempt after one with a full context is told."""
-    left = _left(attempt, attempt_dir)
+    left = _left(project, attempt)
     begins = f"The attempt before this one was stopped because its context was full ({detail})."
     if not left:
         return (
@@ -88,16 +86,17 @@ def told(attempt: Attempt, attempt_dir: Path, detail: str) -> str:
     return f"{begins} Its work so far is in the files. It left this handoff:\n\n{left}"
 
 
-def _left(attempt: Attempt, attempt_dir: Path) -> str:
-    """Return the handoff: the file, or what the turn for it printed last."""
+def _left(project: Project, attempt: Attempt) -> str:
+    """Return the handoff without secrets: the file, or what the turn for it printed last."""
+    attempt_dir = project.store.attempt_dir(attempt.intent.id, attempt.number)
     path = attempt_dir / PARTIAL
     # A link would be followed by us, who may read more than the agent.
     written = b"" if path.is_symlink() or not path.is_file() else read_head(path, 8 * HANDOFF_MAX)
-    text = written.decode("utf-8", "replace").strip()
+    text = project.masking.mask(written).decode("utf-8", "replace").strip()
     if not text:
         step = next((step for step in attempt.steps if step.name == STEP), None)
         if step is not None and step.kill is None and isinstance(step.phase, Exited) and step.phase.code == 0:
-            text = last_text(read_tail(step_files(attempt_dir, STEP).log)[0])
+            text = last_text(read_tail(step_files(attempt_dir, STEP).log, project.masking)[0])
     return text if len(text) <= HANDOFF_MAX else f"{text[:HANDOFF_MAX]}\n[cut]"
 
 

@@ -324,7 +324,7 @@ class Verdicts:
             base=parent if intent.base else "",
         )
         if end is not None and end.outcome is outcome and outcome is not Outcome.OK:
-            output, _ = read_tail(step_files(self._dir(attempt), "agent").log)
+            output, _ = read_tail(step_files(self._dir(attempt), "agent").log, self.project.masking)
             errors = error_excerpt(output)
             if end.outside:
                 files = ", ".join(task.row.files)
@@ -332,7 +332,7 @@ class Verdicts:
             elif end.detail and outcome in {Outcome.NO_CHANGE, Outcome.VERIFY_FAILED}:
                 errors = end.detail
             elif outcome is Outcome.CONTEXT_FULL:
-                errors = handoffs.told(attempt, self._dir(attempt), end.detail)
+                errors = handoffs.told(self.project, attempt, end.detail)
             return replace(
                 result, detail=end.detail, signature=end.signature, reset_at=end.reset_at, errors=errors
             )
@@ -374,7 +374,7 @@ class Verdicts:
         number = self._failed_number(attempt, check)
         checks = plan.checks if plan else attempt.intent.checks
         command = checks[number - 1] if 0 < number <= len(checks) else ""
-        output, _ = read_tail(step_files(self._dir(attempt), check.name).log)
+        output, _ = read_tail(step_files(self._dir(attempt), check.name).log, self.project.masking)
         output = output.rpartition(b"==> check %d: " % number)[2]
         said = output.removeprefix(command.encode("utf-8", "surrogateescape")).lstrip(b"\n")
         return command, _ended(check), said
@@ -391,7 +391,7 @@ class Verdicts:
         step = check or setup
         if step is None:
             return result
-        output, _ = read_tail(step_files(self._dir(attempt), step.name).log)
+        output, _ = read_tail(step_files(self._dir(attempt), step.name).log, self.project.masking)
         what = f"the setup command {_ended(step)}" if step is setup else f"{step.name} {_ended(step)} again and again"
         return replace(result, detail=what, signature=signature(output), errors=error_excerpt(output))
 
