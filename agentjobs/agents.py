@@ -114,6 +114,11 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise FieldError("context", 'from = "transcript" needs a transcript with files')
 
     @property
+    def tells(self) -> bool:
+        """Whether anything can be known of it while it runs."""
+        return bool(self.context or self.watch or self.usage or self.transcript_usage)
+
+    @property
     def learns(self) -> bool:
         """Whether the agent, and not we, chooses the id of a conversation."""
         return self.session is not None or (

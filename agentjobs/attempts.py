@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agentjobs import briefing
+from agentjobs import briefing, handoffs
 from agentjobs.accounts import account_of
 from agentjobs.decide import UNSPENT, restarts_after, stop_signals
+from agentjobs.endings import verdict_on
 from agentjobs.errors import UserError
 from agentjobs.launch import local
 from agentjobs.model import (
@@ -68,7 +69,8 @@ class Attempts:
         """End what the agents of these tasks left behind, all in one look at the process table."""
         found = [task.last for task in tasks if task.last is not None]
         markers = [attempt.intent.marker for attempt in found]
-        local.sweep(markers, [step_files(self._dir(attempt), "agent") for attempt in found])
+        steps = [(self._dir(a), step) for a in found for step in a.steps if step.kind is StepKind.AGENT]
+        local.sweep(markers, [step_files(attempt_dir, step.name) for attempt_dir, step in steps])
         self.verdicts.swept.update(markers)
 
     def _dir(self, attempt: Attempt) -> Path:
@@ -86,7 +88,7 @@ class Attempts:
         elif isinstance(decision, Launch):
             self._guarded(task, last, decision, now)
         elif isinstance(decision, Judge):
-            self.verdicts.judge(task, last, now)
+            self.judge(task, last, now)
         elif isinstance(decision, Conclude):
             self.conclude(task, last, decision.outcome, now)
         elif isinstance(decision, Land):
@@ -189,6 +191,9 @@ class Attempts:
                 self._start_check(task, attempt, launch.name)
             return
         intent = attempt.intent
+        if launch.name == handoffs.STEP:
+            self._start_handoff(task, attempt, now)
+            return
         if attempt.last(StepKind.SETUP) is None or launch.kind is StepKind.SETUP:
             self.trees.make(task, intent, now)
         if launch.kind is StepKind.SETUP:
@@ -200,14 +205,33 @@ class Attempts:
         if not prompt.exists():
             text = briefing.attempt_prompt(self.project, task, intent)
             write_bytes(prompt, text.encode("utf-8", "surrogateescape"))
-        self._be_alone(task, intent)
+        self._be_alone(intent, [a.intent.marker for a in task.attempts if a.number < intent.number])
         agent = briefing.agent_of(self.project, intent)
         stdin = str(prompt) if agent.prompt == "stdin" else None
         self._start(task, attempt, launch.name, intent.argv, stdin)
 
-    def _be_alone(self, task: Task, intent: Intent) -> None:
-        """See that no earlier attempt of the task lives: two agents in one tree, or on one conversation, spoil both."""
-        earlier = [a.intent.marker for a in task.attempts if a.number < intent.number]
+    def judge(self, task: Task, attempt: Attempt, now: float) -> None:
+        """Judge an agent that has ended; one that was stopped for its full context is asked for a handoff first."""
+        if handoffs.may_be_asked(attempt, self.project.policy):
+            self.verdicts.sweep(attempt)
+            verdict = verdict_on(self.project, attempt, now)
+            full = verdict is not None and verdict.outcome is Outcome.CONTEXT_FULL
+            if full and handoffs.ask(self.project, task, attempt, now):
+                self.verdicts.swept.discard(attempt.intent.marker)  # more of it is to come
+                return
+        self.verdicts.judge(task, attempt, now)
+
+    def _start_handoff(self, task: Task, attempt: Attempt, now: float) -> None:
+        """Let the conversation write its handoff; where that cannot be, the attempt is judged without one."""
+        try:
+            self._be_alone(attempt.intent, [attempt.intent.marker])
+            stdin, argv = handoffs.prepare(self.project, attempt)
+            self._start(task, attempt, handoffs.STEP, argv, stdin)
+        except (UserError, OSError):
+            self.verdicts.judge(task, attempt, now)
+
+    def _be_alone(self, intent: Intent, earlier: list[str]) -> None:
+        """See that nothing earlier of the task lives: two agents in one tree, or on one conversation, spoil both."""
         if earlier and local.alive(earlier):
             local.sweep(earlier)
             if left := local.alive(earlier):
@@ -244,8 +268,9 @@ class Attempts:
         step = next(step for step in attempt.steps if step.name == end.step)
         sent = step.kill.sent if step.kill is not None else 0
         if not sent:
-            write_json(files.kill, Kill(end.why, now))
-            self.store.event(now, intent.id, "end", attempt=attempt.number, step=end.step, why=end.why)
+            write_json(files.kill, Kill(end.why, now, detail=end.detail))
+            more = {"detail": end.detail} if end.detail else {}
+            self.store.event(now, intent.id, "end", attempt=attempt.number, step=end.step, why=end.why, **more)
         elif not end.hard:
             write_json(attempt_dir / f"{end.step}.kill-{sent + 1}.json", Kill(end.why, now))
         if end.hard:

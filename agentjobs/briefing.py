@@ -13,7 +13,7 @@ from agentjobs.decide import LAYER_2, UNSPENT, told
 from agentjobs.errors import UserError
 from agentjobs.inheritance import passed
 from agentjobs.launch.step import MARK
-from agentjobs.model import Mode
+from agentjobs.model import Mode, Outcome
 from agentjobs.policy import wishes_of
 from agentjobs.project import POLICY
 from agentjobs.prompt import printed_in, render, resume_prompt, variables
@@ -25,12 +25,21 @@ if TYPE_CHECKING:
 
     from agentjobs.agents import Agent
     from agentjobs.batches import Batch
-    from agentjobs.model import Attempt, Intent, Row, Task
+    from agentjobs.model import Attempt, Intent, Result, Row, Task
     from agentjobs.policy import Profile
     from agentjobs.project import Project
 
 HANDOFF_MAX = 8000
 """Characters of one handoff that reach a dependent's prompt."""
+
+HANDOFF_STEP = "agent-2"
+"""The short turn in which a conversation that was stopped writes down how far it came."""
+
+HANDOFF_PROMPT = "handoff-prompt.md"
+"""What it is sent then."""
+
+PARTIAL = "partial.md"
+"""What it leaves, for the next attempt of the same task."""
 
 VARIABLE_MAX = 128 * 1024 - 256
 """Bytes of one variable: Linux starts no program with a longer one. A cell that is longer is only in the prompt."""
@@ -65,7 +74,7 @@ def attempt_prompt(project: Project, task: Task, intent: Intent) -> str:
         failed = []  # a clean tree and a clean mind
     # What an interrupted repair died of is in ``tried``; what it was to repair is still wrong.
     wrong = [a for a in failed if a.result is not None and a.result.outcome in LAYER_2] or failed
-    errors = wrong[-1].result.errors if wrong and wrong[-1].result else ""
+    errors = _errors([a.result for a in wrong if a.result is not None])
     context = variables(
         task.row,
         verify=intent.checks,
@@ -77,6 +86,17 @@ def attempt_prompt(project: Project, task: Task, intent: Intent) -> str:
         handoffs=handoffs(project, task.row),
     )
     return render(_template(project, profile), profile.prompt, context)
+
+
+def _errors(wrong: Sequence[Result]) -> str:
+    """Return what is still to be put right: after a full context also what that attempt was to put right."""
+    if not wrong:
+        return ""
+    last = wrong[-1].errors
+    if wrong[-1].outcome is not Outcome.CONTEXT_FULL:
+        return last
+    before = next((r.errors for r in reversed(wrong) if r.outcome is not Outcome.CONTEXT_FULL), "")
+    return f"{last}\n\nIt had been told to put this right:\n\n{before}" if before else last
 
 
 def _line(attempt: Attempt) -> str:
@@ -119,7 +139,7 @@ def _inherited(wanted: tuple[str, ...]) -> dict[str, str]:
 def environment(project: Project, row: Row, intent: Intent, attempt_dir: Path, step: str) -> dict[str, str]:
     """Return the whole environment of an agent or a check (names: docs/configuration.md)."""
     wanted = project.policy.inherit
-    if step == "agent":
+    if step.partition("-")[0] == "agent":
         agent = agent_of(project, intent)
         env = _inherited(wanted + agent.inherit) | agent.env
     else:
@@ -146,6 +166,10 @@ def environment(project: Project, row: Row, intent: Intent, attempt_dir: Path, s
             MARK: intent.marker,
         }
     )
+    if step == HANDOFF_STEP:
+        env["AGENTJOBS_MODE"] = "handoff"
+        env["AGENTJOBS_PROMPT"] = str(attempt_dir / HANDOFF_PROMPT)
+        env["AGENTJOBS_PARTIAL"] = str(attempt_dir / PARTIAL)
     files = "\n".join(row.files)
     if len(files.encode()) <= VARIABLE_MAX:
         env["AGENTJOBS_FILES"] = files

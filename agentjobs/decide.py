@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agentjobs.astray import FIRST, astray
 from agentjobs.model import (
     Attempt,
     Begin,
@@ -99,7 +100,7 @@ def decide(task: Task, policy: Policy, now: float) -> Decision:
     if last is None:
         return Begin(Mode.FIRST, fresh=True, why="first attempt", profile=task.row.profile)
     if last.result is None:
-        return _advance(last, policy, now)
+        return _advance(last, policy, now, _cost(task))
     return _after(task, last, last.result, policy, now)
 
 
@@ -136,10 +137,10 @@ def _live(attempt: Attempt) -> Step | None:
 # --- an attempt that is not over --------------------------------------------------------------------------
 
 
-def _advance(attempt: Attempt, policy: Policy, now: float) -> Decision:
+def _advance(attempt: Attempt, policy: Policy, now: float, spent: float) -> Decision:
     live = _live(attempt)
     if live is not None:
-        return _watch(attempt, live, policy, now)
+        return _watch(attempt, live, policy, now, spent)
     if attempt.end is None:
         return _advance_agent(attempt)
     if attempt.end.outcome is not Outcome.OK:
@@ -151,6 +152,8 @@ def _advance_agent(attempt: Attempt) -> Decision:
     agent = attempt.last(StepKind.AGENT)
     if agent is not None and not isinstance(agent.phase, Prepared):
         return Judge()
+    if agent is not None and agent.name != FIRST:
+        return Launch(agent.name, StepKind.AGENT)
     setup = attempt.last(StepKind.SETUP)
     if setup is None and attempt.intent.setup:
         return Launch("setup", StepKind.SETUP)
@@ -159,7 +162,7 @@ def _advance_agent(attempt: Attempt) -> Decision:
             return Launch(setup.name, StepKind.SETUP)
         if not (isinstance(setup.phase, Exited) and setup.phase.code == 0 and setup.kill is None):
             return Conclude(Outcome.STOPPED if _stopped(setup) else Outcome.INFRA)
-    return Launch("agent", StepKind.AGENT)
+    return Launch(FIRST, StepKind.AGENT)
 
 
 def _stopped(step: Step) -> bool:
@@ -233,8 +236,11 @@ def next_of_gate(run: Attempt, policy: Policy, now: float, *, wanted: bool) -> D
     return Conclude(Outcome.OK if passed else Outcome.GATE_FAILED)
 
 
-def _watch(attempt: Attempt, step: Step, policy: Policy, now: float) -> Decision:
-    """End a step that takes too long, is silent too long, says too much, or is over but still there."""
+def _watch(attempt: Attempt, step: Step, policy: Policy, now: float, spent: float = 0.0) -> Decision:
+    """End a step that takes too long, is silent too long, says too much, goes astray, or is over but still there.
+
+    ``spent``: dollars that earlier attempts of the task cost.
+    """
     if step.kill is not None:
         return _ending(attempt, step, policy, now)
     running, limits = step.phase, policy.limits
@@ -242,6 +248,9 @@ def _watch(attempt: Attempt, step: Step, policy: Policy, now: float) -> Decision
         raise TypeError(f"{step.name} does not run")
     if running.output_bytes > limits.output_bytes:
         return End(step.name, "runaway", hard=True)
+    end = astray(attempt, step, policy, spent)
+    if end is not None:
+        return end
     quiet_at = max(running.output_at, step.started_at)
     deadlines = []
     if step.kind is StepKind.AGENT:
@@ -249,7 +258,8 @@ def _watch(attempt: Attempt, step: Step, policy: Policy, now: float) -> Decision
             deadlines.append((quiet_at + limits.finish_grace_s, "hung"))
         else:
             deadlines.append((quiet_at + limits.idle_s, "stalled"))
-        deadlines.append((step.started_at + limits.attempt_s, "hung" if running.finished else "timeout"))
+        longest_s = limits.attempt_s if step.name == FIRST else limits.handoff_s
+        deadlines.append((step.started_at + longest_s, "hung" if running.finished else "timeout"))
     elif step.kind is StepKind.SETUP:
         deadlines.append((step.started_at + limits.setup_s, "timeout"))
     else:
@@ -266,7 +276,8 @@ def _ending(attempt: Attempt, step: Step, policy: Policy, now: float) -> Decisio
     due = kill.at + policy.limits.stop_grace_s * kill.sent
     if kill.at <= now < due:  # a signal of the future: the clock was put back
         return Wait(due, f"{step.name} is ending")
-    return End(step.name, kill.why, hard=kill.sent >= len(stop_signals(attempt, step, policy)))
+    hard = kill.sent >= len(stop_signals(attempt, step, policy))
+    return End(step.name, kill.why, hard=hard, detail=kill.detail)
 
 
 def stop_signals(attempt: Attempt, step: Step, policy: Policy) -> tuple[str, ...]:
@@ -372,9 +383,10 @@ def oscillating(segment: tuple[Attempt, ...]) -> bool:
     """Whether the newest failure is one the task has been through: the same tree again, or the same error.
 
     The same error as the attempt just before is progress in doubt, not proof: it counts from the third time
-    running, or when another error stood between.
+    running, or when another error stood between. A full context says nothing of the work that was left.
     """
-    failures = [a.result for a in segment if a.result is not None and a.result.outcome in LAYER_2]
+    wrong = LAYER_2 - {Outcome.CONTEXT_FULL}
+    failures = [a.result for a in segment if a.result is not None and a.result.outcome in wrong]
     if len(failures) < 2:  # noqa: PLR2004
         return False
     newest, before = failures[-1], failures[:-1]
@@ -403,13 +415,17 @@ def _segment(task: Task) -> tuple[Attempt, ...]:
     return tuple(a for a in task.attempts if a.intent.restarts == restarts)
 
 
+def _cost(task: Task) -> float:
+    return sum(a.result.cost for a in task.attempts if a.result is not None)
+
+
 def _over_its_limits(task: Task, policy: Policy) -> str:
     limits = policy.limits
     results = [a.result for a in task.attempts if a.result is not None]
     spent = task.earlier + sum(r.outcome not in UNSPENT for r in results)
     if limits.task_attempts is not None and spent >= limits.task_attempts:
         return f"limits.task_attempts reached ({spent}): {told(results[-1])}"
-    cost = sum(r.cost for r in results)
+    cost = _cost(task)
     if limits.task_cost_usd is not None and cost >= limits.task_cost_usd:
         return f"limits.task_cost_usd reached ({cost:.2f}): {told(results[-1])}"
     return ""

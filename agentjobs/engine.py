@@ -246,7 +246,7 @@ class Engine:
             if self._waits(task):
                 self.roster.show(task)
                 continue
-            task = self._look_for_final_event(task, now)
+            task = self._gauged(self._look_for_final_event(task, now))
             tasks.append(task)
             last = task.last
             for step in last.steps if last and last.result is None else ():
@@ -299,6 +299,15 @@ class Engine:
                 steps[at] = replace(step, phase=replace(running, finished=True))
         return replace(task, attempts=(*task.attempts[:-1], replace(last, steps=tuple(steps))))
 
+    def _gauged(self, task: Task) -> Task:
+        """Note how full the window of a running agent is, what it used, and whether it goes astray."""
+        last = task.last
+        if last is None or not any(isinstance(s.phase, Running) and s.kind is StepKind.AGENT for s in last.steps):
+            return task
+        from agentjobs.gauges import gauged  # noqa: PLC0415 - only while agents run
+
+        return gauged(self.project, task)
+
     def _board(self, tasks: list[Task], now: float) -> Board:
         from agentjobs.board import Board  # noqa: PLC0415
         from agentjobs.launch import local  # noqa: PLC0415
@@ -321,7 +330,10 @@ class Engine:
         if len(self._running) < policy.slots and limits.min_free_memory_bytes:
             board = replace(board, free_memory=local.free_memory())
         if limits.run_cost_usd is not None or limits.run_tokens is not None or limits.run_attempts is not None:
-            board = replace(board, spent=spent_of(self.project.file, store.unspent()))
+            from agentjobs.caps import with_running  # noqa: PLC0415 - only where there is a budget
+
+            spent = spent_of(self.project.file, store.unspent())
+            board = replace(board, spent=with_running(spent, tasks))
         deferred = {task.row.id for task in tasks if isinstance(decide(task, policy, now), Defer)}
         if deferred and sweep_due(tasks, deferred):
             from agentjobs.sweep import history  # noqa: PLC0415 - layer 3 only

@@ -182,10 +182,14 @@ class Watch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A line that tells of trouble; `limits.same_errors` equal ones with nothing between are a runaway."""
     request: Event | None = None
     """A line that stands for one answer of the model; `limits.idle_requests` without a change are a runaway."""
+    key: str | None = None
+    """Dotted path of an id of the answer: lines that follow each other with the same one are one answer."""
 
     def __post_init__(self) -> None:
         check_event("error", self.error)
         check_event("request", self.request)
+        if self.key is not None:
+            check_path("key", self.key)
 
 
 class Tariff(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -94,6 +94,27 @@ class Prepared(Struct, frozen=True, tag="prepared"):
     """Intended, and certainly never started."""
 
 
+class Gauge(Struct, frozen=True):
+    """What the lines of a running agent say of it."""
+
+    used: int = 0
+    """Tokens in its window; 0 where nothing says so."""
+    window: int = 0
+    """Tokens that the window holds, where the agent says it; else the policy does."""
+    errors: int = 0
+    """How often the same error has come, with nothing between."""
+    error: str = ""
+    """That error, for people."""
+    idle: int = 0
+    """Answers of the model since the tree was last changed; 0 as long as nobody looked at the tree."""
+    tokens: int = 0
+    """Used by this attempt so far, as far as it is known."""
+    cost: float = 0.0
+    """Likewise, in US dollars."""
+    final: bool = False
+    """It has said its last word."""
+
+
 class Running(Struct, frozen=True, tag="running"):
     """Its runner holds the lock."""
 
@@ -102,6 +123,7 @@ class Running(Struct, frozen=True, tag="running"):
     output_bytes: int = 0
     finished: bool = False
     """The agent's final event is in its output, although the process is still there."""
+    gauge: Gauge = Gauge()
 
 
 class Exited(Struct, frozen=True, tag="exited"):
@@ -122,12 +144,17 @@ Phase = Prepared | Running | Exited | Lost
 
 
 class Kill(Struct, frozen=True):
-    """Fact ``<step>.kill.json``: we ended the step, and why (timeout, stalled, runaway, hung, stopped)."""
+    """Fact ``<step>.kill.json``: we ended the step, and why.
+
+    ``why``: timeout, stalled, runaway, context, over_budget, hung, stopped.
+    """
 
     why: str
     at: float
     sent: int = 1
     """How many of the agent's polite signals it has been sent (facts ``<step>.kill-2.json`` …)."""
+    detail: str = ""
+    """More of why, for people."""
 
 
 class Step(Struct, frozen=True):
@@ -226,6 +253,14 @@ class Prepare(Struct, frozen=True, omit_defaults=True):
     at: float
 
 
+class Handoff(Struct, frozen=True, omit_defaults=True):
+    """Fact ``agent-2.plan.json``: a conversation that was stopped is asked for a handoff, in one short turn."""
+
+    argv: tuple[str, ...]
+    session: str
+    at: float
+
+
 class Result(Struct, frozen=True, omit_defaults=True):
     """Fact ``result.json``: how the attempt ended."""
 
@@ -264,6 +299,10 @@ class Attempt(Struct, frozen=True):
     def number(self) -> int:
         """Position among all attempts of the task, from 1."""
         return self.intent.number
+
+    def first(self, kind: StepKind) -> Step | None:
+        """Return the oldest step of a kind."""
+        return next((step for step in self.steps if step.kind is kind), None)
 
     def last(self, *kinds: StepKind) -> Step | None:
         """Return the newest step of these kinds."""
@@ -341,6 +380,8 @@ class End(Struct, frozen=True, tag="end"):
     step: str
     why: str
     hard: bool
+    detail: str = ""
+    """More of why, for people."""
 
 
 class Settle(Struct, frozen=True, tag="settle"):

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from agentjobs.accounts import Gate, account_for, account_of
 from agentjobs.board import Board, Plan, overspent
+from agentjobs.caps import ends
 from agentjobs.decide import APPROVAL, decide, verified_at
 from agentjobs.model import (
     Action,
@@ -57,7 +58,9 @@ DIAGNOSE_MIN = 3
 
 def plan(board: Board, ready: Ready, policy: Policy, now: float) -> Plan:
     """Return the actions that are right and possible now; ``ready`` gives the rows that may begin."""
-    return _Planner(board, policy, now).plan(ready)
+    made = _Planner(board, policy, now).plan(ready)
+    ending = ends(board.tasks, {action.id for action in made.actions}, policy.limits, board.spent)
+    return replace(made, actions=made.actions + ending, alive=True) if ending else made
 
 
 class _Planner:

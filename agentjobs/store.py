@@ -353,7 +353,7 @@ def _steps(path: str, present: list[str]) -> list[Step]:
         kill = read_json(f"{path}/{name}.kill.json", Kill) if f"{name}.kill.json" in present else None
         if kill is not None:
             sent = sum(other.startswith(f"{name}.kill-") for other in present)
-            kill = Kill(kill.why, kill.at, 1 + sent)
+            kill = Kill(kill.why, kill.at, 1 + sent, kill.detail)
         steps.append(Step(name, kind, phase, started_at, kill, prepared.commit if prepared else ""))
     return sorted(steps, key=lambda step: (_ORDER[step.kind], len(step.name), step.name))
 

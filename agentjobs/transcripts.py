@@ -6,11 +6,13 @@ import contextlib
 import glob
 import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from agentjobs.jsonlines import lookup, matches, read_events, scalar_text
+from agentjobs.logfile import read_head
 from agentjobs.model import Spending
 from agentjobs.usage import Measured, amount
 
@@ -58,6 +60,25 @@ def find(where: Transcript, *, env: Mapping[str, str], session: str, tree: str, 
         if event is not None and (not session or told in {None, session}):
             return Found(told or session, lines)
     return None
+
+
+def locate(
+    where: Transcript, *, env: Mapping[str, str], session: str, tree: str, since: float, own: str
+) -> str:
+    """Return the path of an attempt's transcript, of which only the beginning is looked at; empty where there is none.
+
+    The arguments are those of ``find``.
+    """
+    values = {"session": session or ANY, "tree": os.path.realpath(tree), "dir": own}
+    wanted = {path: _filled(value, values) for path, value in where.owner.items()} if where.owner else None
+    for path in _newest(where, env, values, since):
+        if wanted is None:
+            return path
+        event = next((e for e in read_events(read_head(Path(path))) if matches(e.fields, wanted)), None)
+        told = scalar_text(lookup(event.fields, where.id)) if event is not None and where.id else None
+        if event is not None and (not session or told in {None, session}):
+            return path
+    return ""
 
 
 def _newest(where: Transcript, env: Mapping[str, str], values: Mapping[str, str], since: float) -> list[str]:

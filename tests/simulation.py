@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from agentjobs.accounts import account_for, account_of
 from agentjobs.board import Board, Plan, Spent
+from agentjobs.caps import with_running
 from agentjobs.decide import LAYER_1, PROBES_MAX, UNSPENT, UNSPENT_MAX, decide, restarts_after
 from agentjobs.model import (
     SETTLED,
@@ -27,6 +28,7 @@ from agentjobs.model import (
     Defer,
     End,
     Exited,
+    Gauge,
     Halt,
     Intent,
     Judge,
@@ -65,6 +67,9 @@ PASSES_MAX = 200
 STRANGE = frozenset({Outcome.LIMIT, Outcome.OVERLOADED, Outcome.AUTH, Outcome.INFRA})
 
 
+ASTRAY = (Gauge(used=10**9), Gauge(errors=10**3), Gauge(idle=10**4), Gauge(cost=2.0, tokens=900))
+
+
 class Broken(AssertionError):
     """The core broke a promise."""
 
@@ -95,6 +100,7 @@ class Odds(Struct, frozen=True):
     gate: bool = False
     clock_back: float = 0.0
     same_error: float = 0.2
+    full: float = 0.05
     cost: float = 0.5
 
 
@@ -285,14 +291,14 @@ class World:
         every = [a for task in self.tasks.values() for a in task.attempts]
         last = [task.attempts[-1].intent.started_at for task in open_ if task.attempts]
         statuses = [t.status for t in self.tasks.values() if t.row.id not in self.out and not t.open]
+        spent = Spent(sum(a.end.cost for a in every if a.end), sum(a.end.tokens for a in every if a.end), len(every))
+        tasks = tuple(task.task(task.row.id not in self.out) for task in open_)
         return Board(
-            tasks=tuple(task.task(task.row.id not in self.out) for task in open_),
+            tasks=tasks,
             pauses=dict(self.pauses),
             halt=self.halt,
             last_start_at=max(last, default=0.0),
-            spent=Spent(
-                sum(a.end.cost for a in every if a.end), sum(a.end.tokens for a in every if a.end), len(every)
-            ),
+            spent=with_running(spent, tasks),
             tally=tuple(self.tally),
             failed=statuses.count(Status.FAILED),
             total=sum(status in SETTLED for status in statuses) + len(open_),
@@ -492,6 +498,8 @@ class World:
             elif isinstance(step.phase, Running) and self.random.random() < 0.5:
                 finished = step.kind is StepKind.AGENT and self.random.random() < 0.1
                 talk = replace(step.phase, output_at=self.now, finished=step.phase.finished or finished)
+                if step.kind is StepKind.AGENT and self.random.random() < self.odds.full:
+                    talk = replace(talk, gauge=self.random.choice(ASTRAY))
                 self._put(task, replace(step, phase=talk))
 
     def _end(self, task: SimTask, end: End) -> None:
@@ -510,13 +518,17 @@ class World:
             proc.ends_at = min(proc.ends_at, self.now + self.random.uniform(0, 3))
         self._end_processes(task)
 
-    def _judge(self, task: SimTask) -> None:
+    def _judge(self, task: SimTask, *, ask: bool = True) -> None:
         attempt = task.attempts[-1]
         step = attempt.last(StepKind.AGENT)
         hold(step is not None and not task.procs and attempt.end is None, "judges an agent that ended, once")
         assert step is not None
-        hold(isinstance(step.phase, Exited | Lost), "judges an agent that ended")
-        outcome, reset_at = self._outcome(step)
+        hold(isinstance(step.phase, Exited | Lost) or not ask, "judges an agent that ended")
+        stopped = [s.kill.why for s in attempt.steps if s.kind is StepKind.AGENT and s.kill is not None]
+        if ask and stopped == ["context"] and step.name == "agent" and self.random.random() < 0.7:
+            self._put(task, Step("agent-2", StepKind.AGENT, Prepared()))
+            return
+        outcome, reset_at = self._outcome(attempt.first(StepKind.AGENT) or step)
         same = self.random.random() < self.odds.same_error
         signature = "same" if same else f"{self.random.random()}"
         end = AgentEnd(
@@ -539,6 +551,7 @@ class World:
             return outcome, reset if reset > self.now else 0.0
         if step.kill is not None:
             table = {"timeout": Outcome.TIMEOUT, "stalled": Outcome.STALLED, "runaway": Outcome.RUNAWAY}
+            table |= {"context": Outcome.CONTEXT_FULL, "over_budget": Outcome.STOPPED}
             return table.get(step.kill.why, Outcome.OK), 0.0
         if isinstance(step.phase, Lost):
             return Outcome.LOST, 0.0
@@ -565,9 +578,9 @@ class World:
         hold(not task.procs, "concludes nothing that lives")
         hold(task.attempts[-1].result is None, "a result is written once")
         if task.attempts[-1].end is None and task.attempts[-1].last(StepKind.AGENT) is not None:
-            step = task.attempts[-1].last(StepKind.AGENT)
+            step = task.attempts[-1].first(StepKind.AGENT)
             if step is not None and isinstance(step.phase, Exited | Lost):
-                self._judge(task)
+                self._judge(task, ask=False)
         self._close(task, self._result(task, outcome))
 
     def _land(self, task: SimTask) -> None:

@@ -24,12 +24,12 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="adopts orphans,
 
 @pytest.mark.timeout(7200 if ALL else 600)
 @pytest.mark.parametrize("shard", ["1/2", "2/2"])
-@pytest.mark.parametrize("variant", VARIANTS if ALL else ("plain", "batched"))
+@pytest.mark.parametrize("variant", VARIANTS if ALL else ("plain", "batched", "watched"))
 def test_a_kill_after_any_effect_changes_nothing(tmp_path: Path, variant: str, shard: str) -> None:
     # In a process of its own: it forks, and inherits whatever a killed poll leaves.
     which = ["--variant", variant, "--shard", shard, *([] if ALL else ["--kinds"])]
     if not ALL:  # most kinds of one variant are kinds of the other too
-        which += ["--stride", "5" if variant == "batched" else "12"]
+        which += ["--stride", {"plain": "12", "batched": "5", "watched": "6"}[variant]]
     done = subprocess.run(
         [sys.executable, "-m", "tests.crashing", str(tmp_path / "crash"), *which],
         cwd=REPOSITORY,

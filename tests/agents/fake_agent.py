@@ -323,6 +323,92 @@ def do_full(_: str) -> int:
     return 1
 
 
+def say(**fields: object) -> None:
+    print(json.dumps(fields), flush=True)
+
+
+def do_grow(argument: str) -> int:
+    """Fill the context by half of the work, and hang; asked for a handoff do as the argument says.
+
+    file, print, crash, hang; with ``late`` end well when told to stop, with ``alone`` never speak of a context.
+    """
+    if os.environ["AGENTJOBS_MODE"] == "handoff":
+        assert "handoff" in PROMPT
+        say(type="assistant", usage={"window": 99_000})
+        if argument == "crash":
+            print("Error: prompt is too long for a handoff", flush=True)
+            return 1
+        if argument == "hang":
+            time.sleep(LONG_S)
+        text = f"Done: half of {TASK}. Remaining: the rest."
+        if argument == "print":
+            say(type="assistant", text=text)
+        else:
+            write(f"{text} In a file.\n", os.environ["AGENTJOBS_PARTIAL"])
+        final(tokens=1000, cost=0.25)
+        return 0
+    if argument == "late":
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(do_ok("")))
+    write("half\n", f"{OUT}.part")
+    for window in range(10_000, 100_000, 10_000):
+        say(type="assistant", usage={"window": window})
+        say(type="step", cost=0.01, usage={"input": 100, "output": 10})
+    time.sleep(LONG_S)
+    return 0
+
+
+def do_keep(_: str) -> int:
+    """Fill the context by half of the work, tell it only to the transcript on disk, and hang."""
+    if os.environ["AGENTJOBS_MODE"] == "handoff":
+        return do_grow("file")
+    write("half\n", f"{OUT}.part")
+    own = os.path.dirname(os.path.dirname(os.environ["AGENTJOBS_PROMPT"]))
+    with open(os.path.join(own, f"kept-{os.environ['AGENTJOBS_SESSION']}.jsonl"), "w") as file:
+        for number in range(1, 10):
+            usage = {"window": 10_000 * number, "input": 1_000_000, "output": 0}
+            print(json.dumps({"type": "kept", "id": number, "model": "fake-1", "usage": usage}), file=file, flush=True)
+    time.sleep(LONG_S)
+    return 0
+
+
+def do_errors(argument: str) -> int:
+    """Meet so many errors that differ only in their numbers, and hang; of ``N/M`` something comes between after M."""
+    count, _, run = argument.partition("/")
+    for number in range(int(count)):
+        if run and number and number % int(run) == 0:
+            say(type="assistant", usage={"window": 1000})
+        say(type="error", attempt=number, delay_ms=500 * number, status=529, message=f"Overloaded (request {number})")
+    if run:
+        return do_ok("")
+    time.sleep(LONG_S)
+    return 0
+
+
+def do_requests(argument: str) -> int:
+    """Ask the model so many times and edit nothing, and hang; with ``N/M`` edit after each M, then do the work."""
+    count, _, each = argument.partition("/")
+    for number in range(int(count)):
+        say(type="assistant", usage={"window": 1000})
+        if each and number % int(each) == int(each) - 1:
+            write(f"step {number}\n", f"{OUT}.part")
+            time.sleep(1.5)
+    if each:
+        return do_ok("")
+    time.sleep(LONG_S)
+    return 0
+
+
+def do_spend(argument: str) -> int:
+    """Spend so many dollars, a cent at a time, and hang; when resumed do the work."""
+    if "--resume" in sys.argv:
+        return do_ok("")
+    write("half\n", f"{OUT}.part")
+    for _ in range(round(float(argument) * 100)):
+        say(type="step", cost=0.01, usage={"input": 100, "output": 10})
+    time.sleep(LONG_S)
+    return 0
+
+
 def do_lost_session(_: str) -> int:
     """A conversation that cannot be found when resumed; a fresh one does the work."""
     if os.environ["AGENTJOBS_MODE"] == "resume" and "--resume" in sys.argv:
