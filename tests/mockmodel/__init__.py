@@ -5,6 +5,8 @@ the first request that offers tools with a tool call, the second with a text; th
 offers no tools (a title, a probe) is answered "ok" and uses up no step. A step may hold:
 
 - ``write``: {path, text}: the call of a tool the request offers that writes this file
+- ``run``: the call of a shell tool the request offers, with this command
+- ``plain``: true: a request that offers no tools gets this step too (an agent whose edits are in the text)
 - ``text``: the model's final text
 - ``usage``: [input tokens, output tokens], default [100, 10]
 - ``status``: an HTTP error instead, with ``error`` (its type), ``message`` and ``headers``
@@ -37,7 +39,7 @@ class MockModel:
     def __init__(self, script: Sequence[Step], log: Path | None = None, port: int = 0) -> None:
         self.script = list(script)
         self.requests: list[dict[str, Any]] = []
-        self.stopping = threading.Event()
+        self.stopping, self.hanging = threading.Event(), threading.Event()
         self._log, self._next, self._lock = log, 0, threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", port), _Handler)
         self._server.daemon_threads = True
@@ -66,15 +68,16 @@ class MockModel:
         """Return the step for a request and log it."""
         turns = asked.get("messages") or asked.get("input") or []
         with self._lock:
-            if asked.get("tools"):
-                step = self.script[min(self._next, len(self.script) - 1)]
-                self._next += 1
-            else:
+            step = self.script[min(self._next, len(self.script) - 1)]
+            side = not asked.get("tools") and not step.get("plain")
+            if side:
                 step = {"text": "ok", "usage": [0, 0]}
+            else:
+                self._next += 1
             whole = "status" not in step and "fault" not in step
             entry = {
                 "path": path,
-                "side": not asked.get("tools"),
+                "side": side,
                 "stream": bool(asked.get("stream")),
                 "messages": len(turns) if isinstance(turns, list) else 1,
                 "earlier_turns": isinstance(turns, list) and any(_by_model(turn) for turn in turns),
@@ -96,15 +99,19 @@ def _by_model(turn: Any) -> bool:
 
 def tool_call(asked: dict[str, Any], path: str, text: str) -> tuple[str, dict[str, Any]]:
     """Return name and arguments of a tool the request offers, so that it writes the file. LookupError: none does."""
+    return shell_call(asked, f"printf %s {shlex.quote(text)} > {shlex.quote(path)}", path, text)
+
+
+def shell_call(asked: dict[str, Any], shell: str, path: str = "", text: str = "") -> tuple[str, dict[str, Any]]:
+    """Return name and arguments of a tool the request offers that runs the command, or writes the file."""
     offered = {(tool.get("function") or tool).get("name") for tool in asked.get("tools", ())}
-    shell = f"printf %s {shlex.quote(text)} > {shlex.quote(path)}"
     forms: dict[str, dict[str, Any]] = {
         "exec_command": {"cmd": shell},
         "shell_command": {"command": shell},
         "shell": {"command": ["bash", "-c", shell]},
         "Bash": {"command": shell, "description": "write a file"},
         "bash": {"command": shell, "description": "write a file"},
-        "Write": {"file_path": path, "content": text},
+        **({"Write": {"file_path": path, "content": text}} if path else {}),
     }
     for name, arguments in forms.items():
         if name in offered:
@@ -132,6 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         step = model.take(path, asked)
         if step.get("fault") == "hang":
+            model.hanging.set()
             model.stopping.wait()
             return
         if step.get("delay_s"):
@@ -141,7 +149,8 @@ class _Handler(BaseHTTPRequestHandler):
             body = json.dumps({"type": "error", "error": error | step.get("more", {})}).encode()
             self._send(step["status"], "application/json", body, step.get("headers", {}))
             return
-        call = tool_call(asked, **step["write"]) if "write" in step else None
+        call = shell_call(asked, step["run"]) if "run" in step else None
+        call = tool_call(asked, **step["write"]) if "write" in step else call
         tokens = tuple(step.get("usage", [100, 10]))
         number = len(model.requests)
         body_of, events = shape(asked.get("model", "mock"), number, step.get("text", ""), call, tokens)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 CACHE = REPOSITORY / ".cache" / "agents"
-NAMES = ("claude", "codex")
+NAMES = ("claude", "codex", "opencode", "kimi", "pi", "aider", "mini-swe-agent")
 
 Script = list[dict[str, Any]]
 """What the mock model is to say: see ``tests.mockmodel``."""
@@ -35,8 +35,10 @@ class Real:
     program: str
     """Path below the directory it is installed in."""
     start: list[str]
-    """Arguments of a new conversation; ``{session}`` is a UUID of ours, ``{prompt}`` a file with the prompt."""
+    """Arguments of a new conversation; ``{session}`` is a UUID of ours, ``{prompt}`` a file with the prompt, ``{dir}``
+    a directory of the task's own (below HOME, so that ``transcripts`` reaches it)."""
     resume: list[str] | None
+    """None: it cannot go on with a conversation."""
     prepare: Callable[[Path, str, str], dict[str, str]]
     """``prepare(home, address, case)`` writes the CLI's configuration below ``home`` and returns the variables it needs
     besides HOME and PATH; ``address`` is the mock's."""
@@ -51,7 +53,14 @@ class Real:
     argument: bool = False
     """The prompt is the argument ``{text}``; otherwise it arrives on stdin."""
     transcripts: tuple[str, ...] = ()
-    """Globs below HOME of the files in which it keeps its sessions."""
+    """Globs below HOME of the files in which it keeps its sessions; of a database, ``tables`` are kept, as SQL."""
+    tables: tuple[str, ...] = ()
+    classes: dict[str, str] = field(default_factory=dict)
+    """The class of a case where this CLI gives no sign by which it could get the one in ``CASES``."""
+    ends: dict[str, int] = field(default_factory=dict)
+    """After how many requests a case is ended by SIGTERM, because the CLI would go on without end."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """What there is to know about a recording: ``note`` in its meta.json."""
 
 
 @cache

@@ -25,8 +25,10 @@ def newer_node() -> None:
         into.mkdir(parents=True, exist_ok=True)
         npm(into, NEWER_NODE)
         binary = into / "node_modules" / NEWER_NODE.partition("@")[0] / "bin" / "node"
-        (into / "node_modules" / ".bin").mkdir(exist_ok=True)
-        (into / "node_modules" / ".bin" / "node").symlink_to(binary)
+        link = into / "node_modules" / ".bin" / "node"
+        if not link.exists():
+            link.parent.mkdir(exist_ok=True)
+            link.symlink_to(binary)
 
 
 def install(one: Real) -> None:

@@ -6,11 +6,13 @@ replaced. ``usage`` in meta.json is what the mock served, not what the CLI says 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -31,8 +33,11 @@ LONGEST_TEXT, LONGEST_LIST = 120, 3
 PROMPT = "Write ok into out.txt.\n"
 
 
-def run(agent: str, argv: list[str], env: dict[str, str], tree: Path, kill: int, model: MockModel) -> Any:
-    """Run the CLI in its own session; with ``kill``, send that signal to its group once the mock hangs."""
+def run(
+    agent: str, argv: list[str], env: dict[str, str], tree: Path, kill: int, model: MockModel, most: int = 0
+) -> Any:
+    """Run the CLI in its own session; with ``kill``, send that signal to its group once the mock hangs or has had
+    ``most`` requests."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         started = subprocess.Popen(
             [str(program(agent)), *argv],
@@ -43,7 +48,7 @@ def run(agent: str, argv: list[str], env: dict[str, str], tree: Path, kill: int,
         started.stdin.close()
         deadline = time.monotonic() + LONGEST_RUN_S
         while kill and started.poll() is None and time.monotonic() < deadline:
-            if sum(not request["side"] for request in model.requests) >= 2:
+            if model.hanging.is_set() or (most and len(model.requests) >= most):
                 os.killpg(started.pid, kill)
                 break
             time.sleep(0.02)
@@ -92,17 +97,28 @@ def shortened(text: str) -> str:
     return "".join(line + "\n" for line in lines)
 
 
+def dump(path: Path, tables: tuple[str, ...]) -> str:
+    """Return tables of an SQLite database as SQL: a database itself is no text, and large when it is empty."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        return "".join(
+            line + "\n"
+            for line in database.iterdump()
+            if any(re.match(rf'(CREATE TABLE|INSERT INTO) [`"]?{table}[`"]?\W', line) for table in tables)
+        )
+
+
 def record(agent: str, case: str, scratch: Path) -> None:
     """Make one recording anew."""
     tree, home, session = scratch / "tree", scratch / "home", str(uuid.uuid4())
     tree.mkdir()
     subprocess.run(["git", "init", "-q", str(tree)], check=True)
-    one, kill = real(agent), {"hang": signal.SIGTERM, "sigkill": signal.SIGKILL}.get(case, 0)
+    one = real(agent)
+    kill = {"hang": signal.SIGTERM, "sigkill": signal.SIGKILL}.get(case, signal.SIGTERM if case in one.ends else 0)
     prompt = scratch / "prompt.md"
     prompt.write_text(PROMPT)
 
     def arguments(template: list[str]) -> list[str]:
-        values = {"{session}": session, "{prompt}": str(prompt), "{text}": PROMPT}
+        values = {"{session}": session, "{prompt}": str(prompt), "{text}": PROMPT, "{dir}": str(home / "task")}
         for name, value in values.items():
             template = [part.replace(name, value) for part in template]
         return template
@@ -111,7 +127,8 @@ def record(agent: str, case: str, scratch: Path) -> None:
         env = environment(agent, home, model.address, case)
         again = one.resume or one.start
         template = again if case == "no_session" else one.start
-        code, out, err = run(agent, arguments(template), env, tree, kill, model)
+        (home / "task").mkdir()
+        code, out, err = run(agent, arguments(template), env, tree, kill, model, one.ends.get(case, 0))
         found = re.search(one.learns, out) if one.learns else None
         session = found[1] if found else session
         runs = [list(model.served())]
@@ -128,12 +145,14 @@ def record(agent: str, case: str, scratch: Path) -> None:
         "argv": [Path(one.program).name, *template],
         "exit": code if code >= 0 else None,
         "signal": -code if code < 0 else None,
-        "class": CASES[case],
+        "class": one.classes.get(case, CASES[case]),
         "session": session,
         "usage": {"tokens": sum(runs[-1]), "session_tokens": sum(map(sum, runs)), "runs": runs, "cost": None},
     }
-    if case == "limit":
+    if case == "limit" and meta["class"] == "limit":
         meta["reset"] = RESET
+    if case in one.notes:
+        meta["note"] = one.notes[case]
     into = FIXTURES / agent / case
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(parents=True)
@@ -141,9 +160,9 @@ def record(agent: str, case: str, scratch: Path) -> None:
     (into / "stderr").write_text(scrub(err, places))
     (into / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")
     for number, path in enumerate(sorted(path for glob in one.transcripts for path in home.glob(glob)), 1):
-        text = shortened(path.read_text(errors="replace"))
+        text = dump(path, one.tables) if one.tables else shortened(path.read_text(errors="replace"))
         if len(text) < LONGEST_TRANSCRIPT:
-            kept = into / "home" / path.relative_to(home)
+            kept = into / "home" / path.relative_to(home).with_name(path.name + (".sql" if one.tables else ""))
             kept.parent.mkdir(parents=True, exist_ok=True)
             kept.write_text(scrub(text, places))
         else:
@@ -155,6 +174,8 @@ def main() -> None:
     """Record what was named, or everything."""
     for name in sys.argv[1:] or [f"{agent}/{case}" for agent in NAMES for case in CASES]:
         agent, case = name.split("/")
+        if real(agent).resume is None and case in {"resume", "no_session"}:
+            continue
         scratch = Path(tempfile.mkdtemp(prefix="recording-"))
         try:
             record(agent, case, scratch)
