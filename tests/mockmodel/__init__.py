@@ -10,7 +10,8 @@ offers no tools (a title, a probe) is answered "ok" and uses up no step. A step 
 - ``text``: the model's final text
 - ``usage``: [input tokens, output tokens], default [100, 10]
 - ``status``: an HTTP error instead, with ``error`` (its type), ``message`` and ``headers``
-- ``fault``: ``cut`` (the stream ends in its middle) or ``hang`` (no answer until the server stops)
+- ``fault``: ``cut`` (the stream ends in its middle; an answer that is no stream comes whole), ``broken`` (either ends
+  in its middle) or ``hang`` (no answer until the server stops)
 - ``delay_s``: seconds before the answer
 """
 
@@ -74,7 +75,8 @@ class MockModel:
                 step = {"text": "ok", "usage": [0, 0]}
             else:
                 self._next += 1
-            whole = "status" not in step and "fault" not in step
+            cut = step.get("fault") in {"hang", "broken"} or ("fault" in step and bool(asked.get("stream")))
+            whole = "status" not in step and not cut
             entry = {
                 "path": path,
                 "side": side,
@@ -155,9 +157,10 @@ class _Handler(BaseHTTPRequestHandler):
         number = len(model.requests)
         body_of, events = shape(asked.get("model", "mock"), number, step.get("text", ""), call, tokens)
         if not asked.get("stream"):
-            self._send(200, "application/json", json.dumps(body_of).encode())
+            body, broken = json.dumps(body_of).encode(), "broken" in step.get("fault", "")
+            self._send(200, "application/json", body[: len(body) // 2] if broken else body, cut=broken)
             return
-        if step.get("fault") == "cut":
+        if "fault" in step:
             events = events[: len(events) // 2]
         self._send(200, "text/event-stream", b"".join(events), step.get("headers", {}), cut="fault" in step)
 

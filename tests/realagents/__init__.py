@@ -36,7 +36,7 @@ class Real:
     """Path below the directory it is installed in."""
     start: list[str]
     """Arguments of a new conversation; ``{session}`` is a UUID of ours, ``{prompt}`` a file with the prompt, ``{dir}``
-    a directory of the task's own (below HOME, so that ``transcripts`` reaches it)."""
+    a directory of the task's own (here HOME, so that ``transcripts`` reaches it)."""
     resume: list[str] | None
     """None: it cannot go on with a conversation."""
     prepare: Callable[[Path, str, str], dict[str, str]]
@@ -49,14 +49,17 @@ class Real:
     node: int = 20
     """The least major version of Node.js it runs under; 0: none."""
     learns: str = ""
-    """A regular expression whose first group is the id of the session in the output; empty: ``{session}`` it is."""
+    """A regular expression whose first group is the id of the session, in the output or else in what it keeps on disk;
+    empty: ``{session}`` it is."""
     argument: bool = False
     """The prompt is the argument ``{text}``; otherwise it arrives on stdin."""
+    classes: dict[str, str] = field(default_factory=dict)
+    """Cases with a class of their own: because the CLI cannot tell, or because only this CLI has the case."""
     transcripts: tuple[str, ...] = ()
     """Globs below HOME of the files in which it keeps its sessions; of a database, ``tables`` are kept, as SQL."""
     tables: tuple[str, ...] = ()
-    classes: dict[str, str] = field(default_factory=dict)
-    """The class of a case where this CLI gives no sign by which it could get the one in ``CASES``."""
+    untold: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """In which cases it does not say what: ``reset`` (when the limit ends), ``usage`` (what it used)."""
     ends: dict[str, int] = field(default_factory=dict)
     """After how many requests a case is ended by SIGTERM, because the CLI would go on without end."""
     notes: dict[str, str] = field(default_factory=dict)

@@ -38,7 +38,7 @@ REAL = Real(
     start=COMMAND,
     resume=COMMAND,
     prepare=prepare,
-    transcripts=("task/pi-*.jsonl",),
+    transcripts=("pi-*.jsonl",),
     classes={"no_session": "ok"},
     notes={"no_session": "it makes the file that it does not find"},
 )

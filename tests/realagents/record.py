@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.mockmodel import MockModel
-from tests.realagents import CACHE, NAMES, REPOSITORY, environment, program, real
+from tests.realagents import CACHE, NAMES, REPOSITORY, Real, environment, program, real
 from tests.realagents.cases import CASES, RESET, SCRIPTS
 
 FIXTURES = REPOSITORY / "tests" / "fixtures" / "agents"
 LONGEST_LINE = 4000
-LONGEST_RUN_S = 60
+LONGEST_RUN_S = 120
 LONGEST_TRANSCRIPT = 60_000
 LONGEST_TEXT, LONGEST_LIST = 120, 3
 PROMPT = "Write ok into out.txt.\n"
@@ -107,6 +107,14 @@ def dump(path: Path, tables: tuple[str, ...]) -> str:
         )
 
 
+def kept_on_disk(one: Real, home: Path) -> dict[Path, str]:
+    """Return the files in which the CLI keeps its sessions, as a fixture has them."""
+    paths = sorted(path for glob in one.transcripts for path in home.glob(glob))
+    if one.tables:
+        return {path.with_name(path.name + ".sql"): dump(path, one.tables) for path in paths}
+    return {path: shortened(path.read_text(errors="replace")) for path in paths}
+
+
 def record(agent: str, case: str, scratch: Path) -> None:
     """Make one recording anew."""
     tree, home, session = scratch / "tree", scratch / "home", str(uuid.uuid4())
@@ -118,7 +126,7 @@ def record(agent: str, case: str, scratch: Path) -> None:
     prompt.write_text(PROMPT)
 
     def arguments(template: list[str]) -> list[str]:
-        values = {"{session}": session, "{prompt}": str(prompt), "{text}": PROMPT, "{dir}": str(home / "task")}
+        values = {"{session}": session, "{prompt}": str(prompt), "{text}": PROMPT, "{dir}": str(home)}
         for name, value in values.items():
             template = [part.replace(name, value) for part in template]
         return template
@@ -127,10 +135,9 @@ def record(agent: str, case: str, scratch: Path) -> None:
         env = environment(agent, home, model.address, case)
         again = one.resume or one.start
         template = again if case == "no_session" else one.start
-        (home / "task").mkdir()
         code, out, err = run(agent, arguments(template), env, tree, kill, model, one.ends.get(case, 0))
-        found = re.search(one.learns, out) if one.learns else None
-        session = found[1] if found else session
+        told = (re.search(one.learns, text) for text in (out, *kept_on_disk(one, home).values()) if one.learns)
+        session = next((found[1] for found in told if found), session)
         runs = [list(model.served())]
         if case == "resume":
             template = again
@@ -145,12 +152,14 @@ def record(agent: str, case: str, scratch: Path) -> None:
         "argv": [Path(one.program).name, *template],
         "exit": code if code >= 0 else None,
         "signal": -code if code < 0 else None,
-        "class": one.classes.get(case, CASES[case]),
+        "class": (CASES | one.classes)[case],
         "session": session,
         "usage": {"tokens": sum(runs[-1]), "session_tokens": sum(map(sum, runs)), "runs": runs, "cost": None},
     }
     if case == "limit" and meta["class"] == "limit":
         meta["reset"] = RESET
+    for what in one.untold.get(case, ()):
+        meta[f"{what}_unknown"] = True
     if case in one.notes:
         meta["note"] = one.notes[case]
     into = FIXTURES / agent / case
@@ -159,10 +168,9 @@ def record(agent: str, case: str, scratch: Path) -> None:
     (into / "stdout").write_text(scrub(out, places))
     (into / "stderr").write_text(scrub(err, places))
     (into / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")
-    for number, path in enumerate(sorted(path for glob in one.transcripts for path in home.glob(glob)), 1):
-        text = dump(path, one.tables) if one.tables else shortened(path.read_text(errors="replace"))
+    for number, (path, text) in enumerate(kept_on_disk(one, home).items(), 1):
         if len(text) < LONGEST_TRANSCRIPT:
-            kept = into / "home" / path.relative_to(home).with_name(path.name + (".sql" if one.tables else ""))
+            kept = into / "home" / path.relative_to(home)
             kept.parent.mkdir(parents=True, exist_ok=True)
             kept.write_text(scrub(text, places))
         else:
