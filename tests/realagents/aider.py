@@ -10,20 +10,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COMMAND = [
-    "--message-file", "{prompt}", "--yes-always", "--no-auto-commits", "--no-pretty", "--no-stream", "--no-gitignore",
-    "--map-tokens", "0", "--no-check-update", "--no-analytics", "--no-show-model-warnings", "--no-show-release-notes",
-    "--analytics-log", "{dir}/aider-{session}.jsonl", "--chat-history-file", "{dir}/aider-{session}.md",
-    "--input-history-file", "/dev/null", "--model", "openai/mock", "--edit-format", "whole",
+    "--message-file", "{prompt}", "--yes-always", "--no-auto-commits", "--no-dirty-commits", "--no-gitignore",
+    "--no-pretty", "--no-stream", "--no-fancy-input", "--no-suggest-shell-commands", "--no-detect-urls",
+    "--map-tokens", "0", "--no-check-update", "--no-show-model-warnings", "--no-show-release-notes",
+    "--no-analytics", "--analytics-log", "{dir}/aider-{session}.jsonl",
+    "--chat-history-file", "{dir}/aider-{session}.md", "--input-history-file", "/dev/null", "--model", "openai/mock",
 ]  # fmt: skip
 EDIT = [{"plain": True, "text": "out.txt\n```\nok\n```\n", "usage": [203, 23]}]
 HANG = [{"plain": True, "fault": "hang"}]
 
 
 def prepare(home: Path, address: str, case: str) -> dict[str, str]:
-    """litellm's own list of prices is fetched at every start unless it is told to use the one it came with."""
+    """Its own retries, a minute of them, have no setting; those of the client below it are none."""
+    settings = "- name: openai/mock\n  edit_format: whole\n  extra_params: {max_retries: 0}\n"
+    (home / ".aider.model.settings.yml").write_text(settings)
     return {
         "OPENAI_API_BASE": f"{address}/v1",
         "OPENAI_API_KEY": "dummy",
+        "COLUMNS": "1000",
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     }
 
@@ -39,9 +43,19 @@ REAL = Real(
     prepare=prepare,
     argument=True,
     transcripts=("aider-*.jsonl",),
+    classes={"cut": "overloaded", "no_session": "ok"},  # it calls any broken connection a server that is overloaded
+    notes={"no_session": "it begins a new history where it finds none"},
     scripts={
         "ok": EDIT,
-        "limit": [{"plain": True, "status": 429, "error": "usage_limit_reached", "message": "usage limit"}],
+        "limit": [
+            {
+                "plain": True,
+                "status": 429,
+                "error": "rate_limit_exceeded",
+                "message": "Rate limit reached for model `mock` on tokens per day (TPD): Limit 100000, Used 99000, Requested "
+                "2000. Please try again in 3h0m0s.",
+            }
+        ],
         "overload": [{"plain": True, "status": 503, "error": "overloaded_error", "message": "Overloaded"}],
         "auth": [{"plain": True, "status": 401, "error": "authentication_error", "message": "invalid x-api-key"}],
         "context": [

@@ -39,6 +39,24 @@ REAL = Real(
     resume=[*COMMAND, "--session", "{session}", *SAY],
     prepare=prepare,
     argument=True,
-    learns=r'"session_id":"([^"]+)"',
-    transcripts=(".kimi-code/session_index.jsonl", ".kimi-code/sessions/*/*/agents/*/wire.jsonl"),
+    learns=r"(session_[0-9a-f]{8}-[0-9a-f-]{27})",
+    transcripts=(".kimi-code/sessions/*/*/agents/*/wire.jsonl",),
+    untold={"limit": ("reset",)},
+    scripts={
+        "limit": [
+            {
+                "status": 403,
+                "error": "access_terminated_error",
+                "message": "You've reached your usage limit for this billing cycle. Your quota will be refreshed in the "
+                "next cycle. To continue now, purchase extra usage or upgrade your plan.",
+            }
+        ],
+        "context": [
+            {
+                "status": 400,
+                "error": "invalid_request_error",
+                "message": "Invalid request: Your request exceeded model token limit: 100000 (requested: 120000)",
+            }
+        ],
+    },
 )

@@ -18,10 +18,13 @@ def prepare(home: Path, address: str, case: str) -> dict[str, str]:
     return {
         "OPENAI_API_BASE": f"{address}/v1",
         "OPENAI_API_KEY": "dummy",
+        "COLUMNS": "1000",
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         "MSWEA_CONFIGURED": "true",
         "MSWEA_COST_TRACKING": "ignore_errors",
         "MSWEA_MODEL_RETRY_STOP_AFTER_ATTEMPT": "2",
+        "TYPER_STANDARD_TRACEBACK": "1",
+        "_TYPER_STANDARD_TRACEBACK": "1",
         "MSWEA_SILENT_STARTUP": "1",
     }
 
@@ -40,8 +43,25 @@ REAL = Real(
     prepare=prepare,
     argument=True,
     transcripts=("mini-*.json",),
+    classes={"cut": "overloaded"},  # any broken connection is an internal error of the server to it
     scripts={
         "ok": [EDIT[0], {"run": SUBMIT, "usage": [203, 23]}],
+        "limit": [
+            {
+                "status": 429,
+                "error": "rate_limit_exceeded",
+                "message": "Rate limit reached for model `mock` on tokens per day (TPD): Limit 100000, Used 99000, Requested "
+                "2000. Please try again in 3h0m0s.",
+            }
+        ],
+        "context": [
+            {
+                "status": 400,
+                "error": "invalid_request_error",
+                "code": "context_length_exceeded",
+                "message": "This model's maximum context length is 100000 tokens.",
+            }
+        ],
         "cut": [{"text": "Half of", "fault": "broken"}],
     },
 )  # fmt: skip

@@ -42,6 +42,24 @@ REAL = Real(
     learns=r"(ses_[0-9A-Za-z]+)",
     transcripts=(".local/share/opencode/opencode.db",),
     tables=("session",),
-    ends=dict.fromkeys(("limit", "overload", "context", "cut"), 6),
-    notes=dict.fromkeys(("limit", "overload", "context", "cut"), "ended by SIGTERM: it would try for ever"),
+    ends={"limit": 3, "overload": 3, "cut": 3, "context": 6},
+    notes=dict.fromkeys(("limit", "overload", "cut", "context"), "ended by SIGTERM: it would go on for ever"),
+    scripts={
+        "limit": [
+            {
+                "status": 429,
+                "error": "GoUsageLimitError",
+                "message": "5 hour usage limit reached. Resets in 3 hours. To continue using this model now, enable usage "
+                "from your available balance",
+            }
+        ],
+        "context": [
+            {
+                "status": 400,
+                "error": "invalid_request_error",
+                "code": "context_length_exceeded",
+                "message": "Your input exceeds the context window of this model.",
+            }
+        ],
+    },
 )

@@ -81,13 +81,15 @@ def scrub(text: str, places: dict[str, str]) -> str:
 def shortened(text: str) -> str:
     """Cut the long texts in JSON lines: a CLI's own instructions, and what it lists, are no business of a fixture."""
 
-    def cut(value: Any) -> Any:
+    def cut(value: Any, most: int | None = LONGEST_LIST) -> Any:
         if isinstance(value, dict):
-            return {name: cut(item) for name, item in value.items()}
+            return {name: cut(item, most) for name, item in value.items()}
         if isinstance(value, list):
-            return [cut(item) for item in value[:LONGEST_LIST]]
+            return [cut(item, most) for item in value[:most]]
         return value[:LONGEST_TEXT] if isinstance(value, str) else value
 
+    if text.startswith("{\n"):  # one value over many lines
+        return json.dumps(cut(json.loads(text), None), indent=2)
     lines = []
     for line in text.splitlines():
         try:
@@ -136,7 +138,8 @@ def record(agent: str, case: str, scratch: Path) -> None:
         again = one.resume or one.start
         template = again if case == "no_session" else one.start
         code, out, err = run(agent, arguments(template), env, tree, kill, model, one.ends.get(case, 0))
-        told = (re.search(one.learns, text) for text in (out, *kept_on_disk(one, home).values()) if one.learns)
+        kept = kept_on_disk(one, home)
+        told = (re.search(one.learns, text) for text in (out, *map(str, kept), *kept.values()) if one.learns)
         session = next((found[1] for found in told if found), session)
         runs = [list(model.served())]
         if case == "resume":
@@ -145,7 +148,9 @@ def record(agent: str, case: str, scratch: Path) -> None:
             assert model.requests[-1]["earlier_turns"], "the resumed conversation has no earlier turns"
             whole = model.served()
             runs.append([whole[0] - runs[0][0], whole[1] - runs[0][1]])
-    places = {str(tree): "/work/tree", str(home): "/home/user", str(CACHE): "/opt/agents", str(scratch): "/scratch"}
+    machine = os.uname()
+    places = {machine.version: "#1", machine.release: "6.0", machine.nodename: "machine"}
+    places |= {str(tree): "/work/tree", str(home): "/home/user", str(CACHE): "/opt/agents", str(scratch): "/scratch"}
     meta = {
         "agent": agent,
         "version": one.version,
@@ -170,9 +175,9 @@ def record(agent: str, case: str, scratch: Path) -> None:
     (into / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")
     for number, (path, text) in enumerate(kept_on_disk(one, home).items(), 1):
         if len(text) < LONGEST_TRANSCRIPT:
-            kept = into / "home" / path.relative_to(home)
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_text(scrub(text, places))
+            copy = into / "home" / path.relative_to(home)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_text(scrub(text, places))
         else:
             print(f"{agent}/{case}: transcript {number} is too large and left out: {path.name}", file=sys.stderr)
     print(f"{agent}/{case}: {code}, {len(model.requests)} requests", flush=True)
