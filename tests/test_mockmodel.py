@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 import urllib.error
 import urllib.request
 from http.client import IncompleteRead
@@ -83,6 +85,34 @@ def test_what_is_spoiled_counts_as_not_served() -> None:
             ask(model, "/v1/messages", stream=True)
         assert b"message_stop" not in cut.value.partial
         assert model.served() == (0, 0)
+
+
+def test_an_answer_may_break_off_that_is_no_stream() -> None:
+    with MockModel([{"text": "Half of it", "fault": "broken"}]) as model:
+        for stream in (False, True):
+            with pytest.raises(IncompleteRead):
+                ask(model, "/v1/chat/completions", stream=stream)
+        assert model.served() == (0, 0)
+
+
+def test_a_limit_may_say_how_long_it_lasts_yet() -> None:
+    script = [{"status": 429, "message": "try again in {left}.", "until": time.time() + 3 * 3600 + 25 * 60 + 10}]
+    with MockModel(script) as model, pytest.raises(urllib.error.HTTPError) as refused:
+        ask(model, "/v1/messages")
+    assert re.fullmatch(r"try again in 3h2[45]m\d+s\.", json.loads(refused.value.read())["error"]["message"])
+
+
+@pytest.mark.parametrize("path", TOOLS)
+def test_a_command_is_run_by_a_shell_that_is_offered(path: str) -> None:
+    with MockModel([{"run": "echo done > a.txt"}]) as model:
+        assert "echo done > a.txt" in words(json.loads(ask(model, path)))
+
+
+def test_a_plain_step_is_for_requests_without_tools_too() -> None:
+    with MockModel([{"plain": True, "text": "a.txt: ok", "usage": [7, 3]}, EDIT[1]]) as model:
+        assert "a.txt: ok" in words(json.loads(ask(model, "/v1/messages", tools=[])))
+        assert "Done." in words(json.loads(ask(model, "/v1/messages")))
+        assert [request["side"] for request in model.requests] == [False, False]
 
 
 def test_a_hang_ends_with_the_server() -> None:

@@ -10,6 +10,7 @@ offers no tools (a title, a probe) is answered "ok" and uses up no step. A step 
 - ``text``: the model's final text
 - ``usage``: [input tokens, output tokens], default [100, 10]
 - ``status``: an HTTP error instead, with ``error`` (its type), ``message`` and ``headers``
+- ``until``: seconds since the epoch; ``{left}`` in the message is the time until then, as 3h25m10s
 - ``fault``: ``cut`` (the stream ends in its middle; an answer that is no stream comes whole), ``broken`` (either ends
   in its middle) or ``hang`` (no answer until the server stops)
 - ``delay_s``: seconds before the answer
@@ -20,6 +21,7 @@ from __future__ import annotations
 import json
 import shlex
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 
@@ -40,7 +42,7 @@ class MockModel:
     def __init__(self, script: Sequence[Step], log: Path | None = None, port: int = 0) -> None:
         self.script = list(script)
         self.requests: list[dict[str, Any]] = []
-        self.stopping, self.hanging = threading.Event(), threading.Event()
+        self.stopping = threading.Event()
         self._log, self._next, self._lock = log, 0, threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", port), _Handler)
         self._server.daemon_threads = True
@@ -100,6 +102,11 @@ def _by_model(turn: Any) -> bool:
     return isinstance(turn, dict) and (turn.get("role") == "assistant" or turn.get("type") in kinds)
 
 
+def _hours(seconds: float) -> str:
+    minutes, second = divmod(max(0, round(seconds)), 60)
+    return f"{minutes // 60}h{minutes % 60}m{second}s"
+
+
 def tool_call(asked: dict[str, Any], path: str, text: str) -> tuple[str, dict[str, Any]]:
     """Return name and arguments of a tool the request offers, so that it writes the file. LookupError: none does."""
     return shell_call(asked, f"printf %s {shlex.quote(text)} > {shlex.quote(path)}", path, text)
@@ -142,13 +149,15 @@ class _Handler(BaseHTTPRequestHandler):
             return
         step = model.take(path, asked)
         if step.get("fault") == "hang":
-            model.hanging.set()
             model.stopping.wait()
             return
         if step.get("delay_s"):
             model.stopping.wait(step["delay_s"])
         if "status" in step:
-            error = {"type": step.get("error", "api_error"), "code": step.get("code"), "message": step.get("message")}
+            message = step.get("message")
+            if "until" in step:
+                message = str(message).replace("{left}", _hours(step["until"] - time.time()))
+            error = {"type": step.get("error", "api_error"), "code": step.get("code"), "message": message}
             body = json.dumps({"type": "error", "error": error | step.get("more", {})}).encode()
             self._send(step["status"], "application/json", body, step.get("headers", {}))
             return

@@ -68,12 +68,6 @@ class Real:
     transcripts: tuple[str, ...] = ()
     """Globs below HOME of the files in which it keeps its sessions; of a database, ``tables`` are kept, as SQL."""
     tables: tuple[str, ...] = ()
-    untold: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """In which cases it does not say what: ``reset`` (when the limit ends), ``usage`` (what it used)."""
-    ends: dict[str, int] = field(default_factory=dict)
-    """After how many requests a case is ended by SIGTERM, because the CLI would go on without end."""
-    notes: dict[str, str] = field(default_factory=dict)
-    """What there is to know about a recording: ``note`` in its meta.json."""
 
 
 @cache

@@ -41,14 +41,15 @@ REAL = Real(
     argument=True,
     learns=r"(session_[0-9a-f]{8}-[0-9a-f-]{27})",
     transcripts=(".kimi-code/sessions/*/*/agents/*/wire.jsonl",),
-    untold={"limit": ("reset",)},
+    reset_unknown=frozenset({"limit"}),
+    model="mock",
     scripts={
         "limit": [
             {
                 "status": 403,
                 "error": "access_terminated_error",
-                "message": "You've reached your usage limit for this billing cycle. Your quota will be refreshed in the "
-                "next cycle. To continue now, purchase extra usage or upgrade your plan.",
+                "message": "You've reached your usage limit for this billing cycle. Your quota will be refreshed "
+                "in the next cycle. To continue now, purchase extra usage or upgrade your plan.",
             }
         ],
         "context": [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.realagents import Real
-from tests.realagents.cases import EDIT
+from tests.realagents.cases import EDIT, RESET
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,6 +42,7 @@ REAL = Real(
     resume=None,
     prepare=prepare,
     argument=True,
+    model="openai/mock",
     transcripts=("mini-*.json",),
     classes={"cut": "overloaded"},  # any broken connection is an internal error of the server to it
     scripts={
@@ -50,8 +51,9 @@ REAL = Real(
             {
                 "status": 429,
                 "error": "rate_limit_exceeded",
-                "message": "Rate limit reached for model `mock` on tokens per day (TPD): Limit 100000, Used 99000, Requested "
-                "2000. Please try again in 3h0m0s.",
+                "message": "Rate limit reached for model `mock` on tokens per day (TPD): Limit 100000, Used 99000, "
+                "Requested 2000. Please try again in {left}.",
+                "until": RESET,
             }
         ],
         "context": [

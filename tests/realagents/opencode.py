@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from tests.realagents import Real
+from tests.realagents.cases import RESET
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +41,7 @@ REAL = Real(
     prepare=prepare,
     after_install=(("node", "node_modules/opencode-ai/postinstall.mjs"),),
     learns=r"(ses_[0-9A-Za-z]+)",
+    model="mock/mock",
     transcripts=(".local/share/opencode/opencode.db",),
     tables=("session",),
     ends={"limit": 3, "overload": 3, "cut": 3, "context": 6},
@@ -49,8 +51,9 @@ REAL = Real(
             {
                 "status": 429,
                 "error": "GoUsageLimitError",
-                "message": "5 hour usage limit reached. Resets in 3 hours. To continue using this model now, enable usage "
-                "from your available balance",
+                "message": "5 hour usage limit reached. Resets in {left}. To continue using this model now, "
+                "enable usage from your available balance",
+                "until": RESET,
             }
         ],
         "context": [

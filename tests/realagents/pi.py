@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from typing import TYPE_CHECKING
 
 from tests.realagents import Real
+from tests.realagents.cases import RESET
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +44,7 @@ REAL = Real(
     start=COMMAND,
     resume=COMMAND,
     prepare=prepare,
+    model="mock/mock",
     transcripts=("pi-*.jsonl",),
     classes={"no_session": "ok"},
     scripts={
@@ -52,7 +53,7 @@ REAL = Real(
                 "status": 429,
                 "error": "usage_limit_reached",
                 "message": "The usage limit has been reached",
-                "more": {"plan_type": "plus", "resets_at": int(time.time()) + 3 * 3600 + 20},
+                "more": {"plan_type": "plus", "resets_at": RESET},
             }
         ],
         "context": [

@@ -48,7 +48,7 @@ def run(
         started.stdin.close()
         deadline = time.monotonic() + LONGEST_RUN_S
         while kill and started.poll() is None and time.monotonic() < deadline:
-            if model.hanging.is_set() or (most and len(model.requests) >= most):
+            if any(request["hung"] for request in model.requests) or (most and len(model.requests) >= most):
                 os.killpg(started.pid, kill)
                 break
             time.sleep(0.02)
@@ -149,7 +149,9 @@ def record(agent: str, case: str, scratch: Path) -> None:
             whole = model.served()
             runs.append([whole[0] - runs[0][0], whole[1] - runs[0][1]])
     machine = os.uname()
+    ended_at = int(time.time())
     places = {machine.version: "#1", machine.release: "6.0", machine.nodename: "machine"}
+    places |= {sys.base_prefix: "/usr", "/$bunfs/root": "/$bunfs"}
     places |= {str(tree): "/work/tree", str(home): "/home/user", str(CACHE): "/opt/agents", str(scratch): "/scratch"}
     meta = {
         "agent": agent,
@@ -162,9 +164,9 @@ def record(agent: str, case: str, scratch: Path) -> None:
         "usage": {"tokens": sum(runs[-1]), "session_tokens": sum(map(sum, runs)), "runs": runs, "cost": None},
     }
     if case == "limit" and meta["class"] == "limit":
-        meta["reset"] = RESET
-    for what in one.untold.get(case, ()):
-        meta[f"{what}_unknown"] = True
+        meta |= {"reset": RESET, "at": ended_at}
+    unknown = {"usage_unknown": one.usage_unknown, "reset_unknown": one.reset_unknown}
+    meta |= {name: True for name, cases in unknown.items() if case in cases}
     if case in one.notes:
         meta["note"] = one.notes[case]
     into = FIXTURES / agent / case
