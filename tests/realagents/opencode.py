@@ -24,6 +24,8 @@ def prepare(home: Path, address: str, case: str) -> dict[str, str]:
     text = json.dumps({"provider": {"mock": provider}, "autoupdate": False, "share": "disabled"})
     (settings / "opencode.json").write_text(text)
     return {
+        "XDG_CONFIG_HOME": str(home / ".config"),
+        "XDG_DATA_HOME": str(home / ".local" / "share"),
         "OPENCODE_DISABLE_AUTOUPDATE": "1",
         "OPENCODE_DISABLE_MODELS_FETCH": "1",
         "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
