@@ -187,6 +187,18 @@ def test_a_review_that_discusses_limits_is_none() -> None:
         "kimi": [{"role": "assistant", "content": prose}, {"role": "tool", "content": prose}],
         "pi": [{"type": "turn_end", "message": {"stopReason": "toolUse", "content": [{"text": prose}]}}],
         "goose": [{"type": "message", "message": {"role": "assistant", "content": [{"text": prose}]}}],
+        "gemini": [
+            {"type": "message", "role": "assistant", "content": prose, "delta": True},
+            {"type": "tool_result", "status": "error", "output": prose, "error": {"message": prose}},
+        ],
+        "qwen": [
+            {"type": "assistant", "message": {"content": [{"type": "text", "text": prose}]}},
+            {"type": "user", "message": {"content": [{"type": "tool_result", "is_error": True, "content": prose}]}},
+        ],
+        "copilot": [
+            {"type": "assistant.message", "data": {"content": prose}},
+            {"type": "tool.execution_complete", "data": {"success": False, "result": {"content": prose}}},
+        ],
     }
     for name, said in events.items():
         output = b"".join(json.dumps(event).encode() + b"\n" for event in said)

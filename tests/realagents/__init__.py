@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 CACHE = REPOSITORY / ".cache" / "agents"
-NAMES = ("claude", "codex", "opencode", "kimi", "pi", "aider", "mini-swe-agent")
+NAMES = ("claude", "codex", "gemini", "qwen", "copilot", "opencode", "kimi", "pi", "aider", "mini-swe-agent")
 
 Script = list[dict[str, Any]]
 """What the mock model is to say: see ``tests.mockmodel``."""
@@ -68,6 +68,10 @@ class Real:
     transcripts: tuple[str, ...] = ()
     """Globs below HOME of the files in which it keeps its sessions; of a database, ``tables`` are kept, as SQL."""
     tables: tuple[str, ...] = ()
+    settle_s: float = 0.0
+    """How long after a call of a tool it has written down what it did; the kills come later."""
+    noise: str = ""
+    """A regular expression of lines that are left out of the recordings: many, long, and of no meaning to anybody."""
 
 
 @cache

@@ -60,7 +60,7 @@ REAL = Real(
                 "status": 429,
                 "error": "rate_limit_exceeded",
                 "message": "Rate limit reached for model `mock` on tokens per day (TPD): Limit 100000, Used 99000, "
-                "Requested 2000. Please try again in {left}.",
+                "Requested 2000. Please try again in {left}s.",
                 "until": RESET,
             }
         ],

@@ -23,12 +23,7 @@ def newer_node() -> None:
     into = CACHE / "node"
     if not (into / "node_modules" / ".bin" / "node").exists():
         into.mkdir(parents=True, exist_ok=True)
-        npm(into, NEWER_NODE)
-        binary = into / "node_modules" / NEWER_NODE.partition("@")[0] / "bin" / "node"
-        link = into / "node_modules" / ".bin" / "node"
-        if not link.exists():
-            link.parent.mkdir(exist_ok=True)
-            link.symlink_to(binary)
+        npm(into, NEWER_NODE)  # npm itself links node_modules/.bin/node to it
 
 
 def install(one: Real) -> None:

@@ -40,7 +40,11 @@ REAL = Real(
     prepare=prepare,
     argument=True,
     learns=r"(session_[0-9a-f]{8}-[0-9a-f-]{27})",
-    transcripts=(".kimi-code/sessions/*/*/agents/*/wire.jsonl",),
+    transcripts=(
+        ".kimi-code/session_index.jsonl",
+        ".kimi-code/sessions/*/*/state.json",
+        ".kimi-code/sessions/*/*/agents/*/wire.jsonl",
+    ),
     reset_unknown=frozenset({"limit"}),
     model="mock",
     scripts={

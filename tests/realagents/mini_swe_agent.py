@@ -21,6 +21,7 @@ def prepare(home: Path, address: str, case: str) -> dict[str, str]:
         "COLUMNS": "1000",
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         "MSWEA_CONFIGURED": "true",
+        "MSWEA_GLOBAL_CONFIG_DIR": str(home / ".config" / "mini-swe-agent"),
         "MSWEA_COST_TRACKING": "ignore_errors",
         "MSWEA_MODEL_RETRY_STOP_AFTER_ATTEMPT": "2",
         "TYPER_STANDARD_TRACEBACK": "1",
@@ -52,7 +53,7 @@ REAL = Real(
                 "status": 429,
                 "error": "rate_limit_exceeded",
                 "message": "Rate limit reached for model `mock` on tokens per day (TPD): Limit 100000, Used 99000, "
-                "Requested 2000. Please try again in {left}.",
+                "Requested 2000. Please try again in {left}s.",
                 "until": RESET,
             }
         ],

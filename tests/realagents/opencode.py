@@ -26,6 +26,8 @@ def prepare(home: Path, address: str, case: str) -> dict[str, str]:
     return {
         "XDG_CONFIG_HOME": str(home / ".config"),
         "XDG_DATA_HOME": str(home / ".local" / "share"),
+        "XDG_STATE_HOME": str(home / ".local" / "state"),
+        "XDG_CACHE_HOME": str(home / ".cache"),
         "OPENCODE_DISABLE_AUTOUPDATE": "1",
         "OPENCODE_DISABLE_MODELS_FETCH": "1",
         "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
@@ -53,7 +55,7 @@ REAL = Real(
             {
                 "status": 429,
                 "error": "GoUsageLimitError",
-                "message": "5 hour usage limit reached. Resets in {left}. To continue using this model now, "
+                "message": "5 hour usage limit reached. Resets in {left} seconds. To continue using this model now, "
                 "enable usage from your available balance",
                 "until": RESET,
             }

@@ -49,6 +49,7 @@ def run(
         deadline = time.monotonic() + LONGEST_RUN_S
         while kill and started.poll() is None and time.monotonic() < deadline:
             if any(request["hung"] for request in model.requests) or (most and len(model.requests) >= most):
+                time.sleep(real(agent).settle_s)
                 os.killpg(started.pid, kill)
                 break
             time.sleep(0.02)
@@ -63,19 +64,22 @@ def run(
         return code, out.read().decode(), err.read().decode()
 
 
-def scrub(text: str, places: dict[str, str]) -> str:
+def scrub(text: str, places: dict[str, str], noise: str = "") -> str:
     """Replace what names this machine, and cut lines that only list what the CLI has."""
     for old, new in places.items():
         text = text.replace(old, new)
     lines = []
     for line in text.splitlines():
+        if noise and re.search(noise, line):
+            continue
         if len(line) > LONGEST_LINE and '"subtype":"init"' in line:
             kept = {key: value for key, value in json.loads(line).items() if not isinstance(value, list | dict)}
             lines.append(json.dumps(kept, separators=(",", ":")))
         else:
             lines.append(line)
     text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:0", "".join(line + "\n" for line in lines))
-    return re.sub(r"/tmp/cc-socks/\d+", "/tmp/cc-socks/0", text)
+    text = re.sub(r"/tmp/cc-socks/\d+", "/tmp/cc-socks/0", text)
+    return re.sub(r'(PGID: |"pid":)\d+', r"\g<1>1", text)
 
 
 def shortened(text: str) -> str:
@@ -133,7 +137,7 @@ def record(agent: str, case: str, scratch: Path) -> None:
             template = [part.replace(name, value) for part in template]
         return template
 
-    with MockModel(one.scripts.get(case, SCRIPTS[case])) as model:
+    with MockModel(one.scripts[case] if case in one.scripts else SCRIPTS[case]) as model:
         env = environment(agent, home, model.address, case)
         again = one.resume or one.start
         template = again if case == "no_session" else one.start
@@ -142,10 +146,11 @@ def record(agent: str, case: str, scratch: Path) -> None:
         told = (re.search(one.learns, text) for text in (out, *map(str, kept), *kept.values()) if one.learns)
         session = next((found[1] for found in told if found), session)
         runs = [list(model.served())]
-        if case == "resume":
-            template = again
+        if case in {"resume", "busy"}:
+            template = again if case == "resume" else one.start
             code, out, err = run(agent, arguments(template), env, tree, 0, model)
-            assert model.requests[-1]["earlier_turns"], "the resumed conversation has no earlier turns"
+            if case == "resume":
+                assert model.requests[-1]["earlier_turns"], "the resumed conversation has no earlier turns"
             whole = model.served()
             runs.append([whole[0] - runs[0][0], whole[1] - runs[0][1]])
     machine = os.uname()
@@ -172,14 +177,14 @@ def record(agent: str, case: str, scratch: Path) -> None:
     into = FIXTURES / agent / case
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(parents=True)
-    (into / "stdout").write_text(scrub(out, places))
+    (into / "stdout").write_text(scrub(out, places, one.noise))
     (into / "stderr").write_text(scrub(err, places))
     (into / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")
     for number, (path, text) in enumerate(kept_on_disk(one, home).items(), 1):
         if len(text) < LONGEST_TRANSCRIPT:
             copy = into / "home" / path.relative_to(home)
             copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_text(scrub(text, places))
+            copy.write_text(scrub(text, places, one.noise))
         else:
             print(f"{agent}/{case}: transcript {number} is too large and left out: {path.name}", file=sys.stderr)
     print(f"{agent}/{case}: {code}, {len(model.requests)} requests", flush=True)
@@ -187,7 +192,7 @@ def record(agent: str, case: str, scratch: Path) -> None:
 
 def main() -> None:
     """Record what was named, or everything."""
-    for name in sys.argv[1:] or [f"{agent}/{case}" for agent in NAMES for case in CASES]:
+    for name in sys.argv[1:] or [f"{agent}/{case}" for agent in NAMES for case in CASES | real(agent).classes]:
         agent, case = name.split("/")
         if real(agent).resume is None and case in {"resume", "no_session"}:
             continue
