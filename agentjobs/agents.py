@@ -65,7 +65,8 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     env: dict[str, str] = field(default_factory=dict)
     """Variables added to the environment."""
     inherit: tuple[str, ...] = ()
-    """Names or globs of variables of your environment that it gets besides the usual ones."""
+    """Variables of the environment of agentjobs that this agent gets besides the usual ones: names or globs, as in
+    `["ANTHROPIC_API_KEY", "AWS_*"]`."""
     writable: tuple[str, ...] = ()
     """Paths outside of its tree where it keeps its settings and conversations: a sandbox lets it write there."""
     window: Annotated[int, Meta(ge=1)] | None = None

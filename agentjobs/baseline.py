@@ -211,7 +211,7 @@ class _Steps:
         return CheckRun(command, green=False, ended=f"failed (exit {phase.code})", excerpt=self._said(name))
 
     def _said(self, name: str) -> str:
-        return error_excerpt(read_tail(step_files(self.directory, name).log)[0])
+        return error_excerpt(read_tail(step_files(self.directory, name).log, self.project.masking)[0])
 
     def sweep(self) -> None:
         """End whatever these checks, or those of a measurement that was killed, left behind."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from agentjobs.agents import PLACEHOLDERS, expand, flags_of
 from agentjobs.decide import LAYER_2, UNSPENT, told
 from agentjobs.errors import UserError
+from agentjobs.inheritance import passed
 from agentjobs.launch.step import MARK
 from agentjobs.model import Mode
 from agentjobs.policy import wishes_of
@@ -36,14 +37,6 @@ VARIABLE_MAX = 128 * 1024 - 256
 
 VARIABLES_MAX = 1024 * 1024
 """Bytes of all variables made of a row."""
-
-_GIT_CONTEXT = frozenset(
-    {
-        "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY",
-        "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE", "GIT_INTERNAL_SUPER_PREFIX",
-    }
-)  # fmt: skip
-"""Set inside hooks; an agent that inherits them works on the wrong repository."""
 
 
 def first_prompt(project: Project, row: Row, profile: Profile, base: str = "") -> str:
@@ -109,7 +102,7 @@ def handoffs(project: Project, row: Row) -> list[dict[str, str]]:
         text = ""
         for number in reversed(numbers):
             raw = read_raw(project.store.attempt_dir(need, number) / "handoff.md")
-            text = raw.decode("utf-8", "replace").strip()
+            text = project.masking.text(raw.decode("utf-8", "replace").strip()) if raw else ""
             if text:
                 break
         if text:
@@ -118,20 +111,19 @@ def handoffs(project: Project, row: Row) -> list[dict[str, str]]:
 
 
 @cache
-def _inherited() -> dict[str, str]:
-    """Return what steps get of our own environment."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name not in _GIT_CONTEXT and not name.startswith("AGENTJOBS_")
-    }
+def _inherited(wanted: tuple[str, ...]) -> dict[str, str]:
+    """Return what steps get of our own environment: the usual variables, and what was asked for."""
+    return passed(os.environ, wanted)
 
 
 def environment(project: Project, row: Row, intent: Intent, attempt_dir: Path, step: str) -> dict[str, str]:
     """Return the whole environment of an agent or a check (names: docs/configuration.md)."""
-    env = dict(_inherited())
+    wanted = project.policy.inherit
     if step == "agent":
-        env.update(agent_of(project, intent).env)
+        agent = agent_of(project, intent)
+        env = _inherited(wanted + agent.inherit) | agent.env
+    else:
+        env = dict(_inherited(wanted))
     room = VARIABLES_MAX
     for column, value in sorted(row.cells.items(), key=lambda cell: len(cell[1])):
         name = re.sub(r"[^A-Z0-9]", "_", column.upper())
@@ -165,7 +157,7 @@ def gate_environment(project: Project, intent: Intent, batch: Batch) -> dict[str
     table = project.file.table
     files = [path for member in batch.members if member.id in table for path in table.row(member.id).files]
     env = {
-        **_inherited(),
+        **_inherited(project.policy.inherit),
         "AGENTJOBS_TASKS": "\n".join(member.id for member in batch.members),
         "AGENTJOBS_FILES": "\n".join(dict.fromkeys(files)),
         "AGENTJOBS_BASE_COMMIT": batch.tip,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from agentjobs import briefing, scope
+from agentjobs import briefing, inheritance, scope
 from agentjobs.agents import PLACEHOLDERS, expand
 from agentjobs.baseline import profiles_in_use
 from agentjobs.errors import UserError
@@ -19,10 +19,10 @@ from agentjobs.policy import window_of
 from agentjobs.project import POLICY, TABLE
 from agentjobs.store import read_raw
 from agentjobs.table import check_graph
-from agentjobs.tomlfile import line_of
+from agentjobs.tomlfile import line_of, load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from agentjobs.agents import Agent
     from agentjobs.model import Row
@@ -34,6 +34,9 @@ GIT_MIN = (2, 38)
 
 VARIABLE_MAX = 131_071
 """Bytes of one ``NAME=value`` on Linux."""
+
+MODEL_KEY = re.compile(r"_(API_KEY|AUTH_TOKEN|OAUTH_TOKEN)$")
+"""How the variables end by which agents of all makers log in."""
 
 ALIKE_MAX = 10
 """Findings of one kind that are shown one by one."""
@@ -218,6 +221,7 @@ def _profiles(project: Project, names: tuple[str, ...]) -> Iterator[Finding]:
             yield Finding(message, POLICY, line, warning=True)
         if not (project.root / profile.prompt).is_file():
             yield Finding(f"no such prompt template: {profile.prompt}", POLICY, line)
+    yield from _withheld(project, agents, data)
     for name, agent in agents.items():
         words = {"command": agent.command[0]}
         if agent.resume and agent.resume[0] != agent.command[0]:
@@ -231,6 +235,23 @@ def _profiles(project: Project, names: tuple[str, ...]) -> Iterator[Finding]:
                 if path != word and "{" not in path and not (project.root / path).exists():
                     message = f"agent {name}: {path} does not exist here"
                     yield Finding(message, POLICY, line_of(data, ("agents", name, key)), warning=True)
+
+
+def _withheld(project: Project, agents: Mapping[str, Agent], data: bytes) -> Iterator[Finding]:
+    """Name keys of models that are set here and that an agent is not given, if nobody has said what it inherits."""
+    written = load(data, POLICY).get("agents", {})
+    for name, agent in agents.items():
+        said = written.get(name, {})
+        if "command" not in said or "inherit" in said or agent.inherit:
+            continue
+        given = inheritance.passed(os.environ, project.policy.inherit).keys() | agent.env.keys()
+        keys = sorted(key for key in os.environ.keys() - given if MODEL_KEY.search(key))
+        if keys:
+            message = (
+                f"agent {name} will not get {', '.join(keys)}, set here: list in its `inherit` what it needs, or "
+                "write `inherit = []`"
+            )
+            yield Finding(message, POLICY, line_of(data, ("agents", name)), warning=True)
 
 
 def _program(project: Project, agent: Agent, word: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -152,8 +153,8 @@ def _bug() -> int:
     import traceback  # noqa: PLC0415
 
     kind, value, _ = sys.exc_info()
-    what = " ".join(f"{kind.__name__ if kind else ''}: {value}".split())[:200]
-    text = f"agentjobs {__version__}\nargv: {sys.argv}\npython: {sys.version}\n\n{traceback.format_exc()}"
+    what = _masked(" ".join(f"{kind.__name__ if kind else ''}: {value}".split()))[:200]
+    text = _masked(f"agentjobs {__version__}\nargv: {sys.argv}\npython: {sys.version}\n\n{traceback.format_exc()}")
     try:
         directory = ".agentjobs" if os.path.isdir(".agentjobs") else None
         fd, path = tempfile.mkstemp(prefix="crash-", suffix=".txt", dir=directory)
@@ -163,3 +164,14 @@ def _bug() -> int:
     except OSError:
         click.echo(text, err=True)
     return ExitCode.BUG
+
+
+def _masked(text: str) -> str:
+    """Return what a crash has to say without the secrets of the project around us, as far as it can be read."""
+    with contextlib.suppress(Exception):  # the bug may lie just there
+        from agentjobs.masking import Masking  # noqa: PLC0415
+        from agentjobs.project import Project  # noqa: PLC0415
+
+        text = Masking(os.environ.items()).text(text)
+        text = Project.here().masking.text(text)
+    return text

@@ -295,7 +295,7 @@ class MergeQueue:
         step = run.steps[-1] if run.steps else None
         if step is None:
             return "it was not started"
-        output, _ = read_tail(step_files(self.runs.dir_of(run.number), step.name).log)
+        output, _ = read_tail(step_files(self.runs.dir_of(run.number), step.name).log, self.project.masking)
         return f"{step.name}: {' '.join(error_excerpt(output).split())[:200]}"
 
     # --- a new run

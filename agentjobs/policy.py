@@ -11,6 +11,7 @@ from msgspec import Meta, Struct, field
 
 from agentjobs.agents import WINDOW, Agent, flags_of, with_preset
 from agentjobs.errors import UserError
+from agentjobs.inheritance import fault
 from agentjobs.limits import Limits, Retry, Several, parse_size
 from agentjobs.planpolicy import Planning
 from agentjobs.tomlfile import FieldError, decode, line_of, load, nearest, section, spot
@@ -172,6 +173,9 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Agents at once."""
     verify_slots: Several = 2
     """Checks at once."""
+    inherit: tuple[str, ...] = ()
+    """Variables of the environment of agentjobs that agents and checks get besides the usual ones: names or globs,
+    as in `["DATABASE_URL", "MYAPP_*"]`."""
     limits: Limits = field(default_factory=Limits)
     """Bounds and budgets."""
     retry: Retry = field(default_factory=Retry)
@@ -274,7 +278,12 @@ def resolve(policy: Policy, row: Row, *, profile: str | None = None, file: str =
 
 
 def _loose_ends(policy: Policy) -> Iterator[tuple[Path, str]]:
-    """Find names that lead nowhere."""
+    """Find names that lead nowhere, and those of variables that cannot be passed on."""
+    entries: list[tuple[Path, tuple[str, ...]]] = [(("inherit",), policy.inherit)]
+    entries += [(("agents", name, "inherit"), agent.inherit) for name, agent in policy.agents.items()]
+    for path, patterns in entries:
+        for words in filter(None, map(fault, patterns)):
+            yield path, f"{words} ({spot(path)})"
     for name, profile in policy.profiles.items():
         here: Path = ("profiles", name)
         if profile.agent not in policy.agents:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from agentjobs.errors import GitError
 from agentjobs.git import parse_raw, raw, text
 from agentjobs.sparse import may_lack_files, outside, recorded
+from agentjobs.writing import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -95,9 +96,7 @@ def placed(admin: Path) -> tuple[str, ...]:
 def set_placed(admin: Path, paths: Iterable[str]) -> None:
     """Remember what we put into the tree."""
     # By rename: a list cut off half-way would let a snapshot take in, and land, what is only on loan.
-    fresh = admin / f"{_PLACED}~"
-    fresh.write_bytes(b"".join(raw(path) + b"\0" for path in paths))
-    fresh.replace(admin / _PLACED)
+    replace_file(admin / _PLACED, b"".join(raw(path) + b"\0" for path in paths))
 
 
 def ignore_patterns(paths: Iterable[str]) -> list[str]:

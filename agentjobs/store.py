@@ -34,9 +34,12 @@ from agentjobs.model import (
     Step,
     StepKind,
 )
+from agentjobs.writing import replace_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from agentjobs.masking import Masking
 
 LAYOUT = "1"
 """Version of the layout of ``.agentjobs``, in the file VERSION."""
@@ -60,10 +63,11 @@ class Marker(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Store:
-    """The directory ``.agentjobs`` of one project."""
+    """The directory ``.agentjobs`` of one project. ``masking`` says what is secret, once something is written."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, masking: Callable[[], Masking] | None = None) -> None:
         self.root = root
+        self._masking = masking
         self.dir = root / ".agentjobs"
         self._attempts = str(self.dir / "attempts")
         self._active = str(self.dir / "active")
@@ -90,6 +94,7 @@ class Store:
                 )
             return
         self.dir.mkdir(mode=0o700, exist_ok=True)
+        self.dir.chmod(0o700)  # somebody may have made it
         for name in ("attempts", "active", "trees", "tally", "baseline"):
             (self.dir / name).mkdir(mode=0o700, exist_ok=True)
         write_bytes(self.dir / "README", README.encode())
@@ -134,7 +139,7 @@ class Store:
         if value is None:
             path.unlink(missing_ok=True)
         else:
-            write_json(path, value, durable=True)
+            write_json(path, self._told(value), durable=True)
 
     def active(self) -> list[str]:
         """Return the ids with an open round."""
@@ -233,7 +238,7 @@ class Store:
         path = self.attempt_dir(task_id, number) / name
         if read_json(path, type(fact)) is not None:
             return
-        write_json(path, fact)
+        write_json(path, self._told(fact))
 
     # --- settled rounds
 
@@ -257,7 +262,7 @@ class Store:
             return
         if not path.parent.is_dir():  # a row that is settled without an attempt
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_json(path, settled)
+        write_json(path, self._told(settled))
 
     # --- the breaker's tally
 
@@ -303,7 +308,12 @@ class Store:
         if self._events is None:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
             self._events = os.open(self.dir / "events.jsonl", flags, 0o600)
-        os.write(self._events, encode(record) + b"\n")
+        os.write(self._events, encode(self._told(record)) + b"\n")
+
+    def _told(self, value: object) -> object:
+        """Return a value to be written, with no secret in what programs said."""
+        masking = self._masking() if self._masking is not None else None
+        return masking.told(msgspec.to_builtins(value)) if masking else value
 
 
 CHECKS = frozenset({StepKind.VERIFY, StepKind.GATE})
@@ -372,7 +382,7 @@ def read_json(path: Path | str, kind: type[T]) -> T | None:
         return None
 
 
-def write_json(path: Path, value: msgspec.Struct, *, durable: bool = False) -> None:
+def write_json(path: Path, value: object, *, durable: bool = False) -> None:
     """Write a value as JSON, by rename; ``durable``: it must survive a power cut too."""
     write_bytes(path, encode(value) + b"\n", durable=durable)
 
@@ -395,19 +405,7 @@ def _printable(value: object) -> object:
 
 def write_bytes(path: Path, data: bytes, *, durable: bool = False) -> None:
     """Replace a file by rename, mode 0600; nothing of it is seen before all of it is there."""
-    temporary = path.with_name(path.name + "~")
     try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(fd, view) :]
-            if durable:
-                os.fsync(fd)
-        finally:
-            os.close(fd)
-        temporary.rename(path)
+        replace_file(path, data, durable=durable)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         raise UserError(f"cannot write: {error.strerror}", file=str(path)) from None

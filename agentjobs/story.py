@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import Struct
 
 from agentjobs.model import Exited, Lost, Running, Settled, Spending
@@ -79,13 +80,13 @@ class Story(Struct, frozen=True):
 
 
 def story(project: Project, task_id: str) -> Story:
-    """Read the story of a task; UserError for an id that never was."""
+    """Read the story of a task, without secrets; UserError for an id that never was."""
     check_known(project, task_id)
     project.file.load()
     table, store = project.file.table, project.store
     row = table.row(task_id) if task_id in table else None
     marker = store.marker(task_id)
-    return Story(
+    found = Story(
         id=task_id,
         status=row.status.value if row else "not in the table",
         row=row.cells if row else {},
@@ -94,6 +95,7 @@ def story(project: Project, task_id: str) -> Story:
         rounds=tuple(store.settled(task_id)),
         wish=marker.wish.value if marker and marker.wish else "",
     )
+    return msgspec.convert(project.masking.texts(msgspec.to_builtins(found)), Story)
 
 
 def _attempt(project: Project, attempt: Attempt) -> AttemptTold:

@@ -51,7 +51,7 @@ class Verdicts:
         step = attempt.last(StepKind.AGENT)
         if step is None or not isinstance(step.phase, Exited | Lost):
             return
-        output, size = read_tail(files.log)
+        output, size = read_tail(files.log, self.project.masking)
         agent = self.project.policy.agents.get(intent.agent)
         verdict = classify(
             phase=step.phase,
@@ -329,7 +329,7 @@ class Verdicts:
             base=parent if intent.base else "",
         )
         if end is not None and end.outcome is outcome and outcome is not Outcome.OK:
-            output, _ = read_tail(step_files(self._dir(attempt), "agent").log)
+            output, _ = read_tail(step_files(self._dir(attempt), "agent").log, self.project.masking)
             errors = error_excerpt(output)
             if end.outside:
                 files = ", ".join(task.row.files)
@@ -377,7 +377,7 @@ class Verdicts:
         number = self._failed_number(attempt, check)
         checks = plan.checks if plan else attempt.intent.checks
         command = checks[number - 1] if 0 < number <= len(checks) else ""
-        output, _ = read_tail(step_files(self._dir(attempt), check.name).log)
+        output, _ = read_tail(step_files(self._dir(attempt), check.name).log, self.project.masking)
         output = output.rpartition(b"==> check %d: " % number)[2]
         said = output.removeprefix(command.encode("utf-8", "surrogateescape")).lstrip(b"\n")
         return command, _ended(check), said
@@ -394,7 +394,7 @@ class Verdicts:
         step = check or setup
         if step is None:
             return result
-        output, _ = read_tail(step_files(self._dir(attempt), step.name).log)
+        output, _ = read_tail(step_files(self._dir(attempt), step.name).log, self.project.masking)
         what = f"the setup command {_ended(step)}" if step is setup else f"{step.name} {_ended(step)} again and again"
         return replace(result, detail=what, signature=signature(output), errors=error_excerpt(output))
 

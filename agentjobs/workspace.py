@@ -32,7 +32,7 @@ def create(git: Git, tree_dir: Path, base: str) -> bool:
     A half-made one is made again. A directory that stands there and is not ours is renamed aside, never
     removed. It holds all of the commit, unless something else is recorded for it (see ``sparse``).
     """
-    tree_dir.parent.mkdir(parents=True, exist_ok=True)
+    tree_dir.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tree_lock(tree_dir) as lock:
         if made(git, tree_dir, lock):
             return False

@@ -404,6 +404,35 @@ def do_handoff(argument: str) -> int:
     return do_ok("")
 
 
+def do_leak(argument: str) -> int:
+    """Print all of its environment after so many other characters, tell all about its key, do wrong work."""
+    print("." * int(argument or "0"))
+    for name, value in sorted(os.environ.items()):
+        print(f"{name}={value}")
+    key = os.environ.get("FAKE_API_KEY", "none")
+    write(f"remember {key}\n", os.environ["AGENTJOBS_HANDOFF"])
+    write(f"wrong: cannot log in with {key}\n")
+    final()
+    return 0
+
+
+def do_leak_crash(_: str) -> int:
+    """Fail with a last line that tells the key, cut by every limit there is on a line."""
+    sys.stdout.flush()
+    print("error: " + "x" * 210 + os.environ.get("FAKE_API_KEY", "none"), file=sys.stderr, flush=True)
+    return 1
+
+
+def do_halves(_: str) -> int:
+    """Print its key in two pieces, the second one when the file `go` is there next to the ledger; do the work."""
+    key = os.environ["FAKE_API_KEY"]
+    print(f"key: {key[:9]}", end="", flush=True)
+    while not os.path.exists(os.path.join(os.path.dirname(os.environ["FAKE_LEDGER"]), "go")):
+        time.sleep(0.01)
+    print(f"{key[9:]}.", flush=True)
+    return do_ok("")
+
+
 def do_target(_: str) -> int:
     """Move the target branch itself, do no work."""
     git("commit", "-q", "--allow-empty", "-m", "meddled")
