@@ -121,6 +121,8 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def learns(self) -> bool:
         """Whether the agent, and not we, chooses the id of a conversation."""
+        if any("{session}" in part for part in self.command):
+            return False
         return self.session is not None or (
             self.transcript is not None and (self.transcript.id is not None or self.transcript.database is not None)
         )

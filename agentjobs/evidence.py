@@ -135,12 +135,13 @@ class Transcript(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where an agent keeps its conversations on disk: what a killed one used, and which one was its own."""
 
     files: Paths = ()
-    """Globs of files of JSON lines; `~` is the agent's home, `${NAME:-default}` a variable of its environment, and
-    `{session}`, `{tree}`, `{dir}` as in a command."""
+    """Globs of files of JSON lines, or of one JSON value each; `~` is the agent's home, `${NAME:-default}` a variable
+    of its environment, and `{session}`, `{tree}`, `{dir}` as in a command."""
     owner: Event | None = None
     """A JSON line that only the attempt's own file has; `{tree}` and `{session}` are filled in."""
     id: str | None = None
-    """Dotted path of the conversation's id in that line."""
+    """Dotted path of the conversation's id in that line; without it the id is what `{session}` stands for in the
+    path of the file."""
     database: str | None = None
     """Instead of files: an SQLite database."""
     query: str | None = None

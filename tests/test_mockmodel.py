@@ -133,6 +133,27 @@ def test_what_is_spoiled_counts_as_not_served() -> None:
         assert model.served() == (0, 0)
 
 
+def test_an_answer_may_break_off_that_is_no_stream() -> None:
+    with MockModel([{"text": "Half of it", "fault": "broken"}]) as model:
+        for stream in (False, True):
+            with pytest.raises(IncompleteRead):
+                ask(model, "/v1/chat/completions", stream=stream)
+        assert model.served() == (0, 0)
+
+
+@pytest.mark.parametrize("path", TOOLS)
+def test_a_command_is_run_by_a_shell_that_is_offered(path: str) -> None:
+    with MockModel([{"run": "echo done > a.txt"}]) as model:
+        assert "echo done > a.txt" in words(json.loads(ask(model, path)))
+
+
+def test_a_plain_step_is_for_requests_without_tools_too() -> None:
+    with MockModel([{"plain": True, "text": "a.txt: ok", "usage": [7, 3]}, EDIT[1]]) as model:
+        assert "a.txt: ok" in words(json.loads(ask(model, "/v1/messages", tools=[])))
+        assert "Done." in words(json.loads(ask(model, "/v1/messages")))
+        assert [request["side"] for request in model.requests] == [False, False]
+
+
 def test_what_is_left_until_a_moment_is_said_at_the_moment_of_the_answer() -> None:
     step = {"status": 429, "message": "wait {left} s", "headers": {"retry-after": "{left}"}, "until": time.time() + 60}
     with MockModel([step]) as model, pytest.raises(urllib.error.HTTPError) as refused:

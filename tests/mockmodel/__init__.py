@@ -5,11 +5,14 @@ the first request that offers tools with a tool call, the second with a text; th
 offers no tools (a title, a probe) is answered "ok" and uses up no step, nor does one to count tokens. A step may hold:
 
 - ``write``: {path, text}: the call of a tool the request offers that writes this file
+- ``run``: the call of a shell tool the request offers, with this command
+- ``plain``: true: a request that offers no tools gets this step too (an agent whose edits are in the text)
 - ``text``: the model's final text
 - ``usage``: [input tokens, output tokens], default [100, 10]; a third number says how many of the input were cached
 - ``status``: an HTTP error instead, with ``error`` (its type), ``message``, ``headers``, and ``more`` fields in it
 - ``until``: a moment (seconds since the epoch): ``{left}`` in the step's texts is the seconds to it
-- ``fault``: ``cut`` (the stream ends in its middle) or ``hang`` (no answer until the server stops)
+- ``fault``: ``cut`` (the stream ends in its middle; an answer that is no stream comes whole), ``broken`` (either ends
+  in its middle) or ``hang`` (no answer until the server stops)
 - ``delay_s``: seconds before the answer
 """
 
@@ -76,16 +79,17 @@ class MockModel:
         """Return the step for a request and log it."""
         turns = asked.get("messages") or asked.get("input") or asked.get("contents") or []
         with self._lock:
-            if asked.get("tools"):
-                step = self.script[min(self._next, len(self.script) - 1)]
-                self._next += 1
-            else:
+            step = self.script[min(self._next, len(self.script) - 1)]
+            side = not asked.get("tools") and not step.get("plain")
+            if side:
                 step = {"text": "ok", "usage": [0, 0]}
-            cut = step.get("fault") == "hang" or ("fault" in step and bool(asked.get("stream")))
+            else:
+                self._next += 1
+            cut = step.get("fault") in {"hang", "broken"} or ("fault" in step and bool(asked.get("stream")))
             whole = "status" not in step and not cut
             entry = {
                 "path": path,
-                "side": not asked.get("tools"),
+                "side": side,
                 "stream": bool(asked.get("stream")),
                 "messages": len(turns) if isinstance(turns, list) else 1,
                 "earlier_turns": isinstance(turns, list) and any(_by_model(turn) for turn in turns),
@@ -115,9 +119,13 @@ def _by_model(turn: Any) -> bool:
 
 def tool_call(asked: dict[str, Any], path: str, text: str) -> tuple[str, dict[str, Any]]:
     """Return name and arguments of a tool the request offers, so that it writes the file. LookupError: none does."""
+    return shell_call(asked, f"printf %s {shlex.quote(text)} > {shlex.quote(path)}", path, text)
+
+
+def shell_call(asked: dict[str, Any], shell: str, path: str = "", text: str = "") -> tuple[str, dict[str, Any]]:
+    """Return name and arguments of a tool the request offers that runs the command, or writes the file."""
     tools = [one for tool in asked.get("tools", ()) for one in tool.get("functionDeclarations", [tool])]
     offered = {(tool.get("function") or tool).get("name") for tool in tools}
-    shell = f"printf %s {shlex.quote(text)} > {shlex.quote(path)}"
     forms: dict[str, dict[str, Any]] = {
         "exec_command": {"cmd": shell},
         "shell_command": {"command": shell},
@@ -125,8 +133,7 @@ def tool_call(asked: dict[str, Any], path: str, text: str) -> tuple[str, dict[st
         "Bash": {"command": shell, "description": "write a file"},
         "bash": {"command": shell, "description": "write a file"},
         "run_shell_command": {"command": shell, "description": "write a file", "is_background": False},
-        "Write": {"file_path": path, "content": text},
-        "write_file": {"file_path": path, "content": text},
+        **({name: {"file_path": path, "content": text} for name in ("Write", "write_file")} if path else {}),
     }
     for name, arguments in forms.items():
         if name in offered:
@@ -168,15 +175,17 @@ class _Handler(BaseHTTPRequestHandler):
             error = shapes.google_error(step) if shape is shapes.gemini else shapes.error(step)
             self._send(step["status"], "application/json", json.dumps(error).encode(), step.get("headers", {}))
             return
-        call = tool_call(asked, **step["write"]) if "write" in step else None
+        call = shell_call(asked, step["run"]) if "run" in step else None
+        call = tool_call(asked, **step["write"]) if "write" in step else call
         read, written, *cached = step.get("usage", [100, 10])
         tokens = (read, written, sum(cached))
         number = len(model.requests)
         body_of, events = shape(asked.get("model", "mock"), number, step.get("text", ""), call, tokens)
         if not asked.get("stream"):
-            self._send(200, "application/json", json.dumps(body_of).encode())
+            body, broken = json.dumps(body_of).encode(), "broken" in step.get("fault", "")
+            self._send(200, "application/json", body[: len(body) // 2] if broken else body, cut=broken)
             return
-        if step.get("fault") == "cut":
+        if "fault" in step:
             events = events[: len(events) // 2]
         self._send(200, "text/event-stream", b"".join(events), step.get("headers", {}), cut="fault" in step)
 
