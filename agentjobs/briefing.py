@@ -15,6 +15,7 @@ from agentjobs.model import Mode
 from agentjobs.policy import expand
 from agentjobs.project import POLICY
 from agentjobs.prompt import printed_in, render, resume_prompt, variables
+from agentjobs.sandbox import HANDOFF
 from agentjobs.store import read_raw
 
 if TYPE_CHECKING:
@@ -107,13 +108,20 @@ def handoffs(project: Project, row: Row) -> list[dict[str, str]]:
         numbers = project.store.numbers(need)
         text = ""
         for number in reversed(numbers):
-            raw = read_raw(project.store.attempt_dir(need, number) / "handoff.md")
-            text = raw.decode("utf-8", "replace").strip()
+            text = _handoff(project.store.attempt_dir(need, number))
             if text:
                 break
         if text:
             found.append({"id": need, "text": text[:HANDOFF_MAX]})
     return found
+
+
+def _handoff(attempt_dir: Path) -> str:
+    """Return what one attempt left; in a sandbox it had a directory of its own for that."""
+    inside = attempt_dir / HANDOFF / "handoff.md"
+    # A link would be followed out here, where there is more to be read than in the sandbox.
+    path = inside if inside.is_file() and not inside.is_symlink() else attempt_dir / "handoff.md"
+    return read_raw(path).decode("utf-8", "replace").strip()
 
 
 @cache

@@ -34,7 +34,6 @@ INPUTS: Final = (
 """The manifests and lock files of the well-known package managers."""
 
 NOT_YET: Final[tuple[tuple[Path, str | None], ...]] = (
-    (("workspace", "sandbox"), None),
     (("workspace", "kind"), "clone"),
 )
 """Keys, or values of keys, that are planned; a file that relies on one is refused, not misunderstood."""
@@ -63,6 +62,11 @@ class Workspace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Directories to check out, for large repositories: a task's tree holds these, those of the task's `files`, and
     the files at the top and on the way to them. Checks that need more belong into `landing.gate`, which has
     everything where `landing.batch` is above 1. Empty: all of the commit."""
+    sandbox: Literal["none", "bwrap"] = "none"
+    """`bwrap` (Linux, with bubblewrap): setup, agents and checks can write their tree and little else; see below."""
+    writable: tuple[str, ...] = ()
+    """What steps in a sandbox may write besides: paths from the project root, absolute, or with `~` or
+    `${NAME:-default}`. What is missing is made: a file if the name has an ending, else a directory."""
 
     def __post_init__(self) -> None:
         named = {"copy": self.copy, "link": self.link, "keep": self.keep, "inputs": self.inputs}
@@ -70,6 +74,8 @@ class Workspace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             for path in paths:
                 if not path.strip("/.") or path.startswith(("/", "!")) or ".." in path.split("/") or "\0" in path:
                     raise FieldError(key, f"{path!r} is not a path below the project root")
+        for path in self.writable:
+            check_writable(path)
         for path in self.sparse:
             parts = path.rstrip("/").split("/")
             if re.search(r"[*?\[\]\\!\0\n]", path) or not path.strip("/.") or {"", ".", ".."} & set(parts):
@@ -85,6 +91,13 @@ class Workspace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         linked = {path.rstrip("/").rpartition("/")[2] for path in self.link}
         if "node_modules" in linked and re.search(r"\b(npm|pnpm|yarn|bun)\b", self.setup or ""):
             raise FieldError("link", "an install through a linked node_modules empties the original")
+
+
+def check_writable(path: str) -> None:
+    """Raise ``FieldError`` for what no step may be given to write."""
+    parts = path.split("/")
+    if not path.strip("/") or "\0" in path or ".." in parts or ".agentjobs" in parts:
+        raise FieldError("writable", f"{path!r} cannot be given to steps to write")
 
 
 class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

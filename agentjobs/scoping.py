@@ -47,6 +47,7 @@ def dispatch(
     """Widen what is in play, clear a halt, and take a turn. UserError where the table, an id or the base is wrong."""
     from agentjobs.baseline import require_green  # noqa: PLC0415
     from agentjobs.landing import check_target  # noqa: PLC0415
+    from agentjobs.sandbox import require  # noqa: PLC0415
     from agentjobs.table import check_graph  # noqa: PLC0415
 
     project.file.load()
@@ -57,6 +58,7 @@ def dispatch(
         project.tip()
     if project.lands:
         check_target(project.git, project.policy.target, trees_dir=project.trees_dir)
+    require(project)
     if dry_run:
         return _dry_run(project, ids, only)
     project.store.create()

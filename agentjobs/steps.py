@@ -1,0 +1,44 @@
+"""Steps of attempts, started where they work: in their tree and, where the policy says so, in a sandbox."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentjobs.launch import local
+from agentjobs.store import step_files
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from agentjobs.model import Intent
+    from agentjobs.project import Project
+
+
+def start(
+    project: Project,
+    intent: Intent,
+    attempt_dir: Path,
+    name: str,
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    stdin: str | None = None,
+) -> int | None:
+    """Start step ``name`` of an attempt and return the pid of its runner; None if it was started before.
+
+    Raises ``UserError`` and ``OSError`` where it cannot be.
+    """
+    settings = project.policy.workspace
+    if settings.sandbox != "none":
+        from agentjobs.sandbox import confined  # noqa: PLC0415
+
+        argv, env = confined(project, intent, attempt_dir, name, argv, env)
+    return local.start(
+        step_files(attempt_dir, name),
+        argv=argv,
+        cwd=intent.tree or str(project.root),
+        env=env,
+        stdin=stdin,
+        file_size=project.policy.limits.file_size_bytes,
+    )
