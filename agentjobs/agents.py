@@ -3,143 +3,178 @@
 from __future__ import annotations
 
 import re
-import warnings
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct, field
 
-from agentjobs.model import Outcome
+from agentjobs.evidence import Context, Rule, Session, Tariff, Transcript, Usage, Watch  # noqa: TC001 - msgspec's
 from agentjobs.tomlfile import FieldError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-PLACEHOLDERS: Final = ("session", "prompt", "task", "attempt", "root")
-"""What ``{…}`` may name in a command; ``prompt`` is the path of the prompt, ``root`` that of the project."""
+PLACEHOLDERS: Final = ("session", "prompt", "task", "attempt", "root", "tree", "dir")
+"""What ``{…}`` may name in a command; ``prompt`` is the path of the prompt, ``root`` that of the project, ``tree`` that
+of the task's tree, ``dir`` a directory that the task keeps over all its attempts."""
 
-AGENT_CLASSES: Final = (
-    Outcome.OK,
-    Outcome.LIMIT,
-    Outcome.OVERLOADED,
-    Outcome.AUTH,
-    Outcome.CONTEXT_FULL,
-    Outcome.NO_SESSION,
-    Outcome.SESSION_BUSY,
-    Outcome.TIMEOUT,
-    Outcome.RUNAWAY,
-    Outcome.CRASHED,
-    Outcome.INFRA,
-)
-"""The classes a rule may give; the others come from what agentjobs itself measured or checked."""
+FLAGS: Final = "{flags}"
+"""An argument of a command that stands for those which the profile asks for: none, or several."""
 
-Scalar = str | int | float | bool
+WINDOW: Final = 200_000
+"""Tokens of a model's context where nobody says."""
+
 Signal = Literal["HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "KILL"]
 
 _BRACES: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
-_SPECIAL: Final = frozenset(r"\.^$*+?{}[]()|")
 
 
-class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"class_": "class"}):
-    """One way to know what an attempt came to; of the ordered list the first match wins."""
-
-    class_: Annotated[Outcome, Meta(extra={"choices": AGENT_CLASSES})]
-    """The class this rule finds. `ok` is the agent's own final event of success: an agent that has an `ok`
-    rule and exits 0 without that event has crashed."""
-    text: str | None = None
-    """A regular expression for the end of the output of an agent that failed."""
-    event: dict[str, Scalar] | None = None
-    """Dotted paths into a JSON line of the output, each with the value it must have there; a string that
-    begins with `re:` is a regular expression."""
-    reset: str | None = None
-    """A regular expression for the moment a limit ends: its first group, or all of it. Epoch seconds, clock
-    time, date or duration."""
-
-    def __post_init__(self) -> None:
-        if self.class_ not in AGENT_CLASSES:
-            known = ", ".join(AGENT_CLASSES)
-            raise FieldError("class", f"{self.class_.value!r} is not for a rule; use one of {known}")
-        if (self.text is None) == (self.event is None):
-            raise FieldError("class", 'a rule has either "text" or "event"')
-        for key, pattern in (("text", self.text), ("reset", self.reset)):
-            if pattern is not None:
-                _check_pattern(key, pattern)
-        if self.event is not None:
-            _check_event(self.event)
+def check_writable(path: str) -> None:
+    """Raise ``FieldError`` for what no step may be given to write."""
+    parts = path.split("/")
+    if not path.strip("/") or "\0" in path or ".." in parts or ".agentjobs" in parts:
+        raise FieldError("writable", f"{path!r} cannot be given to steps to write")
 
 
-class Usage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where an agent says what it used: the last JSON line of its output that matches ``event``."""
+class Flags(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Arguments that take the place of `{flags}` when a profile asks for them, with `{value}` for what it says."""
 
-    event: dict[str, Scalar]
-    """Which JSON line: dotted paths and the values they must have, as in a rule."""
-    tokens: tuple[str, ...] = ()
-    """Dotted paths of the numbers that add up to the tokens."""
-    cost: str | None = None
-    """Dotted path of the cost in US dollars."""
-
-    def __post_init__(self) -> None:
-        _check_event(self.event)
+    model: tuple[str, ...] = ()
+    """Those that choose the model: key `model` of a profile."""
+    turns: tuple[str, ...] = ()
+    """Those that bound the turns: key `turns` of a profile."""
+    budget: tuple[str, ...] = ()
+    """Those that bound the money: key `budget_usd` of a profile."""
 
 
 class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One agent program."""
+    """One agent program. A section with the name of a preset begins with all that the preset says."""
 
+    preset: str | None = None
+    """The preset this section begins with, where it is not the one of its own name; `"none"` for none."""
+    about: str = ""
+    """What people call the program."""
+    version: tuple[str, ...] = ()
+    """The command that prints its version."""
+    tested: tuple[str, ...] = ()
+    """The versions that these settings were proved with, the oldest first."""
+    account: str | None = None
+    """Agents with the same account share limits and logins; by default the name of the preset, or of the section."""
     command: tuple[str, ...]
-    """The program and its arguments, without a shell. The prompt arrives on stdin. Placeholders: `{session}`,
-    `{prompt}` (its path), `{task}`, `{attempt}`, `{root}` (the project); write `{{` and `}}` for braces."""
+    """The program and its arguments, without a shell. Placeholders: `{session}`, `{prompt}` (its path), `{task}`,
+    `{attempt}`, `{root}` (the project), `{tree}`, `{dir}` (a directory of the task's own), and as an argument of its
+    own `{flags}`; write `{{` and `}}` for braces."""
     resume: tuple[str, ...] | None = None
     """The command that continues conversation `{session}`; without it every attempt is a new conversation."""
+    prompt: Literal["stdin", "file"] = "stdin"
+    """How the prompt arrives: on stdin, or only as the file `{prompt}`, which the command names."""
+    flags: Flags = field(default_factory=Flags)
+    """What `{flags}` stands for; see below."""
     env: dict[str, str] = field(default_factory=dict)
     """Variables added to the environment."""
+    inherit: tuple[str, ...] = ()
+    """Names or globs of variables of your environment that it gets besides the usual ones."""
+    writable: tuple[str, ...] = ()
+    """Paths outside of its tree where it keeps its settings and conversations: a sandbox lets it write there. Written
+    as in `workspace.writable`."""
+    window: Annotated[int, Meta(ge=1)] | None = None
+    """Tokens of its usual model's context; 200,000 where neither this nor the profile says it."""
+    session: Session | None = None
+    """Where it says the id of its conversation; without it agentjobs gives the id. See below."""
     rules: tuple[Rule, ...] = ()
     """How to tell a limit, a full context, a lost login … from a crash; see below."""
     usage: Usage | None = None
-    """Where the agent reports tokens and cost; see below."""
+    """Where it reports tokens and cost; see below."""
+    transcript: Transcript | None = None
+    """Where it keeps its conversations; see below."""
+    transcript_usage: Usage | None = None
+    """Where tokens and cost are in its transcript, for an attempt that was killed; keys as in `usage`."""
+    context: Context | None = None
+    """Where it says how full its window is; see below."""
+    watch: Watch | None = None
+    """How it is known to go astray; see below."""
+    prices: tuple[Tariff, ...] = ()
+    """What its models cost, if it does not say; see below."""
     stop: tuple[Signal, ...] = ("TERM",)
     """Signals that end the agent politely, in this order, `stop_grace_s` apart; `KILL` always follows."""
+    finish_grace_s: Annotated[float, Meta(ge=0)] | None = None
+    """Seconds it may go on living after its final event, in place of `limits.finish_grace_s`."""
 
     def __post_init__(self) -> None:
         for key, command in (("command", self.command), ("resume", self.resume)):
-            if command is not None:
+            if command is not None and (command or key == "command"):
                 _check_command(key, command)
         for name, value in self.env.items():
             if not name or "=" in name or "\0" in name + value:
                 raise FieldError("env", f"{name!r} cannot be a variable of the environment")
             if name.startswith("AGENTJOBS_"):
                 raise FieldError("env", f"{name!r} is set by agentjobs itself; choose another name")
+        for path in self.writable:
+            check_writable(path)
+        if self.transcript_usage is not None and (self.transcript is None or self.transcript.database):
+            raise FieldError("transcript_usage", "needs a transcript with files")
+        if self.context is not None and self.context.source == "transcript" and not (
+            self.transcript and self.transcript.files
+        ):
+            raise FieldError("context", 'from = "transcript" needs a transcript with files')
+
+    @property
+    def learns(self) -> bool:
+        """Whether the agent, and not we, chooses the id of a conversation."""
+        return self.session is not None or (
+            self.transcript is not None and (self.transcript.id is not None or self.transcript.database is not None)
+        )
 
 
-def expand(command: Sequence[str], values: Mapping[str, str]) -> tuple[str, ...]:
+def flags_of(agent: Agent, wanted: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the arguments for what a profile asks for: ``model``, ``turns``, ``budget``, those that are not empty.
+
+    KeyError names the first that the agent has no flag for.
+    """
+    found: list[str] = []
+    for key, value in wanted.items():
+        template: tuple[str, ...] = getattr(agent.flags, key)
+        if not template or not (takes_flags(agent.command) and (not agent.resume or takes_flags(agent.resume))):
+            raise KeyError(key)
+        found += [part.replace("{value}", value) for part in template]
+    return tuple(found)
+
+
+def takes_flags(command: Sequence[str]) -> bool:
+    """Tell whether a command has a place for flags."""
+    return FLAGS in command
+
+
+def expand(command: Sequence[str], values: Mapping[str, str], flags: Sequence[str] = ()) -> tuple[str, ...]:
     """Fill the placeholders of a command: one argument stays one argument, whatever the value holds.
 
-    ``values`` gives a text for each of ``PLACEHOLDERS``.
+    ``values`` gives a text for each of ``PLACEHOLDERS``; ``flags`` take the place of the argument ``{flags}``.
     """
 
     def replace(found: re.Match[str]) -> str:
         return found[0][0] if found[0] in ("{{", "}}") else values[found[1]]
 
-    return tuple(_BRACES.sub(replace, part) for part in command)
+    expanded: list[str] = []
+    for part in command:
+        expanded += flags if part == FLAGS else [_BRACES.sub(replace, part)]
+    return tuple(expanded)
 
 
-def _check_pattern(key: str, pattern: str) -> None:
-    if not _SPECIAL.intersection(pattern):
-        return  # plain words need no compiler, which would cost each poll a millisecond or two
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            re.compile(pattern)
-    except (re.error, Warning, OverflowError, RecursionError) as error:
-        raise FieldError(key, f"not a regular expression: {error} (in {pattern!r})") from None
+MERGED: Final = ("env", "flags")
+"""Tables of which a section says only what differs from the preset."""
 
 
-def _check_event(event: Mapping[str, Scalar]) -> None:
-    if not event:
-        raise FieldError("event", 'needs at least one path, as in { type = "result" }')
-    for path, value in event.items():
-        if not all(path.split(".")):
-            raise FieldError("event", f"{path!r} is not a dotted path")
-        if isinstance(value, str) and value.startswith("re:"):
-            _check_pattern("event", value[3:])
+def with_preset(section: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the table of an agent: the preset's keys, with what the user's section says in their place.
+
+    `env` and `flags` are merged name by name, and the user's `rules` are tried before the preset's.
+    """
+    merged = {**preset, **section}
+    for key in MERGED:
+        if isinstance(preset.get(key), dict) and isinstance(section.get(key), dict):
+            merged[key] = {**preset[key], **section[key]}
+    if isinstance(section.get("rules"), list):
+        merged["rules"] = [*section["rules"], *preset.get("rules", ())]
+    return merged
 
 
 def _check_command(key: str, command: tuple[str, ...]) -> None:
@@ -148,9 +183,13 @@ def _check_command(key: str, command: tuple[str, ...]) -> None:
     for part in command:
         if "\0" in part:
             raise FieldError(key, "an argument cannot hold a NUL character")
+        if part == FLAGS:
+            continue
         for found in _BRACES.finditer(part):
             if found[0] in ("{", "}"):
                 raise FieldError(key, f"a lone {found[0]!r} in {part!r}; write {found[0] * 2!r} for a brace")
+            if found[0] == FLAGS:
+                raise FieldError(key, f"{FLAGS} in {part!r} must be an argument of its own")
             if found[1] is not None and found[1] not in PLACEHOLDERS:
                 names = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
-                raise FieldError(key, f"unknown placeholder {found[0]}; known: {names}, {{{{ and }}}}")
+                raise FieldError(key, f"unknown placeholder {found[0]}; known: {names}, {FLAGS}, {{{{ and }}}}")

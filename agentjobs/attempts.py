@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from agentjobs import briefing, steps
 from agentjobs.decide import UNSPENT, restarts_after, stop_signals
-from agentjobs.errors import GitError, UserError
+from agentjobs.errors import UserError
 from agentjobs.launch import local
 from agentjobs.model import (
     Begin,
@@ -40,6 +40,7 @@ from agentjobs.model import (
 )
 from agentjobs.pauses import LANDING, hold_s, jitter, pause_after
 from agentjobs.store import Marker, step_files, write_bytes, write_json
+from agentjobs.trees import FRESH, Trees
 from agentjobs.verdicts import Verdicts, likeness
 
 if TYPE_CHECKING:
@@ -59,9 +60,8 @@ class Attempts:
         self.project = project
         self.store = project.store
         self.verdicts = Verdicts(project)
+        self.trees = Trees(project)
         self._disarmed = False
-        self._handed: set[str] = set()
-        """Trees that were handed out by this process, and have not been used yet."""
 
     def sweep_for(self, tasks: Iterable[Task]) -> None:
         """End what the agents of these tasks left behind, all in one look at the process table."""
@@ -143,7 +143,9 @@ class Attempts:
             store.set_marker(row.id, Marker(task.round))
         number = store.claim(row.id)
         attempt_dir = store.attempt_dir(row.id, number)
-        session = str(uuid.uuid4())
+        agent = project.policy.agents.get(profile.agent)
+        # An agent that chooses the id itself is not told one: it would be taken for its own.
+        session = "" if agent is not None and agent.learns else str(uuid.uuid4())
         if not begin.fresh and last is not None:
             session = (last.result.session if last.result else "") or last.intent.session
         intent = Intent(
@@ -157,15 +159,16 @@ class Attempts:
             why=begin.why,
             fresh=begin.fresh,
             session=session,
+            model=profile.model or "",
             base=base,
             tree=tree,
             port=PORTS_FROM + PORTS_EACH * int(PORTS_TREES * jitter(row.id)),
             marker=f"{uuid.uuid4().hex[:12]}.{row.id}.{number}",
             restarts=restarts_after(last, begin.mode),
-            setup=self._setup(tree, begin.mode, base, row.files),
+            setup=self.trees.setup_for(tree, begin.mode, base, row.files),
             checks=profile.verify,
         )
-        intent = replace(intent, argv=tuple(briefing.command(project, intent, attempt_dir)))
+        intent = replace(intent, argv=tuple(briefing.command(project, row, intent, attempt_dir)))
         store.write_fact(row.id, number, "attempt.json", intent)
         store.event(now, row.id, "begin", attempt=number, mode=begin.mode.value, why=begin.why)
         attempt = store.attempt(row.id, number)
@@ -173,42 +176,6 @@ class Attempts:
             kind = StepKind.SETUP if intent.setup else StepKind.AGENT
             follow = Task(row, task.round, (*task.attempts, attempt), task.earlier)
             self._guarded(follow, attempt, Launch(kind.value, kind), now)
-
-    def _setup(self, tree: str, mode: Mode, base: str, files: tuple[str, ...]) -> str:
-        """Return the setup command, if it must run; to know that, the tree of a new task is handed out at once."""
-        settings = self.project.policy.workspace
-        if not tree or not settings.setup:
-            return ""
-        there = os.path.isdir(tree)
-        if mode not in _FRESH:
-            return "" if there else settings.setup
-        if not settings.keep or (there and mode is Mode.FIRST):
-            return settings.setup
-        from pathlib import Path  # noqa: PLC0415
-
-        from agentjobs.prepared import setup_due  # noqa: PLC0415
-
-        try:
-            if not there:
-                self._hand_out(Path(tree), base, files)
-                self._handed.add(tree)
-            return settings.setup if setup_due(self.project.git, Path(tree), base, settings) else ""
-        except (UserError, OSError):  # the launch meets it again, and says what it is
-            return settings.setup
-
-    def _hand_out(self, tree: Path, commit: str, files: tuple[str, ...], worked: tuple[str, ...] = ()) -> bool:
-        """See that the tree is there, with what a task of these ``files`` needs, which has ``worked`` on these."""
-        from agentjobs import pool  # noqa: PLC0415
-        from agentjobs.sparse import widened  # noqa: PLC0415
-
-        git, keep = self.project.git, self.project.policy.workspace.keep
-        held = widened(self._directories(commit, files), worked)
-        return pool.hand_out(git, tree, self.project.spare_dir, commit, keep=keep, sparse=held)
-
-    def _directories(self, commit: str, files: tuple[str, ...]) -> tuple[str, ...]:
-        from agentjobs.sparse import directories  # noqa: PLC0415
-
-        return directories(self.project.git, commit, self.project.policy.workspace.sparse, files)
 
     def launch(self, task: Task, attempt: Attempt, launch: Launch, now: float) -> None:
         """Start a step that has certainly not been started; make what it needs first."""
@@ -221,17 +188,19 @@ class Attempts:
             return
         intent = attempt.intent
         if attempt.last(StepKind.SETUP) is None or launch.kind is StepKind.SETUP:
-            self._make_tree(task, intent, now)
+            self.trees.make(task, intent, now)
         if launch.kind is StepKind.SETUP:
             self._start(task, attempt, launch.name, ("/bin/sh", "-c", intent.setup), None)
             return
-        if intent.setup and intent.mode in _FRESH:
-            self._set_up(intent)
+        if intent.setup and intent.mode in FRESH:
+            self.trees.has_been_set_up(intent)
         prompt = attempt_dir / "prompt.md"
         if not prompt.exists():
             text = briefing.attempt_prompt(self.project, task, intent)
             write_bytes(prompt, text.encode("utf-8", "surrogateescape"))
-        self._start(task, attempt, launch.name, intent.argv, str(prompt))
+        agent = briefing.agent_of(self.project, intent)
+        stdin = str(prompt) if agent.prompt == "stdin" else None
+        self._start(task, attempt, launch.name, intent.argv, stdin)
 
     def _start(
         self, task: Task, attempt: Attempt, name: str, argv: tuple[str, ...], stdin: str | None
@@ -246,85 +215,6 @@ class Attempts:
     def check_argv(self, attempt: Attempt, name: str) -> tuple[str, ...]:
         """Return the command line that runs the checks which ``Verdicts.plan`` wrote down."""
         return "/bin/sh", _CHECKS, str(self._dir(attempt) / name)
-
-    def _make_tree(self, task: Task, intent: Intent, now: float) -> None:
-        """Give the attempt its tree: clean for a first one or a restart, as it was left for the others."""
-        if not intent.base:
-            return
-        from pathlib import Path  # noqa: PLC0415
-
-        from agentjobs import prepared, workspace  # noqa: PLC0415
-
-        git, tree = self.project.git, Path(intent.tree)
-        fresh, there = intent.mode in _FRESH, tree.is_dir()
-        if there and fresh and intent.tree not in self._handed:
-            try:
-                ref = f"refs/agentjobs/{intent.id}/before-{intent.number}"
-                self._hand_out(tree, intent.base, task.row.files)
-                if workspace.holds_unkept_work(git, tree):
-                    workspace.keep(git, tree, intent.base, ref, f"{intent.id}: before a new start", now)
-                    prepared.forget(git, tree)  # somebody was at work there
-            except GitError:  # it cannot be kept as a commit, so it is kept as it is
-                workspace.put_aside(tree)
-            if not self._hand_out(tree, intent.base, task.row.files):
-                workspace.reset(git, tree, intent.base, sparse=self._directories(intent.base, task.row.files))
-        else:
-            self._restore(task, intent, tree)
-        self._handed.discard(intent.tree)
-        settings = self.project.policy.workspace
-        if intent.setup:
-            prepared.forget(git, tree)
-        elif fresh and prepared.setup_due(git, tree, intent.base, settings):
-            raise UserError(f"the tree {tree} was changed while its attempt began; the setup command must run there")
-        if settings.copy or settings.link:
-            workspace.setup_files(git, self.project.root, tree, copy=settings.copy, link=settings.link)
-
-    def _set_up(self, intent: Intent) -> None:
-        """Remember that the setup command succeeded; not if it is another one by now."""
-        from pathlib import Path  # noqa: PLC0415
-
-        from agentjobs import prepared  # noqa: PLC0415
-
-        settings = self.project.policy.workspace
-        if settings.setup == intent.setup and intent.tree:
-            prepared.setup_done(self.project.git, Path(intent.tree), intent.base, settings)
-
-    def _restore(self, task: Task, intent: Intent, tree: Path) -> None:
-        """See that the tree is there; one that was removed is made again, with the earlier work on the base."""
-        from agentjobs import landing  # noqa: PLC0415
-
-        git, files = self.project.git, task.row.files
-        for before in reversed(task.attempts):
-            if before.intent.restarts != intent.restarts or before.number >= intent.number:
-                continue
-            found = [before.result.commit if before.result else "", before.end.commit if before.end else ""]
-            work = next((commit for commit in found if commit and git.resolve(commit)), "")
-            if not work:
-                continue
-            sparse = self.project.policy.workspace.sparse
-            worked = git.changed(before.intent.base, work) if sparse else ()
-            if git.contains(work, intent.base):
-                self._hand_out(tree, work, files, worked)
-            elif self._hand_out(tree, intent.base, files, worked) or self._is_behind(tree, intent, work):
-                parent = before.intent.base
-                landing.integrate(
-                    git, tree, work, intent.base, intent.id, intent.started_at, stands_on=parent
-                )
-            return
-        self._hand_out(tree, intent.base, files)
-
-    def _is_behind(self, tree: Path, intent: Intent, work: str) -> bool:
-        """Whether the tree stands on less than the attempt's base; what somebody did in it meanwhile is kept first."""
-        from agentjobs import workspace  # noqa: PLC0415
-
-        git = self.project.git
-        held = workspace.look(git, tree, known=work)
-        if not held.tip or git.contains(held.tip, intent.base):
-            return False
-        if held.changed:
-            ref = f"refs/agentjobs/{intent.id}/before-{intent.number}"
-            workspace.keep(git, tree, held.tip, ref, f"{intent.id}: before it was rebased", intent.started_at)
-        return True
 
     # --- end, conclude, land, settle
 
@@ -431,9 +321,6 @@ class Attempts:
                 known, _ = self.verdicts.candidate(attempt)
                 pool.give_back(self.project.git, Path(tree), spare_dir, most=policy.slots, keep=keep, known=known)
 
-
-_FRESH = frozenset({Mode.FIRST, Mode.RESTART})
-"""Modes in which the tree is put on the base of the attempt."""
 
 _SILENT = UNSPENT | {Outcome.LOST}
 """Outcomes that say nothing about the task, and so nothing to the breaker (a reboot loses all that runs)."""

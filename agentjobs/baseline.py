@@ -16,11 +16,11 @@ from agentjobs import briefing, steps
 from agentjobs.errors import UserError
 from agentjobs.excerpt import error_excerpt
 from agentjobs.launch import local
+from agentjobs.logfile import read_tail
 from agentjobs.model import SETTLED, Exited, Intent, Lost, Mode, Row, Status
 from agentjobs.store import read_json, step_files, write_json
 from agentjobs.table import parse_status
 from agentjobs.treelock import flock
-from agentjobs.verdicts import read_tail
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

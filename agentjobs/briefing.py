@@ -8,15 +8,16 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING
 
+from agentjobs.agents import PLACEHOLDERS, expand, flags_of
 from agentjobs.decide import LAYER_2, UNSPENT, told
 from agentjobs.errors import UserError
 from agentjobs.launch.step import MARK
 from agentjobs.model import Mode
-from agentjobs.policy import expand
+from agentjobs.policy import wishes_of
 from agentjobs.project import POLICY
 from agentjobs.prompt import printed_in, render, resume_prompt, variables
 from agentjobs.sandbox import HANDOFF
-from agentjobs.store import read_raw
+from agentjobs.store import own_dir, read_raw
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,7 +139,7 @@ def environment(project: Project, row: Row, intent: Intent, attempt_dir: Path, s
     """Return the whole environment of an agent or a check (names: docs/configuration.md)."""
     env = dict(_inherited())
     if step == "agent":
-        env.update(_agent(project, intent).env)
+        env.update(agent_of(project, intent).env)
     room = VARIABLES_MAX
     for column, value in sorted(row.cells.items(), key=lambda cell: len(cell[1])):
         name = re.sub(r"[^A-Z0-9]", "_", column.upper())
@@ -183,7 +184,7 @@ def gate_environment(project: Project, intent: Intent, batch: Batch) -> dict[str
     return {name: value for name, value in env.items() if len(value.encode()) <= VARIABLE_MAX}
 
 
-def _agent(project: Project, intent: Intent) -> Agent:
+def agent_of(project: Project, intent: Intent) -> Agent:
     """Return the settings of an attempt's agent; UserError where they are gone since it was begun."""
     agent = project.policy.agents.get(intent.agent)
     if agent is None:
@@ -191,17 +192,26 @@ def _agent(project: Project, intent: Intent) -> Agent:
     return agent
 
 
-def command(project: Project, intent: Intent, attempt_dir: Path) -> Sequence[str]:
-    """Return the command line of the agent, placeholders filled."""
-    agent = _agent(project, intent)
-    words = agent.command if intent.fresh or agent.resume is None else agent.resume
-    return expand(
-        words,
-        {
-            "session": intent.session,
-            "prompt": str(attempt_dir / "prompt.md"),
-            "task": intent.id,
-            "attempt": str(intent.number),
-            "root": str(project.root),
-        },
+def command(project: Project, row: Row, intent: Intent, attempt_dir: Path) -> Sequence[str]:
+    """Return the command line of the agent, placeholders filled, with the flags for what its profile asks for."""
+    agent = agent_of(project, intent)
+    words = agent.command if intent.fresh or not agent.resume else agent.resume
+    try:
+        flags = flags_of(agent, wishes_of(project.profile(row, intent.profile)))
+    except KeyError as error:  # only where the table names a profile that the policy did not check
+        raise UserError(f"agent {intent.agent} has no flag for {error}", file=POLICY) from None
+    return expand(words, values(project, intent, attempt_dir), flags)
+
+
+def values(project: Project, intent: Intent, attempt_dir: Path) -> dict[str, str]:
+    """Return what the placeholders of a command stand for."""
+    found = (
+        intent.session,
+        str(attempt_dir / "prompt.md"),
+        intent.id,
+        str(intent.number),
+        str(project.root),
+        intent.tree or str(project.root),
+        str(own_dir(attempt_dir)),
     )
+    return dict(zip(PLACEHOLDERS, found, strict=True))

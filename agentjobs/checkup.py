@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agentjobs import briefing, scope
+from agentjobs.agents import PLACEHOLDERS, expand
 from agentjobs.baseline import profiles_in_use
 from agentjobs.errors import UserError
 from agentjobs.launch import local
-from agentjobs.policy import expand
+from agentjobs.policy import window_of
 from agentjobs.project import POLICY, TABLE
 from agentjobs.store import read_raw
 from agentjobs.table import check_graph
@@ -23,8 +24,9 @@ from agentjobs.tomlfile import line_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from agentjobs.agents import Agent
     from agentjobs.model import Row
-    from agentjobs.policy import Agent, Profile
+    from agentjobs.policy import Profile
     from agentjobs.project import Project
 
 GIT_MIN = (2, 38)
@@ -158,7 +160,7 @@ def _prompt(project: Project, row: Row, profile: Profile) -> Iterator[Finding]:
     from agentjobs.tokens import count, fits  # noqa: PLC0415
 
     text = briefing.first_prompt(project, row, profile)
-    limit = int(profile.fit * profile.window)
+    limit = int(profile.fit * window_of(project.policy, profile))
     if not text.strip():
         yield Finding(f"the prompt of {row.id} is empty", profile.prompt)
     elif not fits(text, limit):
@@ -232,7 +234,7 @@ def _profiles(project: Project, names: tuple[str, ...]) -> Iterator[Finding]:
 
 
 def _program(project: Project, agent: Agent, word: str) -> str:
-    values = dict.fromkeys(("session", "prompt", "task", "attempt"), "x")
+    values = dict.fromkeys(PLACEHOLDERS, "x")
     program = expand((word,), {**values, "root": str(project.root)})[0]
     path = agent.env.get("PATH", os.environ.get("PATH", os.defpath))
     if "/" in program and not os.path.isabs(program):

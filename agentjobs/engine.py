@@ -277,8 +277,8 @@ class Engine:
         rules = agent.rules if agent else ()
         if not any(rule.class_ is Outcome.OK for rule in rules):
             return task
+        from agentjobs.logfile import read_tail  # noqa: PLC0415
         from agentjobs.outcome import finished  # noqa: PLC0415
-        from agentjobs.verdicts import read_tail  # noqa: PLC0415
 
         grace_s = self.project.policy.limits.finish_grace_s
         steps = list(last.steps)

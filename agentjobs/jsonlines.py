@@ -44,6 +44,20 @@ def read_events(output: bytes) -> Iterator[Event]:
                 yield Event(fields=item, line=text)
 
 
+def is_json(line: str) -> bool:
+    """Tell whether a line is a JSON object or a list of some: what a program prints for programs."""
+    text = line.strip()
+    if text.startswith(('{"', '[{"')):
+        return True  # also where its end is missing: what a killed program had not finished is not its last word
+    if text[:1] not in ("{", "["):
+        return False
+    try:
+        value: object = msgspec.json.decode(text)
+    except (ValueError, RecursionError, msgspec.MsgspecError):
+        return False
+    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict) for item in value))
+
+
 def lookup(value: object, path: str) -> object:
     """Return what a dotted path leads to, or None. A number in the path is an index into a list."""
     for part in path.split("."):
@@ -54,6 +68,22 @@ def lookup(value: object, path: str) -> object:
         else:
             return None
     return value
+
+
+def every(value: object, path: str) -> Iterator[object]:
+    """Yield all that a dotted path leads to; `*` in it goes through every entry of a table or a list."""
+    head, star, rest = path.partition("*")
+    if not star:
+        found = lookup(value, path)
+        if found is not None:
+            yield found
+        return
+    among = lookup(value, head.rstrip(".")) if head else value
+    for item in among.values() if isinstance(among, dict) else among if isinstance(among, list) else ():
+        if rest:
+            yield from every(item, rest.lstrip("."))
+        else:
+            yield item
 
 
 def matches(event: Mapping[str, object], wanted: Mapping[str, object]) -> bool:

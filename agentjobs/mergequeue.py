@@ -21,6 +21,7 @@ from agentjobs.errors import UserError
 from agentjobs.excerpt import error_excerpt
 from agentjobs.gateruns import GateRuns
 from agentjobs.launch import local
+from agentjobs.logfile import read_tail
 from agentjobs.model import (
     Conclude,
     End,
@@ -38,7 +39,6 @@ from agentjobs.model import (
 )
 from agentjobs.pauses import LANDING, hold_s
 from agentjobs.store import read_json, step_files, write_json
-from agentjobs.verdicts import read_tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

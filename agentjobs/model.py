@@ -160,6 +160,9 @@ class Intent(Struct, frozen=True, omit_defaults=True):
     """A new conversation; otherwise ``session`` is resumed."""
     argv: tuple[str, ...] = ()
     session: str = ""
+    """The id of the conversation; empty as long as only the agent knows it."""
+    model: str = ""
+    """The model that the profile asked for."""
     base: str = ""
     """The commit the tree started from; empty where there is no tree."""
     tree: str = ""
@@ -175,6 +178,24 @@ class Intent(Struct, frozen=True, omit_defaults=True):
     """The shell commands that will verify it, as they were when it began."""
 
 
+class Spending(Struct, frozen=True, omit_defaults=True):
+    """Tokens by kind, which do not overlap, and money in US dollars."""
+
+    input: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    output: int = 0
+    cost: float | None = None
+    """None where nobody told."""
+    estimated: bool = False
+    """The cost is ours, from a table of prices."""
+
+    @property
+    def tokens(self) -> int:
+        """All tokens together."""
+        return self.input + self.cache_read + self.cache_write + self.output
+
+
 class AgentEnd(Struct, frozen=True, omit_defaults=True):
     """Fact ``agent.end.json``: what the agent step came to, before any check ran."""
 
@@ -185,6 +206,8 @@ class AgentEnd(Struct, frozen=True, omit_defaults=True):
     session: str = ""
     tokens: int = 0
     cost: float = 0.0
+    spent: Spending = Spending()
+    """What this attempt alone used; ``tokens`` and ``cost`` are its sums."""
     tree: str = ""
     commit: str = ""
     changed: tuple[str, ...] = ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import signal
 from functools import cached_property
@@ -11,22 +10,20 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agentjobs.excerpt import clean_lines, error_excerpt, looks_like_error, signature
-from agentjobs.jsonlines import Event, lookup, matches, read_events, scalar_text
+from agentjobs.jsonlines import Event, is_json, lookup, matches, read_events, scalar_text
 from agentjobs.model import Exited, Kill, Lost, Outcome
 from agentjobs.resets import parse_reset
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from agentjobs.agents import Rule, Usage
+    from agentjobs.evidence import Rule
 
-__all__ = ["Verdict", "classify", "error_excerpt", "finished", "parse_reset", "signature", "usage"]
+__all__ = ["Verdict", "classify", "error_excerpt", "finished", "parse_reset", "signature"]
 
 TAIL_LINES = 50
 """Text rules look at so many of the last lines that are not blank."""
 LONGEST_DETAIL = 240
-MOST = float(2**53)
-"""No count of tokens and no cost is above it; a larger figure in the output is nonsense."""
 SIGNAL_BASE = 128
 NOT_STARTED = {
     126: "agent command cannot be executed (exit 126)",
@@ -57,13 +54,16 @@ class _Match(Struct, frozen=True):
     rule: Rule
     line: str
     detail: str
+    event: Event | None = None
 
 
 class _Output:
     """The output as rules see it, each view made once and only when asked for."""
 
-    def __init__(self, output: bytes) -> None:
-        self.output = output
+    def __init__(self, output: bytes, code: int | None, *, cut: bool = False) -> None:
+        self.output = output.partition(b"\n")[2] if cut else output  # a line without its beginning says anything
+        self.code = code
+        """The exit code, if it ended by itself."""
 
     @cached_property
     def events(self) -> list[Event]:
@@ -73,16 +73,30 @@ class _Output:
     def tail(self) -> str:
         return "\n".join([line for line in clean_lines(self.output) if line.strip()][-TAIL_LINES:])
 
+    @cached_property
+    def plain(self) -> str:
+        """The last lines that are no JSON: what the program itself says, not what its model wrote."""
+        lines = [line for line in clean_lines(self.output) if line.strip() and not is_json(line)]
+        return "\n".join(lines[-TAIL_LINES:])
+
     def match(self, rule: Rule) -> _Match | None:
         """Return where ``rule`` matches last."""
+        if rule.code is not None and rule.code != self.code:
+            return None
         if rule.event is not None:
-            event = next((event for event in self.events if matches(event.fields, rule.event)), None)
-            return _Match(rule=rule, line=event.line, detail=_event_words(event)) if event else None
-        found = list(re.finditer(rule.text or "", self.tail, re.MULTILINE))
+            event = self.newest(rule.event)
+            return _Match(rule=rule, line=event.line, detail=_event_words(event), event=event) if event else None
+        if rule.text is None:
+            return _Match(rule=rule, line="", detail=f"exit {rule.code}: {self.last_words}".rstrip(": "))
+        found = list(re.finditer(rule.text, self.plain, re.MULTILINE))
         if not found:
             return None
-        start = self.tail.rfind("\n", 0, found[-1].start()) + 1
-        return _Match(rule=rule, line=self.tail[start:], detail=self.tail[start:].split("\n", 1)[0])
+        start = self.plain.rfind("\n", 0, found[-1].start()) + 1
+        return _Match(rule=rule, line=self.plain[start:], detail=self.plain[start:].split("\n", 1)[0])
+
+    def newest(self, wanted: Mapping[str, object]) -> Event | None:
+        """Return the last line of JSON that is as ``wanted``."""
+        return next((event for event in self.events if matches(event.fields, wanted)), None)
 
     def finished(self, rules: Sequence[Rule]) -> bool:
         return any(self.match(rule) is not None for rule in rules if rule.class_ is Outcome.OK)
@@ -122,7 +136,7 @@ def classify(
     """
     if kill is not None and kill.why == "stopped":
         return Verdict(outcome=Outcome.STOPPED, detail="stopped by a person")
-    seen = _Output(output)
+    seen = _Output(output, phase.code if isinstance(phase, Exited) else None, cut=output_bytes > len(output))
     hung = kill is not None and kill.why == "hung"
     in_time = isinstance(phase, Exited) and phase.code == 0 and seen.finished(rules)
     killed = (
@@ -152,27 +166,7 @@ def classify(
 
 def finished(output: bytes, rules: Sequence[Rule]) -> bool:
     """Tell whether the agent's final event of success, its ``ok`` rule, is in the tail of its output."""
-    return _Output(output).finished(rules)
-
-
-def usage(output: bytes, where: Usage | None) -> tuple[int, float]:
-    """Return the tokens and the cost (US dollars) that the last fitting JSON line of the output reports.
-
-    What is missing, negative or no number counts as 0.
-    """
-    if where is None:
-        return 0, 0.0
-    event = next((event for event in read_events(output) if matches(event.fields, where.event)), None)
-    if event is None:
-        return 0, 0.0
-    tokens = min(sum(_amount(lookup(event.fields, path)) for path in where.tokens), MOST)
-    return int(tokens), _amount(lookup(event.fields, where.cost)) if where.cost else 0.0
-
-
-def _amount(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return 0.0
-    return min(float(value), MOST) if 0 <= value <= MOST * MOST and math.isfinite(value) else 0.0
+    return _Output(output, 0).finished(rules)
 
 
 def _ending(
@@ -209,7 +203,7 @@ def _first_match(seen: _Output, rules: Sequence[Rule], *, failed: bool) -> _Matc
         if rule.class_ is Outcome.OK:
             if failed:
                 continue
-        elif rule.event is None and not failed:
+        elif rule.event is None and rule.text is not None and not failed:
             continue
         found = seen.match(rule)
         if found is not None:
@@ -223,18 +217,17 @@ def _reset_at(found: _Match, seen: _Output, ended_at: float, now: float) -> floa
     Clock times and durations are meant from the moment the agent said so, which is not after its end; a poll
     may read them much later. A limit that has ended by now ends in a second.
     """
-    if found.rule.reset is None:
-        return 0.0
+    rule = found.rule
     said_at = min(ended_at, now) if ended_at > 0 else now
-    for text in (found.line, seen.tail):
-        reset = re.search(found.rule.reset, text, re.MULTILINE)
-        if reset is None:
-            continue
-        words = (reset[1] or "") if reset.re.groups else reset[0]
-        at = parse_reset(words, said_at)
-        if at is not None:
-            return max(at, now + 1.0)
-    return 0.0
+    event = seen.newest(rule.reset_event) if rule.reset_event is not None else found.event
+    told = [scalar_text(lookup(event.fields, rule.reset_path)) or ""] if event and rule.reset_path else []
+    for text in (found.line, seen.plain) if rule.reset is not None else ():
+        reset = re.search(rule.reset or "", text, re.MULTILINE)
+        if reset is not None:
+            told.append((reset[1] or "") if reset.re.groups else reset[0])
+    instants = (parse_reset(words, said_at) for words in told if words)
+    at = next((at for at in instants if at is not None), None)
+    return 0.0 if at is None else max(at, now + 1.0)
 
 
 def _event_words(event: Event) -> str:

@@ -9,22 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct, field
 
-from agentjobs.agents import AGENT_CLASSES, PLACEHOLDERS, Agent, Rule, Usage, expand
+from agentjobs.agents import WINDOW, Agent, check_writable, flags_of, with_preset
 from agentjobs.errors import UserError
 from agentjobs.limits import Limits, Retry, Several, parse_size
 from agentjobs.planpolicy import Planning
 from agentjobs.tomlfile import FieldError, decode, line_of, load, nearest, section, spot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from agentjobs.model import Row
     from agentjobs.tomlfile import Path
 
 __all__ = [
-    "AGENT_CLASSES", "PLACEHOLDERS", "Agent", "Landing", "Limits", "Planning", "Policy", "Profile", "Retry", "Rule",
-    "Usage", "Workspace", "expand", "parse_policy", "parse_size", "resolve",
+    "Agent", "Landing", "Limits", "Planning", "Policy", "Profile", "Retry", "Workspace", "parse_policy", "parse_size",
+    "resolve",
 ]  # fmt: skip
+
+NO_PRESET: Final = "none"
 
 INPUTS: Final = (
     "package.json", "package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "pnpm-workspace.yaml",
@@ -93,18 +95,17 @@ class Workspace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise FieldError("link", "an install through a linked node_modules empties the original")
 
 
-def check_writable(path: str) -> None:
-    """Raise ``FieldError`` for what no step may be given to write."""
-    parts = path.split("/")
-    if not path.strip("/") or "\0" in path or ".." in parts or ".agentjobs" in parts:
-        raise FieldError("writable", f"{path!r} cannot be given to steps to write")
-
-
 class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Named settings for a kind of task; a row names one in its ``profile`` cell."""
 
     agent: str
-    """A name under `[agents]`."""
+    """A preset (`agentjobs agents` lists them), or a name under `[agents]`."""
+    model: str | None = None
+    """The model the agent is to use; its own choice when left out."""
+    turns: Several | None = None
+    """Turns that one attempt may take, where the agent can be told so."""
+    budget_usd: Annotated[float, Meta(gt=0)] | None = None
+    """Money that one attempt may cost, US dollars, where the agent can be told so."""
     prompt: str = "prompt.md.j2"
     """Path of the prompt template, from the project root."""
     verify: tuple[str, ...] = ()
@@ -120,8 +121,10 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The profile that layer 3 uses instead of this one."""
     fit: Annotated[float, Meta(gt=0, le=1)] = 0.6
     """A prompt may fill this share of the window; a larger one is refused before it costs anything."""
-    window: Several = 200_000
-    """Tokens of the model's context."""
+    window: Several | None = None
+    """Tokens of the model's context; what the agent's preset says when left out, or 200,000."""
+    context_stop: Annotated[float, Meta(gt=0, le=1)] = 0.85
+    """An agent whose context has filled this share of the window is stopped; a fresh one goes on from its handoff."""
 
     def __post_init__(self) -> None:
         if not self.prompt:
@@ -197,9 +200,14 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise FieldError("target", f"{self.target!r} is not a name git allows for a branch")
 
 
-def parse_policy(data: bytes, file: str = "agentjobs.toml") -> Policy:
-    """Read the bytes of agentjobs.toml; UserError names the file and the line of whatever is wrong."""
-    raw = load(data, file)
+def parse_policy(
+    data: bytes, file: str = "agentjobs.toml", preset: Callable[[str], dict[str, Any] | None] = lambda _: None
+) -> Policy:
+    """Read the bytes of agentjobs.toml; UserError names the file and the line of whatever is wrong.
+
+    ``preset`` returns the table of an agent that needs no section, or None.
+    """
+    raw = _with_presets(load(data, file), preset, data, file)
     for path, value in NOT_YET:
         found = _at(raw, path)
         if found is not None and value in (None, found):
@@ -211,6 +219,47 @@ def parse_policy(data: bytes, file: str = "agentjobs.toml") -> Policy:
     for path, words in _loose_ends(policy):
         raise UserError(words, file=file, line=line_of(data, path))
     return policy
+
+
+def _with_presets(
+    raw: dict[str, Any], preset: Callable[[str], dict[str, Any] | None], data: bytes, file: str
+) -> dict[str, Any]:
+    """Fill in what presets say of the agents that sections and profiles name."""
+    sections, profiles = raw.get("agents", {}), raw.get("profiles", {})
+    if not isinstance(sections, dict) or not isinstance(profiles, dict):
+        return raw
+    wanted = [p.get("agent") for p in profiles.values() if isinstance(p, dict)]
+    names = dict.fromkeys([*sections, *(name for name in wanted if isinstance(name, str))])
+    agents = {}
+    for name in names:
+        section = sections.get(name)
+        if name in sections and not isinstance(section, dict):
+            agents[name] = section
+            continue
+        named = section.get("preset") if section else None
+        chosen = named if isinstance(named, str) else name
+        found = None if chosen == NO_PRESET else preset(chosen)
+        if found is None and isinstance(named, str) and named != NO_PRESET:
+            path = ("agents", name, "preset")
+            raise UserError(f'no preset "{named}"; `agentjobs agents` lists them', file=file, line=line_of(data, path))
+        if found is not None:
+            agents[name] = with_preset(section or {}, {"preset": chosen, "account": chosen, **found})
+        elif section is not None:
+            agents[name] = section
+    return {**raw, "agents": agents} if agents or "agents" in raw else raw
+
+
+def window_of(policy: Policy, profile: Profile) -> int:
+    """Return the tokens of the context that a profile's model has."""
+    agent = policy.agents.get(profile.agent)
+    return profile.window or (agent.window if agent else None) or WINDOW
+
+
+def wishes_of(profile: Profile) -> dict[str, str]:
+    """Return what a profile asks of its agent by flags, by the name of the flag."""
+    budget = None if profile.budget_usd is None else f"{profile.budget_usd:g}"
+    asked = {"model": profile.model, "turns": profile.turns and str(profile.turns), "budget": budget}
+    return {key: value for key, value in asked.items() if value}
 
 
 def resolve(policy: Policy, row: Row, *, profile: str | None = None, file: str = "tasks.tsv") -> Profile:
@@ -239,6 +288,14 @@ def _loose_ends(policy: Policy) -> Iterator[tuple[Path, str]]:
         if profile.escalate is not None and profile.escalate not in policy.profiles:
             words = _unknown("profile", profile.escalate, policy.profiles)
             yield (*here, "escalate"), f"{words} (in {section(here)})"
+        agent = policy.agents.get(profile.agent)
+        if agent is not None:
+            try:
+                flags_of(agent, wishes_of(profile))
+            except KeyError as error:
+                key = {"budget": "budget_usd"}.get(error.args[0], error.args[0])
+                words = f"agent {profile.agent} cannot be told: its commands need {{flags}}, and its flags a {error}"
+                yield (*here, key), f"{spot((*here, key))}: {words}"
     if policy.plan is not None and policy.plan.profile is not None and policy.plan.profile not in policy.profiles:
         yield ("plan", "profile"), f"{_unknown('profile', policy.plan.profile, policy.profiles)} (in [plan])"
 

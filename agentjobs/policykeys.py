@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_arg
 
 import msgspec
 
-from agentjobs import agents, limits, planpolicy, policy
+from agentjobs import agents, evidence, limits, planpolicy, policy
 from agentjobs.tomlfile import fields
 
 if TYPE_CHECKING:
@@ -27,8 +27,14 @@ SECTIONS: Final = (
     ("[workspace]", policy.Workspace),
     ("[profiles.NAME]", policy.Profile),
     ("[agents.NAME]", agents.Agent),
-    ("[[agents.NAME.rules]]", agents.Rule),
-    ("[agents.NAME.usage]", agents.Usage),
+    ("[agents.NAME.flags]", agents.Flags),
+    ("[agents.NAME.session]", evidence.Session),
+    ("[[agents.NAME.rules]]", evidence.Rule),
+    ("[agents.NAME.usage]", evidence.Usage),
+    ("[agents.NAME.transcript]", evidence.Transcript),
+    ("[agents.NAME.context]", evidence.Context),
+    ("[agents.NAME.watch]", evidence.Watch),
+    ("[[agents.NAME.prices]]", evidence.Tariff),
     ("[landing]", policy.Landing),
     ("[plan]", planpolicy.Planning),
 )
@@ -51,7 +57,8 @@ class Key(msgspec.Struct, frozen=True):
 
 def keys() -> tuple[Key, ...]:
     """Return every key of every section, in the order of the file."""
-    docs = {name: text for module in (agents, limits, planpolicy, policy) for name, text in _docstrings(module)}
+    modules = (agents, evidence, limits, planpolicy, policy)
+    docs = {name: text for module in modules for name, text in _docstrings(module)}
     return tuple(
         Key(place, name, _type(info.type), _default(info), docs[kind.__name__, info.name])
         for place, kind in SECTIONS

@@ -58,8 +58,9 @@ class Project:
     def policy(self) -> Policy:
         """The policy as agentjobs.toml has it now; UserError with file and line where it is wrong."""
         from agentjobs.policy import parse_policy  # noqa: PLC0415 - not where everything is settled
+        from agentjobs.presets import preset  # noqa: PLC0415
 
-        return parse_policy(read_raw(self.root / POLICY), POLICY)
+        return parse_policy(read_raw(self.root / POLICY), POLICY, preset)
 
     @cached_property
     def git(self) -> Git:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from agentjobs import mounts, proc
 from agentjobs.errors import UserError
 from agentjobs.snapshot import admin_dir
+from agentjobs.store import own_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -109,7 +110,6 @@ def _probe_view() -> mounts.View:
 def _view(
     project: Project, intent: Intent, attempt_dir: Path, name: str, argv: Sequence[str], env: Mapping[str, str]
 ) -> mounts.View:
-    kind = name.partition("-")[0]
     root, handoff, prompt = project.root, env.get("AGENTJOBS_HANDOFF"), env.get("AGENTJOBS_PROMPT")
     guarded, writable, hidden = [root], [], [project.store.dir]
     fixed = list(attempt_dir.glob(f"{name}.*.check"))
@@ -135,8 +135,9 @@ def _view(
         fixed += [path for path in map(admin.joinpath, _OURS) if path.exists()]
     named = list(project.policy.workspace.writable)
     agent = project.policy.agents.get(intent.agent)
-    if kind == "agent" and agent is not None:
-        named += getattr(agent, "writable", ())
+    if name.partition("-")[0] == "agent" and agent is not None:
+        writable.append(own_dir(attempt_dir))
+        named += agent.writable
     writable += _made(named, root, env)
     return mounts.View(
         private=_temporary(),

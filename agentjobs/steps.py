@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agentjobs.launch import local
-from agentjobs.store import step_files
+from agentjobs.store import own_dir, step_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +29,8 @@ def start(
 
     Raises ``UserError`` and ``OSError`` where it cannot be.
     """
+    if name.partition("-")[0] == "agent":
+        own_dir(attempt_dir).mkdir(mode=0o700, exist_ok=True)
     settings = project.policy.workspace
     if settings.sandbox != "none":
         from agentjobs.sandbox import confined  # noqa: PLC0415

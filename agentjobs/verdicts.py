@@ -14,17 +14,16 @@ from typing import TYPE_CHECKING
 from agentjobs.errors import GitError, UserError
 from agentjobs.excerpt import error_excerpt, signature
 from agentjobs.launch import local
+from agentjobs.logfile import read_tail
 from agentjobs.model import AgentEnd, Exited, Lost, Outcome, Prepare, Result, StepKind
-from agentjobs.outcome import Verdict, classify, usage
+from agentjobs.outcome import Verdict, classify
 from agentjobs.scope import in_scope, normalise
+from agentjobs.spending import Told, told_by
 from agentjobs.store import read_json, read_raw, step_files, write_bytes
 
 if TYPE_CHECKING:
     from agentjobs.model import Attempt, Row, Step, Task
     from agentjobs.project import Project
-
-TAIL_BYTES = 256 * 1024
-"""So much of the end of a log is read to classify it."""
 
 LANDING_TRIES = 50
 """How often the target may move between our look at it and our swap, in one poll."""
@@ -63,15 +62,16 @@ class Verdicts:
             now=now,
             tree_dir=intent.tree,
         )
-        tokens, cost = usage(output, agent.usage if agent else None)
+        told = told_by(self.project, task, attempt) if agent else Told()
         end = AgentEnd(
             outcome=verdict.outcome,
             at=step.phase.at,
             detail=verdict.detail,
             signature=verdict.signature,
-            session=intent.session,
-            tokens=tokens,
-            cost=cost,
+            session=told.session or intent.session,
+            tokens=told.spent.tokens,
+            cost=told.spent.cost or 0.0,
+            spent=told.spent,
             reset_at=verdict.reset_at,
         )
         if intent.base:
@@ -417,17 +417,6 @@ def likeness(row: Row, tree: str, result: Result) -> str:
     for name in sorted(names, key=len, reverse=True):
         text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "<task>", text)
     return signature(text.encode("utf-8", "surrogateescape"), tree)
-
-
-def read_tail(path: Path, limit: int = TAIL_BYTES) -> tuple[bytes, int]:
-    """Return the end of a file and the size of all of it; nothing for a file that is not there."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - limit))
-            return file.read(limit), size
-    except FileNotFoundError:
-        return b"", 0
 
 
 def _ended(step: Step) -> str:

@@ -2,28 +2,32 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from agentjobs.model import Exited, Outcome
-from agentjobs.outcome import classify, usage
+from agentjobs.outcome import classify
 from agentjobs.policy import Limits, Retry, parse_policy
+from agentjobs.presets import preset
 from agentjobs.prompt import render
 from agentjobs.table import parse
+from agentjobs.usage import measure
 
 BLANK = Path(__file__).resolve().parent.parent / "templates" / "blank"
 
 
 def test_the_blank_template() -> None:
     data = (BLANK / "agentjobs.toml").read_bytes()
-    policy = parse_policy(data)
+    policy = parse_policy(data, preset=preset)
     claude = policy.agents["claude"]
     assert claude.rules[0].class_ is Outcome.OK
     assert claude.resume is not None
     assert "{session}" in claude.command
     assert "{session}" in claude.resume
     assert policy.profiles["default"].agent == "claude"
+    assert "agents" not in tomllib.loads(data.decode()), "a preset is all it takes"
     assert claude.rules[-1].class_ is not Outcome.OK
 
 
@@ -31,9 +35,10 @@ def test_the_commented_lines_of_the_blank_template_parse() -> None:
     text = (BLANK / "agentjobs.toml").read_text()
     shown = re.sub(r"^# (?=[a-z_]+ = |\[)", "", text, flags=re.MULTILINE)
     shown = re.sub(r"^(setup|link) = .*\n", "", shown, flags=re.MULTILINE)
-    shown = shown.replace('"claude-strong"', '"claude"')
-    policy = parse_policy(shown.encode())
-    assert policy.agents["codex"].rules[0].class_ is Outcome.OK
+    policy = parse_policy(shown.encode(), preset=preset)
+    assert policy.agents["mine"].rules[0].class_ is Outcome.OK
+    assert policy.agents["claude"].env["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] == "32000"
+    assert policy.agents["claude"].env["DISABLE_AUTOUPDATER"] == "1"
     assert policy.profiles["default"].escalate == "strong"
     # a commented default is the default
     assert policy.limits == Limits(run_cost_usd=50)
@@ -83,7 +88,8 @@ def test_the_blank_table_has_a_header_and_an_example() -> None:
 
 NOW = 1_800_000_000.0
 FINAL = {"type": "result", "subtype": "success", "is_error": True, "api_error_status": None, "result": ""}
-DONE = FINAL | {"is_error": False, "usage": {"input_tokens": 5, "output_tokens": 7}, "total_cost_usd": 0.25}
+DONE = FINAL | {"is_error": False, "usage": {"input_tokens": 5, "output_tokens": 7}}
+DONE["model_usage_since_last_result"] = {"one": {"costUSD": 0.2}, "other": {"costUSD": 0.05}}
 REJECTED = {
     "type": "rate_limit_event",
     "rate_limit_info": {"status": "rejected", "resetsAt": int(NOW) + 3600},
@@ -105,7 +111,7 @@ FULL = {"terminal_reason": "prompt_too_long", "api_error_status": 400}
         ([FINAL], 1, Outcome.CRASHED),
         ([REJECTED, FINAL | {"api_error": "usage_limit_reached", "api_error_status": 429}], 1, Outcome.LIMIT),
         ([FINAL | {"api_error": "usage_limit_reached"}], 1, Outcome.LIMIT),
-        ([FINAL | {"api_error": "rate_limit", "api_error_status": 429}], 1, Outcome.LIMIT),
+        ([FINAL | {"api_error": "rate_limit", "api_error_status": 429}], 1, Outcome.OVERLOADED),
         ([FINAL | {"api_error": "authentication_failed", "api_error_status": 401}], 1, Outcome.AUTH),
         ([FINAL | {"result": "Not logged in · Please run /login"}], 1, Outcome.AUTH),
         ([FINAL | FULL], 1, Outcome.CONTEXT_FULL),
@@ -116,7 +122,7 @@ FULL = {"terminal_reason": "prompt_too_long", "api_error_status": 400}
     ],
 )
 def test_the_claude_rules(events: list[dict[str, object] | str], code: int, outcome: Outcome) -> None:
-    agent = parse_policy((BLANK / "agentjobs.toml").read_bytes()).agents["claude"]
+    agent = parse_policy((BLANK / "agentjobs.toml").read_bytes(), preset=preset).agents["claude"]
     output = "".join(f"{e if isinstance(e, str) else json.dumps(e)}\n" for e in events).encode()
     phase = Exited(code=code, at=NOW, output_bytes=len(output))
     found = classify(
@@ -126,11 +132,13 @@ def test_the_claude_rules(events: list[dict[str, object] | str], code: int, outc
     if outcome is Outcome.LIMIT and REJECTED in events:
         assert found.reset_at == NOW + 3600
     if DONE in events:
-        assert usage(output, agent.usage) == (12, 0.25)
+        measured = measure(output, agent.usage)
+        assert measured is not None
+        assert (measured.spending.tokens, measured.spending.cost) == (12, 0.25)
 
 
 def test_a_claude_limit_in_words_has_its_reset() -> None:
-    agent = parse_policy((BLANK / "agentjobs.toml").read_bytes()).agents["claude"]
+    agent = parse_policy((BLANK / "agentjobs.toml").read_bytes(), preset=preset).agents["claude"]
     words = "You've hit your 5-hour limit · resets 3:54am (UTC)"
     output = json.dumps(
         FINAL | {"api_error": "usage_limit_reached", "result": words}, ensure_ascii=False

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.agents import Rule, Usage
+from agentjobs.evidence import Rule, Usage
 from agentjobs.model import Exited, Kill, Lost, Outcome
-from agentjobs.outcome import Verdict, classify, finished, usage
+from agentjobs.outcome import Verdict, classify, finished
+from agentjobs.usage import measure
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()
 OK = Rule(class_=Outcome.OK, event={"type": "result", "is_error": False})
@@ -204,15 +205,20 @@ def test_usage_is_that_of_the_last_event() -> None:
         {"type": "other"},
     ]
     output = b"\n".join(json.dumps(line).encode() for line in lines)
-    assert usage(output, USAGE) == (120, 0.25)
-    assert usage(output, None) == (0, 0.0)
-    assert usage(b"", USAGE) == (0, 0.0)
+    assert used(output) == (120, 0.25)
+    assert measure(output, None) is None
+    assert measure(b"", USAGE) is None
+
+
+def used(output: bytes) -> tuple[int, float]:
+    found = measure(output, USAGE)
+    return (found.spending.tokens, found.spending.cost or 0.0) if found else (0, 0.0)
 
 
 @pytest.mark.parametrize("bad", [b"true", b'"7"', b"null", b"-5", b"[]", b"1e999", b"9" * 400])
 def test_usage_counts_nonsense_as_nothing(bad: bytes) -> None:
     output = b'{"type":"result","usage":{"input_tokens":' + bad + b'},"total_cost_usd":' + bad + b"}"
-    assert usage(output, USAGE) == (0, 0.0)
+    assert used(output) == (0, 0.0)
 
 
 PIECES = st.sampled_from(
@@ -254,7 +260,7 @@ def test_no_output_makes_it_raise(output: bytes, code: int | None, why: str, at:
     assert "\n" not in verdict.detail
     assert "\t" not in verdict.detail
     verdict.detail.encode()
-    tokens, cost = usage(output, USAGE)
+    tokens, cost = used(output)
     assert tokens >= 0
     assert cost >= 0
     if why == "" and code not in (None, 0):

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.agents import PLACEHOLDERS, expand
+from agentjobs.agents import PLACEHOLDERS, Flags, expand, flags_of
 from agentjobs.errors import UserError
+from agentjobs.evidence import Rule
 from agentjobs.model import Outcome, Row, Status
 from agentjobs.policy import (
     Agent,
@@ -18,10 +19,10 @@ from agentjobs.policy import (
     Policy,
     Profile,
     Retry,
-    Rule,
     parse_policy,
     parse_size,
     resolve,
+    wishes_of,
 )
 from agentjobs.tomlfile import FieldError
 
@@ -112,7 +113,7 @@ def test_the_defaults_are_the_documented_contract() -> None:
     assert (limits.task_cost_usd, limits.task_attempts) == (None, None)
     assert msgspec.structs.astuple(Retry()) == (2, 3, 1, 0.10, 5.0)
     assert msgspec.structs.astuple(Profile(agent="a")) == (
-        "a", "prompt.md.j2", (), True, "files", "any", None, 0.6, 200_000
+        "a", None, None, None, "prompt.md.j2", (), True, "files", "any", None, 0.6, None, 0.85
     )  # fmt: skip
     policy = Policy()
     assert (policy.base, policy.target, policy.slots, policy.verify_slots) == (
@@ -216,3 +217,56 @@ def test_a_target_is_what_git_calls_a_branch(name: str) -> None:
         ("-", "refs/")
     )  # git would read it as something else
     assert ours == (done.returncode == 0 and not misleading)
+
+
+# --- presets
+
+
+PRESET = {"command": ["x", "{flags}"], "env": {"A": "1", "B": "2"}, "flags": {"model": ["-m", "{value}"]},
+          "rules": [{"class": "ok", "code": 0}], "stop": ["INT"]}  # fmt: skip
+
+
+def with_preset(text: str) -> Policy:
+    return parse_policy(text.encode(), preset=lambda name: PRESET if name == "p" else None)
+
+
+def test_a_profile_may_name_a_preset_and_nothing_else() -> None:
+    agent = with_preset('[profiles.default]\nagent = "p"').agents["p"]
+    assert (agent.command, agent.account, agent.preset) == (("x", "{flags}"), "p", "p")
+
+
+def test_a_section_changes_what_it_names_and_keeps_the_rest() -> None:
+    policy = with_preset(
+        '[agents.p]\nenv = { B = "3", C = "4" }\nstop = ["TERM"]\n[[agents.p.rules]]\nclass = "limit"\ncode = 9\n'
+        '[agents.strong]\npreset = "p"\n[agents.strong.flags]\nturns = ["-t", "{value}"]\n'
+    )
+    agent = policy.agents["p"]
+    assert agent.env == {"A": "1", "B": "3", "C": "4"}
+    assert agent.stop == ("TERM",)
+    assert [rule.class_ for rule in agent.rules] == [Outcome.LIMIT, Outcome.OK], "one's own rules are tried first"
+    assert policy.agents["strong"].account == "p"
+    assert policy.agents["strong"].flags == Flags(model=("-m", "{value}"), turns=("-t", "{value}"))
+
+
+def test_a_section_may_do_without_the_preset_of_its_name() -> None:
+    agent = with_preset('[agents.p]\npreset = "none"\ncommand = ["y"]').agents["p"]
+    assert (agent.command, agent.env, agent.rules) == (("y",), {}, ())
+
+
+def test_what_a_profile_asks_for_takes_the_place_of_the_flags() -> None:
+    policy = with_preset('[profiles.default]\nagent = "p"\nmodel = "big"')
+    flags = flags_of(policy.agents["p"], wishes_of(policy.profiles["default"]))
+    values = dict.fromkeys(PLACEHOLDERS, "")
+    assert expand(policy.agents["p"].command, values, flags) == ("x", "-m", "big")
+    assert expand(policy.agents["p"].command, values) == ("x",)
+
+
+def test_a_wish_that_the_agent_cannot_be_told_is_an_error_with_its_line() -> None:
+    for key, value in (("turns", "3"), ("budget_usd", "0.5")):
+        with pytest.raises(UserError, match=rf'^agentjobs.toml:3: "{key}" in .*: agent p cannot be told'):
+            with_preset(f'[profiles.default]\nagent = "p"\n{key} = {value}')
+
+
+def test_a_preset_that_is_none_is_an_error_with_its_line() -> None:
+    with pytest.raises(UserError, match=r'^agentjobs\.toml:2: no preset "q"'):
+        with_preset('[agents.p]\npreset = "q"')

@@ -111,7 +111,7 @@ def rejected(data: bytes) -> UserError | None:
             RULE + "class = 'conflict'\ntext = 'x'",
             "4: \"class\" in [[agents.a.rules]]: 'conflict' is not for a rule",
         ),
-        (RULE + "class = 'ok'", '4: "class" in [[agents.a.rules]]: a rule has either "text" or "event"'),
+        (RULE + "class = 'ok'", '4: "class" in [[agents.a.rules]]: a rule has "text", "event" or "code"'),
         (
             RULE + "class = 'ok'\ntext = 'x'\nevent = { a = 1 }",
             '4: "class" in [[agents.a.rules]]: a rule has either',

@@ -25,7 +25,8 @@ def test_the_keys_are_all_keys() -> None:
         for name in (i.encode_name for i in msgspec.structs.fields(kind))
     }
     tables = {("", n) for n in ("limits", "retry", "workspace", "profiles", "agents", "landing", "plan")}
-    tables |= {("[agents.NAME]", "rules"), ("[agents.NAME]", "usage")}
+    sections = ("flags", "session", "rules", "usage", "transcript", "transcript_usage", "context", "watch", "prices")
+    tables |= {("[agents.NAME]", name) for name in sections}
     assert {(key.section, key.name) for key in KEYS} == places - tables
     assert next(key for key in KEYS if key.name == "attempt_minutes").default == "`30`"
 

@@ -165,7 +165,7 @@ try handoff put $AGENTJOBS_HANDOFF
     allowed = {name for name, answer in found.items() if answer == "yes"}
     assert allowed == {"tree", "deep", "config", "tmp", "temporary", "prompted", "handoff"}, found
     assert (home / ".agent" / "session").read_text() == "x\n"
-    assert not Path("/tmp/mine").exists()  # noqa: S108 - the very place
+    assert not Path("/tmp/mine").exists()
     for place in (project.root, home, project.root / ".agentjobs", project.tree("a").parent):
         assert not (place / "meddled").exists()
     assert project.landed("mine") == "x"
@@ -264,6 +264,30 @@ try named put {project.root}/out/file
 
 
 @bubblewrap
+def test_what_the_agent_keeps_is_its_own_and_no_matter_of_checks(project: Project) -> None:
+    """Its configuration, and ``{dir}``, which is there again in the next attempt."""
+    home = project.directory / "home"
+    use(
+        project,
+        f"""\
+echo $AGENTJOBS_ATTEMPT >>"$1/sessions"; echo x >>{home}/.agent/config
+[ $AGENTJOBS_ATTEMPT = 2 ] && echo ok >a.txt
+cp "$1/sessions" told
+""",
+    )
+    command = [str(project.directory / "agent.sh"), "{dir}"]
+    project.configure(
+        agents={"fake": {"command": command, "writable": ["~/.agent"]}},
+        profiles={"default": {"verify": [f"! echo x >{home}/.agent/meddled && test -e a.txt"], "scope": "any"}},
+    )
+    project.plans(a="")
+    assert project.settle() == {"a": "DONE"}, project.story()
+    assert project.landed("told") == "1\n2"
+    assert (home / ".agent" / "config").read_text() == "x\nx\n"
+    assert not (home / ".agent" / "meddled").exists()
+
+
+@bubblewrap
 def test_the_handoff_is_told_to_the_next_task(project: Project) -> None:
     (project.root / "prompt.md.j2").write_text(
         "{{ id }}{% for h in handoffs %} [{{ h.id }}: {{ h.text }}]{% endfor %}\n"
@@ -305,16 +329,16 @@ def test_every_step_is_confined(project: Project, batch: int) -> None:
     deed = f"echo x >mine.log && ! echo x >{root}/meddled && ! ls {root}/.agentjobs/attempts/*/*/*.json"
     (root / ".git" / "info" / "exclude").write_text("*.log\n")
     use(project, 'echo ok >"$AGENTJOBS_TASK.txt"', setup=deed)
+    together = [f"echo first >/tmp/said; {deed}", "grep first /tmp/said"]
     project.configure(
-        profiles={"default": {"verify": [f"echo first >/tmp/said; {deed}", "grep first /tmp/said"], "baseline": "green"}},
+        profiles={"default": {"verify": together, "baseline": "green"}},
         landing={"gate": [deed], "batch": batch, "wait_s": 0},
     )
     project.plans(a="", b="")
     assert project.run("check", "--baseline").code == 1, "each check of the baseline is alone"
     project.configure(profiles={"default": {"verify": [deed]}})
     assert "green" in project.run("check", "--baseline", code=0).stdout
-    project.configure(profiles={"default": {"verify": [f"echo first >/tmp/said; {deed}", "grep first /tmp/said"]}})
-    project.configure(profiles={"default": {"baseline": "any"}})
+    project.configure(profiles={"default": {"verify": together, "baseline": "any"}})
     assert project.settle() == {"a": "DONE", "b": "DONE"}, project.story()
     assert not (root / "meddled").exists()
 

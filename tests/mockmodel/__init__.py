@@ -71,7 +71,8 @@ class MockModel:
                 self._next += 1
             else:
                 step = {"text": "ok", "usage": [0, 0]}
-            whole = "status" not in step and "fault" not in step
+            cut = step.get("fault") == "hang" or ("fault" in step and bool(asked.get("stream")))
+            whole = "status" not in step and not cut
             entry = {
                 "path": path,
                 "side": not asked.get("tools"),

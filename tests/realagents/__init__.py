@@ -50,6 +50,8 @@ class Real:
     """A regular expression whose first group is the id of the session in the output; empty: ``{session}`` it is."""
     argument: bool = False
     """The prompt is the argument ``{text}``; otherwise it arrives on stdin."""
+    classes: dict[str, str] = field(default_factory=dict)
+    """Cases with a class of their own: because the CLI cannot tell, or because only this CLI has the case."""
     transcripts: tuple[str, ...] = ()
     """Globs below HOME of the files in which it keeps its sessions."""
 

@@ -128,7 +128,7 @@ def record(agent: str, case: str, scratch: Path) -> None:
         "argv": [Path(one.program).name, *template],
         "exit": code if code >= 0 else None,
         "signal": -code if code < 0 else None,
-        "class": CASES[case],
+        "class": (CASES | one.classes)[case],
         "session": session,
         "usage": {"tokens": sum(runs[-1]), "session_tokens": sum(map(sum, runs)), "runs": runs, "cost": None},
     }

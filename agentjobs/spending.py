@@ -1,0 +1,96 @@
+"""What an attempt used, and which conversation it was: from its output first, else from what it keeps on disk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from agentjobs import briefing
+from agentjobs.jsonlines import lookup, matches, read_events, scalar_text
+from agentjobs.logfile import read_head, read_tail
+from agentjobs.model import Spending
+from agentjobs.store import own_dir, step_files
+from agentjobs.transcripts import find
+from agentjobs.usage import add, measure, priced, since
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agentjobs.agents import Agent
+    from agentjobs.evidence import Session
+    from agentjobs.model import Attempt, Task
+    from agentjobs.project import Project
+    from agentjobs.transcripts import Found
+    from agentjobs.usage import Measured
+
+
+class Told(Struct, frozen=True):
+    """What is known of an agent step that has ended."""
+
+    session: str = ""
+    """The conversation's id as the agent says it; empty where it says none."""
+    spent: Spending = Spending()
+    """What this attempt alone used."""
+
+
+def told_by(project: Project, task: Task, attempt: Attempt) -> Told:
+    """Read what an attempt's agent says of itself, in all its agent steps so far."""
+    intent = attempt.intent
+    agent = project.policy.agents.get(intent.agent)
+    if agent is None:
+        return Told(intent.session)
+    logs = [step_files(project.store.attempt_dir(intent.id, intent.number), "agent").log]
+    session = next((found for log in logs if (found := learnt(read_head(log), agent.session))), "") or intent.session
+    measured = _from_output(logs, agent)
+    kept: Found | None = None
+    if agent.transcript is not None and (not session or measured is None):
+        kept = transcript_of(project, task, attempt, agent, session)
+        if kept is not None:
+            session = kept.session or session
+            if measured is None:
+                measured = kept.measured or measure(kept.lines, agent.transcript_usage, conversation=True)
+    if measured is None:
+        return Told(session)
+    earlier = [a.end.spent for a in task.attempts if a.number < attempt.number and a.end and a.end.session == session]
+    return Told(session, priced(since(measured, earlier), measured.model or intent.model, agent.prices))
+
+
+def transcript_of(project: Project, task: Task, attempt: Attempt, agent: Agent, session: str) -> Found | None:
+    """Return what the agent has on disk of the attempt's conversation."""
+    if agent.transcript is None:
+        return None
+    intent = attempt.intent
+    attempt_dir = project.store.attempt_dir(intent.id, intent.number)
+    return find(
+        agent.transcript,
+        env=briefing.environment(project, task.row, intent, attempt_dir, "agent"),
+        session=session,
+        tree=intent.tree or str(project.root),
+        since=intent.started_at,
+        own=str(own_dir(attempt_dir)),
+    )
+
+
+def learnt(output: bytes, where: Session | None) -> str:
+    """Return the id of the conversation that the agent says in its output; empty where it does not."""
+    if where is None:
+        return ""
+    found = [event for event in read_events(output) if matches(event.fields, where.event)]
+    return next((text for event in reversed(found) if (text := scalar_text(lookup(event.fields, where.id)))), "")
+
+
+def _from_output(logs: list[Path], agent: Agent) -> Measured | None:
+    """Return what all agent steps of an attempt said together: the last of running totals, the sum of all others."""
+    where = agent.usage
+    if where is None:
+        return None
+    sums = "event" in (where.scope, where.cost_scope)
+    steps = [measure(log.read_bytes() if sums and log.exists() else read_tail(log)[0], where) for log in logs]
+    told = [one for one in steps if one is not None]
+    if not told:
+        return None
+    total, last = add(one.spending for one in told), told[-1].spending
+    spending = last if told[-1].whole else total
+    return replace(told[-1], spending=replace(spending, cost=last.cost if told[-1].whole_cost else total.cost))

@@ -1,0 +1,128 @@
+"""What an agent keeps on disk of a conversation: found after a kill, read and never written."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import re
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from agentjobs.jsonlines import lookup, matches, read_events, scalar_text
+from agentjobs.model import Spending
+from agentjobs.usage import Measured, amount
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agentjobs.evidence import Transcript
+
+MOST_FILES = 200
+"""So many of the newest files are looked into for the attempt's own."""
+
+MOST_BYTES = 256 * 1024 * 1024
+"""Of a larger transcript only the end is read."""
+
+ANY = "*"
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+
+
+class Found(Struct, frozen=True):
+    """The attempt's own conversation."""
+
+    session: str = ""
+    """Its id, where the transcript tells it."""
+    lines: bytes = b""
+    measured: Measured | None = None
+    """What a database says of it."""
+
+
+def find(where: Transcript, *, env: Mapping[str, str], session: str, tree: str, since: float, own: str) -> Found | None:
+    """Return the transcript of an attempt; None where there is none.
+
+    ``env``: the agent's environment; ``session``: the id, if it is known; ``tree``: the directory it worked in;
+    ``since``: when it began (seconds since the epoch); ``own``: the task's own directory, ``{dir}``.
+    """
+    values = {"session": session or ANY, "tree": os.path.realpath(tree), "dir": own}
+    if where.database is not None:
+        return _in_database(where, expanded(where.database, env, values), session, values["tree"], since)
+    wanted = {path: _filled(value, values) for path, value in where.owner.items()} if where.owner else None
+    for path in _newest(where, env, values, since):
+        lines = _read(path)
+        if wanted is None:
+            return Found(session, lines)
+        event = next((event for event in read_events(lines) if matches(event.fields, wanted)), None)
+        told = scalar_text(lookup(event.fields, where.id)) if event is not None and where.id else None
+        if event is not None and (not session or told in {None, session}):
+            return Found(told or session, lines)
+    return None
+
+
+def _newest(where: Transcript, env: Mapping[str, str], values: Mapping[str, str], since: float) -> list[str]:
+    """Return the files that were written since the attempt began, the newest first."""
+    found: list[tuple[float, str]] = []
+    for pattern in where.files:
+        if "{session}" in pattern and values["session"] == ANY and where.owner is None:
+            continue  # whose it is nobody could say
+        for path in glob.glob(expanded(pattern, env, values), recursive=True):  # noqa: PTH207 - absolute patterns
+            with contextlib.suppress(OSError):
+                changed = os.stat(path).st_mtime  # noqa: PTH116 - a Path costs more than the look
+                if changed >= since - 1.0:
+                    found.append((changed, path))
+    return [path for _, path in sorted(found, reverse=True)[:MOST_FILES]]
+
+
+def expanded(pattern: str, env: Mapping[str, str], values: Mapping[str, str]) -> str:
+    """Return a path with ``${NAME:-default}``, a leading ``~`` and the placeholders filled in.
+
+    What is filled in stands for itself, whatever characters it has.
+    """
+    text = _VARIABLE.sub(lambda found: glob.escape(env.get(found[1], "")) or found[2] or "", pattern)
+    if text.startswith("~/"):
+        text = glob.escape(env.get("HOME", "")) + text[1:]
+    for name, value in values.items():
+        text = text.replace(f"{{{name}}}", value if value == ANY else glob.escape(value))
+    return text
+
+
+def _filled(value: object, values: Mapping[str, str]) -> object:
+    if isinstance(value, str):
+        for name, text in values.items():
+            value = value.replace(f"{{{name}}}", text)
+    return value
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - as everywhere where many files are looked at
+            size = file.seek(0, 2)
+            file.seek(max(0, size - MOST_BYTES))
+            return file.read(MOST_BYTES)
+    except OSError:
+        return b""
+
+
+def _in_database(where: Transcript, path: str, session: str, tree: str, since: float) -> Found | None:
+    import sqlite3  # noqa: PLC0415 - for the few agents that use one
+
+    paths = glob.glob(path)  # noqa: PTH207 - an absolute pattern
+    if not paths:
+        return None
+    values = {"session": session, "tree": tree, "since_ms": int(since * 1000)}
+    try:
+        with sqlite3.connect(f"file:{paths[0]}?mode=ro", uri=True, timeout=2.0) as connection:
+            connection.row_factory = sqlite3.Row
+            row = connection.execute(where.query or "", values).fetchone()
+        connection.close()
+    except sqlite3.Error:
+        return None
+    if row is None:
+        return None
+    told = {name: row[name] for name in row.keys()}  # noqa: SIM118 - a Row iterates over its values
+    tokens = [int(amount(told.get(name))) for name in ("input", "cache_read", "cache_write", "output")]
+    cost = amount(told["cost"]) if told.get("cost") is not None else None
+    spending = Spending(tokens[0], tokens[1], tokens[2], tokens[3], cost)
+    measured = Measured(spending, str(told.get("model") or ""), whole=True, whole_cost=True)
+    return Found(str(told.get("session") or session), measured=measured)

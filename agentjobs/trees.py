@@ -1,0 +1,142 @@
+"""The tree of an attempt: made, handed on, put on its base, or restored with the work so far."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from agentjobs.errors import GitError, UserError
+from agentjobs.model import Mode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agentjobs.model import Intent, Task
+    from agentjobs.project import Project
+
+FRESH = frozenset({Mode.FIRST, Mode.RESTART})
+"""Modes in which the tree is put on the base of the attempt."""
+
+
+class Trees:
+    """Gives attempts their trees, for one project."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self._handed: set[str] = set()
+        """Trees that were handed out by this process, and have not been used yet."""
+
+    def setup_for(self, tree: str, mode: Mode, base: str, files: tuple[str, ...]) -> str:
+        """Return the setup command, if it must run; to know that, the tree of a new task is handed out at once."""
+        settings = self.project.policy.workspace
+        if not tree or not settings.setup:
+            return ""
+        there = os.path.isdir(tree)
+        if mode not in FRESH:
+            return "" if there else settings.setup
+        if not settings.keep or (there and mode is Mode.FIRST):
+            return settings.setup
+        from pathlib import Path  # noqa: PLC0415
+
+        from agentjobs.prepared import setup_due  # noqa: PLC0415
+
+        try:
+            if not there:
+                self._hand_out(Path(tree), base, files)
+                self._handed.add(tree)
+            return settings.setup if setup_due(self.project.git, Path(tree), base, settings) else ""
+        except (UserError, OSError):  # the launch meets it again, and says what it is
+            return settings.setup
+
+    def _hand_out(self, tree: Path, commit: str, files: tuple[str, ...], worked: tuple[str, ...] = ()) -> bool:
+        """See that the tree is there, with what a task of these ``files`` needs, which has ``worked`` on these."""
+        from agentjobs import pool  # noqa: PLC0415
+        from agentjobs.sparse import widened  # noqa: PLC0415
+
+        git, keep = self.project.git, self.project.policy.workspace.keep
+        held = widened(self._directories(commit, files), worked)
+        return pool.hand_out(git, tree, self.project.spare_dir, commit, keep=keep, sparse=held)
+
+    def _directories(self, commit: str, files: tuple[str, ...]) -> tuple[str, ...]:
+        from agentjobs.sparse import directories  # noqa: PLC0415
+
+        return directories(self.project.git, commit, self.project.policy.workspace.sparse, files)
+
+    def make(self, task: Task, intent: Intent, now: float) -> None:
+        """Give the attempt its tree: clean for a first one or a restart, as it was left for the others."""
+        if not intent.base:
+            return
+        from pathlib import Path  # noqa: PLC0415
+
+        from agentjobs import prepared, workspace  # noqa: PLC0415
+
+        git, tree = self.project.git, Path(intent.tree)
+        fresh, there = intent.mode in FRESH, tree.is_dir()
+        if there and fresh and intent.tree not in self._handed:
+            try:
+                ref = f"refs/agentjobs/{intent.id}/before-{intent.number}"
+                self._hand_out(tree, intent.base, task.row.files)
+                if workspace.holds_unkept_work(git, tree):
+                    workspace.keep(git, tree, intent.base, ref, f"{intent.id}: before a new start", now)
+                    prepared.forget(git, tree)  # somebody was at work there
+            except GitError:  # it cannot be kept as a commit, so it is kept as it is
+                workspace.put_aside(tree)
+            if not self._hand_out(tree, intent.base, task.row.files):
+                workspace.reset(git, tree, intent.base, sparse=self._directories(intent.base, task.row.files))
+        else:
+            self._restore(task, intent, tree)
+        self._handed.discard(intent.tree)
+        settings = self.project.policy.workspace
+        if intent.setup:
+            prepared.forget(git, tree)
+        elif fresh and prepared.setup_due(git, tree, intent.base, settings):
+            raise UserError(f"the tree {tree} was changed while its attempt began; the setup command must run there")
+        if settings.copy or settings.link:
+            workspace.setup_files(git, self.project.root, tree, copy=settings.copy, link=settings.link)
+
+    def has_been_set_up(self, intent: Intent) -> None:
+        """Remember that the setup command succeeded; not if it is another one by now."""
+        from pathlib import Path  # noqa: PLC0415
+
+        from agentjobs import prepared  # noqa: PLC0415
+
+        settings = self.project.policy.workspace
+        if settings.setup == intent.setup and intent.tree:
+            prepared.setup_done(self.project.git, Path(intent.tree), intent.base, settings)
+
+    def _restore(self, task: Task, intent: Intent, tree: Path) -> None:
+        """See that the tree is there; one that was removed is made again, with the earlier work on the base."""
+        from agentjobs import landing  # noqa: PLC0415
+
+        git, files = self.project.git, task.row.files
+        for before in reversed(task.attempts):
+            if before.intent.restarts != intent.restarts or before.number >= intent.number:
+                continue
+            found = [before.result.commit if before.result else "", before.end.commit if before.end else ""]
+            work = next((commit for commit in found if commit and git.resolve(commit)), "")
+            if not work:
+                continue
+            sparse = self.project.policy.workspace.sparse
+            worked = git.changed(before.intent.base, work) if sparse else ()
+            if git.contains(work, intent.base):
+                self._hand_out(tree, work, files, worked)
+            elif self._hand_out(tree, intent.base, files, worked) or self._is_behind(tree, intent, work):
+                parent = before.intent.base
+                landing.integrate(
+                    git, tree, work, intent.base, intent.id, intent.started_at, stands_on=parent
+                )
+            return
+        self._hand_out(tree, intent.base, files)
+
+    def _is_behind(self, tree: Path, intent: Intent, work: str) -> bool:
+        """Whether the tree stands on less than the attempt's base; what somebody did in it meanwhile is kept first."""
+        from agentjobs import workspace  # noqa: PLC0415
+
+        git = self.project.git
+        held = workspace.look(git, tree, known=work)
+        if not held.tip or git.contains(held.tip, intent.base):
+            return False
+        if held.changed:
+            ref = f"refs/agentjobs/{intent.id}/before-{intent.number}"
+            workspace.keep(git, tree, held.tip, ref, f"{intent.id}: before it was rebased", intent.started_at)
+        return True

@@ -1,0 +1,175 @@
+"""The presets against what the real CLIs said: every recording is given its class, conversation, usage and reset."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentjobs.evidence import Transcript
+from agentjobs.model import Exited, Kill, Lost, Outcome, Spending
+from agentjobs.outcome import Verdict, classify
+from agentjobs.policy import Agent, parse_policy
+from agentjobs.presets import names, preset
+from agentjobs.spending import learnt
+from agentjobs.transcripts import Found, find
+from agentjobs.usage import Measured, measure, since
+from tests.realagents import NAMES, real
+
+RECORDINGS = sorted((Path(__file__).parent / "fixtures" / "agents").glob("*/*/meta.json"))
+IDS = [f"{path.parent.parent.name}-{path.parent.name}" for path in RECORDINGS]
+SIGNAL_BASE = 128
+
+
+def agent_of(name: str) -> Agent:
+    policy = parse_policy(f'[profiles.default]\nagent = "{name}"\n'.encode(), preset=preset)
+    return policy.agents[name]
+
+
+class Recording:
+    """What one run of a CLI left."""
+
+    def __init__(self, meta: Path) -> None:
+        self.directory = meta.parent
+        self.meta: dict[str, Any] = json.loads(meta.read_text())
+        self.agent = agent_of(self.meta["agent"])
+        self.output = (self.directory / "stdout").read_bytes() + (self.directory / "stderr").read_bytes()
+
+    def ending(self) -> tuple[Exited | Lost, Kill | None]:
+        case, number = self.directory.name, self.meta["signal"]
+        if case == "sigkill":  # by somebody else: its supervisor writes the signal down
+            return Exited(SIGNAL_BASE + 9, 0.0), None
+        code = self.meta["exit"] if number is None else SIGNAL_BASE + number
+        return Exited(code, 0.0), Kill("stalled", 0.0) if case == "hang" else None
+
+    def verdict(self, output: bytes | None = None) -> Verdict:
+        phase, kill = self.ending()
+        seen = self.output if output is None else output
+        now = self.meta.get("reset", 1e9) - 3 * 3600.0
+        return classify(
+            phase=phase, kill=kill, output=seen, output_bytes=len(seen), rules=self.agent.rules, now=now
+        )
+
+    def transcript(self, session: str, home: Path) -> Found | None:
+        """Find the conversation where the CLI had left it, with ``home`` for HOME."""
+        if self.agent.transcript is None:
+            return None
+        return find(
+            self.agent.transcript, env={"HOME": str(home)}, session=session, tree="/work/tree", since=0.0, own=str(home)
+        )
+
+    def measured(self, output: bytes, session: str, home: Path) -> Measured | None:
+        found = measure(output, self.agent.usage)
+        if found is not None:
+            return found
+        kept = self.transcript(session, home)
+        if kept is None:
+            return None
+        return kept.measured or measure(kept.lines, self.agent.transcript_usage, conversation=True)
+
+
+@pytest.fixture(params=RECORDINGS, ids=IDS)
+def recording(request: pytest.FixtureRequest) -> Recording:
+    return Recording(request.param)
+
+
+def test_its_class(recording: Recording) -> None:
+    verdict = recording.verdict()
+    assert verdict.outcome is Outcome(recording.meta["class"]), verdict
+
+
+def test_when_its_limit_ends(recording: Recording) -> None:
+    if "reset" not in recording.meta:
+        assert recording.verdict().reset_at == 0
+        return
+    if recording.meta.get("reset_unknown"):
+        assert recording.verdict().reset_at == 0, "it can be known: say so in meta.json"
+        return
+    assert abs(recording.verdict().reset_at - recording.meta["reset"]) <= 60
+
+
+def test_its_conversation(recording: Recording) -> None:
+    if recording.agent.session is not None:
+        told = learnt(recording.output, recording.agent.session)
+        assert told in {"", recording.meta["session"]}
+        assert told or recording.meta["class"] != "ok"
+
+
+def test_what_it_used_to_the_token(recording: Recording, tmp_path: Path) -> None:
+    """What the mock served, whether the CLI says it or only keeps it."""
+    home = recording.directory / "home"
+    usage = recording.meta["usage"]
+    measured = recording.measured(recording.output, recording.meta["session"], home)
+    runs = [Spending(input=one[0], output=one[1]) for one in usage["runs"]]
+    if recording.meta.get("usage_unknown"):
+        assert measured is None or measured.spending.tokens == 0, "it can be known: say so in meta.json"
+        return
+    spent = since(measured, runs[:-1]) if measured is not None else Spending()
+    assert spent.tokens == usage["tokens"], measured
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_preset_is_all_a_user_writes(name: str) -> None:
+    agent = agent_of(name)
+    assert agent.about
+    assert agent.version
+    assert agent.account == name
+    assert agent.stop
+    if agent.tested:
+        assert any(rule.class_ is Outcome.OK for rule in agent.rules)
+        assert name in NAMES, "what was tested has recordings"
+        assert agent.tested[-1] == real(name).version
+        assert agent.usage or agent.transcript_usage or (agent.transcript and agent.transcript.database)
+    if agent.prompt == "file":
+        assert any("{prompt}" in part for part in agent.command)
+
+
+def test_every_recorded_agent_has_all_its_cases() -> None:
+    from tests.realagents.cases import CASES
+
+    for name in NAMES:
+        there = {path.parent.name for path in RECORDINGS if path.parent.parent.name == name}
+        missing = set(CASES) - there - ({"resume", "no_session"} if real(name).resume is None else set())
+        assert not missing, f"{name}: {sorted(missing)}"
+
+
+def test_a_review_that_discusses_limits_is_none() -> None:
+    prose = (
+        "You've hit your 5-hour limit · resets 3am. Claude AI usage limit reached|1795550400. 401 Unauthorized. "
+        "API Error: 529 Overloaded. Prompt is too long. rate_limit_event rejected. Quota exceeded. "
+        "exceeded your daily quota. litellm.RateLimitError. No conversation found with session ID x. turn.failed"
+    )
+    events = {
+        "claude": [
+            {"type": "assistant", "message": {"content": [{"type": "text", "text": prose}]}},
+            {"type": "user", "message": {"content": [{"type": "tool_result", "content": prose}]}},
+        ],
+        "codex": [
+            {"type": "item.completed", "item": {"type": "agent_message", "text": prose}},
+            {"type": "item.completed", "item": {"type": "command_execution", "aggregated_output": prose}},
+        ],
+    }
+    for name, said in events.items():
+        output = b"".join(json.dumps(event).encode() + b"\n" for event in said)
+        for code in (1, 143, 137):
+            verdict = classify(
+                phase=Exited(code, 0.0), kill=None, output=output, output_bytes=len(output),
+                rules=agent_of(name).rules, now=1e9,
+            )  # fmt: skip
+            assert verdict.outcome is Outcome.CRASHED, (name, code, verdict)
+
+
+def test_a_transcript_of_another_tree_is_not_ours(tmp_path: Path) -> None:
+    for name, cwd in (("theirs", "/work/other"), ("mine", "/work/tree")):
+        line = json.dumps({"type": "session_meta", "payload": {"cwd": cwd, "id": name}})
+        (tmp_path / f"rollout-{name}.jsonl").write_text(line + "\n")
+    os.utime(tmp_path / "rollout-theirs.jsonl", (2e9, 2e9))
+    where = Transcript(
+        files=("~/rollout-*.jsonl",), owner={"type": "session_meta", "payload.cwd": "{tree}"}, id="payload.id"
+    )
+    found = find(where, env={"HOME": str(tmp_path)}, session="", tree="/work/tree", since=0.0, own="")
+    assert found is not None
+    assert found.session == "mine"
