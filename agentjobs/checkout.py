@@ -110,6 +110,12 @@ def fill(
         delete(stale)
     for name in _HALF_DONE:
         delete(admin / name)
+    # An agent may have put links there for git of ours to write through, in a place that is closed to the agent.
+    for link in (*admin.iterdir(), *(admin / "logs").glob("*")):
+        if link.is_symlink():
+            link.unlink()
+    if not (admin / "HEAD").exists():
+        (admin / "HEAD").write_text(f"{commit}\n")
     forget_if_changed(git, admin, commit)
     # Our index, not the agent's: that one may be broken, or carry flags that hide changed files from a reset.
     with contextlib.suppress(FileNotFoundError):

@@ -107,6 +107,8 @@ def setup_files(git: Git, root: Path, tree_dir: Path, *, copy: Sequence[str], li
             raise UserError(
                 f"workspace: {path} does not exist in {root}; create it, or take it out of [workspace]"
             )
+        if any((tree_dir / above).is_symlink() for above in Path(path).parents):  # it would lead out of the tree
+            raise UserError(f"workspace: {path} cannot be put into {tree_dir}: a directory above it is a link there")
         if path not in before and (os.path.lexists(tree_dir / path) or _absent(git, tree_dir, path, bound)):
             raise UserError(
                 f"workspace: {path} is tracked by git, so every tree has it; take it out of [workspace]"
