@@ -12,7 +12,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	&& { echo $$python; exit; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help js-tools install test check lint types docs wheel demo migrate migrate-table bench histories crash-points mutants agents record-agents clean
+.PHONY: help js-tools install test check lint types docs wheel demo migrate migrate-table bench histories crash-points mutants agents test-agents record-agents clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -31,7 +31,11 @@ $(STAMP): pyproject.toml
 test: $(STAMP) ## run the tests
 	$(BIN)/pytest -n $(JOBS) $(PYTEST_ARGS)
 
-check: lint types test ## what CI runs: lint, types, tests
+check: agents lint types test ## what CI runs: lint, types, tests, two of the real agents among them
+
+test-agents: $(STAMP) ## all ten of the real agent CLIs, pinned, against a mock model (npm and PyPI; ten minutes)
+	$(BIN)/python -m tests.realagents.install
+	$(BIN)/pytest $(PYTEST_ARGS) tests/test_real_agents.py
 
 lint: $(STAMP) ## ruff
 	$(BIN)/ruff check .
@@ -72,10 +76,11 @@ bench: $(STAMP) ## measure
 histories: $(STAMP) ## 200 random histories of the merge queue, polls killed at random (five minutes)
 	HISTORIES=100 $(BIN)/python -m pytest -n $(JOBS) tests/test_histories.py
 
-agents: $(STAMP) ## the real agent CLIs, pinned, into .cache/agents (npm)
-	$(BIN)/python -m tests.realagents.install
+agents: $(STAMP) ## Claude Code and Codex, pinned, into .cache/agents (npm)
+	$(BIN)/python -m tests.realagents.install claude codex
 
-record-agents: agents ## what they say to a mock model in each case, into tests/fixtures/agents
+record-agents: $(STAMP) ## what they say to a mock model in each case, into tests/fixtures/agents
+	$(BIN)/python -m tests.realagents.install
 	$(BIN)/python -m tests.realagents.record $(CASES)
 
 crash-points: $(STAMP) ## kill poll and dispatch after every single effect of a run, in five variants (over an hour)

@@ -198,9 +198,19 @@ class Attempts:
         if not prompt.exists():
             text = briefing.attempt_prompt(self.project, task, intent)
             write_bytes(prompt, text.encode("utf-8", "surrogateescape"))
+        self._be_alone(task, intent)
         agent = briefing.agent_of(self.project, intent)
         stdin = str(prompt) if agent.prompt == "stdin" else None
         self._start(task, attempt, launch.name, intent.argv, stdin)
+
+    def _be_alone(self, task: Task, intent: Intent) -> None:
+        """See that no earlier attempt of the task lives: two agents in one tree, or on one conversation, spoil both."""
+        earlier = [a.intent.marker for a in task.attempts if a.number < intent.number]
+        if earlier and local.alive(earlier):
+            local.sweep(earlier)
+            if left := local.alive(earlier):
+                pids = ", ".join(map(str, left))
+                raise UserError(f"processes of an earlier attempt of {intent.id} cannot be ended: {pids}; end them")
 
     def _start(
         self, task: Task, attempt: Attempt, name: str, argv: tuple[str, ...], stdin: str | None

@@ -62,6 +62,8 @@ class Standing(Struct, frozen=True):
     """Why nothing starts although something could: a budget that is spent, memory."""
     tokens: int
     cost: float
+    estimated: bool
+    """Some agents do not tell what they cost: for them the cost is an estimate, where their prices are known."""
     now: float
 
     @property
@@ -127,8 +129,18 @@ def standing(project: Project, now: float) -> Standing:
         held=_held(project, spent) if scope and counts["TODO"] and not (running or pause or halt) else "",
         tokens=spent.tokens,
         cost=spent.cost,
+        estimated=bool(spent.cost) and _estimated(project),
         now=now,
     )
+
+
+def _estimated(project: Project) -> bool:
+    try:
+        policy = project.policy
+    except UserError:  # how things stand is told all the same
+        return False
+    agents = (policy.agents.get(profile.agent) for profile in policy.profiles.values())
+    return any(agent and agent.prices and not (agent.usage and agent.usage.cost) for agent in agents)
 
 
 def _outside(project: Project, scope: Scope | None) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from agentjobs.model import Exited, Lost, Running, Settled
+from agentjobs.model import Exited, Lost, Running, Settled, Spending
 from agentjobs.reading import check_known
 from agentjobs.store import step_files
 
@@ -53,6 +53,8 @@ class AttemptTold(Struct, frozen=True):
     errors: str
     tokens: int
     cost: float
+    spent: Spending
+    """What the tokens were, and whether the cost is an estimate."""
     changed: tuple[str, ...]
     outside: tuple[str, ...]
     base: str
@@ -104,7 +106,7 @@ def _attempt(project: Project, attempt: Attempt) -> AttemptTold:
         why=intent.why,
         profile=intent.profile,
         agent=intent.agent,
-        session=intent.session,
+        session=(end.session if end else "") or intent.session,
         fresh=intent.fresh,
         started_at=intent.started_at,
         ended_at=result.at if result else 0.0,
@@ -115,6 +117,7 @@ def _attempt(project: Project, attempt: Attempt) -> AttemptTold:
         errors=result.errors if result else "",
         tokens=end.tokens if end else 0,
         cost=end.cost if end else 0.0,
+        spent=end.spent if end else Spending(),
         changed=end.changed if end else (),
         outside=end.outside if end else (),
         base=intent.base,

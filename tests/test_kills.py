@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agentjobs.launch.processes import read_process
+from agentjobs.launch.reap import alive
 from tests.harness import REPOSITORY, Project
 
 if TYPE_CHECKING:
@@ -201,3 +202,22 @@ def test_a_reused_pid_is_no_runner(
     project.settle()
     assert project.statuses() == {"a": "DONE"}
     assert innocent.poll() is None
+
+
+@linux
+def test_what_still_lives_of_an_earlier_attempt_is_ended_before_the_next(project: Project) -> None:
+    """A process that turns up between two attempts, in the same tree and on the same conversation."""
+    project.plans(a="crash,ok")
+    project.dispatch()
+    project.poll_until(lambda: "result" in project.attempts("a")[0], what="the crash")
+    marker = project.attempts("a")[0]["attempt"]["marker"]
+    left = subprocess.Popen(["sleep", "600"], env={**os.environ, "AGENTJOBS_MARK": marker})
+    try:
+        assert alive([marker]) == [left.pid]
+        assert project.loop().last == 2
+        assert project.statuses() == {"a": "DONE"}
+        assert left.wait(5) == -signal.SIGKILL
+        assert alive([marker]) == []
+    finally:
+        left.kill()
+        left.wait()

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agentjobs.evidence import Transcript
+from agentjobs.jsonlines import matches, read_events
 from agentjobs.model import Exited, Kill, Lost, Outcome, Spending
 from agentjobs.outcome import Verdict, classify
 from agentjobs.policy import Agent, parse_policy
@@ -173,3 +176,59 @@ def test_a_transcript_of_another_tree_is_not_ours(tmp_path: Path) -> None:
     found = find(where, env={"HOME": str(tmp_path)}, session="", tree="/work/tree", since=0.0, own="")
     assert found is not None
     assert found.session == "mine"
+
+
+# --- a fuzz over the recordings: what a killed, interleaved or broken program leaves is read without an exception
+
+SAID = {meta.parent: Recording(meta) for meta in RECORDINGS}
+
+
+@st.composite
+def spoiled(draw: st.DrawFn) -> tuple[Recording, bytes]:
+    """Return a recording, and its output cut, mixed with another's, or with bytes in it that are no text."""
+    one = draw(st.sampled_from(list(SAID.values())))
+    output = one.output[draw(st.integers(0, len(one.output))) :][: draw(st.integers(0, len(one.output)))]
+    if draw(st.booleans()):
+        other = draw(st.sampled_from(list(SAID.values()))).output
+        at, until = draw(st.integers(0, len(output))), draw(st.integers(0, len(other)))
+        output = output[:at] + other[:until] + output[at:]
+    if draw(st.booleans()):
+        at = draw(st.integers(0, len(output)))
+        output = output[:at] + draw(st.binary(max_size=20)) + output[at:]
+    if draw(st.booleans()):
+        lines = output.split(b"\n")
+        output = b"\n".join(draw(st.permutations(lines)) if len(lines) < 12 else lines[::-1])
+    return one, output
+
+
+@settings(max_examples=300, deadline=None)
+@given(spoiled())
+def test_no_output_makes_the_interpreter_raise(spoiled: tuple[Recording, bytes]) -> None:
+    one, output = spoiled
+    verdict = one.verdict(output)
+    assert "\n" not in verdict.detail
+    assert verdict.reset_at >= 0
+    for where in (one.agent.usage, one.agent.transcript_usage):
+        measured = measure(output, where, conversation=where is one.agent.transcript_usage)
+        if measured is not None:
+            assert measured.spending.tokens >= 0
+            assert since(measured, [Spending(input=5, output=7, cost=0.1)]).tokens >= 0
+    learnt(output, one.agent.session)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from([one for one in SAID.values() if one.meta["class"] == "ok"]), st.data())
+def test_a_success_that_is_cut_off_is_none(one: Recording, data: st.DataObject) -> None:
+    """Without its final event whole in the output an agent has not finished, whatever its exit code."""
+    final = [event.line.encode() for event in read_events(one.output) if any(
+        rule.event is not None and rule.class_ is Outcome.OK and matches(event.fields, rule.event)
+        for rule in one.agent.rules
+    )]  # fmt: skip
+    if not final:
+        return  # it is known by a line of text
+    first = min(one.output.index(line) for line in final)
+    output = one.output[: data.draw(st.integers(0, first + len(final[0]) // 2))]
+    verdict = classify(
+        phase=Exited(0, 0.0), kill=None, output=output, output_bytes=len(output), rules=one.agent.rules, now=1e9
+    )
+    assert verdict.outcome is not Outcome.OK

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentjobs.launch.processes import boot_id
-from agentjobs.launch.reap import adopt_child, is_ours, reap_children, sweep
+from agentjobs.launch.reap import adopt_child, alive, is_ours, reap_children, sweep
 from agentjobs.launch.step import (
     MARK,
     StepFiles,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MARK",
     "StepFiles",
+    "alive",
     "free_memory",
     "hard_kill",
     "probe",

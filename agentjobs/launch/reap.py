@@ -73,6 +73,13 @@ def sweep(markers: Collection[str], records: Iterable[StepFiles] = ()) -> int:
     return len(ended)
 
 
+def alive(markers: Collection[str]) -> list[int]:
+    """Return the living processes that carry one of these markers: after a sweep, those that could not be ended."""
+    marked, _ = _scan(frozenset(marker.encode() for marker in markers if marker))
+    found = (read_process(pid) for pid in sorted(marked - _ourselves()))
+    return [process.pid for process in found if process is not None and not process.dead]
+
+
 def is_ours(record: Record) -> bool:
     """Say whether the number in the record still means that living runner, or a living group that it left."""
     runner = _runner(record)

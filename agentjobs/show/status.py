@@ -27,7 +27,8 @@ def status_lines(standing: Standing) -> Iterator[str]:
     yield counts_line(standing.counts, standing.total)
     yield _in_play(standing)
     if standing.tokens or standing.cost:
-        yield f"spent: {standing.tokens:,} tokens, ${standing.cost:.2f}"
+        estimate = " (partly an estimate: not every agent tells)" if standing.estimated else ""
+        yield f"spent: {standing.tokens:,} tokens, ${standing.cost:.2f}{estimate}"
     if standing.halt is not None:
         halt = standing.halt
         yield f"halted at {clock(halt.at)}: {halt.why}: {halt.detail}"

@@ -82,6 +82,7 @@ class MockModel:
                 "text": json.dumps(turns, ensure_ascii=False),
                 "usage": step.get("usage", [100, 10]) if whole else [0, 0],
                 "status": step.get("status", 200),
+                "hung": step.get("fault") == "hang",
             }
             self.requests.append(entry)
             if self._log is not None:

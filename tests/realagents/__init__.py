@@ -52,6 +52,16 @@ class Real:
     """The prompt is the argument ``{text}``; otherwise it arrives on stdin."""
     classes: dict[str, str] = field(default_factory=dict)
     """Cases with a class of their own: because the CLI cannot tell, or because only this CLI has the case."""
+    usage_unknown: frozenset[str] = frozenset()
+    """Cases in which nothing tells what was used."""
+    reset_unknown: frozenset[str] = frozenset()
+    """Cases in which nothing tells when a limit ends."""
+    ends: dict[str, int] = field(default_factory=dict)
+    """After how many requests a case is ended by SIGTERM, because the CLI would go on without end."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """What there is to know about a recording: ``note`` in its meta.json."""
+    model: str = ""
+    """The model a profile has to ask for, where the CLI's configuration cannot say it."""
     transcripts: tuple[str, ...] = ()
     """Globs below HOME of the files in which it keeps its sessions."""
 

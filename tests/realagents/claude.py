@@ -39,6 +39,7 @@ REAL = Real(
     resume=[*COMMAND, "--resume", "{session}"],
     prepare=prepare,
     after_install=(("node", "node_modules/@anthropic-ai/claude-code/install.cjs"),),
+    model="claude-sonnet-4-5",
     classes={"cut": "ok"},  # it takes what has come for the answer
     transcripts=(".claude/projects/*/*.jsonl",),
     scripts={

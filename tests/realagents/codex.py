@@ -33,6 +33,7 @@ REAL = Real(
     start=[*COMMAND, "-"],
     resume=[*COMMAND, "resume", "{session}", "-"],
     prepare=prepare,
+    model="mock",
     learns=r'"thread_id":"([^"]+)"',
     transcripts=(".codex/sessions/*/*/*/rollout-*.jsonl",),
     scripts={
