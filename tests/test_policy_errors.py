@@ -66,7 +66,7 @@ def rejected(data: bytes) -> UserError | None:
             "[workspace]\nkind = 'cln'",
             "2: \"kind\" in [workspace]: expected one of worktree, none, got 'cln'",
         ),
-        ("[workspace]\nsandbox = 'x'", '2: "sandbox" in [workspace] is not available yet'),
+        ("[workspace]\nsandbox = 'x'", '2: "sandbox" in [workspace]: expected one of none, bwrap, got \'x\''),
         ("[workspace]\nkeep = ['/x']", "2: \"keep\" in [workspace]: '/x' is not a path below"),
         ("[workspace]\nkeep = ['x']\ncopy = ['a/x/']", "2: \"keep\" in [workspace]: 'a/x/' is placed anew"),
         ("[landing]\nbatch = 0", '2: "batch" in [landing]'),
