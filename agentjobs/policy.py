@@ -35,17 +35,12 @@ INPUTS: Final = (
 )  # fmt: skip
 """The manifests and lock files of the well-known package managers."""
 
-NOT_YET: Final[tuple[tuple[Path, str | None], ...]] = (
-    (("workspace", "kind"), "clone"),
-)
-"""Keys, or values of keys, that are planned; a file that relies on one is refused, not misunderstood."""
-
-
 class Workspace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where an agent works."""
 
-    kind: Literal["worktree", "none"] = "worktree"
-    """`worktree`: a git worktree for each task; `none`: the project's own directory, for jobs that change no
+    kind: Literal["worktree", "clone", "none"] = "worktree"
+    """`worktree`: a git worktree for each task; `clone`: likewise, and its git is a repository of its own, where no
+    agent can touch your branches, objects or settings; `none`: the project's own directory, for jobs that change no
     file of it."""
     setup: str | None = None
     """A shell command run once in a new tree, before the agent."""
@@ -208,11 +203,6 @@ def parse_policy(
     ``preset`` returns the table of an agent that needs no section, or None.
     """
     raw = _with_presets(load(data, file), preset, data, file)
-    for path, value in NOT_YET:
-        found = _at(raw, path)
-        if found is not None and value in (None, found):
-            what = f'{path[-1]} = "{value}" in {section(path[:-1])}' if value else spot(path)
-            raise UserError(f"{what} is not available yet", file=file, line=line_of(data, path))
     for path in _unbounded(raw, ()):
         raise UserError(f"{spot(path)} must be a finite number", file=file, line=line_of(data, path))
     policy = decode(data, raw, Policy, file)
@@ -306,12 +296,6 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> str:
         return f'unknown {what} "{name}"; did you mean "{close}"?'
     hint = f"known: {', '.join(names)}" if names else f"agentjobs.toml has no [{what}s.{name}]"
     return f'unknown {what} "{name}"; {hint}'
-
-
-def _at(raw: Any, path: Path) -> Any:
-    for key in path:
-        raw = raw.get(key) if isinstance(raw, dict) else None
-    return raw
 
 
 def _unbounded(value: Any, path: Path) -> Iterator[Path]:

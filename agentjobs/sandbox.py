@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from agentjobs import mounts, proc
 from agentjobs.errors import UserError
-from agentjobs.snapshot import admin_dir
+from agentjobs.snapshot import clone_dir, tree_environment
 from agentjobs.store import own_dir
 
 if TYPE_CHECKING:
@@ -124,15 +124,17 @@ def _view(
         writable[-1].mkdir(mode=0o700, exist_ok=True)
     if intent.tree and project.uses_trees:
         common, tree = project.git.common_dir, Path(intent.tree)
-        admin = admin_dir(project.git, tree)
-        if admin is None:
-            raise UserError(f"{tree} is not a worktree of {project.git.toplevel}")
         guarded.append(common)
         hidden.append(common / "worktrees")
-        # A commit in the tree comes to be here. Branches and settings of the repository are only to be read.
-        writable += [tree, admin, common / "objects"]
-        (admin / "config.worktree").touch()  # or a step could make it, and git of ours would do as it says
-        fixed += [path for path in map(admin.joinpath, _OURS) if path.exists()]
+        writable.append(tree)
+        if project.policy.workspace.kind == "clone":
+            writable.append(clone_dir(tree))
+        else:
+            admin = Path(tree_environment(project.git, tree)["GIT_DIR"])
+            # A commit in the tree comes to be here. Branches and settings of the repository are only to be read.
+            writable += [admin, common / "objects"]
+            (admin / "config.worktree").touch()  # or a step could make it, and git of ours would do as it says
+            fixed += [path for path in map(admin.joinpath, _OURS) if path.exists()]
     named = list(project.policy.workspace.writable)
     agent = project.policy.agents.get(intent.agent)
     if name.partition("-")[0] == "agent" and agent is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentjobs.launch import local
@@ -9,7 +10,6 @@ from agentjobs.store import own_dir, step_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from agentjobs.model import Intent
     from agentjobs.project import Project
@@ -32,6 +32,11 @@ def start(
     if name.partition("-")[0] == "agent":
         own_dir(attempt_dir).mkdir(mode=0o700, exist_ok=True)
     settings = project.policy.workspace
+    if intent.base:
+        from agentjobs import clones  # noqa: PLC0415
+
+        take = clones.attach if settings.kind == "clone" else clones.detach
+        take(project.git, Path(intent.tree))
     if settings.sandbox != "none":
         from agentjobs.sandbox import confined  # noqa: PLC0415
 

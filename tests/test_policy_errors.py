@@ -61,7 +61,7 @@ def rejected(data: bytes) -> UserError | None:
         ("agents = 3", '1: "agents" must be a table of tables'),
         ("[agents]\na = 3", '2: "a" in [agents] must be a table'),
         (AGENT + "rules = 3", '3: "rules" in [agents.a] must be a list of tables'),
-        ("[workspace]\nkind = 'clone'", '2: kind = "clone" in [workspace] is not available yet'),
+        ("[workspace]\nkind = 'copy'", '2: "kind" in [workspace]: expected one of worktree, clone, none, got \'copy\''),
         (
             "[workspace]\nkind = 'cln'",
             "2: \"kind\" in [workspace]: expected one of worktree, none, got 'cln'",
