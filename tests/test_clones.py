@@ -147,6 +147,22 @@ def test_a_commit_that_was_merged_outside_is_there(git: Git, base: str, tree: Pa
     assert len(list((clone_dir(tree) / "objects/pack").glob("*.pack"))) == 2, "what it had was not copied again"
 
 
+def test_a_sparse_tree_is_sparse_to_the_agents_git(tmp_path: Path) -> None:
+    git = make_repository(tmp_path / "repo", {"a/in.txt": "a\n", "b/out.txt": "b\n", "b/gone.txt": "b\n"})
+    base = git.resolve("main")
+    assert base
+    tree, spare = git.root / ".agentjobs" / "trees" / "t1", git.root / ".agentjobs" / "spare"
+    pool.hand_out(git, tree, spare, base, sparse=("a/",))
+    clones.attach(git, tree)
+    assert not (tree / "b").exists()
+    assert_own(git, tree, base)
+    write(tree / "a" / "in.txt", "changed\n")
+    write(tree / "b" / "out.txt", "written where nothing was\n")
+    own(tree, "commit", "-qam", "mine")
+    kept = workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 1)
+    assert git.changed(base, kept.commit) == ("a/in.txt", "b/out.txt"), "what is not checked out is not deleted"
+
+
 def test_attached_again_nothing_of_the_agents_moves(git: Git, base: str, tree: Path) -> None:
     own(tree, "checkout", "-qb", "mine")
     write(tree / "a.txt", "x")
