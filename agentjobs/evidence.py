@@ -97,6 +97,9 @@ class Usage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Dotted paths of the tokens that were written to a cache."""
     output: Paths = ()
     """Dotted paths of the tokens that were written."""
+    total: Paths = ()
+    """Dotted paths of all tokens, of an agent whose `output` leaves some out, such as its thoughts: what the others do
+    not hold counts as written."""
     inclusive: bool = False
     """`input` counts the tokens of the cache as well."""
     cost: str | None = None
@@ -108,9 +111,9 @@ class Usage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         check_event("event", self.event)
-        split = self.input + self.cache_read + self.cache_write + self.output
+        split = self.input + self.cache_read + self.cache_write + self.output + self.total
         if self.tokens and split:
-            raise FieldError("tokens", "either tokens, or input, cache_read, cache_write and output")
+            raise FieldError("tokens", "either tokens, or input, cache_read, cache_write, output and total")
         for path in (*self.tokens, *split, *filter(None, (self.cost, self.key, self.model))):
             check_path("event", path)
 

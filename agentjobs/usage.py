@@ -141,7 +141,8 @@ def _tokens(event: Event, where: Usage) -> tuple[int, int, int, int]:
     plain = total(where.input)
     if where.inclusive:
         plain = max(0, plain - read - write)
-    return plain, read, write, total(where.output)
+    written = max(total(where.output), total(where.total) - plain - read - write)
+    return plain, read, write, written
 
 
 def _money(event: Event, path: str) -> float | None:

@@ -51,7 +51,7 @@ class Recording:
     def verdict(self, output: bytes | None = None) -> Verdict:
         phase, kill = self.ending()
         seen = self.output if output is None else output
-        now = self.meta.get("reset", 1e9) - 3 * 3600.0
+        now = self.meta.get("at", self.meta.get("reset", 1e9) - 3 * 3600.0)
         return classify(
             phase=phase, kill=kill, output=seen, output_bytes=len(seen), rules=self.agent.rules, now=now
         )
@@ -145,7 +145,7 @@ def test_a_review_that_discusses_limits_is_none() -> None:
         "API Error: 529 Overloaded. Prompt is too long. rate_limit_event rejected. Quota exceeded. "
         "exceeded your daily quota. litellm.RateLimitError. No conversation found with session ID x. turn.failed"
     )
-    events = {
+    events: dict[str, list[dict[str, Any]]] = {
         "claude": [
             {"type": "assistant", "message": {"content": [{"type": "text", "text": prose}]}},
             {"type": "user", "message": {"content": [{"type": "tool_result", "content": prose}]}},
@@ -153,6 +153,18 @@ def test_a_review_that_discusses_limits_is_none() -> None:
         "codex": [
             {"type": "item.completed", "item": {"type": "agent_message", "text": prose}},
             {"type": "item.completed", "item": {"type": "command_execution", "aggregated_output": prose}},
+        ],
+        "gemini": [
+            {"type": "message", "role": "assistant", "content": prose, "delta": True},
+            {"type": "tool_result", "status": "error", "output": prose, "error": {"message": prose}},
+        ],
+        "qwen": [
+            {"type": "assistant", "message": {"content": [{"type": "text", "text": prose}]}},
+            {"type": "user", "message": {"content": [{"type": "tool_result", "is_error": True, "content": prose}]}},
+        ],
+        "copilot": [
+            {"type": "assistant.message", "data": {"content": prose}},
+            {"type": "tool.execution_complete", "data": {"success": False, "result": {"content": prose}}},
         ],
     }
     for name, said in events.items():

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 CACHE = REPOSITORY / ".cache" / "agents"
-NAMES = ("claude", "codex")
+NAMES = ("claude", "codex", "gemini", "qwen", "copilot")
 
 Script = list[dict[str, Any]]
 """What the mock model is to say: see ``tests.mockmodel``."""
@@ -64,6 +64,10 @@ class Real:
     """The model a profile has to ask for, where the CLI's configuration cannot say it."""
     transcripts: tuple[str, ...] = ()
     """Globs below HOME of the files in which it keeps its sessions."""
+    settle_s: float = 0.0
+    """How long after a call of a tool it has written down what it did; the kills come later."""
+    noise: str = ""
+    """A regular expression of lines that are left out of the recordings: many, long, and of no meaning to anybody."""
 
 
 @cache

@@ -44,6 +44,7 @@ def run(agent: str, argv: list[str], env: dict[str, str], tree: Path, kill: int,
         deadline = time.monotonic() + LONGEST_RUN_S
         while kill and started.poll() is None and time.monotonic() < deadline:
             if sum(not request["side"] for request in model.requests) >= 2:
+                time.sleep(real(agent).settle_s)
                 os.killpg(started.pid, kill)
                 break
             time.sleep(0.02)
@@ -58,19 +59,22 @@ def run(agent: str, argv: list[str], env: dict[str, str], tree: Path, kill: int,
         return code, out.read().decode(), err.read().decode()
 
 
-def scrub(text: str, places: dict[str, str]) -> str:
+def scrub(text: str, places: dict[str, str], noise: str = "") -> str:
     """Replace what names this machine, and cut lines that only list what the CLI has."""
     for old, new in places.items():
         text = text.replace(old, new)
     lines = []
     for line in text.splitlines():
+        if noise and re.search(noise, line):
+            continue
         if len(line) > LONGEST_LINE and '"subtype":"init"' in line:
             kept = {key: value for key, value in json.loads(line).items() if not isinstance(value, list | dict)}
             lines.append(json.dumps(kept, separators=(",", ":")))
         else:
             lines.append(line)
     text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:0", "".join(line + "\n" for line in lines))
-    return re.sub(r"/tmp/cc-socks/\d+", "/tmp/cc-socks/0", text)
+    text = re.sub(r"/tmp/cc-socks/\d+", "/tmp/cc-socks/0", text)
+    return re.sub(r'(PGID: |"pid":)\d+', r"\g<1>1", text)
 
 
 def shortened(text: str) -> str:
@@ -107,7 +111,7 @@ def record(agent: str, case: str, scratch: Path) -> None:
             template = [part.replace(name, value) for part in template]
         return template
 
-    with MockModel(one.scripts.get(case, SCRIPTS[case])) as model:
+    with MockModel(one.scripts[case] if case in one.scripts else SCRIPTS[case]) as model:
         env = environment(agent, home, model.address, case)
         again = one.resume or one.start
         template = again if case == "no_session" else one.start
@@ -115,10 +119,11 @@ def record(agent: str, case: str, scratch: Path) -> None:
         found = re.search(one.learns, out) if one.learns else None
         session = found[1] if found else session
         runs = [list(model.served())]
-        if case == "resume":
-            template = again
+        if case in {"resume", "busy"}:
+            template = again if case == "resume" else one.start
             code, out, err = run(agent, arguments(template), env, tree, 0, model)
-            assert model.requests[-1]["earlier_turns"], "the resumed conversation has no earlier turns"
+            if case == "resume":
+                assert model.requests[-1]["earlier_turns"], "the resumed conversation has no earlier turns"
             whole = model.served()
             runs.append([whole[0] - runs[0][0], whole[1] - runs[0][1]])
     places = {str(tree): "/work/tree", str(home): "/home/user", str(CACHE): "/opt/agents", str(scratch): "/scratch"}
@@ -133,11 +138,13 @@ def record(agent: str, case: str, scratch: Path) -> None:
         "usage": {"tokens": sum(runs[-1]), "session_tokens": sum(map(sum, runs)), "runs": runs, "cost": None},
     }
     if case == "limit":
-        meta["reset"] = RESET
+        meta |= {"reset": RESET, "at": int(time.time())}
+    if case in one.notes:
+        meta["note"] = one.notes[case]
     into = FIXTURES / agent / case
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(parents=True)
-    (into / "stdout").write_text(scrub(out, places))
+    (into / "stdout").write_text(scrub(out, places, one.noise))
     (into / "stderr").write_text(scrub(err, places))
     (into / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")
     for number, path in enumerate(sorted(path for glob in one.transcripts for path in home.glob(glob)), 1):
@@ -145,7 +152,7 @@ def record(agent: str, case: str, scratch: Path) -> None:
         if len(text) < LONGEST_TRANSCRIPT:
             kept = into / "home" / path.relative_to(home)
             kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_text(scrub(text, places))
+            kept.write_text(scrub(text, places, one.noise))
         else:
             print(f"{agent}/{case}: transcript {number} is too large and left out: {path.name}", file=sys.stderr)
     print(f"{agent}/{case}: {code}, {len(model.requests)} requests", flush=True)
@@ -153,7 +160,7 @@ def record(agent: str, case: str, scratch: Path) -> None:
 
 def main() -> None:
     """Record what was named, or everything."""
-    for name in sys.argv[1:] or [f"{agent}/{case}" for agent in NAMES for case in CASES]:
+    for name in sys.argv[1:] or [f"{agent}/{case}" for agent in NAMES for case in CASES | real(agent).classes]:
         agent, case = name.split("/")
         scratch = Path(tempfile.mkdtemp(prefix="recording-"))
         try:
