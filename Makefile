@@ -84,7 +84,7 @@ record-agents: $(STAMP) ## what they say to a mock model in each case, into test
 	$(BIN)/python -m tests.realagents.install
 	$(BIN)/python -m tests.realagents.record $(CASES)
 
-crash-points: $(STAMP) ## kill poll and dispatch after every single effect of a run, in five variants (over an hour)
+crash-points: $(STAMP) ## kill poll and dispatch after every single effect of a run, in six variants (over an hour)
 	ALL_CRASH_POINTS=1 KILLS=200 $(BIN)/python -m pytest -n $(JOBS) tests/test_crash_points.py tests/test_kills.py
 
 mutants: $(STAMP) ## plant bugs in the core: the tests must find every one (three minutes)

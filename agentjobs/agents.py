@@ -31,6 +31,13 @@ Signal = Literal["HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "KILL"]
 _BRACES: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
+def check_writable(path: str) -> None:
+    """Raise ``FieldError`` for what no step may be given to write."""
+    parts = path.split("/")
+    if not path.strip("/") or "\0" in path or ".." in parts or ".agentjobs" in parts:
+        raise FieldError("writable", f"{path!r} cannot be given to steps to write")
+
+
 class Flags(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Arguments that take the place of `{flags}` when a profile asks for them, with `{value}` for what it says."""
 
@@ -73,7 +80,8 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Variables of the environment of agentjobs that this agent gets besides the usual ones: names or globs, as in
     `["ANTHROPIC_API_KEY", "AWS_*"]`."""
     writable: tuple[str, ...] = ()
-    """Paths outside of its tree where it keeps its settings and conversations: a sandbox lets it write there."""
+    """Paths outside of its tree where it keeps its settings and conversations: a sandbox lets it write there. Written
+    as in `workspace.writable`."""
     window: Annotated[int, Meta(ge=1)] | None = None
     """Tokens of its usual model's context; 200,000 where neither this nor the profile says it."""
     session: Session | None = None
@@ -106,6 +114,8 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 raise FieldError("env", f"{name!r} cannot be a variable of the environment")
             if name.startswith("AGENTJOBS_"):
                 raise FieldError("env", f"{name!r} is set by agentjobs itself; choose another name")
+        for path in self.writable:
+            check_writable(path)
         if self.transcript_usage is not None and (self.transcript is None or self.transcript.database):
             raise FieldError("transcript_usage", "needs a transcript with files")
         if self.context is not None and self.context.source == "transcript" and not (

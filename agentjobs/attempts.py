@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agentjobs import briefing, handoffs
+from agentjobs import briefing, handoffs, steps
 from agentjobs.accounts import account_of
 from agentjobs.decide import UNSPENT, restarts_after, stop_signals
 from agentjobs.endings import verdict_on
@@ -241,15 +241,9 @@ class Attempts:
     def _start(
         self, task: Task, attempt: Attempt, name: str, argv: tuple[str, ...], stdin: str | None
     ) -> None:
-        attempt_dir = self.store.attempt_dir(task.row.id, attempt.number)
-        local.start(
-            step_files(attempt_dir, name),
-            argv=argv,
-            cwd=attempt.intent.tree or str(self.project.root),
-            env=briefing.environment(self.project, task.row, attempt.intent, attempt_dir, name),
-            stdin=stdin,
-            file_size=self.project.policy.limits.file_size_bytes,
-        )
+        attempt_dir, intent = self.store.attempt_dir(task.row.id, attempt.number), attempt.intent
+        env = briefing.environment(self.project, task.row, intent, attempt_dir, name)
+        steps.start(self.project, intent, attempt_dir, name, argv, env=env, stdin=stdin)
 
     def _start_check(self, task: Task, attempt: Attempt, name: str) -> None:
         self._start(task, attempt, name, self.check_argv(attempt, name), None)

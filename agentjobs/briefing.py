@@ -17,7 +17,8 @@ from agentjobs.model import Mode, Outcome
 from agentjobs.policy import wishes_of
 from agentjobs.project import POLICY
 from agentjobs.prompt import printed_in, render, resume_prompt, variables
-from agentjobs.store import read_raw
+from agentjobs.sandbox import HANDOFF
+from agentjobs.store import own_dir, read_raw
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,8 +39,8 @@ HANDOFF_STEP = "agent-2"
 HANDOFF_PROMPT = "handoff-prompt.md"
 """What it is sent then."""
 
-PARTIAL = "partial.md"
-"""What it leaves, for the next attempt of the same task."""
+PARTIAL = f"{HANDOFF}/partial.md"
+"""What it leaves, for the next attempt of the same task: where a sandbox lets it write."""
 
 VARIABLE_MAX = 128 * 1024 - 256
 """Bytes of one variable: Linux starts no program with a longer one. A cell that is longer is only in the prompt."""
@@ -121,13 +122,20 @@ def handoffs(project: Project, row: Row) -> list[dict[str, str]]:
         numbers = project.store.numbers(need)
         text = ""
         for number in reversed(numbers):
-            raw = read_raw(project.store.attempt_dir(need, number) / "handoff.md")
-            text = project.masking.text(raw.decode("utf-8", "replace").strip()) if raw else ""
+            text = project.masking.text(_handoff(project.store.attempt_dir(need, number)))
             if text:
                 break
         if text:
             found.append({"id": need, "text": text[:HANDOFF_MAX]})
     return found
+
+
+def _handoff(attempt_dir: Path) -> str:
+    """Return what one attempt left; in a sandbox it had a directory of its own for that."""
+    inside = attempt_dir / HANDOFF / "handoff.md"
+    # A link would be followed out here, where there is more to be read than in the sandbox.
+    path = inside if inside.is_file() and not inside.is_symlink() else attempt_dir / "handoff.md"
+    return read_raw(path).decode("utf-8", "replace").strip()
 
 
 @cache
@@ -220,6 +228,6 @@ def values(project: Project, intent: Intent, attempt_dir: Path) -> dict[str, str
         str(intent.number),
         str(project.root),
         intent.tree or str(project.root),
-        str(attempt_dir.parent),
+        str(own_dir(attempt_dir)),
     )
     return dict(zip(PLACEHOLDERS, found, strict=True))

@@ -304,6 +304,10 @@ def _repository(project: Project) -> Iterator[Finding]:
 
 
 def _machine(project: Project) -> Iterator[Finding]:
+    from agentjobs import sandbox  # noqa: PLC0415
+
+    if found := _attempt(lambda: sandbox.require(project)):
+        yield found
     if starved := project.policy.limits.starved(local.free_memory()):
         yield Finding(starved, warning=True)
     used = shutil.disk_usage(project.root)

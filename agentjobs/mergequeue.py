@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from agentjobs import steps
 from agentjobs.batches import QUEUE_ID, Batch, Case, Member, Probe, Verdict, judge
 from agentjobs.decide import GATE_RUNS_MAX, next_of_gate
 from agentjobs.errors import UserError
@@ -155,14 +156,8 @@ class MergeQueue:
             argv = self.attempts.check_argv(run, launch.name)
         from agentjobs.briefing import gate_environment  # noqa: PLC0415
 
-        local.start(
-            step_files(self.runs.dir_of(run.number), launch.name),
-            argv=argv,
-            cwd=intent.tree,
-            env=gate_environment(self.project, intent, batch),
-            stdin=None,
-            file_size=self.project.policy.limits.file_size_bytes,
-        )
+        env = gate_environment(self.project, intent, batch)
+        steps.start(self.project, intent, self.runs.dir_of(run.number), launch.name, argv, env=env)
 
     # --- what a run came to
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct, field
 
-from agentjobs.agents import WINDOW, Agent, flags_of, preset_of, table_of
+from agentjobs.agents import WINDOW, Agent, check_writable, flags_of, preset_of, table_of
 from agentjobs.errors import UserError
 from agentjobs.inheritance import fault
 from agentjobs.limits import Limits, Retry, Several, parse_size
@@ -34,18 +34,12 @@ INPUTS: Final = (
 )  # fmt: skip
 """The manifests and lock files of the well-known package managers."""
 
-NOT_YET: Final[tuple[tuple[Path, str | None], ...]] = (
-    (("workspace", "sandbox"), None),
-    (("workspace", "kind"), "clone"),
-)
-"""Keys, or values of keys, that are planned; a file that relies on one is refused, not misunderstood."""
-
-
 class Workspace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where an agent works."""
 
-    kind: Literal["worktree", "none"] = "worktree"
-    """`worktree`: a git worktree for each task; `none`: the project's own directory, for jobs that change no
+    kind: Literal["worktree", "clone", "none"] = "worktree"
+    """`worktree`: a git worktree for each task; `clone`: likewise, and its git is a repository of its own, where no
+    agent can touch your branches, objects or settings; `none`: the project's own directory, for jobs that change no
     file of it."""
     setup: str | None = None
     """A shell command run once in a new tree, before the agent."""
@@ -64,6 +58,11 @@ class Workspace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Directories to check out, for large repositories: a task's tree holds these, those of the task's `files`, and
     the files at the top and on the way to them. Checks that need more belong into `landing.gate`, which has
     everything where `landing.batch` is above 1. Empty: all of the commit."""
+    sandbox: Literal["none", "bwrap"] = "none"
+    """`bwrap` (Linux, with bubblewrap): setup, agents and checks can write their tree and little else; see below."""
+    writable: tuple[str, ...] = ()
+    """What steps in a sandbox may write besides: paths from the project root, absolute, or with `~` or
+    `${NAME:-default}`. What is missing is made: a file if the name has an ending, else a directory."""
 
     def __post_init__(self) -> None:
         named = {"copy": self.copy, "link": self.link, "keep": self.keep, "inputs": self.inputs}
@@ -71,6 +70,8 @@ class Workspace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             for path in paths:
                 if not path.strip("/.") or path.startswith(("/", "!")) or ".." in path.split("/") or "\0" in path:
                     raise FieldError(key, f"{path!r} is not a path below the project root")
+        for path in self.writable:
+            check_writable(path)
         for path in self.sparse:
             parts = path.rstrip("/").split("/")
             if re.search(r"[*?\[\]\\!\0\n]", path) or not path.strip("/.") or {"", ".", ".."} & set(parts):
@@ -207,11 +208,6 @@ def parse_policy(
     ``preset`` returns the table of an agent that needs no section, or None; ``presets`` the names of all of them.
     """
     raw = _with_presets(load(data, file), preset, presets, data, file)
-    for path, value in NOT_YET:
-        found = _at(raw, path)
-        if found is not None and value in (None, found):
-            what = f'{path[-1]} = "{value}" in {section(path[:-1])}' if value else spot(path)
-            raise UserError(f"{what} is not available yet", file=file, line=line_of(data, path))
     for path in _unbounded(raw, ()):
         raise UserError(f"{spot(path)} must be a finite number", file=file, line=line_of(data, path))
     policy = decode(data, raw, Policy, file)
@@ -314,12 +310,6 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> str:
         return f'unknown {what} "{name}"; did you mean "{close}"?'
     hint = f"known: {', '.join(names)}" if names else f"agentjobs.toml has no [{what}s.{name}]"
     return f'unknown {what} "{name}"; {hint}'
-
-
-def _at(raw: Any, path: Path) -> Any:
-    for key in path:
-        raw = raw.get(key) if isinstance(raw, dict) else None
-    return raw
 
 
 def _unbounded(value: Any, path: Path) -> Iterator[Path]:

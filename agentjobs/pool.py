@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from agentjobs.checkout import clear, fill, link_back, made, reach, register, unregister
+from agentjobs.clones import drop
 from agentjobs.deletion import delete
 from agentjobs.errors import GitError, UserError
 from agentjobs.prepared import MEMORY, forget, forget_if_changed
@@ -112,6 +113,7 @@ def give_back(
         if begun or whole:
             # From here on it is nobody's work.
             set_state(lock, MAKING)
+            drop(tree_dir)
             spare_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             gone = len(spares(spare_dir)) >= most
             if held is not None and not gone:

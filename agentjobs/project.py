@@ -96,8 +96,8 @@ class Project:
 
     @property
     def uses_trees(self) -> bool:
-        """Whether each task has a worktree of its own."""
-        return self.policy.workspace.kind == "worktree"
+        """Whether each task has a tree of its own."""
+        return self.policy.workspace.kind != "none"
 
     @property
     def lands(self) -> bool:

@@ -51,6 +51,7 @@ def dispatch(
     """
     from agentjobs.baseline import require_green  # noqa: PLC0415
     from agentjobs.landing import check_target  # noqa: PLC0415
+    from agentjobs.sandbox import require  # noqa: PLC0415
     from agentjobs.table import check_graph  # noqa: PLC0415
 
     project.file.load()
@@ -61,6 +62,7 @@ def dispatch(
         project.tip()
     if project.lands:
         check_target(project.git, project.policy.target, trees_dir=project.trees_dir)
+    require(project)
     if dry_run:
         return _dry_run(project, ids, only)
     project.store.create()

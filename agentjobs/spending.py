@@ -10,7 +10,7 @@ from agentjobs import briefing
 from agentjobs.jsonlines import lookup, matches, read_events, scalar_text
 from agentjobs.logfile import read_head, read_tail
 from agentjobs.model import Spending, StepKind
-from agentjobs.store import step_files
+from agentjobs.store import own_dir, step_files
 from agentjobs.transcripts import find
 from agentjobs.usage import measure, priced, since, together
 
@@ -70,7 +70,7 @@ def transcript_of(project: Project, task: Task, attempt: Attempt, agent: Agent, 
         session=session,
         tree=intent.tree or str(project.root),
         since=intent.started_at,
-        own=str(attempt_dir.parent),
+        own=str(own_dir(attempt_dir)),
     )
 
 

@@ -358,6 +358,11 @@ def _steps(path: str, present: list[str]) -> list[Step]:
     return sorted(steps, key=lambda step: (_ORDER[step.kind], len(step.name), step.name))
 
 
+def own_dir(attempt_dir: Path) -> Path:
+    """Return the directory that an attempt's task keeps over all its attempts, for its agent: ``{dir}``."""
+    return attempt_dir.parent / "own"
+
+
 def step_files(attempt_dir: Path, name: str) -> StepFiles:
     """Return where the facts of a step are."""
     return StepFiles(attempt_dir, name)

@@ -381,7 +381,7 @@ class Verdicts:
 
     def _failed_number(self, attempt: Attempt, check: Step) -> int:
         at = read_raw(self._dir(attempt) / f"{check.name}.at").strip()
-        return int(at) if at.isdigit() else 1
+        return int(at[:9]) if at.isdigit() else 1  # a check may have written there itself
 
     def _infra(self, attempt: Attempt, result: Result) -> Result:
         from msgspec.structs import replace  # noqa: PLC0415

@@ -106,6 +106,10 @@ used = ["used"]
 [workspace]
 kind = "none"
 """,
+    "clones": """
+[workspace]
+kind = "clone"
+""",
     "without-landing": """
 [landing]
 enabled = false
@@ -128,12 +132,13 @@ case $1 in
     wrong) echo "wrong $AGENTJOBS_ATTEMPT" >"$AGENTJOBS_TASK.txt" ;;
     idle) ;;
     theirs) # meanwhile somebody else lands a change of the same line
-        tip=$(git rev-parse -q --verify refs/heads/landed || git rev-parse refs/heads/main)
+        at() { git -C "$AGENTJOBS_ROOT" "$@"; }
+        tip=$(at rev-parse -q --verify refs/heads/landed || at rev-parse refs/heads/main)
         export GIT_INDEX_FILE="$AGENTJOBS_ROOT/../index"
-        git read-tree "$tip"
-        git update-index --cacheinfo "100644,$(echo theirs | git hash-object -w --stdin),shared.txt"
-        theirs=$(git -c user.name=t -c user.email=t@localhost commit-tree -m theirs -p "$tip" "$(git write-tree)")
-        git update-ref refs/heads/landed "$theirs"
+        at read-tree "$tip"
+        at update-index --cacheinfo "100644,$(echo theirs | at hash-object -w --stdin),shared.txt"
+        theirs=$(at -c user.name=t -c user.email=t@localhost commit-tree -m theirs -p "$tip" "$(at write-tree)")
+        at update-ref refs/heads/landed "$theirs"
         unset GIT_INDEX_FILE
         echo ours >shared.txt; echo good >"$AGENTJOBS_TASK.txt" ;;
     shared) echo "good $AGENTJOBS_TASK" >shared.txt; echo good >"$AGENTJOBS_TASK.txt" ;;

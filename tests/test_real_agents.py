@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.harness import Project
+from agentjobs import sandbox
+from tests.harness import Project, processes_under
 from tests.mockmodel import MockModel
 from tests.realagents import NAMES, environment, program, real
 from tests.realagents.cases import CASES, RESET, SCRIPTS
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("real agents")]
 
 LONG_S = 120.0
+TROUBLE = sandbox.trouble()
 CHECK = 'test "$(cat out.txt)" = ok'
 TIMES = {"overload": 90, "auth": 90}
 """Seconds that a CLI may try again by itself before it says what is wrong."""
@@ -95,6 +97,26 @@ def test_an_edit_lands(agent: str, tmp_path: Path) -> None:
         assert project.table()["a"]["attempt"] == "1"
         if "ok" not in real(agent).usage_unknown:
             assert int(project.table()["a"]["tokens"]) == sum(model.served())
+        nothing_runs(project)
+
+
+@pytest.mark.skipif(bool(TROUBLE), reason=TROUBLE)
+def test_an_edit_lands_from_a_sandbox(agent: str, tmp_path: Path) -> None:
+    """What the preset calls `writable` is all that the CLI needs, also the first time, and to go on after a kill."""
+    steps = script(agent, "ok")
+    script_ = [steps[0], {"fault": "hang"}, *steps[1:]] if real(agent).resume else steps
+    with MockModel(script_) as model:
+        project = project_with(tmp_path, agent, model, more={"workspace": {"sandbox": "bwrap"}})
+        project.dispatch()
+        if real(agent).resume:
+            project.poll_until(lambda: any(r["hung"] for r in model.requests), LONG_S, "the model to hang")
+            for pid in processes_under(tmp_path):
+                os.kill(pid, signal.SIGKILL)
+        assert project.loop(LONG_S).last == 2
+        assert project.statuses() == {"a": "DONE"}, f"{project.story()}\n{end_of_log(project, 1)}"
+        assert project.landed("out.txt") == "ok"
+        if real(agent).resume:
+            assert [r for r in model.requests if not r["side"]][-1]["earlier_turns"], "the model saw the earlier turns"
         nothing_runs(project)
 
 
