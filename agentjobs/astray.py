@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentjobs.model import End, Running, StepKind
+from agentjobs.decisions import End
+from agentjobs.model import Running, StepKind
+from agentjobs.outcome import SAME_ERROR
 from agentjobs.policy import window_of
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ def astray(attempt: Attempt, step: Step, policy: Policy, spent: float) -> End | 
     running = step.phase
     if step.kind is not StepKind.AGENT or not isinstance(running, Running) or running.finished or running.gauge.final:
         return None
+    if policy.limits.same_errors and running.gauge.errors >= policy.limits.same_errors:
+        detail = f"the same error {running.gauge.errors} times: {running.gauge.error}"
+        return End(step.name, SAME_ERROR, hard=True, detail=detail)
     cause = _runaway(running, policy, spent)
     if cause:
         return End(step.name, "runaway", hard=True, detail=cause)
@@ -39,8 +44,6 @@ def astray(attempt: Attempt, step: Step, policy: Policy, spent: float) -> End | 
 
 def _runaway(running: Running, policy: Policy, spent: float) -> str:
     gauge, limits = running.gauge, policy.limits
-    if limits.same_errors and gauge.errors >= limits.same_errors:
-        return f"the same error {gauge.errors} times: {gauge.error}"
     if limits.idle_requests and gauge.idle >= limits.idle_requests:
         return f"{gauge.idle} requests without an edit"
     cost = spent + gauge.cost

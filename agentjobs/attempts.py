@@ -16,25 +16,18 @@ from msgspec.structs import replace
 from agentjobs import briefing, handoffs, steps
 from agentjobs.accounts import account_of
 from agentjobs.decide import UNSPENT, restarts_after, stop_signals
+from agentjobs.decisions import Begin, Conclude, Decision, End, Judge, Land, Launch, Settle
 from agentjobs.endings import verdict_on
 from agentjobs.errors import UserError
 from agentjobs.launch import local
 from agentjobs.model import (
-    Begin,
-    Conclude,
-    Decision,
-    End,
     Halt,
     Intent,
-    Judge,
     Kill,
-    Land,
-    Launch,
     Mode,
     Outcome,
     Pause,
     Result,
-    Settle,
     Settled,
     Status,
     StepKind,

@@ -10,8 +10,9 @@ from msgspec import Struct
 from agentjobs.restarts import History
 
 if TYPE_CHECKING:
+    from agentjobs.decisions import Action
     from agentjobs.limits import Limits
-    from agentjobs.model import Action, Halt, Pause, Task
+    from agentjobs.model import Halt, Pause, Task
 
 
 class Spent(Struct, frozen=True):

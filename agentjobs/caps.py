@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agentjobs.model import Action, End, Running, StepKind
+from agentjobs.decisions import Action, End
+from agentjobs.model import Running, StepKind
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

@@ -9,30 +9,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agentjobs.astray import FIRST, astray
-from agentjobs.model import (
-    Attempt,
+from agentjobs.decisions import (
     Begin,
     Conclude,
     Decision,
     Defer,
     End,
-    Exited,
     Judge,
     Land,
     Launch,
+    Settle,
+    Wait,
+)
+from agentjobs.model import (
+    Attempt,
+    Exited,
     Lost,
     Mode,
     Outcome,
     Prepared,
     Result,
     Running,
-    Settle,
     Status,
     Step,
     StepKind,
     Task,
-    Wait,
 )
+from agentjobs.policy import finish_grace_s
 
 if TYPE_CHECKING:
     from agentjobs.policy import Policy
@@ -255,7 +258,7 @@ def _watch(attempt: Attempt, step: Step, policy: Policy, now: float, spent: floa
     deadlines = []
     if step.kind is StepKind.AGENT:
         if running.finished:
-            deadlines.append((quiet_at + limits.finish_grace_s, "hung"))
+            deadlines.append((quiet_at + finish_grace_s(policy, attempt.intent.agent), "hung"))
         else:
             deadlines.append((quiet_at + limits.idle_s, "stalled"))
         longest_s = limits.attempt_s if step.name == FIRST else limits.handoff_s

@@ -16,9 +16,10 @@ from msgspec.structs import replace
 from agentjobs.accounts import account_for
 from agentjobs.batches import QUEUE_ID
 from agentjobs.decide import decide
+from agentjobs.decisions import Begin, Conclude, Defer, End, Judge, Settle
 from agentjobs.errors import ExitCode, UserError
 from agentjobs.launch.step import is_held
-from agentjobs.model import Begin, Conclude, Defer, End, Halt, Judge, Outcome, Running, Settle, Status, StepKind
+from agentjobs.model import Halt, Outcome, Running, Status, StepKind
 from agentjobs.pauses import RUN, told_of
 from agentjobs.roster import Roster
 from agentjobs.store import step_files
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 
     from agentjobs.attempts import Attempts
     from agentjobs.board import Board, Plan
+    from agentjobs.decisions import Action, Decision
     from agentjobs.mergequeue import MergeQueue
-    from agentjobs.model import Action, Decision, Pause, Row, Task
+    from agentjobs.model import Pause, Row, Task
     from agentjobs.project import Project
 
 LOOK_S = 1.0
@@ -287,8 +289,9 @@ class Engine:
             return task
         from agentjobs.logfile import read_tail  # noqa: PLC0415
         from agentjobs.outcome import finished  # noqa: PLC0415
+        from agentjobs.policy import finish_grace_s  # noqa: PLC0415
 
-        grace_s = self.project.policy.limits.finish_grace_s
+        grace_s = finish_grace_s(self.project.policy, last.intent.agent)
         steps = list(last.steps)
         for at, step in enumerate(steps):
             running = step.phase

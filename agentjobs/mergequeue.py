@@ -17,26 +17,13 @@ from msgspec.structs import replace
 from agentjobs import steps
 from agentjobs.batches import QUEUE_ID, Batch, Case, Member, Probe, Verdict, judge
 from agentjobs.decide import GATE_RUNS_MAX, next_of_gate
+from agentjobs.decisions import Conclude, End, Launch, Wait
 from agentjobs.errors import UserError
 from agentjobs.excerpt import error_excerpt
 from agentjobs.gateruns import GateRuns
 from agentjobs.launch import local
 from agentjobs.logfile import read_tail
-from agentjobs.model import (
-    Conclude,
-    End,
-    Halt,
-    Intent,
-    Launch,
-    Mode,
-    Outcome,
-    Pause,
-    Prepare,
-    Result,
-    Running,
-    StepKind,
-    Wait,
-)
+from agentjobs.model import Halt, Intent, Mode, Outcome, Pause, Prepare, Result, Running, StepKind
 from agentjobs.pauses import LANDING, hold_s
 from agentjobs.store import read_json, step_files, write_json
 
@@ -44,7 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from agentjobs.attempts import Attempts
-    from agentjobs.model import Attempt, Decision, Task
+    from agentjobs.decisions import Decision
+    from agentjobs.model import Attempt, Task
     from agentjobs.project import Project
 
 MOVED = "the target has moved"

@@ -29,10 +29,14 @@ NOT_STARTED = {
     126: "agent command cannot be executed (exit 126)",
     127: "agent command not found (exit 127)",
 }
+SAME_ERROR = "same_error"
+"""Why a step was ended that met one error again and again; where a rule knows that error, it is the cause."""
+
 KILLED = {
     "timeout": (Outcome.TIMEOUT, "ended at its time limit"),
     "stalled": (Outcome.STALLED, "ended: no output for too long"),
     "runaway": (Outcome.RUNAWAY, "ended: too much output"),
+    SAME_ERROR: (Outcome.RUNAWAY, "ended: the same error again and again"),
     "context": (Outcome.CONTEXT_FULL, "stopped: its context is full"),
     "over_budget": (Outcome.STOPPED, "stopped: the budget of the run is exceeded"),
 }
@@ -157,7 +161,8 @@ def classify(
     ending = killed or _ending(phase, seen, output_bytes, rules, hung=hung)
     found = _first_match(seen, rules, failed=ending[0] is not Outcome.OK)
     outcome, detail = ending
-    if found is not None and _prefers(found.rule.class_, outcome):
+    repeats = kill is not None and kill.why == SAME_ERROR
+    if found is not None and _prefers(found.rule.class_, Outcome.STALLED if repeats else outcome):
         outcome, detail = found.rule.class_, found.detail
     if outcome is Outcome.OK:
         return Verdict(outcome=outcome, detail=_one_line(detail))

@@ -14,28 +14,20 @@ from agentjobs.accounts import Gate, account_for, account_of
 from agentjobs.board import Board, Plan, overspent
 from agentjobs.caps import ends
 from agentjobs.decide import APPROVAL, decide, verified_at
-from agentjobs.model import (
+from agentjobs.decisions import (
     Action,
-    Attempt,
     Begin,
     Conclude,
     Decision,
     Defer,
     End,
-    Halt,
     Judge,
     Land,
     Launch,
-    Mode,
-    Outcome,
-    Row,
-    Running,
     Settle,
-    Status,
-    StepKind,
-    Task,
     Wait,
 )
+from agentjobs.model import Attempt, Halt, Mode, Outcome, Row, Running, Status, StepKind, Task
 from agentjobs.pauses import LANDING, RUN, TROUBLE
 from agentjobs.restarts import pays, sweep_due
 from agentjobs.scope import overlap

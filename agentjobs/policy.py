@@ -253,6 +253,13 @@ def window_of(policy: Policy, profile: Profile) -> int:
     return profile.window or (agent.window if agent else None) or WINDOW
 
 
+def finish_grace_s(policy: Policy, agent: str) -> float:
+    """Return the seconds that an agent may go on living after its final event."""
+    found = policy.agents.get(agent)
+    own = found.finish_grace_s if found else None
+    return policy.limits.finish_grace_s if own is None else own
+
+
 def wishes_of(profile: Profile) -> dict[str, str]:
     """Return what a profile asks of its agent by flags, by the name of the flag."""
     budget = None if profile.budget_usd is None else f"{profile.budget_usd:g}"

@@ -18,23 +18,27 @@ from agentjobs.accounts import account_for, account_of
 from agentjobs.board import Board, Plan, Spent
 from agentjobs.caps import with_running
 from agentjobs.decide import LAYER_1, PROBES_MAX, UNSPENT, UNSPENT_MAX, decide, restarts_after
-from agentjobs.model import (
-    SETTLED,
-    AgentEnd,
-    Attempt,
+from agentjobs.decisions import (
     Begin,
     Conclude,
     Decision,
     Defer,
     End,
+    Judge,
+    Land,
+    Launch,
+    Settle,
+    Wait,
+)
+from agentjobs.model import (
+    SETTLED,
+    AgentEnd,
+    Attempt,
     Exited,
     Gauge,
     Halt,
     Intent,
-    Judge,
     Kill,
-    Land,
-    Launch,
     Lost,
     Mode,
     Outcome,
@@ -43,12 +47,10 @@ from agentjobs.model import (
     Result,
     Row,
     Running,
-    Settle,
     Status,
     Step,
     StepKind,
     Task,
-    Wait,
 )
 from agentjobs.pauses import RUN, lifted, pauses_after
 from agentjobs.plan import plan

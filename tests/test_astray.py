@@ -12,18 +12,13 @@ from msgspec.structs import replace
 from agentjobs.board import Board, Spent
 from agentjobs.caps import past_hard_cap, with_running
 from agentjobs.decide import oscillating
+from agentjobs.decisions import Action, Begin, Conclude, End, Judge, Launch, Wait
 from agentjobs.edits import edits_in
 from agentjobs.limits import Limits
 from agentjobs.model import (
-    Action,
-    Begin,
-    Conclude,
-    End,
     Exited,
     Gauge,
-    Judge,
     Kill,
-    Launch,
     Lost,
     Mode,
     Outcome,
@@ -34,7 +29,6 @@ from agentjobs.model import (
     Step,
     StepKind,
     Task,
-    Wait,
 )
 from agentjobs.outcome import classify, last_text
 from agentjobs.plan import plan
@@ -72,7 +66,7 @@ FULL = agent(Exited(143, NOW), kill=Kill("context", NOW))
     [
         ({"used": 170_000}, "context", False, "170000 of 200000 tokens"),
         ({"used": 85, "window": 100}, "context", False, "85 of 100 tokens"),
-        ({"errors": 20, "error": "Overloaded"}, "runaway", True, "the same error 20 times: Overloaded"),
+        ({"errors": 20, "error": "Overloaded"}, "same_error", True, "the same error 20 times: Overloaded"),
         ({"idle": 300}, "runaway", True, "300 requests without an edit"),
         ({"cost": 0.51}, "runaway", True, "over limits.task_cost_usd (0.51 of 0.50)"),
     ],

@@ -22,21 +22,25 @@ from agentjobs.decide import (
     oscillating,
     restarts_after,
 )
-from agentjobs.limits import Limits, Retry
-from agentjobs.model import (
-    AgentEnd,
-    Attempt,
+from agentjobs.decisions import (
     Begin,
     Conclude,
     Decision,
     Defer,
     End,
-    Exited,
-    Intent,
     Judge,
-    Kill,
     Land,
     Launch,
+    Settle,
+    Wait,
+)
+from agentjobs.limits import Limits, Retry
+from agentjobs.model import (
+    AgentEnd,
+    Attempt,
+    Exited,
+    Intent,
+    Kill,
     Lost,
     Mode,
     Outcome,
@@ -45,12 +49,10 @@ from agentjobs.model import (
     Result,
     Row,
     Running,
-    Settle,
     Status,
     Step,
     StepKind,
     Task,
-    Wait,
 )
 from agentjobs.policy import Landing, Policy, Profile
 

@@ -14,18 +14,14 @@ from msgspec.structs import replace
 from agentjobs.accounts import account_for, account_of
 from agentjobs.agents import Agent
 from agentjobs.board import Board, Plan, Spent
+from agentjobs.decisions import Begin, Conclude, Judge, Land, Launch, Settle
 from agentjobs.limits import Limits, Retry
 from agentjobs.model import (
     AgentEnd,
     Attempt,
-    Begin,
-    Conclude,
     Exited,
     Halt,
     Intent,
-    Judge,
-    Land,
-    Launch,
     Lost,
     Mode,
     Outcome,
@@ -33,7 +29,6 @@ from agentjobs.model import (
     Result,
     Row,
     Running,
-    Settle,
     Status,
     Step,
     StepKind,
