@@ -22,7 +22,11 @@ class Edits(Struct, frozen=True):
     digest: str
     """The same as long as the commit, and the names, sizes and times of what is changed or untracked, are."""
     newest_at: float
-    """When the last of it was made, as far as that can be told."""
+    """When the last of it was made, as far as that can be told; 0 where nothing differs."""
+    head: str
+    """The commit it stands on."""
+    head_at: float
+    """When that was made."""
 
 
 def edits_in(git: Git, tree_dir: Path) -> Edits | None:
@@ -33,7 +37,7 @@ def edits_in(git: Git, tree_dir: Path) -> Edits | None:
         said = git.run("--no-optional-locks", *status, cwd=tree_dir).stdout
     except (UserError, OSError):
         return None
-    newest_at = float(head[1])
+    newest_at = 0.0
     digest = blake2b(head[0], digest_size=8)
     top = os.fsencode(tree_dir)
     for entry in said.split(b"\0"):
@@ -43,7 +47,7 @@ def edits_in(git: Git, tree_dir: Path) -> Edits | None:
         size, times = _look(path)
         digest.update(b"%s %d %d\0" % (entry, size, times))
         newest_at = max(newest_at, times / 1e9)
-    return Edits(digest.hexdigest(), newest_at)
+    return Edits(digest.hexdigest(), newest_at, head[0].decode(), float(head[1]))
 
 
 def _look(path: bytes) -> tuple[int, int]:

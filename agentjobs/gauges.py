@@ -19,7 +19,7 @@ from agentjobs.errors import UserError
 from agentjobs.logfile import Place, read_on
 from agentjobs.model import Gauge, Running, Spending, StepKind
 from agentjobs.observing import Seen, measured, observe, sights
-from agentjobs.store import read_json, step_files, write_json
+from agentjobs.store import own_dir, read_json, step_files, write_json
 from agentjobs.transcripts import locate
 from agentjobs.usage import priced, since, together
 
@@ -71,7 +71,7 @@ def _gauge(project: Project, task: Task, attempt: Attempt, step: Step, agent: Ag
     if inside:
         now, behind = _read_transcript(now, project, task, attempt, agent, inside)
         more = more or behind
-    now, idle = _look_at_tree(now, project, attempt, step)
+    now, idle = _look_at_tree(now, project, task, attempt, step)
     if now != before:
         with contextlib.suppress(UserError):  # a full disk: the next look does it again
             write_json(state, now)
@@ -119,7 +119,7 @@ def _read_transcript(
             session=watched.said.session or intent.session,
             tree=intent.tree or str(project.root),
             since=intent.started_at,
-            own=str(attempt_dir.parent),
+            own=str(own_dir(attempt_dir)),
         )
         watched = replace(watched, path=path, transcript=Place(), kept=Seen())
     if not watched.path:
@@ -129,7 +129,9 @@ def _read_transcript(
     return replace(watched, transcript=news.place, kept=kept), news.more
 
 
-def _look_at_tree(watched: Watched, project: Project, attempt: Attempt, step: Step) -> tuple[Watched, int]:
+def _look_at_tree(
+    watched: Watched, project: Project, task: Task, attempt: Attempt, step: Step
+) -> tuple[Watched, int]:
     """Return how many answers the model gave while nobody edited the tree; it is looked at only past the limit.
 
     The first time there is nothing to compare it with: then a change since the start is one.
@@ -141,7 +143,10 @@ def _look_at_tree(watched: Watched, project: Project, attempt: Attempt, step: St
 
     found = edits_in(project.git, Path(attempt.intent.tree))
     if found is not None:
-        edited = found.digest != watched.tree if watched.tree else found.newest_at >= math.floor(step.started_at)
+        began_at = math.floor(step.started_at)
+        given = {attempt.intent.base, *(a.end.commit for a in task.attempts if a.end)}
+        committed = found.head not in given and found.head_at >= began_at
+        edited = found.digest != watched.tree if watched.tree else committed or found.newest_at >= began_at
         if not edited:
             return watched, said.requests
     tree = found.digest if found is not None else watched.tree

@@ -508,7 +508,7 @@ class World:
         hold(end.step in task.procs, "ends a step that lives")
         step = next(s for s in task.attempts[-1].steps if s.name == end.step)
         if end.hard and step.kill is None:
-            hold(end.why == "runaway", "asks politely first")
+            hold(end.why in {"runaway", "same_error"}, "asks politely first")
         if end.hard and step.kill is not None and step.kill.at <= self.now:
             hold(self.now >= step.kill.at + self.policy.limits.stop_grace_s, "gives a step its time to end")
         kill = step.kill or Kill(end.why, self.now)

@@ -64,7 +64,7 @@ def rejected(data: bytes) -> UserError | None:
         ("[workspace]\nkind = 'copy'", '2: "kind" in [workspace]: expected one of worktree, clone, none, got \'copy\''),
         (
             "[workspace]\nkind = 'cln'",
-            "2: \"kind\" in [workspace]: expected one of worktree, none, got 'cln'",
+            "2: \"kind\" in [workspace]: expected one of worktree, clone, none, got 'cln'",
         ),
         ("[workspace]\nsandbox = 'x'", '2: "sandbox" in [workspace]: expected one of none, bwrap, got \'x\''),
         ("[workspace]\nkeep = ['/x']", "2: \"keep\" in [workspace]: '/x' is not a path below"),

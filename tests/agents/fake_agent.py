@@ -362,7 +362,7 @@ def do_keep(_: str) -> int:
     if os.environ["AGENTJOBS_MODE"] == "handoff":
         return do_grow("file")
     write("half\n", f"{OUT}.part")
-    own = os.path.dirname(os.path.dirname(os.environ["AGENTJOBS_PROMPT"]))
+    own = os.path.dirname(os.path.dirname(os.environ["AGENTJOBS_PROMPT"])) + "/own"
     with open(os.path.join(own, f"kept-{os.environ['AGENTJOBS_SESSION']}.jsonl"), "w") as file:
         for number in range(1, 10):
             usage = {"window": 10_000 * number, "input": 1_000_000, "output": 0}
