@@ -384,7 +384,7 @@ class Driver:
         (attempt_dir / "agent.json").unlink()
         os.posix_spawn(
             "/bin/sh",
-            ["sh", RUNNER, str(attempt_dir / "agent"), str(self.root), "999999", boot_id(), "sleep", "300"],
+            ["sh", RUNNER, str(attempt_dir / "agent"), str(self.root), "999999", boot_id(), "022", "sleep", "300"],
             {**os.environ, "AGENTJOBS_MARK": mark},
             file_actions=[(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
             + [(os.POSIX_SPAWN_DUP2, lock, 9)],
