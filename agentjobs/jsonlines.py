@@ -87,13 +87,16 @@ def every(value: object, path: str) -> Iterator[object]:
 
 
 def matches(event: Mapping[str, object], wanted: Mapping[str, object]) -> bool:
-    """Tell whether every path of ``wanted`` leads to its value; values are exact, or ``re:`` expressions."""
+    """Tell whether every path of ``wanted`` leads to its value; values are exact, or ``re:`` expressions.
+
+    For an expression what is missing, or null, is an empty text.
+    """
     return all(_same(lookup(event, path), value) for path, value in wanted.items())
 
 
 def _same(found: object, wanted: object) -> bool:
     if isinstance(wanted, str) and wanted.startswith(REGEX_PREFIX):
-        text = scalar_text(found)
+        text = "" if found is None else scalar_text(found)  # what is missing, or null, is an empty text
         return text is not None and re.search(wanted[len(REGEX_PREFIX) :], text) is not None
     if isinstance(found, bool) or isinstance(wanted, bool):  # in Python True == 1, in JSON it is not
         return found is wanted

@@ -161,7 +161,8 @@ def _read(project: Project, planning: Planning, paths: Sequence[str]) -> _Found:
     if not any(map(asked, chosen)) and not os.path.lexists(project.file.path):
         raise UserError(f"no file of {tip[:10]} is chosen: look at include and exclude, and commit what is new")
     others = _of_rows(project, planning) & blobs.keys() - set(chosen)
-    graph, sizes = _graph(git, blobs, chosen, sorted(others), count_tokens=planning.max_tokens is not None)
+    memory = project.store.memory() if planning.max_tokens is not None else None
+    graph, sizes = _graph(git, blobs, chosen, sorted(others), memory, count_tokens=planning.max_tokens is not None)
     coupled: tuple[tuple[str, str], ...] = ()
     if planning.co_change:
         from agentjobs.discover.history import coupled_files  # noqa: PLC0415
@@ -215,7 +216,13 @@ def _of_rows(project: Project, planning: Planning) -> set[str]:
 
 
 def _graph(
-    git: Git, blobs: dict[str, str], chosen: Sequence[str], others: Sequence[str], *, count_tokens: bool
+    git: Git,
+    blobs: dict[str, str],
+    chosen: Sequence[str],
+    others: Sequence[str],
+    memory: Path | None,
+    *,
+    count_tokens: bool,
 ) -> tuple[ImportGraph, dict[str, Size]]:
     """Return what imports what, and how large each chosen file is."""
     from agentjobs.discover.graph import import_graph  # noqa: PLC0415 - it has a parser to load
@@ -223,10 +230,13 @@ def _graph(
     manifests = [path for path in blobs if _is_manifest(path)]
     wanted = {path: blobs[path] for path in (*chosen, *others, *manifests)}
     contents = git.blobs(wanted.values())
-    sizes = {}
-    for path in chosen:
-        data = contents[wanted[path]]
-        sizes[path] = Size(_lines(data), _tokens(data) if count_tokens else 0)
+    lines = [_lines(contents[wanted[path]]) for path in chosen]
+    tokens = [0] * len(chosen)
+    if count_tokens:
+        from agentjobs.counting import count_contents  # noqa: PLC0415 - counting costs
+
+        tokens = count_contents([contents[wanted[path]] for path in chosen], memory=memory)
+    sizes = {path: Size(*size) for path, *size in zip(chosen, lines, tokens, strict=True)}
     with tempfile.TemporaryDirectory(prefix="agentjobs-plan-") as directory:
         made: set[Path] = set()
         for path, blob in wanted.items():
@@ -260,12 +270,6 @@ def _is_manifest(path: str) -> bool:
 
 def _lines(data: bytes) -> int:
     return data.count(b"\n") + (data[-1:] not in (b"", b"\n"))
-
-
-def _tokens(data: bytes) -> int:
-    from agentjobs.tokens import count  # noqa: PLC0415 - counting costs
-
-    return count(data.decode("utf-8", "replace"))
 
 
 def _changed(git: Git, tip: str, now: Standing, chosen: Iterable[str]) -> list[str]:
