@@ -153,9 +153,9 @@ def _read(project: Project, planning: Planning, paths: Sequence[str]) -> _Found:
     """Read the sources of the tip; UserError for a path that names none of its files."""
     git = project.git
     tip = project.tip()
-    blobs = _listing(git, tip)
+    blobs = listing(git, tip)
     chosen = matching(blobs, planning.include, planning.exclude)
-    asked = _asked(paths, blobs, tip)
+    asked = beneath(paths, blobs, f"{tip[:10]}, where tasks start; write it from the top, or commit it")
     odd = refuse_odd(chosen)
     chosen = sorted(set(chosen) - set(odd))
     if not any(map(asked, chosen)) and not os.path.lexists(project.file.path):
@@ -173,32 +173,35 @@ def _read(project: Project, planning: Planning, paths: Sequence[str]) -> _Found:
     return _Found(tip, sources, asked, odd, len(graph.unresolved))
 
 
-def _listing(git: Git, tip: str) -> dict[str, str]:
+def listing(git: Git, tip: str) -> dict[str, str]:
     """Return the plain files of a commit, each with the id of its content."""
     listed = git.run("ls-tree", "-r", "-z", "--full-tree", tip).stdout.split(b"\0")
     heads = (line.partition(b"\t") for line in listed if line.startswith(b"100"))
     return {text(path): head.split(b" ")[2].decode() for head, _, path in heads}
 
 
-def _asked(paths: Sequence[str], blobs: Collection[str], tip: str) -> Callable[[str], bool]:
-    """Return what tells whether a path lies beneath one of ``paths``, or is matched by one that is a glob."""
-    beneath: list[str] = []
+def beneath(paths: Sequence[str], blobs: Collection[str], place: str) -> Callable[[str], bool]:
+    """Return what tells whether a path lies beneath one of ``paths``, or is matched by one that is a glob.
+
+    UserError for one that means nothing in ``place``, which is what messages call it.
+    """
+    plain_paths: list[str] = []
     globs: list[str] = []
     for path in paths:
         plain = os.path.normpath(path)
         if plain == ".":
             return lambda _: True
         if plain in blobs or any(name.startswith(plain + "/") for name in blobs):
-            beneath.append(plain)
+            plain_paths.append(plain)
         elif matching(blobs, [path]):
             globs.append(path)
         else:
-            raise UserError(f"{path}: not in {tip[:10]}, where tasks start; write it from the top, or commit it")
+            raise UserError(f"{path}: not in {place}")
     if not paths:
         return lambda _: True
 
     def asked(path: str) -> bool:
-        if any(path == one or path.startswith(one + "/") for one in beneath):
+        if any(path == one or path.startswith(one + "/") for one in plain_paths):
             return True
         return bool(globs) and bool(matching([path], globs))
 
