@@ -52,7 +52,7 @@ def variables(
     """Return what a template may use for a task: ``VARIABLES``, and each column whose name is free.
 
     ``row`` is the mapping of all cells, ``docs`` what it names to read, ``errors`` what the last attempt failed
-    with, ``tried`` a line for each earlier attempt, ``handoffs`` an ``id`` and a ``text`` for each task before this one.
+    with, ``tried`` a line for each earlier one, ``handoffs`` an ``id`` and a ``text`` for each task before this one.
     """
     columns = {name: cell for name, cell in row.cells.items() if name.isidentifier()}
     return {
