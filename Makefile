@@ -51,9 +51,10 @@ js-tools: .cache/js-tools/node_modules ## the pinned compiler, for the tests of 
 	npm install --silent --no-audit --no-fund --no-package-lock --ignore-scripts --prefix .cache/js-tools
 	@touch $@
 
-docs: $(STAMP) ## write docs/commands.md anew from --help
+docs: $(STAMP) ## write docs/commands.md anew from --help, and the table of docs/agents.md from the presets
 	$(BIN)/python -m tests.command_reference > docs/commands.md.new
 	mv docs/commands.md.new docs/commands.md
+	$(BIN)/python -m tests.agent_reference
 
 wheel: $(STAMP) ## build the wheel and look whether all that runs is in it
 	rm -rf dist
@@ -83,7 +84,7 @@ record-agents: $(STAMP) ## what they say to a mock model in each case, into test
 	$(BIN)/python -m tests.realagents.install
 	$(BIN)/python -m tests.realagents.record $(CASES)
 
-crash-points: $(STAMP) ## kill poll and dispatch after every single effect of a run, in five variants (over an hour)
+crash-points: $(STAMP) ## kill poll and dispatch after every single effect of a run, in six variants (over an hour)
 	ALL_CRASH_POINTS=1 KILLS=200 $(BIN)/python -m pytest -n $(JOBS) tests/test_crash_points.py tests/test_kills.py
 
 mutants: $(STAMP) ## plant bugs in the core: the tests must find every one (three minutes)

@@ -11,7 +11,7 @@ from agentjobs.evidence import Context, Rule, Session, Tariff, Transcript, Usage
 from agentjobs.tomlfile import FieldError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 PLACEHOLDERS: Final = ("session", "prompt", "task", "attempt", "root", "tree", "dir")
 """What ``{…}`` may name in a command; ``prompt`` is the path of the prompt, ``root`` that of the project, ``tree`` that
@@ -20,12 +20,22 @@ of the task's tree, ``dir`` a directory that the task keeps over all its attempt
 FLAGS: Final = "{flags}"
 """An argument of a command that stands for those which the profile asks for: none, or several."""
 
+NO_PRESET: Final = "none"
+"""What a section says that begins with nothing."""
+
 WINDOW: Final = 200_000
 """Tokens of a model's context where nobody says."""
 
 Signal = Literal["HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "KILL"]
 
 _BRACES: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+
+
+def check_writable(path: str) -> None:
+    """Raise ``FieldError`` for what no step may be given to write."""
+    parts = path.split("/")
+    if not path.strip("/") or "\0" in path or ".." in parts or ".agentjobs" in parts:
+        raise FieldError("writable", f"{path!r} cannot be given to steps to write")
 
 
 class Flags(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,6 +56,8 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The preset this section begins with, where it is not the one of its own name; `"none"` for none."""
     about: str = ""
     """What people call the program."""
+    install: str = ""
+    """How it is usually installed, for people."""
     version: tuple[str, ...] = ()
     """The command that prints its version."""
     tested: tuple[str, ...] = ()
@@ -65,9 +77,11 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     env: dict[str, str] = field(default_factory=dict)
     """Variables added to the environment."""
     inherit: tuple[str, ...] = ()
-    """Names or globs of variables of your environment that it gets besides the usual ones."""
+    """Variables of the environment of agentjobs that this agent gets besides the usual ones: names or globs, as in
+    `["ANTHROPIC_API_KEY", "AWS_*"]`."""
     writable: tuple[str, ...] = ()
-    """Paths outside of its tree where it keeps its settings and conversations: a sandbox lets it write there."""
+    """Paths outside of its tree where it keeps its settings and conversations: a sandbox lets it write there. Written
+    as in `workspace.writable`."""
     window: Annotated[int, Meta(ge=1)] | None = None
     """Tokens of its usual model's context; 200,000 where neither this nor the profile says it."""
     tokens_factor: Annotated[float, Meta(gt=0, le=10)] | None = None
@@ -103,6 +117,8 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 raise FieldError("env", f"{name!r} cannot be a variable of the environment")
             if name.startswith("AGENTJOBS_"):
                 raise FieldError("env", f"{name!r} is set by agentjobs itself; choose another name")
+        for path in self.writable:
+            check_writable(path)
         if self.transcript_usage is not None and (self.transcript is None or self.transcript.database):
             raise FieldError("transcript_usage", "needs a transcript with files")
         if self.context is not None and self.context.source == "transcript" and not (
@@ -111,8 +127,15 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise FieldError("context", 'from = "transcript" needs a transcript with files')
 
     @property
+    def tells(self) -> bool:
+        """Whether anything can be known of it while it runs."""
+        return bool(self.context or self.watch or self.usage or self.transcript_usage)
+
+    @property
     def learns(self) -> bool:
         """Whether the agent, and not we, chooses the id of a conversation."""
+        if any("{session}" in part for part in self.command):
+            return False
         return self.session is not None or (
             self.transcript is not None and (self.transcript.id is not None or self.transcript.database is not None)
         )
@@ -168,6 +191,27 @@ def with_preset(section: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[s
     if isinstance(section.get("rules"), list):
         merged["rules"] = [*section["rules"], *preset.get("rules", ())]
     return merged
+
+
+def preset_of(name: str, section: Mapping[str, Any] | None) -> str:
+    """Return the name of the preset that agent ``name`` begins with, there or not; empty for none."""
+    named = section.get("preset") if section else None
+    chosen = named if isinstance(named, str) else name
+    return "" if chosen == NO_PRESET else chosen
+
+
+def table_of(
+    name: str, section: Mapping[str, Any] | None, preset: Callable[[str], Mapping[str, Any] | None]
+) -> dict[str, Any] | None:
+    """Return all that is said of an agent, by its preset and by its section; None where there is neither.
+
+    ``preset`` returns the table of a preset, or None.
+    """
+    chosen = preset_of(name, section)
+    found = preset(chosen) if chosen else None
+    if found is not None:
+        return with_preset(section or {}, {"preset": chosen, "account": chosen, **found})
+    return None if section is None else dict(section)
 
 
 def _check_command(key: str, command: tuple[str, ...]) -> None:

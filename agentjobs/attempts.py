@@ -13,32 +13,27 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agentjobs import briefing
+from agentjobs import briefing, handoffs, steps
+from agentjobs.accounts import account_of
 from agentjobs.decide import UNSPENT, restarts_after, stop_signals
+from agentjobs.decisions import Begin, Conclude, Decision, End, Judge, Land, Launch, Settle
+from agentjobs.endings import verdict_on
 from agentjobs.errors import UserError
 from agentjobs.launch import local
 from agentjobs.model import (
-    Begin,
-    Conclude,
-    Decision,
-    End,
     Halt,
     Intent,
-    Judge,
     Kill,
-    Land,
-    Launch,
     Mode,
     Outcome,
     Pause,
     Result,
-    Settle,
     Settled,
     Status,
     StepKind,
     Task,
 )
-from agentjobs.pauses import LANDING, hold_s, jitter, pause_after
+from agentjobs.pauses import LANDING, hold_s, jitter, pauses_after
 from agentjobs.store import Marker, step_files, write_bytes, write_json
 from agentjobs.trees import FRESH, Trees
 from agentjobs.verdicts import Verdicts, likeness
@@ -67,7 +62,8 @@ class Attempts:
         """End what the agents of these tasks left behind, all in one look at the process table."""
         found = [task.last for task in tasks if task.last is not None]
         markers = [attempt.intent.marker for attempt in found]
-        local.sweep(markers, [step_files(self._dir(attempt), "agent") for attempt in found])
+        steps = [(self._dir(a), step) for a in found for step in a.steps if step.kind is StepKind.AGENT]
+        local.sweep(markers, [step_files(attempt_dir, step.name) for attempt_dir, step in steps])
         self.verdicts.swept.update(markers)
 
     def _dir(self, attempt: Attempt) -> Path:
@@ -85,7 +81,7 @@ class Attempts:
         elif isinstance(decision, Launch):
             self._guarded(task, last, decision, now)
         elif isinstance(decision, Judge):
-            self.verdicts.judge(task, last, now)
+            self.judge(task, last, now)
         elif isinstance(decision, Conclude):
             self.conclude(task, last, decision.outcome, now)
         elif isinstance(decision, Land):
@@ -167,6 +163,7 @@ class Attempts:
             restarts=restarts_after(last, begin.mode),
             setup=self.trees.setup_for(tree, begin.mode, base, row.files),
             checks=profile.verify,
+            probe=begin.probe,
         )
         intent = replace(intent, argv=tuple(briefing.command(project, row, intent, attempt_dir)))
         store.write_fact(row.id, number, "attempt.json", intent)
@@ -187,6 +184,9 @@ class Attempts:
                 self._start_check(task, attempt, launch.name)
             return
         intent = attempt.intent
+        if launch.name == handoffs.STEP:
+            self._start_handoff(task, attempt, now)
+            return
         if attempt.last(StepKind.SETUP) is None or launch.kind is StepKind.SETUP:
             self.trees.make(task, intent, now)
         if launch.kind is StepKind.SETUP:
@@ -198,14 +198,33 @@ class Attempts:
         if not prompt.exists():
             text = briefing.attempt_prompt(self.project, task, intent)
             write_bytes(prompt, text.encode("utf-8", "surrogateescape"))
-        self._be_alone(task, intent)
+        self._be_alone(intent, [a.intent.marker for a in task.attempts if a.number < intent.number])
         agent = briefing.agent_of(self.project, intent)
         stdin = str(prompt) if agent.prompt == "stdin" else None
         self._start(task, attempt, launch.name, intent.argv, stdin)
 
-    def _be_alone(self, task: Task, intent: Intent) -> None:
-        """See that no earlier attempt of the task lives: two agents in one tree, or on one conversation, spoil both."""
-        earlier = [a.intent.marker for a in task.attempts if a.number < intent.number]
+    def judge(self, task: Task, attempt: Attempt, now: float) -> None:
+        """Judge an agent that has ended; one that was stopped for its full context is asked for a handoff first."""
+        if handoffs.may_be_asked(attempt, self.project.policy):
+            self.verdicts.sweep(attempt)
+            verdict = verdict_on(self.project, attempt, now)
+            full = verdict is not None and verdict.outcome is Outcome.CONTEXT_FULL
+            if full and handoffs.ask(self.project, task, attempt, now):
+                self.verdicts.swept.discard(attempt.intent.marker)  # more of it is to come
+                return
+        self.verdicts.judge(task, attempt, now)
+
+    def _start_handoff(self, task: Task, attempt: Attempt, now: float) -> None:
+        """Let the conversation write its handoff; where that cannot be, the attempt is judged without one."""
+        try:
+            self._be_alone(attempt.intent, [attempt.intent.marker])
+            stdin, argv = handoffs.prepare(self.project, attempt)
+            self._start(task, attempt, handoffs.STEP, argv, stdin)
+        except (UserError, OSError):
+            self.verdicts.judge(task, attempt, now)
+
+    def _be_alone(self, intent: Intent, earlier: list[str]) -> None:
+        """See that nothing earlier of the task lives: two agents in one tree, or on one conversation, spoil both."""
         if earlier and local.alive(earlier):
             local.sweep(earlier)
             if left := local.alive(earlier):
@@ -215,15 +234,9 @@ class Attempts:
     def _start(
         self, task: Task, attempt: Attempt, name: str, argv: tuple[str, ...], stdin: str | None
     ) -> None:
-        attempt_dir = self.store.attempt_dir(task.row.id, attempt.number)
-        local.start(
-            step_files(attempt_dir, name),
-            argv=argv,
-            cwd=attempt.intent.tree or str(self.project.root),
-            env=briefing.environment(self.project, task.row, attempt.intent, attempt_dir, name),
-            stdin=stdin,
-            file_size=self.project.policy.limits.file_size_bytes,
-        )
+        attempt_dir, intent = self.store.attempt_dir(task.row.id, attempt.number), attempt.intent
+        env = briefing.environment(self.project, task.row, intent, attempt_dir, name)
+        steps.start(self.project, intent, attempt_dir, name, argv, env=env, stdin=stdin)
 
     def _start_check(self, task: Task, attempt: Attempt, name: str) -> None:
         self._start(task, attempt, name, self.check_argv(attempt, name), None)
@@ -242,8 +255,9 @@ class Attempts:
         step = next(step for step in attempt.steps if step.name == end.step)
         sent = step.kill.sent if step.kill is not None else 0
         if not sent:
-            write_json(files.kill, Kill(end.why, now))
-            self.store.event(now, intent.id, "end", attempt=attempt.number, step=end.step, why=end.why)
+            write_json(files.kill, Kill(end.why, now, detail=end.detail))
+            more = {"detail": end.detail} if end.detail else {}
+            self.store.event(now, intent.id, "end", attempt=attempt.number, step=end.step, why=end.why, **more)
         elif not end.hard:
             write_json(attempt_dir / f"{end.step}.kill-{sent + 1}.json", Kill(end.why, now))
         if end.hard:
@@ -261,26 +275,18 @@ class Attempts:
         self.close(task, attempt, landed or self.verdicts.result(task, attempt, outcome, now), now)
 
     def close(self, task: Task, attempt: Attempt, result: Result, now: float) -> None:
-        """Write ``result.json`` and what it means for the whole run; the run first, or a limit might be missed."""
+        """Write ``result.json`` and what it means for others; that first, or a limit might be missed."""
         store, intent = self.store, attempt.intent
         names = [step.name for step in attempt.steps]
         if names != ["agent"]:  # what an agent left was swept before its end was judged
             attempt_dir = store.attempt_dir(intent.id, attempt.number)
             local.sweep([intent.marker], [step_files(attempt_dir, name) for name in names])
-        before = store.pause()
-        after = pause_after(
-            before,
-            result.outcome,
-            started_at=intent.started_at,
-            reset_at=result.reset_at,
-            detail=f"{intent.id}: {result.detail}",
-            key=f"{intent.id}/{intent.number}",
-            now=now,
-        )
-        if isinstance(after, Halt):
-            store.set_state("halt", after)
-        elif after != before:
-            store.set_state("pause", after)
+        before, account = store.pauses(), account_of(self.project.policy, intent.agent)
+        after, halt = pauses_after(before, account, intent, attempt.end, result, now)
+        if halt is not None:
+            store.set_state("halt", halt)
+        if after != before:
+            store.set_pauses(after)
         if result.outcome not in _SILENT and self._armed:
             store.count(intent.id, result.outcome.value, likeness(task.row, intent.tree, result))
         if result.outcome in UNSPENT:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from agentjobs import briefing
+from agentjobs import briefing, steps
 from agentjobs.errors import UserError
 from agentjobs.excerpt import error_excerpt
 from agentjobs.launch import local
@@ -187,14 +187,8 @@ class _Steps:
         for old in (files.record, files.exit, files.kill, files.log):
             old.unlink(missing_ok=True)
         self.names.append(name)
-        pid = local.start(
-            files,
-            argv=("/bin/sh", "-c", command),
-            cwd=str(self.tree),
-            env=briefing.environment(self.project, self.row, self.intent, self.directory, name),
-            stdin=None,
-            file_size=self.project.policy.limits.file_size_bytes,
-        )
+        env = briefing.environment(self.project, self.row, self.intent, self.directory, name)
+        pid = steps.start(self.project, self.intent, self.directory, name, ("/bin/sh", "-c", command), env=env)
         give_up_at = time.monotonic() + limit_s
         phase = local.probe(files)
         while not isinstance(phase, Exited | Lost):
@@ -211,7 +205,7 @@ class _Steps:
         return CheckRun(command, green=False, ended=f"failed (exit {phase.code})", excerpt=self._said(name))
 
     def _said(self, name: str) -> str:
-        return error_excerpt(read_tail(step_files(self.directory, name).log)[0])
+        return error_excerpt(read_tail(step_files(self.directory, name).log, self.project.masking)[0])
 
     def sweep(self) -> None:
         """End whatever these checks, or those of a measurement that was killed, left behind."""

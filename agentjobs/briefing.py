@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 from agentjobs.agents import PLACEHOLDERS, expand, flags_of
 from agentjobs.decide import LAYER_2, UNSPENT, told
 from agentjobs.errors import UserError
+from agentjobs.inheritance import passed
 from agentjobs.launch.step import MARK
-from agentjobs.model import Mode
+from agentjobs.model import Mode, Outcome
 from agentjobs.policy import wishes_of
 from agentjobs.project import POLICY
 from agentjobs.prompt import printed_in, render, resume_prompt, variables
-from agentjobs.store import read_raw
+from agentjobs.sandbox import HANDOFF
+from agentjobs.store import own_dir, read_raw
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,26 +26,27 @@ if TYPE_CHECKING:
 
     from agentjobs.agents import Agent
     from agentjobs.batches import Batch
-    from agentjobs.model import Attempt, Intent, Row, Task
+    from agentjobs.model import Attempt, Intent, Result, Row, Task
     from agentjobs.policy import Profile
     from agentjobs.project import Project
 
 HANDOFF_MAX = 8000
 """Characters of one handoff that reach a dependent's prompt."""
 
+HANDOFF_STEP = "agent-2"
+"""The short turn in which a conversation that was stopped writes down how far it came."""
+
+HANDOFF_PROMPT = "handoff-prompt.md"
+"""What it is sent then."""
+
+PARTIAL = f"{HANDOFF}/partial.md"
+"""What it leaves, for the next attempt of the same task: where a sandbox lets it write."""
+
 VARIABLE_MAX = 128 * 1024 - 256
 """Bytes of one variable: Linux starts no program with a longer one. A cell that is longer is only in the prompt."""
 
 VARIABLES_MAX = 1024 * 1024
 """Bytes of all variables made of a row."""
-
-_GIT_CONTEXT = frozenset(
-    {
-        "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY",
-        "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE", "GIT_INTERNAL_SUPER_PREFIX",
-    }
-)  # fmt: skip
-"""Set inside hooks; an agent that inherits them works on the wrong repository."""
 
 
 def first_prompt(project: Project, row: Row, profile: Profile, base: str = "") -> str:
@@ -72,7 +75,7 @@ def attempt_prompt(project: Project, task: Task, intent: Intent) -> str:
         failed = []  # a clean tree and a clean mind
     # What an interrupted repair died of is in ``tried``; what it was to repair is still wrong.
     wrong = [a for a in failed if a.result is not None and a.result.outcome in LAYER_2] or failed
-    errors = wrong[-1].result.errors if wrong and wrong[-1].result else ""
+    errors = _errors([a.result for a in wrong if a.result is not None])
     context = variables(
         task.row,
         verify=intent.checks,
@@ -84,6 +87,17 @@ def attempt_prompt(project: Project, task: Task, intent: Intent) -> str:
         handoffs=handoffs(project, task.row),
     )
     return render(_template(project, profile), profile.prompt, context)
+
+
+def _errors(wrong: Sequence[Result]) -> str:
+    """Return what is still to be put right: after a full context also what that attempt was to put right."""
+    if not wrong:
+        return ""
+    last = wrong[-1].errors
+    if wrong[-1].outcome is not Outcome.CONTEXT_FULL:
+        return last
+    before = next((r.errors for r in reversed(wrong) if r.outcome is not Outcome.CONTEXT_FULL), "")
+    return f"{last}\n\nIt had been told to put this right:\n\n{before}" if before else last
 
 
 def _line(attempt: Attempt) -> str:
@@ -108,8 +122,7 @@ def handoffs(project: Project, row: Row) -> list[dict[str, str]]:
         numbers = project.store.numbers(need)
         text = ""
         for number in reversed(numbers):
-            raw = read_raw(project.store.attempt_dir(need, number) / "handoff.md")
-            text = raw.decode("utf-8", "replace").strip()
+            text = project.masking.text(_handoff(project.store.attempt_dir(need, number)))
             if text:
                 break
         if text:
@@ -117,21 +130,28 @@ def handoffs(project: Project, row: Row) -> list[dict[str, str]]:
     return found
 
 
+def _handoff(attempt_dir: Path) -> str:
+    """Return what one attempt left; in a sandbox it had a directory of its own for that."""
+    inside = attempt_dir / HANDOFF / "handoff.md"
+    # A link would be followed out here, where there is more to be read than in the sandbox.
+    path = inside if inside.is_file() and not inside.is_symlink() else attempt_dir / "handoff.md"
+    return read_raw(path).decode("utf-8", "replace").strip()
+
+
 @cache
-def _inherited() -> dict[str, str]:
-    """Return what steps get of our own environment."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name not in _GIT_CONTEXT and not name.startswith("AGENTJOBS_")
-    }
+def _inherited(wanted: tuple[str, ...]) -> dict[str, str]:
+    """Return what steps get of our own environment: the usual variables, and what was asked for."""
+    return passed(os.environ, wanted)
 
 
 def environment(project: Project, row: Row, intent: Intent, attempt_dir: Path, step: str) -> dict[str, str]:
     """Return the whole environment of an agent or a check (names: docs/configuration.md)."""
-    env = dict(_inherited())
-    if step == "agent":
-        env.update(agent_of(project, intent).env)
+    wanted = project.policy.inherit
+    if step.partition("-")[0] == "agent":
+        agent = agent_of(project, intent)
+        env = _inherited(wanted + agent.inherit) | agent.env
+    else:
+        env = dict(_inherited(wanted))
     room = VARIABLES_MAX
     for column, value in sorted(row.cells.items(), key=lambda cell: len(cell[1])):
         name = re.sub(r"[^A-Z0-9]", "_", column.upper())
@@ -154,6 +174,10 @@ def environment(project: Project, row: Row, intent: Intent, attempt_dir: Path, s
             MARK: intent.marker,
         }
     )
+    if step == HANDOFF_STEP:
+        env["AGENTJOBS_MODE"] = "handoff"
+        env["AGENTJOBS_PROMPT"] = str(attempt_dir / HANDOFF_PROMPT)
+        env["AGENTJOBS_PARTIAL"] = str(attempt_dir / PARTIAL)
     files = "\n".join(row.files)
     if len(files.encode()) <= VARIABLE_MAX:
         env["AGENTJOBS_FILES"] = files
@@ -165,7 +189,7 @@ def gate_environment(project: Project, intent: Intent, batch: Batch) -> dict[str
     table = project.file.table
     files = [path for member in batch.members if member.id in table for path in table.row(member.id).files]
     env = {
-        **_inherited(),
+        **_inherited(project.policy.inherit),
         "AGENTJOBS_TASKS": "\n".join(member.id for member in batch.members),
         "AGENTJOBS_FILES": "\n".join(dict.fromkeys(files)),
         "AGENTJOBS_BASE_COMMIT": batch.tip,
@@ -204,6 +228,6 @@ def values(project: Project, intent: Intent, attempt_dir: Path) -> dict[str, str
         str(intent.number),
         str(project.root),
         intent.tree or str(project.root),
-        str(attempt_dir.parent),
+        str(own_dir(attempt_dir)),
     )
     return dict(zip(PLACEHOLDERS, found, strict=True))

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from agentjobs.git import Git
 
-_HALF_DONE = ("rebase-merge", "rebase-apply", "sequencer", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD")
+HALF_DONE = ("rebase-merge", "rebase-apply", "sequencer", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD")
 
 
 def made(git: Git, tree_dir: Path, lock: int) -> bool:
@@ -108,8 +108,14 @@ def fill(
     link_back(tree_dir, admin)
     for stale in (*admin.glob("*.lock"), *admin.glob("agentjobs-snapshot-*")):
         delete(stale)
-    for name in _HALF_DONE:
+    for name in HALF_DONE:
         delete(admin / name)
+    # An agent may have put links there for git of ours to write through, in a place that is closed to the agent.
+    for link in (*admin.iterdir(), *(admin / "logs").glob("*")):
+        if link.is_symlink():
+            link.unlink()
+    if not (admin / "HEAD").exists():
+        (admin / "HEAD").write_text(f"{commit}\n")
     forget_if_changed(git, admin, commit)
     # Our index, not the agent's: that one may be broken, or carry flags that hide changed files from a reset.
     with contextlib.suppress(FileNotFoundError):
@@ -161,7 +167,7 @@ def _cleanings(ours: Sequence[str], ignored_to_keep: Sequence[str] | None) -> It
 
 
 def link_back(tree_dir: Path, admin: Path) -> None:
-    """Write the tree's ``.git`` file again, should the agent have changed or removed it."""
+    """Let the tree's ``.git`` file lead to ``admin``, whatever the agent made of it."""
     link = tree_dir / ".git"
     content = b"gitdir: " + os.fsencode(admin) + b"\n"
     if link.is_symlink() or not link.is_file() or link.read_bytes() != content:

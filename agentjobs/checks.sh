@@ -4,7 +4,7 @@
 # PREFIX.at names the one that runs, so that afterwards nobody has to guess from the log.
 agentjobs_at=1
 while [ -f "$1.$agentjobs_at.check" ]; do
-    printf '%d\n' "$agentjobs_at" >"$1.at" || exit 125
+    (umask 077 && printf '%d\n' "$agentjobs_at" >"$1.at") || exit 125
     printf '==> check %d: ' "$agentjobs_at"
     cat -- "$1.$agentjobs_at.check"
     sh -- "$1.$agentjobs_at.check" </dev/null || exit "$?"

@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from agentjobs import briefing, scope
-from agentjobs.agents import PLACEHOLDERS, expand
+from agentjobs import briefing, inheritance, scope
 from agentjobs.baseline import profiles_in_use
 from agentjobs.calibration import Scale
 from agentjobs.errors import UserError
+from agentjobs.installed import doubts, missing, program_of
 from agentjobs.launch import local
 from agentjobs.policy import window_of
 from agentjobs.project import POLICY, TABLE
 from agentjobs.store import read_raw
 from agentjobs.table import check_graph
-from agentjobs.tomlfile import line_of
+from agentjobs.tomlfile import line_of, load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from agentjobs.agents import Agent
     from agentjobs.model import Row
-    from agentjobs.policy import Profile
+    from agentjobs.policy import Policy, Profile
     from agentjobs.project import Project
 
 GIT_MIN = (2, 38)
@@ -36,10 +36,16 @@ GIT_MIN = (2, 38)
 VARIABLE_MAX = 131_071
 """Bytes of one ``NAME=value`` on Linux."""
 
+MODEL_KEY = re.compile(r"_(API_KEY|AUTH_TOKEN|OAUTH_TOKEN)$")
+"""How the variables end by which agents of all makers log in."""
+
 ALIKE_MAX = 10
 """Findings of one kind that are shown one by one."""
 
 SHARED_MAX = 3
+
+VERSION_S = 5.0
+"""So long agents in use may take to say their versions."""
 
 
 class Finding(Struct, frozen=True):
@@ -226,29 +232,49 @@ def _profiles(project: Project, names: tuple[str, ...]) -> Iterator[Finding]:
             yield Finding(message, POLICY, line, warning=True)
         if not (project.root / profile.prompt).is_file():
             yield Finding(f"no such prompt template: {profile.prompt}", POLICY, line)
+    yield from _withheld(project, agents, data)
     for name, agent in agents.items():
         words = {"command": agent.command[0]}
         if agent.resume and agent.resume[0] != agent.command[0]:
             words["resume"] = agent.resume[0]
         for key, word in words.items():
-            if problem := _program(project, agent, word):
-                yield Finding(f"agent {name}: {problem}", POLICY, line_of(data, ("agents", name, key)))
+            if not program_of(agent, project.root, word):
+                problem = missing(agent, project.root, word)
+                line = line_of(data, ("agents", name, key)) or _named_at(data, policy, name)
+                yield Finding(f"agent {name}: {problem}", POLICY, line)
         for key, argv in (("command", agent.command), ("resume", agent.resume or ())):
             for word in argv[1:]:
                 path = word.removeprefix("{root}/")
                 if path != word and "{" not in path and not (project.root / path).exists():
                     message = f"agent {name}: {path} does not exist here"
                     yield Finding(message, POLICY, line_of(data, ("agents", name, key)), warning=True)
+    there = {name: agent for name, agent in agents.items() if program_of(agent, project.root)}
+    for name, doubt in doubts(there, cwd=project.root, timeout_s=VERSION_S).items():
+        line = line_of(data, ("agents", name)) or _named_at(data, policy, name)
+        yield Finding(f"agent {name}: {doubt}", POLICY, line, warning=True)
 
 
-def _program(project: Project, agent: Agent, word: str) -> str:
-    values = dict.fromkeys(PLACEHOLDERS, "x")
-    program = expand((word,), {**values, "root": str(project.root)})[0]
-    path = agent.env.get("PATH", os.environ.get("PATH", os.defpath))
-    if "/" in program and not os.path.isabs(program):
-        # Runs in the tree, where it will be if it is here.
-        return "" if (project.root / program).exists() else f"no such program: {program}"
-    return "" if shutil.which(program, path=path) else f"no program {program!r} on PATH; install it, or name it by path"
+def _withheld(project: Project, agents: Mapping[str, Agent], data: bytes) -> Iterator[Finding]:
+    """Name keys of models that are set here and that an agent is not given, if nobody has said what it inherits."""
+    written = load(data, POLICY).get("agents", {})
+    for name, agent in agents.items():
+        said = written.get(name, {})
+        if "command" not in said or "inherit" in said or agent.inherit:
+            continue
+        given = inheritance.passed(os.environ, project.policy.inherit).keys() | agent.env.keys()
+        keys = sorted(key for key in os.environ.keys() - given if MODEL_KEY.search(key))
+        if keys:
+            message = (
+                f"agent {name} will not get {', '.join(keys)}, set here: list in its `inherit` what it needs, or "
+                "write `inherit = []`"
+            )
+            yield Finding(message, POLICY, line_of(data, ("agents", name)), warning=True)
+
+
+def _named_at(data: bytes, policy: Policy, agent: str) -> int | None:
+    """Return the line of the first profile that names an agent."""
+    users = (name for name, profile in policy.profiles.items() if profile.agent == agent)
+    return next((line for name in users if (line := line_of(data, ("profiles", name, "agent")))), None)
 
 
 # --- repository and machine -------------------------------------------------------------------------------
@@ -286,6 +312,10 @@ def _repository(project: Project) -> Iterator[Finding]:
 
 
 def _machine(project: Project) -> Iterator[Finding]:
+    from agentjobs import sandbox  # noqa: PLC0415
+
+    if found := _attempt(lambda: sandbox.require(project)):
+        yield found
     if starved := project.policy.limits.starved(local.free_memory()):
         yield Finding(starved, warning=True)
     used = shutil.disk_usage(project.root)

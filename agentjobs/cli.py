@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -14,6 +15,7 @@ from agentjobs.errors import ExitCode, UserError
 
 COMMANDS = {
     "init": "Write agentjobs.toml, a prompt and checks for one kind of job.",
+    "agents": "List the agents there are, and try one out.",
     "plan": "Make rows of the task table.",
     "check": "Say what would go wrong, before it costs money.",
     "tokens": "Count tokens, and learn how an agent counts.",
@@ -153,8 +155,8 @@ def _bug() -> int:
     import traceback  # noqa: PLC0415
 
     kind, value, _ = sys.exc_info()
-    what = " ".join(f"{kind.__name__ if kind else ''}: {value}".split())[:200]
-    text = f"agentjobs {__version__}\nargv: {sys.argv}\npython: {sys.version}\n\n{traceback.format_exc()}"
+    what = _masked(" ".join(f"{kind.__name__ if kind else ''}: {value}".split()))[:200]
+    text = _masked(f"agentjobs {__version__}\nargv: {sys.argv}\npython: {sys.version}\n\n{traceback.format_exc()}")
     try:
         directory = ".agentjobs" if os.path.isdir(".agentjobs") else None
         fd, path = tempfile.mkstemp(prefix="crash-", suffix=".txt", dir=directory)
@@ -164,3 +166,14 @@ def _bug() -> int:
     except OSError:
         click.echo(text, err=True)
     return ExitCode.BUG
+
+
+def _masked(text: str) -> str:
+    """Return what a crash has to say without the secrets of the project around us, as far as it can be read."""
+    with contextlib.suppress(Exception):  # the bug may lie just there
+        from agentjobs.masking import Masking  # noqa: PLC0415
+        from agentjobs.project import Project  # noqa: PLC0415
+
+        text = Masking(os.environ.items()).text(text)
+        text = Project.here().masking.text(text)
+    return text

@@ -8,30 +8,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentjobs.model import (
-    Attempt,
+from agentjobs.astray import FIRST, astray
+from agentjobs.decisions import (
     Begin,
     Conclude,
     Decision,
     Defer,
     End,
-    Exited,
     Judge,
     Land,
     Launch,
+    Settle,
+    Wait,
+)
+from agentjobs.model import (
+    Attempt,
+    Exited,
     Lost,
     Mode,
     Outcome,
     Prepared,
     Result,
     Running,
-    Settle,
     Status,
     Step,
     StepKind,
     Task,
-    Wait,
 )
+from agentjobs.policy import finish_grace_s
 
 if TYPE_CHECKING:
     from agentjobs.policy import Policy
@@ -66,7 +70,10 @@ UNSPENT = frozenset({Outcome.LIMIT, Outcome.OVERLOADED, Outcome.AUTH, Outcome.IN
 """Not the task's fault: the attempt does not count."""
 
 UNSPENT_MAX = 25
-"""Uncounted attempts in a round before the task is given up: the bound that holds whatever happens."""
+"""Uncounted attempts in a round before the task is given up."""
+
+PROBES_MAX = 200
+"""As many that met a trouble others had met before: the bound that holds whatever happens."""
 
 CHECK_RUNS_MAX = 3
 """How often a check that was lost (killed with its runner) is run again in one attempt."""
@@ -96,7 +103,7 @@ def decide(task: Task, policy: Policy, now: float) -> Decision:
     if last is None:
         return Begin(Mode.FIRST, fresh=True, why="first attempt", profile=task.row.profile)
     if last.result is None:
-        return _advance(last, policy, now)
+        return _advance(last, policy, now, _cost(task))
     return _after(task, last, last.result, policy, now)
 
 
@@ -133,10 +140,10 @@ def _live(attempt: Attempt) -> Step | None:
 # --- an attempt that is not over --------------------------------------------------------------------------
 
 
-def _advance(attempt: Attempt, policy: Policy, now: float) -> Decision:
+def _advance(attempt: Attempt, policy: Policy, now: float, spent: float) -> Decision:
     live = _live(attempt)
     if live is not None:
-        return _watch(attempt, live, policy, now)
+        return _watch(attempt, live, policy, now, spent)
     if attempt.end is None:
         return _advance_agent(attempt)
     if attempt.end.outcome is not Outcome.OK:
@@ -148,6 +155,8 @@ def _advance_agent(attempt: Attempt) -> Decision:
     agent = attempt.last(StepKind.AGENT)
     if agent is not None and not isinstance(agent.phase, Prepared):
         return Judge()
+    if agent is not None and agent.name != FIRST:
+        return Launch(agent.name, StepKind.AGENT)
     setup = attempt.last(StepKind.SETUP)
     if setup is None and attempt.intent.setup:
         return Launch("setup", StepKind.SETUP)
@@ -156,7 +165,7 @@ def _advance_agent(attempt: Attempt) -> Decision:
             return Launch(setup.name, StepKind.SETUP)
         if not (isinstance(setup.phase, Exited) and setup.phase.code == 0 and setup.kill is None):
             return Conclude(Outcome.STOPPED if _stopped(setup) else Outcome.INFRA)
-    return Launch("agent", StepKind.AGENT)
+    return Launch(FIRST, StepKind.AGENT)
 
 
 def _stopped(step: Step) -> bool:
@@ -230,8 +239,11 @@ def next_of_gate(run: Attempt, policy: Policy, now: float, *, wanted: bool) -> D
     return Conclude(Outcome.OK if passed else Outcome.GATE_FAILED)
 
 
-def _watch(attempt: Attempt, step: Step, policy: Policy, now: float) -> Decision:
-    """End a step that takes too long, is silent too long, says too much, or is over but still there."""
+def _watch(attempt: Attempt, step: Step, policy: Policy, now: float, spent: float = 0.0) -> Decision:
+    """End a step that takes too long, is silent too long, says too much, goes astray, or is over but still there.
+
+    ``spent``: dollars that earlier attempts of the task cost.
+    """
     if step.kill is not None:
         return _ending(attempt, step, policy, now)
     running, limits = step.phase, policy.limits
@@ -239,14 +251,18 @@ def _watch(attempt: Attempt, step: Step, policy: Policy, now: float) -> Decision
         raise TypeError(f"{step.name} does not run")
     if running.output_bytes > limits.output_bytes:
         return End(step.name, "runaway", hard=True)
+    end = astray(attempt, step, policy, spent)
+    if end is not None:
+        return end
     quiet_at = max(running.output_at, step.started_at)
     deadlines = []
     if step.kind is StepKind.AGENT:
         if running.finished:
-            deadlines.append((quiet_at + limits.finish_grace_s, "hung"))
+            deadlines.append((quiet_at + finish_grace_s(policy, attempt.intent.agent), "hung"))
         else:
             deadlines.append((quiet_at + limits.idle_s, "stalled"))
-        deadlines.append((step.started_at + limits.attempt_s, "hung" if running.finished else "timeout"))
+        longest_s = limits.attempt_s if step.name == FIRST else limits.handoff_s
+        deadlines.append((step.started_at + longest_s, "hung" if running.finished else "timeout"))
     elif step.kind is StepKind.SETUP:
         deadlines.append((step.started_at + limits.setup_s, "timeout"))
     else:
@@ -263,7 +279,8 @@ def _ending(attempt: Attempt, step: Step, policy: Policy, now: float) -> Decisio
     due = kill.at + policy.limits.stop_grace_s * kill.sent
     if kill.at <= now < due:  # a signal of the future: the clock was put back
         return Wait(due, f"{step.name} is ending")
-    return End(step.name, kill.why, hard=kill.sent >= len(stop_signals(attempt, step, policy)))
+    hard = kill.sent >= len(stop_signals(attempt, step, policy))
+    return End(step.name, kill.why, hard=hard, detail=kill.detail)
 
 
 def stop_signals(attempt: Attempt, step: Step, policy: Policy) -> tuple[str, ...]:
@@ -320,9 +337,11 @@ def _layer_3(last: Attempt, note: str, policy: Policy) -> Decision:
 
 def _again(task: Task, last: Attempt, result: Result, policy: Policy) -> Decision:
     """Go on after an attempt that does not count: the same thing again, in the same conversation if it can be."""
-    uncounted = sum(_outcome(attempt) in UNSPENT for attempt in task.attempts)
-    if uncounted > UNSPENT_MAX:
-        return Settle(Status.FAILED, f"gave up after {uncounted} attempts that did not count: {told(result)}")
+    again = [attempt for attempt in task.attempts if _outcome(attempt) in UNSPENT]
+    probes = sum(attempt.intent.probe and _outcome(attempt) is not Outcome.STOPPED for attempt in again)
+    uncounted = len(again) - probes
+    if uncounted > UNSPENT_MAX or probes > PROBES_MAX:
+        return Settle(Status.FAILED, f"gave up after {len(again)} attempts that did not count: {told(result)}")
     if can_resume(last, policy) and result.outcome is not Outcome.INFRA:
         mode, fresh = Mode.RESUME, False
     else:
@@ -367,9 +386,10 @@ def oscillating(segment: tuple[Attempt, ...]) -> bool:
     """Whether the newest failure is one the task has been through: the same tree again, or the same error.
 
     The same error as the attempt just before is progress in doubt, not proof: it counts from the third time
-    running, or when another error stood between.
+    running, or when another error stood between. A full context says nothing of the work that was left.
     """
-    failures = [a.result for a in segment if a.result is not None and a.result.outcome in LAYER_2]
+    wrong = LAYER_2 - {Outcome.CONTEXT_FULL}
+    failures = [a.result for a in segment if a.result is not None and a.result.outcome in wrong]
     if len(failures) < 2:  # noqa: PLR2004
         return False
     newest, before = failures[-1], failures[:-1]
@@ -398,13 +418,17 @@ def _segment(task: Task) -> tuple[Attempt, ...]:
     return tuple(a for a in task.attempts if a.intent.restarts == restarts)
 
 
+def _cost(task: Task) -> float:
+    return sum(a.result.cost for a in task.attempts if a.result is not None)
+
+
 def _over_its_limits(task: Task, policy: Policy) -> str:
     limits = policy.limits
     results = [a.result for a in task.attempts if a.result is not None]
     spent = task.earlier + sum(r.outcome not in UNSPENT for r in results)
     if limits.task_attempts is not None and spent >= limits.task_attempts:
         return f"limits.task_attempts reached ({spent}): {told(results[-1])}"
-    cost = sum(r.cost for r in results)
+    cost = _cost(task)
     if limits.task_cost_usd is not None and cost >= limits.task_cost_usd:
         return f"limits.task_cost_usd reached ({cost:.2f}): {told(results[-1])}"
     return ""

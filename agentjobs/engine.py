@@ -13,21 +13,25 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from agentjobs.accounts import account_for
 from agentjobs.batches import QUEUE_ID
 from agentjobs.decide import decide
+from agentjobs.decisions import Begin, Conclude, Defer, End, Judge, Settle
 from agentjobs.errors import ExitCode, UserError
 from agentjobs.launch.step import is_held
-from agentjobs.model import Begin, Conclude, Defer, End, Halt, Judge, Outcome, Running, Settle, Status, StepKind
+from agentjobs.model import Halt, Outcome, Running, Status, StepKind
+from agentjobs.pauses import RUN, told_of
 from agentjobs.roster import Roster
 from agentjobs.store import step_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from agentjobs.attempts import Attempts
+    from agentjobs.board import Board, Plan
+    from agentjobs.decisions import Action, Decision
     from agentjobs.mergequeue import MergeQueue
-    from agentjobs.model import Action, Decision, Pause, Row, Task
-    from agentjobs.plan import Board, Plan
+    from agentjobs.model import Pause, Row, Task
     from agentjobs.project import Project
 
 LOOK_S = 1.0
@@ -151,11 +155,11 @@ class Engine:
             queued = self.queue.advance(now) if self._queued else 0
             tasks = self._tasks(now)
             board = self._board(tasks, now)
-            made = plan(board, self.roster.ready(), self.project.policy, now)
+            made = plan(board, self.roster.ready, self.project.policy, now)
             if made.halt is not None:
                 self.store.set_state("halt", made.halt)
                 self.store.event(now, "", "halt", why=made.halt.why, detail=made.halt.detail)
-            acted += self._apply(made.actions, {task.row.id: task for task in tasks}, board.pause, now)
+            acted += self._apply(made.actions, {task.row.id: task for task in tasks}, board.pauses, now)
             if made.gate and self.starts:
                 queued += self.queue.form(made.batch, now)
             if self._queued:
@@ -168,22 +172,28 @@ class Engine:
                 return acted, made
 
     def _apply(
-        self, actions: tuple[Action, ...], tasks: dict[str, Task], pause: Pause | None, now: float
+        self, actions: tuple[Action, ...], tasks: dict[str, Task], pauses: Mapping[str, Pause], now: float
     ) -> int:
         acted = 0
         ended = [tasks[a.id] for a in actions if isinstance(a.decision, Judge)]
         if ended:
             self.attempts.sweep_for(ended)
         for action in actions:
-            if isinstance(action.decision, Begin) and (
-                self.store.pause() != pause or self.store.halt() is not None
-            ):
-                break  # what was just begun or concluded ran into trouble: the next need not
-            task = tasks.get(action.id) or self._new_task(self.project.file.table.row(action.id))
+            row = tasks[action.id].row if action.id in tasks else self.project.file.table.row(action.id)
+            if isinstance(action.decision, Begin) and self._met_trouble(row, action.decision, pauses):
+                continue  # what was just begun or concluded ran into it: this need not
+            task = tasks.get(action.id) or self._new_task(row)
             if task is None:
                 continue
             acted += self._carry_out(task, action.decision, now)
         return acted
+
+    def _met_trouble(self, row: Row, begin: Begin, before: Mapping[str, Pause]) -> bool:
+        """Whether it turned out meanwhile that the account of this attempt, or the whole run, is in trouble."""
+        if self.store.halt() is not None:
+            return True
+        account, now = account_for(self.project.policy, begin.profile, row), self.store.pauses()
+        return any(now.get(name) != before.get(name) for name in (account, RUN))
 
     def _carry_out(self, task: Task, decision: Decision, now: float) -> int:
         """Apply a decision, and what follows from it for the same task as far as that needs no slot."""
@@ -238,7 +248,7 @@ class Engine:
             if self._waits(task):
                 self.roster.show(task)
                 continue
-            task = self._look_for_final_event(task, now)
+            task = self._gauged(self._look_for_final_event(task, now))
             tasks.append(task)
             last = task.last
             for step in last.steps if last and last.result is None else ():
@@ -279,8 +289,9 @@ class Engine:
             return task
         from agentjobs.logfile import read_tail  # noqa: PLC0415
         from agentjobs.outcome import finished  # noqa: PLC0415
+        from agentjobs.policy import finish_grace_s  # noqa: PLC0415
 
-        grace_s = self.project.policy.limits.finish_grace_s
+        grace_s = finish_grace_s(self.project.policy, last.intent.agent)
         steps = list(last.steps)
         for at, step in enumerate(steps):
             running = step.phase
@@ -291,16 +302,26 @@ class Engine:
                 steps[at] = replace(step, phase=replace(running, finished=True))
         return replace(task, attempts=(*task.attempts[:-1], replace(last, steps=tuple(steps))))
 
+    def _gauged(self, task: Task) -> Task:
+        """Note how full the window of a running agent is, what it used, and whether it goes astray."""
+        last = task.last
+        if last is None or not any(isinstance(s.phase, Running) and s.kind is StepKind.AGENT for s in last.steps):
+            return task
+        from agentjobs.gauges import gauged  # noqa: PLC0415 - only while agents run
+
+        return gauged(self.project, task)
+
     def _board(self, tasks: list[Task], now: float) -> Board:
+        from agentjobs.board import Board  # noqa: PLC0415
         from agentjobs.launch import local  # noqa: PLC0415
-        from agentjobs.plan import Board, sweep_due  # noqa: PLC0415
         from agentjobs.progress import spent_of  # noqa: PLC0415
+        from agentjobs.restarts import sweep_due  # noqa: PLC0415
 
         store, policy = self.store, self.project.policy
         limits = policy.limits
         board = Board(
             tasks=tuple(tasks),
-            pause=store.pause(),
+            pauses=store.pauses(),
             hold=store.hold(),
             halt=store.halt() or (None if self.starts else Halt("stop", "this turn begins nothing", now)),
             last_start_at=max((t.attempts[-1].intent.started_at for t in tasks if t.attempts), default=0.0),
@@ -312,7 +333,10 @@ class Engine:
         if len(self._running) < policy.slots and limits.min_free_memory_bytes:
             board = replace(board, free_memory=local.free_memory())
         if limits.run_cost_usd is not None or limits.run_tokens is not None or limits.run_attempts is not None:
-            board = replace(board, spent=spent_of(self.project.file, store.unspent()))
+            from agentjobs.caps import with_running  # noqa: PLC0415 - only where there is a budget
+
+            spent = spent_of(self.project.file, store.unspent())
+            board = replace(board, spent=with_running(spent, tasks))
         deferred = {task.row.id for task in tasks if isinstance(decide(task, policy, now), Defer)}
         if deferred and sweep_due(tasks, deferred):
             from agentjobs.sweep import history  # noqa: PLC0415 - layer 3 only
@@ -342,14 +366,8 @@ class Engine:
         running = tuple(sorted({task_id for _, task_id, _, _ in self._running}))
         halt = self.store.halt()
         if made.alive or running:
-            pause = self.store.pause()
-            why = ""
-            if pause is None or pause.until <= self.clock():
-                pause = self.store.hold()
-            if pause is not None and pause.until > self.clock():
-                at = time.strftime("%H:%M:%S", time.localtime(pause.until))
-                why = f"paused until {at}: {pause.outcome.value}: {pause.detail}"
-            elif made.waiting and not running and not acted and halt is None:
+            why = self._paused()
+            if not why and made.waiting and not running and not acted and halt is None:
                 why = self._starved()
             return Turn(acted, ExitCode.OK, made.until, why, running, made.waiting)
         if halt is not None:
@@ -357,6 +375,19 @@ class Engine:
         if made.short and made.waiting:
             return Turn(acted, ExitCode.HALTED, made.until, made.short)
         return Turn(acted, ExitCode.NOTHING_LEFT, made.until)
+
+    def _paused(self) -> str:
+        """Say who waits for what and until when, for people."""
+        now, hold = self.clock(), self.store.hold()
+        pauses = [*sorted(self.store.pauses().items()), *([(RUN, hold)] if hold is not None else [])]
+        said = []
+        for account, pause in pauses:
+            if pause.stuck:
+                said.append(f"stopped: {told_of(account, pause)}")
+            elif pause.until > now:
+                at = time.strftime("%H:%M:%S", time.localtime(pause.until))
+                said.append(f"paused until {at}: {told_of(account, pause)}")
+        return "; ".join(said)
 
     def _starved(self) -> str:
         from agentjobs.launch import local  # noqa: PLC0415

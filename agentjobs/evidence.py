@@ -97,6 +97,9 @@ class Usage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Dotted paths of the tokens that were written to a cache."""
     output: Paths = ()
     """Dotted paths of the tokens that were written."""
+    total: Paths = ()
+    """Dotted paths of all tokens, of an agent whose `output` leaves some out, such as its thoughts: what the others do
+    not hold counts as written."""
     inclusive: bool = False
     """`input` counts the tokens of the cache as well."""
     cost: str | None = None
@@ -108,9 +111,9 @@ class Usage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         check_event("event", self.event)
-        split = self.input + self.cache_read + self.cache_write + self.output
+        split = self.input + self.cache_read + self.cache_write + self.output + self.total
         if self.tokens and split:
-            raise FieldError("tokens", "either tokens, or input, cache_read, cache_write and output")
+            raise FieldError("tokens", "either tokens, or input, cache_read, cache_write, output and total")
         for path in (*self.tokens, *split, *filter(None, (self.cost, self.key, self.model))):
             check_path("event", path)
 
@@ -132,12 +135,13 @@ class Transcript(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where an agent keeps its conversations on disk: what a killed one used, and which one was its own."""
 
     files: Paths = ()
-    """Globs of files of JSON lines; `~` is the agent's home, `${NAME:-default}` a variable of its environment, and
-    `{session}`, `{tree}`, `{dir}` as in a command."""
+    """Globs of files of JSON lines, or of one JSON value each; `~` is the agent's home, `${NAME:-default}` a variable
+    of its environment, and `{session}`, `{tree}`, `{dir}` as in a command."""
     owner: Event | None = None
     """A JSON line that only the attempt's own file has; `{tree}` and `{session}` are filled in."""
     id: str | None = None
-    """Dotted path of the conversation's id in that line."""
+    """Dotted path of the conversation's id in that line; without it the id is what `{session}` stands for in the
+    path of the file."""
     database: str | None = None
     """Instead of files: an SQLite database."""
     query: str | None = None
@@ -179,10 +183,14 @@ class Watch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A line that tells of trouble; `limits.same_errors` equal ones with nothing between are a runaway."""
     request: Event | None = None
     """A line that stands for one answer of the model; `limits.idle_requests` without a change are a runaway."""
+    key: str | None = None
+    """Dotted path of an id of the answer: lines that follow each other with the same one are one answer."""
 
     def __post_init__(self) -> None:
         check_event("error", self.error)
         check_event("request", self.request)
+        if self.key is not None:
+            check_path("key", self.key)
 
 
 class Tariff(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agentjobs.errors import UserError
+from agentjobs.masking import MaskedStream
 from agentjobs.model import Running
 from agentjobs.reading import attempts_there_are, check_known
 from agentjobs.store import step_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from agentjobs.masking import Masking
     from agentjobs.project import Project
 
 CHUNK = 1 << 16
@@ -87,6 +89,26 @@ def follow(project: Project, task_id: str, step: str | None, number: int | None)
         if over:
             return
         time.sleep(LOOK_S)
+
+
+def masked(pieces: Iterable[tuple[Log, bytes]], masking: Masking) -> Iterator[tuple[Log, bytes]]:
+    """Yield the pieces without secrets, also those that two pieces share."""
+    if not masking:
+        yield from pieces
+        return
+    stream, last = MaskedStream(masking), None
+    for log, piece in pieces:
+        if last is not None and (log.attempt, log.step) != (last.attempt, last.step):
+            if rest := stream.end():
+                yield last, rest
+            stream = MaskedStream(masking)
+        last = log
+        if not piece:
+            yield log, b""
+        elif certain := stream.feed(piece):
+            yield log, certain
+    if last is not None and (rest := stream.end()):
+        yield last, rest
 
 
 def _over(project: Project, task_id: str, number: int | None) -> bool:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from agentjobs.batches import QUEUE_ID, Batch, Case, Verdict, still
 from agentjobs.decide import decide
-from agentjobs.model import Land, Running
+from agentjobs.decisions import Land
+from agentjobs.model import Running
 from agentjobs.store import read_json
 
 if TYPE_CHECKING:

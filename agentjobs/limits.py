@@ -53,7 +53,18 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     task_attempts: Several | None = None
     """Attempts of one task over all its rounds."""
     task_cost_usd: Positive | None = None
-    """Money of one task, US dollars."""
+    """Money of one task, US dollars; a running agent that is known to have used it up is ended as `runaway`."""
+    hard_cap: Annotated[float, Meta(ge=1)] = 1.25
+    """Running agents are ended, and taken up again once there is more, when `run_tokens` or `run_cost_usd` is
+    exceeded by this factor."""
+    same_errors: Count = 20
+    """An agent that reports the same error so many times in a row is ended as `runaway`; 0: never."""
+    idle_requests: Count = 300
+    """An agent whose model has answered so many times while its tree stayed as it was is ended as `runaway`;
+    0: never."""
+    handoff_minutes: Amount = 5.0
+    """Wall clock of the turn in which an agent that was stopped for its full context writes a handoff; 0: it is
+    not asked for one."""
 
     def __post_init__(self) -> None:
         for key in ("min_free_memory", "output", "file_size"):
@@ -81,6 +92,11 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def setup_s(self) -> float:
         """``setup_minutes`` in seconds."""
         return self.setup_minutes * 60
+
+    @property
+    def handoff_s(self) -> float:
+        """``handoff_minutes`` in seconds."""
+        return self.handoff_minutes * 60
 
     @property
     def min_free_memory_bytes(self) -> int:

@@ -14,28 +14,16 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from agentjobs import steps
 from agentjobs.batches import QUEUE_ID, Batch, Case, Member, Probe, Verdict, judge
 from agentjobs.decide import GATE_RUNS_MAX, next_of_gate
+from agentjobs.decisions import Conclude, End, Launch, Wait
 from agentjobs.errors import UserError
 from agentjobs.excerpt import error_excerpt
 from agentjobs.gateruns import GateRuns
 from agentjobs.launch import local
 from agentjobs.logfile import read_tail
-from agentjobs.model import (
-    Conclude,
-    End,
-    Halt,
-    Intent,
-    Launch,
-    Mode,
-    Outcome,
-    Pause,
-    Prepare,
-    Result,
-    Running,
-    StepKind,
-    Wait,
-)
+from agentjobs.model import Halt, Intent, Mode, Outcome, Pause, Prepare, Result, Running, StepKind
 from agentjobs.pauses import LANDING, hold_s
 from agentjobs.store import read_json, step_files, write_json
 
@@ -43,7 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from agentjobs.attempts import Attempts
-    from agentjobs.model import Attempt, Decision, Task
+    from agentjobs.decisions import Decision
+    from agentjobs.model import Attempt, Task
     from agentjobs.project import Project
 
 MOVED = "the target has moved"
@@ -155,14 +144,8 @@ class MergeQueue:
             argv = self.attempts.check_argv(run, launch.name)
         from agentjobs.briefing import gate_environment  # noqa: PLC0415
 
-        local.start(
-            step_files(self.runs.dir_of(run.number), launch.name),
-            argv=argv,
-            cwd=intent.tree,
-            env=gate_environment(self.project, intent, batch),
-            stdin=None,
-            file_size=self.project.policy.limits.file_size_bytes,
-        )
+        env = gate_environment(self.project, intent, batch)
+        steps.start(self.project, intent, self.runs.dir_of(run.number), launch.name, argv, env=env)
 
     # --- what a run came to
 
@@ -295,7 +278,7 @@ class MergeQueue:
         step = run.steps[-1] if run.steps else None
         if step is None:
             return "it was not started"
-        output, _ = read_tail(step_files(self.runs.dir_of(run.number), step.name).log)
+        output, _ = read_tail(step_files(self.runs.dir_of(run.number), step.name).log, self.project.masking)
         return f"{step.name}: {' '.join(error_excerpt(output).split())[:200]}"
 
     # --- a new run

@@ -94,6 +94,27 @@ class Prepared(Struct, frozen=True, tag="prepared"):
     """Intended, and certainly never started."""
 
 
+class Gauge(Struct, frozen=True):
+    """What the lines of a running agent say of it."""
+
+    used: int = 0
+    """Tokens in its window; 0 where nothing says so."""
+    window: int = 0
+    """Tokens that the window holds, where the agent says it; else the policy does."""
+    errors: int = 0
+    """How often the same error has come, with nothing between."""
+    error: str = ""
+    """That error, for people."""
+    idle: int = 0
+    """Answers of the model since the tree was last changed; 0 as long as nobody looked at the tree."""
+    tokens: int = 0
+    """Used by this attempt so far, as far as it is known."""
+    cost: float = 0.0
+    """Likewise, in US dollars."""
+    final: bool = False
+    """It has said its last word."""
+
+
 class Running(Struct, frozen=True, tag="running"):
     """Its runner holds the lock."""
 
@@ -102,6 +123,7 @@ class Running(Struct, frozen=True, tag="running"):
     output_bytes: int = 0
     finished: bool = False
     """The agent's final event is in its output, although the process is still there."""
+    gauge: Gauge = Gauge()
 
 
 class Exited(Struct, frozen=True, tag="exited"):
@@ -122,12 +144,17 @@ Phase = Prepared | Running | Exited | Lost
 
 
 class Kill(Struct, frozen=True):
-    """Fact ``<step>.kill.json``: we ended the step, and why (timeout, stalled, runaway, hung, stopped)."""
+    """Fact ``<step>.kill.json``: we ended the step, and why.
+
+    ``why``: timeout, stalled, runaway, same_error, context, over_budget, hung, stopped.
+    """
 
     why: str
     at: float
     sent: int = 1
     """How many of the agent's polite signals it has been sent (facts ``<step>.kill-2.json`` …)."""
+    detail: str = ""
+    """More of why, for people."""
 
 
 class Step(Struct, frozen=True):
@@ -176,6 +203,8 @@ class Intent(Struct, frozen=True, omit_defaults=True):
     """The shell command that prepares the tree before the agent starts."""
     checks: tuple[str, ...] = ()
     """The shell commands that will verify it, as they were when it began."""
+    probe: bool = False
+    """Begun before its account was known to be over a trouble: to meet it again is not the task's doing."""
 
 
 class Spending(Struct, frozen=True, omit_defaults=True):
@@ -224,6 +253,14 @@ class Prepare(Struct, frozen=True, omit_defaults=True):
     at: float
 
 
+class Handoff(Struct, frozen=True, omit_defaults=True):
+    """Fact ``agent-2.plan.json``: a conversation that was stopped is asked for a handoff, in one short turn."""
+
+    argv: tuple[str, ...]
+    session: str
+    at: float
+
+
 class Result(Struct, frozen=True, omit_defaults=True):
     """Fact ``result.json``: how the attempt ended."""
 
@@ -263,6 +300,10 @@ class Attempt(Struct, frozen=True):
         """Position among all attempts of the task, from 1."""
         return self.intent.number
 
+    def first(self, kind: StepKind) -> Step | None:
+        """Return the oldest step of a kind."""
+        return next((step for step in self.steps if step.kind is kind), None)
+
     def last(self, *kinds: StepKind) -> Step | None:
         """Return the newest step of these kinds."""
         found = [step for step in self.steps if step.kind in kinds]
@@ -298,85 +339,21 @@ class Task(Struct, frozen=True):
         return self.attempts[-1] if self.attempts else None
 
 
-# --- what decide and plan say -----------------------------------------------------------------------------
-
-
-class Begin(Struct, frozen=True, tag="begin"):
-    """Start a new attempt; needs an agent slot."""
-
-    mode: Mode
-    fresh: bool
-    why: str
-    profile: str
-
-
-class Launch(Struct, frozen=True, tag="launch"):
-    """Start a step of the last attempt; a check needs a verify slot."""
-
-    name: str
-    kind: StepKind
-
-
-class Judge(Struct, frozen=True, tag="judge"):
-    """The agent step is over: sweep, commit, classify, write ``agent.end.json``."""
-
-
-class Conclude(Struct, frozen=True, tag="conclude"):
-    """Write ``result.json``."""
-
-    outcome: Outcome
-
-
-class Land(Struct, frozen=True, tag="land"):
-    """Move the target to the verified commit, or, where it stands elsewhere by now, merge again and gate."""
-
-
-class End(Struct, frozen=True, tag="end"):
-    """End a running step: with its next polite signal, or (``hard``) at once with all that belongs to it."""
-
-    step: str
-    why: str
-    hard: bool
-
-
-class Settle(Struct, frozen=True, tag="settle"):
-    """Close the round."""
-
-    status: Status
-    note: str
-
-
-class Defer(Struct, frozen=True, tag="defer"):
-    """Layers 1 and 2 are spent; layer 3 waits for the sweep."""
-
-    note: str
-
-
-class Wait(Struct, frozen=True, tag="wait"):
-    """Nothing to do before ``until`` (0: until a running step ends)."""
-
-    until: float
-    why: str
-
-
-Decision = Begin | Launch | Judge | Conclude | Land | End | Settle | Defer | Wait
-
-
-class Action(Struct, frozen=True):
-    """One decision, for one task, to carry out now."""
-
-    id: str
-    decision: Decision
-
-
 class Pause(Struct, frozen=True, omit_defaults=True):
-    """State ``pause.json``: nothing starts before ``until`` (limit, overloaded, auth, infra)."""
+    """Of one account, in the state ``pauses.json``: nothing of it starts before ``until``."""
 
     outcome: Outcome
+    """limit, overloaded, auth, infra."""
     until: float
     at: float
+    """When it was last met."""
     detail: str
     count: int = 1
+    """How often running."""
+    passed: bool = False
+    """An attempt begun since got past it, if not to a good end: others may follow, one at a time."""
+    stuck: bool = False
+    """Nothing starts until a person says so."""
 
 
 class Halt(Struct, frozen=True, omit_defaults=True):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agentjobs.excerpt import clean_lines, error_excerpt, looks_like_error, signature
-from agentjobs.jsonlines import Event, is_json, lookup, matches, read_events, scalar_text
+from agentjobs.jsonlines import Event, every, is_json, lookup, matches, read_events, scalar_text
 from agentjobs.model import Exited, Kill, Lost, Outcome
 from agentjobs.resets import parse_reset
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from agentjobs.evidence import Rule
 
-__all__ = ["Verdict", "classify", "error_excerpt", "finished", "parse_reset", "signature"]
+__all__ = ["Verdict", "classify", "error_excerpt", "event_words", "finished", "last_text", "parse_reset", "signature"]
 
 TAIL_LINES = 50
 """Text rules look at so many of the last lines that are not blank."""
@@ -29,13 +29,26 @@ NOT_STARTED = {
     126: "agent command cannot be executed (exit 126)",
     127: "agent command not found (exit 127)",
 }
+SAME_ERROR = "same_error"
+"""Why a step was ended that met one error again and again; where a rule knows that error, it is the cause."""
+
 KILLED = {
     "timeout": (Outcome.TIMEOUT, "ended at its time limit"),
     "stalled": (Outcome.STALLED, "ended: no output for too long"),
     "runaway": (Outcome.RUNAWAY, "ended: too much output"),
+    SAME_ERROR: (Outcome.RUNAWAY, "ended: the same error again and again"),
+    "context": (Outcome.CONTEXT_FULL, "stopped: its context is full"),
+    "over_budget": (Outcome.STOPPED, "stopped: the budget of the run is exceeded"),
 }
 PLAIN = frozenset({Outcome.TIMEOUT, Outcome.STALLED, Outcome.CRASHED, Outcome.LOST, Outcome.RUNAWAY})
 """What says how a step ended but not why; any other class that a rule finds is the cause and is preferred."""
+
+
+SAID = ("result", "message.content.*.text", "item.text", "part.text", "content", "response", "text", "message")
+"""Where the lines of agents hold what the model wrote."""
+
+SHORT_TEXT = 20
+"""Fewer characters are a word of the program, not a text."""
 
 
 class Verdict(Struct, frozen=True):
@@ -85,7 +98,7 @@ class _Output:
             return None
         if rule.event is not None:
             event = self.newest(rule.event)
-            return _Match(rule=rule, line=event.line, detail=_event_words(event), event=event) if event else None
+            return _Match(rule=rule, line=event.line, detail=event_words(event), event=event) if event else None
         if rule.text is None:
             return _Match(rule=rule, line="", detail=f"exit {rule.code}: {self.last_words}".rstrip(": "))
         found = list(re.finditer(rule.text, self.plain, re.MULTILINE))
@@ -107,7 +120,7 @@ class _Output:
         lines = self.tail.split("\n")
         plain = [line for line in lines if not line.lstrip().startswith(("{", "["))]
         if not plain and self.events:
-            return _event_words(self.events[0])
+            return event_words(self.events[0])
         plain = plain or lines
         return next((line for line in reversed(plain) if looks_like_error(line)), plain[-1])
 
@@ -139,11 +152,7 @@ def classify(
     seen = _Output(output, phase.code if isinstance(phase, Exited) else None, cut=output_bytes > len(output))
     hung = kill is not None and kill.why == "hung"
     in_time = isinstance(phase, Exited) and phase.code == 0 and seen.finished(rules)
-    killed = (
-        KILLED.get(kill.why, (Outcome.CRASHED, f"ended: {kill.why}"))
-        if kill and not hung and not in_time
-        else None
-    )
+    killed = _killed(kill) if kill and not hung and not in_time else None
     if kill is None and isinstance(phase, Exited) and phase.code in NOT_STARTED:
         last = seen.last_words
         detail = _one_line(f"{NOT_STARTED[phase.code]}: {last}" if last else NOT_STARTED[phase.code])
@@ -152,7 +161,8 @@ def classify(
     ending = killed or _ending(phase, seen, output_bytes, rules, hung=hung)
     found = _first_match(seen, rules, failed=ending[0] is not Outcome.OK)
     outcome, detail = ending
-    if found is not None and _prefers(found.rule.class_, outcome):
+    repeats = kill is not None and kill.why == SAME_ERROR
+    if found is not None and _prefers(found.rule.class_, Outcome.STALLED if repeats else outcome):
         outcome, detail = found.rule.class_, found.detail
     if outcome is Outcome.OK:
         return Verdict(outcome=outcome, detail=_one_line(detail))
@@ -167,6 +177,11 @@ def classify(
 def finished(output: bytes, rules: Sequence[Rule]) -> bool:
     """Tell whether the agent's final event of success, its ``ok`` rule, is in the tail of its output."""
     return _Output(output, 0).finished(rules)
+
+
+def _killed(kill: Kill) -> tuple[Outcome, str]:
+    outcome, words = KILLED.get(kill.why, (Outcome.CRASHED, f"ended: {kill.why}"))
+    return outcome, f"{words.partition(':')[0]}: {kill.detail}" if kill.detail else words
 
 
 def _ending(
@@ -230,13 +245,26 @@ def _reset_at(found: _Match, seen: _Output, ended_at: float, now: float) -> floa
     return 0.0 if at is None else max(at, now + 1.0)
 
 
-def _event_words(event: Event) -> str:
+def event_words(event: Event) -> str:
     """Return what an event says to people, as far as one of the usual fields holds it."""
     for path in ("error.message", "message", "error", "result", "text", "errors.0"):
         words = scalar_text(lookup(event.fields, path))
         if words and words.strip() and words not in ("true", "false"):
             return words
     return event.line
+
+
+def last_text(output: bytes) -> str:
+    """Return the last thing an agent said: all that is no JSON, or the text of the newest line that has one."""
+    events = list(read_events(output))
+    if not events:
+        return "\n".join(clean_lines(output)).strip()
+    for event in events:
+        for path in SAID:
+            words = "\n".join(value for value in every(event.fields, path) if isinstance(value, str)).strip()
+            if len(words) >= SHORT_TEXT:
+                return words
+    return ""
 
 
 def _signal_name(code: int) -> str:

@@ -8,45 +8,37 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec.structs import replace
 
-from agentjobs.decide import APPROVAL, UNSPENT, decide, verified_at
-from agentjobs.model import (
+from agentjobs.accounts import Gate, account_for, account_of
+from agentjobs.board import Board, Plan, overspent
+from agentjobs.caps import ends
+from agentjobs.decide import APPROVAL, decide, verified_at
+from agentjobs.decisions import (
     Action,
-    Attempt,
     Begin,
     Conclude,
+    Decision,
     Defer,
     End,
-    Halt,
     Judge,
     Land,
     Launch,
-    Mode,
-    Outcome,
-    Pause,
-    Row,
-    Running,
     Settle,
-    Status,
-    StepKind,
-    Task,
     Wait,
 )
-from agentjobs.pauses import LANDING, PROBED
+from agentjobs.model import Attempt, Halt, Mode, Outcome, Row, Running, Status, StepKind, Task
+from agentjobs.pauses import LANDING, RUN, TROUBLE
+from agentjobs.restarts import pays, sweep_due
 from agentjobs.scope import overlap
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Sequence
+    from collections.abc import Callable, Container, Iterable, Sequence
 
-    from agentjobs.limits import Limits
     from agentjobs.policy import Policy
 
-CAREFUL_INTERVAL_S = 1.0
-"""Least time between two starts after a limit, until one attempt has come back well."""
-
-PROBE_S = 60.0
-"""An attempt that has run so long after a 401 has got past it."""
+    Ready = Callable[[Container[str]], Iterable[Row]]
+    """The rows that may begin, best first, but those of the profiles it is given, which may grow meanwhile."""
 
 STAGGER_S = 2.0
 """A start that is due so soon is as good as begun."""
@@ -56,84 +48,11 @@ DIAGNOSE_MIN = 3
 """So many failed tasks before their share of all means anything."""
 
 
-class Spent(Struct, frozen=True):
-    """Sums over all rows and attempts so far."""
-
-    cost: float = 0.0
-    tokens: int = 0
-    attempts: int = 0
-
-
-class History(Struct, frozen=True):
-    """What this run's own past says about layer 3."""
-
-    wins: dict[str, int] = {}
-    """Restarts that ended DONE, by the class of failure they followed."""
-    losses: dict[str, int] = {}
-    cost: float = 0.0
-    """Mean cost of a started task, in dollars."""
-
-
-class Board(Struct, frozen=True):
-    """All that was read in one poll."""
-
-    tasks: tuple[Task, ...] = ()
-    """Every task with an unsettled round."""
-    pause: Pause | None = None
-    hold: Pause | None = None
-    """Nothing is checked or landed before its end."""
-    halt: Halt | None = None
-    last_start_at: float = 0.0
-    free_memory: int = 1 << 62
-    """Bytes."""
-    spent: Spent = Spent()
-    tally: tuple[tuple[str, str], ...] = ()
-    """First results of distinct tasks since the last ``dispatch``, as (class, signature)."""
-    failed: int = 0
-    """Rows in play that are FAILED."""
-    total: int = 0
-    """Rows in play that are settled or being worked on."""
-    history: History = History()
-    gating: bool = False
-    """The gate runs for a batch."""
-    asked: bool = False
-    """What the last run of the gate said asks for another."""
-
-
-class Plan(Struct, frozen=True):
-    """What to do now, and when to look again."""
-
-    actions: tuple[Action, ...] = ()
-    until: float = math.inf
-    """Nothing is due before this, unless a step ends."""
-    halt: Halt | None = None
-    """Write this down: a person is needed."""
-    alive: bool = False
-    """Something runs, is due, or has a known time to wait for."""
-    short: str = ""
-    """Why nothing may begin although something could (a budget that is spent)."""
-    waiting: bool = False
-    """Something could begin, were there room."""
-    gate: bool = False
-    """The gate may be started for a batch."""
-    batch: tuple[str, ...] = ()
-    """Whose work is to go into it, unless one was asked for: verified, the longest waiting first."""
-
-
-def overspent(limits: Limits, spent: Spent) -> str:
-    """Say which budget of the run is spent; empty where none is."""
-    if limits.run_cost_usd is not None and spent.cost >= limits.run_cost_usd:
-        return f"limits.run_cost_usd is spent ({spent.cost:.2f} of {limits.run_cost_usd:.2f})"
-    if limits.run_tokens is not None and spent.tokens >= limits.run_tokens:
-        return f"limits.run_tokens is spent ({spent.tokens} of {limits.run_tokens})"
-    if limits.run_attempts is not None and spent.attempts >= limits.run_attempts:
-        return f"limits.run_attempts is spent ({spent.attempts} of {limits.run_attempts})"
-    return ""
-
-
-def plan(board: Board, ready: Iterable[Row], policy: Policy, now: float) -> Plan:
-    """Return the actions that are right and possible now; ``ready`` yields rows that may begin, best first."""
-    return _Planner(board, policy, now).plan(ready)
+def plan(board: Board, ready: Ready, policy: Policy, now: float) -> Plan:
+    """Return the actions that are right and possible now; ``ready`` gives the rows that may begin."""
+    made = _Planner(board, policy, now).plan(ready)
+    ending = ends(board.tasks, {action.id for action in made.actions}, policy.limits, board.spent)
+    return replace(made, actions=made.actions + ending, alive=True) if ending else made
 
 
 class _Planner:
@@ -157,8 +76,9 @@ class _Planner:
         """No agent slot that is free will have work soon."""
         self.unapproved = 0
         self.batch: tuple[str, ...] | None = None
+        self.gate: Gate
 
-    def plan(self, ready: Iterable[Row]) -> Plan:
+    def plan(self, ready: Ready) -> Plan:
         for task in self.board.tasks:
             self._count(task)
             self._sort(task)
@@ -168,28 +88,30 @@ class _Planner:
         halt = self.board.halt or self._trip()
         new_halt = halt if self.board.halt is None else None
         short = overspent(self.policy.limits, self.board.spent)
-        waiting = bool(self.begins or self.deferred)
-        rows = iter(ready)
+        news = self._bad_news()
+        self.gate = Gate(self.policy, self.board.tasks, self.board.pauses, news, self.now)
         room = self.agents < self.policy.slots
-        first = next(rows, None) if room else None
-        waiting = waiting or first is not None
-        if self._bad_news():
-            self.starving = False
-        elif halt is None and not short:
-            self._begin_all(first, rows)
-            if room and self.deferred and not self.begins and first is None:
-                found = self._sweep()
+        waiting = self._waiting(ready if room else None)
+        may = halt is None and not short
+        if may:
+            self._begin_all(waiting, ready)
+            if room and self.deferred and not waiting and not news:
+                found, waiting = self._sweep()
                 new_halt = new_halt or found
+        if news:
+            self.starving = False
         if queued:
             self._grant_batch()
             self._grant_launches()
         alive = self.alive or bool(self.actions) or self.batch is not None
-        if waiting and halt is None and not short:
-            alive = True
-        if self.unapproved and not alive and not waiting:
-            short, waiting = f"{self.unapproved} verified tasks wait for `agentjobs approve`", True
+        starting = bool(waiting or self.deferred)
+        if starting and may:
+            short = self.gate.stuck(waiting)
+            alive = alive or not short
+        if self.unapproved and not alive and not starting:
+            short, starting = f"{self.unapproved} verified tasks wait for `agentjobs approve`", True
         gate, batch = self.batch is not None, self.batch or ()
-        return Plan(tuple(self.actions), self.until, new_halt, alive, short, waiting, gate, batch)
+        return Plan(tuple(self.actions), self.until, new_halt, alive, short, starting, gate, batch)
 
     # --- tasks with an open round
 
@@ -287,13 +209,20 @@ class _Planner:
 
     # --- what holds everything back
 
-    def _bad_news(self) -> bool:
-        """Whether this very pass may come upon a limit, or writes one down: nothing starts beside that."""
-        return any(
-            isinstance(action.decision, Judge)
-            or (isinstance(action.decision, Conclude) and action.decision.outcome in TROUBLE)
-            for action in self.actions
-        )
+    def _bad_news(self) -> set[str]:
+        """Return the accounts of which this very pass may come upon a limit, or writes one down."""
+        last = {task.row.id: task.last for task in self.board.tasks}
+        found = set()
+        for action in self.actions:
+            attempt = last[action.id]
+            if attempt is None:
+                continue
+            if isinstance(action.decision, Judge):
+                found.add(account_of(self.policy, attempt.intent.agent))
+            elif isinstance(action.decision, Conclude) and action.decision.outcome in TROUBLE:
+                agents = attempt.end is not None and attempt.end.outcome in TROUBLE
+                found.add(account_of(self.policy, attempt.intent.agent) if agents else RUN)
+        return found
 
     def _trip(self) -> Halt | None:
         wanted = self.policy.limits.breaker
@@ -306,78 +235,113 @@ class _Planner:
         return Halt("breaker", f"the first {wanted} tasks all ended alike ({first[0]})", self.now)
 
     def _may_begin_at(self) -> float:
-        """Return when the next start is allowed, as far as the whole run is concerned."""
-        interval = self.policy.limits.start_interval_s
-        pause = self.board.pause
-        due = 0.0
-        if pause is not None:
-            due = pause.until
-            interval = max(interval, CAREFUL_INTERVAL_S)
-            if pause.outcome in PROBED:
-                due = max(due, self._probe_until(pause))
+        """Return when the next start is allowed, as far as it depends on the last one alone."""
         if self.board.last_start_at > self.now:  # the clock was put back
-            return due
-        return max(due, self.board.last_start_at + interval)
-
-    def _probe_until(self, pause: Pause) -> float:
-        """Return how long the one attempt begun since the trouble is given to run into it again."""
-        return max(
-            (
-                task.last.intent.started_at + PROBE_S
-                for task in self.board.tasks
-                if task.last and task.last.result is None and task.last.intent.started_at > pause.at
-            ),
-            default=0.0,
-        )
+            return 0.0
+        return self.board.last_start_at + self.policy.limits.start_interval_s
 
     # --- starts
 
-    def _begin_all(self, first: Row | None, rows: Iterable[Row]) -> None:
+    def _account(self, task: Task, begin: Begin) -> str:
+        return account_for(self.policy, begin.profile, task.row)
+
+    def _waiting(self, ready: Ready | None) -> set[str]:
+        """Return the accounts that something could begin for; rows are looked at one for each account at most."""
+        found = {self._account(task, begin) for task, begin in self.begins}
+        if ready is None:
+            return found
+        if self.gate.is_open:
+            first = next(iter(ready(())), None)
+            return found if first is None else found | {account_for(self.policy, first.profile, first)}
+        found |= {a for a in self.gate.profiles if a not in found and any(True for _ in ready(self.gate.but(a)))}
+        return found | {RUN} if any(True for _ in ready(self.policy.profiles)) else found
+
+    def _in_turn(self) -> tuple[list[tuple[Task, Begin]], list[tuple[Task, Begin]]]:
+        """Return who begins before new rows, and who after them.
+
+        Where there is trouble, who was tried longest ago comes first: the same task is not always the probe. A single
+        one that was refused as a probe lets a new row try: it may be the only one that is refused.
+        """
+        if not self.board.pauses:
+            return self.begins, []
+        begins = sorted(self.begins, key=lambda item: item[0].last.intent.started_at if item[0].last else 0.0)
+        accounts = [self._account(*item) for item in begins]
+        after = [
+            item
+            for item, account in zip(begins, accounts, strict=True)
+            if accounts.count(account) == 1 and self.gate.is_wary(account) and _refused(item[0].last)
+        ]
+        return [item for item in begins if item not in after], after
+
+    def _begin_all(self, waiting: set[str], ready: Ready) -> None:
         free = self.policy.slots - self.agents
-        if free <= 0 or (not self.begins and first is None):
+        if free <= 0 or not waiting:
             self.starving = free > 0
             return
         due = self._may_begin_at()
-        if self.now < due:
+        later = [max(due, self.gate.opens_at(account)) for account in waiting if not self.gate.may_begin(account)]
+        if self.now < due or len(later) == len(waiting):
+            due = due if self.now < due else min(later)
             self.starving = due - self.now > STAGGER_S
-            self.until = min(self.until, due)
+            self.until = min([self.until, *(at for at in (due, *later) if at > self.now)])
             return
+        self.until = min([self.until, *(at for at in later if at > self.now)])
         if self.board.free_memory < self.policy.limits.min_free_memory_bytes:
             self.until = min(self.until, self.now + MEMORY_CHECK_S)
             return
-        careful = self.board.pause is not None or self.policy.limits.start_interval_s > 0
-        room = min(free, 1) if careful else free
+        staggered = self.policy.limits.start_interval_s > 0
+        room = min(free, 1) if staggered else free
         limit = self.policy.limits.run_attempts
         if limit is not None:
             room = min(room, limit - self.board.spent.attempts)
-        # Whoever is at work holds its files against all; whoever is between two attempts only against new rows.
+        # Whoever is at work holds its files against all; whoever is between two attempts only against new rows,
+        # and not even that if it waits for a person.
         idle = {task.row.id for task, _ in self.deferred}
+        idle |= {t.row.id for t, begin in self.begins if self.gate.opens_at(self._account(t, begin)) == math.inf}
         held = [t.row.files for t in self.board.tasks if t.last is not None and t.last.result is None]
+        before, after = self._in_turn()
+        begun = self._grant_begins(before, held, room)
+        claims = held + [t.row.files for t in self.board.tasks if t.in_play and t.row.id not in idle]
+        rows = iter(ready(self.gate.closed))
+        while begun < room and (row := next(rows, None)) is not None:
+            if not _meets(row.files, claims):
+                begun += self._grant_begin(Task(row), decide(Task(row), self.policy, self.now))
+                claims.append(row.files)
+        begun += self._grant_begins(after, held, room - begun)
+        soon = any(at - self.now <= STAGGER_S for at in later) or bool(begun and self.board.pauses)
+        self.starving = begun < room and not soon
+        if staggered and begun and begun < free:
+            self.until = min(self.until, self.now + self.policy.limits.start_interval_s)
+
+    def _grant_begins(self, begins: Iterable[tuple[Task, Begin]], held: list[tuple[str, ...]], room: int) -> int:
         begun = 0
-        for task, begin in self.begins:
-            if begun < room and not _meets(task.row.files, held):
-                self.actions.append(Action(task.row.id, begin))
+        for task, begin in begins:
+            if begun < room and not _meets(task.row.files, held) and self._grant_begin(task, begin):
                 held.append(task.row.files)
                 begun += 1
-        claims = held + [t.row.files for t in self.board.tasks if t.in_play and t.row.id not in idle]
-        row = first
-        while row is not None and begun < room:
-            if not _meets(row.files, claims):
-                self.actions.append(Action(row.id, decide(Task(row), self.policy, self.now)))
-                claims.append(row.files)
-                begun += 1
-            row = next(iter(rows), None)
-        self.starving = begun < free and row is None and not (careful and begun)
-        if careful and begun and begun < free:
-            self.until = min(self.until, self.now + self.policy.limits.start_interval_s)
+        return begun
+
+    def _grant_begin(self, task: Task, begin: Decision) -> bool:
+        """Let an attempt begin, unless its account may not."""
+        if not isinstance(begin, Begin):
+            return False
+        account = self._account(task, begin)
+        if not self.gate.may_begin(account):
+            return False
+        self.actions.append(Action(task.row.id, replace(begin, probe=self.gate.is_wary(account))))
+        self.gate.begun(account)
+        return True
 
     # --- layer 3
 
-    def _sweep(self) -> Halt | None:
-        """Settle or start over what layers 1 and 2 could not do, once all else has settled."""
+    def _sweep(self) -> tuple[Halt | None, set[str]]:
+        """Settle or start over what layers 1 and 2 could not do, once all else has settled.
+
+        Returns the accounts that something could start over for.
+        """
         deferred = {task.row.id for task, _ in self.deferred}
         if not sweep_due(self.board.tasks, deferred):
-            return None
+            return None, set()
         others = [t for t in self.board.tasks if t.row.id not in deferred and t.in_play]
         failed = self.board.failed + len(self.deferred)
         swept = any(t.last is not None and t.last.intent.restarts for t in others)
@@ -385,7 +349,7 @@ class _Planner:
         if not swept and failed >= DIAGNOSE_MIN and share > self.policy.retry.diagnose_above:
             for task, defer in self.deferred:
                 self.actions.append(Action(task.row.id, Settle(Status.FAILED, defer.note)))
-            return Halt("diagnose", f"{failed} of {self.board.total} tasks failed", self.now)
+            return Halt("diagnose", f"{failed} of {self.board.total} tasks failed", self.now), set()
         restarts = []
         for task, defer in self.deferred:
             if pays(task, self.board.history, self.policy):
@@ -397,38 +361,16 @@ class _Planner:
             else:
                 note = f"{defer.note} (starting over would not pay)"
                 self.actions.append(Action(task.row.id, Settle(Status.FAILED, note)))
-        if restarts:
-            self.begins = restarts
-            self.alive = True
-            self._begin_all(None, ())
-        return None
+        self.begins = restarts
+        waiting = self._waiting(None)
+        self._begin_all(waiting, lambda _: ())
+        return None, waiting
 
 
-TROUBLE = UNSPENT - {Outcome.STOPPED}
-"""Outcomes that mean something for the whole run."""
+def _refused(last: Attempt | None) -> bool:
+    """Whether a task's last attempt was to find out if a trouble is over, and met one."""
+    return last is not None and last.intent.probe and last.result is not None and last.result.outcome in TROUBLE
 
 
 def _meets(files: Sequence[str], claims: Iterable[Sequence[str]]) -> bool:
     return bool(files) and any(overlap(files, claim) for claim in claims)
-
-
-def sweep_due(tasks: Iterable[Task], deferred: Container[str]) -> bool:
-    """Whether only the deferred tasks, and those that started over already, are left."""
-    others = (task for task in tasks if task.row.id not in deferred and task.in_play)
-    return all(task.last is not None and task.last.intent.restarts > 0 for task in others)
-
-
-def pays(task: Task, history: History, policy: Policy) -> bool:
-    """Whether starting over is worth its expected cost: ``p * value >= cost``.
-
-    ``p`` is the mean of a Beta(1 + wins, 1 + losses) posterior over this run's restarts after the same class
-    of failure; the cost is the mean cost of a task so far.
-    """
-    last = task.last
-    if last is None or last.result is None:
-        return False
-    key = last.result.outcome.value
-    wins, losses = history.wins.get(key, 0), history.losses.get(key, 0)
-    p = (1 + wins) / (2 + wins + losses)
-    value = policy.retry.task_value_usd
-    return value > 0 and p * value >= history.cost

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct, field
 
-from agentjobs.agents import WINDOW, Agent, flags_of, with_preset
+from agentjobs.agents import WINDOW, Agent, check_writable, flags_of, preset_of, table_of
 from agentjobs.errors import UserError
+from agentjobs.inheritance import fault
 from agentjobs.limits import Limits, Retry, Several, parse_size
 from agentjobs.planpolicy import Planning
 from agentjobs.tomlfile import FieldError, decode, line_of, load, nearest, section, spot
@@ -26,8 +27,6 @@ __all__ = [
     "resolve",
 ]  # fmt: skip
 
-NO_PRESET: Final = "none"
-
 INPUTS: Final = (
     "package.json", "package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "pnpm-workspace.yaml",
     "yarn.lock", "bun.lock", "requirements*.txt", "pyproject.toml", "poetry.lock", "uv.lock", "Pipfile.lock",
@@ -35,18 +34,12 @@ INPUTS: Final = (
 )  # fmt: skip
 """The manifests and lock files of the well-known package managers."""
 
-NOT_YET: Final[tuple[tuple[Path, str | None], ...]] = (
-    (("workspace", "sandbox"), None),
-    (("workspace", "kind"), "clone"),
-)
-"""Keys, or values of keys, that are planned; a file that relies on one is refused, not misunderstood."""
-
-
 class Workspace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where an agent works."""
 
-    kind: Literal["worktree", "none"] = "worktree"
-    """`worktree`: a git worktree for each task; `none`: the project's own directory, for jobs that change no
+    kind: Literal["worktree", "clone", "none"] = "worktree"
+    """`worktree`: a git worktree for each task; `clone`: likewise, and its git is a repository of its own, where no
+    agent can touch your branches, objects or settings; `none`: the project's own directory, for jobs that change no
     file of it."""
     setup: str | None = None
     """A shell command run once in a new tree, before the agent."""
@@ -65,6 +58,11 @@ class Workspace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Directories to check out, for large repositories: a task's tree holds these, those of the task's `files`, and
     the files at the top and on the way to them. Checks that need more belong into `landing.gate`, which has
     everything where `landing.batch` is above 1. Empty: all of the commit."""
+    sandbox: Literal["none", "bwrap"] = "none"
+    """`bwrap` (Linux, with bubblewrap): setup, agents and checks can write their tree and little else; see below."""
+    writable: tuple[str, ...] = ()
+    """What steps in a sandbox may write besides: paths from the project root, absolute, or with `~` or
+    `${NAME:-default}`. What is missing is made: a file if the name has an ending, else a directory."""
 
     def __post_init__(self) -> None:
         named = {"copy": self.copy, "link": self.link, "keep": self.keep, "inputs": self.inputs}
@@ -72,6 +70,8 @@ class Workspace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             for path in paths:
                 if not path.strip("/.") or path.startswith(("/", "!")) or ".." in path.split("/") or "\0" in path:
                     raise FieldError(key, f"{path!r} is not a path below the project root")
+        for path in self.writable:
+            check_writable(path)
         for path in self.sparse:
             parts = path.rstrip("/").split("/")
             if re.search(r"[*?\[\]\\!\0\n]", path) or not path.strip("/.") or {"", ".", ".."} & set(parts):
@@ -172,6 +172,9 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Agents at once."""
     verify_slots: Several = 2
     """Checks at once."""
+    inherit: tuple[str, ...] = ()
+    """Variables of the environment of agentjobs that agents and checks get besides the usual ones: names or globs,
+    as in `["DATABASE_URL", "MYAPP_*"]`."""
     limits: Limits = field(default_factory=Limits)
     """Bounds and budgets."""
     retry: Retry = field(default_factory=Retry)
@@ -195,28 +198,30 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def parse_policy(
-    data: bytes, file: str = "agentjobs.toml", preset: Callable[[str], dict[str, Any] | None] = lambda _: None
+    data: bytes,
+    file: str = "agentjobs.toml",
+    preset: Callable[[str], dict[str, Any] | None] = lambda _: None,
+    presets: Callable[[], Iterable[str]] = tuple,
 ) -> Policy:
     """Read the bytes of agentjobs.toml; UserError names the file and the line of whatever is wrong.
 
-    ``preset`` returns the table of an agent that needs no section, or None.
+    ``preset`` returns the table of an agent that needs no section, or None; ``presets`` the names of all of them.
     """
-    raw = _with_presets(load(data, file), preset, data, file)
-    for path, value in NOT_YET:
-        found = _at(raw, path)
-        if found is not None and value in (None, found):
-            what = f'{path[-1]} = "{value}" in {section(path[:-1])}' if value else spot(path)
-            raise UserError(f"{what} is not available yet", file=file, line=line_of(data, path))
+    raw = _with_presets(load(data, file), preset, presets, data, file)
     for path in _unbounded(raw, ()):
         raise UserError(f"{spot(path)} must be a finite number", file=file, line=line_of(data, path))
     policy = decode(data, raw, Policy, file)
-    for path, words in _loose_ends(policy):
+    for path, words in _loose_ends(policy, presets):
         raise UserError(words, file=file, line=line_of(data, path))
     return policy
 
 
 def _with_presets(
-    raw: dict[str, Any], preset: Callable[[str], dict[str, Any] | None], data: bytes, file: str
+    raw: dict[str, Any],
+    preset: Callable[[str], dict[str, Any] | None],
+    presets: Callable[[], Iterable[str]],
+    data: bytes,
+    file: str,
 ) -> dict[str, Any]:
     """Fill in what presets say of the agents that sections and profiles name."""
     sections, profiles = raw.get("agents", {}), raw.get("profiles", {})
@@ -230,16 +235,15 @@ def _with_presets(
         if name in sections and not isinstance(section, dict):
             agents[name] = section
             continue
-        named = section.get("preset") if section else None
-        chosen = named if isinstance(named, str) else name
-        found = None if chosen == NO_PRESET else preset(chosen)
-        if found is None and isinstance(named, str) and named != NO_PRESET:
-            path = ("agents", name, "preset")
-            raise UserError(f'no preset "{named}"; `agentjobs agents` lists them', file=file, line=line_of(data, path))
+        chosen = preset_of(name, section)
+        if section and isinstance(section.get("preset"), str) and chosen and preset(chosen) is None:
+            close = nearest(chosen, list(presets()))
+            hint = f'did you mean "{close}"?' if close else "`agentjobs agents` lists them"
+            line = line_of(data, ("agents", name, "preset"))
+            raise UserError(f'no preset "{chosen}"; {hint}', file=file, line=line)
+        found = table_of(name, section, preset)
         if found is not None:
-            agents[name] = with_preset(section or {}, {"preset": chosen, "account": chosen, **found})
-        elif section is not None:
-            agents[name] = section
+            agents[name] = found
     return {**raw, "agents": agents} if agents or "agents" in raw else raw
 
 
@@ -247,6 +251,13 @@ def window_of(policy: Policy, profile: Profile) -> int:
     """Return the tokens of the context that a profile's model has."""
     agent = policy.agents.get(profile.agent)
     return profile.window or (agent.window if agent else None) or WINDOW
+
+
+def finish_grace_s(policy: Policy, agent: str) -> float:
+    """Return the seconds that an agent may go on living after its final event."""
+    found = policy.agents.get(agent)
+    own = found.finish_grace_s if found else None
+    return policy.limits.finish_grace_s if own is None else own
 
 
 def wishes_of(profile: Profile) -> dict[str, str]:
@@ -273,12 +284,18 @@ def resolve(policy: Policy, row: Row, *, profile: str | None = None, file: str =
     return found
 
 
-def _loose_ends(policy: Policy) -> Iterator[tuple[Path, str]]:
-    """Find names that lead nowhere."""
+def _loose_ends(policy: Policy, presets: Callable[[], Iterable[str]]) -> Iterator[tuple[Path, str]]:
+    """Find names that lead nowhere, and those of variables that cannot be passed on."""
+    entries: list[tuple[Path, tuple[str, ...]]] = [(("inherit",), policy.inherit)]
+    entries += [(("agents", name, "inherit"), agent.inherit) for name, agent in policy.agents.items()]
+    for path, patterns in entries:
+        for words in filter(None, map(fault, patterns)):
+            yield path, f"{words} ({spot(path)})"
     for name, profile in policy.profiles.items():
         here: Path = ("profiles", name)
         if profile.agent not in policy.agents:
-            yield (*here, "agent"), f"{_unknown('agent', profile.agent, policy.agents)} (in {section(here)})"
+            known = {*policy.agents, *presets()}
+            yield (*here, "agent"), f"{_unknown('agent', profile.agent, known)} (in {section(here)})"
         if profile.escalate is not None and profile.escalate not in policy.profiles:
             words = _unknown("profile", profile.escalate, policy.profiles)
             yield (*here, "escalate"), f"{words} (in {section(here)})"
@@ -300,12 +317,6 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> str:
         return f'unknown {what} "{name}"; did you mean "{close}"?'
     hint = f"known: {', '.join(names)}" if names else f"agentjobs.toml has no [{what}s.{name}]"
     return f'unknown {what} "{name}"; {hint}'
-
-
-def _at(raw: Any, path: Path) -> Any:
-    for key in path:
-        raw = raw.get(key) if isinstance(raw, dict) else None
-    return raw
 
 
 def _unbounded(value: Any, path: Path) -> Iterator[Path]:

@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from agentjobs.checkout import clear, fill, link_back, made, reach, register, unregister
+from agentjobs.clones import drop
 from agentjobs.deletion import delete
 from agentjobs.errors import GitError, UserError
 from agentjobs.prepared import MEMORY, forget, forget_if_changed
@@ -35,6 +36,7 @@ from agentjobs.snapshot import (
 from agentjobs.sparse import covers, merged, read_held, record, recorded, sparse_environment, write_held
 from agentjobs.treelock import MAKING, READY, RESET, flock, set_state, state, tree_lock
 from agentjobs.workspace import look, remove
+from agentjobs.writing import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +64,7 @@ def hand_out(
     cannot be used is deleted. What was half-made before is made again; to one that is ready, directories that it
     lacks are added, with all that is in it as it was.
     """
-    tree_dir.parent.mkdir(parents=True, exist_ok=True)
+    tree_dir.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tree_lock(tree_dir) as lock:
         if made(git, tree_dir, lock):
             if not covers(held := recorded(tree_dir), sparse):
@@ -111,7 +113,8 @@ def give_back(
         if begun or whole:
             # From here on it is nobody's work.
             set_state(lock, MAKING)
-            spare_dir.mkdir(parents=True, exist_ok=True)
+            drop(tree_dir)
+            spare_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             gone = len(spares(spare_dir)) >= most
             if held is not None and not gone:
                 _clean(git, tree_dir, held, keep, lock)
@@ -193,8 +196,8 @@ def _strip(git: Git, tree_dir: Path, spare: Spare) -> None:
     admin = Path(tree_environment(git, tree_dir)["GIT_DIR"])
     taken = admin / "agentjobs-spare"
     delete(taken)
-    taken.mkdir()
-    (taken / _FACTS).write_bytes(msgspec.json.encode(spare))
+    taken.mkdir(mode=0o700)
+    replace_file(taken / _FACTS, msgspec.json.encode(spare))
     (admin / SEED_INDEX).replace(taken / "index")
     write_held(taken / _HELD, recorded(tree_dir))
     if (admin / MEMORY).exists():

@@ -17,6 +17,7 @@ from msgspec import Struct
 from agentjobs.git import text
 from agentjobs.scope import in_scope
 from agentjobs.snapshot import admin_dir, tree_environment
+from agentjobs.writing import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,9 +67,8 @@ def setup_done(git: Git, tree_dir: Path, commit: str, settings: Workspace) -> No
     if admin is None or not settings.setup or not settings.keep:
         return
     if paths := _kept(git, tree_dir, settings.keep):
-        fresh = admin / f"{MEMORY}~"
-        fresh.write_bytes(msgspec.json.encode(Prepared(_key(settings), commit, settings.inputs, paths)))
-        fresh.replace(admin / MEMORY)
+        prepared = Prepared(_key(settings), commit, settings.inputs, paths)
+        replace_file(admin / MEMORY, msgspec.json.encode(prepared))
 
 
 def forget(git: Git, tree_dir: Path) -> None:

@@ -7,9 +7,9 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+from agentjobs.board import Spent
 from agentjobs.decide import told, verified_at
 from agentjobs.model import Status, StepKind
-from agentjobs.plan import Spent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +14,7 @@ from agentjobs.taskfile import TaskFile
 
 if TYPE_CHECKING:
     from agentjobs.git import Git
+    from agentjobs.masking import Masking
     from agentjobs.model import Row
     from agentjobs.policy import Policy, Profile
 
@@ -46,7 +49,7 @@ class Project:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.store = Store(root)
+        self.store = Store(root, lambda: self.masking)
         self.file = TaskFile(root / TABLE, self.store.dir / "table.tsv")
 
     @classmethod
@@ -58,9 +61,20 @@ class Project:
     def policy(self) -> Policy:
         """The policy as agentjobs.toml has it now; UserError with file and line where it is wrong."""
         from agentjobs.policy import parse_policy  # noqa: PLC0415 - not where everything is settled
-        from agentjobs.presets import preset  # noqa: PLC0415
+        from agentjobs.presets import names, preset  # noqa: PLC0415
 
-        return parse_policy(read_raw(self.root / POLICY), POLICY, preset)
+        return parse_policy(read_raw(self.root / POLICY), POLICY, preset, names)
+
+    @cached_property
+    def masking(self) -> Masking:
+        """What is secret: in our environment, and in what agents are given. A policy that is wrong adds nothing."""
+        from agentjobs.masking import Masking  # noqa: PLC0415 - only where something is told
+
+        given = dict.fromkeys(os.environ.items())
+        with contextlib.suppress(UserError):
+            for agent in self.policy.agents.values():
+                given.update(dict.fromkeys(agent.env.items()))
+        return Masking(given)
 
     @cached_property
     def git(self) -> Git:
@@ -82,8 +96,8 @@ class Project:
 
     @property
     def uses_trees(self) -> bool:
-        """Whether each task has a worktree of its own."""
-        return self.policy.workspace.kind == "worktree"
+        """Whether each task has a tree of its own."""
+        return self.policy.workspace.kind != "none"
 
     @property
     def lands(self) -> bool:

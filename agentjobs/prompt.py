@@ -157,6 +157,23 @@ def resume_prompt(outcome: Outcome, detail: str = "", *, verify: Sequence[str] =
     return "\n".join(lines) + "\n"
 
 
+def handoff_prompt(path: str) -> str:
+    """Return what a conversation is asked that was stopped because its context is full; ``path`` is for its answer."""
+    return f"""\
+Your context is almost full, so this conversation ends here. A fresh agent, which knows nothing of it, goes on with the
+task in the same directory, on the files as they are now.
+
+Do not work on: change no file of the task, start nothing. Write a handoff for that agent, at most 600 words:
+
+- Done: what is finished, and how you know that it is.
+- Remaining: what is still to be done, in which order.
+- Decisions: what you decided, and why.
+- Gotchas: what does not work, what was surprising, what must not be tried again.
+
+Write it to the file {path} and print the same text as your last message. That is all.
+"""
+
+
 def _repair_section(context: Mapping[str, object], used: frozenset[str]) -> str:
     errors = str(context.get("errors") or "")
     if not errors.strip() or "errors" in used:

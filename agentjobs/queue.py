@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from agentjobs.table import Table
 
 
+DEFAULT = "default"
+"""The profile of a row that names none."""
+
+
 def in_play(scope: Scope, task_id: str) -> bool:
     """Whether ``dispatch`` put this row in play."""
     return task_id not in scope.out and (scope.everything or task_id in scope.ids)
@@ -29,7 +33,10 @@ class Queue:
         self, table: Table, statuses: Mapping[str, Status], scope: Scope, active: Container[str]
     ) -> None:
         self._statuses = statuses
-        self._heap: list[tuple[float, int, str]] = []
+        self._heaps: dict[str, list[tuple[float, int, str]]] = {}
+        """By profile: one whose account is paused is not gone through for those that may begin."""
+        self._profiles: dict[str, str] = {}
+        """Of the rows that have another than the usual one."""
         self._keys: dict[str, tuple[float, int, str]] = {}
         self._needs: dict[str, tuple[str, ...]] = {}
         self._dependents: dict[str, list[str]] = {}
@@ -41,6 +48,9 @@ class Queue:
         out = frozenset(scope.out)
         after = dict(table.cells("after")) if "after" in table.header else {}
         priority = dict(table.cells("priority")) if "priority" in table.header else {}
+        named = table.cells("profile") if "profile" in table.header else ()
+        self._profiles = {i: name for i, text in named if (name := text.strip()) not in {"", DEFAULT}}
+        usual = self._heaps.setdefault(DEFAULT, [])
         for index, (task_id, status) in enumerate(self._statuses.items()):
             if status is not Status.TODO or task_id in active or task_id in out:
                 continue
@@ -56,8 +66,13 @@ class Queue:
                 for need in needs:
                     self._dependents.setdefault(need, []).append(task_id)
             if self._met(task_id):
-                self._heap.append(self._keys[task_id])
-        heapq.heapify(self._heap)
+                heap = self._heap_of(task_id) if task_id in self._profiles else usual
+                heap.append(self._keys[task_id])
+        for heap in self._heaps.values():
+            heapq.heapify(heap)
+
+    def _heap_of(self, task_id: str) -> list[tuple[float, int, str]]:
+        return self._heaps.setdefault(self._profiles.get(task_id, DEFAULT), [])
 
     def _met(self, task_id: str) -> bool:
         return all(self._statuses.get(n) is Status.DONE for n in self._needs.get(task_id, ()))
@@ -66,13 +81,16 @@ class Queue:
         """Count the rows that have not begun, ready or not."""
         return len(self._keys) - len(self._taken)
 
-    def ready(self) -> Iterator[str]:
-        """Yield the ids that may begin, best first; taking some while this runs is allowed."""
+    def ready(self, closed: Container[str] = ()) -> Iterator[str]:
+        """Yield the ids that may begin, best first; taking some while this runs is allowed.
+
+        But none of a profile in ``closed``, which may grow while this runs.
+        """
         put_back = []
         seen: set[str] = set()
         try:
-            while self._heap:
-                key = heapq.heappop(self._heap)
+            while heaps := [heap for profile, heap in self._heaps.items() if heap and profile not in closed]:
+                key = heapq.heappop(min(heaps, key=lambda heap: heap[0]))
                 if key[2] in self._taken or key[2] in seen:
                     continue
                 seen.add(key[2])
@@ -81,7 +99,7 @@ class Queue:
         finally:
             for key in put_back:
                 if key[2] not in self._taken:
-                    heapq.heappush(self._heap, key)
+                    heapq.heappush(self._heap_of(key[2]), key)
 
     def take(self, task_id: str) -> None:
         """Note that this row has begun, or is settled."""
@@ -92,7 +110,7 @@ class Queue:
         """Note that a row's status became DONE: what waited for it may be ready now."""
         for dependent in self._dependents.get(task_id, ()):
             if dependent not in self._taken and self._met(dependent):
-                heapq.heappush(self._heap, self._keys[dependent])
+                heapq.heappush(self._heap_of(dependent), self._keys[dependent])
 
     def blocked(self, unsettled: Container[str]) -> dict[str, str]:
         """Return the rows that will not begin by themselves, each with the id that stands in the way.

@@ -12,7 +12,7 @@ from agentjobs.model import Scope, Status
 from agentjobs.rounds import Rounds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
     from agentjobs.model import Row, Task
     from agentjobs.project import Project
@@ -73,11 +73,11 @@ class Roster:
             self._queue = Queue(self.file.table, self.statuses, self.scope, active)
         return self._queue
 
-    def ready(self) -> Iterator[Row]:
-        """Yield the rows that may begin, best first."""
+    def ready(self, closed: Container[str] = ()) -> Iterator[Row]:
+        """Yield the rows that may begin, best first, but those of the profiles in ``closed``."""
         if self._statuses is None and not self.counts()[Status.TODO]:
             return
-        for task_id in self.queue.ready():
+        for task_id in self.queue.ready(closed):
             yield self.file.table.row(task_id)
 
     def share(self, open_tasks: int) -> tuple[int, int]:

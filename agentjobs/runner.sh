@@ -1,10 +1,11 @@
 # The supervisor of one step, as small as a process can be:
 #
-#   sh runner.sh PREFIX DIR BLOCKS BOOT COMMAND [ARGUMENT...]
+#   sh runner.sh PREFIX DIR BLOCKS BOOT UMASK COMMAND [ARGUMENT...]
 #
-# Writes PREFIX.json (who runs), runs COMMAND in DIR with files of at most BLOCKS * 512 bytes, writes PREFIX.exit.json
-# (how it ended). stdin is the command's; stdout is the log; descriptor 9 is the lock, which nobody but this process
-# holds, until the exit is written: a held lock means "running" whatever the pids say.
+# Writes PREFIX.json (who runs), runs COMMAND in DIR with files of at most BLOCKS * 512 bytes, made under UMASK, writes
+# PREFIX.exit.json (how it ended); both are for the owner alone. stdin is the command's; stdout is the log; descriptor 9
+# is the lock, which nobody but this process holds, until the exit is written: a held lock means "running" whatever the
+# pids say.
 # POSIX sh, no variable of a short name: one that the environment exports would reach the command changed.
 
 { # read to the end before anything runs: the file may be replaced by an upgrade while the command runs
@@ -25,9 +26,12 @@ agentjobs_record() {
 agentjobs_command() (
     exec 9>&- 2>&1
     cd -- "$2" || exit 126
-    shift 4
+    umask "$5"
+    shift 5
     exec "$@" # in a process of its own: "exit" and "test" are programs here, or not found, never this shell's words
 )
+
+umask 077
 
 # No record, no command: what nobody can find again must not run.
 agentjobs_record "$@" || exit 125

@@ -13,6 +13,7 @@ from agentjobs.drive import poll
 from agentjobs.engine import Engine
 from agentjobs.errors import UserError
 from agentjobs.model import SETTLED, Scope, Settled, Status
+from agentjobs.pauses import lifted
 from agentjobs.queue import Queue
 from agentjobs.rounds import Rounds
 from agentjobs.store import Marker, write_bytes
@@ -44,9 +45,13 @@ def dispatch(
     force: bool,
     lock_timeout_s: float,
 ) -> Report:
-    """Widen what is in play, clear a halt, and take a turn. UserError where the table, an id or the base is wrong."""
+    """Widen what is in play, clear what waits for a person, and take a turn.
+
+    UserError where the table, an id or the base is wrong.
+    """
     from agentjobs.baseline import require_green  # noqa: PLC0415
     from agentjobs.landing import check_target  # noqa: PLC0415
+    from agentjobs.sandbox import require  # noqa: PLC0415
     from agentjobs.table import check_graph  # noqa: PLC0415
 
     project.file.load()
@@ -57,6 +62,7 @@ def dispatch(
         project.tip()
     if project.lands:
         check_target(project.git, project.policy.target, trees_dir=project.trees_dir)
+    require(project)
     if dry_run:
         return _dry_run(project, ids, only)
     project.store.create()
@@ -66,10 +72,7 @@ def dispatch(
         scope = before or Scope(time.time())
         chosen = ids or (first_unsettled(project, only) if only is not None else ())
         scope = _widened(scope, chosen, everything=not ids and only is None)
-        project.store.set_state("halt", None)
-        if force:
-            project.store.set_state("pause", None)
-        project.store.clear_tally()
+        _go_on(project, force=force)
         project.store.set_state("scope", scope)
     turn = poll(project, wait_s=0.0, lock_timeout_s=lock_timeout_s)
     counts = project.file.table.counts()
@@ -77,6 +80,17 @@ def dispatch(
     stand = ", ".join(f"{count} {status.value}" for status, count in counts.items() if count)
     line = f"in play: {what}; the table: {stand or 'no rows'}"
     return Report((line,), (turn.why,) if turn.why else ())
+
+
+def _go_on(project: Project, *, force: bool) -> None:
+    """Clear what waits for a person: a halt, an account that is stuck; with ``force`` every pause."""
+    store = project.store
+    store.set_state("halt", None)
+    before = store.pauses()
+    after = {} if force else lifted(before, time.time())
+    if after != before:
+        store.set_pauses(after)
+    store.clear_tally()
 
 
 def _widened(scope: Scope, ids: Iterable[str], *, everything: bool) -> Scope:
@@ -146,7 +160,7 @@ def _dry_run(project: Project, ids: tuple[str, ...], only: int | None) -> Report
 
 
 def retry(project: Project, ids: tuple[str, ...], *, failed: bool, lock_timeout_s: float) -> Report:
-    """Give settled tasks a new round and put them in play; a halt is cleared. UserError for an unknown id."""
+    """Give settled tasks a new round, put them in play, clear what waits for a person. UserError for an unknown id."""
     chosen = _chosen(project, ids, lambda s: failed and s is Status.FAILED)
     if not chosen:
         return Report((), ("no task is FAILED",))
@@ -163,8 +177,7 @@ def retry(project: Project, ids: tuple[str, ...], *, failed: bool, lock_timeout_
                 project.file.set(task_id, {"status": "TODO", "ended": "", "note": "", "commit": ""})
         scope = project.store.scope() or Scope(time.time())
         project.store.set_state("scope", _widened(scope, chosen, everything=scope.everything and not scope.out))
-        project.store.set_state("halt", None)
-        project.store.clear_tally()
+        _go_on(project, force=False)
         project.file.save()
     return Report(tuple(f"{task_id}\tTODO" for task_id in chosen), ("now `agentjobs poll` or `agentjobs run`",))
 

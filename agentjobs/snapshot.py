@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from agentjobs.errors import GitError
 from agentjobs.git import parse_raw, raw, text
 from agentjobs.sparse import may_lack_files, outside, recorded
+from agentjobs.writing import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -70,6 +71,17 @@ def tree_environment(git: Git, tree_dir: Path) -> dict[str, str]:
     return {"GIT_DIR": str(admin), "GIT_WORK_TREE": str(tree_dir)}
 
 
+def clone_dir(tree_dir: Path) -> Path:
+    """Return where the repository of the agent's own is, if it has one (see ``clones``)."""
+    return tree_dir.with_name(f".{tree_dir.name}.git")
+
+
+def agents_view(tree_dir: Path, bound: dict[str, str]) -> dict[str, str]:
+    """Return the variables that bind a git call to the tree with the index that the agent's own git uses."""
+    own = clone_dir(tree_dir)
+    return {**bound, "GIT_INDEX_FILE": str(own / "index")} if own.is_dir() else bound
+
+
 def head(git: Git, tree_dir: Path) -> str | None:
     """Return the commit that the tree's HEAD stands on."""
     done = git.run(
@@ -95,9 +107,7 @@ def placed(admin: Path) -> tuple[str, ...]:
 def set_placed(admin: Path, paths: Iterable[str]) -> None:
     """Remember what we put into the tree."""
     # By rename: a list cut off half-way would let a snapshot take in, and land, what is only on loan.
-    fresh = admin / f"{_PLACED}~"
-    fresh.write_bytes(b"".join(raw(path) + b"\0" for path in paths))
-    fresh.replace(admin / _PLACED)
+    replace_file(admin / _PLACED, b"".join(raw(path) + b"\0" for path in paths))
 
 
 def ignore_patterns(paths: Iterable[str]) -> list[str]:
@@ -130,7 +140,7 @@ def snapshot(
         ours = placed(admin)
         # Not checked out, and there: it counts. Not checked out, and not there, is no deletion.
         if may_lack_files(tree_dir, admin):
-            _mark_absent(git, tree_dir, bound, env)
+            _mark_absent(git, tree_dir, agents_view(tree_dir, bound), env)
         git.run("add", "-u", cwd=tree_dir, env=env)
         plain, nested = _untracked(git, tree_dir, env, ours)
         _add(git, tree_dir, env, plain)
@@ -140,7 +150,7 @@ def snapshot(
             ).stdout
         )
         hidden = [change.path for change in differing if not int(change.new_mode, 8)]
-        hidden += _added_by_agent(git, tree_dir, bound, base)
+        hidden += _added_by_agent(git, tree_dir, agents_view(tree_dir, bound), base)
         hidden += [path for path in named if ".git" not in path.lower().split("/")]
         _add(git, tree_dir, env, _present(tree_dir, hidden, ours))
         links = [c.path for c in differing if c.new_mode == _GITLINK and c.old_mode != _GITLINK]
@@ -169,16 +179,16 @@ def not_checked_out_but_there(git: Git, tree_dir: Path, index: str = SEED_INDEX)
     return [path for path, bit in bits.items() if bit and there(path)]
 
 
-def _mark_absent(git: Git, tree_dir: Path, bound: dict[str, str], env: dict[str, str]) -> None:
+def _mark_absent(git: Git, tree_dir: Path, theirs: dict[str, str], env: dict[str, str]) -> None:
     """Give the skip-worktree bit, in our index, to what is not checked out and not there, and to nothing else.
 
     Not checked out are the files that we did not, and those that the agent's git took out of the tree
     (``git sparse-checkout set``).
     """
-    ours, theirs = _bits(git, tree_dir, env), _bits(git, tree_dir, bound)
+    ours, agents = _bits(git, tree_dir, env), _bits(git, tree_dir, theirs)
     there = _there(tree_dir)
     written = [path for path, bit in ours.items() if bit and there(path)]
-    taken_out = [path for path, bit in theirs.items() if bit and ours.get(path) is False and not there(path)]
+    taken_out = [path for path, bit in agents.items() if bit and ours.get(path) is False and not there(path)]
     if not any(ours.values()):  # made without our index, which is gone
         taken_out += [path for path in outside(recorded(tree_dir), ours) if not there(path)]
     for flag, paths in (("--no-skip-worktree", written), ("--skip-worktree", taken_out)):
@@ -223,7 +233,7 @@ def _untracked(
     )
 
 
-def _added_by_agent(git: Git, tree_dir: Path, bound: dict[str, str], base: str) -> list[str]:
+def _added_by_agent(git: Git, tree_dir: Path, theirs: dict[str, str], base: str) -> list[str]:
     """Return what the agent's own index has beyond ``base``: it may have added ignored files by force."""
     done = git.run(
         "diff-index",
@@ -234,7 +244,7 @@ def _added_by_agent(git: Git, tree_dir: Path, bound: dict[str, str], base: str) 
         "--diff-filter=A",
         base,
         cwd=tree_dir,
-        env=bound,
+        env=theirs,
         ok=range(256),  # a broken index of the agent's only means that there is nothing to learn from it
     )
     return [text(path) for path in done.stdout.split(b"\0") if path] if done.code == 0 else []

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from agentjobs.git import raw, text
 from agentjobs.gitenv import settings
 from agentjobs.scope import fixed_part, normalise
+from agentjobs.writing import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -108,9 +109,7 @@ def write_held(path: Path, held: Sequence[str]) -> None:
     if not held:
         path.unlink(missing_ok=True)
         return
-    fresh = path.with_name(f"{path.name}~")
-    fresh.write_bytes(b"".join(raw(entry) + b"\0" for entry in held))
-    fresh.replace(path)
+    replace_file(path, b"".join(raw(entry) + b"\0" for entry in held))
 
 
 def may_lack_files(tree_dir: Path, admin: Path) -> bool:
@@ -128,9 +127,7 @@ def sparse_environment(tree_dir: Path, admin: Path) -> dict[str, str]:
         return {}
     target = _file(admin)
     target.parent.mkdir(exist_ok=True)
-    fresh = target.with_name("agentjobs-sparse~")
-    fresh.write_bytes(patterns(held))
-    fresh.replace(target)
+    replace_file(target, patterns(held))
     # A git that was killed, an agent's as well, would have the next one refuse.
     with contextlib.suppress(FileNotFoundError):
         target.with_name("sparse-checkout.lock").unlink()

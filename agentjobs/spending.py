@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from agentjobs import briefing
 from agentjobs.jsonlines import lookup, matches, read_events, scalar_text
 from agentjobs.logfile import read_head, read_tail
-from agentjobs.model import Spending
-from agentjobs.store import step_files
+from agentjobs.model import Spending, StepKind
+from agentjobs.store import own_dir, step_files
 from agentjobs.transcripts import find
-from agentjobs.usage import add, measure, priced, since
+from agentjobs.usage import measure, priced, since, together
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,16 +40,18 @@ def told_by(project: Project, task: Task, attempt: Attempt) -> Told:
     agent = project.policy.agents.get(intent.agent)
     if agent is None:
         return Told(intent.session)
-    logs = [step_files(project.store.attempt_dir(intent.id, intent.number), "agent").log]
+    names = [step.name for step in attempt.steps if step.kind is StepKind.AGENT] or ["agent"]
+    logs = [step_files(project.store.attempt_dir(intent.id, intent.number), name).log for name in names]
     session = next((found for log in logs if (found := learnt(read_head(log), agent.session))), "") or intent.session
-    measured = _from_output(logs, agent)
+    measured, complete = _from_output(logs, agent)
     kept: Found | None = None
-    if agent.transcript is not None and (not session or measured is None):
+    if agent.transcript is not None and (not session or not complete):
         kept = transcript_of(project, task, attempt, agent, session)
         if kept is not None:
             session = kept.session or session
-            if measured is None:
-                measured = kept.measured or measure(kept.lines, agent.transcript_usage, conversation=True)
+            if not complete:
+                whole = kept.measured or measure(kept.lines, agent.transcript_usage, conversation=True)
+                measured = whole or measured
     if measured is None:
         return Told(session)
     earlier = [a.end.spent for a in task.attempts if a.number < attempt.number and a.end and a.end.session == session]
@@ -69,7 +70,7 @@ def transcript_of(project: Project, task: Task, attempt: Attempt, agent: Agent, 
         session=session,
         tree=intent.tree or str(project.root),
         since=intent.started_at,
-        own=str(attempt_dir.parent),
+        own=str(own_dir(attempt_dir)),
     )
 
 
@@ -81,16 +82,10 @@ def learnt(output: bytes, where: Session | None) -> str:
     return next((text for event in reversed(found) if (text := scalar_text(lookup(event.fields, where.id)))), "")
 
 
-def _from_output(logs: list[Path], agent: Agent) -> Measured | None:
-    """Return what all agent steps of an attempt said together: the last of running totals, the sum of all others."""
+def _from_output(logs: list[Path], agent: Agent) -> tuple[Measured | None, bool]:
+    """Return what all agent steps of an attempt said together, and whether that is all."""
     where = agent.usage
     if where is None:
-        return None
+        return None, False
     sums = "event" in (where.scope, where.cost_scope)
-    steps = [measure(log.read_bytes() if sums and log.exists() else read_tail(log)[0], where) for log in logs]
-    told = [one for one in steps if one is not None]
-    if not told:
-        return None
-    total, last = add(one.spending for one in told), told[-1].spending
-    spending = last if told[-1].whole else total
-    return replace(told[-1], spending=replace(spending, cost=last.cost if told[-1].whole_cost else total.cost))
+    return together([measure(log.read_bytes() if sums and log.exists() else read_tail(log)[0], where) for log in logs])

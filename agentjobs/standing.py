@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agentjobs.batches import QUEUE_ID
+from agentjobs.board import overspent
 from agentjobs.decide import verified_at
 from agentjobs.errors import UserError
 from agentjobs.model import SETTLED, Exited, Halt, Lost, Pause, Running, Scope, Status
-from agentjobs.plan import overspent
 from agentjobs.progress import spent_of
 from agentjobs.queue import Queue, in_play
 from agentjobs.table import parse_status
 
 if TYPE_CHECKING:
+    from agentjobs.board import Spent
     from agentjobs.model import Attempt
-    from agentjobs.plan import Spent
     from agentjobs.project import Project
 
 
@@ -56,12 +56,15 @@ class Standing(Struct, frozen=True):
     between: tuple[Between, ...]
     blocked: dict[str, str]
     """Rows that cannot begin, each with the id that stands in the way."""
-    pause: Pause | None
+    pauses: dict[str, Pause]
+    """Of each account that has one; of ``RUN`` for all of them."""
     halt: Halt | None
     held: str
     """Why nothing starts although something could: a budget that is spent, memory."""
     tokens: int
     cost: float
+    estimated: bool
+    """Some agents do not tell what they cost: for them the cost is an estimate, where their prices are known."""
     now: float
 
     @property
@@ -110,9 +113,8 @@ def standing(project: Project, now: float) -> Standing:
     gate = store.attempt(QUEUE_ID, numbers[-1]) if numbers else None
     if gate is not None and (live := live_of(gate)) is not None:
         running.append(live)
-    pause, halt = store.pause(), store.halt()
-    if pause is not None and pause.until <= now:
-        pause = None
+    pauses, halt = store.pauses(), store.halt()
+    waits = any(pause.stuck or pause.until > now for pause in pauses.values())
     spent = spent_of(project.file, store.unspent())
     return Standing(
         counts=counts,
@@ -122,13 +124,23 @@ def standing(project: Project, now: float) -> Standing:
         running=tuple(running),
         between=tuple(between),
         blocked=_blocked(project, active),
-        pause=pause,
+        pauses=pauses,
         halt=halt,
-        held=_held(project, spent) if scope and counts["TODO"] and not (running or pause or halt) else "",
+        held=_held(project, spent) if scope and counts["TODO"] and not (running or waits or halt) else "",
         tokens=spent.tokens,
         cost=spent.cost,
+        estimated=bool(spent.cost) and _estimated(project),
         now=now,
     )
+
+
+def _estimated(project: Project) -> bool:
+    try:
+        policy = project.policy
+    except UserError:  # how things stand is told all the same
+        return False
+    agents = (policy.agents.get(profile.agent) for profile in policy.profiles.values())
+    return any(agent and agent.prices and not (agent.usage and agent.usage.cost) for agent in agents)
 
 
 def _outside(project: Project, scope: Scope | None) -> int:

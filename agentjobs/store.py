@@ -1,7 +1,7 @@
 """What is on disk: the lock, the facts of attempts, the run's state, the table as last written.
 
 A fact is a file written once, by rename, and never changed; what is unreadable or empty (a full disk, a power
-cut) counts as not there. State files (``scope.json``, ``pause.json``, ``halt.json``, ``active/<id>``) are
+cut) counts as not there. State files (``scope.json``, ``pauses.json``, ``halt.json``, ``active/<id>``) are
 replaced whole. Only who holds the lock writes.
 """
 
@@ -11,7 +11,7 @@ import contextlib
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
@@ -34,9 +34,13 @@ from agentjobs.model import (
     Step,
     StepKind,
 )
+from agentjobs.pauses import RUN
+from agentjobs.writing import replace_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
+
+    from agentjobs.masking import Masking
 
 LAYOUT = "1"
 """Version of the layout of ``.agentjobs``, in the file VERSION."""
@@ -60,10 +64,11 @@ class Marker(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Store:
-    """The directory ``.agentjobs`` of one project."""
+    """The directory ``.agentjobs`` of one project. ``masking`` says what is secret, once something is written."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, masking: Callable[[], Masking] | None = None) -> None:
         self.root = root
+        self._masking = masking
         self.dir = root / ".agentjobs"
         self._attempts = str(self.dir / "attempts")
         self._active = str(self.dir / "active")
@@ -90,6 +95,7 @@ class Store:
                 )
             return
         self._make()
+        self.dir.chmod(0o700)  # somebody may have made it
         for name in ("attempts", "active", "trees", "tally", "baseline"):
             (self.dir / name).mkdir(mode=0o700, exist_ok=True)
         write_bytes(self.dir / "README", README.encode())
@@ -100,14 +106,9 @@ class Store:
         if not (self.dir / ".gitignore").exists():
             write_bytes(self.dir / ".gitignore", b"*\n")
 
-    def memory(self, *, make: bool = True) -> Path | None:
-        """Return the directory where counts of tokens are remembered; None where it cannot be, or is not to be, made.
-
-        It may be there before anything was ever dispatched.
-        """
+    def memory(self) -> Path | None:
+        """Return the directory where counts of tokens are remembered; None where it cannot be made."""
         if not self.dir.is_dir():
-            if not make:
-                return None
             try:
                 self._make()
             except OSError:
@@ -134,9 +135,25 @@ class Store:
         """Return what ``dispatch`` put in play, or None before the first one."""
         return read_json(self.dir / "scope.json", Scope)
 
-    def pause(self) -> Pause | None:
-        """Return the pause of the whole run."""
-        return read_json(self.dir / "pause.json", Pause)
+    def pauses(self) -> dict[str, Pause]:
+        """Return the pause of each account that has one; ``RUN`` is all of them.
+
+        Before there were accounts a pause was one of the whole run, in ``pause.json``.
+        """
+        found = read_json(self.dir / "pauses.json", dict[str, Pause])
+        if found is None:
+            old = read_json(self.dir / "pause.json", Pause)
+            return {RUN: old} if old is not None else {}
+        return found
+
+    def set_pauses(self, pauses: Mapping[str, Pause]) -> None:
+        """Replace all pauses; they survive a power cut."""
+        path = self.dir / "pauses.json"
+        if pauses:
+            write_json(path, self._told(pauses), durable=True)
+        (self.dir / "pause.json").unlink(missing_ok=True)  # not before its pause is in the other file
+        if not pauses:
+            path.unlink(missing_ok=True)
 
     def hold(self) -> Pause | None:
         """Return until when finished work waits, because it could be neither checked nor landed."""
@@ -146,13 +163,13 @@ class Store:
         """Return why a person is needed."""
         return read_json(self.dir / "halt.json", Halt)
 
-    def set_state(self, name: str, value: Scope | Pause | Halt | None) -> None:
+    def set_state(self, name: Literal["scope", "hold", "halt"], value: Scope | Pause | Halt | None) -> None:
         """Replace, or with None remove, a state file."""
         path = self.dir / f"{name}.json"
         if value is None:
             path.unlink(missing_ok=True)
         else:
-            write_json(path, value, durable=True)
+            write_json(path, self._told(value), durable=True)
 
     def active(self) -> list[str]:
         """Return the ids with an open round."""
@@ -251,7 +268,7 @@ class Store:
         path = self.attempt_dir(task_id, number) / name
         if read_json(path, type(fact)) is not None:
             return
-        write_json(path, fact)
+        write_json(path, self._told(fact))
 
     # --- settled rounds
 
@@ -275,7 +292,7 @@ class Store:
             return
         if not path.parent.is_dir():  # a row that is settled without an attempt
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_json(path, settled)
+        write_json(path, self._told(settled))
 
     # --- the breaker's tally
 
@@ -321,7 +338,12 @@ class Store:
         if self._events is None:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
             self._events = os.open(self.dir / "events.jsonl", flags, 0o600)
-        os.write(self._events, encode(record) + b"\n")
+        os.write(self._events, encode(self._told(record)) + b"\n")
+
+    def _told(self, value: object) -> object:
+        """Return a value to be written, with no secret in what programs said."""
+        masking = self._masking() if self._masking is not None else None
+        return masking.told(msgspec.to_builtins(value)) if masking else value
 
 
 CHECKS = frozenset({StepKind.VERIFY, StepKind.GATE})
@@ -344,9 +366,14 @@ def _steps(path: str, present: list[str]) -> list[Step]:
         kill = read_json(f"{path}/{name}.kill.json", Kill) if f"{name}.kill.json" in present else None
         if kill is not None:
             sent = sum(other.startswith(f"{name}.kill-") for other in present)
-            kill = Kill(kill.why, kill.at, 1 + sent)
+            kill = Kill(kill.why, kill.at, 1 + sent, kill.detail)
         steps.append(Step(name, kind, phase, started_at, kill, prepared.commit if prepared else ""))
     return sorted(steps, key=lambda step: (_ORDER[step.kind], len(step.name), step.name))
+
+
+def own_dir(attempt_dir: Path) -> Path:
+    """Return the directory that an attempt's task keeps over all its attempts, for its agent: ``{dir}``."""
+    return attempt_dir.parent / "own"
 
 
 def step_files(attempt_dir: Path, name: str) -> StepFiles:
@@ -390,7 +417,7 @@ def read_json(path: Path | str, kind: type[T]) -> T | None:
         return None
 
 
-def write_json(path: Path, value: msgspec.Struct, *, durable: bool = False) -> None:
+def write_json(path: Path, value: object, *, durable: bool = False) -> None:
     """Write a value as JSON, by rename; ``durable``: it must survive a power cut too."""
     write_bytes(path, encode(value) + b"\n", durable=durable)
 
@@ -413,19 +440,7 @@ def _printable(value: object) -> object:
 
 def write_bytes(path: Path, data: bytes, *, durable: bool = False) -> None:
     """Replace a file by rename, mode 0600; nothing of it is seen before all of it is there."""
-    temporary = path.with_name(path.name + "~")
     try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(fd, view) :]
-            if durable:
-                os.fsync(fd)
-        finally:
-            os.close(fd)
-        temporary.rename(path)
+        replace_file(path, data, durable=durable)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         raise UserError(f"cannot write: {error.strerror}", file=str(path)) from None

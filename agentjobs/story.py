@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import Struct
 
-from agentjobs.model import Exited, Lost, Running, Settled
+from agentjobs.model import Exited, Lost, Running, Settled, Spending
 from agentjobs.reading import check_known
 from agentjobs.store import step_files
 
@@ -53,6 +54,8 @@ class AttemptTold(Struct, frozen=True):
     errors: str
     tokens: int
     cost: float
+    spent: Spending
+    """What the tokens were, and whether the cost is an estimate."""
     changed: tuple[str, ...]
     outside: tuple[str, ...]
     base: str
@@ -77,13 +80,13 @@ class Story(Struct, frozen=True):
 
 
 def story(project: Project, task_id: str) -> Story:
-    """Read the story of a task; UserError for an id that never was."""
+    """Read the story of a task, without secrets; UserError for an id that never was."""
     check_known(project, task_id)
     project.file.load()
     table, store = project.file.table, project.store
     row = table.row(task_id) if task_id in table else None
     marker = store.marker(task_id)
-    return Story(
+    found = Story(
         id=task_id,
         status=row.status.value if row else "not in the table",
         row=row.cells if row else {},
@@ -92,6 +95,7 @@ def story(project: Project, task_id: str) -> Story:
         rounds=tuple(store.settled(task_id)),
         wish=marker.wish.value if marker and marker.wish else "",
     )
+    return msgspec.convert(project.masking.texts(msgspec.to_builtins(found)), Story)
 
 
 def _attempt(project: Project, attempt: Attempt) -> AttemptTold:
@@ -104,7 +108,7 @@ def _attempt(project: Project, attempt: Attempt) -> AttemptTold:
         why=intent.why,
         profile=intent.profile,
         agent=intent.agent,
-        session=intent.session,
+        session=(end.session if end else "") or intent.session,
         fresh=intent.fresh,
         started_at=intent.started_at,
         ended_at=result.at if result else 0.0,
@@ -115,6 +119,7 @@ def _attempt(project: Project, attempt: Attempt) -> AttemptTold:
         errors=result.errors if result else "",
         tokens=end.tokens if end else 0,
         cost=end.cost if end else 0.0,
+        spent=end.spent if end else Spending(),
         changed=end.changed if end else (),
         outside=end.outside if end else (),
         base=intent.base,

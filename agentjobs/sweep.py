@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from agentjobs.model import Outcome
-from agentjobs.plan import History
+from agentjobs.restarts import History
 
 if TYPE_CHECKING:
     from agentjobs.project import Project

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import glob
 import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import MsgspecError, Struct, json
 
 from agentjobs.jsonlines import lookup, matches, read_events, scalar_text
+from agentjobs.logfile import read_head
 from agentjobs.model import Spending
 from agentjobs.usage import Measured, amount
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from agentjobs.evidence import Transcript
 
@@ -26,6 +29,7 @@ MOST_BYTES = 256 * 1024 * 1024
 """Of a larger transcript only the end is read."""
 
 ANY = "*"
+SESSION = "{session}"
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 
@@ -50,21 +54,66 @@ def find(where: Transcript, *, env: Mapping[str, str], session: str, tree: str, 
         return _in_database(where, expanded(where.database, env, values), session, values["tree"], since)
     wanted = {path: _filled(value, values) for path, value in where.owner.items()} if where.owner else None
     for path in _newest(where, env, values, since):
-        lines = _read(path)
+        lines = _lines(_read(path))
         if wanted is None:
             return Found(session, lines)
         event = next((event for event in read_events(lines) if matches(event.fields, wanted)), None)
         told = scalar_text(lookup(event.fields, where.id)) if event is not None and where.id else None
         if event is not None and (not session or told in {None, session}):
-            return Found(told or session, lines)
+            return Found(told or session or _named(path, where.files), lines)
     return None
+
+
+def locate(
+    where: Transcript, *, env: Mapping[str, str], session: str, tree: str, since: float, own: str
+) -> str:
+    """Return the path of an attempt's transcript, of which only the beginning is looked at; empty where there is none.
+
+    The arguments are those of ``find``.
+    """
+    values = {"session": session or ANY, "tree": os.path.realpath(tree), "dir": own}
+    wanted = {path: _filled(value, values) for path, value in where.owner.items()} if where.owner else None
+    for path in _newest(where, env, values, since):
+        if wanted is None:
+            return path
+        event = next((e for e in read_events(read_head(Path(path))) if matches(e.fields, wanted)), None)
+        told = scalar_text(lookup(event.fields, where.id)) if event is not None and where.id else None
+        if event is not None and (not session or told in {None, session}):
+            return path
+    return ""
+
+
+def _named(path: str, patterns: Sequence[str]) -> str:
+    """Return the part of a path that ``{session}`` stands for in one of the globs; empty where it is in none."""
+    parts = path.split("/")
+    for pattern in patterns:
+        names = pattern.split("/")
+        at = next((at for at in range(1, len(names) + 1) if SESSION in names[-at]), 0)  # the end of a path is plain
+        if not 0 < at <= len(parts):
+            continue
+        before, _, after = names[-at].partition(SESSION)
+        form = fnmatch.translate(before).removesuffix(r"\Z") + "(.+)" + fnmatch.translate(after)
+        found = re.match(form, parts[-at])
+        if found is not None:
+            return found[1]
+    return ""
+
+
+def _lines(content: bytes) -> bytes:
+    """Return JSON lines; a file that is one JSON value over many lines becomes one line."""
+    if not content.startswith((b"{\n", b"{\r\n")):
+        return content
+    try:
+        return json.encode(json.decode(content))
+    except (ValueError, RecursionError, MsgspecError):
+        return content
 
 
 def _newest(where: Transcript, env: Mapping[str, str], values: Mapping[str, str], since: float) -> list[str]:
     """Return the files that were written since the attempt began, the newest first."""
     found: list[tuple[float, str]] = []
     for pattern in where.files:
-        if "{session}" in pattern and values["session"] == ANY and where.owner is None:
+        if SESSION in pattern and values["session"] == ANY and where.owner is None:
             continue  # whose it is nobody could say
         for path in glob.glob(expanded(pattern, env, values), recursive=True):  # noqa: PTH207 - absolute patterns
             with contextlib.suppress(OSError):

@@ -68,7 +68,7 @@ class Trees:
             return
         from pathlib import Path  # noqa: PLC0415
 
-        from agentjobs import prepared, workspace  # noqa: PLC0415
+        from agentjobs import clones, prepared, workspace  # noqa: PLC0415
 
         git, tree = self.project.git, Path(intent.tree)
         fresh, there = intent.mode in FRESH, tree.is_dir()
@@ -81,6 +81,7 @@ class Trees:
                     prepared.forget(git, tree)  # somebody was at work there
             except GitError:  # it cannot be kept as a commit, so it is kept as it is
                 workspace.put_aside(tree)
+            clones.drop(tree)
             if not self._hand_out(tree, intent.base, task.row.files):
                 workspace.reset(git, tree, intent.base, sparse=self._directories(intent.base, task.row.files))
         else:

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from agentjobs.jsonlines import every, lookup, matches, read_events, scalar_text
 from agentjobs.model import Spending
@@ -47,11 +48,11 @@ def measure(output: bytes, where: Usage | None, *, conversation: bool = False) -
         return None
     scope, cost_scope = where.scope, where.cost_scope or where.scope
     counted = _counted(found, where) if "event" in (scope, cost_scope) else found[:1]
-    tokens = [_tokens(event, where) for event in (counted if scope == "event" else found[:1])]
+    tokens = [tokens_in(event, where) for event in (counted if scope == "event" else found[:1])]
     total = [int(min(sum(figures), MOST)) for figures in zip(*tokens, strict=True)]
     cost = None
     if where.cost is not None:
-        told = [_money(event, where.cost) for event in (counted if cost_scope == "event" else found[:1])]
+        told = [money_in(event, where.cost) for event in (counted if cost_scope == "event" else found[:1])]
         cost = sum(value for value in told if value is not None) if any(v is not None for v in told) else None
     names = (scalar_text(lookup(event.fields, where.model)) for event in found) if where.model else iter(())
     return Measured(
@@ -60,6 +61,21 @@ def measure(output: bytes, where: Usage | None, *, conversation: bool = False) -
         whole=scope == "session" or conversation,
         whole_cost=cost_scope == "session" or conversation,
     )
+
+
+def together(steps: Sequence[Measured | None]) -> tuple[Measured | None, bool]:
+    """Return what all agent steps of an attempt said, and whether that is all: one that was killed says nothing.
+
+    Of running totals it is the last, of all others the sum.
+    """
+    told = [one for one in steps if one is not None]
+    if not told:
+        return None, False
+    total, newest = add(one.spending for one in told), told[-1]
+    spending = newest.spending if newest.whole else total
+    cost = newest.spending.cost if newest.whole_cost else total.cost
+    complete = len(told) == len(steps) or (newest.whole and steps[-1] is not None)
+    return replace(newest, spending=replace(spending, cost=cost)), complete
 
 
 def since(now: Measured, earlier: Iterable[Spending]) -> Spending:
@@ -131,7 +147,9 @@ def _counted(found: Sequence[Event], where: Usage) -> list[Event]:
     return kept
 
 
-def _tokens(event: Event, where: Usage) -> tuple[int, int, int, int]:
+def tokens_in(event: Event, where: Usage) -> tuple[int, int, int, int]:
+    """Return what one line says: tokens read, read from a cache, written to a cache, written."""
+
     def total(paths: Sequence[str]) -> int:
         return int(min(sum(amount(value) for path in paths for value in every(event.fields, path)), MOST))
 
@@ -141,10 +159,12 @@ def _tokens(event: Event, where: Usage) -> tuple[int, int, int, int]:
     plain = total(where.input)
     if where.inclusive:
         plain = max(0, plain - read - write)
-    return plain, read, write, total(where.output)
+    written = max(total(where.output), total(where.total) - plain - read - write)
+    return plain, read, write, written
 
 
-def _money(event: Event, path: str) -> float | None:
+def money_in(event: Event, path: str) -> float | None:
+    """Return the dollars one line speaks of; None where it speaks of none."""
     found = [value for value in every(event.fields, path) if isinstance(value, int | float)]
     return sum(amount(value) for value in found) if found else None
 

@@ -11,18 +11,20 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agentjobs import handoffs
+from agentjobs.endings import verdict_on
 from agentjobs.errors import GitError, UserError
 from agentjobs.excerpt import error_excerpt, signature
 from agentjobs.launch import local
 from agentjobs.logfile import read_tail
 from agentjobs.model import AgentEnd, Exited, Lost, Outcome, Prepare, Result, StepKind
-from agentjobs.outcome import Verdict, classify
 from agentjobs.scope import in_scope, normalise
-from agentjobs.spending import Told, told_by
+from agentjobs.spending import told_by
 from agentjobs.store import read_json, read_raw, step_files, write_bytes
 
 if TYPE_CHECKING:
     from agentjobs.model import Attempt, Row, Step, Task
+    from agentjobs.outcome import Verdict
     from agentjobs.project import Project
 
 LANDING_TRIES = 50
@@ -43,26 +45,12 @@ class Verdicts:
     def judge(self, task: Task, attempt: Attempt, now: float) -> None:
         """Write ``agent.end.json``: end what still lives, commit the tree, classify."""
         intent = attempt.intent
-        attempt_dir = self.store.attempt_dir(intent.id, intent.number)
-        files = step_files(attempt_dir, "agent")
-        if intent.marker not in self.swept:
-            local.sweep([intent.marker], [files])
+        self.sweep(attempt)
         self.swept.discard(intent.marker)
-        step = attempt.last(StepKind.AGENT)
-        if step is None or not isinstance(step.phase, Exited | Lost):
+        step, verdict = attempt.first(StepKind.AGENT), verdict_on(self.project, attempt, now)
+        if verdict is None or step is None or not isinstance(step.phase, Exited | Lost):
             return
-        output, size = read_tail(files.log)
-        agent = self.project.policy.agents.get(intent.agent)
-        verdict = classify(
-            phase=step.phase,
-            kill=step.kill,
-            output=output,
-            output_bytes=size,
-            rules=agent.rules if agent else (),
-            now=now,
-            tree_dir=intent.tree,
-        )
-        told = told_by(self.project, task, attempt) if agent else Told()
+        told = told_by(self.project, task, attempt)
         end = AgentEnd(
             outcome=verdict.outcome,
             at=step.phase.at,
@@ -77,6 +65,13 @@ class Verdicts:
         if intent.base:
             end = self._with_tree(task, attempt, end, verdict)
         self.store.write_fact(intent.id, intent.number, "agent.end.json", end)
+
+    def sweep(self, attempt: Attempt) -> None:
+        """End what the attempt's agent left behind."""
+        if attempt.intent.marker not in self.swept:
+            steps = [step for step in attempt.steps if step.kind is StepKind.AGENT]
+            local.sweep([attempt.intent.marker], [step_files(self._dir(attempt), step.name) for step in steps])
+            self.swept.add(attempt.intent.marker)
 
     def _with_tree(self, task: Task, attempt: Attempt, end: AgentEnd, verdict: Verdict) -> AgentEnd:
         """Commit what the tree holds, keep it under a ref, and look at what was changed."""
@@ -329,13 +324,15 @@ class Verdicts:
             base=parent if intent.base else "",
         )
         if end is not None and end.outcome is outcome and outcome is not Outcome.OK:
-            output, _ = read_tail(step_files(self._dir(attempt), "agent").log)
+            output, _ = read_tail(step_files(self._dir(attempt), "agent").log, self.project.masking)
             errors = error_excerpt(output)
             if end.outside:
                 files = ", ".join(task.row.files)
                 errors = f"{end.detail}\nThis task may change only: {files}\nPut every other file back as it was."
             elif end.detail and outcome in {Outcome.NO_CHANGE, Outcome.VERIFY_FAILED}:
                 errors = end.detail
+            elif outcome is Outcome.CONTEXT_FULL:
+                errors = handoffs.told(self.project, attempt, end.detail)
             return replace(
                 result, detail=end.detail, signature=end.signature, reset_at=end.reset_at, errors=errors
             )
@@ -377,14 +374,14 @@ class Verdicts:
         number = self._failed_number(attempt, check)
         checks = plan.checks if plan else attempt.intent.checks
         command = checks[number - 1] if 0 < number <= len(checks) else ""
-        output, _ = read_tail(step_files(self._dir(attempt), check.name).log)
+        output, _ = read_tail(step_files(self._dir(attempt), check.name).log, self.project.masking)
         output = output.rpartition(b"==> check %d: " % number)[2]
         said = output.removeprefix(command.encode("utf-8", "surrogateescape")).lstrip(b"\n")
         return command, _ended(check), said
 
     def _failed_number(self, attempt: Attempt, check: Step) -> int:
         at = read_raw(self._dir(attempt) / f"{check.name}.at").strip()
-        return int(at) if at.isdigit() else 1
+        return int(at[:9]) if at.isdigit() else 1  # a check may have written there itself
 
     def _infra(self, attempt: Attempt, result: Result) -> Result:
         from msgspec.structs import replace  # noqa: PLC0415
@@ -394,7 +391,7 @@ class Verdicts:
         step = check or setup
         if step is None:
             return result
-        output, _ = read_tail(step_files(self._dir(attempt), step.name).log)
+        output, _ = read_tail(step_files(self._dir(attempt), step.name).log, self.project.masking)
         what = f"the setup command {_ended(step)}" if step is setup else f"{step.name} {_ended(step)} again and again"
         return replace(result, detail=what, signature=signature(output), errors=error_excerpt(output))
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from agentjobs.checkout import aside, clear, fill, made, reach, register, unregister
+from agentjobs.clones import drop, leftovers
 from agentjobs.deletion import delete
 from agentjobs.errors import UserError
 from agentjobs.snapshot import Snapshot, admin_dir, head, placed, set_placed, snapshot, tree_environment
@@ -32,7 +33,7 @@ def create(git: Git, tree_dir: Path, base: str) -> bool:
     A half-made one is made again. A directory that stands there and is not ours is renamed aside, never
     removed. It holds all of the commit, unless something else is recorded for it (see ``sparse``).
     """
-    tree_dir.parent.mkdir(parents=True, exist_ok=True)
+    tree_dir.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tree_lock(tree_dir) as lock:
         if made(git, tree_dir, lock):
             return False
@@ -107,6 +108,8 @@ def setup_files(git: Git, root: Path, tree_dir: Path, *, copy: Sequence[str], li
             raise UserError(
                 f"workspace: {path} does not exist in {root}; create it, or take it out of [workspace]"
             )
+        if any((tree_dir / above).is_symlink() for above in Path(path).parents):  # it would lead out of the tree
+            raise UserError(f"workspace: {path} cannot be put into {tree_dir}: a directory above it is a link there")
         if path not in before and (os.path.lexists(tree_dir / path) or _absent(git, tree_dir, path, bound)):
             raise UserError(
                 f"workspace: {path} is tracked by git, so every tree has it; take it out of [workspace]"
@@ -174,6 +177,7 @@ def remove(git: Git, tree_dir: Path, *, force: bool = False) -> None:
         set_state(lock, MAKING)
         if os.path.lexists(tree_dir):
             delete(tree_dir)
+        drop(tree_dir)
         unregister(git, tree_dir)
         record(tree_dir, ())
         set_state(lock)
@@ -190,7 +194,7 @@ def prune(git: Git, trees_dir: Path) -> int:
         for tree in git.worktrees()
         if os.path.realpath(tree.directory).startswith(above) and not tree.directory.exists()
     ]
-    for tree_dir in gone:
+    for tree_dir in (*gone, *leftovers(trees_dir)):
         remove(git, tree_dir, force=True)
     return len(gone)
 

@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 
+from agentjobs.inheritance import looks_secret
 from tests.harness import Project, kill_all, processes_under
 
 HOME = Path(tempfile.mkdtemp(prefix="agentjobs-home-"))
 os.environ["HOME"] = str(HOME)
 for _name in ("CONFIG", "CACHE", "DATA", "STATE"):
     os.environ[f"XDG_{_name}_HOME"] = str(HOME / _name.lower())
-for _name in [name for name in os.environ if name.startswith(("GIT_", "AGENTJOBS_"))]:
+for _name in [name for name in os.environ if name.startswith(("GIT_", "AGENTJOBS_")) or looks_secret(name)]:
     del os.environ[_name]
 os.environ["GIT_CONFIG_GLOBAL"] = os.devnull
 os.environ["GIT_CONFIG_NOSYSTEM"] = "1"

@@ -19,6 +19,7 @@ import argparse
 import builtins
 import contextlib
 import ctypes
+import fcntl
 import io
 import json
 import os
@@ -31,14 +32,20 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agentjobs.launch.processes import boot_id
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+RUNNER = str(Path(__file__).resolve().parent.parent / "agentjobs" / "runner.sh")
 
 POLLS_MAX = 60
 RECORD = -1
 """In place of the number of an effect: tell of every one, and live."""
 
 QUIET_S = 30.0
+TOLD_S = 1.0
+"""An agent that was told to stop has done so within that time, or nobody did tell it."""
 READING = frozenset(
     {"rev-parse", "merge-base", "diff-tree", "diff-index", "cat-file", "for-each-ref", "check-ref-format", "ls-files"}
 )
@@ -89,9 +96,19 @@ batch = 1
 gate = ["mkdir $AGENTJOBS_ROOT/../once 2>/dev/null && { echo flaky; exit 1; }; test -e shared.txt"]
 wait_s = 0
 """,
+    "watched": """
+window = 1000
+[agents.scripted.context]
+event = { "type" = "turn" }
+used = ["used"]
+""",
     "without-trees": """
 [workspace]
 kind = "none"
+""",
+    "clones": """
+[workspace]
+kind = "clone"
 """,
     "without-landing": """
 [landing]
@@ -115,16 +132,27 @@ case $1 in
     wrong) echo "wrong $AGENTJOBS_ATTEMPT" >"$AGENTJOBS_TASK.txt" ;;
     idle) ;;
     theirs) # meanwhile somebody else lands a change of the same line
-        tip=$(git rev-parse -q --verify refs/heads/landed || git rev-parse refs/heads/main)
+        at() { git -C "$AGENTJOBS_ROOT" "$@"; }
+        tip=$(at rev-parse -q --verify refs/heads/landed || at rev-parse refs/heads/main)
         export GIT_INDEX_FILE="$AGENTJOBS_ROOT/../index"
-        git read-tree "$tip"
-        git update-index --cacheinfo "100644,$(echo theirs | git hash-object -w --stdin),shared.txt"
-        theirs=$(git -c user.name=t -c user.email=t@localhost commit-tree -m theirs -p "$tip" "$(git write-tree)")
-        git update-ref refs/heads/landed "$theirs"
+        at read-tree "$tip"
+        at update-index --cacheinfo "100644,$(echo theirs | at hash-object -w --stdin),shared.txt"
+        theirs=$(at -c user.name=t -c user.email=t@localhost commit-tree -m theirs -p "$tip" "$(at write-tree)")
+        at update-ref refs/heads/landed "$theirs"
         unset GIT_INDEX_FILE
         echo ours >shared.txt; echo good >"$AGENTJOBS_TASK.txt" ;;
     shared) echo "good $AGENTJOBS_TASK" >shared.txt; echo good >"$AGENTJOBS_TASK.txt" ;;
     linger) echo good >"$AGENTJOBS_TASK.txt"; setsid sleep 300 & ;;
+    full)
+        if [ "$AGENTJOBS_MODE" = handoff ]; then
+            echo "half is done" >"$AGENTJOBS_PARTIAL"
+        else # says how full its context is, and waits to be stopped
+            echo half >"$AGENTJOBS_TASK.txt"
+            rmdir "$AGENTJOBS_ROOT/../busy/$AGENTJOBS_TASK"
+            echo '{"type": "turn", "used": 900}'
+            touch "$AGENTJOBS_ROOT/../waiting/$AGENTJOBS_TASK.$AGENTJOBS_ATTEMPT"
+            exec sleep 300
+        fi ;;
     nap) sleep 0.2; echo good >"$AGENTJOBS_TASK.txt" ;;
     *) echo good >"$AGENTJOBS_TASK.txt" ;;
 esac
@@ -154,7 +182,9 @@ ROWS = (
     "stuck\tnever\tok\tis blocked for ever",
 )
 
-IDS = [row.partition("\t")[0] for row in ROWS[1:]]
+WATCHED_ROWS = (ROWS[0], "fills\t\tfull ok\tfills its context once", "other\t\tok\tdoes nothing of note")
+
+IDS = [row.partition("\t")[0] for row in ROWS[1:] + WATCHED_ROWS[1:]]
 
 
 def make_project(
@@ -172,6 +202,7 @@ def make_project(
     root = place / "project"
     root.mkdir(parents=True)
     (place / "busy").mkdir()
+    (place / "waiting").mkdir()
     (place / "ledger").touch()
     text = POLICY.format(
         slots=slots,
@@ -329,6 +360,40 @@ class Driver:
                 time.sleep(pause_s)
                 pause_s = min(0.02, pause_s * 1.5)
 
+    def waiting(self) -> list[Path]:
+        """Return the attempts whose agents live and wait to be stopped, and have not been told so just now."""
+        from agentjobs.launch.step import StepFiles, is_held
+
+        found = []
+        for marker in sorted((self.place / "waiting").iterdir()):
+            task, _, number = marker.name.rpartition(".")
+            attempt_dir = self.root / ".agentjobs/attempts" / task / f"{int(number):03}"
+            kill = attempt_dir / "agent.kill.json"
+            told = kill.exists() and time.time() - kill.stat().st_mtime < TOLD_S
+            if is_held(StepFiles(attempt_dir, "agent")) and not told:
+                found.append(attempt_dir)
+        return found
+
+    def revive(self, attempt_dir: Path) -> None:
+        """Let an agent wait again of which a copy of the project has only the facts."""
+        mark = json.loads((attempt_dir / "attempt.json").read_text())["marker"]
+        found = os.open(attempt_dir / "agent.lock", os.O_RDWR | os.O_CLOEXEC)
+        lock = fcntl.fcntl(found, fcntl.F_DUPFD_CLOEXEC, 20)
+        os.close(found)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        (attempt_dir / "agent.json").unlink()
+        os.posix_spawn(
+            "/bin/sh",
+            ["sh", RUNNER, str(attempt_dir / "agent"), str(self.root), "999999", boot_id(), "sleep", "300"],
+            {**os.environ, "AGENTJOBS_MARK": mark},
+            file_actions=[(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
+            + [(os.POSIX_SPAWN_DUP2, lock, 9)],
+            setsid=True,
+        )
+        os.close(lock)
+        while not (attempt_dir / "agent.json").exists():
+            time.sleep(0.001)
+
     def release_steps(self) -> None:
         """Let agents and checks go on, and wait until no runner is left; strays of theirs may be."""
         from agentjobs.launch.step import StepFiles, is_held
@@ -340,7 +405,8 @@ class Driver:
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass
             locks = self.root.glob(".agentjobs/attempts/*/*/*.lock")
-            if not any(is_held(StepFiles(lock.parent, lock.stem)) for lock in locks):
+            held = {(lock.parent, lock.stem) for lock in locks if is_held(StepFiles(lock.parent, lock.stem))}
+            if held == {(attempt_dir, "agent") for attempt_dir in self.waiting()}:
                 return
             if time.monotonic() > give_up_at:
                 raise AssertionError(f"still running: {children()}")
@@ -455,7 +521,7 @@ class Campaign:
     """A clean run, and then one run for each crash point."""
 
     def __init__(self, place: Path, **settings: Any) -> None:
-        make_project(place, **settings)
+        make_project(place, WATCHED_ROWS if settings.get("variant") == "watched" else ROWS, **settings)
         self.driver = Driver(place)
         self.copies = place.with_name(place.name + ".copies")
         self.copies.mkdir()
@@ -463,17 +529,22 @@ class Campaign:
         self.effects: list[list[str]] = []
         """The kinds of the effects of each command of the clean run."""
         self.wanted: dict[str, object] = {}
+        self.alive: list[list[Path]] = []
+        """The agents that wait to be stopped, before each command of the clean run."""
         self.followed = 0
         self.unreached = 0
 
     # Everything is at the same path again, and of the same age.
     def save(self, number: int) -> None:
         subprocess.run(("cp", "-a", str(self.driver.place), str(self.copies / str(number))), check=True)
+        self.alive.append(self.driver.waiting())
 
     def restore(self, number: int) -> None:
         self.driver.clear()
         shutil.rmtree(self.driver.place)
         subprocess.run(("cp", "-a", str(self.copies / str(number)), str(self.driver.place)), check=True)
+        for attempt_dir in self.alive[number]:
+            self.driver.revive(attempt_dir)
 
     def record(self) -> None:
         """Run to the end without a crash, keeping a copy before each command."""
@@ -571,6 +642,7 @@ def main() -> int:
     import agentjobs.commands.dispatch
     import agentjobs.commands.poll
     import agentjobs.drive
+    import agentjobs.gauges
     import agentjobs.landing
     import agentjobs.scoping
     import agentjobs.workspace  # noqa: F401 - imported before the forks, once for all

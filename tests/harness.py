@@ -342,7 +342,7 @@ class Project:
         return self.root / ".agentjobs" / "trees" / task_id
 
     def state(self, name: str) -> Any:
-        """Return a state file (scope, pause, halt), or None."""
+        """Return a state file (scope, pauses, halt), or None."""
         path = self.root / ".agentjobs" / f"{name}.json"
         return json.loads(path.read_text()) if path.exists() else None
 
@@ -354,7 +354,7 @@ class Project:
         """Return what happened, for a failing test."""
         table = (self.root / "tasks.tsv").read_text()
         events = "\n".join(json.dumps(event) for event in self.events()[-60:])
-        return f"{table}\n{events}\nhalt: {self.state('halt')} pause: {self.state('pause')}"
+        return f"{table}\n{events}\nhalt: {self.state('halt')} pauses: {self.state('pauses')}"
 
     def git(self, *args: str, check: bool = True) -> str:
         env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}

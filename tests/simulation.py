@@ -14,22 +14,31 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agentjobs.decide import LAYER_1, UNSPENT, decide, restarts_after
+from agentjobs.accounts import account_for, account_of
+from agentjobs.board import Board, Plan, Spent
+from agentjobs.caps import with_running
+from agentjobs.decide import LAYER_1, PROBES_MAX, UNSPENT, UNSPENT_MAX, decide, restarts_after
+from agentjobs.decisions import (
+    Begin,
+    Conclude,
+    Decision,
+    Defer,
+    End,
+    Judge,
+    Land,
+    Launch,
+    Settle,
+    Wait,
+)
 from agentjobs.model import (
     SETTLED,
     AgentEnd,
     Attempt,
-    Begin,
-    Conclude,
-    Decision,
-    End,
     Exited,
+    Gauge,
     Halt,
     Intent,
-    Judge,
     Kill,
-    Land,
-    Launch,
     Lost,
     Mode,
     Outcome,
@@ -38,17 +47,19 @@ from agentjobs.model import (
     Result,
     Row,
     Running,
-    Settle,
     Status,
     Step,
     StepKind,
     Task,
 )
-from agentjobs.pauses import pause_after
-from agentjobs.plan import Board, History, Plan, Spent, plan
+from agentjobs.pauses import RUN, lifted, pauses_after
+from agentjobs.plan import plan
+from agentjobs.restarts import History
 from agentjobs.scope import overlap
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterable
+
     from agentjobs.model import Pause
     from agentjobs.policy import Policy
 
@@ -56,6 +67,9 @@ START = 1_000_000.0
 TURNS_MAX = 4000
 PASSES_MAX = 200
 STRANGE = frozenset({Outcome.LIMIT, Outcome.OVERLOADED, Outcome.AUTH, Outcome.INFRA})
+
+
+ASTRAY = (Gauge(used=10**9), Gauge(errors=10**3), Gauge(idle=10**4), Gauge(cost=2.0, tokens=900))
 
 
 class Broken(AssertionError):
@@ -66,6 +80,11 @@ def hold(fact: object, promise: str) -> None:
     """Raise unless ``fact``."""
     if not fact:
         raise Broken(promise)
+
+
+def listed(rows: Iterable[Row]) -> Callable[[Container[str]], Iterable[Row]]:
+    """Return rows as ``plan`` wants them."""
+    return lambda closed: (row for row in rows if row.profile not in closed)
 
 
 class Odds(Struct, frozen=True):
@@ -83,6 +102,7 @@ class Odds(Struct, frozen=True):
     gate: bool = False
     clock_back: float = 0.0
     same_error: float = 0.2
+    full: float = 0.05
     cost: float = 0.5
 
 
@@ -143,12 +163,13 @@ class World:
         self.tasks = {row.id: SimTask(row) for row in rows}
         self.out: set[str] = set()
         self.now = START
-        self.pause: Pause | None = None
+        self.pauses: dict[str, Pause] = {}
         self.halt: Halt | None = None
         self.tally: list[tuple[str, str]] = []
         self.counted: set[str] = set()
         self.tip = 0
-        self.no_start_before = 0.0
+        self.no_start_before: dict[str, float] = {}
+        """By account: what the last limit said of its end."""
         self.begun = 0
         self.starts_at: list[float] = []
         self.dispatches = 2
@@ -183,9 +204,9 @@ class World:
             self._advance_batch()
             board = self._board()
             ready = self._ready()
-            made = plan(board, ready, self.policy, self.now)
-            hold(made == plan(board, ready, self.policy, self.now), "the same board gives the same plan")
-            self._check_plan(made, board)
+            made = plan(board, listed(ready), self.policy, self.now)
+            hold(made == plan(board, listed(ready), self.policy, self.now), "the same board gives the same plan")
+            self._check_plan(made, board, ready)
             if made.halt is not None:
                 self.halt = made.halt
             dies_after = -1
@@ -194,8 +215,10 @@ class World:
             for number, action in enumerate(made.actions):
                 if number == dies_after:
                     return None
-                if isinstance(action.decision, Begin) and self.pause != board.pause:
-                    break
+                if isinstance(action.decision, Begin):
+                    names = (self._account(self.tasks[action.id].row, action.decision), RUN)
+                    if self.halt or any(self.pauses.get(n) != board.pauses.get(n) for n in names):
+                        continue
                 self._apply(self.tasks[action.id], action.decision)
                 self._check_world()
             if made.gate:
@@ -218,8 +241,7 @@ class World:
         self.now = max(self.now, due) + self.random.choice([0.0, 0.001, 0.5])
         if self.random.random() < self.odds.clock_back:
             back = self.random.choice([3600.0, 86400.0])
-            if self.no_start_before <= self.now:
-                self.no_start_before = 0.0
+            self.no_start_before = {a: at for a, at in self.no_start_before.items() if at > self.now}
             self.now -= back
             if self.batch is not None:
                 self.batch.ends_at -= back
@@ -231,10 +253,11 @@ class World:
 
     def _go_on(self, made: Plan) -> bool:
         """A person dispatches again after a halt, now and then."""
-        if not (self.halt or self.out) or not self.dispatches:
+        if not (self.halt or self.out or any(p.stuck for p in self.pauses.values())) or not self.dispatches:
             return False
         self.dispatches -= 1
         self.halt = None
+        self.pauses = lifted(self.pauses, self.now)
         self.tally.clear()
         self.counted.clear()
         self.out.clear()
@@ -270,14 +293,14 @@ class World:
         every = [a for task in self.tasks.values() for a in task.attempts]
         last = [task.attempts[-1].intent.started_at for task in open_ if task.attempts]
         statuses = [t.status for t in self.tasks.values() if t.row.id not in self.out and not t.open]
+        spent = Spent(sum(a.end.cost for a in every if a.end), sum(a.end.tokens for a in every if a.end), len(every))
+        tasks = tuple(task.task(task.row.id not in self.out) for task in open_)
         return Board(
-            tasks=tuple(task.task(task.row.id not in self.out) for task in open_),
-            pause=self.pause,
+            tasks=tasks,
+            pauses=dict(self.pauses),
             halt=self.halt,
             last_start_at=max(last, default=0.0),
-            spent=Spent(
-                sum(a.end.cost for a in every if a.end), sum(a.end.tokens for a in every if a.end), len(every)
-            ),
+            spent=with_running(spent, tasks),
             tally=tuple(self.tally),
             failed=statuses.count(Status.FAILED),
             total=sum(status in SETTLED for status in statuses) + len(open_),
@@ -376,7 +399,8 @@ class World:
         hold(last is None or last.result is not None, "begins while the attempt before is open")
         hold(task.status is Status.TODO or task.open, "begins a settled task")
         hold(self.halt is None, "begins after a halt")
-        hold(self.now >= self.no_start_before, "begins before a limit is over")
+        account = self._account(task.row, begin)
+        hold(self.now >= self.no_start_before.get(account, 0.0), "begins before a limit of its account is over")
         hold(task.row.id not in self.out, "begins what is not in play")
         hold(begin.profile in self.policy.profiles, "begins with a profile that exists")
         hold((begin.mode is Mode.FIRST) <= (last is None or last.intent.mode is Mode.FIRST), "a first attempt is first")
@@ -399,7 +423,7 @@ class World:
             task.round,
             begin.mode,
             begin.profile,
-            "a",
+            self.policy.profiles[begin.profile].agent,
             self.now,
             begin.why,
             fresh=begin.fresh,
@@ -408,6 +432,7 @@ class World:
             restarts=restarts_after(last, begin.mode),
             setup=setup if begin.mode in {Mode.FIRST, Mode.RESTART} else "",
             checks=self.policy.profiles[begin.profile].verify,
+            probe=begin.probe,
         )
         task.attempts.append(Attempt(intent))
         self._check_bounds(task)
@@ -475,6 +500,8 @@ class World:
             elif isinstance(step.phase, Running) and self.random.random() < 0.5:
                 finished = step.kind is StepKind.AGENT and self.random.random() < 0.1
                 talk = replace(step.phase, output_at=self.now, finished=step.phase.finished or finished)
+                if step.kind is StepKind.AGENT and self.random.random() < self.odds.full:
+                    talk = replace(talk, gauge=self.random.choice(ASTRAY))
                 self._put(task, replace(step, phase=talk))
 
     def _end(self, task: SimTask, end: End) -> None:
@@ -493,13 +520,17 @@ class World:
             proc.ends_at = min(proc.ends_at, self.now + self.random.uniform(0, 3))
         self._end_processes(task)
 
-    def _judge(self, task: SimTask) -> None:
+    def _judge(self, task: SimTask, *, ask: bool = True) -> None:
         attempt = task.attempts[-1]
         step = attempt.last(StepKind.AGENT)
         hold(step is not None and not task.procs and attempt.end is None, "judges an agent that ended, once")
         assert step is not None
-        hold(isinstance(step.phase, Exited | Lost), "judges an agent that ended")
-        outcome, reset_at = self._outcome(step)
+        hold(isinstance(step.phase, Exited | Lost) or not ask, "judges an agent that ended")
+        stopped = [s.kill.why for s in attempt.steps if s.kind is StepKind.AGENT and s.kill is not None]
+        if ask and stopped == ["context"] and step.name == "agent" and self.random.random() < 0.7:
+            self._put(task, Step("agent-2", StepKind.AGENT, Prepared()))
+            return
+        outcome, reset_at = self._outcome(attempt.first(StepKind.AGENT) or step)
         same = self.random.random() < self.odds.same_error
         signature = "same" if same else f"{self.random.random()}"
         end = AgentEnd(
@@ -522,6 +553,7 @@ class World:
             return outcome, reset if reset > self.now else 0.0
         if step.kill is not None:
             table = {"timeout": Outcome.TIMEOUT, "stalled": Outcome.STALLED, "runaway": Outcome.RUNAWAY}
+            table |= {"context": Outcome.CONTEXT_FULL, "over_budget": Outcome.STOPPED}
             return table.get(step.kill.why, Outcome.OK), 0.0
         if isinstance(step.phase, Lost):
             return Outcome.LOST, 0.0
@@ -548,9 +580,9 @@ class World:
         hold(not task.procs, "concludes nothing that lives")
         hold(task.attempts[-1].result is None, "a result is written once")
         if task.attempts[-1].end is None and task.attempts[-1].last(StepKind.AGENT) is not None:
-            step = task.attempts[-1].last(StepKind.AGENT)
+            step = task.attempts[-1].first(StepKind.AGENT)
             if step is not None and isinstance(step.phase, Exited | Lost):
-                self._judge(task)
+                self._judge(task, ask=False)
         self._close(task, self._result(task, outcome))
 
     def _land(self, task: SimTask) -> None:
@@ -588,23 +620,17 @@ class World:
         attempt = task.attempts[-1]
         if result.outcome is Outcome.OK:
             self._check_passed(attempt)
+        account = account_of(self.policy, attempt.intent.agent)
         if result.outcome is Outcome.LIMIT and result.reset_at > self.now:
-            self.no_start_before = max(self.no_start_before, result.reset_at)
-        after = pause_after(
-            self.pause,
-            result.outcome,
-            started_at=attempt.intent.started_at,
-            reset_at=result.reset_at,
-            detail="",
-            key=f"{task.row.id}/{attempt.number}",
-            now=self.now,
-        )
-        if isinstance(after, Halt):
-            self.halt = after
-        else:
-            if after is not None and after.outcome is result.outcome and after != self.pause:
-                hold(after.until > self.now, "a pause lasts")
-            self.pause = after
+            self.no_start_before[account] = max(self.no_start_before.get(account, 0.0), result.reset_at)
+        after, halt = pauses_after(self.pauses, account, attempt.intent, attempt.end, result, self.now)
+        self.halt = halt or self.halt
+        for name in after.keys() | self.pauses.keys():
+            hold(name in {account, RUN} or after.get(name) == self.pauses.get(name), "trouble is its account's alone")
+            pause = after.get(name)
+            if pause is not None and pause != self.pauses.get(name) and not pause.stuck and not pause.passed:
+                hold(pause.until > self.now, "a pause lasts")
+        self.pauses = after
         if result.outcome not in UNSPENT and task.row.id not in self.counted:
             self.counted.add(task.row.id)
             self.tally.append((result.outcome.value, result.signature))
@@ -642,16 +668,23 @@ class World:
         hold(isinstance(check.phase, Exited) and check.phase.code == 0, "OK needs a check that passed")
         hold(check.kill is None, "a check that was ended has not passed")
 
-    def _check_plan(self, made: Plan, board: Board) -> None:
+    def _check_plan(self, made: Plan, board: Board, ready: list[Row]) -> None:
         ids = [action.id for action in made.actions]
         hold(len(set(ids)) == len(ids), "one action a task in one plan")
         begins = [action.id for action in made.actions if isinstance(action.decision, Begin)]
-        news = [a for a in made.actions if isinstance(a.decision, Judge)]
-        hold(not (begins and news), "nothing starts beside an agent that has just ended: it may be a limit")
+        accounts = [
+            self._account(self.tasks[a.id].row, a.decision) for a in made.actions if isinstance(a.decision, Begin)
+        ]
+        news = {
+            account_of(self.policy, self.tasks[a.id].attempts[-1].intent.agent)
+            for a in made.actions
+            if isinstance(a.decision, Judge)
+        }
+        hold(not news & set(accounts), "nothing starts beside an agent that has just ended: it may be a limit")
+        self._check_accounts(board, accounts)
+        self._check_others_go_on(made, board, ready, accounts, news)
         if begins:
             hold(board.halt is None and made.halt is None, "nothing starts with a halt")
-            hold(board.pause is None or self.now >= board.pause.until, "nothing starts in a pause")
-            hold(board.pause is None or len(begins) == 1, "restarts are staggered after trouble")
             limits = self.policy.limits
             if limits.start_interval_s:
                 hold(len(begins) == 1, "starts are staggered")
@@ -661,6 +694,64 @@ class World:
             decision = decide(task, self.policy, self.now)
             if isinstance(decision, End):
                 hold(task.row.id in ids, "an end is never put off")
+
+    def _check_accounts(self, board: Board, accounts: list[str]) -> None:
+        for account in set(accounts):
+            for name in (account, RUN):
+                pause = board.pauses.get(name)
+                if pause is None:
+                    continue
+                hold(not pause.stuck, "nothing starts of an account that is stuck")
+                hold(self.now >= pause.until, "nothing starts in a pause")
+                hold(accounts.count(account) == 1, "restarts are staggered after trouble")
+                hold(name or len(accounts) == 1, "and so is the whole run")
+                alive = [
+                    task.last
+                    for task in board.tasks
+                    if task.last is not None
+                    and task.last.end is None
+                    and task.last.result is None
+                    and pause.at < task.last.intent.started_at <= self.now < task.last.intent.started_at + 60.0
+                    and name in (RUN, account_of(self.policy, task.last.intent.agent))
+                ]
+                proved = pause.passed or pause.outcome is Outcome.OVERLOADED or self._proved(board, name, pause)
+                hold(proved or not alive, "one probe at a time")
+
+    def _proved(self, board: Board, name: str, pause: Pause) -> bool:
+        """Whether an attempt begun since the trouble has come further than it."""
+        for task in board.tasks:
+            last = task.last
+            if last is None or last.intent.started_at <= pause.at:
+                continue
+            if name not in (RUN, account_of(self.policy, last.intent.agent)):
+                continue
+            if last.end is not None and last.end.outcome not in STRANGE:
+                return True
+            if last.end is None and last.result is None and self.now >= last.intent.started_at + 60.0:
+                return True
+        return False
+
+    def _check_others_go_on(
+        self, made: Plan, board: Board, ready: list[Row], accounts: list[str], news: set[str]
+    ) -> None:
+        """While one account is paused, what can begin of another does."""
+        limits = self.policy.limits
+        may = board.halt is None and made.halt is None and not made.short and limits.start_interval_s == 0
+        troubled = {*board.pauses, *news}
+        for action in made.actions:
+            if isinstance(action.decision, Conclude) and action.decision.outcome in STRANGE:
+                troubled |= {RUN, account_of(self.policy, self.tasks[action.id].attempts[-1].intent.agent)}
+        if not may or RUN in troubled or limits.run_attempts is not None or limits.run_cost_usd is not None:
+            return
+        agents = sum(t.last is not None and t.last.result is None and t.last.end is None for t in board.tasks)
+        begun = {action.id for action in made.actions if isinstance(action.decision, Begin)}
+        for row in ready:
+            free = not row.files and account_for(self.policy, row.profile, row) not in troubled
+            full = agents + len(accounts) >= self.policy.slots
+            hold(not free or full or row.id in begun, f"{row.id} could begin: its account is in no trouble")
+
+    def _account(self, row: Row, begin: Begin) -> str:
+        return account_for(self.policy, begin.profile, row)
 
     def _check_world(self) -> None:
         live = [(t, name) for t in self.tasks.values() for name in t.procs]
@@ -682,7 +773,11 @@ class World:
         spent = sum(a.result is not None and a.result.outcome not in UNSPENT for a in mine)
         bound = (1 + retry.restarts) * (1 + retry.resumes + retry.repairs)
         hold(spent < bound, f"more than {bound} attempts that count in one round")
-        hold(len(mine) - spent <= 27, "attempts that do not count are bounded too")
+        probes = sum(
+            a.intent.probe and a.result is not None and a.result.outcome in UNSPENT - {Outcome.STOPPED} for a in mine
+        )
+        hold(probes <= PROBES_MAX + 1, "and so are probes")
+        hold(len(mine) - spent - probes <= UNSPENT_MAX + 2, "attempts that do not count are bounded too")
         hold(mine[-1].intent.restarts <= retry.restarts, "restarts are bounded")
         limit = self.policy.limits.task_attempts
         if limit is not None:
@@ -694,8 +789,14 @@ class World:
         hold(self.batch is None, "no gate runs after the end")
         for task in self.tasks.values():
             hold(not task.procs, "nothing lives after the end")
-        if self.halt is not None or (made.short and made.waiting):
+        if self.halt is not None:
             return
+        if made.short and made.waiting:
+            stuck = {name for name, pause in self.pauses.items() if pause.stuck}
+            if made.short.partition(":")[0] in {outcome.value for outcome in STRANGE}:
+                self._check_stuck(stuck)
+            return
+        hold(made.until == math.inf, "the end is no time to wait")
         for task in self.tasks.values():
             if task.row.id in self.out:
                 continue
@@ -704,6 +805,21 @@ class World:
                 hold(self._blocked(task), f"{task.row.id} could begin and was forgotten")
             else:
                 hold(task.status in SETTLED, f"{task.row.id} is {task.status} after the end")
+
+    def _check_stuck(self, stuck: set[str]) -> None:
+        """A person is asked only when nothing of another account can go on."""
+        hold(stuck, "somebody is stuck")
+        for row in self._ready():
+            hold(account_for(self.policy, row.profile, row) in stuck, f"{row.id} could begin: its account is not stuck")
+        for task in self.tasks.values():
+            made = task.task(task.row.id not in self.out)
+            if not task.open or not made.in_play:
+                continue
+            decision = decide(made, self.policy, self.now)
+            if isinstance(decision, Begin):
+                hold(self._account(task.row, decision) in stuck, f"{task.row.id} could go on: its account is not stuck")
+            else:
+                hold(isinstance(decision, Defer | Wait), f"{task.row.id} is left at {decision}")
 
     def _blocked(self, task: SimTask) -> bool:
         return any(self.tasks[need].status is not Status.DONE for need in task.row.after)

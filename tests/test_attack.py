@@ -9,8 +9,9 @@ import pytest
 
 from agentjobs.agents import Agent
 from agentjobs.decide import decide
+from agentjobs.decisions import End
 from agentjobs.errors import UserError
-from agentjobs.model import Attempt, End, Intent, Kill, Mode, Row, Running, Status, Step, StepKind, Task
+from agentjobs.model import Attempt, Intent, Kill, Mode, Row, Running, Status, Step, StepKind, Task
 from agentjobs.policy import Policy, Profile
 from agentjobs.table import parse
 from tests.harness import Project

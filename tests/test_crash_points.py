@@ -19,17 +19,20 @@ from tests.harness import REPOSITORY
 
 ALL = os.environ.get("ALL_CRASH_POINTS", "") not in ("", "0")
 
+STRIDES = {"plain": 12, "batched": 5, "watched": 6, "clones": 20}
+"""Every how many kinds of effect are tried: most kinds of one variant are kinds of the others too."""
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="adopts orphans, as only Linux can")
 
 
 @pytest.mark.timeout(7200 if ALL else 600)
 @pytest.mark.parametrize("shard", ["1/2", "2/2"])
-@pytest.mark.parametrize("variant", VARIANTS if ALL else ("plain", "batched"))
+@pytest.mark.parametrize("variant", VARIANTS if ALL else STRIDES)
 def test_a_kill_after_any_effect_changes_nothing(tmp_path: Path, variant: str, shard: str) -> None:
     # In a process of its own: it forks, and inherits whatever a killed poll leaves.
     which = ["--variant", variant, "--shard", shard, *([] if ALL else ["--kinds"])]
-    if not ALL:  # most kinds of one variant are kinds of the other too
-        which += ["--stride", "5" if variant == "batched" else "12"]
+    if not ALL:
+        which += ["--stride", str(STRIDES[variant])]
     done = subprocess.run(
         [sys.executable, "-m", "tests.crashing", str(tmp_path / "crash"), *which],
         cwd=REPOSITORY,

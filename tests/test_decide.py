@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from agentjobs.agents import Agent
 from agentjobs.decide import (
@@ -12,6 +13,7 @@ from agentjobs.decide import (
     GATE_RUNS_MAX,
     LAYER_1,
     LAYER_2,
+    PROBES_MAX,
     REMOVED,
     UNSPENT,
     UNSPENT_MAX,
@@ -20,21 +22,25 @@ from agentjobs.decide import (
     oscillating,
     restarts_after,
 )
-from agentjobs.limits import Limits, Retry
-from agentjobs.model import (
-    AgentEnd,
-    Attempt,
+from agentjobs.decisions import (
     Begin,
     Conclude,
     Decision,
     Defer,
     End,
-    Exited,
-    Intent,
     Judge,
-    Kill,
     Land,
     Launch,
+    Settle,
+    Wait,
+)
+from agentjobs.limits import Limits, Retry
+from agentjobs.model import (
+    AgentEnd,
+    Attempt,
+    Exited,
+    Intent,
+    Kill,
     Lost,
     Mode,
     Outcome,
@@ -43,12 +49,10 @@ from agentjobs.model import (
     Result,
     Row,
     Running,
-    Settle,
     Status,
     Step,
     StepKind,
     Task,
-    Wait,
 )
 from agentjobs.policy import Landing, Policy, Profile
 
@@ -312,6 +316,18 @@ def test_what_is_not_its_fault_does_not_count(outcome: Outcome) -> None:
     assert isinstance(again, Begin)
     assert again.fresh is (outcome is Outcome.INFRA)
     assert isinstance(ask(*history(*[outcome] * (UNSPENT_MAX + 1))), Settle)
+
+
+@pytest.mark.parametrize("outcome", sorted(UNSPENT))
+def test_to_meet_a_trouble_that_others_met_is_not_a_tasks_doing(outcome: Outcome) -> None:
+    def met(count: int) -> list[Attempt]:
+        made = history(*[outcome] * count)
+        return [replace(a, intent=replace(a.intent, probe=True)) for a in made]
+
+    stopped = outcome is Outcome.STOPPED
+    assert isinstance(ask(*met(UNSPENT_MAX + 1)), Settle if stopped else Begin)
+    assert isinstance(ask(*met(PROBES_MAX)), Settle if stopped else Begin)
+    assert isinstance(ask(*met(PROBES_MAX + 1)), Settle), "but there is an end to everything"
 
 
 def test_a_restart_that_did_not_count_starts_over_again_and_is_one_restart() -> None:

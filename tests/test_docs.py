@@ -19,7 +19,9 @@ from agentjobs.errors import ExitCode
 from agentjobs.launch.step import MARK
 from agentjobs.model import Mode, Outcome, Status, StepKind
 from agentjobs.policy import parse_policy
+from agentjobs.presets import preset
 from agentjobs.table import TOOL_COLUMNS
+from tests.agent_reference import table as agent_table
 from tests.command_reference import commands, reference
 
 if TYPE_CHECKING:
@@ -51,6 +53,18 @@ def first_cells(table: str) -> list[str]:
 
 def test_the_command_reference_is_what_help_says() -> None:
     assert text("docs/commands.md") == reference(), "`make docs` writes it anew"
+
+
+def test_the_table_of_agents_is_what_presets_say() -> None:
+    assert agent_table() in text("docs/agents.md"), "`make docs` writes it anew"
+
+
+def test_the_examples_of_agents_are_valid() -> None:
+    blocks = re.findall(r"^```toml\n(.*?)^```", text("docs/agents.md"), re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 4
+    for block in blocks:
+        policy = parse_policy(block.encode(), preset=preset)
+        assert policy.agents or policy.profiles
 
 
 def test_help_is_the_same_in_the_real_program() -> None:

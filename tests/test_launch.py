@@ -283,7 +283,7 @@ def test_other_shells_too(bench: Bench) -> None:
         with prefix.with_suffix(".out").open("wb") as out:
             command = 'exec "$0" "$@" 9>lock'
             subprocess.run(
-                ["sh", "-c", command, str(bash_as_sh), RUNNER, prefix, bench.tree, "4096", "boot", *argv],
+                ["sh", "-c", command, str(bash_as_sh), RUNNER, prefix, bench.tree, "4096", "boot", "022", *argv],
                 env=bench.env,
                 cwd=bench.dir,
                 stdout=out,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
 from http.client import IncompleteRead
@@ -23,11 +24,14 @@ TOOLS: dict[str, dict[str, Any]] = {
     "/v1/messages": {"name": "Bash"},
     "/v1/responses": {"type": "function", "name": "exec_command"},
     "/v1/chat/completions": {"type": "function", "function": {"name": "bash"}},
+    "/v1beta/models/m:generateContent": {"functionDeclarations": [{"name": "run_shell_command"}]},
 }
 
 
 def ask(model: MockModel, path: str, **more: Any) -> bytes:
-    asked = {"model": "m", "tools": [TOOLS[path]], "messages": [{"role": "user", "content": "hello"}], **more}
+    asked = {"model": "m", "tools": [TOOLS.get(path)], "messages": [{"role": "user", "content": "hello"}], **more}
+    if more.get("stream"):
+        path = path.replace(":generateContent", ":streamGenerateContent?alt=sse")
     request = urllib.request.Request(model.address + path, json.dumps(asked).encode(), {"X-Test": "1"})
     with urllib.request.urlopen(request, timeout=10) as answer:
         read: bytes = answer.read()
@@ -69,6 +73,50 @@ def test_a_request_without_tools_uses_up_no_step() -> None:
         assert model.served() == (7, 3)
 
 
+def test_of_the_input_some_may_be_cached() -> None:
+    with MockModel([{"text": "Done.", "usage": [100, 9, 60]}]) as model:
+        told = {path: json.loads(ask(model, path)) for path in TOOLS}
+        assert model.served() == (400, 36)
+    usage = told["/v1/messages"]["usage"]
+    assert (usage["input_tokens"], usage["cache_read_input_tokens"]) == (40, 60), "Anthropic counts them apart"
+    assert told["/v1/responses"]["usage"]["input_tokens_details"] == {"cached_tokens": 60}
+    assert told["/v1/chat/completions"]["usage"]["prompt_tokens"] == 100
+    usage = told["/v1beta/models/m:generateContent"]["usageMetadata"]
+    assert (usage["promptTokenCount"], usage["cachedContentTokenCount"], usage["totalTokenCount"]) == (100, 60, 109)
+    assert (usage["candidatesTokenCount"], usage["thoughtsTokenCount"]) == (6, 3)
+
+
+def test_a_request_to_count_tokens_uses_up_no_step() -> None:
+    with MockModel([EDIT[0]]) as model:
+        assert "tokens" in words(json.loads(ask(model, "/v1/messages/count_tokens", tools=[{"name": "Bash"}])))
+        assert "totalTokens" in words(json.loads(ask(model, "/v1beta/models/m:countTokens", tools=[])))
+        assert model.requests == []
+
+
+def test_gemini_has_its_own_form_of_everything() -> None:
+    """The path says whether it is a stream; usage comes at the end of it; errors are Google's."""
+    path = "/v1beta/models/m:generateContent"
+    details = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "40s"}]
+    script: list[dict[str, Any]] = [*EDIT, {"status": 429, "message": "quota", "more": {"details": details}}]
+    with MockModel([*script, {"text": "Half of it", "fault": "cut"}]) as model:
+        first = [json.loads(line[6:]) for line in ask(model, path, stream=True).decode().splitlines() if line]
+        assert first[0]["candidates"][0]["content"]["parts"][0]["functionCall"]["name"] == "run_shell_command"
+        assert "usageMetadata" not in first[0]
+        assert first[1]["candidates"][0]["finishReason"] == "STOP"
+        assert (first[1]["usageMetadata"]["promptTokenCount"], first[1]["modelVersion"]) == (7, "m")
+        earlier = ask(model, path, messages=None, contents=[{"role": "user"}, {"role": "model"}])
+        assert json.loads(earlier)["usageMetadata"]["totalTokenCount"] == 16
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            ask(model, path)
+        told = json.loads(refused.value.read())["error"]
+        assert (told["code"], told["status"], told["details"]) == (429, "RESOURCE_EXHAUSTED", details)
+        with pytest.raises(IncompleteRead) as cut:
+            ask(model, path, stream=True)
+        assert b"Half of it" in cut.value.partial
+        assert b"finishReason" not in cut.value.partial
+        assert [request["earlier_turns"] for request in model.requests] == [False, True, False, False]
+
+
 def test_what_is_spoiled_counts_as_not_served() -> None:
     script: list[dict[str, Any]] = [
         {"status": 429, "message": "slow down", "error": "rate_limit_error", "headers": {"retry-after": "7"}},
@@ -83,6 +131,36 @@ def test_what_is_spoiled_counts_as_not_served() -> None:
             ask(model, "/v1/messages", stream=True)
         assert b"message_stop" not in cut.value.partial
         assert model.served() == (0, 0)
+
+
+def test_an_answer_may_break_off_that_is_no_stream() -> None:
+    with MockModel([{"text": "Half of it", "fault": "broken"}]) as model:
+        for stream in (False, True):
+            with pytest.raises(IncompleteRead):
+                ask(model, "/v1/chat/completions", stream=stream)
+        assert model.served() == (0, 0)
+
+
+@pytest.mark.parametrize("path", TOOLS)
+def test_a_command_is_run_by_a_shell_that_is_offered(path: str) -> None:
+    with MockModel([{"run": "echo done > a.txt"}]) as model:
+        assert "echo done > a.txt" in words(json.loads(ask(model, path)))
+
+
+def test_a_plain_step_is_for_requests_without_tools_too() -> None:
+    with MockModel([{"plain": True, "text": "a.txt: ok", "usage": [7, 3]}, EDIT[1]]) as model:
+        assert "a.txt: ok" in words(json.loads(ask(model, "/v1/messages", tools=[])))
+        assert "Done." in words(json.loads(ask(model, "/v1/messages")))
+        assert [request["side"] for request in model.requests] == [False, False]
+
+
+def test_what_is_left_until_a_moment_is_said_at_the_moment_of_the_answer() -> None:
+    step = {"status": 429, "message": "wait {left} s", "headers": {"retry-after": "{left}"}, "until": time.time() + 60}
+    with MockModel([step]) as model, pytest.raises(urllib.error.HTTPError) as refused:
+        ask(model, "/v1/messages")
+    left = refused.value.headers["retry-after"]
+    assert 30 < int(left) <= 60
+    assert json.loads(refused.value.read())["error"]["message"] == f"wait {left} s"
 
 
 def test_a_hang_ends_with_the_server() -> None:

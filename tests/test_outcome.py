@@ -71,6 +71,8 @@ def judge(
         (b"usage limit reached", 0, "", Outcome.LIMIT),  # exit 0 without its final event has failed, too
         # … but not over a measured flood or a person's wish, and prose is no limit for one that finished
         (b"usage limit reached", 137, "runaway", Outcome.RUNAWAY),
+        (b"usage limit reached", 137, "same_error", Outcome.LIMIT),
+        (b"who knows", 137, "same_error", Outcome.RUNAWAY),
         (b"usage limit reached", 143, "stopped", Outcome.STOPPED),
         (b"usage limit reached\n" + DONE, 0, "", Outcome.OK),
         (b"usage limit reached\n" + DONE, 143, "hung", Outcome.OK),

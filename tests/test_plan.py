@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import math
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from agentjobs.accounts import account_for, account_of
 from agentjobs.agents import Agent
+from agentjobs.board import Board, Plan, Spent
+from agentjobs.decisions import Begin, Conclude, Judge, Land, Launch, Settle
 from agentjobs.limits import Limits, Retry
 from agentjobs.model import (
     AgentEnd,
     Attempt,
-    Begin,
-    Conclude,
     Exited,
     Halt,
     Intent,
-    Judge,
-    Land,
-    Launch,
     Lost,
     Mode,
     Outcome,
@@ -30,18 +29,25 @@ from agentjobs.model import (
     Result,
     Row,
     Running,
-    Settle,
     Status,
     Step,
     StepKind,
     Task,
 )
-from agentjobs.pauses import LANDING, jitter, pause_after
-from agentjobs.plan import Board, History, Spent, pays, plan, sweep_due
+from agentjobs.pauses import LANDING, REFUSALS_MAX, RUN, jitter, lifted, pause_after, pauses_after
+from agentjobs.plan import plan as planned
 from agentjobs.policy import Landing, Policy, Profile, Workspace
-from tests.simulation import Odds, World
+from agentjobs.restarts import History, pays, sweep_due
+from tests.simulation import Odds, World, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Iterator
 
 NOW = 1_000_000.0
+
+
+def plan(board: Board, ready: Iterable[Row], policy: Policy, now: float) -> Plan:
+    return planned(board, listed(tuple(ready)), policy, now)
 
 
 def policy(**more: Any) -> Policy:
@@ -58,6 +64,15 @@ def policy(**more: Any) -> Policy:
         },
         "agents": {"a": Agent(command=("x",), resume=("x", "{session}"))},
     }
+    if more.pop("accounts", 1) > 1:
+        base["profiles"] |= {
+            "shared": Profile(agent="same", verify=("check",), escalate="strong"),
+            "other": Profile(agent="b", verify=("check",), escalate="default"),
+        }
+        base["agents"] |= {
+            "same": Agent(command=("x",), account="a"),
+            "b": Agent(command=("x",), resume=("x", "{session}"), account="bills"),
+        }
     return Policy(**{**base, **more})
 
 
@@ -67,12 +82,14 @@ def policy(**more: Any) -> Policy:
 def world(seed: int) -> World:
     """Return a world in which everything depends on the seed."""
     random = Random(seed)
+    accounts = random.choice([1, 2])
     files = ["", "", "a", "a/b", "c", "a/**", "c d"]
     rows: list[Row] = []
     for number in range(random.randint(1, 9)):
         claim = random.choice(files)
         after = tuple(row.id for row in rows if random.random() < 0.15)
-        rows.append(Row(f"t{number}", number + 2, Status.TODO, after, (claim,) if claim else ()))
+        profile = random.choice(["default", "shared", "other", "other"]) if accounts > 1 else "default"
+        rows.append(Row(f"t{number}", number + 2, Status.TODO, after, (claim,) if claim else (), profile))
     odds = Odds(
         ok=random.choice([0.0, 0.3, 0.6, 1.0]),
         trouble=random.choice([0.0, 0.05, 0.3]),
@@ -87,6 +104,7 @@ def world(seed: int) -> World:
         cost=random.choice([0.0, 1.0, 8.0]),
     )
     made = policy(
+        accounts=accounts,
         slots=random.randint(1, 4),
         verify_slots=random.randint(1, 2),
         start_interval_s=random.choice([0.0, 0.5, 3.0]),
@@ -146,6 +164,18 @@ def task(
     return Task(Row(name, 2, Status.TODO, files=files), 1, tuple(made), in_play=in_play)
 
 
+def of(profile: str, *names: str) -> list[Row]:
+    return [Row(name, 2, Status.TODO, profile=profile) for name in names]
+
+
+def attempt_of(agent: str, made: Task, **intent: Any) -> Task:
+    """Return a task whose last attempt is of another agent."""
+    last = made.attempts[-1]
+    profile = {"a": "default", "same": "shared", "b": "other"}[agent]
+    changed = replace(last, intent=replace(last.intent, agent=agent, profile=profile, **intent))
+    return replace(made, row=replace(made.row, profile=profile), attempts=(*made.attempts[:-1], changed))
+
+
 def live(name: str, **more: object) -> Task:
     return task(name, step=Step("agent", StepKind.AGENT, Running(1, NOW), NOW), **more)  # type: ignore[arg-type]
 
@@ -197,21 +227,156 @@ def test_starts_are_staggered() -> None:
 
 
 def test_nothing_starts_in_a_pause_and_one_by_one_after_it() -> None:
-    board = Board(pause=Pause(Outcome.LIMIT, NOW + 60, NOW, ""))
+    board = Board(pauses={"a": Pause(Outcome.LIMIT, NOW + 60, NOW, "")})
     made = plan(board, rows("a", "b"), policy(), NOW + 59)
     assert (made.actions, made.until, made.alive) == ((), NOW + 60, True)
     assert begun(board, *rows("a", "b"), now=NOW + 60) == ["a"]
-    soon = Board(tasks=(live("x", at=NOW + 60),), pause=board.pause, last_start_at=NOW + 60)
-    assert begun(soon, *rows("a"), now=NOW + 60.9) == []
-    assert begun(soon, *rows("a"), now=NOW + 61) == ["a"]
+    soon = Board(tasks=(live("x", at=NOW + 60),), pauses=board.pauses, last_start_at=NOW + 60)
+    assert begun(soon, *rows("a", "b"), now=NOW + 119) == [], "one probe"
+    assert begun(soon, *rows("a", "b"), now=NOW + 120) == ["a"]
+    two = Board(tasks=(live("x", at=NOW + 60), live("y", at=NOW + 120)), pauses=board.pauses, last_start_at=NOW + 120)
+    assert begun(two, *rows("a", "b"), now=NOW + 120.9) == [], "the others follow one by one"
+    assert begun(two, *rows("a", "b"), now=NOW + 121) == ["a"]
+
+
+def test_a_probe_that_comes_further_lets_the_others_follow() -> None:
+    pauses = {"a": Pause(Outcome.LIMIT, NOW + 60, NOW, "")}
+
+    def follows(probe: Task) -> bool:
+        return begun(Board(tasks=(probe,), pauses=pauses), *rows("r"), now=NOW + 70) == ["r"]
+
+    assert not follows(live("x", at=NOW + 60))
+    assert follows(verifying("x", at=NOW + 60)), "the agent came back well"
+    crashed = task("x", end=Outcome.CRASHED, at=NOW + 60)
+    assert follows(crashed)
+    assert not follows(task("x", end=Outcome.LOST, at=NOW + 60)), "it was killed before it could meet anything"
+    setup = task("x", step=Step("setup", StepKind.SETUP, Running(1, NOW), NOW + 60), at=NOW + 60)
+    setup = replace(setup, attempts=(replace(setup.attempts[0], steps=setup.attempts[0].steps[-1:]),))
+    assert begun(Board(tasks=(setup,), pauses=pauses), *rows("r"), now=NOW + 500) == [], "a setup proves nothing"
+    future = Board(tasks=(live("x", at=NOW + 9000),), pauses=pauses)
+    assert begun(future, *rows("r"), now=NOW + 70) == ["r"], "the clock was put back: it is no probe"
+    passed = {"a": replace(pauses["a"], passed=True)}
+    assert begun(Board(tasks=(live("x", at=NOW + 60),), pauses=passed), *rows("r"), now=NOW + 70) == ["r"]
+
+
+def test_a_pause_is_its_accounts_alone() -> None:
+    mixed = [*of("default", "d1", "d2"), *of("shared", "s1"), *of("other", "o1", "o2", "o3")]
+    for pause in (Pause(Outcome.LIMIT, NOW + 60, NOW, ""), Pause(Outcome.AUTH, NOW, NOW, "", stuck=True)):
+        board = Board(pauses={"a": pause})
+        made = plan(board, mixed, policy(accounts=2), NOW)
+        assert [action.id for action in made.actions] == ["o1", "o2", "o3"]
+        assert begun(Board(pauses={"bills": pause}), *mixed, accounts=2) == ["d1", "d2", "s1"]
+        assert begun(Board(pauses={RUN: pause}), *mixed, accounts=2) == []
+        again = attempt_of("same", task("x", Outcome.VERIFY_FAILED))
+        assert begun(Board(tasks=(again,), pauses=board.pauses), *of("other", "o"), accounts=2) == ["o"]
+    assert begun(Board(pauses={"a": Pause(Outcome.LIMIT, NOW, NOW - 9, "")}), *mixed, accounts=2) == ["d1", "o1", "o2"]
+    assert begun(Board(pauses={RUN: Pause(Outcome.INFRA, NOW, NOW - 9, "")}), *mixed, accounts=2) == ["d1"]
+
+
+def test_the_agent_that_would_start_decides_not_the_one_before() -> None:
+    """A round goes on with the profile of its last attempt; layer 3 with the one it escalates to."""
+    pauses = {"a": Pause(Outcome.LIMIT, NOW + 60, NOW, "")}
+    other = attempt_of("b", task("x", Outcome.VERIFY_FAILED))
+    moved = replace(other, row=replace(other.row, profile="default"))
+    assert begun(Board(tasks=(moved,), pauses=pauses), accounts=2) == ["x"]
+    spent = attempt_of("b", deferred("x"))  # "other" escalates to "default"
+    made = plan(Board(tasks=(spent,), total=50, pauses=pauses), (), policy(accounts=2), NOW)
+    assert (made.actions, made.until, made.alive) == ((), NOW + 60, True)
+    assert begun(Board(tasks=(spent,), total=50, pauses=pauses), now=NOW + 60, accounts=2) == ["x"]
+    stuck = {"a": Pause(Outcome.AUTH, NOW, NOW, "x: 401", stuck=True)}
+    made = plan(Board(tasks=(spent,), total=50, pauses=stuck), (), policy(accounts=2), NOW)
+    assert (made.actions, made.alive, made.waiting) == ((), False, True)
+    assert made.short == "auth: a: x: 401"
+
+
+def test_bad_news_of_one_account_holds_back_no_other() -> None:
+    mixed = [*of("default", "d"), *of("other", "o")]
+    for ended in (task("x"), task("x", end=Outcome.LIMIT), task("x", end=Outcome.INFRA)):
+        assert begun(Board(tasks=(ended,)), *mixed, accounts=2) == ["o"]
+        assert begun(Board(tasks=(attempt_of("b", ended),)), *mixed, accounts=2) == ["d"]
+    broken = task("x", step=Step("setup", StepKind.SETUP, Exited(1, NOW), NOW))
+    broken = replace(broken, attempts=(replace(broken.attempts[0], steps=broken.attempts[0].steps[-1:]),))
+    assert begun(Board(tasks=(broken,)), *mixed, accounts=2) == [], "the machine is everybody's"
+
+
+def test_a_person_is_asked_when_all_that_is_left_is_stuck() -> None:
+    pauses = {"a": Pause(Outcome.AUTH, NOW, NOW, "t: 401", stuck=True), "b": Pause(Outcome.LIMIT, NOW + 60, NOW, "")}
+    ours = of("default", "d")
+    made = plan(Board(pauses=pauses), ours, policy(accounts=2), NOW)
+    assert (made.actions, made.alive, made.waiting, made.until) == ((), False, True, math.inf)
+    assert made.short == "auth: a: t: 401"
+    assert plan(Board(pauses=pauses, tasks=(live("x"),)), ours, policy(accounts=2), NOW).alive, "something runs"
+    pauses["bills"] = pauses.pop("b")
+    made = plan(Board(pauses=pauses), [*ours, *of("other", "o")], policy(accounts=2), NOW)
+    assert (made.actions, made.alive, made.until) == ((), True, NOW + 60)
+    pauses["bills"] = Pause(Outcome.INFRA, NOW, NOW, "o: no model", stuck=True)
+    made = plan(Board(pauses=pauses), [*ours, *of("other", "o")], policy(accounts=2), NOW)
+    assert (made.alive, made.short) == (False, "auth: a: t: 401; infra: bills: o: no model")
+
+
+def test_who_is_stuck_keeps_nobody_off_its_files() -> None:
+    waits = task("x", Outcome.CRASHED, files=("f",))
+    row = Row("o", 2, Status.TODO, files=("f",), profile="other")
+    limit = {"a": Pause(Outcome.LIMIT, NOW + 60, NOW, "")}
+    assert begun(Board(tasks=(waits,), pauses=limit), row, accounts=2) == []
+    stuck = {"a": Pause(Outcome.AUTH, NOW, NOW, "", stuck=True)}
+    assert begun(Board(tasks=(waits,), pauses=stuck), row, accounts=2) == ["o"]
+
+
+def test_a_probe_is_not_always_the_same_task() -> None:
+    pauses = {"a": Pause(Outcome.LIMIT, NOW, NOW - 9, "", 2)}
+    x, y = (attempt_of("a", task(n, Outcome.LIMIT, at=at), probe=True) for n, at in (("x", NOW - 20), ("y", NOW - 50)))
+    assert begun(Board(tasks=(x, y), pauses=pauses), *rows("r")) == ["y"], "the one tried longest ago"
+    assert begun(Board(tasks=(x,), pauses=pauses), *rows("r")) == ["r"], "it may be the only one that is refused"
+    assert begun(Board(tasks=(x,), pauses=pauses)) == ["x"]
+    first = attempt_of("a", x, probe=False)
+    assert begun(Board(tasks=(first,), pauses=pauses), *rows("r")) == ["x"], "it met the limit, and no probe did"
+
+
+def test_attempts_know_if_they_probe() -> None:
+    (probe,) = plan(Board(pauses={"a": Pause(Outcome.LIMIT, NOW, NOW - 9, "")}), rows("r"), policy(), NOW).actions
+    (usual,) = plan(Board(), rows("r"), policy(), NOW).actions
+    assert isinstance(probe.decision, Begin)
+    assert isinstance(usual.decision, Begin)
+    assert (probe.decision.probe, usual.decision.probe) == (True, False)
+
+
+def test_who_is_paused_is_not_even_looked_at() -> None:
+    looked: list[str] = []
+
+    def ready(closed: Container[str]) -> Iterator[Row]:
+        for profile in ("default", "other"):
+            for number in range(100_000):
+                if profile not in closed:
+                    looked.append(profile)
+                    yield Row(f"{profile}{number}", 2, Status.TODO, profile=profile)
+                else:
+                    break
+
+    limit = Pause(Outcome.LIMIT, NOW + 60, NOW, "")
+    made = planned(Board(pauses={"a": limit}), ready, policy(accounts=2), NOW)
+    assert [action.id for action in made.actions] == ["other0", "other1", "other2"]
+    assert looked.count("default") <= 1, "to know that there are any"
+    looked.clear()
+    made = planned(Board(pauses={"a": limit, "bills": limit}), ready, policy(accounts=2), NOW)
+    assert (made.actions, made.until) == ((), NOW + 60)
+    assert len(looked) <= 2
+
+
+def test_an_agent_has_the_account_it_is_given_or_its_own() -> None:
+    made = policy(accounts=2)
+    assert [account_of(made, agent) for agent in ("a", "same", "b", "gone")] == ["a", "a", "bills", "gone"]
+    row = Row("r", 2, Status.TODO, profile="other")
+    assert [account_for(made, name, row) for name in ("shared", "gone")] == ["a", "bills"]
+    assert account_for(made, "gone", replace(row, profile="gone")) == RUN
 
 
 def test_after_a_lost_login_one_attempt_probes() -> None:
     pause = Pause(Outcome.AUTH, NOW + 5, NOW, "")
-    probe = Board(tasks=(live("x", at=NOW + 5),), pause=pause, last_start_at=NOW + 5)
+    probe = Board(tasks=(live("x", at=NOW + 5),), pauses={"a": pause}, last_start_at=NOW + 5)
     assert begun(probe, *rows("a"), now=NOW + 64) == []
     assert begun(probe, *rows("a"), now=NOW + 65) == ["a"]
-    echo = Board(tasks=(live("x", at=NOW),), pause=pause, last_start_at=NOW)
+    echo = Board(tasks=(live("x", at=NOW),), pauses={"a": pause}, last_start_at=NOW)
     assert begun(echo, *rows("a"), now=NOW + 5) == ["a"], "what began before the trouble is no probe"
 
 
@@ -349,7 +514,7 @@ def test_a_batch_sets_out_when_agents_are_idle_and_no_check_is_coming() -> None:
 
 def test_a_batch_sets_out_in_a_pause_but_not_between_two_starts() -> None:
     waits = verified("a")
-    paused = Board(tasks=(waits,), pause=Pause(Outcome.LIMIT, NOW + 3600, NOW, ""))
+    paused = Board(tasks=(waits,), pauses={"a": Pause(Outcome.LIMIT, NOW + 3600, NOW, "")})
     assert plan(paused, rows("r"), queued(), NOW).gate
     staggered = Board(tasks=(waits, live("x", at=NOW)), last_start_at=NOW)
     assert not plan(staggered, rows("r"), queued(start_interval_s=2.0), NOW).gate
@@ -479,7 +644,9 @@ def test_too_many_failures_are_diagnosed_and_not_repeated() -> None:
 # --- pauses
 
 
-def after(pause: Pause | None, outcome: Outcome, started_at: float = NOW - 100, reset_at: float = 0.0) -> object:
+def after(
+    pause: Pause | None, outcome: Outcome, started_at: float = NOW - 100, reset_at: float = 0.0
+) -> Pause | None:
     return pause_after(pause, outcome, started_at=started_at, reset_at=reset_at, detail="", key="k", now=NOW)
 
 
@@ -510,7 +677,9 @@ def test_one_retry_within_15_seconds_then_a_person(outcome: Outcome) -> None:
     pause = Pause(outcome, NOW - 5, NOW - 10, "")
     assert after(pause, outcome, started_at=NOW - 11) == pause, "an echo of the same trouble"
     assert after(pause, outcome, started_at=NOW - 10) == pause, "begun in the very pass that found it"
-    assert isinstance(after(pause, outcome, started_at=NOW - 4), Halt)
+    again = after(pause, outcome, started_at=NOW - 4)
+    assert again is not None
+    assert again.stuck
 
 
 def test_overload_backs_off() -> None:
@@ -524,6 +693,70 @@ def test_overload_backs_off() -> None:
     assert isinstance(much, Pause)
     assert much.until <= NOW + 1000
     assert isinstance(after(Pause(Outcome.LIMIT, 0.0, NOW - 9, "", 5000), Outcome.LIMIT, started_at=NOW - 1), Pause)
+
+
+def test_a_wrong_time_is_not_believed_for_ever() -> None:
+    pause: Pause | None = None
+    waits = []
+    for _ in range(12):
+        pause = after(pause, Outcome.LIMIT, started_at=NOW - 1, reset_at=NOW + 1)
+        assert pause is not None
+        waits.append(pause.until - NOW)
+        pause = replace(pause, at=NOW - 2, until=NOW - 2)
+    assert waits[:4] == [1, 15, 30, 60]
+    assert waits[-1] == 3600
+
+
+def test_an_account_that_never_opens_waits_for_a_person_in_the_end() -> None:
+    for outcome in (Outcome.LIMIT, Outcome.OVERLOADED):
+        most = after(Pause(outcome, NOW - 5, NOW - 9, "", REFUSALS_MAX - 1), outcome, started_at=NOW - 1)
+        assert most is not None
+        assert not most.stuck
+        over = after(Pause(outcome, NOW - 5, NOW - 9, "", REFUSALS_MAX), outcome, started_at=NOW - 1)
+        assert over is not None
+        assert over.stuck
+
+
+def test_who_is_stuck_stays_so_until_a_person_speaks() -> None:
+    stuck = Pause(Outcome.AUTH, NOW - 5, NOW - 5, "", 2, stuck=True)
+    for outcome in Outcome:
+        assert after(stuck, outcome, started_at=NOW - 1) == stuck
+    later = after(stuck, Outcome.LIMIT, reset_at=NOW + 50)
+    assert later == replace(stuck, until=NOW + 50), "what an older attempt meets is waited for afterwards"
+    limit = Pause(Outcome.LIMIT, NOW + 50, NOW - 5, "")
+    again = lifted({"a": stuck, "b": limit}, NOW)
+    assert again == {"a": replace(stuck, stuck=False, count=1), "b": limit}
+    assert after(again["a"], Outcome.AUTH, started_at=NOW - 1) == replace(
+        stuck, at=NOW, until=NOW, count=2
+    ), "one more probe, not two"
+
+
+def test_whose_trouble_it_is() -> None:
+    def names(result: Outcome, end: Outcome | None) -> tuple[set[str], bool]:
+        intent = Intent("x", 1, 1, Mode.FIRST, "default", "a", NOW - 9, "")
+        known = {RUN: Pause(Outcome.INFRA, NOW - 5, NOW - 20, "")} if end is None else {}
+        ended = AgentEnd(end, NOW, detail="said") if end else None
+        after, halt = pauses_after(known, "a", intent, ended, Result(result, NOW, detail="came"), NOW)
+        assert all(pause.detail == "x: said" for name, pause in after.items() if name)
+        return set(after), halt is not None
+
+    for outcome in (Outcome.LIMIT, Outcome.OVERLOADED, Outcome.AUTH, Outcome.INFRA):
+        assert names(outcome, outcome) == ({"a"}, False)
+    assert names(Outcome.INFRA, Outcome.OK) == ({RUN}, False), "a check that was lost is the machine's"
+    assert names(Outcome.INFRA, None) == ({RUN}, True), "git, disk, setup: met again, everything halts"
+    assert names(Outcome.STOPPED, Outcome.LIMIT) == ({"a"}, False), "stopped, but it had met a limit before"
+    assert names(Outcome.VERIFY_FAILED, Outcome.OK) == (set(), False)
+    assert names(Outcome.CONFLICT, None) == (set(), False), "the machine works again"
+
+
+def test_only_a_good_end_lifts_a_pause_and_what_comes_further_lets_others_follow() -> None:
+    over = Pause(Outcome.LIMIT, NOW - 50, NOW - 60, "")
+    for outcome in (Outcome.OK, Outcome.VERIFY_FAILED, Outcome.NO_CHANGE, Outcome.CONTEXT_FULL):
+        assert after(over, outcome, started_at=NOW - 40) is None
+    for outcome in (Outcome.CRASHED, Outcome.TIMEOUT, Outcome.STALLED, Outcome.RUNAWAY):
+        assert after(over, outcome, started_at=NOW - 40) == replace(over, passed=True)
+    for outcome in (Outcome.LOST, Outcome.STOPPED, Outcome.NO_SESSION, Outcome.SESSION_BUSY):
+        assert after(over, outcome, started_at=NOW - 40) == over
 
 
 def test_a_good_end_since_lifts_the_pause() -> None:

@@ -270,3 +270,17 @@ def test_a_wish_that_the_agent_cannot_be_told_is_an_error_with_its_line() -> Non
 def test_a_preset_that_is_none_is_an_error_with_its_line() -> None:
     with pytest.raises(UserError, match=r'^agentjobs\.toml:2: no preset "q"'):
         with_preset('[agents.p]\npreset = "q"')
+
+
+def test_a_name_that_is_nearly_one_of_a_preset_or_a_section() -> None:
+    def parsed(text: str) -> Policy:
+        return parse_policy(text.encode(), preset=lambda _: None, presets=lambda: ("claude", "codex"))
+
+    for word, meant in (("claud", "claude"), ("mein", "mine")):
+        said = rf'^agentjobs\.toml:2: unknown agent "{word}"; did you mean "{meant}"\? \(in \[profiles.default\]\)$'
+        with pytest.raises(UserError, match=said):
+            parsed(f'[profiles.default]\nagent = "{word}"\n[agents.mine]\ncommand = ["x"]')
+    with pytest.raises(UserError, match=r'unknown agent "zz"; known: claude, codex \(in'):
+        parsed('[profiles.default]\nagent = "zz"')
+    with pytest.raises(UserError, match=r'^agentjobs\.toml:2: no preset "codx"; did you mean "codex"\?$'):
+        parsed('[agents.p]\npreset = "codx"')

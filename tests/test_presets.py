@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.evidence import Transcript
+from agentjobs.evidence import Transcript, Usage
 from agentjobs.jsonlines import matches, read_events
 from agentjobs.model import Exited, Kill, Lost, Outcome, Spending
 from agentjobs.outcome import Verdict, classify
@@ -51,7 +53,7 @@ class Recording:
     def verdict(self, output: bytes | None = None) -> Verdict:
         phase, kill = self.ending()
         seen = self.output if output is None else output
-        now = self.meta.get("reset", 1e9) - 3 * 3600.0
+        now = self.meta.get("at", self.meta.get("reset", 1e9) - 3 * 3600.0)
         return classify(
             phase=phase, kill=kill, output=seen, output_bytes=len(seen), rules=self.agent.rules, now=now
         )
@@ -63,6 +65,17 @@ class Recording:
         return find(
             self.agent.transcript, env={"HOME": str(home)}, session=session, tree="/work/tree", since=0.0, own=str(home)
         )
+
+    def home(self, scratch: Path) -> Path:
+        """Return the HOME it left; with a database, which is recorded as SQL, that is a copy."""
+        home = self.directory / "home"
+        dumps = list(home.rglob("*.sql"))
+        for dump in dumps:
+            database = scratch / dump.relative_to(home).with_suffix("")
+            database.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.closing(sqlite3.connect(database)) as made:
+                made.executescript(dump.read_text())
+        return scratch if dumps else home
 
     def measured(self, output: bytes, session: str, home: Path) -> Measured | None:
         found = measure(output, self.agent.usage)
@@ -101,9 +114,22 @@ def test_its_conversation(recording: Recording) -> None:
         assert told or recording.meta["class"] != "ok"
 
 
+def test_its_conversation_is_found_on_disk(recording: Recording, tmp_path: Path) -> None:
+    """An agent that chooses the id itself may be killed before it has said it."""
+    agent = recording.agent
+    if agent.transcript is None or not agent.learns:
+        pytest.skip("we choose the id, or nothing is kept")
+    found = recording.transcript("", recording.home(tmp_path))
+    if recording.directory.name == "no_session":
+        assert found is None
+    else:
+        assert found is not None
+        assert found.session == recording.meta["session"]
+
+
 def test_what_it_used_to_the_token(recording: Recording, tmp_path: Path) -> None:
     """What the mock served, whether the CLI says it or only keeps it."""
-    home = recording.directory / "home"
+    home = recording.home(tmp_path)
     usage = recording.meta["usage"]
     measured = recording.measured(recording.output, recording.meta["session"], home)
     runs = [Spending(input=one[0], output=one[1]) for one in usage["runs"]]
@@ -145,7 +171,7 @@ def test_a_review_that_discusses_limits_is_none() -> None:
         "API Error: 529 Overloaded. Prompt is too long. rate_limit_event rejected. Quota exceeded. "
         "exceeded your daily quota. litellm.RateLimitError. No conversation found with session ID x. turn.failed"
     )
-    events = {
+    events: dict[str, list[dict[str, Any]]] = {
         "claude": [
             {"type": "assistant", "message": {"content": [{"type": "text", "text": prose}]}},
             {"type": "user", "message": {"content": [{"type": "tool_result", "content": prose}]}},
@@ -153,6 +179,25 @@ def test_a_review_that_discusses_limits_is_none() -> None:
         "codex": [
             {"type": "item.completed", "item": {"type": "agent_message", "text": prose}},
             {"type": "item.completed", "item": {"type": "command_execution", "aggregated_output": prose}},
+        ],
+        "opencode": [
+            {"type": "text", "sessionID": "ses_1", "part": {"type": "text", "text": prose}},
+            {"type": "tool_use", "sessionID": "ses_1", "part": {"type": "tool", "state": {"output": prose}}},
+        ],
+        "kimi": [{"role": "assistant", "content": prose}, {"role": "tool", "content": prose}],
+        "pi": [{"type": "turn_end", "message": {"stopReason": "toolUse", "content": [{"text": prose}]}}],
+        "goose": [{"type": "message", "message": {"role": "assistant", "content": [{"text": prose}]}}],
+        "gemini": [
+            {"type": "message", "role": "assistant", "content": prose, "delta": True},
+            {"type": "tool_result", "status": "error", "output": prose, "error": {"message": prose}},
+        ],
+        "qwen": [
+            {"type": "assistant", "message": {"content": [{"type": "text", "text": prose}]}},
+            {"type": "user", "message": {"content": [{"type": "tool_result", "is_error": True, "content": prose}]}},
+        ],
+        "copilot": [
+            {"type": "assistant.message", "data": {"content": prose}},
+            {"type": "tool.execution_complete", "data": {"success": False, "result": {"content": prose}}},
         ],
     }
     for name, said in events.items():
@@ -163,6 +208,71 @@ def test_a_review_that_discusses_limits_is_none() -> None:
                 rules=agent_of(name).rules, now=1e9,
             )  # fmt: skip
             assert verdict.outcome is Outcome.CRASHED, (name, code, verdict)
+
+
+@pytest.mark.parametrize("name", ["aider", "mini-swe-agent", "crush"])
+def test_what_a_model_says_in_plain_text_is_no_class_either(name: str) -> None:
+    """These print the model's words as they are: only a line that begins as the program's own errors do counts."""
+    said = (
+        "The log says litellm.RateLimitError: RateLimitError: usage limit, try again in 3h.\n"
+        "    litellm.exceptions.AuthenticationError: invalid\n"
+        "If the agent run failed: 429, wait. Tokens: 5 sent, 7 received. Saved trajectory to nowhere.\n"
+    )
+    for code in (1, 143):
+        verdict = classify(
+            phase=Exited(code, 0.0), kill=None, output=said.encode(), output_bytes=len(said),
+            rules=agent_of(name).rules, now=1e9,
+        )  # fmt: skip
+        assert verdict.outcome is Outcome.CRASHED, verdict
+
+
+@pytest.mark.parametrize("status", ["RepeatedFormatError", "LimitsExceeded", "TimeExceeded"])
+def test_a_trajectory_may_be_saved_of_a_failure(status: str) -> None:
+    output = f"Exit:\n{status}\n\nSaved trajectory to \n'/home/user/mini.json'\n".encode()
+    verdict = classify(
+        phase=Exited(0, 0.0), kill=None, output=output, output_bytes=len(output),
+        rules=agent_of("mini-swe-agent").rules, now=1e9,
+    )  # fmt: skip
+    assert verdict.outcome is (Outcome.CRASHED if status == "RepeatedFormatError" else Outcome.RUNAWAY)
+
+
+def test_an_answer_of_aider_before_an_error_is_no_success() -> None:
+    said = b"Tokens: 203 sent, 23 received.\nlitellm.ServiceUnavailableError: overloaded\n"
+    for output, outcome in ((said, Outcome.OVERLOADED), (b"\n".join(said.splitlines()[::-1]), Outcome.OK)):
+        verdict = classify(
+            phase=Exited(0, 0.0), kill=None, output=output, output_bytes=len(output),
+            rules=agent_of("aider").rules, now=1e9,
+        )  # fmt: skip
+        assert verdict.outcome is outcome
+
+
+def test_an_agent_whose_command_names_the_session_is_given_one() -> None:
+    chosen = {name: agent_of(name).learns for name in ("claude", "pi", "aider", "goose", "codex", "opencode", "kimi")}
+    assert chosen == {
+        "claude": False, "pi": False, "aider": False, "goose": False, "codex": True, "opencode": True, "kimi": True,
+    }  # fmt: skip
+
+
+def test_the_path_of_a_transcript_may_name_the_conversation(tmp_path: Path) -> None:
+    for session, cwd in (("one", "/work/tree"), ("two", "/work/other")):
+        kept = tmp_path / "sessions" / "x" / f"run-1-{session}.d" / "wire.jsonl"
+        kept.parent.mkdir(parents=True)
+        kept.write_text(json.dumps({"cwd": cwd}) + "\n")
+    where = Transcript(files=("${KEPT:-~/a/b}/sessions/*/run-*-{session}.d/*.jsonl",), owner={"cwd": "{tree}"})
+    env = {"HOME": "/nowhere", "KEPT": str(tmp_path)}
+    found = find(where, env=env, session="", tree="/work/tree", since=0.0, own="")
+    assert found is not None
+    assert found.session == "one"
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_transcript_may_be_one_value_over_many_lines(indent: int | None, tmp_path: Path) -> None:
+    (tmp_path / "t.json").write_text(json.dumps({"kind": "run", "steps": [{"n": 3}, {"n": 4}]}, indent=indent))
+    found = find(Transcript(files=("{dir}/t.json",)), env={}, session="s", tree="/", since=0.0, own=str(tmp_path))
+    assert found is not None
+    measured = measure(found.lines, Usage(event={"kind": "run"}, scope="session", tokens=("steps.*.n",)))
+    assert measured is not None
+    assert measured.spending.tokens == 7
 
 
 def test_a_transcript_of_another_tree_is_not_ours(tmp_path: Path) -> None:

@@ -53,6 +53,21 @@ def test_only_what_is_in_play_and_has_not_begun() -> None:
     assert not in_play(Scope(0.0, ids=("a",), out=("a",)), "a")
 
 
+def test_profiles_that_are_closed_are_left_out_also_while_one_looks() -> None:
+    made = table("a", "b\ttwo", "c\t two ", "d\t\t5", "e\tthree\t9", header="id\tprofile\tpriority")
+    found = queue(made)
+    assert list(found.ready()) == ["e", "d", "a", "b", "c"]
+    assert list(found.ready({"two"})) == ["e", "d", "a"]
+    assert list(found.ready({"default", "three"})) == ["b", "c"]
+    closed: set[str] = set()
+    seen = []
+    for task_id in found.ready(closed):
+        seen.append(task_id)
+        closed.add({"e": "three", "d": "default"}.get(task_id, ""))
+    assert seen == ["e", "d", "b", "c"]
+    assert list(found.ready()) == ["e", "d", "a", "b", "c"], "nothing is lost"
+
+
 def test_looking_takes_nothing() -> None:
     found = queue(table("a", "b", "c"))
     assert list(islice(found.ready(), 2)) == ["a", "b"]

@@ -21,7 +21,8 @@ case $AGENTJOBS_TASK.$AGENTJOBS_MODE in
 mail.* | price.first) echo "# attempt $AGENTJOBS_ATTEMPT" >>"$AGENTJOBS_FILES" ;;
 *) annotate "$AGENTJOBS_FILES" ;;
 esac
-echo '{"type":"result","is_error":false,"usage":{"input_tokens":9000,"output_tokens":400},"total_cost_usd":0.0412}'
+echo '{"type":"result","subtype":"success","is_error":false,"usage":{"input_tokens":9000,"output_tokens":400},\
+"model_usage_since_last_result":{"m":{"costUSD":0.0412}}}'
 """
 
 MYPY = """\

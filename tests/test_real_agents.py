@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.harness import Project
+from agentjobs import sandbox
+from tests.harness import Project, processes_under
 from tests.mockmodel import MockModel
 from tests.realagents import NAMES, environment, program, real
 from tests.realagents.cases import CASES, RESET, SCRIPTS
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("real agents")]
 
 LONG_S = 120.0
+TROUBLE = sandbox.trouble()
 CHECK = 'test "$(cat out.txt)" = ok'
 TIMES = {"overload": 90, "auth": 90}
 """Seconds that a CLI may try again by itself before it says what is wrong."""
@@ -96,11 +100,33 @@ def test_an_edit_lands(agent: str, tmp_path: Path) -> None:
         nothing_runs(project)
 
 
+@pytest.mark.skipif(bool(TROUBLE), reason=TROUBLE)
+def test_an_edit_lands_from_a_sandbox(agent: str, tmp_path: Path) -> None:
+    """What the preset calls `writable` is all that the CLI needs, also the first time, and to go on after a kill."""
+    steps = script(agent, "ok")
+    script_ = [steps[0], {"fault": "hang"}, *steps[1:]] if real(agent).resume else steps
+    with MockModel(script_) as model:
+        project = project_with(tmp_path, agent, model, more={"workspace": {"sandbox": "bwrap"}})
+        project.dispatch()
+        if real(agent).resume:
+            project.poll_until(lambda: any(r["hung"] for r in model.requests), LONG_S, "the model to hang")
+            for pid in processes_under(tmp_path):
+                os.kill(pid, signal.SIGKILL)
+        assert project.loop(LONG_S).last == 2
+        assert project.statuses() == {"a": "DONE"}, f"{project.story()}\n{end_of_log(project, 1)}"
+        assert project.landed("out.txt") == "ok"
+        if real(agent).resume:
+            assert [r for r in model.requests if not r["side"]][-1]["earlier_turns"], "the model saw the earlier turns"
+        nothing_runs(project)
+
+
 def test_killed_twice_in_the_middle_the_conversation_goes_on(agent: str, tmp_path: Path) -> None:
     one = real(agent)
     if one.resume is None:
         pytest.skip(f"{agent} cannot go on with a conversation")
     steps = script(agent, "ok")
+    if len(steps) == 1:
+        pytest.skip(f"{agent} asks its model once a run: there is no middle")
     hang = {"fault": "hang"}
     with MockModel([steps[0], hang, steps[0] | {"usage": [307, 31]}, hang, *steps[1:]]) as model:
         project = project_with(tmp_path, agent, model, more={"retry": {"resumes": 2}})
@@ -182,6 +208,40 @@ def test_a_conversation_that_is_not_there_is_begun_anew(agent: str, tmp_path: Pa
         assert last != first
         if not {"ok", "sigkill"} & one.usage_unknown:
             assert int(project.table()["a"]["tokens"]) <= sum(model.served()), "what was deleted nobody knows"
+        nothing_runs(project)
+
+
+class Obedient(MockModel):
+    """Does what ``agents try`` asks for: the line first, and, resumed, the word if it can see it."""
+
+    def take(self, path: str, asked: dict[str, Any]) -> dict[str, Any]:
+        told = json.dumps(asked)
+        line = re.search(r"agentjobs was here: \w+", told)
+        word = re.search(r"in mind the word `(\w+)`", told)
+        texts = {"hello.txt": line[0] if line else "?", "resumed.txt": word[1] if word else "?"}
+        last = next(step for step in self.script if "write" not in step)
+        writes = [{"write": {"path": name, "text": f"{text}\n"}, "usage": [101, 11]} for name, text in texts.items()]
+        self.script = [writes[0], last, writes[1], last]
+        return super().take(path, asked)
+
+
+@pytest.mark.timeout(400)
+def test_a_trial_of_it(agent: str, tmp_path: Path) -> None:
+    if "write" not in script(agent, "ok")[0]:
+        pytest.skip(f"what {agent} is to write its model says in its own way")
+    with Obedient(script(agent, "ok")[:2]) as model:
+        project = project_with(tmp_path, agent, model)
+        listed = project.run("agents", "--json", code=0, timeout_s=LONG_S)
+        found = next(one for one in json.loads(listed.stdout) if one["name"] == agent)
+        assert found["version"] == real(agent).version, found
+        assert found["standing"] == "tested"
+        (tmp_path / "tmp").mkdir()
+        said = project.run("agents", "try", agent, timeout_s=2 * LONG_S, env={"TMPDIR": str(tmp_path / "tmp")})
+        assert said.code == 0, said
+        spent = [int(count.replace(",", "")) for count in re.findall(r"spent +([\d,]+) tokens", said.stdout)]
+        if real(agent).resume is not None:
+            assert "resumed.txt holds the line it was to hold" in said.stdout
+            assert "ok" in real(agent).usage_unknown or sum(spent) == sum(model.served()), said
         nothing_runs(project)
 
 

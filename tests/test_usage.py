@@ -48,6 +48,17 @@ def test_tokens_of_the_cache_that_the_input_counts_too_count_once() -> None:
     assert found.spending.tokens == 105
 
 
+def test_thoughts_that_the_output_leaves_out_are_what_is_missing_in_the_total() -> None:
+    output = lines(event(**{"in": 100, "read": 60, "out": 5, "all": 120}))
+    where = Usage(event={"type": "u"}, inclusive=True, total=("all",), **SPLIT)  # type: ignore[arg-type]
+    found = measure(output, where)
+    assert found is not None
+    assert found.spending == Spending(40, 60, 0, 20)
+    short = measure(lines(event(**{"in": 100, "out": 5, "all": 0})), where)
+    assert short is not None
+    assert short.spending == Spending(100, 0, 0, 5), "a total that says less takes nothing away"
+
+
 def test_a_star_goes_through_all_models() -> None:
     output = lines(event(by={"one": {"usd": 0.5, "in": 3}, "two": {"usd": 0.25, "in": 4}}))
     found = measure(output, Usage(event={"type": "u"}, input=("by.*.in",), cost="by.*.usd"))

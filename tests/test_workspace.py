@@ -293,6 +293,36 @@ def test_read_only_directories_are_removed(git: Git, base: str, tree: Path) -> N
     assert not tree.exists()
 
 
+def test_nothing_is_placed_behind_a_link_in_the_tree(git: Git, tree: Path, tmp_path: Path) -> None:
+    write(git.root / "conf" / "local", "placed\n")
+    write(tmp_path / "outside" / "local", "mine\n")
+    (tree / "conf").symlink_to(tmp_path / "outside")
+    with pytest.raises(UserError, match="a directory above it is a link"):
+        workspace.setup_files(git, git.root, tree, copy=["conf/local"], link=[])
+    assert (tmp_path / "outside" / "local").read_text() == "mine\n"
+
+
+@pytest.mark.parametrize("name", ["HEAD", "index", "logs", "logs/HEAD", "ORIG_HEAD"])
+def test_nothing_is_written_through_a_link_in_the_administrative_directory(
+    git: Git, base: str, tree: Path, tmp_path: Path, name: str
+) -> None:
+    """An agent in a sandbox may write there; what it links to may be out of its reach, and not of ours."""
+    outside = tmp_path / "outside"
+    (outside / "logs").mkdir(parents=True)
+    write(outside / "file", "mine\n")
+    sh(tree, "git", "commit", "-q", "--allow-empty", "-m", "the agent's own")
+    admin = admin_dir(git, tree)
+    assert admin
+    if (admin / name).exists():
+        delete(admin / name)
+    (admin / name).symlink_to(outside / ("logs" if name == "logs" else "file"))
+    write(tree / "a.txt", "changed")
+    workspace.reset(git, tree, base)
+    assert_whole(git, tree, base)
+    assert (outside / "file").read_text() == "mine\n"
+    assert not list((outside / "logs").iterdir())
+
+
 def test_the_users_checkout_is_never_reset(git: Git, base: str) -> None:
     write(git.root / "a.txt", "mine")
     with pytest.raises(GitError, match="your own checkout"):

@@ -15,7 +15,7 @@ from agentjobs.project import Project
 @click.option("--only", type=click.IntRange(min=1), metavar="N",
               help="Put only the first N unsettled tasks in play: a pilot.")
 @click.option("--dry-run", is_flag=True, help="Say what would be put in play and started; change nothing.")
-@click.option("--force", is_flag=True, help="Start although a profile's baseline is red, or a pause is not over.")
+@click.option("--force", is_flag=True, help="Start although a profile's baseline is red; end every pause.")
 @click.option("--lock-timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="S",
               help="Wait so long for another agentjobs that is at work here.")
 def command(ids: tuple[str, ...], only: int | None, dry_run: bool, force: bool, lock_timeout: float) -> int:

@@ -24,7 +24,7 @@ def command(task_id: str, follow_it: bool, attempt: int | None, step: str | None
       agentjobs logs -f greet
       agentjobs logs greet --step agent | tail -1 | jq .result
     """
-    from agentjobs.follow import check_attempt, follow, whole
+    from agentjobs.follow import check_attempt, follow, masked, whole
     from agentjobs.reading import check_known, newest
 
     project = Project.here()
@@ -37,7 +37,7 @@ def command(task_id: str, follow_it: bool, attempt: int | None, step: str | None
         pieces = whole(project, task_id, attempt or newest(project, task_id), step)
     out = sys.stdout.buffer
     last = b"\n"
-    for log, piece in pieces:
+    for log, piece in masked(pieces, project.masking):
         if not piece and step is None:
             gap = b"" if last.endswith(b"\n") else b"\n"
             out.write(gap + f"==> {task_id} attempt {log.attempt} {log.step} <==\n".encode())

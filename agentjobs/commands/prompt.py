@@ -25,4 +25,4 @@ def command(task_id: str, attempt: int | None) -> None:
 
     project = Project.here()
     data = first_prompt(project, task_id) if attempt is None else sent_prompt(project, task_id, attempt)
-    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.write(project.masking.mask(data))

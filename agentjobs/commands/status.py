@@ -38,8 +38,8 @@ def command(as_json: bool, check: bool, by_failure: bool) -> int:
         value["finished"] = found.finished
         if by_failure:
             value["failures"] = msgspec.to_builtins(failures(project))
-        click.echo(msgspec.json.encode(value).decode())
+        click.echo(msgspec.json.encode(project.masking.texts(value)).decode())
     else:
         for line in failure_lines(failures(project)) if by_failure else status_lines(found):
-            click.echo(line)
+            click.echo(project.masking.text(line))
     return ExitCode.FAILED if check and not found.finished else ExitCode.OK

@@ -103,7 +103,7 @@ def start(
             return None
         pid = os.posix_spawn(
             "/bin/sh",
-            ["sh", _RUNNER, files.prefix, cwd, str(max(1, file_size // _BLOCK)), boot_id(), *argv],
+            ["sh", _RUNNER, files.prefix, cwd, str(max(1, file_size // _BLOCK)), boot_id(), _umask(), *argv],
             env,
             file_actions=[
                 *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable()),
@@ -226,6 +226,13 @@ def _claim(files: StepFiles) -> int | None:
             time.sleep(0.001)
         else:
             return lock
+
+
+def _umask() -> str:
+    """Return our umask as the shell writes it; to ask is to set it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return f"{mask:03o}"
 
 
 def _inheritable() -> list[int]:

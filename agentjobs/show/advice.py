@@ -1,8 +1,10 @@
-"""How to go on after a halt. Pure."""
+"""How to go on after a halt, or when all accounts that have work are stuck. Pure."""
 
 from __future__ import annotations
 
 _ADVICE = {
+    "limit": "It goes on refusing: look at its plan, then `agentjobs dispatch`.",
+    "overloaded": "It goes on refusing: look at its service, then `agentjobs dispatch`.",
     "auth": "Log the agent in again, then `agentjobs dispatch`.",
     "infra": "Put right what the message names, then `agentjobs dispatch`.",
     "landing": "Put right what the message names, then `agentjobs dispatch`: the work is done and waits.",
@@ -14,7 +16,7 @@ _ADVICE = {
 
 
 def advice(why: str) -> str:
-    """Return how to go on after a halt; ``why`` begins with its kind."""
+    """Return how to go on; ``why`` begins with the kind of the trouble."""
     if why.endswith("(limits.min_free_memory)"):
         return "It goes on by itself when there is more; or lower the limit in agentjobs.toml."
     if why.endswith("`agentjobs approve`"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agentjobs.pauses import told_of
 from agentjobs.show.advice import advice
 from agentjobs.show.text import clock, columns, duration, names, one_line, size
 
@@ -27,15 +28,13 @@ def status_lines(standing: Standing) -> Iterator[str]:
     yield counts_line(standing.counts, standing.total)
     yield _in_play(standing)
     if standing.tokens or standing.cost:
-        yield f"spent: {standing.tokens:,} tokens, ${standing.cost:.2f}"
+        estimate = " (partly an estimate: not every agent tells)" if standing.estimated else ""
+        yield f"spent: {standing.tokens:,} tokens, ${standing.cost:.2f}{estimate}"
     if standing.halt is not None:
         halt = standing.halt
         yield f"halted at {clock(halt.at)}: {halt.why}: {halt.detail}"
         yield f"  {advice(halt.why)}"
-    if standing.pause is not None:
-        pause = standing.pause
-        yield f"paused until {clock(pause.until)}: {pause.outcome.value}: {pause.detail}"
-        yield "  (`agentjobs dispatch --force` ends the pause now)"
+    yield from _pause_lines(standing)
     if standing.held:
         yield f"nothing starts: {standing.held}"
         yield f"  {advice(standing.held)}"
@@ -48,6 +47,19 @@ def status_lines(standing: Standing) -> Iterator[str]:
     if standing.blocked:
         yield "blocked:"
         yield from _most([(i, f"behind {culprit}") for i, culprit in standing.blocked.items()])
+
+
+def _pause_lines(standing: Standing) -> Iterator[str]:
+    for account, pause in sorted(standing.pauses.items()):
+        told = told_of(account, pause)
+        if pause.stuck:
+            yield f"stopped: {told}"
+            yield f"  {advice(pause.outcome.value)}"
+        elif pause.until > standing.now:
+            yield f"paused until {clock(pause.until)}: {told}"
+            yield "  (`agentjobs dispatch --force` ends the pause now)"
+        else:
+            yield f"tried one at a time since {clock(pause.until)}: {told}"
 
 
 def _in_play(standing: Standing) -> str:

@@ -9,6 +9,7 @@ from agentjobs.show.text import clock, columns, duration, one_line, size
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from agentjobs.model import Spending
     from agentjobs.story import AttemptTold, StepTold, Story
 
 ERRORS_MAX = 12
@@ -41,7 +42,8 @@ def story_lines(story: Story, now: float) -> Iterator[str]:
 def _attempt_lines(attempt: AttemptTold, now: float) -> Iterator[str]:
     took = duration((attempt.ended_at or now) - attempt.started_at)
     yield f"attempt {attempt.number}  {attempt.mode}  {clock(attempt.started_at)}, {took}"
-    conversation = f"session {attempt.session}{'' if attempt.fresh else ' (resumed)'}"
+    session = f"session {attempt.session}" if attempt.session else "session not known yet"
+    conversation = f"{session}{'' if attempt.fresh else ' (resumed)'}"
     rows = [("why", attempt.why), ("agent", f"{attempt.agent} (profile {attempt.profile}), {conversation}")]
     rows += [(step.name, _step_text(step, now)) for step in attempt.steps]
     if attempt.outcome:
@@ -52,7 +54,7 @@ def _attempt_lines(attempt: AttemptTold, now: float) -> Iterator[str]:
     if attempt.check:
         rows.append(("check", attempt.check))
     if attempt.tokens or attempt.cost:
-        rows.append(("spent", f"{attempt.tokens:,} tokens, ${attempt.cost:.4f}"))
+        rows.append(("spent", spent_text(attempt.spent, attempt.tokens, attempt.cost)))
     if attempt.changed:
         rows.append(("changed", one_line(", ".join(attempt.changed), 300)))
     if attempt.outside:
@@ -69,6 +71,16 @@ def _attempt_lines(attempt: AttemptTold, now: float) -> Iterator[str]:
     yield from (f"  | {one_line(line)}" for line in lines[:ERRORS_MAX])
     if len(lines) > ERRORS_MAX:
         yield f"  | … {len(lines) - ERRORS_MAX} more lines"
+
+
+def spent_text(spent: Spending, tokens: int, cost: float) -> str:
+    """Return tokens, what they were as far as that is known, and the cost: an estimate is said to be one."""
+    kinds = (("read", spent.input), ("from cache", spent.cache_read), ("to cache", spent.cache_write),
+             ("written", spent.output))  # fmt: skip
+    parts = ", ".join(f"{count:,} {what}" for what, count in kinds if count)
+    money = "cost not told" if spent.cost is None and not cost else f"${cost:.4f}"
+    estimate = " (an estimate, from a table of prices)" if spent.estimated else ""
+    return f"{tokens:,} tokens{f' ({parts})' if spent.output else ''}, {money}{estimate}"
 
 
 def _step_text(step: StepTold, now: float) -> str:

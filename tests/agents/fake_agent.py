@@ -293,6 +293,12 @@ def do_limit(argument: str) -> int:
     return 1
 
 
+def do_limited(argument: str) -> int:
+    """Meet the plan's limit for as long as the file ``limited`` lies beside the ledger; then do the work."""
+    limited = os.path.exists(os.path.join(os.path.dirname(os.environ["FAKE_LEDGER"]), "limited"))
+    return do_limit(argument) if limited else do_ok("")
+
+
 def do_overloaded(_: str) -> int:
     """The server is busy."""
     print("529 overloaded_error", flush=True)
@@ -315,6 +321,92 @@ def do_full(_: str) -> int:
     """The context is full."""
     print("prompt is too long: 230000 tokens", flush=True)
     return 1
+
+
+def say(**fields: object) -> None:
+    print(json.dumps(fields), flush=True)
+
+
+def do_grow(argument: str) -> int:
+    """Fill the context by half of the work, and hang; asked for a handoff do as the argument says.
+
+    file, print, crash, hang; with ``late`` end well when told to stop, with ``alone`` never speak of a context.
+    """
+    if os.environ["AGENTJOBS_MODE"] == "handoff":
+        assert "handoff" in PROMPT
+        say(type="assistant", usage={"window": 99_000})
+        if argument == "crash":
+            print("Error: prompt is too long for a handoff", flush=True)
+            return 1
+        if argument == "hang":
+            time.sleep(LONG_S)
+        text = f"Done: half of {TASK}. Remaining: the rest."
+        if argument == "print":
+            say(type="assistant", text=text)
+        else:
+            write(f"{text} In a file.\n", os.environ["AGENTJOBS_PARTIAL"])
+        final(tokens=1000, cost=0.25)
+        return 0
+    if argument == "late":
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(do_ok("")))
+    write("half\n", f"{OUT}.part")
+    for window in range(10_000, 100_000, 10_000):
+        say(type="assistant", usage={"window": window})
+        say(type="step", cost=0.01, usage={"input": 100, "output": 10})
+    time.sleep(LONG_S)
+    return 0
+
+
+def do_keep(_: str) -> int:
+    """Fill the context by half of the work, tell it only to the transcript on disk, and hang."""
+    if os.environ["AGENTJOBS_MODE"] == "handoff":
+        return do_grow("file")
+    write("half\n", f"{OUT}.part")
+    own = os.path.dirname(os.path.dirname(os.environ["AGENTJOBS_PROMPT"]))
+    with open(os.path.join(own, f"kept-{os.environ['AGENTJOBS_SESSION']}.jsonl"), "w") as file:
+        for number in range(1, 10):
+            usage = {"window": 10_000 * number, "input": 1_000_000, "output": 0}
+            print(json.dumps({"type": "kept", "id": number, "model": "fake-1", "usage": usage}), file=file, flush=True)
+    time.sleep(LONG_S)
+    return 0
+
+
+def do_errors(argument: str) -> int:
+    """Meet so many errors that differ only in their numbers, and hang; of ``N/M`` something comes between after M."""
+    count, _, run = argument.partition("/")
+    for number in range(int(count)):
+        if run and number and number % int(run) == 0:
+            say(type="assistant", usage={"window": 1000})
+        say(type="error", attempt=number, delay_ms=500 * number, status=529, message=f"Overloaded (request {number})")
+    if run:
+        return do_ok("")
+    time.sleep(LONG_S)
+    return 0
+
+
+def do_requests(argument: str) -> int:
+    """Ask the model so many times and edit nothing, and hang; with ``N/M`` edit after each M, then do the work."""
+    count, _, each = argument.partition("/")
+    for number in range(int(count)):
+        say(type="assistant", usage={"window": 1000})
+        if each and number % int(each) == int(each) - 1:
+            write(f"step {number}\n", f"{OUT}.part")
+            time.sleep(1.5)
+    if each:
+        return do_ok("")
+    time.sleep(LONG_S)
+    return 0
+
+
+def do_spend(argument: str) -> int:
+    """Spend so many dollars, a cent at a time, and hang; when resumed do the work."""
+    if "--resume" in sys.argv:
+        return do_ok("")
+    write("half\n", f"{OUT}.part")
+    for _ in range(round(float(argument) * 100)):
+        say(type="step", cost=0.01, usage={"input": 100, "output": 10})
+    time.sleep(LONG_S)
+    return 0
 
 
 def do_lost_session(_: str) -> int:
@@ -401,6 +493,35 @@ def do_rmtree(_: str) -> int:
 def do_handoff(argument: str) -> int:
     """Leave a message for the tasks after this one, do the work."""
     write(f"{argument or 'hello'} from {TASK}\n", os.environ["AGENTJOBS_HANDOFF"])
+    return do_ok("")
+
+
+def do_leak(argument: str) -> int:
+    """Print all of its environment after so many other characters, tell all about its key, do wrong work."""
+    print("." * int(argument or "0"))
+    for name, value in sorted(os.environ.items()):
+        print(f"{name}={value}")
+    key = os.environ.get("FAKE_API_KEY", "none")
+    write(f"remember {key}\n", os.environ["AGENTJOBS_HANDOFF"])
+    write(f"wrong: cannot log in with {key}\n")
+    final()
+    return 0
+
+
+def do_leak_crash(_: str) -> int:
+    """Fail with a last line that tells the key, cut by every limit there is on a line."""
+    sys.stdout.flush()
+    print("error: " + "x" * 210 + os.environ.get("FAKE_API_KEY", "none"), file=sys.stderr, flush=True)
+    return 1
+
+
+def do_halves(_: str) -> int:
+    """Print its key in two pieces, the second one when the file `go` is there next to the ledger; do the work."""
+    key = os.environ["FAKE_API_KEY"]
+    print(f"key: {key[:9]}", end="", flush=True)
+    while not os.path.exists(os.path.join(os.path.dirname(os.environ["FAKE_LEDGER"]), "go")):
+        time.sleep(0.01)
+    print(f"{key[9:]}.", flush=True)
     return do_ok("")
 
 

@@ -1,14 +1,18 @@
-"""A model server for tests: Anthropic Messages, OpenAI Responses and Chat Completions, from a script.
+"""A model server for tests: Anthropic Messages, OpenAI Responses and Chat Completions, Gemini; from a script.
 
 ``with MockModel([{"write": {"path": "a.txt", "text": "ok\\n"}}, {"text": "Done."}]) as model: model.address`` answers
 the first request that offers tools with a tool call, the second with a text; the last step repeats. A request that
-offers no tools (a title, a probe) is answered "ok" and uses up no step. A step may hold:
+offers no tools (a title, a probe) is answered "ok" and uses up no step, nor does one to count tokens. A step may hold:
 
 - ``write``: {path, text}: the call of a tool the request offers that writes this file
+- ``run``: the call of a shell tool the request offers, with this command
+- ``plain``: true: a request that offers no tools gets this step too (an agent whose edits are in the text)
 - ``text``: the model's final text
-- ``usage``: [input tokens, output tokens], default [100, 10]
-- ``status``: an HTTP error instead, with ``error`` (its type), ``message`` and ``headers``
-- ``fault``: ``cut`` (the stream ends in its middle) or ``hang`` (no answer until the server stops)
+- ``usage``: [input tokens, output tokens], default [100, 10]; a third number says how many of the input were cached
+- ``status``: an HTTP error instead, with ``error`` (its type), ``message``, ``headers``, and ``more`` fields in it
+- ``until``: a moment (seconds since the epoch): ``{left}`` in the step's texts is the seconds to it
+- ``fault``: ``cut`` (the stream ends in its middle; an answer that is no stream comes whole), ``broken`` (either ends
+  in its middle) or ``hang`` (no answer until the server stops)
 - ``delay_s``: seconds before the answer
 """
 
@@ -17,6 +21,7 @@ from __future__ import annotations
 import json
 import shlex
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,7 +33,15 @@ if TYPE_CHECKING:
 
 Step = dict[str, Any]
 
-SHAPES = {"/messages": shapes.messages, "/responses": shapes.responses, "/chat/completions": shapes.chat}
+SHAPES = {
+    "/messages": shapes.messages,
+    "/responses": shapes.responses,
+    "/chat/completions": shapes.chat,
+    ":generateContent": shapes.gemini,
+    ":streamGenerateContent": shapes.gemini,
+}
+COUNTS: dict[str, dict[str, Any]] = {"/count_tokens": {"input_tokens": 1}, ":countTokens": {"totalTokens": 1}}
+"""The answers to those who want a text's tokens counted."""
 
 
 class MockModel:
@@ -64,18 +77,19 @@ class MockModel:
 
     def take(self, path: str, asked: dict[str, Any]) -> Step:
         """Return the step for a request and log it."""
-        turns = asked.get("messages") or asked.get("input") or []
+        turns = asked.get("messages") or asked.get("input") or asked.get("contents") or []
         with self._lock:
-            if asked.get("tools"):
-                step = self.script[min(self._next, len(self.script) - 1)]
-                self._next += 1
-            else:
+            step = self.script[min(self._next, len(self.script) - 1)]
+            side = not asked.get("tools") and not step.get("plain")
+            if side:
                 step = {"text": "ok", "usage": [0, 0]}
-            cut = step.get("fault") == "hang" or ("fault" in step and bool(asked.get("stream")))
+            else:
+                self._next += 1
+            cut = step.get("fault") in {"hang", "broken"} or ("fault" in step and bool(asked.get("stream")))
             whole = "status" not in step and not cut
             entry = {
                 "path": path,
-                "side": not asked.get("tools"),
+                "side": side,
                 "stream": bool(asked.get("stream")),
                 "messages": len(turns) if isinstance(turns, list) else 1,
                 "earlier_turns": isinstance(turns, list) and any(_by_model(turn) for turn in turns),
@@ -91,22 +105,35 @@ class MockModel:
         return step
 
 
+def _timely(step: Step) -> Step:
+    if "until" not in step:
+        return step
+    timely: Step = json.loads(json.dumps(step).replace("{left}", str(int(step["until"] - time.time()))))
+    return timely
+
+
 def _by_model(turn: Any) -> bool:
     kinds = {"function_call", "custom_tool_call"}
-    return isinstance(turn, dict) and (turn.get("role") == "assistant" or turn.get("type") in kinds)
+    return isinstance(turn, dict) and (turn.get("role") in {"assistant", "model"} or turn.get("type") in kinds)
 
 
 def tool_call(asked: dict[str, Any], path: str, text: str) -> tuple[str, dict[str, Any]]:
     """Return name and arguments of a tool the request offers, so that it writes the file. LookupError: none does."""
-    offered = {(tool.get("function") or tool).get("name") for tool in asked.get("tools", ())}
-    shell = f"printf %s {shlex.quote(text)} > {shlex.quote(path)}"
+    return shell_call(asked, f"printf %s {shlex.quote(text)} > {shlex.quote(path)}", path, text)
+
+
+def shell_call(asked: dict[str, Any], shell: str, path: str = "", text: str = "") -> tuple[str, dict[str, Any]]:
+    """Return name and arguments of a tool the request offers that runs the command, or writes the file."""
+    tools = [one for tool in asked.get("tools", ()) for one in tool.get("functionDeclarations", [tool])]
+    offered = {(tool.get("function") or tool).get("name") for tool in tools}
     forms: dict[str, dict[str, Any]] = {
         "exec_command": {"cmd": shell},
         "shell_command": {"command": shell},
         "shell": {"command": ["bash", "-c", shell]},
         "Bash": {"command": shell, "description": "write a file"},
         "bash": {"command": shell, "description": "write a file"},
-        "Write": {"file_path": path, "content": text},
+        "run_shell_command": {"command": shell, "description": "write a file", "is_background": False},
+        **({name: {"file_path": path, "content": text} for name in ("Write", "write_file")} if path else {}),
     }
     for name, arguments in forms.items():
         if name in offered:
@@ -128,29 +155,37 @@ class _Handler(BaseHTTPRequestHandler):
         model: MockModel = self.server.model  # type: ignore[attr-defined]
         asked = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
         path = self.path.partition("?")[0]
+        count = next((answer for end, answer in COUNTS.items() if path.endswith(end)), None)
+        if count is not None:
+            self._send(200, "application/json", json.dumps(count).encode())
+            return
         shape = next((found for end, found in SHAPES.items() if path.endswith(end)), None)
         if shape is None:
             self._send(404, "application/json", b'{"error": {"type": "not_found_error", "message": "no such path"}}')
             return
-        step = model.take(path, asked)
+        if shape is shapes.gemini:  # it names the model, and whether it wants a stream, in the path
+            asked |= {"model": path.rpartition("/")[2].partition(":")[0], "stream": ":stream" in path}
+        step = _timely(model.take(path, asked))
         if step.get("fault") == "hang":
             model.stopping.wait()
             return
         if step.get("delay_s"):
             model.stopping.wait(step["delay_s"])
         if "status" in step:
-            error = {"type": step.get("error", "api_error"), "code": step.get("code"), "message": step.get("message")}
-            body = json.dumps({"type": "error", "error": error | step.get("more", {})}).encode()
-            self._send(step["status"], "application/json", body, step.get("headers", {}))
+            error = shapes.google_error(step) if shape is shapes.gemini else shapes.error(step)
+            self._send(step["status"], "application/json", json.dumps(error).encode(), step.get("headers", {}))
             return
-        call = tool_call(asked, **step["write"]) if "write" in step else None
-        tokens = tuple(step.get("usage", [100, 10]))
+        call = shell_call(asked, step["run"]) if "run" in step else None
+        call = tool_call(asked, **step["write"]) if "write" in step else call
+        read, written, *cached = step.get("usage", [100, 10])
+        tokens = (read, written, sum(cached))
         number = len(model.requests)
         body_of, events = shape(asked.get("model", "mock"), number, step.get("text", ""), call, tokens)
         if not asked.get("stream"):
-            self._send(200, "application/json", json.dumps(body_of).encode())
+            body, broken = json.dumps(body_of).encode(), "broken" in step.get("fault", "")
+            self._send(200, "application/json", body[: len(body) // 2] if broken else body, cut=broken)
             return
-        if step.get("fault") == "cut":
+        if "fault" in step:
             events = events[: len(events) // 2]
         self._send(200, "text/event-stream", b"".join(events), step.get("headers", {}), cut="fault" in step)
 

@@ -7,15 +7,18 @@ from typing import Any
 
 Call = tuple[str, dict[str, Any]] | None
 Answer = tuple[dict[str, Any], list[bytes]]
+Tokens = tuple[int, int, int]
+"""Of the input, of the output, and how many of the input came from a cache."""
 
 
 def _event(data: dict[str, Any]) -> bytes:
     return f"event: {data['type']}\ndata: {json.dumps(data)}\n\n".encode()
 
 
-def messages(model: str, number: int, text: str, call: Call, tokens: tuple[int, int]) -> Answer:
+def messages(model: str, number: int, text: str, call: Call, tokens: Tokens) -> Answer:
     """Anthropic Messages."""
-    usage = {"input_tokens": tokens[0], "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
+    usage = {"input_tokens": tokens[0] - tokens[2], "cache_creation_input_tokens": 0}
+    usage["cache_read_input_tokens"] = tokens[2]
     block: dict[str, Any] = {"type": "text", "text": text}
     empty, delta = {"type": "text", "text": ""}, {"type": "text_delta", "text": text}
     if call:
@@ -37,14 +40,14 @@ def messages(model: str, number: int, text: str, call: Call, tokens: tuple[int, 
     return body, [_event(event) for event in events]
 
 
-def responses(model: str, number: int, text: str, call: Call, tokens: tuple[int, int]) -> Answer:
+def responses(model: str, number: int, text: str, call: Call, tokens: Tokens) -> Answer:
     """OpenAI Responses."""
     usage = {
         "input_tokens": tokens[0],
-        "input_tokens_details": {"cached_tokens": 0},
+        "input_tokens_details": {"cached_tokens": tokens[2]},
         "output_tokens": tokens[1],
         "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": sum(tokens),
+        "total_tokens": tokens[0] + tokens[1],
     }
     item: dict[str, Any] = {"type": "message", "role": "assistant", "id": f"item_{number:04d}", "status": "completed"}
     item["content"] = [{"type": "output_text", "text": text, "annotations": []}]
@@ -61,9 +64,10 @@ def responses(model: str, number: int, text: str, call: Call, tokens: tuple[int,
     return body, [_event(event) for event in events]
 
 
-def chat(model: str, number: int, text: str, call: Call, tokens: tuple[int, int]) -> Answer:
+def chat(model: str, number: int, text: str, call: Call, tokens: Tokens) -> Answer:
     """OpenAI Chat Completions."""
-    usage = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1], "total_tokens": sum(tokens)}
+    usage: dict[str, Any] = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1]}
+    usage |= {"total_tokens": tokens[0] + tokens[1], "prompt_tokens_details": {"cached_tokens": tokens[2]}}
     message: dict[str, Any] = {"role": "assistant", "content": None if call else text}
     if call:
         function = {"name": call[0], "arguments": json.dumps(call[1])}
@@ -79,3 +83,41 @@ def chat(model: str, number: int, text: str, call: Call, tokens: tuple[int, int]
         {**chunk, "choices": [], "usage": usage},
     ]
     return body, [*(f"data: {json.dumps(part)}\n\n".encode() for part in chunks), b"data: [DONE]\n\n"]
+
+
+def gemini(model: str, number: int, text: str, call: Call, tokens: Tokens) -> Answer:
+    """Gemini's generateContent; its stream are parts of the same body. A third of the output are thoughts."""
+    part: dict[str, Any] = {"functionCall": {"name": call[0], "args": call[1]}} if call else {"text": text}
+    candidate = {"content": {"role": "model", "parts": [part]}, "index": 0}
+    head = {"modelVersion": model, "responseId": f"resp_{number:04d}"}
+    usage = {"promptTokenCount": tokens[0], "cachedContentTokenCount": tokens[2]}
+    usage |= {"thoughtsTokenCount": tokens[1] // 3, "candidatesTokenCount": tokens[1] - tokens[1] // 3}
+    usage["totalTokenCount"] = tokens[0] + tokens[1]
+    end = {"finishReason": "STOP"}
+    last = candidate | end | {"content": {"role": "model", "parts": [{"text": ""}]}}
+    chunks = [{"candidates": [candidate], **head}, {"candidates": [last], "usageMetadata": usage, **head}]
+    body = {"candidates": [candidate | end], "usageMetadata": usage, **head}
+    return body, [f"data: {json.dumps(chunk)}\r\n\r\n".encode() for chunk in chunks]
+
+
+def error(step: dict[str, Any]) -> dict[str, Any]:
+    """Return the body of a step's HTTP error, as Anthropic and OpenAI write it."""
+    told = {"type": step.get("error", "api_error"), "code": step.get("code"), "message": step.get("message")}
+    return {"type": "error", "error": told | step.get("more", {})}
+
+
+GOOGLE_STATUS = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
+    503: "UNAVAILABLE",
+}
+
+
+def google_error(step: dict[str, Any]) -> dict[str, Any]:
+    """Return the body of a step's HTTP error, as Google writes it."""
+    code = step["status"]
+    told = {"code": code, "message": step.get("message"), "status": GOOGLE_STATUS.get(code, "INTERNAL")}
+    return {"error": told | step.get("more", {})}

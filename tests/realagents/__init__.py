@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 CACHE = REPOSITORY / ".cache" / "agents"
-NAMES = ("claude", "codex")
+NAMES = ("claude", "codex", "gemini", "qwen", "copilot", "opencode", "kimi", "pi", "aider", "mini-swe-agent")
 
 Script = list[dict[str, Any]]
 """What the mock model is to say: see ``tests.mockmodel``."""
@@ -35,8 +35,10 @@ class Real:
     program: str
     """Path below the directory it is installed in."""
     start: list[str]
-    """Arguments of a new conversation; ``{session}`` is a UUID of ours, ``{prompt}`` a file with the prompt."""
+    """Arguments of a new conversation; ``{session}`` is a UUID of ours, ``{prompt}`` a file with the prompt, ``{dir}``
+    a directory of the task's own (here HOME, so that ``transcripts`` reaches it)."""
     resume: list[str] | None
+    """None: it cannot go on with a conversation."""
     prepare: Callable[[Path, str, str], dict[str, str]]
     """``prepare(home, address, case)`` writes the CLI's configuration below ``home`` and returns the variables it needs
     besides HOME and PATH; ``address`` is the mock's."""
@@ -47,7 +49,8 @@ class Real:
     node: int = 20
     """The least major version of Node.js it runs under; 0: none."""
     learns: str = ""
-    """A regular expression whose first group is the id of the session in the output; empty: ``{session}`` it is."""
+    """A regular expression whose first group is the id of the session, in the output or else in what it keeps on disk;
+    empty: ``{session}`` it is."""
     argument: bool = False
     """The prompt is the argument ``{text}``; otherwise it arrives on stdin."""
     classes: dict[str, str] = field(default_factory=dict)
@@ -63,7 +66,12 @@ class Real:
     model: str = ""
     """The model a profile has to ask for, where the CLI's configuration cannot say it."""
     transcripts: tuple[str, ...] = ()
-    """Globs below HOME of the files in which it keeps its sessions."""
+    """Globs below HOME of the files in which it keeps its sessions; of a database, ``tables`` are kept, as SQL."""
+    tables: tuple[str, ...] = ()
+    settle_s: float = 0.0
+    """How long after a call of a tool it has written down what it did; the kills come later."""
+    noise: str = ""
+    """A regular expression of lines that are left out of the recordings: many, long, and of no meaning to anybody."""
 
 
 @cache

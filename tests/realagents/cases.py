@@ -12,6 +12,7 @@ EDIT: list[dict[str, Any]] = [
     {"write": {"path": "out.txt", "text": "ok\n"}, "usage": [101, 11]},
     {"text": "Done.", "usage": [203, 23]},
 ]
+CACHED: list[dict[str, Any]] = [EDIT[0], {"text": "Done.", "usage": [203, 23, 96]}]
 HANG: list[dict[str, Any]] = [EDIT[0], {"fault": "hang"}]
 
 SCRIPTS: dict[str, list[dict[str, Any]]] = {

@@ -23,10 +23,7 @@ def newer_node() -> None:
     into = CACHE / "node"
     if not (into / "node_modules" / ".bin" / "node").exists():
         into.mkdir(parents=True, exist_ok=True)
-        npm(into, NEWER_NODE)
-        binary = into / "node_modules" / NEWER_NODE.partition("@")[0] / "bin" / "node"
-        (into / "node_modules" / ".bin").mkdir(exist_ok=True)
-        (into / "node_modules" / ".bin" / "node").symlink_to(binary)
+        npm(into, NEWER_NODE)  # npm itself links node_modules/.bin/node to it
 
 
 def install(one: Real) -> None:

@@ -6,11 +6,13 @@ replaced. ``usage`` in meta.json is what the mock served, not what the CLI says 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -20,19 +22,22 @@ from pathlib import Path
 from typing import Any
 
 from tests.mockmodel import MockModel
-from tests.realagents import CACHE, NAMES, REPOSITORY, environment, program, real
+from tests.realagents import CACHE, NAMES, REPOSITORY, Real, environment, program, real
 from tests.realagents.cases import CASES, RESET, SCRIPTS
 
 FIXTURES = REPOSITORY / "tests" / "fixtures" / "agents"
 LONGEST_LINE = 4000
-LONGEST_RUN_S = 60
+LONGEST_RUN_S = 120
 LONGEST_TRANSCRIPT = 60_000
 LONGEST_TEXT, LONGEST_LIST = 120, 3
 PROMPT = "Write ok into out.txt.\n"
 
 
-def run(agent: str, argv: list[str], env: dict[str, str], tree: Path, kill: int, model: MockModel) -> Any:
-    """Run the CLI in its own session; with ``kill``, send that signal to its group once the mock hangs."""
+def run(
+    agent: str, argv: list[str], env: dict[str, str], tree: Path, kill: int, model: MockModel, most: int = 0
+) -> Any:
+    """Run the CLI in its own session; with ``kill``, send that signal to its group once the mock hangs or has had
+    ``most`` requests."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         started = subprocess.Popen(
             [str(program(agent)), *argv],
@@ -43,7 +48,8 @@ def run(agent: str, argv: list[str], env: dict[str, str], tree: Path, kill: int,
         started.stdin.close()
         deadline = time.monotonic() + LONGEST_RUN_S
         while kill and started.poll() is None and time.monotonic() < deadline:
-            if sum(not request["side"] for request in model.requests) >= 2:
+            if any(request["hung"] for request in model.requests) or (most and len(model.requests) >= most):
+                time.sleep(real(agent).settle_s)
                 os.killpg(started.pid, kill)
                 break
             time.sleep(0.02)
@@ -58,31 +64,36 @@ def run(agent: str, argv: list[str], env: dict[str, str], tree: Path, kill: int,
         return code, out.read().decode(), err.read().decode()
 
 
-def scrub(text: str, places: dict[str, str]) -> str:
+def scrub(text: str, places: dict[str, str], noise: str = "") -> str:
     """Replace what names this machine, and cut lines that only list what the CLI has."""
     for old, new in places.items():
         text = text.replace(old, new)
     lines = []
     for line in text.splitlines():
+        if noise and re.search(noise, line):
+            continue
         if len(line) > LONGEST_LINE and '"subtype":"init"' in line:
             kept = {key: value for key, value in json.loads(line).items() if not isinstance(value, list | dict)}
             lines.append(json.dumps(kept, separators=(",", ":")))
         else:
             lines.append(line)
     text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:0", "".join(line + "\n" for line in lines))
-    return re.sub(r"/tmp/cc-socks/\d+", "/tmp/cc-socks/0", text)
+    text = re.sub(r"/tmp/cc-socks/\d+", "/tmp/cc-socks/0", text)
+    return re.sub(r'(PGID: |"pid":)\d+', r"\g<1>1", text)
 
 
 def shortened(text: str) -> str:
     """Cut the long texts in JSON lines: a CLI's own instructions, and what it lists, are no business of a fixture."""
 
-    def cut(value: Any) -> Any:
+    def cut(value: Any, most: int | None = LONGEST_LIST) -> Any:
         if isinstance(value, dict):
-            return {name: cut(item) for name, item in value.items()}
+            return {name: cut(item, most) for name, item in value.items()}
         if isinstance(value, list):
-            return [cut(item) for item in value[:LONGEST_LIST]]
+            return [cut(item, most) for item in value[:most]]
         return value[:LONGEST_TEXT] if isinstance(value, str) else value
 
+    if text.startswith("{\n"):  # one value over many lines
+        return json.dumps(cut(json.loads(text), None), indent=2)
     lines = []
     for line in text.splitlines():
         try:
@@ -92,36 +103,61 @@ def shortened(text: str) -> str:
     return "".join(line + "\n" for line in lines)
 
 
+def dump(path: Path, tables: tuple[str, ...]) -> str:
+    """Return tables of an SQLite database as SQL: a database itself is no text, and large when it is empty."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        return "".join(
+            line + "\n"
+            for line in database.iterdump()
+            if any(re.match(rf'(CREATE TABLE|INSERT INTO) [`"]?{table}[`"]?\W', line) for table in tables)
+        )
+
+
+def kept_on_disk(one: Real, home: Path) -> dict[Path, str]:
+    """Return the files in which the CLI keeps its sessions, as a fixture has them."""
+    paths = sorted(path for glob in one.transcripts for path in home.glob(glob))
+    if one.tables:
+        return {path.with_name(path.name + ".sql"): dump(path, one.tables) for path in paths}
+    return {path: shortened(path.read_text(errors="replace")) for path in paths}
+
+
 def record(agent: str, case: str, scratch: Path) -> None:
     """Make one recording anew."""
     tree, home, session = scratch / "tree", scratch / "home", str(uuid.uuid4())
     tree.mkdir()
     subprocess.run(["git", "init", "-q", str(tree)], check=True)
-    one, kill = real(agent), {"hang": signal.SIGTERM, "sigkill": signal.SIGKILL}.get(case, 0)
+    one = real(agent)
+    kill = {"hang": signal.SIGTERM, "sigkill": signal.SIGKILL}.get(case, signal.SIGTERM if case in one.ends else 0)
     prompt = scratch / "prompt.md"
     prompt.write_text(PROMPT)
 
     def arguments(template: list[str]) -> list[str]:
-        values = {"{session}": session, "{prompt}": str(prompt), "{text}": PROMPT}
+        values = {"{session}": session, "{prompt}": str(prompt), "{text}": PROMPT, "{dir}": str(home)}
         for name, value in values.items():
             template = [part.replace(name, value) for part in template]
         return template
 
-    with MockModel(one.scripts.get(case, SCRIPTS[case])) as model:
+    with MockModel(one.scripts[case] if case in one.scripts else SCRIPTS[case]) as model:
         env = environment(agent, home, model.address, case)
         again = one.resume or one.start
         template = again if case == "no_session" else one.start
-        code, out, err = run(agent, arguments(template), env, tree, kill, model)
-        found = re.search(one.learns, out) if one.learns else None
-        session = found[1] if found else session
+        code, out, err = run(agent, arguments(template), env, tree, kill, model, one.ends.get(case, 0))
+        kept = kept_on_disk(one, home)
+        told = (re.search(one.learns, text) for text in (out, *map(str, kept), *kept.values()) if one.learns)
+        session = next((found[1] for found in told if found), session)
         runs = [list(model.served())]
-        if case == "resume":
-            template = again
+        if case in {"resume", "busy"}:
+            template = again if case == "resume" else one.start
             code, out, err = run(agent, arguments(template), env, tree, 0, model)
-            assert model.requests[-1]["earlier_turns"], "the resumed conversation has no earlier turns"
+            if case == "resume":
+                assert model.requests[-1]["earlier_turns"], "the resumed conversation has no earlier turns"
             whole = model.served()
             runs.append([whole[0] - runs[0][0], whole[1] - runs[0][1]])
-    places = {str(tree): "/work/tree", str(home): "/home/user", str(CACHE): "/opt/agents", str(scratch): "/scratch"}
+    machine = os.uname()
+    ended_at = int(time.time())
+    places = {machine.version: "#1", machine.release: "6.0", machine.nodename: "machine"}
+    places |= {sys.base_prefix: "/usr", "/$bunfs/root": "/$bunfs"}
+    places |= {str(tree): "/work/tree", str(home): "/home/user", str(CACHE): "/opt/agents", str(scratch): "/scratch"}
     meta = {
         "agent": agent,
         "version": one.version,
@@ -132,20 +168,23 @@ def record(agent: str, case: str, scratch: Path) -> None:
         "session": session,
         "usage": {"tokens": sum(runs[-1]), "session_tokens": sum(map(sum, runs)), "runs": runs, "cost": None},
     }
-    if case == "limit":
-        meta["reset"] = RESET
+    if case == "limit" and meta["class"] == "limit":
+        meta |= {"reset": RESET, "at": ended_at}
+    unknown = {"usage_unknown": one.usage_unknown, "reset_unknown": one.reset_unknown}
+    meta |= {name: True for name, cases in unknown.items() if case in cases}
+    if case in one.notes:
+        meta["note"] = one.notes[case]
     into = FIXTURES / agent / case
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(parents=True)
-    (into / "stdout").write_text(scrub(out, places))
+    (into / "stdout").write_text(scrub(out, places, one.noise))
     (into / "stderr").write_text(scrub(err, places))
     (into / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")
-    for number, path in enumerate(sorted(path for glob in one.transcripts for path in home.glob(glob)), 1):
-        text = shortened(path.read_text(errors="replace"))
+    for number, (path, text) in enumerate(kept_on_disk(one, home).items(), 1):
         if len(text) < LONGEST_TRANSCRIPT:
-            kept = into / "home" / path.relative_to(home)
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_text(scrub(text, places))
+            copy = into / "home" / path.relative_to(home)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_text(scrub(text, places, one.noise))
         else:
             print(f"{agent}/{case}: transcript {number} is too large and left out: {path.name}", file=sys.stderr)
     print(f"{agent}/{case}: {code}, {len(model.requests)} requests", flush=True)
@@ -153,8 +192,10 @@ def record(agent: str, case: str, scratch: Path) -> None:
 
 def main() -> None:
     """Record what was named, or everything."""
-    for name in sys.argv[1:] or [f"{agent}/{case}" for agent in NAMES for case in CASES]:
+    for name in sys.argv[1:] or [f"{agent}/{case}" for agent in NAMES for case in CASES | real(agent).classes]:
         agent, case = name.split("/")
+        if real(agent).resume is None and case in {"resume", "no_session"}:
+            continue
         scratch = Path(tempfile.mkdtemp(prefix="recording-"))
         try:
             record(agent, case, scratch)

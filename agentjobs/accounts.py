@@ -1,0 +1,129 @@
+"""Whose limits and login an agent has, and when the next attempt of an account may begin. Pure."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from agentjobs.model import Outcome, Running, StepKind
+from agentjobs.pauses import RUN, SILENT, TROUBLE, told_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Container, Iterable, Mapping
+
+    from agentjobs.model import Attempt, Pause, Row, Task
+    from agentjobs.policy import Policy
+
+CAREFUL_INTERVAL_S = 1.0
+"""Least time between two starts of an account after a limit, until one attempt has come back well."""
+
+PROBE_S = 60.0
+"""An agent that has run so long after a limit or a 401 has got past it."""
+
+
+def account_of(policy: Policy, agent: str) -> str:
+    """Return the account that an agent works on: its own name where nothing else is said."""
+    found = policy.agents.get(agent)
+    return (found.account if found is not None else None) or agent
+
+
+def account_for(policy: Policy, profile: str, row: Row) -> str:
+    """Return the account of an attempt of ``row`` with this profile; ``RUN`` where no such profile is defined.
+
+    A profile that is gone by now means the row's own, as when the attempt begins.
+    """
+    found = policy.profiles.get(profile) or policy.profiles.get(row.profile)
+    return account_of(policy, found.agent) if found is not None else RUN
+
+
+class Gate:
+    """Who may begin in one pass: nothing of an account that is paused, one at a time of one that was.
+
+    ``news``: accounts of which this very pass may come upon a limit, or writes one down: nothing starts beside that.
+    """
+
+    def __init__(
+        self, policy: Policy, tasks: Iterable[Task], pauses: Mapping[str, Pause], news: Collection[str], now: float
+    ) -> None:
+        self._policy = policy
+        self._pauses = pauses
+        self._now = now
+        self._busy = set(news)
+        self._last = [task.last for task in tasks if task.last is not None] if pauses else []
+        self._opens = {name: self._opening(name, pause) for name, pause in pauses.items()}
+        self.profiles: dict[str, set[str]] = {}
+        """The profiles of each account in use."""
+        for name, profile in policy.profiles.items():
+            self.profiles.setdefault(account_of(policy, profile.agent), set()).add(name)
+        self.closed: set[str] = set()
+        """Profiles with which nothing may begin now; grows while attempts begin."""
+        self._close()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing stands in anybody's way."""
+        return not self._pauses and not self._busy
+
+    def but(self, account: str) -> Container[str]:
+        """Return the profiles of all other accounts."""
+        return {name for other, names in self.profiles.items() if other != account for name in names}
+
+    def opens_at(self, account: str) -> float:
+        """Return when the next attempt of an account may begin, as far as is known: infinity where it is stuck."""
+        return max(self._opens.get(account, 0.0), self._opens.get(RUN, 0.0))
+
+    def may_begin(self, account: str) -> bool:
+        """Whether an attempt of this account may begin in this pass."""
+        return not self._busy & {account, RUN} and self.opens_at(account) <= self._now
+
+    def is_wary(self, account: str) -> bool:
+        """Whether an attempt of this account finds out for others if a trouble is over."""
+        return account in self._pauses or RUN in self._pauses
+
+    def begun(self, account: str) -> None:
+        """Note that an attempt of this account begins: after trouble no second one does in the same pass."""
+        self._busy |= {account, RUN} & self._pauses.keys()
+        self._close()
+
+    def stuck(self, accounts: Iterable[str]) -> str:
+        """Say why nothing of these accounts can go on without a person; empty where any can."""
+        names = sorted(accounts)
+        if not names or any(self.opens_at(name) < math.inf for name in names):
+            return ""
+        found = {name for account in names for name in (account, RUN) if self._opens.get(name) == math.inf}
+        # Begins with the class of the trouble: the advice goes by it.
+        return "; ".join(told_of(name, self._pauses[name], first="outcome") for name in sorted(found))
+
+    def _close(self) -> None:
+        for account, names in self.profiles.items():
+            if not self.may_begin(account):
+                self.closed |= names
+
+    def _opening(self, name: str, pause: Pause) -> float:
+        if pause.stuck:
+            return math.inf
+        # A start of the future (the clock was put back) tells nothing.
+        mine = [a for a in self._last if name in (RUN, account_of(self._policy, a.intent.agent))]
+        due = pause.until
+        if pause.outcome is not Outcome.OVERLOADED and not pause.passed:
+            since = [a for a in mine if pause.at < a.intent.started_at <= self._now]
+            if not any(_got_past(attempt, self._now) for attempt in since):
+                probes = [_past_at(attempt, self._now) for attempt in since if attempt.result is None]
+                due = max(due, min(probes, default=0.0))
+        last = max((attempt.intent.started_at for attempt in mine), default=0.0)
+        return max(due, last + CAREFUL_INTERVAL_S) if last <= self._now else due
+
+
+def _got_past(attempt: Attempt, now: float) -> bool:
+    """Whether an attempt begun since a trouble shows that it is over."""
+    if attempt.end is not None:
+        return attempt.end.outcome not in TROUBLE | SILENT
+    return attempt.result is None and now >= _past_at(attempt, now)
+
+
+def _past_at(attempt: Attempt, now: float) -> float:
+    """Return when an agent that runs will have run long enough; its setup command proves nothing."""
+    step = attempt.last(StepKind.AGENT)
+    if step is None or not isinstance(step.phase, Running):
+        return now + PROBE_S
+    return max(step.started_at, attempt.intent.started_at) + PROBE_S

@@ -1,0 +1,58 @@
+"""What running agents are known to have used, and the cap past which they are ended. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from agentjobs.decisions import Action, End
+from agentjobs.model import Running, StepKind
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from agentjobs.board import Spent
+    from agentjobs.limits import Limits
+    from agentjobs.model import Step, Task
+
+OVER_BUDGET = "over_budget"
+"""Why of a step that was ended for the budget of the run: its attempt does not count, and is taken up again."""
+
+
+def with_running(spent: Spent, tasks: Iterable[Task]) -> Spent:
+    """Return the sums with what running agents have used so far, as far as that is known."""
+    gauges = [step.phase.gauge for _, step in _running(tasks) if isinstance(step.phase, Running)]
+    return replace(
+        spent, cost=spent.cost + sum(g.cost for g in gauges), tokens=spent.tokens + sum(g.tokens for g in gauges)
+    )
+
+
+def past_hard_cap(limits: Limits, spent: Spent) -> str:
+    """Say which budget of the run is exceeded by ``hard_cap``; empty where none is."""
+    if limits.run_cost_usd is not None and spent.cost >= limits.run_cost_usd * limits.hard_cap:
+        return f"limits.run_cost_usd is exceeded ({spent.cost:.2f} of {limits.run_cost_usd:.2f})"
+    if limits.run_tokens is not None and spent.tokens >= limits.run_tokens * limits.hard_cap:
+        return f"limits.run_tokens is exceeded ({spent.tokens} of {limits.run_tokens})"
+    return ""
+
+
+def ends(tasks: Iterable[Task], ending: Collection[str], limits: Limits, spent: Spent) -> tuple[Action, ...]:
+    """Return what ends the running agents once the run is past its hard cap; ``ending``: ids something is done for."""
+    detail = past_hard_cap(limits, spent)
+    if not detail:
+        return ()
+    return tuple(
+        Action(task.row.id, End(step.name, OVER_BUDGET, hard=False, detail=detail))
+        for task, step in _running(tasks)
+        if task.row.id not in ending and step.kill is None and isinstance(step.phase, Running)
+        and not (step.phase.finished or step.phase.gauge.final)
+    )
+
+
+def _running(tasks: Iterable[Task]) -> Iterator[tuple[Task, Step]]:
+    for task in tasks:
+        last = task.last
+        for step in last.steps if last is not None and last.end is None and last.result is None else ():
+            if step.kind is StepKind.AGENT and isinstance(step.phase, Running):
+                yield task, step

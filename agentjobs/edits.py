@@ -1,0 +1,60 @@
+"""Whether anybody edits a tree: what git's status says of it, without touching it."""
+
+from __future__ import annotations
+
+import os
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from agentjobs.errors import UserError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agentjobs.git import Git
+
+
+class Edits(Struct, frozen=True):
+    """How a tree differs from what was committed there."""
+
+    digest: str
+    """The same as long as the commit, and the names, sizes and times of what is changed or untracked, are."""
+    newest_at: float
+    """When the last of it was made, as far as that can be told."""
+
+
+def edits_in(git: Git, tree_dir: Path) -> Edits | None:
+    """Look at a tree; None where git cannot."""
+    try:
+        head = git.run("log", "-1", "--format=%H %ct", "HEAD", cwd=tree_dir).stdout.split()
+        status = ("status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames")
+        said = git.run("--no-optional-locks", *status, cwd=tree_dir).stdout
+    except (UserError, OSError):
+        return None
+    newest_at = float(head[1])
+    digest = blake2b(head[0], digest_size=8)
+    top = os.fsencode(tree_dir)
+    for entry in said.split(b"\0"):
+        if len(entry) <= len(b"XY "):
+            continue
+        path = os.path.join(top, entry[3:])
+        size, times = _look(path)
+        digest.update(b"%s %d %d\0" % (entry, size, times))
+        newest_at = max(newest_at, times / 1e9)
+    return Edits(digest.hexdigest(), newest_at)
+
+
+def _look(path: bytes) -> tuple[int, int]:
+    """Return the size and the newest time (nanoseconds) of a path; of one that is gone, of the directory it was in."""
+    while True:
+        try:
+            found = os.lstat(path)
+        except OSError:
+            above = os.path.dirname(path)
+            if above in (path, b""):
+                return 0, 0
+            path = above
+        else:
+            return found.st_size, max(found.st_mtime_ns, found.st_ctime_ns)

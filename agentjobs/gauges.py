@@ -1,0 +1,166 @@
+"""Running agents are looked at: what they wrote since the last look is read, and what it says noted.
+
+How far it was read, and what is known, is the state ``<step>.watch.json`` of the attempt: the next poll reads on
+from there, and never all of it again. A state that is gone or cannot be written costs only time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from agentjobs import briefing
+from agentjobs.errors import UserError
+from agentjobs.logfile import Place, read_on
+from agentjobs.model import Gauge, Running, Spending, StepKind
+from agentjobs.observing import Seen, measured, observe, sights
+from agentjobs.store import read_json, step_files, write_json
+from agentjobs.transcripts import locate
+from agentjobs.usage import priced, since, together
+
+if TYPE_CHECKING:
+    from agentjobs.agents import Agent
+    from agentjobs.model import Attempt, Step, Task
+    from agentjobs.observing import Sight
+    from agentjobs.project import Project
+
+
+class Watched(Struct, frozen=True, omit_defaults=True):
+    """State ``<step>.watch.json``."""
+
+    output: Place = Place()
+    said: Seen = Seen()
+    """What the output says."""
+    path: str = ""
+    """Where the transcript is."""
+    transcript: Place = Place()
+    kept: Seen = Seen()
+    """What the transcript says."""
+    tree: str = ""
+    """What the tree was like when it had last been changed."""
+
+
+def gauged(project: Project, task: Task) -> Task:
+    """Return the task with what is known of its running agent."""
+    last = task.last
+    if last is None or last.end is not None or last.result is not None:
+        return task
+    agent = project.policy.agents.get(last.intent.agent)
+    if agent is None or not agent.tells:
+        return task
+    steps = [
+        replace(step, phase=replace(step.phase, gauge=_gauge(project, task, last, step, agent)))
+        if step.kind is StepKind.AGENT and isinstance(step.phase, Running)
+        else step
+        for step in last.steps
+    ]
+    return replace(task, attempts=(*task.attempts[:-1], replace(last, steps=tuple(steps))))
+
+
+def _gauge(project: Project, task: Task, attempt: Attempt, step: Step, agent: Agent) -> Gauge:
+    attempt_dir = project.store.attempt_dir(task.row.id, attempt.number)
+    state = _state(attempt_dir, step.name)
+    before = read_json(state, Watched) or Watched()
+    sight, inside = sights(agent)
+    now, more = _read_output(before, project, attempt_dir, step, sight)
+    if inside:
+        now, behind = _read_transcript(now, project, task, attempt, agent, inside)
+        more = more or behind
+    now, idle = _look_at_tree(now, project, attempt, step)
+    if now != before:
+        with contextlib.suppress(UserError):  # a full disk: the next look does it again
+            write_json(state, now)
+    spent = _spent(task, attempt, agent, _all_watched(attempt, step, attempt_dir, now))
+    source = now.kept if inside.context is not None else now.said
+    return Gauge(
+        used=0 if more else source.used,  # what is not the newest may be long past
+        window=source.window,
+        errors=0 if more else now.said.errors,
+        error=now.said.error,
+        idle=idle,
+        tokens=spent.tokens,
+        cost=spent.cost or 0.0,
+        final=now.said.final,
+    )
+
+
+def _state(attempt_dir: Path, step: str) -> Path:
+    return attempt_dir / f"{step}.watch.json"
+
+
+def _read_output(
+    watched: Watched, project: Project, attempt_dir: Path, step: Step, sight: Sight
+) -> tuple[Watched, bool]:
+    running = step.phase
+    if isinstance(running, Running) and running.output_bytes == watched.output.offset:
+        return watched, False
+    news = read_on(step_files(attempt_dir, step.name).log_name, watched.output)
+    lines = project.masking.mask(news.lines) if news.lines else b""
+    said = observe(Seen() if news.anew else watched.said, lines, sight)
+    return replace(watched, output=news.place, said=said), news.more
+
+
+def _read_transcript(
+    watched: Watched, project: Project, task: Task, attempt: Attempt, agent: Agent, sight: Sight
+) -> tuple[Watched, bool]:
+    where, intent = agent.transcript, attempt.intent
+    if where is None:
+        return watched, False
+    if not watched.path or not Path(watched.path).exists():
+        attempt_dir = project.store.attempt_dir(intent.id, intent.number)
+        path = locate(
+            where,
+            env=briefing.environment(project, task.row, intent, attempt_dir, "agent"),
+            session=watched.said.session or intent.session,
+            tree=intent.tree or str(project.root),
+            since=intent.started_at,
+            own=str(attempt_dir.parent),
+        )
+        watched = replace(watched, path=path, transcript=Place(), kept=Seen())
+    if not watched.path:
+        return watched, False
+    news = read_on(watched.path, watched.transcript)
+    kept = observe(Seen() if news.anew else watched.kept, news.lines, sight)
+    return replace(watched, transcript=news.place, kept=kept), news.more
+
+
+def _look_at_tree(watched: Watched, project: Project, attempt: Attempt, step: Step) -> tuple[Watched, int]:
+    """Return how many answers the model gave while nobody edited the tree; it is looked at only past the limit.
+
+    The first time there is nothing to compare it with: then a change since the start is one.
+    """
+    most, said = project.policy.limits.idle_requests, watched.said
+    if not most or said.requests < most or said.final or not attempt.intent.base:
+        return watched, 0
+    from agentjobs.edits import edits_in  # noqa: PLC0415 - rare
+
+    found = edits_in(project.git, Path(attempt.intent.tree))
+    if found is not None:
+        edited = found.digest != watched.tree if watched.tree else found.newest_at >= math.floor(step.started_at)
+        if not edited:
+            return watched, said.requests
+    tree = found.digest if found is not None else watched.tree
+    return replace(watched, tree=tree, said=replace(said, requests=0)), 0
+
+
+def _all_watched(attempt: Attempt, step: Step, attempt_dir: Path, now: Watched) -> list[Watched]:
+    """Return the states of all agent steps of the attempt so far, of which ``step`` is the last."""
+    earlier = [other.name for other in attempt.steps if other.kind is StepKind.AGENT and other.name != step.name]
+    return [*(read_json(_state(attempt_dir, name), Watched) or Watched() for name in earlier), now]
+
+
+def _spent(task: Task, attempt: Attempt, agent: Agent, steps: list[Watched]) -> Spending:
+    """Return what the attempt is known to have used, as ``spending.told_by`` will once it has ended."""
+    found, complete = together([measured(one.said, agent.usage) for one in steps])
+    if not complete:
+        found = measured(steps[-1].kept, agent.transcript_usage, conversation=True) or found
+    if found is None:
+        return Spending()
+    session = next((one.said.session for one in steps if one.said.session), attempt.intent.session)
+    earlier = [a.end.spent for a in task.attempts if a.number < attempt.number and a.end and a.end.session == session]
+    return priced(since(found, earlier), found.model or attempt.intent.model, agent.prices)

@@ -1,0 +1,198 @@
+"""What a running agent's lines say, taken in as they come: how full its window is, whether it goes astray. Pure.
+
+``observe`` is given what is known and the lines that are new; no bytes make it raise. What it knows is small whatever
+the agent has said, so that it can be kept in a file from one poll to the next.
+"""
+
+from __future__ import annotations
+
+import re
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from agentjobs.jsonlines import every, lookup, matches, read_events, scalar_text
+from agentjobs.model import Outcome, Spending
+from agentjobs.outcome import event_words
+from agentjobs.usage import Measured, amount, money_in, tokens_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from agentjobs.agents import Agent
+    from agentjobs.evidence import Context, Session, Usage, Watch
+    from agentjobs.evidence import Event as Wanted
+    from agentjobs.jsonlines import Event
+
+KEYS: Final = 64
+"""Of lines that count once for each id, so many of the newest ids are remembered: a later line may replace theirs."""
+
+WORDS: Final = 200
+"""Characters of an error that are kept for people."""
+
+DEEPEST: Final = 6
+"""Levels of a line that are compared with those of another."""
+
+_VOLATILE = re.compile(r"[\w./:+-]*\d[\w./:+-]*")
+"""Words with a digit: counts, delays, ids, instants, addresses."""
+
+_TELLING = re.compile(r"status|code", re.IGNORECASE)
+"""Names of numbers that say which error it is."""
+
+
+class Meter(Struct, frozen=True, omit_defaults=True):
+    """What was used, by the lines so far."""
+
+    told: bool = False
+    spending: Spending = Spending()
+    model: str = ""
+    recent: dict[str, Spending] = {}
+    """What the newest lines with an id said, by that id."""
+
+
+class Seen(Struct, frozen=True, omit_defaults=True):
+    """What the lines of one source (the output of a step, or a transcript) have said so far."""
+
+    used: int = 0
+    """Tokens in the window."""
+    window: int = 0
+    """Tokens that it holds, where that is said."""
+    mark: str = ""
+    """What the last error has in common with those like it; empty when something came after it."""
+    errors: int = 0
+    """How many like it have come in a row."""
+    error: str = ""
+    """What it said."""
+    requests: int = 0
+    """Answers of the model since the tree last changed; who looks at the tree sets it back."""
+    answer: str = ""
+    """The id of the last one."""
+    final: bool = False
+    """The final event of success has come, and no answer after it."""
+    session: str = ""
+    """The conversation's id, where the agent says it."""
+    meter: Meter = Meter()
+
+
+class Sight(Struct, frozen=True):
+    """What to look for in one source."""
+
+    context: Context | None = None
+    watch: Watch | None = None
+    usage: Usage | None = None
+    session: Session | None = None
+    final: tuple[Wanted, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.context or self.usage or (self.watch and (self.watch.error or self.watch.request)))
+
+
+def sights(agent: Agent) -> tuple[Sight, Sight]:
+    """Return what is looked for in an agent's output, and in its transcript."""
+    context, where = agent.context, agent.transcript
+    inside = context is not None and context.source == "transcript"
+    final = tuple(rule.event for rule in agent.rules if rule.class_ is Outcome.OK and rule.event is not None)
+    output = Sight(None if inside else context, agent.watch, agent.usage, agent.session, final)
+    if where is None or not where.files:
+        return output, Sight()
+    return output, Sight(context if inside else None, usage=agent.transcript_usage)
+
+
+def observe(seen: Seen, lines: bytes, sight: Sight) -> Seen:
+    """Take in lines that came after those which ``seen`` knows."""
+    meter = seen.meter
+    seen = replace(seen, meter=replace(meter, recent=dict(meter.recent)))  # ours, to be changed in place
+    for event in reversed(list(read_events(lines))):
+        seen = _one(seen, event, sight)
+    return seen
+
+
+def measured(seen: Seen, where: Usage | None, *, conversation: bool = False) -> Measured | None:
+    """Return what was used so far as ``usage.measure`` would; ``conversation``: the source is a transcript."""
+    meter = seen.meter
+    if where is None or not meter.told:
+        return None
+    return Measured(
+        meter.spending,
+        meter.model,
+        whole=where.scope == "session" or conversation,
+        whole_cost=(where.cost_scope or where.scope) == "session" or conversation,
+    )
+
+
+def likeness(fields: Mapping[str, object]) -> str:
+    """Return what an error has in common with those like it: a short hash of its words, without what changes."""
+    words = "\n".join(_words(fields, "", DEEPEST))
+    return blake2b(words.encode("utf-8", "replace"), digest_size=8).hexdigest()
+
+
+def _one(seen: Seen, event: Event, sight: Sight) -> Seen:
+    fields, watch = event.fields, sight.watch
+    if watch is not None and watch.error is not None and matches(fields, watch.error):
+        mark = likeness(fields)
+        words = " ".join(event_words(event).split())[:WORDS]
+        seen = replace(seen, mark=mark, error=words, errors=seen.errors + 1 if mark == seen.mark else 1)
+    elif seen.mark:
+        seen = replace(seen, mark="", error="", errors=0)
+    if watch is not None and watch.request is not None and matches(fields, watch.request):
+        answer = (scalar_text(lookup(fields, watch.key)) or "") if watch.key else ""
+        if not answer or answer != seen.answer:
+            seen = replace(seen, requests=seen.requests + 1, answer=answer, final=False)
+    if any(matches(fields, wanted) for wanted in sight.final):
+        seen = replace(seen, final=True)
+    if sight.context is not None and matches(fields, sight.context.event):
+        seen = _filled(seen, fields, sight.context)
+    if sight.usage is not None and matches(fields, sight.usage.event):
+        seen = replace(seen, meter=_metered(seen.meter, event, sight.usage))
+    if sight.session is not None and not seen.session and matches(fields, sight.session.event):
+        seen = replace(seen, session=scalar_text(lookup(fields, sight.session.id)) or "")
+    return seen
+
+
+def _filled(seen: Seen, fields: Mapping[str, object], where: Context) -> Seen:
+    """Take the newest figures; what says nothing, as a message of the program itself, leaves the older ones."""
+    used = int(sum(amount(value) for path in where.used for value in every(fields, path)))
+    window = int(amount(lookup(fields, where.window))) if where.window else 0
+    return replace(seen, used=used or seen.used, window=window or seen.window)
+
+
+def _metered(meter: Meter, event: Event, where: Usage) -> Meter:
+    tokens = tokens_in(event, where)
+    cost = money_in(event, where.cost) if where.cost is not None else None
+    said, before = Spending(*tokens, cost), meter.spending
+    key = (scalar_text(lookup(event.fields, where.key)) or "") if where.key else ""
+    old = meter.recent.get(key, Spending()) if key else Spending()
+    added = Spending(
+        before.input + said.input - old.input,
+        before.cache_read + said.cache_read - old.cache_read,
+        before.cache_write + said.cache_write - old.cache_write,
+        before.output + said.output - old.output,
+    )
+    money = before.cost
+    if cost is not None or old.cost is not None:
+        money = (before.cost or 0.0) + (cost or 0.0) - (old.cost or 0.0)
+    total = added if where.scope == "event" else Spending(*tokens)
+    total = replace(total, cost=money if (where.cost_scope or where.scope) == "event" else cost)
+    if key:
+        meter.recent.pop(key, None)
+        meter.recent[key] = said
+        if len(meter.recent) > KEYS:
+            del meter.recent[next(iter(meter.recent))]
+    model = (scalar_text(lookup(event.fields, where.model)) or "") if where.model else ""
+    return Meter(told=True, spending=total, model=model or meter.model, recent=meter.recent)
+
+
+def _words(value: object, name: str, depth: int) -> Iterator[str]:
+    """Yield the texts of a line, and those numbers that say which error it is."""
+    if isinstance(value, str):
+        yield f"{name}={_VOLATILE.sub('#', value[:4000])}"
+    elif isinstance(value, bool) or (isinstance(value, int | float) and _TELLING.search(name)):
+        yield f"{name}={value}"
+    elif depth and isinstance(value, dict):
+        for key in sorted(value):
+            yield from _words(value[key], str(key), depth - 1)
+    elif depth and isinstance(value, list):
+        for item in value:
+            yield from _words(item, name, depth - 1)

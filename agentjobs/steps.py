@@ -1,0 +1,51 @@
+"""Steps of attempts, started where they work: in their tree and, where the policy says so, in a sandbox."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agentjobs.launch import local
+from agentjobs.store import own_dir, step_files
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from agentjobs.model import Intent
+    from agentjobs.project import Project
+
+
+def start(
+    project: Project,
+    intent: Intent,
+    attempt_dir: Path,
+    name: str,
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    stdin: str | None = None,
+) -> int | None:
+    """Start step ``name`` of an attempt and return the pid of its runner; None if it was started before.
+
+    Raises ``UserError`` and ``OSError`` where it cannot be.
+    """
+    if name.partition("-")[0] == "agent":
+        own_dir(attempt_dir).mkdir(mode=0o700, exist_ok=True)
+    settings = project.policy.workspace
+    if intent.base:
+        from agentjobs import clones  # noqa: PLC0415
+
+        take = clones.attach if settings.kind == "clone" else clones.detach
+        take(project.git, Path(intent.tree))
+    if settings.sandbox != "none":
+        from agentjobs.sandbox import confined  # noqa: PLC0415
+
+        argv, env = confined(project, intent, attempt_dir, name, argv, env)
+    return local.start(
+        step_files(attempt_dir, name),
+        argv=argv,
+        cwd=intent.tree or str(project.root),
+        env=env,
+        stdin=stdin,
+        file_size=project.policy.limits.file_size_bytes,
+    )

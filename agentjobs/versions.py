@@ -1,0 +1,61 @@
+"""Versions of agent programs: found in what they print, compared with the tested ones. Pure."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_VERSION: Final = re.compile(r"(?<![\w.])v?(\d{1,9}(?:\.\d{1,9}){1,4}(?:-[0-9A-Za-z.]+)?)")
+
+
+class Standing(StrEnum):
+    """How a version stands to those that the settings of an agent were proved with."""
+
+    TESTED = "tested"
+    NEWER = "newer than tested"
+    OLDER = "older than tested"
+    UNTESTED = "untested"
+    """No version was."""
+    UNKNOWN = "unknown"
+    """The program does not say its version."""
+
+
+def version_in(printed: str) -> str:
+    """Return the first version in what a program printed; empty where there is none."""
+    found = _VERSION.search(printed)
+    return found[1].rstrip(".") if found else ""
+
+
+def standing(version: str, tested: Sequence[str]) -> Standing:
+    """Compare a version (empty: unknown) with the oldest and the newest of the tested ones, by their numbers."""
+    if not tested:
+        return Standing.UNTESTED
+    if not version:
+        return Standing.UNKNOWN
+    if version in tested:
+        return Standing.TESTED
+    known = [_numbers(one) for one in tested]
+    mine = _numbers(version)
+    if mine < min(known):
+        return Standing.OLDER
+    return Standing.NEWER if mine > max(known) else Standing.TESTED
+
+
+def range_of(tested: Sequence[str]) -> str:
+    """Return the tested versions as one word: the oldest and the newest."""
+    if not tested:
+        return ""
+    ordered = sorted(tested, key=_numbers)
+    return ordered[0] if len(set(ordered)) == 1 else f"{ordered[0]}..{ordered[-1]}"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Return what is compared: the numbers before any ``-``, without zeros at the end."""
+    found = [int(number) for number in re.findall(r"\d+", version.partition("-")[0])]
+    while found and not found[-1]:
+        found.pop()
+    return tuple(found)
