@@ -84,6 +84,9 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     as in `workspace.writable`."""
     window: Annotated[int, Meta(ge=1)] | None = None
     """Tokens of its usual model's context; 200,000 where neither this nor the profile says it."""
+    tokens_factor: Annotated[float, Meta(gt=0, le=10)] | None = None
+    """How many tokens its model counts for one of o200k_base, by which agentjobs counts: 1 when left out. What
+    `agentjobs tokens --calibrate` has learnt goes before it."""
     session: Session | None = None
     """Where it says the id of its conversation; without it agentjobs gives the id. See below."""
     rules: tuple[Rule, ...] = ()

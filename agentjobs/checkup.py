@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from agentjobs import briefing, inheritance, scope
 from agentjobs.baseline import profiles_in_use
+from agentjobs.calibration import Scale
 from agentjobs.errors import UserError
 from agentjobs.installed import doubts, missing, program_of
 from agentjobs.launch import local
@@ -163,14 +164,21 @@ def _cells(row: Row) -> Iterator[Finding]:
 
 
 def _prompt(project: Project, row: Row, profile: Profile) -> Iterator[Finding]:
+    from agentjobs.calibrating import scale_of  # noqa: PLC0415
     from agentjobs.tokens import count, fits  # noqa: PLC0415
 
     text = briefing.first_prompt(project, row, profile)
-    limit = int(profile.fit * window_of(project.policy, profile))
+    scale = scale_of(project, profile.agent)
+    limit = int(profile.fit * max(0, window_of(project.policy, profile) - scale.overhead))
     if not text.strip():
         yield Finding(f"the prompt of {row.id} is empty", profile.prompt)
-    elif not fits(text, limit):
-        message = f"the prompt of {row.id} has {count(text):,} tokens; {limit:,} fit (fit × window of its profile)"
+    elif not fits(text, scale.budget(limit)):
+        size, own = f"{scale.tokens(count(text)):,} tokens", ""
+        if scale != Scale():
+            size += f" as {profile.agent} counts them"
+        if scale.overhead:
+            own = f", without the {scale.overhead:,} of the agent's own"
+        message = f"the prompt of {row.id} has {size}; {limit:,} fit (fit × window of its profile{own})"
         yield Finding(message, TABLE, row.line)
 
 

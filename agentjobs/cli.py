@@ -18,6 +18,7 @@ COMMANDS = {
     "agents": "List the agents there are, and try one out.",
     "plan": "Make rows of the task table.",
     "check": "Say what would go wrong, before it costs money.",
+    "tokens": "Count tokens, and learn how an agent counts.",
     "prompt": "Print the prompt a task would be sent.",
     "dispatch": "Put tasks in play and start the first ones.",
     "poll": "Do all that can be done now; exit 2 when nothing is left.",

@@ -153,15 +153,16 @@ def _read(project: Project, planning: Planning, paths: Sequence[str]) -> _Found:
     """Read the sources of the tip; UserError for a path that names none of its files."""
     git = project.git
     tip = project.tip()
-    blobs = _listing(git, tip)
+    blobs = listing(git, tip)
     chosen = matching(blobs, planning.include, planning.exclude)
-    asked = _asked(paths, blobs, tip)
+    asked = beneath(paths, blobs, f"{tip[:10]}, where tasks start; write it from the top, or commit it")
     odd = refuse_odd(chosen)
     chosen = sorted(set(chosen) - set(odd))
     if not any(map(asked, chosen)) and not os.path.lexists(project.file.path):
         raise UserError(f"no file of {tip[:10]} is chosen: look at include and exclude, and commit what is new")
     others = _of_rows(project, planning) & blobs.keys() - set(chosen)
-    graph, sizes = _graph(git, blobs, chosen, sorted(others), count_tokens=planning.max_tokens is not None)
+    memory = project.store.memory() if planning.max_tokens is not None else None
+    graph, sizes = _graph(git, blobs, chosen, sorted(others), memory, count_tokens=planning.max_tokens is not None)
     coupled: tuple[tuple[str, str], ...] = ()
     if planning.co_change:
         from agentjobs.discover.history import coupled_files  # noqa: PLC0415
@@ -172,32 +173,35 @@ def _read(project: Project, planning: Planning, paths: Sequence[str]) -> _Found:
     return _Found(tip, sources, asked, odd, len(graph.unresolved))
 
 
-def _listing(git: Git, tip: str) -> dict[str, str]:
+def listing(git: Git, tip: str) -> dict[str, str]:
     """Return the plain files of a commit, each with the id of its content."""
     listed = git.run("ls-tree", "-r", "-z", "--full-tree", tip).stdout.split(b"\0")
     heads = (line.partition(b"\t") for line in listed if line.startswith(b"100"))
     return {text(path): head.split(b" ")[2].decode() for head, _, path in heads}
 
 
-def _asked(paths: Sequence[str], blobs: Collection[str], tip: str) -> Callable[[str], bool]:
-    """Return what tells whether a path lies beneath one of ``paths``, or is matched by one that is a glob."""
-    beneath: list[str] = []
+def beneath(paths: Sequence[str], blobs: Collection[str], place: str) -> Callable[[str], bool]:
+    """Return what tells whether a path lies beneath one of ``paths``, or is matched by one that is a glob.
+
+    UserError for one that means nothing in ``place``, which is what messages call it.
+    """
+    plain_paths: list[str] = []
     globs: list[str] = []
     for path in paths:
         plain = os.path.normpath(path)
         if plain == ".":
             return lambda _: True
         if plain in blobs or any(name.startswith(plain + "/") for name in blobs):
-            beneath.append(plain)
+            plain_paths.append(plain)
         elif matching(blobs, [path]):
             globs.append(path)
         else:
-            raise UserError(f"{path}: not in {tip[:10]}, where tasks start; write it from the top, or commit it")
+            raise UserError(f"{path}: not in {place}")
     if not paths:
         return lambda _: True
 
     def asked(path: str) -> bool:
-        if any(path == one or path.startswith(one + "/") for one in beneath):
+        if any(path == one or path.startswith(one + "/") for one in plain_paths):
             return True
         return bool(globs) and bool(matching([path], globs))
 
@@ -215,7 +219,13 @@ def _of_rows(project: Project, planning: Planning) -> set[str]:
 
 
 def _graph(
-    git: Git, blobs: dict[str, str], chosen: Sequence[str], others: Sequence[str], *, count_tokens: bool
+    git: Git,
+    blobs: dict[str, str],
+    chosen: Sequence[str],
+    others: Sequence[str],
+    memory: Path | None,
+    *,
+    count_tokens: bool,
 ) -> tuple[ImportGraph, dict[str, Size]]:
     """Return what imports what, and how large each chosen file is."""
     from agentjobs.discover.graph import import_graph  # noqa: PLC0415 - it has a parser to load
@@ -223,10 +233,13 @@ def _graph(
     manifests = [path for path in blobs if _is_manifest(path)]
     wanted = {path: blobs[path] for path in (*chosen, *others, *manifests)}
     contents = git.blobs(wanted.values())
-    sizes = {}
-    for path in chosen:
-        data = contents[wanted[path]]
-        sizes[path] = Size(_lines(data), _tokens(data) if count_tokens else 0)
+    lines = [_lines(contents[wanted[path]]) for path in chosen]
+    tokens = [0] * len(chosen)
+    if count_tokens:
+        from agentjobs.counting import count_contents  # noqa: PLC0415 - counting costs
+
+        tokens = count_contents([contents[wanted[path]] for path in chosen], memory=memory)
+    sizes = {path: Size(*size) for path, *size in zip(chosen, lines, tokens, strict=True)}
     with tempfile.TemporaryDirectory(prefix="agentjobs-plan-") as directory:
         made: set[Path] = set()
         for path, blob in wanted.items():
@@ -260,12 +273,6 @@ def _is_manifest(path: str) -> bool:
 
 def _lines(data: bytes) -> int:
     return data.count(b"\n") + (data[-1:] not in (b"", b"\n"))
-
-
-def _tokens(data: bytes) -> int:
-    from agentjobs.tokens import count  # noqa: PLC0415 - counting costs
-
-    return count(data.decode("utf-8", "replace"))
 
 
 def _changed(git: Git, tip: str, now: Standing, chosen: Iterable[str]) -> list[str]:

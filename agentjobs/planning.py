@@ -1,4 +1,4 @@
-"""``plan rows`` on disk: the rows merged into tasks.tsv under the lock, without losing what people write there."""
+"""Plans on disk: rows merged into tasks.tsv under the lock, without losing what people write there."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from agentjobs.planrows import merge_rows
 from agentjobs.rounds import Rounds
+from agentjobs.rowplans import Changes, carried_out
+from agentjobs.table import check_graph, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from agentjobs.planrows import Planned
     from agentjobs.project import Project
     from agentjobs.table import Table
+
+EMPTY = b"id\tstatus\n"
 
 
 def plan_rows(
@@ -25,28 +28,55 @@ def plan_rows(
 
     ``dry_run`` writes nothing. UserError where the table cannot be read or written, LockBusy for a held lock.
     """
+    changes = Changes(tuple(dict(row) for row in rows))
+    return plan_with(project, lambda _table, _began: changes, dry_run=dry_run, lock_timeout_s=lock_timeout_s)
+
+
+def plan_with(
+    project: Project,
+    plan: Callable[[Table, frozenset[str]], Changes],
+    *,
+    dry_run: bool,
+    lock_timeout_s: float,
+    check: bool = False,
+) -> Planned:
+    """Carry out what ``plan`` makes of the table and of the ids that were ever begun; return what became of each row.
+
+    It is asked again where the table changes meanwhile; the last answer counts. ``check``: no circle of rows that wait
+    for each other is written. Otherwise as ``plan_rows``.
+    """
     store, file = project.store, project.file
     locked = store.lock(lock_timeout_s) if store.exists() and not dry_run else contextlib.nullcontext()
     with locked:
+        began = frozenset({*store.started_ids(), *store.active()}) if store.exists() else frozenset()
+        found: list[tuple[Planned, Changes]] = []
+
+        def change(table: Table) -> bytes:
+            changes = plan(table, began)
+            data, planned = carried_out(table, changes)
+            if check:
+                check_graph(parse(data, table.file))
+            found.append((planned, changes))
+            return data
+
         if not os.path.lexists(file.path):
-            data, planned = merge_rows(None, rows, file=file.path.name)
-            if not dry_run:
+            data = change(parse(EMPTY, file.path.name))
+            if not dry_run and found[-1][1].rows:
                 file.make(data)
-            return planned
+            return found[-1][0]
         if dry_run:
             file.load()
-            return merge_rows(file.table, rows, file=file.path.name)[1]
+            change(file.table)
+            return found[-1][0]
         if store.exists():
             Rounds(project).refresh(time.time())
         else:
             file.load()
         file.check_writable()
-        found: list[Planned] = []
-
-        def merged(table: Table) -> bytes:
-            data, planned = merge_rows(table, rows, file=file.path.name)
-            found.append(planned)
-            return data
-
-        file.rewrite(merged)
-        return found[-1]
+        skipped = plan(file.table, began).skipped
+        if store.exists() and skipped:  # written as the tool's own, or they would be taken for a person's wish
+            for task_id, note in skipped.items():
+                file.set(task_id, {"status": "SKIPPED", "note": note})
+            file.save()
+        file.rewrite(change)
+        return found[-1][0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from agentjobs.model import Row
 
-VARIABLES = ("id", "row", "files", "verify", "mode", "attempt", "base", "errors", "tried", "handoffs")
+VARIABLES = ("id", "row", "files", "docs", "verify", "mode", "attempt", "base", "errors", "tried", "handoffs")
 """Names every template may use; a column of the same name is reached as ``row["name"]``."""
 
 INTERRUPTED = {
@@ -50,8 +51,8 @@ def variables(
 ) -> dict[str, object]:
     """Return what a template may use for a task: ``VARIABLES``, and each column whose name is free.
 
-    ``row`` is the mapping of all cells, ``errors`` what the last attempt failed with, ``tried`` a line for
-    each earlier attempt, ``handoffs`` an ``id`` and a ``text`` for each task before this one.
+    ``row`` is the mapping of all cells, ``docs`` what it names to read, ``errors`` what the last attempt failed
+    with, ``tried`` a line for each earlier one, ``handoffs`` an ``id`` and a ``text`` for each task before this one.
     """
     columns = {name: cell for name, cell in row.cells.items() if name.isidentifier()}
     return {
@@ -59,6 +60,7 @@ def variables(
         "id": row.id,
         "row": dict(row.cells),
         "files": list(row.files),
+        "docs": _words(row.cells.get("docs", "")),
         "verify": list(verify),
         "mode": mode.value,
         "attempt": attempt,
@@ -67,6 +69,14 @@ def variables(
         "tried": list(tried),
         "handoffs": [dict(handoff) for handoff in handoffs],
     }
+
+
+def _words(cell: str) -> list[str]:
+    """Return the shell words of a cell; all of it where it is none."""
+    try:
+        return shlex.split(cell)
+    except ValueError:
+        return [cell]
 
 
 def render(template: str, name: str, context: Mapping[str, object]) -> str:

@@ -94,13 +94,26 @@ class Store:
                     file=".agentjobs/VERSION",
                 )
             return
-        self.dir.mkdir(mode=0o700, exist_ok=True)
+        self._make()
         self.dir.chmod(0o700)  # somebody may have made it
         for name in ("attempts", "active", "trees", "tally", "baseline"):
             (self.dir / name).mkdir(mode=0o700, exist_ok=True)
         write_bytes(self.dir / "README", README.encode())
-        write_bytes(self.dir / ".gitignore", b"*\n")
         write_bytes(version, LAYOUT.encode() + b"\n")
+
+    def _make(self) -> None:
+        self.dir.mkdir(mode=0o700, exist_ok=True)
+        if not (self.dir / ".gitignore").exists():
+            write_bytes(self.dir / ".gitignore", b"*\n")
+
+    def memory(self) -> Path | None:
+        """Return the directory where counts of tokens are remembered; None where it cannot be made."""
+        if not self.dir.is_dir():
+            try:
+                self._make()
+            except OSError:
+                return None
+        return self.dir / "counts"
 
     @contextlib.contextmanager
     def lock(self, timeout_s: float) -> Iterator[None]:

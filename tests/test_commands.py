@@ -116,7 +116,7 @@ def test_plan_rows_keeps_what_was_done_and_what_people_wrote(project: Project) -
 
 def test_plan_rows_dry_run_and_errors_write_nothing(project: Project) -> None:
     dry = project.run("plan", "rows", "--dry-run", code=0, stdin="one\ntwo\n")
-    assert dry.lines == ["add\tone", "add\ttwo"]
+    assert dry.lines == ["change\tid\titem", "add\tone\tone", "add\ttwo\ttwo"]
     bad = project.run("plan", "rows", code=1, stdin="id\na\nb/c\n")
     assert bad.stderr.startswith("agentjobs: <stdin>:3: ")
     assert not (project.root / "tasks.tsv").exists()

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
+from agentjobs.commands.plan_documents import pack, speckit, tree
+from agentjobs.commands.planned import DRY_RUN, LOCK_TIMEOUT, show_rows, tell
 from agentjobs.project import Project
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ def command(ctx: click.Context) -> None:
     Example:
       agentjobs plan files 'src/**/*.js' --rename .js=.ts
       git ls-files '*.js' | agentjobs plan rows --column files
+      agentjobs plan pack docs --budget 60k && agentjobs run && agentjobs plan tree --budget 60k
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -40,10 +43,8 @@ def command(ctx: click.Context) -> None:
     ctx.invoke(files)
 
 
-_LOCK_TIMEOUT = click.option(
-    "--lock-timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="S",
-    help="Wait so long for another agentjobs that is at work here.",
-)  # fmt: skip
+for _more in (pack, tree, speckit):
+    command.add_command(_more)
 
 
 @command.command(name="rows")
@@ -53,8 +54,8 @@ _LOCK_TIMEOUT = click.option(
               help="Make ids from columns, as in 'convert-{name}'; else from `id` or the first column.")
 @click.option("--column", default="item", show_default=True, metavar="NAME",
               help="The column that plain lines go into; `files` takes each line as one path.")
-@click.option("--dry-run", is_flag=True, help="Say what would be added; change nothing.")
-@_LOCK_TIMEOUT
+@DRY_RUN
+@LOCK_TIMEOUT
 def rows(format_: str, id_template: str | None, column: str, dry_run: bool, lock_timeout: float) -> None:
     """Turn lines, CSV or JSON lines on stdin into rows of tasks.tsv.
 
@@ -74,11 +75,9 @@ def rows(format_: str, id_template: str | None, column: str, dry_run: bool, lock
     format_name = cast("Literal['auto', 'lines', 'csv', 'jsonl']", format_)
     found = read_rows(sys.stdin.buffer.read(), format_name, id_template=id_template, column=column)
     planned = plan_rows(project, found, dry_run=dry_run, lock_timeout_s=lock_timeout)
-    for what, ids in (("add", planned.added), ("refresh", planned.refreshed)):
-        for task_id in ids if dry_run else ():
-            click.echo(f"{what}\t{task_id}")
-    counts = f"{len(planned.added)} added, {len(planned.refreshed)} refreshed, {len(planned.kept)} kept"
-    click.echo(f"agentjobs: {counts}{' (dry run: nothing was written)' if dry_run else ''}", err=True)
+    if dry_run:
+        show_rows(found, planned)
+    tell(planned, dry_run=dry_run)
 
 
 def _endings(_: click.Context, __: click.Parameter, pairs: Sequence[str]) -> dict[str, str] | None:
@@ -107,8 +106,8 @@ def _endings(_: click.Context, __: click.Parameter, pairs: Sequence[str]) -> dic
               help="An ending that changes: tasks may write the new name as well; may be repeated.")
 @click.option("--profile", metavar="NAME", help="The profile of the tasks.")
 @click.option("--by", type=click.Choice(["dir", "none"]), help="Group by directory, or by size and imports alone.")
-@click.option("--dry-run", is_flag=True, help="Say what would become of which row; change nothing.")
-@_LOCK_TIMEOUT
+@DRY_RUN
+@LOCK_TIMEOUT
 def files(paths: tuple[str, ...], dry_run: bool, lock_timeout: float, **options: Any) -> None:
     """Group a repository's files into tasks, leaves first: by directory, size, imports and history.
 
@@ -137,25 +136,12 @@ def files(paths: tuple[str, ...], dry_run: bool, lock_timeout: float, **options:
         raise click.BadParameter(f"no profile {planning.profile!r} in agentjobs.toml", param_hint="--profile")
     found = plan_files(project, planning, paths, dry_run=dry_run, lock_timeout_s=lock_timeout)
     if dry_run:
-        for line in _lines(found):
-            click.echo(line)
+        gone = tuple(i for i in found.result.statuses if i not in set(found.result.ids))
+        show_rows(found.result.rows, found.planned, removed=found.result.removed, skipped=gone)
     for line in _summary(found):
         click.echo(f"agentjobs: {line}", err=True)
     if dry_run:
         click.echo("agentjobs: dry run: nothing was written", err=True)
-
-
-def _lines(found: FilePlan) -> list[str]:
-    """Return a line for each row: what becomes of it, its id, its wave, its lines, its files."""
-    new, refreshed = set(found.planned.added), set(found.planned.refreshed)
-    lines = []
-    for task_id, group in zip(found.result.ids, found.result.grouping.groups, strict=True):
-        taken_up = task_id in found.result.statuses
-        what = "add" if task_id in new else "refresh" if task_id in refreshed or taken_up else "keep"
-        lines.append(f"{what}\t{task_id}\t{group.wave + 1}\t{group.size.lines}\t{' '.join(group.files)}")
-    ids = set(found.result.ids)
-    lines += [f"skip\t{i}\t\t\t{note}" for i, (_, note) in found.result.statuses.items() if i not in ids]
-    return lines + [f"remove\t{i}\t\t\t" for i in found.result.removed]
 
 
 def _summary(found: FilePlan) -> list[str]:

@@ -51,6 +51,25 @@ def tracked(root: Path, include: Sequence[str] = (), exclude: Sequence[str] = ()
     ]
 
 
+def present(directory: Path) -> list[str]:
+    """Return the files beneath a directory as they lie there, relative to it, sorted: what git does not ignore.
+
+    Where there is no repository, or no git, all but what is in a ``.git``. Symbolic links are left out.
+    """
+    top = os.fspath(directory)
+    try:
+        listed = Git(directory).run("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate")
+        paths = text(listed.stdout).split("\0")[:-1]
+    except UserError:
+        paths = [
+            os.path.relpath(os.path.join(place, name), top)
+            for place, directories, names in os.walk(top)
+            for name in names
+            if directories.sort() is None and ".git" not in place[len(top) :].split("/")
+        ]
+    return [path for path in sorted(paths) if _is_file(f"{top}/{path}")]
+
+
 def matching(paths: Iterable[str], include: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[str]:
     """Return those of ``paths`` that an ``include`` matches and no ``exclude`` does, sorted; as ``tracked`` does."""
     wanted = _matcher(include) if include else None

@@ -1,0 +1,100 @@
+"""What the ways to plan have in common: options, and how a plan is told."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from agentjobs.planrows import Planned
+    from agentjobs.project import Project
+
+LOCK_TIMEOUT = click.option(
+    "--lock-timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="S",
+    help="Wait so long for another agentjobs that is at work here.",
+)  # fmt: skip
+
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Print what would become of which row; change nothing.")
+
+PROFILE = click.option("--profile", metavar="NAME", help="The profile of the tasks.")
+
+SHOWN = 3
+
+
+def _amount(_: click.Context, __: click.Parameter, value: str) -> int:
+    """Read a number of tokens: 60000, 60k, 1.5M."""
+    found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?)([kKM]?)", value)
+    amount = float(found[1]) * {"": 1, "k": 1e3, "K": 1e3, "M": 1e6}[found[2]] if found else 0
+    if amount < 1:
+        raise click.BadParameter(f"{value!r} is no number of tokens, such as 60000 or 60k")
+    return int(amount)
+
+
+BUDGET = click.option("--budget", callback=_amount, required=True, metavar="TOKENS",
+                      help="Tokens that what one task reads may have, as its agent counts; as in 60k.")  # fmt: skip
+
+
+def check_profile(project: Project, name: str | None) -> None:
+    """Raise a usage error for a profile that is not there."""
+    if (name or "default") not in project.policy.profiles:
+        raise click.BadParameter(f"no profile {name or 'default'!r} in agentjobs.toml", param_hint="--profile")
+
+
+def check_output(template: str) -> None:
+    """Raise a usage error for an output that all tasks would share."""
+    if template and "{id}" not in template:
+        message = f"{template!r} has no {{id}}: all tasks would write the same file"
+        raise click.BadParameter(message, param_hint="--output")
+    from agentjobs.errors import UserError
+    from agentjobs.scope import normalise
+
+    try:
+        normalise(template or "x")
+    except UserError as error:
+        raise click.BadParameter(error.message.removeprefix("files: "), param_hint="--output") from None
+
+
+def show_rows(
+    rows: Sequence[Mapping[str, str]], planned: Planned, *, removed: Sequence[str] = (), skipped: Sequence[str] = ()
+) -> None:
+    """Print a plan as a table: what becomes of a row, then its cells as tasks.tsv would have them."""
+    for line in _lines(rows, planned, removed, skipped):
+        click.echo(line)
+
+
+def _lines(
+    rows: Sequence[Mapping[str, str]], planned: Planned, removed: Sequence[str], skipped: Sequence[str]
+) -> Iterator[str]:
+    from agentjobs.tsv import escape
+
+    columns = list(dict.fromkeys(["id", *(name for row in rows for name, value in row.items() if value)]))
+    yield "\t".join(["change", *map(escape, columns)])
+    new, refreshed = set(planned.added), set(planned.refreshed)
+    for row in rows:
+        what = "add" if row["id"] in new else "refresh" if row["id"] in refreshed else "keep"
+        yield "\t".join([what, *(escape(row.get(name, "")) for name in columns)])
+    for what, ids in (("skip", skipped), ("remove", removed)):
+        for task_id in ids:
+            yield "\t".join([what, task_id, *[""] * (len(columns) - 1)])
+
+
+def tell(planned: Planned, *, removed: int = 0, skipped: int = 0, dry_run: bool) -> None:
+    """Say on stderr how many rows became what."""
+    counts = [f"{len(planned.added)} added", f"{len(planned.refreshed)} refreshed"]
+    counts += [f"{removed} removed"] * bool(removed) + [f"{skipped} skipped"] * bool(skipped)
+    counts.append(f"{len(planned.kept)} kept")
+    say(f"{', '.join(counts)}{' (dry run: nothing was written)' if dry_run else ''}")
+
+
+def say(text: str) -> None:
+    """Say something on stderr."""
+    click.echo(f"agentjobs: {text}", err=True)
+
+
+def some(items: Sequence[str]) -> str:
+    """Return the first few of a list of names."""
+    return ", ".join(items[:SHOWN]) + (f" and {len(items) - SHOWN} more" if len(items) > SHOWN else "")
