@@ -196,7 +196,7 @@ def test_json_and_the_factor_of_an_agent(tree: Path) -> None:
 
 def test_what_cannot_be_counted(tree: Path) -> None:
     assert run(tree, "none.md", code=1).stderr == b"agentjobs: none.md: No such file or directory\n"
-    assert b"no agent 'cluade'; known: claude, codex" in run(tree, "--agent", "cluade", code=1).stderr
+    assert b'unknown agent "cluade"; did you mean "claude"?' in run(tree, "--agent", "cluade", code=1).stderr
     assert b"cl100k_base is not in tiktoken's cache" in run(
         tree, "--encoding", "cl100k_base", "new.txt", code=1, TIKTOKEN_CACHE_DIR=str(tree)
     ).stderr  # fmt: skip

@@ -85,12 +85,15 @@ def _scale(project: Project | None, agent: str | None) -> Scale:
     from agentjobs.calibrating import preset_factor, scale_of
     from agentjobs.calibration import Scale
     from agentjobs.presets import names
+    from agentjobs.tomlfile import nearest
 
     if agent is None:
         return Scale()
     known = {*names(), *(project.policy.agents if project else ())}
     if agent not in known:
-        raise UserError(f"no agent {agent!r}; known: {', '.join(sorted(known))}")
+        close = nearest(agent, sorted(known))
+        hint = f'did you mean "{close}"?' if close else f"known: {', '.join(sorted(known))}"
+        raise UserError(f'unknown agent "{agent}"; {hint}')
     return scale_of(project, agent) if project else Scale(preset_factor(agent) or 1.0)
 
 
