@@ -202,8 +202,11 @@ def test_a_conversation_that_is_not_there_is_begun_anew(agent: str, tmp_path: Pa
                 path.unlink()
         assert project.loop(LONG_S).last == 2
         assert project.statuses() == {"a": "DONE"}, project.story()
-        assert project.outcomes("a") == ["crashed", "no_session", "ok"], project.log("a", 2)[-3000:]
-        first, _, last = (facts["result"]["session"] for facts in project.attempts("a"))
+        # An id that only the disk told is gone with it: then there is none to go on with.
+        known = project.attempts("a")[0]["result"].get("session")
+        wanted = ["crashed", "no_session", "ok"] if known else ["crashed", "ok"]
+        assert project.outcomes("a") == wanted, project.log("a", 2)[-3000:]
+        first, *_, last = (facts["result"].get("session") for facts in project.attempts("a"))
         assert last != first
         if not {"ok", "sigkill"} & one.usage_unknown:
             assert int(project.table()["a"]["tokens"]) <= sum(model.served()), "what was deleted nobody knows"
@@ -228,6 +231,8 @@ class Obedient(MockModel):
 def test_a_trial_of_it(agent: str, tmp_path: Path) -> None:
     if "write" not in script(agent, "ok")[0]:
         pytest.skip(f"what {agent} is to write its model says in its own way")
+    if real(agent).argument:
+        pytest.skip(f"{agent} is sent to a file for its prompt, and the mock reads none")
     with Obedient(script(agent, "ok")[:2]) as model:
         project = project_with(tmp_path, agent, model)
         listed = project.run("agents", "--json", code=0, timeout_s=LONG_S)
