@@ -8,7 +8,7 @@ import glob
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import MsgspecError, Struct, json
 
@@ -18,7 +18,7 @@ from agentjobs.model import Spending
 from agentjobs.usage import Measured, amount
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from agentjobs.evidence import Transcript
 
@@ -52,16 +52,13 @@ def find(where: Transcript, *, env: Mapping[str, str], session: str, tree: str, 
     values = {"session": session or ANY, "tree": os.path.realpath(tree), "dir": own}
     if where.database is not None:
         return _in_database(where, expanded(where.database, env, values), session, values["tree"], since)
-    wanted = {path: _filled(value, values) for path, value in where.owner.items()} if where.owner else None
-    for path in _newest(where, env, values, since):
-        lines = _lines(_read(path))
-        if wanted is None:
-            return Found(session, lines)
-        event = next((event for event in read_events(lines) if matches(event.fields, wanted)), None)
-        told = scalar_text(lookup(event.fields, where.id)) if event is not None and where.id else None
-        if event is not None and (not session or told in {None, session}):
-            return Found(told or session or _named(path, where.files), lines)
-    return None
+    found = _own(where, env, values, session, since, lambda path: _lines(_read(path)))
+    if found is None:
+        return None
+    path, told = found.path, found.session or session
+    if where.owner is None:
+        return Found(told, _lines(_read(path)))
+    return Found(told or _named(path, where.files), found.lines)
 
 
 def locate(
@@ -72,15 +69,37 @@ def locate(
     The arguments are those of ``find``.
     """
     values = {"session": session or ANY, "tree": os.path.realpath(tree), "dir": own}
+    found = _own(where, env, values, session, since, lambda path: read_head(Path(path)))
+    return found.path if found is not None else ""
+
+
+class _Own(NamedTuple):
+    path: str
+    session: str = ""
+    """The id that the owner's line tells."""
+    lines: bytes = b""
+    """What was read to know whose it is."""
+
+
+def _own(
+    where: Transcript,
+    env: Mapping[str, str],
+    values: Mapping[str, str],
+    session: str,
+    since: float,
+    read: Callable[[str], bytes],
+) -> _Own | None:
+    """Return the newest file that is the attempt's own; ``read`` gives as much of one as is looked at for that."""
     wanted = {path: _filled(value, values) for path, value in where.owner.items()} if where.owner else None
     for path in _newest(where, env, values, since):
         if wanted is None:
-            return path
-        event = next((e for e in read_events(read_head(Path(path))) if matches(e.fields, wanted)), None)
+            return _Own(path)
+        lines = read(path)
+        event = next((event for event in read_events(lines) if matches(event.fields, wanted)), None)
         told = scalar_text(lookup(event.fields, where.id)) if event is not None and where.id else None
         if event is not None and (not session or told in {None, session}):
-            return path
-    return ""
+            return _Own(path, told or "", lines)
+    return None
 
 
 def _named(path: str, patterns: Sequence[str]) -> str:
