@@ -169,12 +169,13 @@ class Engine:
         while True:
             now = self.clock()
             queued = self.queue.advance(now) if self._queued else 0
-            queued += self.phases.advance(now) if self._phased else 0
+            planned = self.phases.advance(now) if self._phased else 0
             tasks = self._tasks(now)
             if self._phased:
                 tasks = self.phases.look(tasks)
-                queued += self.phases.begin(now) if self.starts else 0
+                planned += self.phases.begin(now) if self.starts else 0
                 self._running += self.phases.steps()
+                queued += planned
             board = self._board(tasks, now)
             ready = self.phases.ready if self._phased else self.roster.ready
             made = plan(board, ready, self.project.policy, now)
@@ -187,7 +188,8 @@ class Engine:
             if self._queued:
                 made = replace(made, until=min(made.until, self.queue.until))
             if self._phased:
-                made = replace(made, until=min(made.until, self.phases.until))
+                alive = made.alive or planned > 0 or self.phases.is_planning
+                made = replace(made, until=min(made.until, self.phases.until), alive=alive)
             acted += queued
             only_ends = not queued and all(isinstance(action.decision, End) for action in made.actions)
             if only_ends or time.monotonic() - begun_at > TURN_S:

@@ -167,6 +167,11 @@ class PhaseRuns:
         """Say what a phase in play waits for, where nothing goes on by itself."""
         return waits(self._stages)
 
+    @property
+    def is_planning(self) -> bool:
+        """Whether a planning is not over."""
+        return any(open_planning(self.project, name) is not None for name in self.project.policy.phases)
+
     def steps(self) -> list[tuple[int, str, int, str]]:
         """Return what runs, as (pid, id, number, step name)."""
         runs = (open_planning(self.project, name) for name in self.project.policy.phases)

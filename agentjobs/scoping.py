@@ -75,12 +75,12 @@ def dispatch(
     if dry_run:
         return _dry_run(project, ids or rows, only)
     project.store.create()
-    require_green(project, ids or rows, force=force)
+    everything = not ids and only is None and not phases
+    require_green(project, ids or rows, force=force, phases=project.policy.phases if everything else phases)
     with project.store.lock(lock_timeout_s):
         before = project.store.scope()
         scope = before or Scope(time.time())
         chosen = ids or (first_unsettled(project, only) if only is not None else ())
-        everything = not ids and only is None and not phases
         scope = _widened(scope, chosen, everything=everything, phases=phases, back=rows)
         _go_on(project, force=force)
         project.store.set_state("scope", scope)

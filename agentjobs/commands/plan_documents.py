@@ -99,19 +99,19 @@ def pack(
               help="Outputs that one task merges at most.")
 @BUDGET
 @click.option("--of", metavar="PROFILE", envvar="AGENTJOBS_PHASE_BEFORE",
-              help="Merge the outputs of tasks of this profile alone; in the plan of a phase, of the phase before.")
+              help="Merge the outputs of this profile's tasks alone; in the plan of a phase, of the phase before.")
 @click.option("--name", default="merge", show_default=True, metavar="NAME", callback=_name,
               help="What ids begin with; another name is another tree.")
 @click.option("--output", metavar="PATH",
               help="What each task writes; else `output` of the profile, or out/{id}.md.")
 @click.option("--min-done", type=click.FloatRange(min=0, min_open=True, max=1), metavar="SHARE",
-              help="Go on when so many of the outputs at the bottom are there; else `min_done` of the profile, or all.")
+              help="Go on when so many of the outputs to merge are there; else `min_done` of the profile.")
 @PROFILE
 @DRY_RUN
 @LOCK_TIMEOUT
 def tree(
-    fan_in: int, budget: int, of: str | None, name: str, output: str | None, min_done: float | None, profile: str | None,
-    dry_run: bool, lock_timeout: float,
+    fan_in: int, budget: int, of: str | None, name: str, output: str | None, min_done: float | None,
+    profile: str | None, dry_run: bool, lock_timeout: float,
 ) -> None:
     """Plan the next level of merging many outputs into one.
 
