@@ -161,16 +161,13 @@ def next_of_planning(run: Attempt, policy: Policy, now: float, *, wanted: bool) 
         return watch(run, step, policy, now)
     if step is None or isinstance(step.phase, Prepared):
         return Launch(STEP, StepKind.PLAN) if wanted else Conclude(Outcome.STOPPED)
+    if step.kill is None and isinstance(step.phase, Exited) and step.phase.code == 0:
+        return Conclude(Outcome.OK)
+    if not wanted or (step.kill is not None and step.kill.why == "stopped"):
+        return Conclude(Outcome.STOPPED)
     if step.kill is not None:
-        return Conclude(_ended_by_us(step.kill.why))
-    if isinstance(step.phase, Lost):
-        return Conclude(Outcome.LOST)
-    good = isinstance(step.phase, Exited) and step.phase.code == 0
-    return Conclude(Outcome.OK if good else Outcome.CRASHED)
-
-
-def _ended_by_us(why: str) -> Outcome:
-    return {"stopped": Outcome.STOPPED, "runaway": Outcome.RUNAWAY}.get(why, Outcome.TIMEOUT)
+        return Conclude(Outcome.RUNAWAY if step.kill.why == "runaway" else Outcome.TIMEOUT)
+    return Conclude(Outcome.LOST if isinstance(step.phase, Lost) else Outcome.CRASHED)
 
 
 def lost_too_often(runs: Sequence[Attempt]) -> bool:

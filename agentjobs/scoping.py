@@ -73,7 +73,7 @@ def dispatch(
         check_target(project.git, project.policy.target, trees_dir=project.trees_dir)
     require(project)
     if dry_run:
-        return _dry_run(project, ids or rows, only)
+        return _dry_run(project, ids or rows, only, phases)
     project.store.create()
     everything = not ids and only is None and not phases
     require_green(project, ids or rows, force=force, phases=project.policy.phases if everything else phases)
@@ -81,6 +81,9 @@ def dispatch(
         before = project.store.scope()
         scope = before or Scope(time.time())
         chosen = ids or (first_unsettled(project, only) if only is not None else ())
+        if only is not None and not len(table) and project.policy.phases:
+            first = project.policy.phases[0]
+            raise UserError(f"there is no task yet; `agentjobs dispatch --phase {first}` plans the first phase")
         scope = _widened(scope, chosen, everything=everything, phases=phases, back=rows)
         _go_on(project, force=force)
         project.store.set_state("scope", scope)
@@ -171,8 +174,9 @@ def _statuses(project: Project) -> dict[str, Status]:
     return {i: parse_status(text) or Status.TODO for i, text in project.file.table.cells("status")}
 
 
-def _dry_run(project: Project, ids: tuple[str, ...], only: int | None) -> Report:
+def _dry_run(project: Project, ids: tuple[str, ...], only: int | None, phases: tuple[str, ...]) -> Report:
     statuses = _statuses(project)
+    closed, plans = _first_phases(project, statuses, phases, everything=not ids and only is None and not phases)
     if ids:
         chosen: tuple[str, ...] = tuple(i for i in ids if statuses[i] not in SETTLED)
     else:
@@ -182,10 +186,25 @@ def _dry_run(project: Project, ids: tuple[str, ...], only: int | None) -> Report
     for number, task_id in enumerate(chosen):
         row = project.file.table.row(task_id)
         profile = project.profile(row)
-        when = "now" if number < project.policy.slots and not row.after else "later"
+        now = number < project.policy.slots and not row.after and row.profile not in closed
+        when = "now" if now else "later"
         agent = project.policy.agents[profile.agent].command[0]
         lines.append(f"{task_id}\t{when}\t{row.profile}\t{agent}\t{' '.join(row.files)}")
-    return Report(tuple(lines), (f"{len(chosen)} tasks would be in play; nothing was changed",))
+    return Report(tuple(lines), (*plans, f"{len(chosen)} tasks would be in play; nothing was changed"))
+
+
+def _first_phases(
+    project: Project, statuses: dict[str, Status], phases: tuple[str, ...], *, everything: bool
+) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Return the profiles of which nothing may begin yet, and what would be planned now, for people."""
+    if not project.policy.phases:
+        return frozenset(), ()
+    from agentjobs.phaseruns import stages_of  # noqa: PLC0415
+    from agentjobs.phases import due  # noqa: PLC0415
+
+    scope = Scope(0.0, everything=everything, phases=phases)
+    found = due(stages_of(project, statuses, scope, frozenset(project.store.active())))
+    return found.closed, (f"phase {found.plan} would be planned",) if found.plan else ()
 
 
 # --- retry, skip, stop ------------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from agentjobs.engine import Engine
+from agentjobs.project import Project as Program
 from tests.harness import Project, kill_all
 
 if TYPE_CHECKING:
@@ -123,6 +125,18 @@ def test_polls_that_are_killed_plan_once(tmp_path: Path) -> None:
     assert project.statuses() == dict.fromkeys(["r1", "r2", "j1", "w1", "w2"], "DONE")
     assert [line.partition(" ")[0] for line in plans(project)] == ["read", "join", "write"]
     assert set(project.starts().values()) == {1}
+
+    project.run("retry", "--phase", "join", "--and-later", code=0)
+    for _ in range(12):
+        poll = project.start("poll", "--wait", "2")
+        try:
+            poll.wait(dice.uniform(0.2, 0.6))
+        except subprocess.TimeoutExpired:
+            poll.kill()
+            poll.wait()
+    assert project.loop().last == 2, project.story()
+    assert [line.partition(" ")[0] for line in plans(project)[3:]] == ["join", "write"]
+    assert project.starts() == {"r1": 1, "r2": 1, "j1": 2, "w1": 2, "w2": 2}
 
 
 def test_a_planning_whose_machine_went_down_runs_again(tmp_path: Path) -> None:
@@ -382,6 +396,40 @@ def test_rows_of_a_later_phase_wait_when_an_earlier_one_is_at_work_again(tmp_pat
     order = [start.task for start in project.ledger()]
     assert order.index("w1") > len(order) - 1 - order[::-1].index("r1")
     assert [line.partition(" ")[0] for line in plans(project)] == ["read", "join", "write"]
+
+
+def test_on_a_slow_machine_every_turn_says_to_call_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = three(tmp_path)
+    project.dispatch()
+    monkeypatch.setattr("agentjobs.engine.TURN_S", -1.0)  # each turn has one single pass
+    monkeypatch.chdir(project.root)
+    made = Engine(Program(project.root))
+    codes: list[int] = []
+    while not codes or codes[-1] == 0:
+        with made.store.lock(10):
+            turn = made.turn()
+        codes.append(int(turn.code))
+        made.wait(turn.until)
+    assert codes[-1] == 2, project.story()
+    assert set(project.statuses().values()) == {"DONE"}
+
+
+def test_a_pilot_of_what_is_not_planned_says_what_to_do(tmp_path: Path) -> None:
+    project = three(tmp_path)
+    said = project.run("dispatch", "--only", "2", code=1).stderr
+    assert "there is no task yet; `agentjobs dispatch --phase read` plans the first phase" in said
+    dry = project.run("dispatch", "--dry-run", code=0)
+    assert "phase read would be planned" in dry.stderr
+    project.dispatch("--phase", "read")
+    assert project.loop().last == 2
+    project.rows(
+        *({"id": i, "profile": "read", "status": "DONE", "out": "x"} for i in ("r1", "r2")),
+        {"id": "w", "profile": "write"},
+        {"id": "x", "profile": "join"},
+    )
+    dry = project.run("dispatch", "--dry-run", code=0)
+    assert [line.split("\t")[:2] for line in dry.lines] == [["w", "later"], ["x", "later"]]
+    assert "phase join would be planned" in dry.stderr
 
 
 def test_stop_ends_a_planning_and_dispatch_takes_it_up(tmp_path: Path) -> None:
