@@ -189,6 +189,10 @@ class Attempts:
             return
         if attempt.last(StepKind.SETUP) is None or launch.kind is StepKind.SETUP:
             self.trees.make(task, intent, now)
+        if not intent.tree and task.round > 1 and attempt.number == task.attempts[0].number:
+            from agentjobs.outputs import put_aside  # noqa: PLC0415 - only where a round follows another
+
+            put_aside(self.project, task.row, attempt_dir)
         if launch.kind is StepKind.SETUP:
             self._start(task, attempt, launch.name, ("/bin/sh", "-c", intent.setup), None)
             return

@@ -14,6 +14,7 @@ from agentjobs.errors import UserError
 from agentjobs.inheritance import passed
 from agentjobs.launch.step import MARK
 from agentjobs.model import Mode, Outcome
+from agentjobs.phasepolicy import phase_before
 from agentjobs.policy import wishes_of
 from agentjobs.project import POLICY
 from agentjobs.prompt import printed_in, render, resume_prompt, variables
@@ -52,8 +53,9 @@ VARIABLES_MAX = 1024 * 1024
 def first_prompt(project: Project, row: Row, profile: Profile, base: str = "") -> str:
     """Return the prompt of a first attempt; UserError where the template is missing or wrong."""
     context = variables(
-        row, verify=profile.verify, base=base, handoffs=handoffs(project, row), mode=Mode.FIRST, attempt=1
-    )
+        row, verify=profile.verify, base=base, handoffs=handoffs(project, row), mode=Mode.FIRST, attempt=1,
+        phase=_phase(project, row.profile), missing=missing(project, row.profile, known=True),
+    )  # fmt: skip
     return render(_template(project, profile), profile.prompt, context)
 
 
@@ -85,8 +87,28 @@ def attempt_prompt(project: Project, task: Task, intent: Intent) -> str:
         errors=errors,
         tried=[_line(attempt) for attempt in failed],
         handoffs=handoffs(project, task.row),
+        phase=_phase(project, task.row.profile),
+        missing=missing(project, task.row.profile),
     )
     return render(_template(project, profile), profile.prompt, context)
+
+
+def _phase(project: Project, profile: str) -> str:
+    return profile if profile in project.policy.phases else ""
+
+
+def missing(project: Project, profile: str, *, known: bool = False) -> tuple[str, ...]:
+    """Return the ids of the phase before that came to nothing; ``known``: that are FAILED, as others may yet be DONE.
+
+    None where the phase begins only when all of them are DONE.
+    """
+    before = phase_before(project.policy, profile)
+    if not before or project.policy.profiles[profile].min_done >= 1:
+        return ()
+    from agentjobs.phaseruns import undone  # noqa: PLC0415 - only in a phase that may begin early
+
+    found = undone(project, before)
+    return tuple(i for i in found if project.file.cell(i, "status") == "FAILED") if known else found
 
 
 def _errors(wrong: Sequence[Result]) -> str:
@@ -197,6 +219,28 @@ def gate_environment(project: Project, intent: Intent, batch: Batch) -> dict[str
         "AGENTJOBS_PYTHON": sys.executable,
         MARK: intent.marker,
     }
+    return {name: value for name, value in env.items() if len(value.encode()) <= VARIABLE_MAX}
+
+
+def plan_environment(project: Project, intent: Intent, missing: Sequence[str]) -> dict[str, str]:
+    """Return the whole environment of the command that plans a phase; ``missing``: what the phase before lacks."""
+    import shutil  # noqa: PLC0415 - once for each phase
+
+    policy, phase = project.policy, intent.profile
+    env = {
+        **_inherited(policy.inherit),
+        "AGENTJOBS_PHASE": phase,
+        "AGENTJOBS_PHASE_BEFORE": phase_before(policy, phase),
+        "AGENTJOBS_OUTPUT": policy.profiles[phase].output or "",
+        "AGENTJOBS_MISSING": " ".join(missing),
+        "AGENTJOBS_BASE_COMMIT": project.tip() if project.uses_trees else "",
+        "AGENTJOBS_ROOT": str(project.root),
+        "AGENTJOBS_PYTHON": sys.executable,
+        MARK: intent.marker,
+    }
+    path = env.get("PATH") or os.defpath
+    here = os.path.dirname(sys.executable)
+    env["PATH"] = path if shutil.which("agentjobs", path=path) else f"{path}{os.pathsep}{here}"
     return {name: value for name, value in env.items() if len(value.encode()) <= VARIABLE_MAX}
 
 

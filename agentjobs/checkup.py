@@ -18,6 +18,7 @@ from agentjobs.installed import doubts, missing, program_of
 from agentjobs.launch import local
 from agentjobs.policy import window_of
 from agentjobs.project import POLICY, TABLE
+from agentjobs.queue import DEFAULT
 from agentjobs.store import read_raw
 from agentjobs.table import check_graph
 from agentjobs.tomlfile import line_of, load
@@ -84,7 +85,9 @@ def findings(project: Project) -> Iterator[Finding]:
         yield from _grouped(_rows(project))
         yield from _shared(project)
         yield from _variables(project)
+        yield from _phases(project)
     names = profiles_in_use(project) if not table_error else tuple(project.policy.profiles)
+    names = tuple(dict.fromkeys((*names, *project.policy.phases)))
     yield from _profiles(project, names)
     yield from _repository(project)
     yield from _machine(project)
@@ -214,6 +217,21 @@ def _variables(project: Project) -> Iterator[Finding]:
         seen[name] = column
 
 
+def _phases(project: Project) -> Iterator[Finding]:
+    """Find rows that wait for a later phase: both would wait for ever."""
+    order = {name: at for at, name in enumerate(project.policy.phases)}
+    if not order:
+        return
+    table = project.file.table
+    place = {i: order[name] for i, text in table.cells("profile") if (name := text.strip() or DEFAULT) in order}
+    for task_id, cell in table.cells("after"):
+        for need in cell.split():
+            if task_id in place and place.get(need, -1) > place[task_id]:
+                phases = project.policy.phases
+                message = f"{task_id} of phase {phases[place[task_id]]} waits for {need} of phase {phases[place[need]]}"
+                yield Finding(f"{message}, which begins after it: neither ever does", TABLE, table.line_of(task_id))
+
+
 # --- profiles and agents ----------------------------------------------------------------------------------
 
 
@@ -227,7 +245,7 @@ def _profiles(project: Project, names: tuple[str, ...]) -> Iterator[Finding]:
         profile = policy.profiles[name]
         agents[profile.agent] = policy.agents[profile.agent]
         line = line_of(data, ("profiles", name))
-        if not profile.verify and project.lands:
+        if not profile.verify and not profile.output and project.lands:
             message = f"profile {name} has no verify commands: whatever its agent leaves will land"
             yield Finding(message, POLICY, line, warning=True)
         if not (project.root / profile.prompt).is_file():

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
     from agentjobs.model import Row
 
-VARIABLES = ("id", "row", "files", "docs", "verify", "mode", "attempt", "base", "errors", "tried", "handoffs")
+VARIABLES = ("id", "row", "files", "docs", "verify", "mode", "attempt", "base", "errors", "tried", "handoffs",
+             "phase", "missing")  # fmt: skip
 """Names every template may use; a column of the same name is reached as ``row["name"]``."""
+
+_OWN_MISSING = re.compile(r"""\brow\s*(\.\s*missing\b|(\.get\s*\(|\[)\s*["']missing["'])""")
 
 INTERRUPTED = {
     Outcome.CRASHED: "the agent process ended with an error",
@@ -48,11 +51,15 @@ def variables(
     errors: str = "",
     tried: Sequence[str] = (),
     handoffs: Sequence[Mapping[str, str]] = (),
+    phase: str = "",
+    missing: Sequence[str] = (),
 ) -> dict[str, object]:
     """Return what a template may use for a task: ``VARIABLES``, and each column whose name is free.
 
     ``row`` is the mapping of all cells, ``docs`` what it names to read, ``errors`` what the last attempt failed
-    with, ``tried`` a line for each earlier one, ``handoffs`` an ``id`` and a ``text`` for each task before this one.
+    with, ``tried`` a line for each earlier one, ``handoffs`` an ``id`` and a ``text`` for each task before this one,
+    ``phase`` the row's phase (or what its own cell says), ``missing`` the ids of those of the phase before that came to
+    nothing, and what the row's own cell names.
     """
     columns = {name: cell for name, cell in row.cells.items() if name.isidentifier()}
     return {
@@ -68,6 +75,8 @@ def variables(
         "errors": errors,
         "tried": list(tried),
         "handoffs": [dict(handoff) for handoff in handoffs],
+        "phase": phase or row.cells.get("phase", ""),
+        "missing": list(dict.fromkeys([*missing, *row.cells.get("missing", "").split()])),
     }
 
 
@@ -83,8 +92,8 @@ def render(template: str, name: str, context: Mapping[str, object]) -> str:
     """Fill ``template``; ``name`` is its file, for messages.
 
     Where ``context`` has ``errors`` and the template makes no use of them, a section with them, and with what
-    was ``tried``, is appended: a repair without its errors would be a first attempt again. UserError with the
-    file and line for a mistake in the template or a name that does not exist.
+    was ``tried``, is appended: a repair without its errors would be a first attempt again; likewise for
+    ``missing``. UserError with the file and line for a mistake in the template or a name that does not exist.
     """
     from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError  # noqa: PLC0415 - slow to import
 
@@ -98,7 +107,8 @@ def render(template: str, name: str, context: Mapping[str, object]) -> str:
         raise UserError(str(error.message), file=name, line=_line_of(error, name)) from None
     except Exception as error:  # noqa: BLE001 - a template is a program, and may fail in any way a program can
         raise UserError(f"{type(error).__name__}: {error}", file=name, line=_line_of(error, name)) from None
-    return text + _repair_section(context, names_in(template, name))
+    used = names_in(template, name)
+    return text + _missing_section(context, template, used) + _repair_section(context, used)
 
 
 @lru_cache(maxsize=16)
@@ -172,6 +182,16 @@ Do not work on: change no file of the task, start nothing. Write a handoff for t
 
 Write it to the file {path} and print the same text as your last message. That is all.
 """
+
+
+def _missing_section(context: Mapping[str, object], template: str, used: frozenset[str]) -> str:
+    """Name what is missing, unless the template does so by itself, be it by the row's own cell."""
+    missing = context.get("missing")
+    if not isinstance(missing, list) or not missing or "missing" in used or _OWN_MISSING.search(template):
+        return ""
+    lines = ["", "## What is missing", "", "These tasks came to nothing, so what they were to write is not there:", ""]
+    lines += [*_block(" ".join(missing)), "", "Go on without it, and say in what you write what it lacks for that."]
+    return "\n".join(lines) + "\n"
 
 
 def _repair_section(context: Mapping[str, object], used: frozenset[str]) -> str:

@@ -54,6 +54,7 @@ READING = frozenset(
 COLUMNS_THAT_MAY_DIFFER = ("started", "ended", "commit")
 
 POLICY = """
+{top}
 base = "main"
 target = "landed"
 slots = {slots}
@@ -114,8 +115,32 @@ kind = "clone"
 [landing]
 enabled = false
 """,
+    "phases": """
+[profiles.one]
+agent = "scripted"
+verify = ["sh $AGENTJOBS_ROOT/check.sh"]
+plan = "sh plan.sh"
+[profiles.two]
+agent = "scripted"
+verify = ["sh $AGENTJOBS_ROOT/check.sh"]
+plan = "sh plan.sh"
+again = true
+""",
 }
 """What is added to the policy."""
+
+TOP = {"phases": 'phases = ["one", "two"]'}
+"""Likewise, at its top."""
+
+PLAN = r"""
+# Makes the rows of a phase, and says so once all of them are printed.
+while [ -e "$AGENTJOBS_ROOT/../gate" ]; do sleep 0.01; done
+case $AGENTJOBS_PHASE in
+    one) echo '{"id": "crashes", "plan": "crash ok"}'; echo '{"id": "waits", "after": "crashes", "plan": "ok"}' ;;
+    two) grep -q other "$AGENTJOBS_ROOT/tasks.tsv" || echo '{"id": "other", "plan": "ok", "title": "of two"}' ;;
+esac
+echo "plan $AGENTJOBS_PHASE" >>"$AGENTJOBS_ROOT/../ledger"
+"""
 
 AGENT = r"""
 # What this attempt does is the word of that number in the row's column `plan`; the last word serves for all others.
@@ -211,11 +236,13 @@ def make_project(
         repairs=repairs,
         restarts=restarts,
         more=VARIANTS[variant],
+        top=TOP.get(variant, ""),
     )
     (root / "agentjobs.toml").write_text(text)
     (root / "prompt.md.j2").write_text("{{ id }} {{ mode }}\n{{ errors }}\n")
     (root / "agent.sh").write_text(AGENT)
     (root / "check.sh").write_text(CHECK)
+    (root / "plan.sh").write_text(PLAN)
     (root / "shared.txt").write_text("nobody\n")
     (root / ".gitignore").write_text("*.log\nlocal.txt\n")
     (root / "local.txt").write_text("not in git\n")
@@ -430,6 +457,10 @@ class Driver:
     def starts(self) -> list[str]:
         return sorted(line for line in self.ledger() if line.startswith("agent "))
 
+    def plans(self) -> list[str]:
+        """Return the complete runs of plan commands."""
+        return [line for line in self.ledger() if line.startswith("plan ")]
+
     def table(self) -> list[dict[str, str]]:
         header, *lines = [line.split("\t") for line in (self.root / "tasks.tsv").read_text().splitlines()]
         rows = [dict(zip(header, line, strict=False)) for line in lines]
@@ -446,6 +477,7 @@ class Driver:
         return {
             "table": self.table(),
             "starts": self.starts(),
+            "plans": self.plans(),
             "clashes": [line for line in self.ledger() if line.startswith("clash")],
             "landed": sorted(self.git("log", "--format=%s", "landed").splitlines()),
             "content": self.git("rev-parse", "landed^{tree}"),
@@ -459,7 +491,7 @@ class Driver:
 
     def state(self) -> str:
         """Reduce the whole project to what may not depend on instants, random ids and commit ids."""
-        lines = [json.dumps(self.table(), sort_keys=True), *self.starts()]
+        lines = [json.dumps(self.table(), sort_keys=True), *self.starts(), *self.plans()]
         own = self.root / ".agentjobs"
         for path in sorted(own.rglob("*")):
             name = path.relative_to(own).as_posix()
@@ -521,7 +553,8 @@ class Campaign:
     """A clean run, and then one run for each crash point."""
 
     def __init__(self, place: Path, **settings: Any) -> None:
-        make_project(place, WATCHED_ROWS if settings.get("variant") == "watched" else ROWS, **settings)
+        rows = {"watched": WATCHED_ROWS, "phases": ("id\tplan\ttitle",)}.get(settings.get("variant", ""), ROWS)
+        make_project(place, rows, **settings)
         self.driver = Driver(place)
         self.copies = place.with_name(place.name + ".copies")
         self.copies.mkdir()
