@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from agentjobs.model import Row
 
-VARIABLES = ("id", "row", "files", "docs", "verify", "mode", "attempt", "base", "errors", "tried", "handoffs")
+VARIABLES = ("id", "row", "files", "docs", "verify", "mode", "attempt", "base", "errors", "tried", "handoffs",
+             "dependents", "handoff")  # fmt: skip
 """Names every template may use; a column of the same name is reached as ``row["name"]``."""
 
 INTERRUPTED = {
@@ -47,12 +48,15 @@ def variables(
     base: str = "",
     errors: str = "",
     tried: Sequence[str] = (),
-    handoffs: Sequence[Mapping[str, str]] = (),
+    handoffs: Sequence[Mapping[str, object]] = (),
+    dependents: Sequence[str] = (),
+    handoff: str = "",
 ) -> dict[str, object]:
     """Return what a template may use for a task: ``VARIABLES``, and each column whose name is free.
 
     ``row`` is the mapping of all cells, ``docs`` what it names to read, ``errors`` what the last attempt failed
-    with, ``tried`` a line for each earlier one, ``handoffs`` an ``id`` and a ``text`` for each task before this one.
+    with, ``tried`` a line for each earlier one, ``handoffs`` an ``id`` and a ``text`` for each task before this one,
+    ``dependents`` the ids of the tasks that wait for it, ``handoff`` the path of what it is to write for them.
     """
     columns = {name: cell for name, cell in row.cells.items() if name.isidentifier()}
     return {
@@ -67,7 +71,9 @@ def variables(
         "base": base,
         "errors": errors,
         "tried": list(tried),
-        "handoffs": [dict(handoff) for handoff in handoffs],
+        "handoffs": [dict(left) for left in handoffs],
+        "dependents": list(dependents),
+        "handoff": handoff,
     }
 
 
