@@ -126,9 +126,8 @@ def findings(
 
 
 def _means(claim: str, path: str) -> bool:
-    """Whether a claim names a path: by all or the end of it, by a directory above it, or by a glob."""
-    bare = claim.rstrip("/")
-    if path == bare or path.startswith(f"{bare}/") or f"/{path}".endswith(f"/{bare}"):
+    """Whether a claim names a path: by all or a part of it (its end, a directory above it), or by a glob."""
+    if f"/{claim.rstrip('/')}/" in f"/{path}/":
         return True
     if not _GLOB.search(claim):
         return False

@@ -288,7 +288,7 @@ TEXTS = st.lists(WORDS | st.just("## Interfaces\n- `f()`\n- `g()`"), min_size=1,
     texts=st.lists(st.tuples(TEXTS, st.integers(1, 4), st.booleans()), max_size=12),
     budget=st.integers(0, 900), seed=st.integers(0, 9), farther=st.booleans(), in_tokens=st.booleans(),
 )  # fmt: skip
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_never_over_the_budget_in_whatever_order(
     texts: list[tuple[str, int, bool]], budget: int, seed: int, farther: bool, in_tokens: bool
 ) -> None:
