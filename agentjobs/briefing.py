@@ -50,6 +50,7 @@ VARIABLES_MAX = 1024 * 1024
 def first_prompt(project: Project, row: Row, profile: Profile, base: str = "") -> str:
     """Return the prompt of a first attempt; UserError where the template is missing or wrong."""
     template = _template(project, profile)
+    asked = names_in(template, profile.prompt)
     context = variables(
         row,
         verify=profile.verify,
@@ -57,7 +58,7 @@ def first_prompt(project: Project, row: Row, profile: Profile, base: str = "") -
         mode=Mode.FIRST,
         attempt=1,
         handoffs=handoffs(project, row),
-        dependents=_dependents(project, row, template, profile),
+        dependents=dependents(project.file.table).get(row.id, ()) if "dependents" in asked else (),
         handoff=handoff_path(project, project.store.attempt_dir(row.id, 1)),
     )
     return render(template, profile.prompt, context)
@@ -83,6 +84,7 @@ def attempt_prompt(project: Project, task: Task, intent: Intent) -> str:
     wrong = [a for a in failed if a.result is not None and a.result.outcome in LAYER_2] or failed
     errors = _errors([a.result for a in wrong if a.result is not None])
     template = _template(project, profile)
+    asked = names_in(template, profile.prompt)
     context = variables(
         task.row,
         verify=intent.checks,
@@ -92,7 +94,7 @@ def attempt_prompt(project: Project, task: Task, intent: Intent) -> str:
         errors=errors,
         tried=[_line(attempt) for attempt in failed],
         handoffs=handoffs(project, task.row),
-        dependents=_dependents(project, task.row, template, profile),
+        dependents=project.file.table.waiting_for(intent.id) if "dependents" in asked else (),
         handoff=handoff_path(project, project.store.attempt_dir(intent.id, intent.number)),
     )
     return render(template, profile.prompt, context)
@@ -122,11 +124,6 @@ def _template(project: Project, profile: Profile) -> str:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise UserError("the prompt template is not UTF-8", file=profile.prompt) from None
-
-
-def _dependents(project: Project, row: Row, template: str, profile: Profile) -> tuple[str, ...]:
-    """Return who waits for a task, where its template asks: that takes a look at every row."""
-    return dependents(project, row.id) if "dependents" in names_in(template, profile.prompt) else ()
 
 
 def handoff_path(project: Project, attempt_dir: Path) -> str:

@@ -64,13 +64,9 @@ def handoffs(project: Project, row: Row, budget: int = HANDOFFS_TOKENS) -> list[
     return [{"id": one.id, "text": one.text, "distance": one.distance, "kind": one.kind} for one in told]
 
 
-def dependents(project: Project, task_id: str) -> tuple[str, ...]:
-    """Return the ids of the rows that have this one in ``after``, in the order of the table, which has been read."""
-    return _dependents(project.file.table).get(task_id, ())
-
-
 @lru_cache(maxsize=1)
-def _dependents(table: Table) -> dict[str, tuple[str, ...]]:
+def dependents(table: Table) -> dict[str, tuple[str, ...]]:
+    """Return by id which rows have it in ``after``: what ``Table.waiting_for`` says, for who asks of all rows."""
     found: dict[str, list[str]] = {}
     for task_id, after in table.cells("after") if "after" in table.header else ():
         for need in dict.fromkeys(after.split()) if after else ():

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from agentjobs.ancestors import ancestors
 from agentjobs.handoffbudget import Left, choose
 from agentjobs.handoffnotes import HANDOFF_MAX, SECTIONS, Note, cut, full, parse, render, short
+from agentjobs.predecessors import dependents
+from agentjobs.table import parse as parse_table
 from agentjobs.tokens import count
 
 WHOLE = Note(
@@ -311,3 +313,18 @@ def test_never_over_the_budget_in_whatever_order(
         more = last.partition(" and ")[2].removesuffix(" more")
         assert set(named) <= set(missing)
         assert len(named) + int(more or 0) == len(missing)
+
+
+# --- who waits
+
+
+@given(st.lists(st.lists(st.integers(0, 14), max_size=4), min_size=1, max_size=15))
+@settings(max_examples=60, deadline=None)
+def test_who_waits_for_whom_is_the_same_asked_once_or_for_all(needs: list[list[int]]) -> None:
+    rows = "".join(f"t{at}\t{' '.join(f't{need}' for need in after)}\n" for at, after in enumerate(needs))
+    table = parse_table(f"id\tafter\n{rows}".encode())
+    everything = dependents(table)
+    for at in range(15):
+        expected = tuple(f"t{other}" for other, after in enumerate(needs) if at in after)
+        assert table.waiting_for(f"t{at}") == everything.get(f"t{at}", ()) == expected
+    assert parse_table(b"id\nt1\n").waiting_for("t1") == ()

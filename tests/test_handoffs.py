@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +67,7 @@ def test_nearest_in_full_far_ones_shortened(told: Project) -> None:
 
 
 def test_where_there_is_no_room_the_names_are_told(told: Project) -> None:
-    entries = "\\n".join(f"- `function_{n}(argument)` does a thing" for n in range(150))
+    entries = "\\n".join(f"- `function_{n}(argument)` does a thing" for n in range(210))
     (told.root / "prompt.md.j2").write_text("{% for h in handoffs %}{{ h.text }}\n{% endfor %}")
     rows: list[dict[str, object]] = [
         {"id": f"t{n}", "after": f"t{n - 1}" if n else "", "plan": "report", "says": f"## API\\n{entries}"}
@@ -189,7 +188,7 @@ def test_a_derived_handoff_holds_no_secret(told: Project) -> None:
 # --- many rows
 
 
-def test_check_of_a_thousand_rows_in_a_chain_is_quick(told: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_of_a_thousand_rows_in_a_chain_reads_few_handoffs(told: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half of them are done; none is read twice, and no more than a bounded number for each."""
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     told.rows({"id": "t0000", "plan": "report", "says": "hello"}, {"id": "t0001", "plan": "ok", "after": "t0000"})
@@ -213,12 +212,9 @@ def test_check_of_a_thousand_rows_in_a_chain_is_quick(told: Project, monkeypatch
         return read(project, task_id)
 
     monkeypatch.setattr(predecessors, "_read", counted)
-    began = time.monotonic()
     errors = [str(found) for found in findings(RealProject(told.root)) if not found.warning]
-    took_s = time.monotonic() - began
     assert errors == []
     assert len(reads) == len(set(reads)) == 61
-    assert took_s < 20, f"{took_s:.1f} s"
 
 
 # --- claims
