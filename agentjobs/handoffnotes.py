@@ -6,6 +6,7 @@ A handoff is Markdown with the sections of ``Note``; whatever else an agent writ
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -153,6 +154,7 @@ def full(text: str) -> str:
     return cut(text, lambda piece: len(piece) <= HANDOFF_MAX)
 
 
+@lru_cache(maxsize=2048)  # `check` asks for the same ones for row after row
 def short(text: str) -> str:
     """Return the interfaces and the decisions of a handoff, and what was left out.
 

@@ -57,11 +57,18 @@ def handoffs(project: Project, row: Row, budget: int = HANDOFFS_TOKENS) -> list[
         text, derived = _left_by(project, ancestor.id)
         if text:
             left.append(Left(ancestor.id, text, ancestor.distance, ancestor.place, derived))
-    from agentjobs.tokens import count, upper_bound  # noqa: PLC0415 - only where there are handoffs
+    from agentjobs.tokens import upper_bound  # noqa: PLC0415 - only where there are handoffs
 
     small = sum(upper_bound(item.text) for item in left) <= budget
-    told = choose(left, budget, upper_bound if small else count, farther=farther)
+    told = choose(left, budget, upper_bound if small else _count, farther=farther)
     return [{"id": one.id, "text": one.text, "distance": one.distance, "kind": one.kind} for one in told]
+
+
+@lru_cache(maxsize=4 * KEPT_MAX)
+def _count(text: str) -> int:
+    from agentjobs.tokens import count  # noqa: PLC0415 - loads the vocabulary
+
+    return count(text)
 
 
 @lru_cache(maxsize=1)
