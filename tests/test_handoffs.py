@@ -296,6 +296,13 @@ def test_findings_are_masked(told: Project) -> None:
 # --- templates
 
 
+def test_in_a_sandbox_the_path_is_another(told: Project) -> None:
+    told.configure(workspace={"sandbox": "bwrap"})
+    told.plans(a="ok")
+    handoff = told.root / ".agentjobs/attempts/a/001/handoff/handoff.md"
+    assert told.run("prompt", "a", code=0).stdout == f"|{handoff}|\n"
+
+
 @pytest.mark.parametrize("kind", ["blank", "js-to-ts"])
 def test_shipped_templates_ask_for_a_handoff_where_somebody_waits(project: Project, kind: str) -> None:
     text = (Path(__file__).parents[1] / "templates" / kind / "prompt.md.j2").read_text()
