@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agentjobs import briefing, handoffs, steps
+from agentjobs import briefing, claimcheck, handoffs, steps
 from agentjobs.accounts import account_of
 from agentjobs.decide import UNSPENT, restarts_after, stop_signals
 from agentjobs.decisions import Begin, Conclude, Decision, End, Judge, Land, Launch, Settle
@@ -295,7 +295,8 @@ class Attempts:
             store.count(intent.id, result.outcome.value, likeness(task.row, intent.tree, result))
         if result.outcome in UNSPENT:
             store.count_unspent(intent.id, intent.number)
-        store.write_fact(intent.id, intent.number, "result.json", result)
+        told = claimcheck.with_findings(result, attempt.end)
+        store.write_fact(intent.id, intent.number, "result.json", told)
         store.event(
             now, intent.id, "result", attempt=intent.number, outcome=result.outcome.value, detail=result.detail
         )

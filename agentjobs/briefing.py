@@ -16,10 +16,11 @@ from agentjobs.launch.step import MARK
 from agentjobs.model import Mode, Outcome
 from agentjobs.phasepolicy import phase_before
 from agentjobs.policy import wishes_of
+from agentjobs.predecessors import FILE, dependents, handoffs
 from agentjobs.project import POLICY
-from agentjobs.prompt import printed_in, render, resume_prompt, variables
+from agentjobs.prompt import names_in, printed_in, render, resume_prompt, variables
 from agentjobs.sandbox import HANDOFF
-from agentjobs.store import own_dir, read_raw
+from agentjobs.store import own_dir
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from agentjobs.model import Attempt, Intent, Result, Row, Task
     from agentjobs.policy import Profile
     from agentjobs.project import Project
-
-HANDOFF_MAX = 8000
-"""Characters of one handoff that reach a dependent's prompt."""
 
 HANDOFF_STEP = "agent-2"
 """The short turn in which a conversation that was stopped writes down how far it came."""
@@ -52,11 +50,21 @@ VARIABLES_MAX = 1024 * 1024
 
 def first_prompt(project: Project, row: Row, profile: Profile, base: str = "") -> str:
     """Return the prompt of a first attempt; UserError where the template is missing or wrong."""
+    template = _template(project, profile)
+    asked = names_in(template, profile.prompt)
     context = variables(
-        row, verify=profile.verify, base=base, handoffs=handoffs(project, row), mode=Mode.FIRST, attempt=1,
-        phase=_phase(project, row.profile), missing=missing(project, row.profile, known=True),
-    )  # fmt: skip
-    return render(_template(project, profile), profile.prompt, context)
+        row,
+        verify=profile.verify,
+        base=base,
+        mode=Mode.FIRST,
+        attempt=1,
+        handoffs=handoffs(project, row),
+        phase=_phase(project, row.profile),
+        missing=missing(project, row.profile, known=True),
+        dependents=dependents(project.file.table).get(row.id, ()) if "dependents" in asked else (),
+        handoff=handoff_path(project, project.store.attempt_dir(row.id, 1)),
+    )
+    return render(template, profile.prompt, context)
 
 
 def printed(project: Project, profile: Profile) -> frozenset[str]:
@@ -78,6 +86,8 @@ def attempt_prompt(project: Project, task: Task, intent: Intent) -> str:
     # What an interrupted repair died of is in ``tried``; what it was to repair is still wrong.
     wrong = [a for a in failed if a.result is not None and a.result.outcome in LAYER_2] or failed
     errors = _errors([a.result for a in wrong if a.result is not None])
+    template = _template(project, profile)
+    asked = names_in(template, profile.prompt)
     context = variables(
         task.row,
         verify=intent.checks,
@@ -89,8 +99,10 @@ def attempt_prompt(project: Project, task: Task, intent: Intent) -> str:
         handoffs=handoffs(project, task.row),
         phase=_phase(project, task.row.profile),
         missing=missing(project, task.row.profile),
+        dependents=project.file.table.waiting_for(intent.id) if "dependents" in asked else (),
+        handoff=handoff_path(project, project.store.attempt_dir(intent.id, intent.number)),
     )
-    return render(_template(project, profile), profile.prompt, context)
+    return render(template, profile.prompt, context)
 
 
 def _phase(project: Project, profile: str) -> str:
@@ -137,27 +149,10 @@ def _template(project: Project, profile: Profile) -> str:
         raise UserError("the prompt template is not UTF-8", file=profile.prompt) from None
 
 
-def handoffs(project: Project, row: Row) -> list[dict[str, str]]:
-    """Return what the tasks in ``after`` left for this one."""
-    found = []
-    for need in row.after:
-        numbers = project.store.numbers(need)
-        text = ""
-        for number in reversed(numbers):
-            text = project.masking.text(_handoff(project.store.attempt_dir(need, number)))
-            if text:
-                break
-        if text:
-            found.append({"id": need, "text": text[:HANDOFF_MAX]})
-    return found
-
-
-def _handoff(attempt_dir: Path) -> str:
-    """Return what one attempt left; in a sandbox it had a directory of its own for that."""
-    inside = attempt_dir / HANDOFF / "handoff.md"
-    # A link would be followed out here, where there is more to be read than in the sandbox.
-    path = inside if inside.is_file() and not inside.is_symlink() else attempt_dir / "handoff.md"
-    return read_raw(path).decode("utf-8", "replace").strip()
+def handoff_path(project: Project, attempt_dir: Path) -> str:
+    """Return where an attempt is to write its handoff: ``AGENTJOBS_HANDOFF``."""
+    confined = project.policy.workspace.sandbox != "none"
+    return str(attempt_dir / HANDOFF / FILE if confined else attempt_dir / FILE)
 
 
 @cache
@@ -188,7 +183,7 @@ def environment(project: Project, row: Row, intent: Intent, attempt_dir: Path, s
             "AGENTJOBS_MODE": intent.mode.value,
             "AGENTJOBS_PROMPT": str(attempt_dir / "prompt.md"),
             "AGENTJOBS_SESSION": intent.session,
-            "AGENTJOBS_HANDOFF": str(attempt_dir / "handoff.md"),
+            "AGENTJOBS_HANDOFF": str(attempt_dir / FILE),
             "AGENTJOBS_PORT": str(intent.port),
             "AGENTJOBS_BASE_COMMIT": intent.base,
             "AGENTJOBS_ROOT": str(project.root),

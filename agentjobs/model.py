@@ -244,6 +244,8 @@ class AgentEnd(Struct, frozen=True, omit_defaults=True):
     changed: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
     reset_at: float = 0.0
+    findings: tuple[str, ...] = ()
+    """Where what it said it changed is not what it changed."""
 
 
 class Prepare(Struct, frozen=True, omit_defaults=True):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from agentjobs.model import Row
 
 VARIABLES = ("id", "row", "files", "docs", "verify", "mode", "attempt", "base", "errors", "tried", "handoffs",
-             "phase", "missing")  # fmt: skip
+             "phase", "missing", "dependents", "handoff")  # fmt: skip
 """Names every template may use; a column of the same name is reached as ``row["name"]``."""
 
 _OWN_MISSING = re.compile(r"""\brow\s*(\.\s*missing\b|(\.get\s*\(|\[)\s*["']missing["'])""")
@@ -50,16 +50,19 @@ def variables(
     base: str = "",
     errors: str = "",
     tried: Sequence[str] = (),
-    handoffs: Sequence[Mapping[str, str]] = (),
+    handoffs: Sequence[Mapping[str, object]] = (),
     phase: str = "",
     missing: Sequence[str] = (),
+    dependents: Sequence[str] = (),
+    handoff: str = "",
 ) -> dict[str, object]:
     """Return what a template may use for a task: ``VARIABLES``, and each column whose name is free.
 
     ``row`` is the mapping of all cells, ``docs`` what it names to read, ``errors`` what the last attempt failed
     with, ``tried`` a line for each earlier one, ``handoffs`` an ``id`` and a ``text`` for each task before this one,
     ``phase`` the row's phase (or what its own cell says), ``missing`` the ids of those of the phase before that came to
-    nothing, and what the row's own cell names.
+    nothing, and what the row's own cell names, ``dependents`` the ids of the tasks that wait for it, ``handoff`` the
+    path of what it is to write for them.
     """
     columns = {name: cell for name, cell in row.cells.items() if name.isidentifier()}
     return {
@@ -74,9 +77,11 @@ def variables(
         "base": base,
         "errors": errors,
         "tried": list(tried),
-        "handoffs": [dict(handoff) for handoff in handoffs],
         "phase": phase or row.cells.get("phase", ""),
         "missing": list(dict.fromkeys([*missing, *row.cells.get("missing", "").split()])),
+        "handoffs": [dict(left) for left in handoffs],
+        "dependents": list(dependents),
+        "handoff": handoff,
     }
 
 

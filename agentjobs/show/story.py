@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 ERRORS_MAX = 12
 """Lines of an error shown; the log has all of them."""
+FINDINGS_MAX = 10
 SHORT = 12
 
 
@@ -59,6 +60,9 @@ def _attempt_lines(attempt: AttemptTold, now: float) -> Iterator[str]:
         rows.append(("changed", one_line(", ".join(attempt.changed), 300)))
     if attempt.outside:
         rows.append(("outside", one_line(", ".join(attempt.outside), 300)))
+    rows += [("finding", one_line(line, 300)) for line in attempt.findings[:FINDINGS_MAX]]
+    if len(attempt.findings) > FINDINGS_MAX:
+        rows.append(("finding", f"… {len(attempt.findings) - FINDINGS_MAX} more"))
     if attempt.landed:
         rows.append(("landed", attempt.landed[:SHORT]))
     elif attempt.commit and attempt.commit != attempt.base:
