@@ -16,9 +16,10 @@ from agentjobs.launch.step import MARK
 from agentjobs.model import Mode, Outcome
 from agentjobs.policy import wishes_of
 from agentjobs.project import POLICY
-from agentjobs.prompt import printed_in, render, resume_prompt, variables
+from agentjobs.prompt import printed_in, resume_prompt
 from agentjobs.sandbox import HANDOFF
 from agentjobs.store import own_dir, read_raw
+from agentjobs.taskcontext import compose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from agentjobs.model import Attempt, Intent, Result, Row, Task
     from agentjobs.policy import Profile
     from agentjobs.project import Project
+    from agentjobs.taskcontext import Composed
 
 HANDOFF_MAX = 8000
 """Characters of one handoff that reach a dependent's prompt."""
@@ -51,10 +53,14 @@ VARIABLES_MAX = 1024 * 1024
 
 def first_prompt(project: Project, row: Row, profile: Profile, base: str = "") -> str:
     """Return the prompt of a first attempt; UserError where the template is missing or wrong."""
-    context = variables(
-        row, verify=profile.verify, base=base, handoffs=handoffs(project, row), mode=Mode.FIRST, attempt=1
-    )
-    return render(_template(project, profile), profile.prompt, context)
+    return composed(project, row, profile, base).text
+
+
+def composed(project: Project, row: Row, profile: Profile, base: str = "", *, least: bool = False) -> Composed:
+    """Return the prompt of a first attempt with the sections of its context (``least``: those cut back to nothing)."""
+    given = {"verify": profile.verify, "base": base, "mode": Mode.FIRST, "attempt": 1}
+    given["handoffs"] = handoffs(project, row)
+    return compose(project, row, profile, _template(project, profile), given, least=least)
 
 
 def printed(project: Project, profile: Profile) -> frozenset[str]:
@@ -76,17 +82,16 @@ def attempt_prompt(project: Project, task: Task, intent: Intent) -> str:
     # What an interrupted repair died of is in ``tried``; what it was to repair is still wrong.
     wrong = [a for a in failed if a.result is not None and a.result.outcome in LAYER_2] or failed
     errors = _errors([a.result for a in wrong if a.result is not None])
-    context = variables(
-        task.row,
-        verify=intent.checks,
-        mode=intent.mode,
-        attempt=intent.number,
-        base=intent.base,
-        errors=errors,
-        tried=[_line(attempt) for attempt in failed],
-        handoffs=handoffs(project, task.row),
-    )
-    return render(_template(project, profile), profile.prompt, context)
+    given = {
+        "verify": intent.checks,
+        "mode": intent.mode,
+        "attempt": intent.number,
+        "base": intent.base,
+        "errors": errors,
+        "tried": [_line(attempt) for attempt in failed],
+        "handoffs": handoffs(project, task.row),
+    }
+    return compose(project, task.row, profile, _template(project, profile), given).text
 
 
 def _errors(wrong: Sequence[Result]) -> str:

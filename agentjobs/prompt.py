@@ -12,6 +12,7 @@ import shlex
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
+from agentjobs.contextsections import ORDER
 from agentjobs.errors import UserError
 from agentjobs.model import Mode, Outcome
 
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
     from agentjobs.model import Row
 
-VARIABLES = ("id", "row", "files", "docs", "verify", "mode", "attempt", "base", "errors", "tried", "handoffs")
+VARIABLES = (
+    "id", "row", "files", "docs", "verify", "mode", "attempt", "base", "errors", "tried", "handoffs", "context",
+    "sections",
+)  # fmt: skip
 """Names every template may use; a column of the same name is reached as ``row["name"]``."""
 
 INTERRUPTED = {
@@ -48,15 +52,20 @@ def variables(
     errors: str = "",
     tried: Sequence[str] = (),
     handoffs: Sequence[Mapping[str, str]] = (),
+    sections: Mapping[str, str] | None = None,
+    context: str = "",
 ) -> dict[str, object]:
     """Return what a template may use for a task: ``VARIABLES``, and each column whose name is free.
 
     ``row`` is the mapping of all cells, ``docs`` what it names to read, ``errors`` what the last attempt failed
     with, ``tried`` a line for each earlier one, ``handoffs`` an ``id`` and a ``text`` for each task before this one.
+    ``sections`` are the parts that the profile's ``context`` asks for, by name, and ``context`` all of them as one
+    text; without them (None) columns of these names keep their meaning.
     """
-    columns = {name: cell for name, cell in row.cells.items() if name.isidentifier()}
+    columns: dict[str, object] = {name: cell for name, cell in row.cells.items() if name.isidentifier()}
+    parts: dict[str, object] = {"context": context, "sections": dict(sections or dict.fromkeys(ORDER, ""))}
     return {
-        **columns,
+        **({**columns, **parts} if sections is not None else {**parts, **columns}),
         "id": row.id,
         "row": dict(row.cells),
         "files": list(row.files),
@@ -83,8 +92,9 @@ def render(template: str, name: str, context: Mapping[str, object]) -> str:
     """Fill ``template``; ``name`` is its file, for messages.
 
     Where ``context`` has ``errors`` and the template makes no use of them, a section with them, and with what
-    was ``tried``, is appended: a repair without its errors would be a first attempt again. UserError with the
-    file and line for a mistake in the template or a name that does not exist.
+    was ``tried``, is appended: a repair without its errors would be a first attempt again. Before it, where the
+    template uses neither ``context`` nor ``sections``, the sections are. UserError with the file and line for a mistake
+    in the template or a name that does not exist.
     """
     from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError  # noqa: PLC0415 - slow to import
 
@@ -98,7 +108,20 @@ def render(template: str, name: str, context: Mapping[str, object]) -> str:
         raise UserError(str(error.message), file=name, line=_line_of(error, name)) from None
     except Exception as error:  # noqa: BLE001 - a template is a program, and may fail in any way a program can
         raise UserError(f"{type(error).__name__}: {error}", file=name, line=_line_of(error, name)) from None
-    return text + _repair_section(context, names_in(template, name))
+    used = names_in(template, name)
+    return _and_then(text, _sections(context, used)) + _repair_section(context, used)
+
+
+def _sections(context: Mapping[str, object], used: frozenset[str]) -> str:
+    """Return the sections of a context, if there are any and the template prints none."""
+    sections = context.get("sections")
+    there = isinstance(sections, dict) and any(sections.values())
+    return str(context.get("context") or "") if there and not used & {"context", "sections"} else ""
+
+
+def _and_then(text: str, more: str) -> str:
+    """Return two texts with a blank line between them."""
+    return f"{text.rstrip()}\n\n{more}" if more and text.strip() else text + more
 
 
 @lru_cache(maxsize=16)
