@@ -10,10 +10,10 @@ from msgspec import Struct
 
 from agentjobs import contextsections as parts
 from agentjobs import scope
-from agentjobs.calibrating import scale_of
 from agentjobs.contextsections import Group, Item, Section, fitted, joined, packed
 from agentjobs.policy import window_of
 from agentjobs.prompt import names_in, render, variables
+from agentjobs.scales import scale_of
 from agentjobs.sourcetree import DiskTree, commit_tree
 from agentjobs.testnames import word_of
 from agentjobs.tokens import count, fits

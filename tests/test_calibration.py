@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentjobs import tokens
-from agentjobs.calibrating import Learnt, State, calibrate, first_request, scale_of
+from agentjobs.calibrating import calibrate, first_request
 from agentjobs.calibration import Sample, Scale, fit
 from agentjobs.project import Project as Own
+from agentjobs.scales import Learnt, State, scale_of
 from agentjobs.store import read_json, write_json
 from tests.harness import Project
 
