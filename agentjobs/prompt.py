@@ -248,6 +248,8 @@ def _undefined(message: str, context: Mapping[str, object]) -> str:
     row = context.get("row")
     if missing and isinstance(row, dict) and missing[1] not in row:
         columns = ", ".join(sorted(row))
+        if difflib.get_close_matches(missing[1], ORDER, n=1):
+            return f"no column or section {missing[1]!r} (sections: {', '.join(ORDER)}; columns: {columns})"
         return f"no column {missing[1]!r} (there are: {columns}); add it to the table, or take it out of the template"
     return f"{message}{_nearest(message, context)}"
 

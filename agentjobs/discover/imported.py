@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from agentjobs import pysignatures, signatures
 from agentjobs.discover.javascript import PARSED_MAX, Specifier, specifiers
 from agentjobs.discover.manifests import Manifests
-from agentjobs.discover.python import ENDINGS, PythonImport, PythonResolver
+from agentjobs.discover.python import ENDINGS, PythonImport, PythonResolver, imports
 from agentjobs.discover.resolve import Resolver
-from agentjobs.syntax import language_of, parse, walk
+from agentjobs.syntax import captures, language_of, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -29,6 +29,17 @@ HOPS_MAX: Final = 5
 _MANIFEST: Final = re.compile(
     r"(?:.*/)?(?:package\.json|lerna\.json|pnpm-workspace\.yaml|[^/]*[tj]sconfig[^/]*\.json)", re.DOTALL
 )
+
+_NODES: Final = """
+(identifier) @name
+(import_statement) @import
+(export_statement source: (string)) @export
+(call_expression function: (identifier) @_called arguments: (arguments . (string)) (#eq? @_called "require")) @call
+(call_expression function: (import) arguments: (arguments . (string))) @call
+"""
+_TYPES: Final = """
+(type_identifier) @name
+"""
 
 Names = frozenset[str] | None
 """Names that are asked for; None: all there are."""
@@ -95,12 +106,14 @@ class Imports:
 
     def targets(self, path: str, data: bytes) -> set[str]:
         """Return the files of the tree that one file imports."""
-        return {target for want in self._wants(path, data) for target, _ in self._targets(path, want)}
+        said = imports(data) if path.endswith(ENDINGS) else specifiers(path, data)
+        return {target for one in said for target, _ in self._targets(path, Want(one, None))}
 
     def _told(
         self, asked: dict[str, Names], left: dict[tuple[str, str], None], own: Mapping[str, bytes]
     ) -> Found:
-        found: dict[str, dict[str, Signature]] = {}
+        offers: dict[str, Offer] = {}
+        every: dict[str, Names] = {}
         done: set[tuple[str, Names]] = set()
         for hop in range(HOPS_MAX):
             contents = self.tree.read(path for path, names in asked.items() if names is None or names)
@@ -113,17 +126,16 @@ class Imports:
                 if offered is None:
                     left[path, "no signatures are known of this file"] = None
                     continue
-                kept = found.setdefault(path, {})
-                kept.update((one.text, one) for one in offered.only(names))
-                passed = self._passed(path, offered, names)
-                for target, more in passed:
+                offers[path] = offered
+                _ask(every, path, names)
+                for target, more in self._passed(path, offered, names):
                     if target not in own and hop + 1 < HOPS_MAX:
                         _ask(follow, target, more)
                 for name in sorted(_unknown(offered, names)):
                     left[f"{path}: {name}", "no such export was found"] = None
             asked = follow
-        told = tuple(Imported(path, tuple(kept.values())) for path, kept in sorted(found.items()) if kept)
-        return Found(told, tuple(left))
+        told = (Imported(path, offered.only(every[path])) for path, offered in sorted(offers.items()))
+        return Found(tuple(one for one in told if one.signatures), tuple(left))
 
     def _passed(self, path: str, offered: Offer, names: Names) -> Iterator[tuple[str, Names]]:
         """Yield from where a file has what it passes on, as far as that is asked for."""
@@ -212,24 +224,27 @@ def _javascript_wants(path: str, data: bytes) -> list[Want]:
         return [Want(one, None) for one in said]
     root = parse(data, language)
     if root.has_error and language == "javascript":
-        root = parse(data, "tsx")
+        root, language = parse(data, "tsx"), "tsx"
     if root.has_error:
         return [Want(one, None) for one in said]
-    uses = _uses(root)
+    found = captures(language, _NODES if language == "javascript" else _NODES + _TYPES, root)
+    uses = _uses(found.get("name", []))
     asked: dict[str, Names] = {}
-    for node in walk(root):
-        if node.type == "import_statement":
-            clause = next((child for child in node.named_children if child.type == "import_require_clause"), None)
-            source = (clause or node).child_by_field_name("source")
-            if clause is not None and source is not None:
-                _ask(asked, _string(source), uses.get(_string_of(clause.named_children[0])))
-            elif source is not None:
-                names = _imported_names(node, uses)
-                _ask(asked, _string(source), names)
-        elif node.type == "export_statement" and (source := node.child_by_field_name("source")) is not None:
-            clause = next((child for child in node.named_children if child.type == "export_clause"), None)
-            _ask(asked, _string(source), None if clause is None else frozenset(n for n, _ in signatures.pairs(clause)))
-        elif node.type == "call_expression" and (module := _called(node)) is not None:
+    for node in found.get("import", []):
+        clause = next((child for child in node.named_children if child.type == "import_require_clause"), None)
+        source = (clause or node).child_by_field_name("source")
+        if source is not None:
+            whole = clause is not None
+            local = _string_of(clause.named_children[0]) if clause is not None else ""
+            _ask(asked, _string(source), uses.get(local, frozenset()) if whole else _imported_names(node, uses))
+    for node in found.get("export", []):
+        source = node.child_by_field_name("source")
+        clause = next((child for child in node.named_children if child.type == "export_clause"), None)
+        if source is not None:
+            there = None if clause is None else frozenset(name for name, _ in signatures.pairs(clause))
+            _ask(asked, _string(source), there)
+    for node in found.get("call", []):
+        if (module := _called(node)) is not None:
             _ask(asked, module, _used_of_call(node, uses))
     return [Want(one, asked.get(one.text)) for one in sorted(said)]
 
@@ -281,12 +296,10 @@ def _used_of_call(node: Node, uses: Mapping[str, Names]) -> Names:
     return frozenset(names)
 
 
-def _uses(root: Node) -> dict[str, Names]:
+def _uses(names: Iterable[Node]) -> dict[str, Names]:
     """Return, for each name, the members of it that are used; None where it is used otherwise as well."""
     found: dict[str, Names] = {}
-    for node in walk(root):
-        if node.type not in ("identifier", "type_identifier"):
-            continue
+    for node in names:
         above = node.parent
         if above is None or above.type in ("namespace_import", "import_require_clause", "import_clause"):
             continue
