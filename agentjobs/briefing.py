@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from agentjobs.agents import PLACEHOLDERS, expand, flags_of
 from agentjobs.decide import LAYER_2, UNSPENT, told
 from agentjobs.errors import UserError
+from agentjobs.handoffbudget import HANDOFFS_TOKENS
 from agentjobs.inheritance import passed
 from agentjobs.launch.step import MARK
 from agentjobs.model import Mode, Outcome
@@ -18,9 +19,11 @@ from agentjobs.phasepolicy import phase_before
 from agentjobs.policy import wishes_of
 from agentjobs.predecessors import FILE, dependents, handoffs
 from agentjobs.project import POLICY
-from agentjobs.prompt import names_in, printed_in, render, resume_prompt, variables
+from agentjobs.prompt import names_in, printed_in, resume_prompt
 from agentjobs.sandbox import HANDOFF
+from agentjobs.scales import scale_of
 from agentjobs.store import own_dir
+from agentjobs.taskcontext import compose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from agentjobs.model import Attempt, Intent, Result, Row, Task
     from agentjobs.policy import Profile
     from agentjobs.project import Project
+    from agentjobs.taskcontext import Composed
 
 HANDOFF_STEP = "agent-2"
 """The short turn in which a conversation that was stopped writes down how far it came."""
@@ -50,21 +54,34 @@ VARIABLES_MAX = 1024 * 1024
 
 def first_prompt(project: Project, row: Row, profile: Profile, base: str = "") -> str:
     """Return the prompt of a first attempt; UserError where the template is missing or wrong."""
+    return composed(project, row, profile, base).text
+
+
+def composed(project: Project, row: Row, profile: Profile, base: str = "", *, least: bool = False) -> Composed:
+    """Return the prompt of a first attempt with the sections of its context (``least``: those cut back to nothing)."""
     template = _template(project, profile)
-    asked = names_in(template, profile.prompt)
-    context = variables(
-        row,
-        verify=profile.verify,
-        base=base,
-        mode=Mode.FIRST,
-        attempt=1,
-        handoffs=handoffs(project, row),
-        phase=_phase(project, row.profile),
-        missing=missing(project, row.profile, known=True),
-        dependents=dependents(project.file.table).get(row.id, ()) if "dependents" in asked else (),
-        handoff=handoff_path(project, project.store.attempt_dir(row.id, 1)),
-    )
-    return render(template, profile.prompt, context)
+    given = {
+        "verify": profile.verify,
+        "mode": Mode.FIRST,
+        "attempt": 1,
+        "base": base,
+        "handoffs": handoffs(project, row, _handoffs_budget(project, profile)),
+        "phase": _phase(project, row.profile),
+        "missing": missing(project, row.profile, known=True),
+        "dependents": dependents(project.file.table).get(row.id, ()) if _asks_dependents(template, profile) else (),
+        "handoff": handoff_path(project, project.store.attempt_dir(row.id, 1)),
+    }
+    return compose(project, row, profile, template, given, least=least)
+
+
+def _asks_dependents(template: str, profile: Profile) -> bool:
+    return "dependents" in names_in(template, profile.prompt)
+
+
+def _handoffs_budget(project: Project, profile: Profile) -> int:
+    """Return the tokens, as tiktoken counts, that handoffs may have; room is left for the headings of a section."""
+    asked = profile.context.handoffs_tokens if profile.context is not None else 0
+    return scale_of(project, profile.agent).budget(asked) * 9 // 10 if asked else HANDOFFS_TOKENS
 
 
 def printed(project: Project, profile: Profile) -> frozenset[str]:
@@ -87,22 +104,20 @@ def attempt_prompt(project: Project, task: Task, intent: Intent) -> str:
     wrong = [a for a in failed if a.result is not None and a.result.outcome in LAYER_2] or failed
     errors = _errors([a.result for a in wrong if a.result is not None])
     template = _template(project, profile)
-    asked = names_in(template, profile.prompt)
-    context = variables(
-        task.row,
-        verify=intent.checks,
-        mode=intent.mode,
-        attempt=intent.number,
-        base=intent.base,
-        errors=errors,
-        tried=[_line(attempt) for attempt in failed],
-        handoffs=handoffs(project, task.row),
-        phase=_phase(project, task.row.profile),
-        missing=missing(project, task.row.profile),
-        dependents=project.file.table.waiting_for(intent.id) if "dependents" in asked else (),
-        handoff=handoff_path(project, project.store.attempt_dir(intent.id, intent.number)),
-    )
-    return render(template, profile.prompt, context)
+    given = {
+        "verify": intent.checks,
+        "mode": intent.mode,
+        "attempt": intent.number,
+        "base": intent.base,
+        "errors": errors,
+        "tried": [_line(attempt) for attempt in failed],
+        "handoffs": handoffs(project, task.row, _handoffs_budget(project, profile)),
+        "phase": _phase(project, task.row.profile),
+        "missing": missing(project, task.row.profile),
+        "dependents": project.file.table.waiting_for(intent.id) if _asks_dependents(template, profile) else (),
+        "handoff": handoff_path(project, project.store.attempt_dir(intent.id, intent.number)),
+    }
+    return compose(project, task.row, profile, template, given).text
 
 
 def _phase(project: Project, profile: str) -> str:

@@ -12,11 +12,9 @@ from msgspec import Struct
 
 from agentjobs import briefing, inheritance, scope
 from agentjobs.baseline import profiles_in_use
-from agentjobs.calibration import Scale
 from agentjobs.errors import UserError
 from agentjobs.installed import doubts, missing, program_of
 from agentjobs.launch import local
-from agentjobs.policy import window_of
 from agentjobs.project import POLICY, TABLE
 from agentjobs.queue import DEFAULT
 from agentjobs.store import read_raw
@@ -89,6 +87,7 @@ def findings(project: Project) -> Iterator[Finding]:
     names = profiles_in_use(project) if not table_error else tuple(project.policy.profiles)
     names = tuple(dict.fromkeys((*names, *project.policy.phases)))
     yield from _profiles(project, names)
+    yield from _memory(project)
     yield from _repository(project)
     yield from _machine(project)
 
@@ -167,22 +166,28 @@ def _cells(row: Row) -> Iterator[Finding]:
 
 
 def _prompt(project: Project, row: Row, profile: Profile) -> Iterator[Finding]:
-    from agentjobs.calibrating import scale_of  # noqa: PLC0415
-    from agentjobs.tokens import count, fits  # noqa: PLC0415
+    from agentjobs.promptsize import refused  # noqa: PLC0415 - counts tokens
 
-    text = briefing.first_prompt(project, row, profile)
-    scale = scale_of(project, profile.agent)
-    limit = int(profile.fit * max(0, window_of(project.policy, profile) - scale.overhead))
+    text = briefing.composed(project, row, profile, _base(project, profile), least=True).text
     if not text.strip():
         yield Finding(f"the prompt of {row.id} is empty", profile.prompt)
-    elif not fits(text, scale.budget(limit)):
-        size, own = f"{scale.tokens(count(text)):,} tokens", ""
-        if scale != Scale():
-            size += f" as {profile.agent} counts them"
-        if scale.overhead:
-            own = f", without the {scale.overhead:,} of the agent's own"
-        message = f"the prompt of {row.id} has {size}; {limit:,} fit (fit × window of its profile{own})"
+    elif message := refused(project, row, profile, text, _base(project, profile)):
         yield Finding(message, TABLE, row.line)
+
+
+def _base(project: Project, profile: Profile) -> str:
+    """Return the commit that prompts are made from, where they look at one; empty where there is none yet."""
+    if profile.context is None or not project.uses_trees or _attempt(project.tip):
+        return ""
+    return project.tip()
+
+
+def _memory(project: Project) -> Iterator[Finding]:
+    """Warn of what every agent reads at the beginning of every task."""
+    from agentjobs.promptsize import long_memory  # noqa: PLC0415 - counts tokens
+
+    for path, message in long_memory(project):
+        yield Finding(message, path, warning=True)
 
 
 def _shared(project: Project) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from agentjobs.agents import WINDOW, Agent, check_writable, flags_of, preset_of, table_of
+from agentjobs.contextpolicy import TaskContext
 from agentjobs.errors import UserError
 from agentjobs.inheritance import fault
 from agentjobs.limits import Limits, Retry, Several, parse_size
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from agentjobs.tomlfile import Path
 
 __all__ = [
-    "Agent", "Landing", "Limits", "Planning", "Policy", "Profile", "Retry", "Workspace", "parse_policy", "parse_size",
-    "resolve",
+    "Agent", "Landing", "Limits", "Planning", "Policy", "Profile", "Retry", "TaskContext", "Workspace", "parse_policy",
+    "parse_size", "resolve",
 ]  # fmt: skip
 
 INPUTS: Final = (
@@ -133,6 +134,8 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     DONE."""
     context_stop: Annotated[float, Meta(gt=0, le=1)] = 0.85
     """An agent whose context has filled this share of the window is stopped; a fresh one goes on from its handoff."""
+    context: TaskContext | None = None
+    """What prompts hold of the repository."""
 
     def __post_init__(self) -> None:
         if not self.prompt:
