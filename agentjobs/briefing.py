@@ -17,6 +17,7 @@ from agentjobs.model import Mode, Outcome
 from agentjobs.policy import wishes_of
 from agentjobs.project import POLICY
 from agentjobs.prompt import printed_in, render, resume_prompt, variables
+from agentjobs.reviewing import AGENTS
 from agentjobs.sandbox import HANDOFF
 from agentjobs.schemachecks import checks_of
 from agentjobs.store import own_dir, read_raw
@@ -55,12 +56,12 @@ def first_prompt(project: Project, row: Row, profile: Profile, base: str = "") -
     context = variables(
         row, verify=checks_of(profile), base=base, handoffs=handoffs(project, row), mode=Mode.FIRST, attempt=1
     )
-    return render(_template(project, profile), profile.prompt, context)
+    return render(template(project, profile), profile.prompt, context)
 
 
 def printed(project: Project, profile: Profile) -> frozenset[str]:
     """Return the columns a profile's template prints for every row; UserError where it is missing or wrong."""
-    return printed_in(_template(project, profile), profile.prompt)
+    return printed_in(template(project, profile), profile.prompt)
 
 
 def attempt_prompt(project: Project, task: Task, intent: Intent) -> str:
@@ -87,7 +88,7 @@ def attempt_prompt(project: Project, task: Task, intent: Intent) -> str:
         tried=[_line(attempt) for attempt in failed],
         handoffs=handoffs(project, task.row),
     )
-    return render(_template(project, profile), profile.prompt, context)
+    return render(template(project, profile), profile.prompt, context)
 
 
 def _errors(wrong: Sequence[Result]) -> str:
@@ -106,7 +107,8 @@ def _line(attempt: Attempt) -> str:
     return f"attempt {attempt.number} ({attempt.intent.mode.value}): {told(result) if result else ''}"
 
 
-def _template(project: Project, profile: Profile) -> str:
+def template(project: Project, profile: Profile) -> str:
+    """Return a profile's prompt template; UserError where it is missing or no text."""
     path = project.root / profile.prompt
     if not path.is_file():
         raise UserError("no such prompt template (key `prompt` of the profile)", file=profile.prompt)
@@ -148,7 +150,7 @@ def _inherited(wanted: tuple[str, ...]) -> dict[str, str]:
 def environment(project: Project, row: Row, intent: Intent, attempt_dir: Path, step: str) -> dict[str, str]:
     """Return the whole environment of an agent or a check (names: docs/configuration.md)."""
     wanted = project.policy.inherit
-    if step.partition("-")[0] == "agent":
+    if step.partition("-")[0] in AGENTS:
         agent = agent_of(project, intent)
         env = _inherited(wanted + agent.inherit) | agent.env
     else:
@@ -220,15 +222,15 @@ def command(project: Project, row: Row, intent: Intent, attempt_dir: Path) -> Se
     return expand(words, values(project, intent, attempt_dir), flags)
 
 
-def values(project: Project, intent: Intent, attempt_dir: Path) -> dict[str, str]:
-    """Return what the placeholders of a command stand for."""
+def values(project: Project, intent: Intent, attempt_dir: Path, step: str = "agent") -> dict[str, str]:
+    """Return what the placeholders of the command of an agent's step stand for."""
     found = (
         intent.session,
-        str(attempt_dir / "prompt.md"),
+        str(attempt_dir / ("prompt.md" if step == "agent" else f"{step}.prompt.md")),
         intent.id,
         str(intent.number),
         str(project.root),
         intent.tree or str(project.root),
-        str(own_dir(attempt_dir)),
+        str(own_dir(attempt_dir, step)),
     )
     return dict(zip(PLACEHOLDERS, found, strict=True))

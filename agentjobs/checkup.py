@@ -224,16 +224,17 @@ def _profiles(project: Project, names: tuple[str, ...]) -> Iterator[Finding]:
     data = read_raw(project.root / POLICY)
     used = [name for name in names if name in policy.profiles]
     used += [e for name in used if (e := policy.profiles[name].escalate) and e not in used]
+    reviewers = [r for name in used for r in policy.profiles[name].review]
+    used += [name for name in dict.fromkeys(reviewers) if name not in used]
     agents: dict[str, Agent] = {}
     for name in used:
         profile = policy.profiles[name]
         agents[profile.agent] = policy.agents[profile.agent]
         line = line_of(data, ("profiles", name))
-        if not checks_of(profile) and project.lands:
+        if not checks_of(profile) and project.lands and name not in reviewers:
             message = f"profile {name} has no verify commands: whatever its agent leaves will land"
             yield Finding(message, POLICY, line, warning=True)
-        if not (project.root / profile.prompt).is_file():
-            yield Finding(f"no such prompt template: {profile.prompt}", POLICY, line)
+        yield from _templates(project, profile, line, judges=name in reviewers)
         yield from _schemas(project, name, profile, data)
     yield from _withheld(project, agents, data)
     for name, agent in agents.items():
@@ -255,6 +256,14 @@ def _profiles(project: Project, names: tuple[str, ...]) -> Iterator[Finding]:
     for name, doubt in doubts(there, cwd=project.root, timeout_s=VERSION_S).items():
         line = line_of(data, ("agents", name)) or _named_at(data, policy, name)
         yield Finding(f"agent {name}: {doubt}", POLICY, line, warning=True)
+
+
+def _templates(project: Project, profile: Profile, line: int | None, *, judges: bool) -> Iterator[Finding]:
+    """Name a template that is missing, and one of a reviewer that is none: no row is rendered with that here."""
+    if not (project.root / profile.prompt).is_file():
+        yield Finding(f"no such prompt template: {profile.prompt}", POLICY, line)
+    elif judges and (wrong := _attempt(partial(briefing.printed, project, profile))):
+        yield wrong
 
 
 def _schemas(project: Project, name: str, profile: Profile, data: bytes) -> Iterator[Finding]:

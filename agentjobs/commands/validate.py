@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from agentjobs.errors import ExitCode
+
+if TYPE_CHECKING:
+    from agentjobs.schemas import Schema
 
 
 @click.command(name="validate")
@@ -16,19 +20,21 @@ from agentjobs.errors import ExitCode
 def command(lines: bool, schema: str, file: Path) -> int:
     """Say whether a JSON file fits a JSON Schema: one line for each fault, and exit 1 if there is any.
 
-    Nothing is fetched: the schema must hold all that it refers to.
+    Nothing is fetched: the schema must hold all that it refers to. SCHEMA is a file, or `verdict`: what a reviewer
+    writes (a file of that very name is `./verdict`).
 
     \b
     Example:
       agentjobs validate result.schema.json segments/a.json
       agentjobs validate --lines event.schema.json out.jsonl
+      agentjobs validate verdict "$AGENTJOBS_VERDICT"
     """
     from itertools import islice
 
-    from agentjobs.schemas import FAULTS_MAX, Schema
+    from agentjobs.schemas import FAULTS_MAX
 
     faults = 0
-    known = Schema(_read_schema(schema), schema)
+    known = _schema(schema)
     data = file.read_bytes() if file.is_file() else None
     if data is None:
         what = "is no file" if file.exists() else "is missing; nothing was written there"
@@ -43,11 +49,15 @@ def command(lines: bool, schema: str, file: Path) -> int:
     return ExitCode.FAILED if faults else ExitCode.OK
 
 
-def _read_schema(schema: str) -> bytes:
-    """Return the bytes of a schema; UserError where there is no such file."""
+def _schema(schema: str) -> Schema:
+    """Return the schema that is meant; UserError where there is no such file, or it is no schema."""
     from agentjobs.errors import UserError
+    from agentjobs.reviewers import SCHEMA, verdict_schema
+    from agentjobs.schemas import Schema
 
+    if schema == SCHEMA:
+        return verdict_schema()
     path = Path(schema)
     if not path.is_file():
         raise UserError("no such schema", file=schema)
-    return path.read_bytes()
+    return Schema(path.read_bytes(), schema)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agentjobs.model import Spending
-    from agentjobs.story import AttemptTold, StepTold, Story
+    from agentjobs.story import AttemptTold, ReviewTold, StepTold, Story
 
 ERRORS_MAX = 12
 """Lines of an error shown; the log has all of them."""
@@ -45,7 +45,11 @@ def _attempt_lines(attempt: AttemptTold, now: float) -> Iterator[str]:
     session = f"session {attempt.session}" if attempt.session else "session not known yet"
     conversation = f"{session}{'' if attempt.fresh else ' (resumed)'}"
     rows = [("why", attempt.why), ("agent", f"{attempt.agent} (profile {attempt.profile}), {conversation}")]
-    rows += [(step.name, _step_text(step, now)) for step in attempt.steps]
+    told = {review.step: review for review in attempt.reviews}
+    for step in attempt.steps:
+        rows.append((step.name, _step_text(step, now)))
+        if step.name in told:
+            rows += _review_rows(told[step.name])
     if attempt.outcome:
         ended = f"{attempt.outcome}: {attempt.detail}" if attempt.detail else attempt.outcome
         rows.append(("ended", one_line(ended, 300)))
@@ -71,6 +75,20 @@ def _attempt_lines(attempt: AttemptTold, now: float) -> Iterator[str]:
     yield from (f"  | {one_line(line)}" for line in lines[:ERRORS_MAX])
     if len(lines) > ERRORS_MAX:
         yield f"  | … {len(lines) - ERRORS_MAX} more lines"
+
+
+def _review_rows(review: ReviewTold) -> Iterator[tuple[str, str]]:
+    if review.detail:
+        yield "", one_line(f"{review.reviewer} gave no verdict: {review.detail}", 500)
+    else:
+        said = f"{review.reviewer}: {'rejected' if review.blocks else 'passed'}, {len(review.findings)} findings"
+        yield "", one_line(f"{said}: {review.summary}" if review.summary else said, 300)
+    for line in review.findings[:ERRORS_MAX]:
+        yield "", one_line(f"- {line}", 300)
+    if len(review.findings) > ERRORS_MAX:
+        yield "", f"… {len(review.findings) - ERRORS_MAX} more"
+    if review.touched:
+        yield "", one_line(f"changed the tree, which was put back: {', '.join(review.touched)}", 300)
 
 
 def spent_text(spent: Spending, tokens: int, cost: float) -> str:
