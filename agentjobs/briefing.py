@@ -16,7 +16,7 @@ from agentjobs.launch.step import MARK
 from agentjobs.model import Mode, Outcome
 from agentjobs.policy import wishes_of
 from agentjobs.project import POLICY
-from agentjobs.prompt import printed_in, render, resume_prompt, variables
+from agentjobs.prompt import names_in, printed_in, render, resume_prompt, variables
 from agentjobs.reviewing import AGENTS
 from agentjobs.sandbox import HANDOFF
 from agentjobs.schemachecks import checks_of
@@ -62,6 +62,11 @@ def first_prompt(project: Project, row: Row, profile: Profile, base: str = "") -
 def printed(project: Project, profile: Profile) -> frozenset[str]:
     """Return the columns a profile's template prints for every row; UserError where it is missing or wrong."""
     return printed_in(template(project, profile), profile.prompt)
+
+
+def names(project: Project, profile: Profile) -> frozenset[str]:
+    """Return the variables that a profile's template uses; UserError where it is missing or no template."""
+    return names_in(template(project, profile), profile.prompt)
 
 
 def attempt_prompt(project: Project, task: Task, intent: Intent) -> str:

@@ -262,7 +262,7 @@ def _templates(project: Project, profile: Profile, line: int | None, *, judges: 
     """Name a template that is missing, and one of a reviewer that is none: no row is rendered with that here."""
     if not (project.root / profile.prompt).is_file():
         yield Finding(f"no such prompt template: {profile.prompt}", POLICY, line)
-    elif judges and (wrong := _attempt(partial(briefing.printed, project, profile))):
+    elif judges and (wrong := _attempt(lambda: briefing.names(project, profile))):
         yield wrong
 
 

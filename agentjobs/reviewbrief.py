@@ -13,7 +13,7 @@ from agentjobs.judging import SEVERITIES, answered
 from agentjobs.model import Mode, ReviewPlan
 from agentjobs.policy import window_of, wishes_of
 from agentjobs.project import POLICY
-from agentjobs.prompt import names_in, render, variables
+from agentjobs.prompt import render, variables
 from agentjobs.reviewing import due, runs
 from agentjobs.scope import normalise
 from agentjobs.store import own_dir
@@ -88,10 +88,9 @@ def prompt(project: Project, task: Task, attempt: Attempt, name: str, plan: Revi
         "verdict": str(own_dir(attempt_dir, name) / VERDICT),
         "answered": answered(before, blobs(project, plan.commit, _named(before))),
     }  # fmt: skip
-    template = briefing.template(project, profile)
-    used = names_in(template, profile.prompt)
-    text = render(template, profile.prompt, context).rstrip("\n")
-    return "\n".join([text, *_closing(context, used, _wrong(attempt, name, plan))]) + "\n"
+    text = render(briefing.template(project, profile), profile.prompt, context).rstrip("\n")
+    closing = _closing(context, briefing.names(project, profile), _wrong(attempt, name, plan))
+    return "\n".join([text, *closing]) + "\n"
 
 
 def _wrong(attempt: Attempt, name: str, plan: ReviewPlan) -> str:

@@ -155,13 +155,12 @@ def _reviews(attempt: Attempt) -> Iterator[ReviewTold]:
         end = step.verdict
         if step.review is None or end is None:
             continue
-        lines = [
-            f"{place(f)} ({f.severity}{', disputed' if f.disputed else ''}) {f.title or f.trigger}" for f in end.findings
-        ]
+        lines = []
+        for found in end.findings:
+            how = f"{found.severity}, disputed" if found.disputed else found.severity
+            lines.append(f"{place(found)} ({how}) {found.title or found.trigger}")
         held = len(blocking(end.findings, attempt.intent.review_blocks))
-        yield ReviewTold(
-            step.name, step.review.reviewer, held, end.detail, end.summary, tuple(lines), end.touched
-        )  # fmt: skip
+        yield ReviewTold(step.name, step.review.reviewer, held, end.detail, end.summary, tuple(lines), end.touched)
 
 
 def _step(project: Project, attempt: Attempt, step: Step) -> StepTold:

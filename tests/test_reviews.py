@@ -48,7 +48,11 @@ def reviews(p: Project, task: str = "a") -> list[Review]:
     path = p.directory / "reviews.tsv"
     lines = path.read_text().splitlines() if path.exists() else []
     found = [line.split("\t") for line in lines]
-    return [Review(*f[:4], json.loads(f[4]), json.loads(f[5])) for f in found if f[0] == task]
+    return [
+        Review(name, who, word, commit, json.loads(prompt), json.loads(work))
+        for name, who, word, commit, prompt, work in found
+        if name == task
+    ]
 
 
 def words(p: Project, task: str = "a") -> list[str]:
@@ -184,7 +188,7 @@ def test_a_finding_on_a_file_that_changes_blocks_until_the_repairs_are_spent(tmp
         ("majority", {"one": "pass", "two": "pass", "three": "reject"}, ["ok"], 2),
         ("any", {"one": "pass", "two": "reject", "three": "reject"}, ["ok"], 1),
         ("all", {"one": "reject,pass", "two": "pass", "three": "pass"}, ["rejected", "ok"], 6),
-        ("majority", {"one": "reject,pass", "two": "nothing", "three": "reject,pass"}, ["rejected", "ok"], 6),
+        ("majority", {"one": "reject,pass", "two": "nothing", "three": "reject,pass"}, ["rejected", "ok"], 8),
     ],
 )
 def test_the_pass_rule(tmp_path: Path, rule: str, cells: dict[str, str], outcomes: list[str], asked: int) -> None:

@@ -70,12 +70,15 @@ def act(word: str, argument: str, number: int) -> int:
 
 
 def main() -> int:
-    lines = open(LEDGER).read().splitlines() if os.path.exists(LEDGER) else []
+    with open(LEDGER, "a+") as file:
+        file.seek(0)
+        lines = file.read().splitlines()
     number = sum(line.split("\t")[:2] == [TASK, WHO] for line in lines)
     words = (os.environ.get(f"AGENTJOBS_ROW_{WHO.upper()}") or "pass").split(",")
     word, _, argument = words[min(number, len(words) - 1)].partition(":")
     prompt = sys.stdin.read()
-    fields = [TASK, WHO, word, os.environ["AGENTJOBS_COMMIT"], json.dumps(prompt), json.dumps(open(OUT).read())]
+    with open(OUT) as file:
+        fields = [TASK, WHO, word, os.environ["AGENTJOBS_COMMIT"], json.dumps(prompt), json.dumps(file.read())]
     with open(LEDGER, "a") as file:
         file.write("\t".join(fields) + "\n")
     return act(word, argument, number)
