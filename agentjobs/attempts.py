@@ -164,6 +164,7 @@ class Attempts:
             setup=self.trees.setup_for(tree, begin.mode, base, row.files),
             checks=profile.verify,
             probe=begin.probe,
+            context=begin.context,
         )
         intent = replace(intent, argv=tuple(briefing.command(project, row, intent, attempt_dir)))
         store.write_fact(row.id, number, "attempt.json", intent)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from agentjobs.attempts import Attempts
     from agentjobs.board import Board, Plan
     from agentjobs.decisions import Action, Decision
+    from agentjobs.footprint import Expectations
     from agentjobs.mergequeue import MergeQueue
     from agentjobs.model import Pause, Row, Task
     from agentjobs.project import Project
@@ -88,6 +89,15 @@ class Engine:
         from agentjobs.attempts import Attempts  # noqa: PLC0415
 
         return Attempts(self.project)
+
+    @cached_property
+    def _expectations(self) -> Expectations:
+        from agentjobs.footprint import Expectations  # noqa: PLC0415 - only with limits.tokens_in_flight
+
+        return Expectations(self.project)
+
+    def _expected(self, task: Task, begin: Begin) -> int:
+        return self._expectations(task, begin)
 
     @cached_property
     def queue(self) -> MergeQueue:
@@ -155,7 +165,7 @@ class Engine:
             queued = self.queue.advance(now) if self._queued else 0
             tasks = self._tasks(now)
             board = self._board(tasks, now)
-            made = plan(board, self.roster.ready, self.project.policy, now)
+            made = plan(board, self.roster.ready, self.project.policy, now, self._expected)
             if made.halt is not None:
                 self.store.set_state("halt", made.halt)
                 self.store.event(now, "", "halt", why=made.halt.why, detail=made.halt.detail)
