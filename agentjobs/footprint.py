@@ -137,3 +137,9 @@ def _counted(project: Project, contents: list[bytes]) -> list[int]:
     memory = project.store.memory() if project.store.dir.is_dir() else None  # `check` makes nothing
     counts = iter(count_contents(large, memory=memory))
     return [next(counts) if len(data) > SMALL else len(data) for data in contents]
+
+
+def prompt_sizes(project: Project, rows: Sequence[tuple[Row, Profile]]) -> list[int]:
+    """Return the tokens of the first prompts of rows, as we count."""
+    texts = [prompt_of(project, row, profile) for row, profile in rows]
+    return _counted(project, [text.encode("utf-8", "surrogateescape") for text in texts])
