@@ -26,7 +26,8 @@ class Order(Struct, frozen=True):
     chain: int
     """Tasks of the longest chain through ``after``: so many are done in sequence at least."""
     wide: int
-    """Tasks that could run at once, were there slots for all."""
+    """Tasks of the widest level: they could run at once, were there slots for all; of tasks that name the same paths
+    the one that ranks first comes first."""
     slots: int
     pairs: int
     """Pairs of tasks that name the same paths, and so never run at once."""

@@ -35,8 +35,8 @@ def lines(advice: Advice) -> list[str]:
 
 
 def _order(order: Order) -> list[str]:
-    best = f"at best {order.speed_up:.1f} times as fast as one after the other"
-    found = [f"the longest chain is {order.chain:,}, {order.wide:,} could run at once, {order.slots} slots: {best}"]
+    best = f"at best {order.speed_up:.1f} times as fast as in sequence"
+    found = [f"longest chain {order.chain:,}, {order.wide:,} could run at once, {order.slots} slots: {best}"]
     if order.pairs:
         more = "more than " if order.more_pairs else ""
         pairs = "1 pair of tasks names" if order.pairs == 1 else f"{more}{order.pairs:,} pairs of tasks name"
@@ -47,11 +47,11 @@ def _order(order: Order) -> list[str]:
 
 
 def _fit(fit: Fit, tasks: int) -> str:
-    one = "all of it would fit one conversation" if fit.total <= fit.room else "more than one conversation holds"
+    one = "one conversation would hold it" if fit.total <= fit.room else "more than one conversation holds"
     seen = f" ({fit.rendered} prompts looked at)" if fit.rendered < tasks else ""
     return (
-        f"prompt and files: median {amount(fit.median)} tokens, largest {amount(fit.largest)} ({fit.largest_id}) of "
-        f"{amount(fit.limit)} that fit; together {amount(fit.total)}: {one}{seen}"
+        f"median {amount(fit.median)} tokens, largest {amount(fit.largest)} ({fit.largest_id}), {amount(fit.limit)} fit"
+        f"; together {amount(fit.total)}: {one}{seen}"
     )
 
 
