@@ -179,6 +179,7 @@ class Attempts:
             review_pass=profile.review_pass,
             review_blocks=profile.review_blocks,
             probe=begin.probe,
+            context=begin.context,
         )
         intent = replace(intent, argv=tuple(briefing.command(project, row, intent, attempt_dir)))
         store.write_fact(row.id, number, "attempt.json", intent)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from agentjobs.attempts import Attempts
     from agentjobs.board import Board, Plan
     from agentjobs.decisions import Action, Decision
+    from agentjobs.footprint import Expectations
     from agentjobs.mergequeue import MergeQueue
     from agentjobs.model import Pause, Row, Task
     from agentjobs.phaseruns import PhaseRuns
@@ -90,6 +91,15 @@ class Engine:
         from agentjobs.attempts import Attempts  # noqa: PLC0415
 
         return Attempts(self.project)
+
+    @cached_property
+    def _expectations(self) -> Expectations:
+        from agentjobs.footprint import Expectations  # noqa: PLC0415 - only with limits.tokens_in_flight
+
+        return Expectations(self.project)
+
+    def _expected(self, task: Task, begin: Begin) -> int:
+        return self._expectations(task, begin)
 
     @cached_property
     def queue(self) -> MergeQueue:
@@ -179,7 +189,7 @@ class Engine:
                 queued += planned
             board = self._board(tasks, now)
             ready = self.phases.ready if self._phased else self.roster.ready
-            made = plan(board, ready, self.project.policy, now)
+            made = plan(board, ready, self.project.policy, now, self._expected)
             if made.halt is not None:
                 self.store.set_state("halt", made.halt)
                 self.store.event(now, "", "halt", why=made.halt.why, detail=made.halt.detail)

@@ -248,6 +248,8 @@ class Intent(Struct, frozen=True, omit_defaults=True):
     review_blocks: str = "high"
     probe: bool = False
     """Begun before its account was known to be over a trouble: to meet it again is not the task's doing."""
+    context: int = 0
+    """Tokens it was expected to hold, where ``limits.tokens_in_flight`` asked for that."""
 
 
 class Spending(Struct, frozen=True, omit_defaults=True):

@@ -121,7 +121,7 @@ def _type(kind: Any) -> str:
     """Return the type in the words of a person who writes TOML."""
     origin, args = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
-        return _type(next(arg for arg in args if arg is not type(None)))
+        return " or ".join(_type(arg) for arg in args if arg is not type(None))
     if origin is Annotated:
         return _bounds(_type(args[0]), args[1])
     if origin is Literal:
