@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.packing import Document, lower_bound, pack
+from agentjobs.packbound import lower_bound
+from agentjobs.packing import Document, pack
 from agentjobs.sections import split
 from agentjobs.tokens import count
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from agentjobs.counting import count_contents
-from agentjobs.packing import Document, lower_bound, pack
+from agentjobs.packbound import lower_bound
+from agentjobs.packing import Document, pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
