@@ -5,7 +5,8 @@ for the one-dimensional bin-packing problem", Production Planning and Control 10
 heuristics for one-dimensional bin-packing", Computers and Operations Research 29, 2002). What counts as waste is not
 room, but worth in the sense of the best lower bound (``packbound``): of sizes between a quarter and a half of a bin two
 large ones waste nothing, though they leave room, and three that fill the bin may waste much. Then the worst bins are
-emptied and all others refilled from their own and what lies there, round after round, until the bound is met.
+emptied and all others refilled from their own and what lies there, round after round, until the bound is met. Steps
+are counted, not time, so the same sizes give the same bins on every machine.
 """
 
 from __future__ import annotations
@@ -20,8 +21,14 @@ if TYPE_CHECKING:
 
     from agentjobs.packbound import Worth
 
-LOOK: Final = 300
+LOOK: Final = 100
 """So many steps one bin is looked for at most."""
+
+LOOKS: Final = 16
+"""So many looks at each bin the steps are to be enough for, be it with less of them for one."""
+
+PART: Final = 1000
+"""Of more sizes every second, third and so on is packed by itself first: as good, and what it takes is in proportion."""
 
 ROUNDS: Final = 12
 """So many rounds without a bin less, and it is given up."""
@@ -36,9 +43,15 @@ def pack_sizes(sizes: Sequence[int], budget: int, steps: int) -> list[list[int]]
     known = bound(falling, budget)
     if len(quick) <= known.bins:
         return quick
-    search = _Search(known.worth, steps, min(LOOK, steps // len(quick) // 2))
-    filled = search.filled(falling[::-1])
-    found = search.improved(min(filled, quick, key=len), known.bins)
+    search = _Search(known.worth)
+    parts = -(-len(falling) // PART)
+    found = []
+    for at in range(parts):
+        search.allow(steps // (parts + (parts > 1)), len(quick) // parts)
+        found += search.packed(falling[at::parts], known.bins if parts == 1 else 0)
+    if parts > 1:
+        search.allow(steps // (parts + 1), len(quick) // parts)
+        found = search.improved(found, known.bins)
     return found if len(found) < len(quick) else quick
 
 
@@ -74,11 +87,19 @@ class _Worths(dict[int, int]):
 class _Search:
     """Bins that waste little, as long as there are steps left."""
 
-    def __init__(self, worth: Worth, steps: int, look: int) -> None:
+    def __init__(self, worth: Worth) -> None:
         self.worths = _Worths(worth)
         self.budget = worth.budget
-        self.left = steps
-        self.look = look
+        self.left = self.look = 0
+
+    def allow(self, steps: int, bins: int) -> None:
+        """Say how many steps there are for so many bins."""
+        self.left, self.look = steps, max(1, min(LOOK, steps // max(1, bins) // LOOKS))
+
+    def packed(self, falling: Sequence[int], least: int) -> list[list[int]]:
+        """Return the sizes in bins; ``least`` is known to be needed."""
+        worth = sum(map(self.worths.__getitem__, falling))
+        return self.improved(self.filled(list(falling[::-1])), max(least, -(-worth // self.worths[self.budget])))
 
     def filled(self, rising: list[int]) -> list[list[int]]:
         """Fill one bin after the other: the largest that is left, and what wastes least with it. Empties ``rising``."""

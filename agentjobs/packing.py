@@ -16,10 +16,10 @@ SMALL: Final = 4
 """A directory with less than this part of the budget is counted to the one above it."""
 
 STEPS: Final = 300
-"""So many steps are searched for each document, to have fewer batches than the quick way; a step takes about 1 us."""
+"""So many steps may be searched for each document, where the quick way needs more batches than the lower bound."""
 
-STEPS_MAX: Final = 600_000
-"""For all of them."""
+STEPS_MAX: Final = 1_800_000
+"""For all documents together: a second or two."""
 
 
 class Document(Struct, frozen=True):
