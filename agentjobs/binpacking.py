@@ -14,12 +14,10 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from typing import TYPE_CHECKING, Final
 
-from agentjobs.packbound import bound
+from agentjobs.packbound import Worth, bound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from agentjobs.packbound import Worth
 
 LOOK: Final = 100
 """So many steps one bin is looked for at most."""
@@ -28,7 +26,7 @@ LOOKS: Final = 16
 """So many looks at each bin the steps are to be enough for, be it with less of them for one."""
 
 PART: Final = 1000
-"""Of more sizes every second, third and so on is packed by itself first: as good, and what it takes is in proportion."""
+"""Of more sizes every second, third and so on is packed by itself first: as good, and it takes no more for each."""
 
 ROUNDS: Final = 12
 """So many rounds without a bin less, and it is given up."""
@@ -52,6 +50,10 @@ def pack_sizes(sizes: Sequence[int], budget: int, steps: int) -> list[list[int]]
     if parts > 1:
         search.allow(steps // (parts + 1), len(quick) // parts)
         found = search.improved(found, known.bins)
+    if len(found) > known.bins and search.left > 0 and known.worth != Worth(budget):
+        other = _Search(Worth(budget))  # what wastes none of the worth may still be full or not
+        other.allow(search.left, len(quick))
+        found = min(found, other.packed(falling, known.bins), key=len)
     return found if len(found) < len(quick) else quick
 
 
@@ -145,7 +147,7 @@ class _Search:
         return worths[self.budget] - sum(worths[size] for size in one)
 
     def best(self, rising: Sequence[int], room: int, waste: int) -> list[int] | None:
-        """Return the positions, falling, of sizes that waste least of the room; None: no less than ``waste``, or unseen.
+        """Return the positions, falling, of sizes that waste least of the room; None: none less than ``waste`` seen.
 
         Depth first from the large ones, without what already wastes too much: room is never worth less than all that
         can be put there.

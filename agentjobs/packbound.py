@@ -31,7 +31,7 @@ SHARES_MAX: Final = 20
 
 
 class Worth(Struct, frozen=True):
-    """A dual feasible function of sizes within a budget. It never falls, and two sizes are worth no more than their sum."""
+    """A dual feasible function of sizes within a budget. It never falls; two are worth no more than their sum."""
 
     budget: int
     times: int = 1
