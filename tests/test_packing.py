@@ -218,6 +218,33 @@ def test_parts_are_all_of_it_in_order_and_within_the_budget(lines: list[str], bu
         assert count("".join(lines[one.first - 1 : other.last])) > budget or one.tokens + other.tokens > budget
 
 
+def test_lines_without_a_heading_are_counted_a_few_times_and_not_each_time_one_is_added() -> None:
+    """A log or a table of values: 2,000 lines were 10 million tokens to count, and those of a real one are a day."""
+    lines = [f"{at},value {at * 7},another column of text {at % 13}\n" for at in range(2_000)]
+    budget = count("".join(lines)) // 3 + 100
+    counted = 0
+
+    def counting(text: str) -> int:
+        nonlocal counted
+        counted += len(text)
+        return count(text)
+
+    parts = split(lines, budget, counting)
+    assert len(parts) == 3
+    assert all(part.tokens == count("".join(lines[part.first - 1 : part.last])) <= budget for part in parts)
+    assert counted < 8 * len("".join(lines))
+
+
+def test_a_sum_that_is_too_small_is_not_believed() -> None:
+    """Where two texts together count more than each alone the part ends before it is over the budget."""
+    lines = [f"{at}\n" for at in range(40)]
+
+    def more(text: str) -> int:
+        return len(text.splitlines()) ** 2
+
+    assert [part.tokens for part in split(lines, 30, more)] == [25] * 8
+
+
 @pytest.mark.parametrize("lines", [[], ["no end of line"]])
 def test_next_to_nothing(lines: list[str]) -> None:
     assert len(split(lines, 100, count)) == len(lines)
