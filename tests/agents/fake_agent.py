@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
-import subprocess
 import sys
 import time
+
+# Modules that take long to import are imported where a word needs them: agents are started by the thousand.
 
 TASK = os.environ.get("AGENTJOBS_TASK", "")
 OUT = os.environ.get("AGENTJOBS_ROW_OUT") or f"{TASK}.txt"
@@ -45,6 +45,8 @@ def write(text: str, path: str = OUT) -> None:
 
 
 def git(*args: str) -> None:
+    import subprocess
+
     subprocess.run(
         ["git", "-c", "user.name=Agent", "-c", "user.email=agent@example.org", *args],
         check=True,
@@ -468,6 +470,8 @@ def do_nested(_: str) -> int:
 
 def do_git_lock(_: str) -> int:
     """Leave git's index locked, do the work."""
+    import subprocess
+
     where = subprocess.run(["git", "rev-parse", "--git-dir"], check=True, capture_output=True, text=True)
     write("", os.path.join(where.stdout.strip(), "index.lock"))
     return do_ok("")
@@ -475,6 +479,8 @@ def do_git_lock(_: str) -> int:
 
 def do_wipe(_: str) -> int:
     """Delete the whole tree, itself included."""
+    import shutil
+
     tree = os.getcwd()
     for name in os.listdir(tree):
         path = os.path.join(tree, name)
@@ -485,6 +491,8 @@ def do_wipe(_: str) -> int:
 
 def do_rmtree(_: str) -> int:
     """Delete its own working directory."""
+    import shutil
+
     shutil.rmtree(os.getcwd())
     final()
     return 0
