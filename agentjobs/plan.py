@@ -115,10 +115,12 @@ class _Planner:
         starting = bool(waiting or self.deferred)
         if starting and may:
             short = self.gate.stuck(waiting)
-            alive = alive or not short
-        if self.unapproved and not alive and not starting:
+            # Who waits for the sweep, or for files that others hold, waits for these; and they may wait for a person.
+            person = (self.unapproved or self.unreviewed) and not self.actions and self.until == math.inf
+            alive = alive or (bool(waiting) and not short and not person)
+        if self.unapproved and not alive and not (short and starting):
             short, starting = f"{self.unapproved} verified tasks wait for `agentjobs approve`", True
-        if self.unreviewed and not alive and not starting:
+        if self.unreviewed and not alive and not (short and starting):
             short, starting = without_review(self.unreviewed), True
         gate, batch = self.batch is not None, self.batch or ()
         return Plan(tuple(self.actions), self.until, new_halt, alive, short, starting, gate, batch)
