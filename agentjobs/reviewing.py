@@ -189,6 +189,11 @@ def last_start(attempt: Attempt) -> float:
     return max([attempt.intent.started_at, *(step.review.at for step in attempt.steps if step.review is not None)])
 
 
+def judged_at(attempt: Attempt) -> float:
+    """Return when the last of an attempt's reviews ended; 0 where there was none."""
+    return max((step.verdict.at for step in runs(attempt) if step.verdict is not None), default=0.0)
+
+
 # --- what it costs ----------------------------------------------------------------------------------------
 
 
