@@ -902,8 +902,11 @@ class World:
     def _check_stuck(self, stuck: set[str]) -> None:
         """A person is asked only when nothing of another account can go on."""
         hold(stuck, "somebody is stuck")
+        claimed = [t.row.files for t in self.tasks.values() if t.open and t.mine and t.mine[-1].result is None]
         for row in self._ready():
-            hold(account_for(self.policy, row.profile, row) in stuck, f"{row.id} could begin: its account is not stuck")
+            if not any(overlap(row.files, files) for files in claimed):
+                account = account_for(self.policy, row.profile, row)
+                hold(account in stuck, f"{row.id} could begin: its account is not stuck")
         for task in self.tasks.values():
             made = self._shown(task)
             if not task.open or not made.in_play:
