@@ -217,8 +217,8 @@ echo "agent judge $AGENTJOBS_TASK $AGENTJOBS_ATTEMPT $1" >>"$AGENTJOBS_ROOT/../l
 mkdir "$AGENTJOBS_ROOT/../busy/$AGENTJOBS_TASK" || echo "clash $AGENTJOBS_TASK" >>"$AGENTJOBS_ROOT/../ledger"
 while [ -e "$AGENTJOBS_ROOT/../gate" ]; do sleep 0.01; done
 code=0
-finding="\"file\": \"$AGENTJOBS_TASK.txt\", \"line\": 1, \"severity\": \"high\""
-finding="{$finding, \"trigger\": \"t\", \"impact\": \"i\"}"
+said="\"line\": 1, \"severity\": \"high\", \"trigger\": \"t\", \"impact\": \"i\""
+finding="{\"file\": \"$AGENTJOBS_TASK.txt\", $said}"
 case $1 in
     reject) echo "{\"findings\": [$finding]}" >"$AGENTJOBS_VERDICT" ;;
     malformed) echo '{"findings": 1}' >"$AGENTJOBS_VERDICT" ;;

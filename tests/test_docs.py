@@ -131,7 +131,13 @@ def test_modes_and_steps() -> None:
 
 def test_every_file_of_the_store_is_described(project: Project) -> None:
     """After a run with interruptions, failures, landings and a person's wish: no file that section 3 does not name."""
-    project.configure(landing={"gate": ["true"]}, workspace={"setup": "true"}, limits={"idle_minutes": 0.01})
+    reviewer = str(ROOT / "tests" / "agents" / "reviewer.py")
+    ledger = {"FAKE_LEDGER": str(project.ledger_path)}
+    project.configure(
+        landing={"gate": ["true"]}, workspace={"setup": "true"}, limits={"idle_minutes": 0.01},
+        profiles={"default": {"review": ["critic"]}, "critic": {"agent": "critic"}},
+        agents={"critic": {"command": [sys.executable, "-IS", reviewer, "critic"], "env": ledger}},
+    )  # fmt: skip
     project.plans(a="crash,ok", b="wrong,ok", c="ok", d="hang,ok")
     project.dispatch()
     assert project.loop().last == ExitCode.NOTHING_LEFT
@@ -145,6 +151,7 @@ def test_every_file_of_the_store_is_described(project: Project) -> None:
             re.search(rf"(?<![\w.]){re.escape(path.name)}(?![\w.])", listing)
             or re.fullmatch(r"settled-\d+\.json", path.name)
             or re.fullmatch(rf"(setup|verify|gate)(-\d+)?\.({STEP_FILES})", path.name)
+            or re.fullmatch(rf"review-\d+\.({STEP_FILES}|end\.json|prompt\.md)", path.name)
             or f"{directory}/<id>" in listing
         )
         assert known, f"{path.relative_to(store)} is not in the listing of section 3"

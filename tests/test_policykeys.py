@@ -37,4 +37,5 @@ def test_the_examples_of_the_documentation_parse() -> None:
     blocks = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "configuration.md").read_text(), re.DOTALL)
     assert len(blocks) > 3
     for block in blocks:
-        parse_policy((block if "command = " in block else block + '\n[agents.mine]\ncommand = ["x"]\n').encode(), preset=preset)
+        more = "" if "command = " in block else '\n[agents.mine]\ncommand = ["x"]\n'
+        parse_policy((block + more).encode(), preset=preset)
