@@ -73,7 +73,8 @@ def write_demo(kind: str, directory: Path) -> Written:
     git = Git(directory)
     git.run("init", "-q", "-b", "main")
     written = _copied(source, directory, frozenset({"__pycache__"}))
-    git.run("add", "--all")
+    sources = [name for name in written.made if not (source.parent / name).exists()]  # the job's own table is none
+    git.run("add", "--", *sources)
     git.run("commit", "-q", "-m", f"What to try {kind} on")
     return written
 

@@ -49,6 +49,14 @@ class Job(Project):
         assert count == 1, f"{pattern!r} is {count} times in agentjobs.toml of {self.kind}"
         path.write_text(text)
 
+    def edit(self, task_id: str, **cells: str) -> None:
+        """Set cells of one row; the header of a template's table stands below comments."""
+        path = self.root / "tasks.tsv"
+        comments = [line for line in path.read_text().splitlines(keepends=True) if line.startswith("#")]
+        path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if line[0] != "#"))
+        super().edit(task_id, **cells)
+        path.write_text("".join(comments) + path.read_text())
+
     def sh(self, command: str, code: int = 0) -> str:
         """Run a shell command as the user would, and return what it printed."""
         env = self.env | {"PATH": f"{self.directory / 'bin'}{os.pathsep}{os.environ['PATH']}"}
@@ -62,6 +70,6 @@ class Job(Project):
     def settled(self) -> dict[str, str]:
         """Dispatch, run the README's loop in bash to its exit 2, and return the statuses."""
         self.dispatch()
-        looped = self.bash_loop()
+        looped = self.bash_loop(timeout_s=100)
         assert looped.last == 2, f"{looped}\n{self.story()}"
         return self.statuses()

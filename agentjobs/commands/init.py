@@ -30,13 +30,15 @@ def command(kind: str, as_list: bool, demo: bool) -> None:
         for name in kinds():
             click.echo(f"{name}\t{summary(name)}")
         return
+    shown: tuple[str, ...] = ()
     if demo:
         written = write_demo(kind, Path.cwd())
+        shown = written.made
         click.echo(f"agentjobs: a repository with {len(written.made)} files to try {kind} on", err=True)
     written = write_kind(kind, Path.cwd())
     for path in written.made:
         click.echo(f"wrote {path}")
-    for path in written.kept:
+    for path in (path for path in written.kept if path not in shown):
         click.echo(f"agentjobs: {path} is there already and stays as it is", err=True)
     click.echo("next: read agentjobs.toml, fill tasks.tsv (by hand, or with `agentjobs plan rows` or `plan files`), "
                "then `agentjobs check`", err=True)
