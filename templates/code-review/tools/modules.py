@@ -1,4 +1,4 @@
-"""What is reviewed, as rows: python3 tools/modules.py [DIRECTORY...] [--max-lines N] [--tests].
+"""What is reviewed, as rows: python3 tools/modules.py [DIRECTORY...] [--max-lines N] [--tests] [--first N].
 
 Files of one directory share a task up to N lines (600); a longer file has one to itself. Tests are left out, unless
 asked for, and so is what git ignores.
@@ -65,9 +65,12 @@ def main() -> int:
     parser.add_argument("places", nargs="*", default=["."])
     parser.add_argument("--max-lines", type=int, default=600)
     parser.add_argument("--tests", action="store_true", help="review tests too")
+    parser.add_argument("--first", type=int, help="only so many modules, from all over: a pilot")
     options = parser.parse_args()
     ids: dict[str, int] = {}
-    for paths, lines in modules(sources(options.places, tests=options.tests), options.max_lines):
+    found = modules(sources(options.places, tests=options.tests), options.max_lines)
+    step = max(1, len(found) // options.first) if options.first else 1
+    for paths, lines in found[::step][: options.first]:
         name = paths[0] if len(paths) == 1 else f"{paths[0]} to {os.path.basename(paths[-1])}"
         slug = re.sub(r"[^A-Za-z0-9]+", "-", name)[-80:].strip("-") or "module"
         ids[slug] = ids.get(slug, 0) + 1
