@@ -66,6 +66,25 @@ def test_a_step_that_fails_holds_up_those_after_it_alone(tmp_path: Path, recipe:
         assert set(job.statuses().values()) == {"DONE"}
 
 
+IMPROVER = """\
+case $AGENTJOBS_MODE in
+first) python3 "$AGENTJOBS_ROOT/tools/refactor.py" && sed -i.bak 's/> 0/>= 1/' shop/stock.py && rm shop/stock.py.bak ;;
+*) sed -i.bak 's/>= 1/> 0/' shop/stock.py && rm shop/stock.py.bak ;;
+esac
+"""
+
+
+def test_a_reviewer_sends_back_what_tests_do_not_see(tmp_path: Path) -> None:
+    job = phased(tmp_path)
+    (job.root / "improver.sh").write_text(IMPROVER)
+    job.policy(r'command = \["python3", .*refactor\.py.*', 'command = ["sh", "{root}/improver.sh"]')
+    job.run("dispatch", "stock", code=0)
+    assert job.loop().last == 2
+    assert job.outcomes("stock") == ["rejected", "ok"]
+    assert "in_stock() is not the code it was" in job.prompt("stock", 2)
+    assert "stock.get(name, 0) > 0" in (job.landed("shop/stock.py") or "")
+
+
 @pytest.mark.parametrize(
     ("task", "recipe", "said"),
     [
