@@ -48,12 +48,16 @@ def summary(kind: str) -> str:
     return sentence.strip() if first.startswith("#") else ""
 
 
-def write_kind(kind: str, directory: Path) -> Written:
-    """Copy a kind's files into ``directory``; what is there stays as it is. UserError for an unknown kind."""
-    source = _source(kind)
+def write_kind(source: Path, directory: Path) -> Written:
+    """Copy a kind's files into ``directory``; what is there stays as it is. UserError for what is no kind."""
+    if not (source / "agentjobs.toml").is_file():
+        raise UserError(f"{source} is no kind of job: it has no agentjobs.toml")
+    if source.resolve() == directory.resolve():
+        raise UserError("that is this very directory")
     policy = directory / "agentjobs.toml"
     own = [path.name for path in source.iterdir() if path.is_dir() and path.name not in LEFT_OUT]
     if policy.exists() and own and not any((directory / name).exists() for name in own):
+        kind = source.resolve().name
         message = f"belongs to another kind of job: {kind} would not fit it; move it away, or use another directory"
         raise UserError(message, file=policy.name)
     return _copied(source, directory, LEFT_OUT)
@@ -64,7 +68,7 @@ def write_demo(kind: str, directory: Path) -> Written:
 
     UserError for an unknown kind, for one that has nothing of the sort, and where something is there already.
     """
-    source = _source(kind) / DEMO
+    source = source_of(kind) / DEMO
     if not source.is_dir():
         have = [name for name in kinds() if (templates_dir() / name / DEMO).is_dir()]
         raise UserError(f"{kind} has no demo; these have one: {', '.join(have)}")
@@ -79,7 +83,8 @@ def write_demo(kind: str, directory: Path) -> Written:
     return written
 
 
-def _source(kind: str) -> Path:
+def source_of(kind: str) -> Path:
+    """Return the directory of a kind. UserError for an unknown one."""
     if kind in kinds():
         return templates_dir() / kind
     close = difflib.get_close_matches(kind, kinds(), n=1)
