@@ -20,8 +20,10 @@ from agentjobs.policy import wishes_of
 from agentjobs.predecessors import FILE, dependents, handoffs
 from agentjobs.project import POLICY
 from agentjobs.prompt import names_in, printed_in, resume_prompt
+from agentjobs.reviewing import AGENTS
 from agentjobs.sandbox import HANDOFF
 from agentjobs.scales import scale_of
+from agentjobs.schemachecks import checks_of
 from agentjobs.store import own_dir
 from agentjobs.taskcontext import compose
 
@@ -59,19 +61,19 @@ def first_prompt(project: Project, row: Row, profile: Profile, base: str = "") -
 
 def composed(project: Project, row: Row, profile: Profile, base: str = "", *, least: bool = False) -> Composed:
     """Return the prompt of a first attempt with the sections of its context (``least``: those cut back to nothing)."""
-    template = _template(project, profile)
+    text = template(project, profile)
     given = {
-        "verify": profile.verify,
+        "verify": checks_of(profile),
         "mode": Mode.FIRST,
         "attempt": 1,
         "base": base,
         "handoffs": handoffs(project, row, _handoffs_budget(project, profile)),
         "phase": _phase(project, row.profile),
         "missing": missing(project, row.profile, known=True),
-        "dependents": dependents(project.file.table).get(row.id, ()) if _asks_dependents(template, profile) else (),
+        "dependents": dependents(project.file.table).get(row.id, ()) if _asks_dependents(text, profile) else (),
         "handoff": handoff_path(project, project.store.attempt_dir(row.id, 1)),
     }
-    return compose(project, row, profile, template, given, least=least)
+    return compose(project, row, profile, text, given, least=least)
 
 
 def _asks_dependents(template: str, profile: Profile) -> bool:
@@ -86,7 +88,12 @@ def _handoffs_budget(project: Project, profile: Profile) -> int:
 
 def printed(project: Project, profile: Profile) -> frozenset[str]:
     """Return the columns a profile's template prints for every row; UserError where it is missing or wrong."""
-    return printed_in(_template(project, profile), profile.prompt)
+    return printed_in(template(project, profile), profile.prompt)
+
+
+def names(project: Project, profile: Profile) -> frozenset[str]:
+    """Return the variables that a profile's template uses; UserError where it is missing or no template."""
+    return names_in(template(project, profile), profile.prompt)
 
 
 def attempt_prompt(project: Project, task: Task, intent: Intent) -> str:
@@ -103,7 +110,7 @@ def attempt_prompt(project: Project, task: Task, intent: Intent) -> str:
     # What an interrupted repair died of is in ``tried``; what it was to repair is still wrong.
     wrong = [a for a in failed if a.result is not None and a.result.outcome in LAYER_2] or failed
     errors = _errors([a.result for a in wrong if a.result is not None])
-    template = _template(project, profile)
+    text = template(project, profile)
     given = {
         "verify": intent.checks,
         "mode": intent.mode,
@@ -114,10 +121,10 @@ def attempt_prompt(project: Project, task: Task, intent: Intent) -> str:
         "handoffs": handoffs(project, task.row, _handoffs_budget(project, profile)),
         "phase": _phase(project, task.row.profile),
         "missing": missing(project, task.row.profile),
-        "dependents": project.file.table.waiting_for(intent.id) if _asks_dependents(template, profile) else (),
+        "dependents": project.file.table.waiting_for(intent.id) if _asks_dependents(text, profile) else (),
         "handoff": handoff_path(project, project.store.attempt_dir(intent.id, intent.number)),
     }
-    return compose(project, task.row, profile, template, given).text
+    return compose(project, task.row, profile, text, given).text
 
 
 def _phase(project: Project, profile: str) -> str:
@@ -154,7 +161,8 @@ def _line(attempt: Attempt) -> str:
     return f"attempt {attempt.number} ({attempt.intent.mode.value}): {told(result) if result else ''}"
 
 
-def _template(project: Project, profile: Profile) -> str:
+def template(project: Project, profile: Profile) -> str:
+    """Return a profile's prompt template; UserError where it is missing or no text."""
     path = project.root / profile.prompt
     if not path.is_file():
         raise UserError("no such prompt template (key `prompt` of the profile)", file=profile.prompt)
@@ -179,7 +187,7 @@ def _inherited(wanted: tuple[str, ...]) -> dict[str, str]:
 def environment(project: Project, row: Row, intent: Intent, attempt_dir: Path, step: str) -> dict[str, str]:
     """Return the whole environment of an agent or a check (names: docs/configuration.md)."""
     wanted = project.policy.inherit
-    if step.partition("-")[0] == "agent":
+    if step.partition("-")[0] in AGENTS:
         agent = agent_of(project, intent)
         env = _inherited(wanted + agent.inherit) | agent.env
     else:
@@ -273,15 +281,15 @@ def command(project: Project, row: Row, intent: Intent, attempt_dir: Path) -> Se
     return expand(words, values(project, intent, attempt_dir), flags)
 
 
-def values(project: Project, intent: Intent, attempt_dir: Path) -> dict[str, str]:
-    """Return what the placeholders of a command stand for."""
+def values(project: Project, intent: Intent, attempt_dir: Path, step: str = "agent") -> dict[str, str]:
+    """Return what the placeholders of the command of an agent's step stand for."""
     found = (
         intent.session,
-        str(attempt_dir / "prompt.md"),
+        str(attempt_dir / ("prompt.md" if step == "agent" else f"{step}.prompt.md")),
         intent.id,
         str(intent.number),
         str(project.root),
         intent.tree or str(project.root),
-        str(own_dir(attempt_dir)),
+        str(own_dir(attempt_dir, step)),
     )
     return dict(zip(PLACEHOLDERS, found, strict=True))

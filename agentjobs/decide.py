@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agentjobs import reviewing
 from agentjobs.astray import FIRST, astray
 from agentjobs.decisions import (
     Begin,
@@ -200,6 +201,9 @@ def _advance_checks(attempt: Attempt, policy: Policy) -> Decision:
 
 
 def _passed(attempt: Attempt, policy: Policy) -> Decision:
+    review = reviewing.next_of(attempt)
+    if review is not None:
+        return review
     if not (policy.landing.enabled and attempt.intent.base):
         return Conclude(Outcome.OK)
     if policy.landing.approve and not attempt.approved:
@@ -257,12 +261,13 @@ def watch(attempt: Attempt, step: Step, policy: Policy, now: float, spent: float
         return end
     quiet_at = max(running.output_at, step.started_at)
     deadlines = []
-    if step.kind is StepKind.AGENT:
+    if step.kind in reviewing.AGENTS:
         if running.finished:
-            deadlines.append((quiet_at + finish_grace_s(policy, attempt.intent.agent), "hung"))
+            deadlines.append((quiet_at + finish_grace_s(policy, reviewing.agent_of(attempt, step)), "hung"))
         else:
             deadlines.append((quiet_at + limits.idle_s, "stalled"))
-        longest_s = limits.attempt_s if step.name == FIRST else limits.handoff_s
+        asked = step.kind is StepKind.AGENT and step.name != FIRST
+        longest_s = limits.handoff_s if asked else limits.attempt_s
         deadlines.append((step.started_at + longest_s, "hung" if running.finished else "timeout"))
     elif step.kind is StepKind.SETUP:
         deadlines.append((step.started_at + limits.setup_s, "timeout"))
@@ -286,8 +291,8 @@ def _ending(attempt: Attempt, step: Step, policy: Policy, now: float) -> Decisio
 
 def stop_signals(attempt: Attempt, step: Step, policy: Policy) -> tuple[str, ...]:
     """Return the polite signals a step is ended with, in order."""
-    agent = policy.agents.get(attempt.intent.agent)
-    return agent.stop if agent is not None and step.kind is StepKind.AGENT else ("TERM",)
+    agent = policy.agents.get(reviewing.agent_of(attempt, step))
+    return agent.stop if agent is not None and step.kind in reviewing.AGENTS else ("TERM",)
 
 
 # --- an attempt that is over: the three layers ------------------------------------------------------------
@@ -295,7 +300,7 @@ def stop_signals(attempt: Attempt, step: Step, policy: Policy) -> tuple[str, ...
 
 def _after(task: Task, last: Attempt, result: Result, policy: Policy, now: float) -> Decision:
     if result.outcome is Outcome.OK:
-        return Settle(Status.DONE, "")
+        return Settle(Status.DONE, result.detail)
     over = _over_its_limits(task, policy)
     if over:
         return Settle(Status.FAILED, over)

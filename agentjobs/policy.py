@@ -13,8 +13,11 @@ from agentjobs.agents import WINDOW, Agent, check_writable, flags_of, preset_of,
 from agentjobs.contextpolicy import TaskContext
 from agentjobs.errors import UserError
 from agentjobs.inheritance import fault
+from agentjobs.judging import Rule, Severity  # noqa: TC001 - msgspec's
 from agentjobs.limits import Limits, Retry, Several, parse_size
 from agentjobs.planpolicy import Planning
+from agentjobs.reviewing import misnamed
+from agentjobs.schemachecks import SchemaCheck  # noqa: TC001 - msgspec's
 from agentjobs.tomlfile import FieldError, decode, line_of, load, nearest, section, spot
 
 if TYPE_CHECKING:
@@ -108,6 +111,14 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Path of the prompt template, from the project root."""
     verify: tuple[str, ...] = ()
     """Shell commands that must all succeed in the tree before the work lands."""
+    checks: tuple[SchemaCheck, ...] = ()
+    """Outputs that are data, and their schemas."""
+    review: tuple[str, ...] = ()
+    """Profiles that judge verified work before it lands, each by its own agent."""
+    review_pass: Rule = "all"  # noqa: S105
+    """Whose verdicts must pass: `all` of them, `any` one, or the `majority`."""
+    review_blocks: Severity = "high"
+    """A verdict passes when no finding is so severe or worse."""
     require_change: bool = True
     """An attempt that changes nothing has failed."""
     scope: Literal["files", "any"] = "files"
@@ -318,6 +329,19 @@ def _loose_ends(policy: Policy, presets: Callable[[], Iterable[str]]) -> Iterato
     for path, patterns in entries:
         for words in filter(None, map(fault, patterns)):
             yield path, f"{words} ({spot(path)})"
+    yield from _loose_ends_of_profiles(policy, presets)
+    if policy.phases or any(p.plan is not None or p.min_done < 1 for p in policy.profiles.values()):
+        from agentjobs.phasepolicy import faults  # noqa: PLC0415 - only where there are phases
+
+        yield from faults(policy)
+    for name, reviewer, words in misnamed(policy.profiles, trees=policy.workspace.kind != "none"):
+        here = ("profiles", name, "review")
+        yield here, f"{spot(here)} names {reviewer}: {words}"
+    if policy.plan is not None and policy.plan.profile is not None and policy.plan.profile not in policy.profiles:
+        yield ("plan", "profile"), f"{_unknown('profile', policy.plan.profile, policy.profiles)} (in [plan])"
+
+
+def _loose_ends_of_profiles(policy: Policy, presets: Callable[[], Iterable[str]]) -> Iterator[tuple[Path, str]]:
     for name, profile in policy.profiles.items():
         here: Path = ("profiles", name)
         if profile.agent not in policy.agents:
@@ -326,6 +350,10 @@ def _loose_ends(policy: Policy, presets: Callable[[], Iterable[str]]) -> Iterato
         if profile.escalate is not None and profile.escalate not in policy.profiles:
             words = _unknown("profile", profile.escalate, policy.profiles)
             yield (*here, "escalate"), f"{words} (in {section(here)})"
+        for reviewer in profile.review:
+            if reviewer not in policy.profiles:
+                words = _unknown("profile", reviewer, policy.profiles)
+                yield (*here, "review"), f"{words} (in {section(here)})"
         agent = policy.agents.get(profile.agent)
         if agent is not None:
             try:
@@ -334,12 +362,6 @@ def _loose_ends(policy: Policy, presets: Callable[[], Iterable[str]]) -> Iterato
                 key = {"budget": "budget_usd"}.get(error.args[0], error.args[0])
                 words = f"agent {profile.agent} cannot be told: its commands need {{flags}}, and its flags a {error}"
                 yield (*here, key), f"{spot((*here, key))}: {words}"
-    if policy.phases or any(p.plan is not None or p.min_done < 1 for p in policy.profiles.values()):
-        from agentjobs.phasepolicy import faults  # noqa: PLC0415 - only where there are phases
-
-        yield from faults(policy)
-    if policy.plan is not None and policy.plan.profile is not None and policy.plan.profile not in policy.profiles:
-        yield ("plan", "profile"), f"{_unknown('profile', policy.plan.profile, policy.profiles)} (in [plan])"
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from agentjobs.decide import REMOVED, UNSPENT
 from agentjobs.model import SETTLED, Row, Settled, Status, Task
 from agentjobs.queue import in_play
@@ -145,9 +147,10 @@ class Rounds:
         attempts = self.store.attempts(task_id, names)
         self._read[task_id] = attempts
         mine = tuple(a for a in attempts if a.intent.round == marker.round)
-        earlier = sum(
-            a.result is not None and a.result.outcome not in UNSPENT for a in attempts if a not in mine
-        )
+        if mine and mine[-1].intent.review and mine[-1].result is None:
+            mine = (*mine[:-1], replace(mine[-1], asked_at=scope.at))
+        others = (a for a in attempts if a.intent.round != marker.round)
+        earlier = sum(a.result is not None and a.result.outcome not in UNSPENT for a in others)
         wish = marker.wish
         if row is None:
             row = Row(task_id, 0, Status.SKIPPED, profile=mine[-1].intent.profile if mine else "default")

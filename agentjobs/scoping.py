@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from agentjobs import reviewing
 from agentjobs.decide import verified_at
 from agentjobs.drive import poll
 from agentjobs.engine import Engine
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
     from contextlib import AbstractContextManager
 
+    from agentjobs.model import Attempt
     from agentjobs.project import Project
 
 ENDING_S = 5.0
@@ -296,7 +298,7 @@ def approve(project: Project, ids: tuple[str, ...], *, everything: bool, lock_ti
         for task_id in project.store.active():
             numbers = project.store.numbers(task_id)
             attempt = project.store.attempt(task_id, numbers[-1]) if numbers else None
-            if attempt is not None and attempt.result is None and verified_at(attempt) and not attempt.approved:
+            if attempt is not None and attempt.result is None and not attempt.approved and awaits(attempt):
                 waiting[task_id] = attempt
         for task_id in ids:
             if task_id not in waiting:
@@ -308,6 +310,11 @@ def approve(project: Project, ids: tuple[str, ...], *, everything: bool, lock_ti
             project.store.event(time.time(), task_id, "approved", attempt=number)
     more = () if chosen else ("nothing waits for approval",)
     return Report(tuple(f"{task_id}\tapproved" for task_id in chosen), more)
+
+
+def awaits(attempt: Attempt) -> bool:
+    """Whether an attempt that is not over is verified, and judged as far as its reviewers will."""
+    return bool(verified_at(attempt)) and (reviewing.passed(attempt) or reviewing.lacking(attempt))
 
 
 def stop(project: Project, ids: tuple[str, ...], *, lock_timeout_s: float) -> Report:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from agentjobs import reviewing
 from agentjobs.batches import QUEUE_ID
 from agentjobs.board import overspent
 from agentjobs.decide import verified_at
@@ -254,7 +255,9 @@ def _between(attempt: Attempt | None, *, playing: bool, anew: bool) -> str:
     if attempt.result is not None:
         return f"attempt {attempt.number} {attempt.result.outcome.value}, {then}"
     if verified_at(attempt):
-        return "verified, waits to land"
+        if reviewing.lacking(attempt) and not attempt.approved:
+            return "verified, its reviewers gave no verdict"
+        return "verified, waits to land" if reviewing.passed(attempt) else "verified, waits for a reviewer"
     last = attempt.steps[-1] if attempt.steps else None
     if last is not None and isinstance(last.phase, Exited):
         return f"{last.name} has ended (exit {last.phase.code}), waits for poll"

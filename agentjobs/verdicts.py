@@ -15,6 +15,7 @@ from agentjobs import claimcheck, handoffs
 from agentjobs.endings import verdict_on
 from agentjobs.errors import GitError, UserError
 from agentjobs.excerpt import error_excerpt, signature
+from agentjobs.judging import rejection
 from agentjobs.launch import local
 from agentjobs.logfile import read_tail
 from agentjobs.model import AgentEnd, Exited, Lost, Outcome, Prepare, Result, StepKind
@@ -341,6 +342,8 @@ class Verdicts:
             )
         if outcome in {Outcome.VERIFY_FAILED, Outcome.GATE_FAILED}:
             return self._failed_check(attempt, result)
+        if outcome is Outcome.REJECTED:
+            return rejection(result, attempt)
         if outcome is Outcome.INFRA:
             return self._infra(attempt, result)
         if outcome is Outcome.OK and intent.base and commit != intent.base:

@@ -75,6 +75,7 @@ diagnose_above = 1.0
 agent = "scripted"
 prompt = "prompt.md.j2"
 verify = ["sh $AGENTJOBS_ROOT/check.sh"]
+review = {review}
 
 [agents.scripted]
 command = ["sh", "{{root}}/agent.sh"]
@@ -110,6 +111,13 @@ kind = "none"
     "clones": """
 [workspace]
 kind = "clone"
+""",
+    "reviews": """
+[profiles.judge]
+agent = "judge"
+prompt = "prompt.md.j2"
+[agents.judge]
+command = ["sh", "{root}/judge.sh"]
 """,
     "without-landing": """
 [landing]
@@ -197,6 +205,31 @@ rmdir "$AGENTJOBS_ROOT/../busy/$AGENTJOBS_TASK"
 exit $code
 """
 
+JUDGE = r"""
+# What each run on a task comes to is the word of that number in the row's column `judge`; it spoils the tree besides.
+set -f
+said() { grep -c "^agent judge $AGENTJOBS_TASK " "$AGENTJOBS_ROOT/../ledger"; }
+n=$(($(said) + 1))
+set -- $AGENTJOBS_ROW_JUDGE
+while [ "$n" -gt 1 ] && [ $# -gt 1 ]; do shift; n=$((n - 1)); done
+echo "agent judge $AGENTJOBS_TASK $AGENTJOBS_ATTEMPT $1" >>"$AGENTJOBS_ROOT/../ledger"
+mkdir "$AGENTJOBS_ROOT/../busy/$AGENTJOBS_TASK" || echo "clash $AGENTJOBS_TASK" >>"$AGENTJOBS_ROOT/../ledger"
+while [ -e "$AGENTJOBS_ROOT/../gate" ]; do sleep 0.01; done
+code=0
+finding="\"file\": \"$AGENTJOBS_TASK.txt\", \"line\": 1, \"severity\": \"high\""
+finding="{$finding, \"trigger\": \"t\", \"impact\": \"i\"}"
+case $1 in
+    reject) echo "{\"findings\": [$finding]}" >"$AGENTJOBS_VERDICT" ;;
+    malformed) echo '{"findings": 1}' >"$AGENTJOBS_VERDICT" ;;
+    crash) code=1 ;;
+    *) echo '{"findings": []}' >"$AGENTJOBS_VERDICT" ;;
+esac
+echo spoilt >"$AGENTJOBS_TASK.txt"
+echo spoilt >new.txt
+rmdir "$AGENTJOBS_ROOT/../busy/$AGENTJOBS_TASK"
+exit $code
+"""
+
 ROWS = (
     "id\tafter\tplan\ttitle",
     "crashes\t\tcrash ok\tcrashes once",
@@ -209,7 +242,17 @@ ROWS = (
 
 WATCHED_ROWS = (ROWS[0], "fills\t\tfull ok\tfills its context once", "other\t\tok\tdoes nothing of note")
 
-IDS = [row.partition("\t")[0] for row in ROWS[1:] + WATCHED_ROWS[1:]]
+REVIEWED_ROWS = (
+    "id\tafter\tplan\tjudge\ttitle",
+    "passes\t\tok\tpass\tpasses at once",
+    "rejected\t\tnap ok\treject pass\tis rejected once",
+    "asked\tpasses\tok\tmalformed pass\tis judged by a reviewer that is asked twice",
+    "falls\t\tcrash ok\tcrash pass\tauthor and reviewer crash once",
+)
+
+ROWS_OF = {"watched": WATCHED_ROWS, "phases": ("id\tplan\ttitle",), "reviews": REVIEWED_ROWS}
+
+IDS = [row.partition("\t")[0] for rows in (ROWS, *ROWS_OF.values()) for row in rows[1:]]
 
 
 def make_project(
@@ -235,6 +278,7 @@ def make_project(
         resumes=resumes,
         repairs=repairs,
         restarts=restarts,
+        review='["judge"]' if variant == "reviews" else "[]",
         more=VARIANTS[variant],
         top=TOP.get(variant, ""),
     )
@@ -243,6 +287,7 @@ def make_project(
     (root / "agent.sh").write_text(AGENT)
     (root / "check.sh").write_text(CHECK)
     (root / "plan.sh").write_text(PLAN)
+    (root / "judge.sh").write_text(JUDGE)
     (root / "shared.txt").write_text("nobody\n")
     (root / ".gitignore").write_text("*.log\nlocal.txt\n")
     (root / "local.txt").write_text("not in git\n")
@@ -553,8 +598,7 @@ class Campaign:
     """A clean run, and then one run for each crash point."""
 
     def __init__(self, place: Path, **settings: Any) -> None:
-        rows = {"watched": WATCHED_ROWS, "phases": ("id\tplan\ttitle",)}.get(settings.get("variant", ""), ROWS)
-        make_project(place, rows, **settings)
+        make_project(place, ROWS_OF.get(settings.get("variant", ""), ROWS), **settings)
         self.driver = Driver(place)
         self.copies = place.with_name(place.name + ".copies")
         self.copies.mkdir()

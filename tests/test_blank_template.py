@@ -40,9 +40,24 @@ def test_the_commented_lines_of_the_blank_template_parse() -> None:
     assert policy.agents["claude"].env["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] == "32000"
     assert policy.agents["claude"].env["DISABLE_AUTOUPDATER"] == "1"
     assert policy.profiles["default"].escalate == "strong"
+    assert policy.profiles["default"].review == ("critic",)
     # a commented default is the default
     assert policy.limits == Limits(run_cost_usd=50)
     assert policy.retry == Retry()
+
+
+def test_the_review_of_the_blank_template_shows_task_checks_and_change() -> None:
+    text = (BLANK / "review.md.j2").read_text()
+    names = {
+        "id": "a", "row": {"task": "Do it."}, "files": ["x.py"], "verify": ["make test"], "mode": "review",
+        "attempt": 1,
+        "base": "b1", "errors": "", "tried": [], "handoffs": [], "diff": "+new line", "left_out": [], "commit": "c1",
+        "verdict": "/v.json", "answered": [],
+    }  # fmt: skip
+    told = render(text, "review.md.j2", names)
+    for part in ("# Review of task a", "Do it.", "x.py", "make test", "git diff b1 c1", "+new line"):
+        assert part in told
+    assert "make test" not in render(text, "review.md.j2", {**names, "verify": []})
 
 
 def test_the_blank_prompt_says_all_five_parts() -> None:
