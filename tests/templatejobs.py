@@ -73,9 +73,9 @@ class Job(Project):
         assert done.returncode == code, f"{command}: exit {done.returncode}\n{done.stdout}"
         return done.stdout
 
-    def settled(self) -> dict[str, str]:
-        """Dispatch, run the README's loop in bash to its exit 2, and return the statuses."""
+    def settled(self, *, bash: bool = True) -> dict[str, str]:
+        """Dispatch, run the README's loop (in bash, with the program started anew) to its exit 2; return the statuses."""
         self.dispatch()
-        looped = self.bash_loop(timeout_s=100)
+        looped = self.bash_loop(timeout_s=100) if bash else self.loop(timeout_s=100)
         assert looped.last == 2, f"{looped}\n{self.story()}"
         return self.statuses()
