@@ -15,6 +15,7 @@ from agentjobs.errors import ExitCode, UserError
 
 COMMANDS = {
     "init": "Write agentjobs.toml, a prompt and checks for one kind of job.",
+    "skill": "Write a new kind of job from a few answers.",
     "agents": "List the agents there are, and try one out.",
     "plan": "Make rows of the task table.",
     "check": "Say what would go wrong, before it costs money.",
