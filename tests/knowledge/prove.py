@@ -24,7 +24,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from agentjobs.model import Status
 from agentjobs.table import Table, parse
@@ -153,7 +153,8 @@ def looked_at(documents: list[str], again: frozenset[str]) -> list[str]:
     rows = [found.row(task_id) for task_id in found.ids]
     phases = Counter(row.profile for row in rows)
     print("tasks:", ", ".join(f"{phases[name]} {name}" for name in PHASES))
-    faults = [f"{row.id} is {row.status.value}: {row.cells.get('note', '')}" for row in rows if row.status is not Status.DONE]
+    undone = [row for row in rows if row.status is not Status.DONE]
+    faults = [f"{row.id} is {row.status.value}: {row.cells.get('note', '')}" for row in undone]
 
     good = Counter[str]()
     lost = 0
@@ -171,7 +172,8 @@ def looked_at(documents: list[str], again: frozenset[str]) -> list[str]:
     faults += [f"{path} is in no batch" for path in documents if path not in read]
     sizes = [sum(map(tokens, batch)) for batch in batches]
     faults += [f"a batch has {size:,} tokens" for size in sizes if size > BUDGET]
-    print(f"batches: {len(sizes)}, the largest {max(sizes):,} of {BUDGET:,} tokens, {sum(sizes) / len(sizes) / BUDGET:.0%} full")
+    full = sum(sizes) / len(sizes) / BUDGET
+    print(f"batches: {len(sizes)}, the largest {max(sizes):,} of {BUDGET:,} tokens, {full:.0%} full")
     faults += levels(found)
     text = (PROJECT / "knowledge-base.md").read_text(encoding="utf-8")
     faults += [f"{path} is not cited" for path in documents if f"[{path}]" not in text]
@@ -201,7 +203,8 @@ def levels(found: Table) -> list[str]:
 
 def once_more() -> list[str]:
     """Run one phase again alone, and say what else was touched."""
-    before = {path: path.stat().st_mtime_ns for path in PROJECT.glob("*/*") if path.is_file() and path.parts[-2] != "sections"}
+    others = [path for path in PROJECT.glob("*/*") if path.is_file() and path.parent.name != "sections"]
+    before = {path: path.stat().st_mtime_ns for path in others}
     final = (PROJECT / "knowledge-base.md").stat().st_mtime_ns
     subprocess.run([*AGENTJOBS, "retry", "--phase", "write"], cwd=PROJECT, check=True, capture_output=True)
     code = subprocess.run([*AGENTJOBS, "run"], cwd=PROJECT, check=False, capture_output=True).returncode
