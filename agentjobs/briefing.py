@@ -14,6 +14,7 @@ from agentjobs.errors import UserError
 from agentjobs.inheritance import passed
 from agentjobs.launch.step import MARK
 from agentjobs.model import Mode, Outcome
+from agentjobs.phasepolicy import phase_before
 from agentjobs.policy import wishes_of
 from agentjobs.project import POLICY
 from agentjobs.prompt import printed_in, render, resume_prompt, variables
@@ -197,6 +198,28 @@ def gate_environment(project: Project, intent: Intent, batch: Batch) -> dict[str
         "AGENTJOBS_PYTHON": sys.executable,
         MARK: intent.marker,
     }
+    return {name: value for name, value in env.items() if len(value.encode()) <= VARIABLE_MAX}
+
+
+def plan_environment(project: Project, intent: Intent, missing: Sequence[str]) -> dict[str, str]:
+    """Return the whole environment of the command that plans a phase; ``missing``: what the phase before lacks."""
+    import shutil  # noqa: PLC0415 - once for each phase
+
+    policy, phase = project.policy, intent.profile
+    env = {
+        **_inherited(policy.inherit),
+        "AGENTJOBS_PHASE": phase,
+        "AGENTJOBS_PHASE_BEFORE": phase_before(policy, phase),
+        "AGENTJOBS_OUTPUT": policy.profiles[phase].output or "",
+        "AGENTJOBS_MISSING": " ".join(missing),
+        "AGENTJOBS_BASE_COMMIT": project.tip() if project.uses_trees else "",
+        "AGENTJOBS_ROOT": str(project.root),
+        "AGENTJOBS_PYTHON": sys.executable,
+        MARK: intent.marker,
+    }
+    path = env.get("PATH") or os.defpath
+    here = os.path.dirname(sys.executable)
+    env["PATH"] = path if shutil.which("agentjobs", path=path) else f"{path}{os.pathsep}{here}"
     return {name: value for name, value in env.items() if len(value.encode()) <= VARIABLE_MAX}
 
 

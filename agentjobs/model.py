@@ -44,6 +44,8 @@ class StepKind(StrEnum):
     AGENT = "agent"
     VERIFY = "verify"
     GATE = "gate"
+    PLAN = "plan"
+    """Makes the rows of a phase; no task has one."""
 
 
 class Outcome(StrEnum):
@@ -374,6 +376,8 @@ class Scope(Struct, frozen=True, omit_defaults=True):
     """Ids that ``stop`` took out again."""
     forced: bool = False
     """A red baseline was accepted."""
+    phases: tuple[str, ...] = ()
+    """Profiles whose rows are in play, also those that are planned later."""
 
 
 Json = dict[str, Any]

@@ -12,7 +12,7 @@ from agentjobs.decide import verified_at
 from agentjobs.errors import UserError
 from agentjobs.model import SETTLED, Exited, Halt, Lost, Pause, Running, Scope, Status
 from agentjobs.progress import spent_of
-from agentjobs.queue import Queue, in_play
+from agentjobs.queue import DEFAULT, Queue, in_play
 from agentjobs.table import parse_status
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def standing(project: Project, now: float) -> Standing:
         if live is not None:
             running.append(live)
         else:
-            playing = scope is not None and in_play(scope, task_id)
+            playing = scope is not None and in_play(scope, task_id, _profile(project, task_id))
             marker = store.marker(task_id)
             anew = attempt is not None and marker is not None and (
                 marker.round > attempt.intent.round or marker.wish is Status.TODO
@@ -147,10 +147,15 @@ def _outside(project: Project, scope: Scope | None) -> int:
     if scope is not None and scope.everything and not scope.out:
         return 0
     cells = project.file.table.cells("status")
-    return sum(
-        (parse_status(text) or Status.TODO) not in SETTLED and not (scope is not None and in_play(scope, task_id))
-        for task_id, text in cells
-    )
+    open_ids = (task_id for task_id, text in cells if (parse_status(text) or Status.TODO) not in SETTLED)
+    if scope is None:
+        return sum(1 for _ in open_ids)
+    return sum(not in_play(scope, task_id, _profile(project, task_id)) for task_id in open_ids)
+
+
+def _profile(project: Project, task_id: str) -> str:
+    table = project.file.table
+    return (table.cell(task_id, "profile").strip() if task_id in table else "") or DEFAULT
 
 
 def _held(project: Project, spent: Spent) -> str:
