@@ -34,6 +34,7 @@ from agentjobs.model import (
     Task,
 )
 from agentjobs.pauses import LANDING, hold_s, jitter, pauses_after
+from agentjobs.schemachecks import checks_of
 from agentjobs.store import Marker, step_files, write_bytes, write_json
 from agentjobs.trees import FRESH, Trees
 from agentjobs.verdicts import Verdicts, likeness
@@ -162,7 +163,7 @@ class Attempts:
             marker=f"{uuid.uuid4().hex[:12]}.{row.id}.{number}",
             restarts=restarts_after(last, begin.mode),
             setup=self.trees.setup_for(tree, begin.mode, base, row.files),
-            checks=profile.verify,
+            checks=checks_of(profile),
             probe=begin.probe,
         )
         intent = replace(intent, argv=tuple(briefing.command(project, row, intent, attempt_dir)))

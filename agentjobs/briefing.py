@@ -19,6 +19,7 @@ from agentjobs.policy import wishes_of
 from agentjobs.project import POLICY
 from agentjobs.prompt import printed_in, render, resume_prompt, variables
 from agentjobs.sandbox import HANDOFF
+from agentjobs.schemachecks import checks_of
 from agentjobs.store import own_dir, read_raw
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ VARIABLES_MAX = 1024 * 1024
 def first_prompt(project: Project, row: Row, profile: Profile, base: str = "") -> str:
     """Return the prompt of a first attempt; UserError where the template is missing or wrong."""
     context = variables(
-        row, verify=profile.verify, base=base, handoffs=handoffs(project, row), mode=Mode.FIRST, attempt=1
+        row, verify=checks_of(profile), base=base, handoffs=handoffs(project, row), mode=Mode.FIRST, attempt=1
     )
     return render(_template(project, profile), profile.prompt, context)
 

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -18,6 +19,7 @@ from agentjobs.installed import doubts, missing, program_of
 from agentjobs.launch import local
 from agentjobs.policy import window_of
 from agentjobs.project import POLICY, TABLE
+from agentjobs.schemachecks import checks_of
 from agentjobs.store import read_raw
 from agentjobs.table import check_graph
 from agentjobs.tomlfile import line_of, load
@@ -227,11 +229,12 @@ def _profiles(project: Project, names: tuple[str, ...]) -> Iterator[Finding]:
         profile = policy.profiles[name]
         agents[profile.agent] = policy.agents[profile.agent]
         line = line_of(data, ("profiles", name))
-        if not profile.verify and project.lands:
+        if not checks_of(profile) and project.lands:
             message = f"profile {name} has no verify commands: whatever its agent leaves will land"
             yield Finding(message, POLICY, line, warning=True)
         if not (project.root / profile.prompt).is_file():
             yield Finding(f"no such prompt template: {profile.prompt}", POLICY, line)
+        yield from _schemas(project, name, profile, data)
     yield from _withheld(project, agents, data)
     for name, agent in agents.items():
         words = {"command": agent.command[0]}
@@ -252,6 +255,20 @@ def _profiles(project: Project, names: tuple[str, ...]) -> Iterator[Finding]:
     for name, doubt in doubts(there, cwd=project.root, timeout_s=VERSION_S).items():
         line = line_of(data, ("agents", name)) or _named_at(data, policy, name)
         yield Finding(f"agent {name}: {doubt}", POLICY, line, warning=True)
+
+
+def _schemas(project: Project, name: str, profile: Profile, data: bytes) -> Iterator[Finding]:
+    """Name schemas that are missing or wrong: every check against them would fail."""
+    for number, check in enumerate(profile.checks):
+        path = project.root / check.schema
+        if not path.is_file():
+            line = line_of(data, ("profiles", name, "checks", number, "schema"))
+            yield Finding(f"no such schema: {check.schema}", POLICY, line)
+            continue
+        from agentjobs.schemas import Schema  # noqa: PLC0415 - slow to import
+
+        if found := _attempt(partial(Schema, path.read_bytes(), check.schema)):
+            yield found
 
 
 def _withheld(project: Project, agents: Mapping[str, Agent], data: bytes) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from agentjobs.errors import UserError
 from agentjobs.inheritance import fault
 from agentjobs.limits import Limits, Retry, Several, parse_size
 from agentjobs.planpolicy import Planning
+from agentjobs.schemachecks import SchemaCheck  # noqa: TC001 - msgspec's
 from agentjobs.tomlfile import FieldError, decode, line_of, load, nearest, section, spot
 
 if TYPE_CHECKING:
@@ -107,6 +108,8 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Path of the prompt template, from the project root."""
     verify: tuple[str, ...] = ()
     """Shell commands that must all succeed in the tree before the work lands."""
+    checks: tuple[SchemaCheck, ...] = ()
+    """Outputs that are data, and their schemas."""
     require_change: bool = True
     """An attempt that changes nothing has failed."""
     scope: Literal["files", "any"] = "files"

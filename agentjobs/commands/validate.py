@@ -1,0 +1,53 @@
+"""``agentjobs validate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from agentjobs.errors import ExitCode
+
+
+@click.command(name="validate")
+@click.option("--lines", is_flag=True, help="JSON Lines: each line that is not blank must fit.")
+@click.argument("schema", metavar="SCHEMA")
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+def command(lines: bool, schema: str, file: Path) -> int:
+    """Say whether a JSON file fits a JSON Schema: one line for each fault, and exit 1 if there is any.
+
+    Nothing is fetched: the schema must hold all that it refers to.
+
+    \b
+    Example:
+      agentjobs validate result.schema.json segments/a.json
+      agentjobs validate --lines event.schema.json out.jsonl
+    """
+    from itertools import islice
+
+    from agentjobs.schemas import FAULTS_MAX, Schema
+
+    faults = 0
+    known = Schema(_read_schema(schema), schema)
+    data = file.read_bytes() if file.is_file() else None
+    if data is None:
+        what = "is no file" if file.exists() else "is missing; nothing was written there"
+        click.echo(f"{file}: {what}")
+        return ExitCode.FAILED
+    for fault in islice(known.faults(data, lines=lines), FAULTS_MAX + 1):
+        faults += 1
+        if faults > FAULTS_MAX:
+            click.echo(f"{file}: … and more")
+            break
+        click.echo(f"{file}:{fault.line}: {fault}" if fault.line else f"{file}: {fault}")
+    return ExitCode.FAILED if faults else ExitCode.OK
+
+
+def _read_schema(schema: str) -> bytes:
+    """Return the bytes of a schema; UserError where there is no such file."""
+    from agentjobs.errors import UserError
+
+    path = Path(schema)
+    if not path.is_file():
+        raise UserError("no such schema", file=schema)
+    return path.read_bytes()
