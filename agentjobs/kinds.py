@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from agentjobs.errors import UserError
 
-LEFT_OUT = frozenset({"demo.sh", "__pycache__", "node_modules"})
+LEFT_OUT = frozenset({"demo.sh", "__pycache__", "node_modules", ".ruff_cache"})
 """Names that are about the template itself, or were left by running it."""
 
 
