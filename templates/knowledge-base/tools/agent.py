@@ -32,7 +32,7 @@ COMMON = frozenset(
     some such take than that the their them then there these they thing things this those three through time to too
     two type under until up upon use used useful user users uses using value values version versions very want was way
     well were what when where whether which while who whole why will with within without work works would yet you your
-    class code data file files function method object page python text true false none self import return django
+    class code data file files function method object page python text true false none self return django
     """.split()  # noqa: SIM905 - a list of 300 literals is no easier to read
 )
 
@@ -73,9 +73,11 @@ def title_of(text: str, otherwise: str) -> str:
 
 def topics_of(text: str, title: str) -> list[str]:
     """Return the words that a document is about: the most frequent ones, those of its title counted often."""
-    counts = Counter(re.findall(r"[a-z][a-z]{3,}", plainly(text).lower()))
+    counts = Counter(re.findall(r"[a-z]{4,}", plainly(text).lower()))
     for word in re.findall(r"[a-z]{4,}", title.lower()):
         counts[word] += 20
+    for word in [word for word in counts if word.endswith("s") and word[:-1] in counts]:
+        counts[word[:-1]] += counts.pop(word)  # one word for the singular and the plural
     ranked = sorted((-count, word) for word, count in counts.items() if word not in COMMON)
     return [word for _, word in ranked[:TOPICS]] or ["miscellaneous"]
 
