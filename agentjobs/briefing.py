@@ -17,7 +17,7 @@ from agentjobs.model import Mode, Outcome
 from agentjobs.phasepolicy import phase_before
 from agentjobs.policy import wishes_of
 from agentjobs.project import POLICY
-from agentjobs.prompt import printed_in, render, resume_prompt, variables
+from agentjobs.prompt import names_in, printed_in, render, resume_prompt, variables
 from agentjobs.sandbox import HANDOFF
 from agentjobs.schemachecks import checks_of
 from agentjobs.store import own_dir, read_raw
@@ -62,6 +62,11 @@ def first_prompt(project: Project, row: Row, profile: Profile, base: str = "") -
 def printed(project: Project, profile: Profile) -> frozenset[str]:
     """Return the columns a profile's template prints for every row; UserError where it is missing or wrong."""
     return printed_in(_template(project, profile), profile.prompt)
+
+
+def named(project: Project, profile: Profile) -> frozenset[str]:
+    """Return the variables of a profile's template; UserError where it is missing or wrong."""
+    return names_in(_template(project, profile), profile.prompt)
 
 
 def attempt_prompt(project: Project, task: Task, intent: Intent) -> str:

@@ -25,7 +25,7 @@ from agentjobs.table import check_graph
 from agentjobs.tomlfile import line_of, load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from agentjobs.agents import Agent
     from agentjobs.model import Row
@@ -87,6 +87,7 @@ def findings(project: Project) -> Iterator[Finding]:
         yield from _shared(project)
         yield from _variables(project)
     names = profiles_in_use(project) if not table_error else tuple(project.policy.profiles)
+    yield from _templates(project, () if table_error else names)
     yield from _profiles(project, names)
     yield from _repository(project)
     yield from _machine(project)
@@ -153,6 +154,21 @@ def _rows(project: Project) -> Iterator[Finding]:
         more = f" and {len(ids) - SHARED_MAX} more" if len(ids) > SHARED_MAX else ""
         message = f"prints {column!r}, which is empty for {', '.join(ids[:SHARED_MAX])}{more}"
         yield Finding(message, prompt, warning=True)
+
+
+def _templates(project: Project, used: Collection[str]) -> Iterator[Finding]:
+    """Read the templates of profiles that no row has yet: a later phase must not end at a slip of the pen."""
+    said: set[tuple[str, str | None, int | None]] = set()
+    for name, profile in project.policy.profiles.items():
+        if name in used:
+            continue
+        try:
+            briefing.named(project, profile)
+        except UserError as error:
+            key = (error.message, error.file, error.line)
+            if key not in said:
+                said.add(key)
+                yield Finding(f"{error.message} (profile {name})", error.file or POLICY, error.line)
 
 
 def _cells(row: Row) -> Iterator[Finding]:
