@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agentjobs import briefing, handoffs, reviewing, steps
+from agentjobs import briefing, claimcheck, handoffs, reviewing, steps
 from agentjobs.accounts import account_of
 from agentjobs.decide import UNSPENT, restarts_after, stop_signals
 from agentjobs.decisions import Begin, Conclude, Decision, End, Judge, Land, Launch, Settle, Weigh
@@ -179,6 +179,7 @@ class Attempts:
             review_pass=profile.review_pass,
             review_blocks=profile.review_blocks,
             probe=begin.probe,
+            context=begin.context,
         )
         intent = replace(intent, argv=tuple(briefing.command(project, row, intent, attempt_dir)))
         store.write_fact(row.id, number, "attempt.json", intent)
@@ -207,6 +208,10 @@ class Attempts:
             return
         if attempt.last(StepKind.SETUP) is None or launch.kind is StepKind.SETUP:
             self.trees.make(task, intent, now)
+        if not intent.tree and task.round > 1 and attempt.number == task.attempts[0].number:
+            from agentjobs.outputs import put_aside  # noqa: PLC0415 - only where a round follows another
+
+            put_aside(self.project, task.row, attempt_dir)
         if launch.kind is StepKind.SETUP:
             self._start(task, attempt, launch.name, ("/bin/sh", "-c", intent.setup), None)
             return
@@ -312,7 +317,8 @@ class Attempts:
             store.count(intent.id, result.outcome.value, likeness(task.row, intent.tree, result))
         if result.outcome in UNSPENT:
             store.count_unspent(intent.id, intent.number)
-        store.write_fact(intent.id, intent.number, "result.json", result)
+        told = claimcheck.with_findings(result, attempt.end)
+        store.write_fact(intent.id, intent.number, "result.json", told)
         store.event(
             now, intent.id, "result", attempt=intent.number, outcome=result.outcome.value, detail=result.detail
         )

@@ -128,13 +128,14 @@ def _stop(last: Attempt | None, policy: Policy, now: float) -> Decision:
     """End what runs and write down that it was stopped; ``Wait(0)`` once nothing is open."""
     if last is None or last.result is not None:
         return Wait(0.0, "not in play")
-    live = _live(last)
+    live = live_step(last)
     if live is None:
         return Conclude(Outcome.STOPPED)
     return _ending(last, live, policy, now) if live.kill else End(live.name, "stopped", hard=False)
 
 
-def _live(attempt: Attempt) -> Step | None:
+def live_step(attempt: Attempt) -> Step | None:
+    """Return the step of an attempt that runs."""
     return next((step for step in attempt.steps if isinstance(step.phase, Running)), None)
 
 
@@ -142,9 +143,9 @@ def _live(attempt: Attempt) -> Step | None:
 
 
 def _advance(attempt: Attempt, policy: Policy, now: float, spent: float) -> Decision:
-    live = _live(attempt)
+    live = live_step(attempt)
     if live is not None:
-        return _watch(attempt, live, policy, now, spent)
+        return watch(attempt, live, policy, now, spent)
     if attempt.end is None:
         return _advance_agent(attempt)
     if attempt.end.outcome is not Outcome.OK:
@@ -214,11 +215,11 @@ def _passed(attempt: Attempt, policy: Policy) -> Decision:
 
 def next_of_gate(run: Attempt, policy: Policy, now: float, *, wanted: bool) -> Decision:
     """Return what a run of the gate for a batch needs next; not ``wanted``: nobody waits for it any more."""
-    live = _live(run)
+    live = live_step(run)
     if live is not None:
         if not wanted and live.kill is None:
             return End(live.name, "stopped", hard=False)
-        return _watch(run, live, policy, now)
+        return watch(run, live, policy, now)
     if not wanted:
         return Conclude(Outcome.STOPPED)
     gates = [step for step in run.steps if step.kind is StepKind.GATE]
@@ -243,7 +244,7 @@ def next_of_gate(run: Attempt, policy: Policy, now: float, *, wanted: bool) -> D
     return Conclude(Outcome.OK if passed else Outcome.GATE_FAILED)
 
 
-def _watch(attempt: Attempt, step: Step, policy: Policy, now: float, spent: float = 0.0) -> Decision:
+def watch(attempt: Attempt, step: Step, policy: Policy, now: float, spent: float = 0.0) -> Decision:
     """End a step that takes too long, is silent too long, says too much, goes astray, or is over but still there.
 
     ``spent``: dollars that earlier attempts of the task cost.

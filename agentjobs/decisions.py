@@ -16,6 +16,8 @@ class Begin(Struct, frozen=True, tag="begin"):
     profile: str
     probe: bool = False
     """See ``Intent``; ``plan`` knows it."""
+    context: int = 0
+    """Likewise."""
 
 
 class Launch(Struct, frozen=True, tag="launch"):

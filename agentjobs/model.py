@@ -47,6 +47,8 @@ class StepKind(StrEnum):
     VERIFY = "verify"
     REVIEW = "review"
     GATE = "gate"
+    PLAN = "plan"
+    """Makes the rows of a phase; no task has one."""
 
 
 class Outcome(StrEnum):
@@ -246,6 +248,8 @@ class Intent(Struct, frozen=True, omit_defaults=True):
     review_blocks: str = "high"
     probe: bool = False
     """Begun before its account was known to be over a trouble: to meet it again is not the task's doing."""
+    context: int = 0
+    """Tokens it was expected to hold, where ``limits.tokens_in_flight`` asked for that."""
 
 
 class Spending(Struct, frozen=True, omit_defaults=True):
@@ -299,6 +303,8 @@ class AgentEnd(Struct, frozen=True, omit_defaults=True):
     changed: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
     reset_at: float = 0.0
+    findings: tuple[str, ...] = ()
+    """Where what it said it changed is not what it changed."""
 
 
 class Prepare(Struct, frozen=True, omit_defaults=True):
@@ -433,6 +439,8 @@ class Scope(Struct, frozen=True, omit_defaults=True):
     """Ids that ``stop`` took out again."""
     forced: bool = False
     """A red baseline was accepted."""
+    phases: tuple[str, ...] = ()
+    """Profiles whose rows are in play, also those that are planned later."""
 
 
 Json = dict[str, Any]

@@ -28,6 +28,7 @@ from agentjobs.decisions import (
     Wait,
     Weigh,
 )
+from agentjobs.flight import Flight
 from agentjobs.model import Attempt, Halt, Mode, Outcome, Row, Running, Status, StepKind, Task
 from agentjobs.pauses import LANDING, RUN, TROUBLE
 from agentjobs.restarts import pays, sweep_due
@@ -37,6 +38,7 @@ from agentjobs.scope import overlap
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Sequence
 
+    from agentjobs.flight import Expected
     from agentjobs.policy import Policy
 
     Ready = Callable[[Container[str]], Iterable[Row]]
@@ -50,9 +52,13 @@ DIAGNOSE_MIN = 3
 """So many failed tasks before their share of all means anything."""
 
 
-def plan(board: Board, ready: Ready, policy: Policy, now: float) -> Plan:
-    """Return the actions that are right and possible now; ``ready`` gives the rows that may begin."""
-    made = _Planner(board, policy, now).plan(ready)
+def plan(board: Board, ready: Ready, policy: Policy, now: float, expected: Expected = lambda *_: 0) -> Plan:
+    """Return the actions that are right and possible now; ``ready`` gives the rows that may begin.
+
+    ``expected`` is asked only where the context of running agents has a cap.
+    """
+    flight = Flight(policy.limits.flight_tokens, board.tasks, expected)
+    made = _Planner(board, policy, now, flight).plan(ready)
     ending = ends(board.tasks, {action.id for action in made.actions}, policy.limits, board.spent)
     return replace(made, actions=made.actions + ending, alive=True) if ending else made
 
@@ -60,7 +66,8 @@ def plan(board: Board, ready: Ready, policy: Policy, now: float) -> Plan:
 class _Planner:
     """The running totals of one call of ``plan``."""
 
-    def __init__(self, board: Board, policy: Policy, now: float) -> None:
+    def __init__(self, board: Board, policy: Policy, now: float, flight: Flight) -> None:
+        self.flight = flight
         self.board = board
         self.policy = policy
         self.now = now
@@ -347,13 +354,13 @@ class _Planner:
         begun = self._grant_begins(before, held, room)
         claims = held + [t.row.files for t in self.board.tasks if t.in_play and t.row.id not in idle]
         rows = iter(ready(self.gate.closed))
-        while begun < room and (row := next(rows, None)) is not None:
+        while begun < room and not self.flight.full and (row := next(rows, None)) is not None:
             if not _meets(row.files, claims):
                 begun += self._grant_begin(Task(row), decide(Task(row), self.policy, self.now))
                 claims.append(row.files)
         begun += self._grant_begins(after, held, room - begun)
         soon = any(at - self.now <= STAGGER_S for at in later) or bool(begun and self.board.pauses)
-        self.starving = begun < room and not soon
+        self.starving = begun < room and not soon and not self.flight.full  # full is as good as no slot
         if staggered and begun and begun < free:
             self.until = min(self.until, self.now + self.policy.limits.start_interval_s)
 
@@ -366,13 +373,13 @@ class _Planner:
         return begun
 
     def _grant_begin(self, task: Task, begin: Decision) -> bool:
-        """Let an attempt begin, unless its account may not."""
+        """Let an attempt begin, unless its account may not, or too much is in flight."""
         if not isinstance(begin, Begin):
             return False
         account = self._account(task, begin)
-        if not self.gate.may_begin(account):
+        if not self.gate.may_begin(account) or (context := self.flight.admit(task, begin)) is None:
             return False
-        self.actions.append(Action(task.row.id, replace(begin, probe=self.gate.is_wary(account))))
+        self.actions.append(Action(task.row.id, replace(begin, probe=self.gate.is_wary(account), context=context)))
         self.gate.begun(account)
         return True
 

@@ -12,6 +12,7 @@ from agentjobs.errors import UserError
 from agentjobs.judging import SEVERITIES, answered
 from agentjobs.model import Mode, ReviewPlan
 from agentjobs.policy import window_of, wishes_of
+from agentjobs.predecessors import handoffs
 from agentjobs.project import POLICY
 from agentjobs.prompt import render, variables
 from agentjobs.reviewing import due, runs
@@ -80,7 +81,7 @@ def prompt(project: Project, task: Task, attempt: Attempt, name: str, plan: Revi
     before = [other for other in task.attempts if other.number < attempt.number]
     context = variables(
         task.row, verify=attempt.intent.checks, mode=Mode.REVIEW, attempt=attempt.number, base=plan.parent,
-        handoffs=briefing.handoffs(project, task.row),
+        handoffs=handoffs(project, task.row),
     ) | {
         "diff": diff,
         "left_out": left_out,

@@ -155,7 +155,7 @@ class Rounds:
         if row is None:
             row = Row(task_id, 0, Status.SKIPPED, profile=mine[-1].intent.profile if mine else "default")
             wish = Status.SKIPPED
-        return Task(row, marker.round, mine, earlier, wish, in_play(scope, task_id))
+        return Task(row, marker.round, mine, earlier, wish, in_play(scope, task_id, row.profile))
 
     def open(self, row: Row, scope: Scope) -> Task | None:
         """Return the first round of a row that says TODO; None where the facts say that it is settled.
@@ -163,11 +163,11 @@ class Rounds:
         The facts win over a TODO that nobody asked for: a table restored from an old copy starts nothing again.
         """
         if not self.store.names(row.id):
-            return Task(row, in_play=in_play(scope, row.id))
+            return Task(row, in_play=in_play(scope, row.id, row.profile))
         settled = self.store.settled(row.id)
         if settled and settled[-1].note != REMOVED:
             return None
-        return Task(row, self.next_round(row.id), (), 0, None, in_play(scope, row.id))
+        return Task(row, self.next_round(row.id), (), 0, None, in_play(scope, row.id, row.profile))
 
     # --- settled
 

@@ -77,6 +77,8 @@ class AttemptTold(Struct, frozen=True):
     """What the tokens were, and whether the cost is an estimate."""
     changed: tuple[str, ...]
     outside: tuple[str, ...]
+    findings: tuple[str, ...]
+    """Where what it said it changed is not what it changed."""
     base: str
     commit: str
     landed: str
@@ -142,6 +144,7 @@ def _attempt(project: Project, attempt: Attempt) -> AttemptTold:
         spent=end.spent if end else Spending(),
         changed=end.changed if end else (),
         outside=end.outside if end else (),
+        findings=end.findings if end else (),
         base=intent.base,
         commit=(result.commit if result else "") or (end.commit if end else ""),
         landed=result.landed if result else "",

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agentjobs import handoffs
+from agentjobs import claimcheck, handoffs
 from agentjobs.endings import verdict_on
 from agentjobs.errors import GitError, UserError
 from agentjobs.excerpt import error_excerpt, signature
@@ -65,6 +65,8 @@ class Verdicts:
         )
         if intent.base:
             end = self._with_tree(task, attempt, end, verdict)
+            if verdict.outcome is Outcome.OK:  # who was cut short has not said yet what it did
+                end = claimcheck.examined(self.project, task, attempt, end)
         self.store.write_fact(intent.id, intent.number, "agent.end.json", end)
 
     def sweep(self, attempt: Attempt) -> None:
@@ -144,6 +146,7 @@ class Verdicts:
         self._stand_on(attempt, name)
 
     def _close_conflict(self, task: Task, attempt: Attempt, result: Result) -> None:
+        result = claimcheck.with_findings(result, attempt.end)
         self.store.write_fact(task.row.id, attempt.number, "result.json", result)
         self.store.event(
             result.at, task.row.id, "result", attempt=attempt.number, outcome=result.outcome.value,

@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentjobs.launch.processes import boot_id
+from tests.forking import preload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,6 +55,7 @@ READING = frozenset(
 COLUMNS_THAT_MAY_DIFFER = ("started", "ended", "commit")
 
 POLICY = """
+{top}
 base = "main"
 target = "landed"
 slots = {slots}
@@ -122,8 +124,32 @@ command = ["sh", "{root}/judge.sh"]
 [landing]
 enabled = false
 """,
+    "phases": """
+[profiles.one]
+agent = "scripted"
+verify = ["sh $AGENTJOBS_ROOT/check.sh"]
+plan = "sh plan.sh"
+[profiles.two]
+agent = "scripted"
+verify = ["sh $AGENTJOBS_ROOT/check.sh"]
+plan = "sh plan.sh"
+again = true
+""",
 }
 """What is added to the policy."""
+
+TOP = {"phases": 'phases = ["one", "two"]'}
+"""Likewise, at its top."""
+
+PLAN = r"""
+# Makes the rows of a phase, and says so once all of them are printed.
+while [ -e "$AGENTJOBS_ROOT/../gate" ]; do sleep 0.01; done
+case $AGENTJOBS_PHASE in
+    one) echo '{"id": "crashes", "plan": "crash ok"}'; echo '{"id": "waits", "after": "crashes", "plan": "ok"}' ;;
+    two) grep -q other "$AGENTJOBS_ROOT/tasks.tsv" || echo '{"id": "other", "plan": "ok", "title": "of two"}' ;;
+esac
+echo "plan $AGENTJOBS_PHASE" >>"$AGENTJOBS_ROOT/../ledger"
+"""
 
 AGENT = r"""
 # What this attempt does is the word of that number in the row's column `plan`; the last word serves for all others.
@@ -225,7 +251,7 @@ REVIEWED_ROWS = (
     "falls\t\tcrash ok\tcrash pass\tauthor and reviewer crash once",
 )
 
-ROWS_OF = {"watched": WATCHED_ROWS, "reviews": REVIEWED_ROWS}
+ROWS_OF = {"watched": WATCHED_ROWS, "phases": ("id\tplan\ttitle",), "reviews": REVIEWED_ROWS}
 
 IDS = [row.partition("\t")[0] for rows in (ROWS, *ROWS_OF.values()) for row in rows[1:]]
 
@@ -255,11 +281,13 @@ def make_project(
         restarts=restarts,
         review='["judge"]' if variant == "reviews" else "[]",
         more=VARIANTS[variant],
+        top=TOP.get(variant, ""),
     )
     (root / "agentjobs.toml").write_text(text)
     (root / "prompt.md.j2").write_text("{{ id }} {{ mode }}\n{{ errors }}\n")
     (root / "agent.sh").write_text(AGENT)
     (root / "check.sh").write_text(CHECK)
+    (root / "plan.sh").write_text(PLAN)
     (root / "judge.sh").write_text(JUDGE)
     (root / "shared.txt").write_text("nobody\n")
     (root / ".gitignore").write_text("*.log\nlocal.txt\n")
@@ -343,6 +371,7 @@ class Driver:
         self.root = place / "project"
         self.gate = place / "gate"
         self.log = place / "polls.log"
+        preload()
         ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: orphans become ours, to be waited for
 
     def start(self, *argv: str, fatal: int = 0) -> tuple[int, int]:
@@ -475,6 +504,10 @@ class Driver:
     def starts(self) -> list[str]:
         return sorted(line for line in self.ledger() if line.startswith("agent "))
 
+    def plans(self) -> list[str]:
+        """Return the complete runs of plan commands."""
+        return [line for line in self.ledger() if line.startswith("plan ")]
+
     def table(self) -> list[dict[str, str]]:
         header, *lines = [line.split("\t") for line in (self.root / "tasks.tsv").read_text().splitlines()]
         rows = [dict(zip(header, line, strict=False)) for line in lines]
@@ -491,6 +524,7 @@ class Driver:
         return {
             "table": self.table(),
             "starts": self.starts(),
+            "plans": self.plans(),
             "clashes": [line for line in self.ledger() if line.startswith("clash")],
             "landed": sorted(self.git("log", "--format=%s", "landed").splitlines()),
             "content": self.git("rev-parse", "landed^{tree}"),
@@ -504,7 +538,7 @@ class Driver:
 
     def state(self) -> str:
         """Reduce the whole project to what may not depend on instants, random ids and commit ids."""
-        lines = [json.dumps(self.table(), sort_keys=True), *self.starts()]
+        lines = [json.dumps(self.table(), sort_keys=True), *self.starts(), *self.plans()]
         own = self.root / ".agentjobs"
         for path in sorted(own.rglob("*")):
             name = path.relative_to(own).as_posix()
@@ -684,14 +718,6 @@ def main() -> int:
     parser.add_argument("--kinds", action="store_true", help="only one crash point for each kind of effect")
     parser.add_argument("--only", default="", help="one crash point, as COMMAND:EFFECT")
     given = parser.parse_args()
-    import agentjobs.commands.dispatch
-    import agentjobs.commands.poll
-    import agentjobs.drive
-    import agentjobs.gauges
-    import agentjobs.landing
-    import agentjobs.scoping
-    import agentjobs.workspace  # noqa: F401 - imported before the forks, once for all
-
     campaign = Campaign(given.place, variant=given.variant)
     recorded_at = time.monotonic()
     campaign.record()

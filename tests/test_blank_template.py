@@ -63,7 +63,7 @@ def test_the_blank_prompt_says_all_five_parts() -> None:
     text = (BLANK / "prompt.md.j2").read_text()
     names = {
         "id": "a", "row": {"task": "Do it."}, "files": [], "verify": [], "mode": "first", "attempt": 1,
-        "base": "", "errors": "", "tried": [], "handoffs": [],
+        "base": "", "errors": "", "tried": [], "handoffs": [], "dependents": [], "handoff": "/p/handoff.md",
     }  # fmt: skip
     bare = render(text, "prompt.md.j2", names)
     for part in ("# Task a\n\nDo it.", "## Rules", "## Files", "## Output", "## How it will be checked"):
@@ -74,7 +74,8 @@ def test_the_blank_prompt_says_all_five_parts() -> None:
         "prompt.md.j2",
         names
         | {"files": ["a.py", "b.py"], "verify": ["make test"], "mode": "repair", "attempt": 2}
-        | {"errors": "E: no", "tried": ["1: crashed"], "handoffs": [{"id": "z", "text": "use y()"}]},
+        | {"errors": "E: no", "tried": ["1: crashed"], "handoffs": [{"id": "z", "text": "use y()"}]}
+        | {"dependents": ["b", "c"]},
     )
     for part in (
         "- `a.py`\n- `b.py`\n",
@@ -82,6 +83,8 @@ def test_the_blank_prompt_says_all_five_parts() -> None:
         "````text\nE: no\n````",
         "- 1: crashed\n",
         "### z\n\nuse y()",
+        "build on this one: b, c.\n",
+        "the file `/p/handoff.md`",
     ):
         assert part in full
     assert "\n\n\n" not in bare + full

@@ -160,13 +160,17 @@ def test_every_file_of_the_store_is_described(project: Project) -> None:
 # --- the environment --------------------------------------------------------------------------------------
 
 
+ENVIRONMENTS = {"environment", "plan_environment"}
+
+
 def environment_names() -> set[str]:
     """Every AGENTJOBS_* that steps are given, from the source of the functions which do."""
     words = []
     for name in ("agentjobs/briefing.py", "agentjobs/reviewbrief.py"):
         tree = ast.parse(text(name))
-        function = next(n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == "environment")
-        words += [n.value for n in ast.walk(function) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+        functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name in ENVIRONMENTS]
+        nodes = [n for function in functions for n in ast.walk(function)]
+        words += [n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)]
     return {word for word in words if re.fullmatch(r"AGENTJOBS_[A-Z_]*[A-Z]", word)} | {MARK}
 
 

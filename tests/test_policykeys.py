@@ -7,7 +7,7 @@ import msgspec
 
 from agentjobs.policy import parse_policy
 from agentjobs.policykeys import KEYS, SECTIONS, line, reference
-from agentjobs.presets import names, preset
+from agentjobs.presets import preset
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -28,7 +28,7 @@ def test_the_keys_are_all_keys() -> None:
     tables = {("", n) for n in ("limits", "retry", "workspace", "profiles", "agents", "landing", "plan")}
     sections = ("flags", "session", "rules", "usage", "transcript", "transcript_usage", "context", "watch", "prices")
     tables |= {("[agents.NAME]", name) for name in sections}
-    tables |= {("[profiles.NAME]", "checks")}
+    tables |= {("[profiles.NAME]", "context"), ("[profiles.NAME]", "checks")}
     assert {(key.section, key.name) for key in KEYS} == places - tables
     assert next(key for key in KEYS if key.name == "attempt_minutes").default == "`30`"
 
@@ -37,5 +37,5 @@ def test_the_examples_of_the_documentation_parse() -> None:
     blocks = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "configuration.md").read_text(), re.DOTALL)
     assert len(blocks) > 3
     for block in blocks:
-        text = block if "command" in block else '[agents.mine]\ncommand = ["x"]\n' + block
-        parse_policy(text.encode(), preset=preset, presets=names)
+        more = "" if "command = " in block else '\n[agents.mine]\ncommand = ["x"]\n'
+        parse_policy((block + more).encode(), preset=preset)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 ERRORS_MAX = 12
 """Lines of an error shown; the log has all of them."""
+FINDINGS_MAX = 10
 SHORT = 12
 
 
@@ -55,18 +56,7 @@ def _attempt_lines(attempt: AttemptTold, now: float) -> Iterator[str]:
         rows.append(("ended", one_line(ended, 300)))
     else:
         rows.append(("ended", "not yet"))
-    if attempt.check:
-        rows.append(("check", attempt.check))
-    if attempt.tokens or attempt.cost:
-        rows.append(("spent", spent_text(attempt.spent, attempt.tokens, attempt.cost)))
-    if attempt.changed:
-        rows.append(("changed", one_line(", ".join(attempt.changed), 300)))
-    if attempt.outside:
-        rows.append(("outside", one_line(", ".join(attempt.outside), 300)))
-    if attempt.landed:
-        rows.append(("landed", attempt.landed[:SHORT]))
-    elif attempt.commit and attempt.commit != attempt.base:
-        rows.append(("commit", attempt.commit[:SHORT]))
+    rows += _work_rows(attempt)
     rows.append(("files", f"{attempt.directory}/"))
     yield from columns(rows, "  ")
     lines = [line for line in attempt.errors.splitlines() if line.strip()]
@@ -75,6 +65,25 @@ def _attempt_lines(attempt: AttemptTold, now: float) -> Iterator[str]:
     yield from (f"  | {one_line(line)}" for line in lines[:ERRORS_MAX])
     if len(lines) > ERRORS_MAX:
         yield f"  | … {len(lines) - ERRORS_MAX} more lines"
+
+
+def _work_rows(attempt: AttemptTold) -> Iterator[tuple[str, str]]:
+    """Say what an attempt did, what it cost, and where it is."""
+    if attempt.check:
+        yield "check", attempt.check
+    if attempt.tokens or attempt.cost:
+        yield "spent", spent_text(attempt.spent, attempt.tokens, attempt.cost)
+    if attempt.changed:
+        yield "changed", one_line(", ".join(attempt.changed), 300)
+    if attempt.outside:
+        yield "outside", one_line(", ".join(attempt.outside), 300)
+    yield from (("finding", one_line(line, 300)) for line in attempt.findings[:FINDINGS_MAX])
+    if len(attempt.findings) > FINDINGS_MAX:
+        yield "finding", f"… {len(attempt.findings) - FINDINGS_MAX} more"
+    if attempt.landed:
+        yield "landed", attempt.landed[:SHORT]
+    elif attempt.commit and attempt.commit != attempt.base:
+        yield "commit", attempt.commit[:SHORT]
 
 
 def _review_rows(review: ReviewTold) -> Iterator[tuple[str, str]]:

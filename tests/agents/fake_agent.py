@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import time
+
+# Modules that take long to import are imported where a word needs them: agents are started by the thousand.
 
 TASK = os.environ.get("AGENTJOBS_TASK", "")
 OUT = os.environ.get("AGENTJOBS_ROW_OUT") or f"{TASK}.txt"
@@ -45,6 +47,8 @@ def write(text: str, path: str = OUT) -> None:
 
 
 def git(*args: str) -> None:
+    import subprocess
+
     subprocess.run(
         ["git", "-c", "user.name=Agent", "-c", "user.email=agent@example.org", *args],
         check=True,
@@ -468,6 +472,8 @@ def do_nested(_: str) -> int:
 
 def do_git_lock(_: str) -> int:
     """Leave git's index locked, do the work."""
+    import subprocess
+
     where = subprocess.run(["git", "rev-parse", "--git-dir"], check=True, capture_output=True, text=True)
     write("", os.path.join(where.stdout.strip(), "index.lock"))
     return do_ok("")
@@ -475,6 +481,7 @@ def do_git_lock(_: str) -> int:
 
 def do_wipe(_: str) -> int:
     """Delete the whole tree, itself included."""
+
     tree = os.getcwd()
     for name in os.listdir(tree):
         path = os.path.join(tree, name)
@@ -485,6 +492,7 @@ def do_wipe(_: str) -> int:
 
 def do_rmtree(_: str) -> int:
     """Delete its own working directory."""
+
     shutil.rmtree(os.getcwd())
     final()
     return 0
@@ -494,6 +502,26 @@ def do_handoff(argument: str) -> int:
     """Leave a message for the tasks after this one, do the work."""
     write(f"{argument or 'hello'} from {TASK}\n", os.environ["AGENTJOBS_HANDOFF"])
     return do_ok("")
+
+
+def do_report(argument: str) -> int:
+    """Write the row's `writes` (PATH=TEXT words, "PATH=" deletes) and its `says` as the handoff; end with `message`.
+
+    With an argument the work itself says that.
+    """
+    for word in shlex.split(os.environ.get("AGENTJOBS_ROW_WRITES", "")):
+        path, _, text = word.partition("=")
+        if text:
+            write(text + "\n", path)
+        else:
+            os.remove(path)
+    if said := os.environ.get("AGENTJOBS_ROW_SAYS"):
+        write(said, os.environ["AGENTJOBS_HANDOFF"])
+    write(f"{argument or 'ok'} {TASK} {os.environ['AGENTJOBS_ATTEMPT']}\n")
+    if message := os.environ.get("AGENTJOBS_ROW_MESSAGE"):
+        say(type="assistant", text=message)
+    final()
+    return 0
 
 
 def do_leak(argument: str) -> int:
