@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from agentjobs import footprint
 from agentjobs.calibrating import scale_of
-from agentjobs.claims import Claims
+from agentjobs.overlaps import Claims
 from agentjobs.evidence import Tariff
 from agentjobs.forecast import (
     QUICK,

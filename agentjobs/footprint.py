@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from agentjobs import briefing
 from agentjobs.calibrating import scale_of
-from agentjobs.claims import Names
+from agentjobs.overlaps import Names
 from agentjobs.counting import SMALL, count_contents
 from agentjobs.documents import Place
 from agentjobs.errors import UserError
