@@ -11,7 +11,6 @@ from msgspec import Struct
 
 from agentjobs import footprint
 from agentjobs.calibrating import scale_of
-from agentjobs.overlaps import Claims
 from agentjobs.evidence import Tariff
 from agentjobs.forecast import (
     QUICK,
@@ -29,6 +28,7 @@ from agentjobs.forecast import (
 )
 from agentjobs.model import SETTLED, Exited, Outcome, Spending
 from agentjobs.parallel import Advice, Checks, Estimate, Fit, Forecast, Order, judged
+from agentjobs.pathclaims import Claims
 from agentjobs.policy import window_of
 from agentjobs.usage import add, priced
 

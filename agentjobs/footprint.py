@@ -8,12 +8,12 @@ from msgspec import Struct
 
 from agentjobs import briefing
 from agentjobs.calibrating import scale_of
-from agentjobs.overlaps import Names
 from agentjobs.counting import SMALL, count_contents
 from agentjobs.documents import Place
 from agentjobs.errors import UserError
 from agentjobs.gauges import held_at_end
 from agentjobs.model import Mode
+from agentjobs.pathclaims import Names
 from agentjobs.policy import window_of
 from agentjobs.repack import parse_name
 from agentjobs.tsv import shell_words

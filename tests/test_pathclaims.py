@@ -8,7 +8,7 @@ from itertools import combinations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.overlaps import Claims, Names
+from agentjobs.pathclaims import Claims, Names
 from agentjobs.scope import in_scope, overlap
 
 PARTS = st.sampled_from(["a", "b", "ab", "c.js"])
