@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from agentjobs import footprint
-from agentjobs.calibrating import scale_of
 from agentjobs.evidence import Tariff
 from agentjobs.forecast import (
     QUICK,
@@ -30,6 +29,7 @@ from agentjobs.model import SETTLED, Exited, Outcome, Spending
 from agentjobs.parallel import Advice, Checks, Estimate, Fit, Forecast, Order, judged
 from agentjobs.pathclaims import Claims
 from agentjobs.policy import window_of
+from agentjobs.scales import scale_of
 from agentjobs.usage import add, priced
 
 if TYPE_CHECKING:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from agentjobs.calibration import Sample, Scale, fit
+from agentjobs.calibration import Sample, fit
 from agentjobs.counting import count_contents
 from agentjobs.jsonlines import every, matches, read_events
 from agentjobs.logfile import read_head
 from agentjobs.model import Row, Status, Task
-from agentjobs.presets import preset
+from agentjobs.scales import STATE, Learnt, State, scale_of
 from agentjobs.spending import transcript_of
 from agentjobs.store import read_json, read_raw, step_files, write_json
 from agentjobs.usage import amount, measure
@@ -21,33 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agentjobs.agents import Agent
-    from agentjobs.calibration import Fitted
+    from agentjobs.calibration import Fitted, Scale
     from agentjobs.jsonlines import Event
     from agentjobs.model import Attempt
     from agentjobs.project import Project
-
-STATE: Final = "tokens.json"
 
 NEWEST: Final = 500
 """So many of an agent's newest conversations are looked at: models and system prompts change."""
 
 HEAD_BYTES: Final = 16 * 1024 * 1024
 """The first request is told at the beginning of the output."""
-
-
-class Learnt(Struct, frozen=True, omit_defaults=True):
-    """What was learnt of one agent."""
-
-    factor: float
-    overhead: int
-    attempts: int
-    at: float
-
-
-class State(Struct, frozen=True):
-    """State ``.agentjobs/tokens.json``."""
-
-    agents: dict[str, Learnt] = {}
 
 
 class Calibrated(Struct, frozen=True):
@@ -61,27 +43,6 @@ class Calibrated(Struct, frozen=True):
     """Attempts left out: they went on with a conversation, so the window held more than the prompt."""
     silent: int
     """Attempts left out: nothing says what their first request alone was."""
-
-
-def scale_of(project: Project, name: str) -> Scale:
-    """Return how an agent counts: as it was learnt here, else as its settings say, else as we do."""
-    state = read_json(project.store.dir / STATE, State)
-    if state is not None and name in state.agents and _sound(state.agents[name]):
-        learnt = state.agents[name]
-        return Scale(learnt.factor, learnt.overhead)
-    agent = project.policy.agents.get(name)
-    return Scale((agent.tokens_factor if agent else preset_factor(name)) or 1.0)
-
-
-def preset_factor(name: str) -> float | None:
-    """Return the factor of a preset, where there is one."""
-    factor = (preset(name) or {}).get("tokens_factor")
-    return float(factor) if factor else None
-
-
-def _sound(learnt: Learnt) -> bool:
-    """Whether somebody has not written nonsense there."""
-    return math.isfinite(learnt.factor) and learnt.factor > 0 and learnt.overhead >= 0
 
 
 def calibrate(project: Project, *, now: float, lock_timeout_s: float, only: str | None = None) -> list[Calibrated]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from agentjobs import briefing
-from agentjobs.calibrating import scale_of
 from agentjobs.counting import SMALL, count_contents
 from agentjobs.documents import Place
 from agentjobs.errors import UserError
@@ -16,6 +15,7 @@ from agentjobs.model import Mode
 from agentjobs.pathclaims import Names
 from agentjobs.policy import window_of
 from agentjobs.repack import parse_name
+from agentjobs.scales import scale_of
 from agentjobs.tsv import shell_words
 
 if TYPE_CHECKING:

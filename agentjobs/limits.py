@@ -28,7 +28,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     idle_minutes: Positive = 10.0
     """An agent that has written no output for so long is ended as `stalled`."""
     verify_minutes: Positive = 15.0
-    """Wall clock of one check, and of one gate."""
+    """Wall clock of one check, of one gate, and of the `plan` of a phase."""
     setup_minutes: Positive = 15.0
     """Wall clock of the `setup` command of a workspace."""
     start_interval_s: Amount = 0.5

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from agentjobs.calibrating import scale_of
 from agentjobs.documents import described, read_files, read_texts, splitter
 from agentjobs.errors import UserError
 from agentjobs.mergetree import Source, next_level
@@ -16,6 +15,7 @@ from agentjobs.model import Status
 from agentjobs.planning import plan_with
 from agentjobs.repack import docs_of, repack
 from agentjobs.rowplans import Changes, has_begun, numbered, retired, reused
+from agentjobs.scales import scale_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

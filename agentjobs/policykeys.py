@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_arg
 
 import msgspec
 
-from agentjobs import agents, evidence, limits, planpolicy, policy
+from agentjobs import agents, contextpolicy, evidence, limits, planpolicy, policy, schemachecks
 from agentjobs.tomlfile import fields
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ SECTIONS: Final = (
     ("[retry]", limits.Retry),
     ("[workspace]", policy.Workspace),
     ("[profiles.NAME]", policy.Profile),
+    ("[profiles.NAME.context]", contextpolicy.TaskContext),
+    ("[[profiles.NAME.checks]]", schemachecks.SchemaCheck),
     ("[agents.NAME]", agents.Agent),
     ("[agents.NAME.flags]", agents.Flags),
     ("[agents.NAME.session]", evidence.Session),
@@ -57,7 +59,7 @@ class Key(msgspec.Struct, frozen=True):
 
 def keys() -> tuple[Key, ...]:
     """Return every key of every section, in the order of the file."""
-    modules = (agents, evidence, limits, planpolicy, policy)
+    modules = (agents, contextpolicy, evidence, limits, planpolicy, policy, schemachecks)
     docs = {name: text for module in modules for name, text in _docstrings(module)}
     return tuple(
         Key(place, name, _type(info.type), _default(info), docs[kind.__name__, info.name])

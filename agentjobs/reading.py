@@ -10,7 +10,10 @@ from agentjobs.scoping import known
 from agentjobs.store import read_raw
 
 if TYPE_CHECKING:
+    from agentjobs.model import Row
+    from agentjobs.policy import Profile
     from agentjobs.project import Project
+    from agentjobs.promptsize import Explained
 
 
 def check_known(project: Project, task_id: str) -> None:
@@ -23,11 +26,23 @@ def check_known(project: Project, task_id: str) -> None:
 
 def first_prompt(project: Project, task_id: str) -> bytes:
     """Return what a first attempt would be sent. UserError for an unknown id, profile or template."""
+    row, profile, base = _first(project, task_id)
+    return briefing.first_prompt(project, row, profile, base).encode("utf-8", "surrogateescape")
+
+
+def explained_prompt(project: Project, task_id: str) -> Explained:
+    """Return what the prompt of a first attempt is made of. UserError as for ``first_prompt``."""
+    from agentjobs.promptsize import explain  # noqa: PLC0415 - counts tokens
+
+    row, profile, base = _first(project, task_id)
+    return explain(project, row, profile, base)
+
+
+def _first(project: Project, task_id: str) -> tuple[Row, Profile, str]:
     project.file.load()
     known(project, (task_id,))
     row = project.file.table.row(task_id)
-    base = project.tip() if project.uses_trees else ""
-    return briefing.first_prompt(project, row, project.profile(row), base).encode("utf-8", "surrogateescape")
+    return row, project.profile(row), project.tip() if project.uses_trees else ""
 
 
 def sent_prompt(project: Project, task_id: str, number: int) -> bytes:

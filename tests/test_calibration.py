@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentjobs import tokens
-from agentjobs.calibrating import Learnt, State, calibrate, first_request, scale_of
+from agentjobs.calibrating import calibrate, first_request
 from agentjobs.calibration import Sample, Scale, fit
 from agentjobs.project import Project as Own
+from agentjobs.scales import Learnt, State, scale_of
 from agentjobs.store import read_json, write_json
 from tests.harness import Project
 
@@ -157,9 +158,9 @@ def test_calibrating_and_what_goes_by_it(tmp_path: Path) -> None:
     # 4,001 tokens are 6,002 for the agent; half of what its own 7,000 leave of 18,000 is 5,500.
     project.configure(profiles={"default": {"agent": "mine", "window": 18_000, "fit": 0.5}})
     project.rows({"id": "e", "text": "word " * 4000})
-    assert project.run("check", code=1).stderr.splitlines()[0] == (
+    assert project.run("check", code=1).stderr.startswith(
         "agentjobs: tasks.tsv:2: the prompt of e has 6,002 tokens as mine counts them; 5,500 fit "
-        "(fit × window of its profile, without the 7,000 of the agent's own)"
+        "(fit × window of its profile, without the 7,000 of the agent's own); in it column 'text' "
     )
     (project.root / ".agentjobs" / "tokens.json").unlink()
     project.run("check", code=0)

@@ -82,9 +82,9 @@ def command(
 
 def _scale(project: Project | None, agent: str | None) -> Scale:
     """Return how an agent counts; UserError for one that is neither set up here nor a preset."""
-    from agentjobs.calibrating import preset_factor, scale_of
     from agentjobs.calibration import Scale
     from agentjobs.presets import names
+    from agentjobs.scales import preset_factor, scale_of
     from agentjobs.tomlfile import nearest
 
     if agent is None:

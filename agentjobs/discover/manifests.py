@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 _TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
 _COMMA = re.compile(r'("(?:[^"\\\n]|\\.)*")|,(?=\s*[}\]])', re.DOTALL)
@@ -47,10 +47,11 @@ class Config(Struct, frozen=True):
 
 
 class Manifests:
-    """The manifests beneath ``top``, each read once."""
+    """The manifests beneath ``top``, each read once; where they are not on the disk, ``read`` returns their texts."""
 
-    def __init__(self, top: str) -> None:
+    def __init__(self, top: str, read: Callable[[str], str] | None = None) -> None:
         self.top = top
+        self._reader = read
         self._packages: dict[str, Package | None] = {}
         self._configs: dict[str, Config] = {}
 
@@ -126,6 +127,8 @@ class Manifests:
         return Config()
 
     def _read(self, path: str) -> str:
+        if self._reader is not None:
+            return self._reader(path)
         try:
             with open(f"{self.top}/{path}", encoding="utf-8-sig", errors="replace") as file:  # noqa: PTH123
                 return file.read()

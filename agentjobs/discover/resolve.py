@@ -55,9 +55,9 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 class Resolver:
     """Answers for the files ``files`` (relative to ``top``, with ``/``)."""
 
-    def __init__(self, top: str, files: Sequence[str]) -> None:
+    def __init__(self, top: str, files: Sequence[str], manifests: Manifests | None = None) -> None:
         self.files = frozenset(files)
-        self.manifests = Manifests(top)
+        self.manifests = manifests or Manifests(top)
         self._by_path: dict[str, str | None] = {}
         self._by_name: dict[tuple[str, str, bool], str | None] = {}
         self._directories = _directories(files)

@@ -1,0 +1,186 @@
+"""The parts of a prompt that come from the repository, each under its budget (pure): values in, markdown out.
+
+A section is made of groups (a file, a handoff), a group of items (a signature, a line) that are taken whole or not at
+all. What is taken is in the order given; the same values make the same bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    Count = Callable[[str], int]
+    LeftOut = tuple[tuple[str, str], ...]
+
+ORDER: Final = ("memory", "files", "inline", "imports", "tests", "handoffs")
+"""The names of sections, in the order of the prompt."""
+
+CUT_ORDER: Final = ("tests", "memory", "imports", "handoffs", "inline")
+"""Which sections are cut back first where a prompt is over ``fit``. The paths of the task's files never are."""
+
+NAMED_MAX: Final = 100
+"""So many files beneath one task are named by their paths; the others are counted."""
+
+OVER_BUDGET: Final = "over the budget"
+CUT_BACK: Final = "cut back, for the whole prompt to fit"
+
+
+class Item(Struct, frozen=True):
+    """What is taken whole or left out: ``what`` names it for people."""
+
+    what: str
+    text: str
+
+
+class Group(Struct, frozen=True):
+    """Items that share a heading; without ``title`` they have none."""
+
+    items: tuple[Item, ...]
+    title: str = ""
+    language: str | None = None
+    """The items stand in a fenced block of that language; None: they are markdown of our own."""
+    in_order: bool = False
+    """Nothing is taken behind what was left out: of a text the beginning."""
+
+
+class Section(Struct, frozen=True):
+    """One part of a prompt; ``text`` is empty where there is nothing to say, and ends with a line end elsewhere."""
+
+    name: str
+    title: str
+    text: str = ""
+    tokens: int = 0
+    left_out: LeftOut = ()
+    """What is not in it, and why."""
+    budget: int | None = None
+    """None: it has none, it is as long as the task has paths."""
+
+
+def packed(
+    name: str,
+    title: str,
+    groups: Sequence[Group],
+    *,
+    budget: int,
+    count: Count,
+    intro: str = "",
+    why: str = OVER_BUDGET,
+    before: LeftOut = (),
+) -> Section:
+    """Return the section of what fits into ``budget``; ``before`` was left out already, with its reasons.
+
+    Taken is whatever still fits when its turn comes. No section is over its budget, headings included.
+    """
+    head = f"## {title}\n\n" + (f"{intro}\n\n" if intro else "")
+    spent = count(head)
+    taken: list[list[int]] = [[] for _ in groups]
+    order: list[int] = []
+    for at, group in enumerate(groups):
+        frame = count(_framed(group, ()))
+        for number, item in enumerate(group.items):
+            cost = count(item.text) + (0 if taken[at] else frame)
+            if spent + cost <= budget:
+                taken[at].append(number)
+                order.append(at)
+                spent += cost
+            elif group.in_order:
+                break
+    while True:  # tokens of a text are those of its parts but for a few at the seams
+        text = head + "\n".join(_framed(group, taken[at]) for at, group in enumerate(groups) if taken[at])
+        tokens = count(text) if order else 0
+        if tokens <= budget:
+            break
+        taken[order.pop()].pop()
+    left = [(what, why) for at, group in enumerate(groups) for what in _missing(group, taken[at])]
+    return Section(name, title, text if order else "", tokens, (*before, *left), budget)
+
+
+def _missing(group: Group, taken: Sequence[int]) -> list[str]:
+    """Name what was not taken of a group; of a text that is taken from its beginning, from where on."""
+    rest = [item.what for number, item in enumerate(group.items) if number not in set(taken)]
+    if group.in_order and len(rest) > 1:
+        rest = [f"{rest[0]} to {rest[-1]}"]
+    return [f"{group.title}: {what}" if group.title and what != group.title else what for what in rest]
+
+
+def _framed(group: Group, taken: Sequence[int]) -> str:
+    head = f"### {code(group.title)}\n\n" if group.title else ""
+    texts = (group.items[number].text for number in taken)
+    body = "".join(text if text.endswith("\n") else text + "\n" for text in texts)
+    if group.language is None:
+        return head + body
+    fence = fence_for("".join(item.text for item in group.items))
+    return f"{head}{fence}{group.language}\n{body}{fence}\n"
+
+
+def fence_for(text: str) -> str:
+    """Return a fence that nothing in ``text`` closes."""
+    return "`" * (max((len(run) for run in re.findall(r"`{3,}", text)), default=2) + 1)
+
+
+def code(text: str) -> str:
+    """Return a name as markdown shows it word for word, on one line."""
+    line = " ".join(text.split("\n"))
+    ticks = "`" * (max((len(run) for run in re.findall(r"`+", line)), default=0) + 1)
+    pad = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{ticks}{pad}{line}{pad}{ticks}"
+
+
+def lines_of(text: str) -> tuple[Item, ...]:
+    """Return the lines of a text as items, each with its end."""
+    return tuple(Item(f"line {number}", f"{line}\n") for number, line in enumerate(text.rstrip().split("\n"), 1))
+
+
+def paths(entries: Sequence[tuple[str, str]], count: Count, unseen: Sequence[tuple[str, str]] = ()) -> Section:
+    """Return the section that names the task's files: each entry of the row, and what is to be said of it.
+
+    ``unseen`` are files that could not be shown in full, and why.
+    """
+    title = "Files of the task"
+    lines = [f"- {code(path)}{f' ({said})' if said else ''}" for path, said in entries]
+    if unseen:
+        lines += ["", "Not shown below, read them yourself:", ""]
+        lines += [f"- {code(path)} ({why})" for path, why in unseen[:NAMED_MAX]]
+        if len(unseen) > NAMED_MAX:
+            lines.append(f"- and {len(unseen) - NAMED_MAX} more beneath the paths above")
+    if not entries:
+        return Section("files", title)
+    text = "\n".join([f"## {title}", "", *lines]) + "\n"
+    return Section("files", title, text, count(text))
+
+
+def joined(sections: Mapping[str, Section], without: Iterable[str] = ()) -> str:
+    """Return all sections as one text, in the order of the prompt."""
+    left = set(without)
+    shown = (sections[name].text for name in ORDER if name in sections and name not in left)
+    return "\n".join(filter(None, shown))
+
+
+def fitted(
+    sections: Mapping[str, Section],
+    again: Callable[[str, int], Section],
+    whole: Callable[[Mapping[str, Section]], str],
+    over: Callable[[str], int],
+) -> tuple[dict[str, Section], str]:
+    """Cut sections back, in ``CUT_ORDER``, until the prompt fits; return them and the prompt.
+
+    ``again`` makes one section anew under a smaller budget, ``whole`` the prompt of all, ``over`` says by how many
+    tokens a prompt is too long. What is still too long when all are cut is for ``check`` to refuse.
+    """
+    found = dict(sections)
+    text = whole(found)
+    for name in CUT_ORDER:
+        if name not in found or not found[name].text:
+            continue
+        for last in (False, False, False, True):
+            excess = over(text)
+            if excess <= 0 or not found[name].text:
+                break
+            found[name] = again(name, 0 if last else max(0, found[name].tokens - excess))
+            text = whole(found)
+    return found, text
