@@ -231,6 +231,19 @@ def test_what_a_row_names_is_counted_as_its_agent_counts_it(project: Project) ->
     assert got["window"] == 50_000
 
 
+def test_a_file_that_the_prompt_shows_counts_once_and_other_sections_by_their_budgets(project: Project) -> None:
+    (project.root / "big.txt").write_text("one two three " * 1000)
+    project.git("add", "-A")
+    project.git("commit", "-q", "-m", "text")
+    context = {"files": "inline", "tests_tokens": 5000, "memory_tokens": 400}
+    project.configure(limits={"tokens_in_flight": "1M"}, profiles={"default": {"scope": "any", "context": context}})
+    project.rows({"id": "a", "plan": "ok", "files": "big.txt"})
+    assert project.settle() == {"a": "DONE"}, project.story()
+    assert "one two three one two three" in project.prompt("a", 1)
+    held = project.attempts("a")[0]["attempt"]["context"]
+    assert 3000 + 5400 < held < 3000 + 5400 + 200
+
+
 def test_a_conversation_that_goes_on_holds_what_it_held(project: Project) -> None:
     project.configure(
         limits={"tokens_in_flight": "1M", "idle_minutes": 0.03},
