@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from agentjobs.policy import Profile
     from agentjobs.project import Project
 
+DIGITS_MAX: Final = 12
+"""A number of tokens with more digits is none."""
+
 FILES_AT_ONCE: Final = 2000
 """The contents of so many files are held in memory at once."""
 
@@ -52,7 +55,7 @@ class Sizes:
     def reads(self, row: Row) -> Reads:
         """Return the files that a row's ``files`` and ``docs`` mean."""
         told = row.cells.get("doc_tokens", "")
-        known = int(told) if told.isascii() and told.isdigit() else None
+        known = int(told) if told.isascii() and told.isdigit() and len(told) <= DIGITS_MAX else None
         try:
             paths = set(self._names.covered(row.files))
             if known is None:

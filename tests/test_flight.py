@@ -219,7 +219,7 @@ def test_what_a_row_names_is_counted_as_its_agent_counts_it(project: Project) ->
         {"id": "none"}, {"id": "file", "files": "src/a.txt"},
         {"id": "all", "files": "src d.txt", "docs": "src/a.txt:1-1"},
         {"id": "gone", "files": "new.txt", "docs": "d.txt"}, {"id": "told", "docs": "d.txt", "doc_tokens": "7"},
-        {"id": "window", "doc_tokens": "60000"},
+        {"id": "window", "doc_tokens": "60000"}, {"id": "odd", "doc_tokens": "9" * 5000},
     ]  # fmt: skip
     project.rows(*({"plan": "ok", "out": f"{row['id']}.txt", **row} for row in made))
     assert set(project.settle().values()) == {"DONE"}, project.story()
@@ -228,6 +228,7 @@ def test_what_a_row_names_is_counted_as_its_agent_counts_it(project: Project) ->
     assert 0 < own < 60
     assert [round((got[i] - own) / 2, -2) for i in ("file", "all", "gone")] == [3000, 4900, 900]
     assert got["told"] == own + 7
+    assert abs(got["odd"] - own) < 10
     assert got["window"] == 50_000
 
 
