@@ -105,7 +105,7 @@ def missing(project: Project, profile: str, *, known: bool = False) -> tuple[str
     before = phase_before(project.policy, profile)
     if not before or project.policy.profiles[profile].min_done >= 1:
         return ()
-    from agentjobs.phaseruns import undone  # noqa: PLC0415 - only in a phase that may begin early
+    from agentjobs.phaserows import undone  # noqa: PLC0415 - only in a phase that may begin early
 
     found = undone(project, before)
     return tuple(i for i in found if project.file.cell(i, "status") == "FAILED") if known else found

@@ -250,6 +250,7 @@ class PhaseRuns:
 
     def _launch(self, run: Attempt) -> None:
         from agentjobs.briefing import plan_environment  # noqa: PLC0415
+        from agentjobs.phaserows import undone  # noqa: PLC0415
 
         project, intent, attempt_dir = self.project, run.intent, _dir(self.project, run)
         rows = attempt_dir / "rows.jsonl"
@@ -381,12 +382,3 @@ class _Either:
 
     def __contains__(self, name: object) -> bool:
         return any(name in one for one in self._both)
-
-
-def undone(project: Project, phase: str) -> tuple[str, ...]:
-    """Return the ids of a phase that are not DONE, those SKIPPED aside; none without a phase."""
-    if not phase:
-        return ()
-    file = project.file
-    ids = (i for i, text in file.table.cells("profile") if (text.strip() or DEFAULT) == phase)
-    return tuple(i for i in ids if file.cell(i, "status").strip().upper() not in {"DONE", "SKIPPED"})

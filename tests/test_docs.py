@@ -154,10 +154,14 @@ def test_every_file_of_the_store_is_described(project: Project) -> None:
 
 
 def environment_names() -> set[str]:
-    """Every AGENTJOBS_* that ``briefing.environment`` sets, from its source."""
+    """Every AGENTJOBS_* that ``briefing`` sets for agents, checks and plans, from its source."""
     tree = ast.parse(text("agentjobs/briefing.py"))
-    function = next(n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == "environment")
-    words = [n.value for n in ast.walk(function) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    names = {"environment", "plan_environment"}
+    functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name in names]
+    assert len(functions) == len(names)
+    words = [
+        n.value for f in functions for n in ast.walk(f) if isinstance(n, ast.Constant) and isinstance(n.value, str)
+    ]
     return {word for word in words if re.fullmatch(r"AGENTJOBS_[A-Z_]*[A-Z]", word)} | {MARK}
 
 
