@@ -199,11 +199,12 @@ def _first_phases(
     """Return the profiles of which nothing may begin yet, and what would be planned now, for people."""
     if not project.policy.phases:
         return frozenset(), ()
-    from agentjobs.phaseruns import stages_of  # noqa: PLC0415
     from agentjobs.phases import due  # noqa: PLC0415
+    from agentjobs.stages import stages_now  # noqa: PLC0415
 
     scope = Scope(0.0, everything=everything, phases=phases)
-    found = due(stages_of(project, statuses, scope, frozenset(project.store.active())))
+    at_work = frozenset(project.store.active())
+    found = due(stages_now(project, statuses, scope, at_work))
     return found.closed, (f"phase {found.plan} would be planned",) if found.plan else ()
 
 
@@ -235,7 +236,7 @@ def retry(
         return Report((), ("no task is FAILED",))
     with _locked(project, lock_timeout_s):
         if phases:
-            from agentjobs.phaseruns import raise_generation  # noqa: PLC0415
+            from agentjobs.stages import raise_generation  # noqa: PLC0415
 
             raise_generation(project, phases)
         rounds = Rounds(project)
