@@ -14,7 +14,7 @@ from agentjobs.git import Git
 DEMO = "demo"
 """The directory of a template that holds a small repository to try it on."""
 
-LEFT_OUT = frozenset({DEMO, "demo.sh", "__pycache__", "node_modules"})
+LEFT_OUT = frozenset({DEMO, "demo.sh", "__pycache__", "node_modules", ".ruff_cache"})
 """Names that are about the template itself, or were left by running it."""
 
 
