@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from agentjobs.model import Outcome, Running, StepKind
 from agentjobs.pauses import RUN, SILENT, TROUBLE, told_of
+from agentjobs.reviewing import at_work
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable, Mapping
@@ -49,7 +50,8 @@ class Gate:
         self._pauses = pauses
         self._now = now
         self._busy = set(news)
-        self._last = [task.last for task in tasks if task.last is not None] if pauses else []
+        last = [task.last for task in tasks if task.last is not None] if pauses else []
+        self._last = [*last, *(review for attempt in last for review, _ in at_work(attempt))]
         self._opens = {name: self._opening(name, pause) for name, pause in pauses.items()}
         self.profiles: dict[str, set[str]] = {}
         """The profiles of each account in use."""

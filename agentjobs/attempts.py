@@ -9,14 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agentjobs import briefing, handoffs, steps
+from agentjobs import briefing, claimcheck, handoffs, reviewing, steps
 from agentjobs.accounts import account_of
 from agentjobs.decide import UNSPENT, restarts_after, stop_signals
-from agentjobs.decisions import Begin, Conclude, Decision, End, Judge, Land, Launch, Settle
+from agentjobs.decisions import Begin, Conclude, Decision, End, Judge, Land, Launch, Settle, Weigh
 from agentjobs.endings import verdict_on
 from agentjobs.errors import UserError
 from agentjobs.launch import local
@@ -34,6 +35,7 @@ from agentjobs.model import (
     Task,
 )
 from agentjobs.pauses import LANDING, hold_s, jitter, pauses_after
+from agentjobs.schemachecks import checks_of
 from agentjobs.store import Marker, step_files, write_bytes, write_json
 from agentjobs.trees import FRESH, Trees
 from agentjobs.verdicts import Verdicts, likeness
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
     from agentjobs.model import Attempt
     from agentjobs.project import Project
+    from agentjobs.reviewers import Reviewers
 
 PORTS_FROM, PORTS_EACH, PORTS_TREES = 20_000, 10, 2_000
 
@@ -57,6 +60,13 @@ class Attempts:
         self.verdicts = Verdicts(project)
         self.trees = Trees(project)
         self._disarmed = False
+
+    @cached_property
+    def reviewers(self) -> Reviewers:
+        """Those who ask and hear reviewers; most projects have none."""
+        from agentjobs.reviewers import Reviewers  # noqa: PLC0415 - only where there are reviews
+
+        return Reviewers(self.project)
 
     def sweep_for(self, tasks: Iterable[Task]) -> None:
         """End what the agents of these tasks left behind, all in one look at the process table."""
@@ -82,6 +92,8 @@ class Attempts:
             self._guarded(task, last, decision, now)
         elif isinstance(decision, Judge):
             self.judge(task, last, now)
+        elif isinstance(decision, Weigh):
+            self.reviewers.weigh(task, last, decision.step, now)
         elif isinstance(decision, Conclude):
             self.conclude(task, last, decision.outcome, now)
         elif isinstance(decision, Land):
@@ -162,8 +174,12 @@ class Attempts:
             marker=f"{uuid.uuid4().hex[:12]}.{row.id}.{number}",
             restarts=restarts_after(last, begin.mode),
             setup=self.trees.setup_for(tree, begin.mode, base, row.files),
-            checks=profile.verify,
+            checks=checks_of(profile),
+            review=profile.review,
+            review_pass=profile.review_pass,
+            review_blocks=profile.review_blocks,
             probe=begin.probe,
+            context=begin.context,
         )
         intent = replace(intent, argv=tuple(briefing.command(project, row, intent, attempt_dir)))
         store.write_fact(row.id, number, "attempt.json", intent)
@@ -183,12 +199,19 @@ class Attempts:
             if after is not None and after.result is None:
                 self._start_check(task, attempt, launch.name)
             return
+        if launch.kind is StepKind.REVIEW:
+            self.reviewers.launch(task, attempt, launch.name, now, self.verdicts.candidate(attempt))
+            return
         intent = attempt.intent
         if launch.name == handoffs.STEP:
             self._start_handoff(task, attempt, now)
             return
         if attempt.last(StepKind.SETUP) is None or launch.kind is StepKind.SETUP:
             self.trees.make(task, intent, now)
+        if not intent.tree and task.round > 1 and attempt.number == task.attempts[0].number:
+            from agentjobs.outputs import put_aside  # noqa: PLC0415 - only where a round follows another
+
+            put_aside(self.project, task.row, attempt_dir)
         if launch.kind is StepKind.SETUP:
             self._start(task, attempt, launch.name, ("/bin/sh", "-c", intent.setup), None)
             return
@@ -271,12 +294,15 @@ class Attempts:
         if attempt.end is None and attempt.last(StepKind.AGENT) is not None:
             self.verdicts.judge(task, attempt, now)
             attempt = self.store.attempt(task.row.id, attempt.number) or attempt
+        if (review := reviewing.unheard(attempt)) is not None:
+            self.reviewers.weigh(task, attempt, review.name, now)  # puts the tree back
         landed = self.verdicts.landed(attempt, now) if outcome is Outcome.STOPPED else None
         self.close(task, attempt, landed or self.verdicts.result(task, attempt, outcome, now), now)
 
     def close(self, task: Task, attempt: Attempt, result: Result, now: float) -> None:
         """Write ``result.json`` and what it means for others; that first, or a limit might be missed."""
         store, intent = self.store, attempt.intent
+        result = reviewing.with_reviews(result, attempt)
         names = [step.name for step in attempt.steps]
         if names != ["agent"]:  # what an agent left was swept before its end was judged
             attempt_dir = store.attempt_dir(intent.id, attempt.number)
@@ -291,7 +317,8 @@ class Attempts:
             store.count(intent.id, result.outcome.value, likeness(task.row, intent.tree, result))
         if result.outcome in UNSPENT:
             store.count_unspent(intent.id, intent.number)
-        store.write_fact(intent.id, intent.number, "result.json", result)
+        told = claimcheck.with_findings(result, attempt.end)
+        store.write_fact(intent.id, intent.number, "result.json", told)
         store.event(
             now, intent.id, "result", attempt=intent.number, outcome=result.outcome.value, detail=result.detail
         )

@@ -56,14 +56,15 @@ class Baseline(Struct, frozen=True):
         return all(check.green for check in self.checks)
 
 
-def require_green(project: Project, ids: tuple[str, ...], *, force: bool) -> None:
+def require_green(project: Project, ids: tuple[str, ...], *, force: bool, phases: tuple[str, ...] = ()) -> None:
     """Raise UserError where a profile with ``baseline = "green"`` is used and its checks fail on the base.
 
-    ``ids``: the rows in question (none: all that are not settled). ``force``: go on whatever they say.
+    ``ids``: the rows in question (none: all that are not settled); ``phases``: profiles that may have rows later.
+    ``force``: go on whatever they say.
     """
     if force:
         return
-    names = profiles_in_use(project, ids)
+    names = dict.fromkeys((*profiles_in_use(project, ids), *phases))
     for name in names:
         profile = project.policy.profiles.get(name)
         if profile is None or profile.baseline != "green":

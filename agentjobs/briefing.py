@@ -11,14 +11,20 @@ from typing import TYPE_CHECKING
 from agentjobs.agents import PLACEHOLDERS, expand, flags_of
 from agentjobs.decide import LAYER_2, UNSPENT, told
 from agentjobs.errors import UserError
+from agentjobs.handoffbudget import HANDOFFS_TOKENS
 from agentjobs.inheritance import passed
 from agentjobs.launch.step import MARK
 from agentjobs.model import Mode, Outcome
+from agentjobs.phasepolicy import phase_before
 from agentjobs.policy import wishes_of
+from agentjobs.predecessors import FILE, dependents, handoffs
 from agentjobs.project import POLICY
-from agentjobs.prompt import printed_in, resume_prompt
+from agentjobs.prompt import names_in, printed_in, resume_prompt
+from agentjobs.reviewing import AGENTS
 from agentjobs.sandbox import HANDOFF
-from agentjobs.store import own_dir, read_raw
+from agentjobs.scales import scale_of
+from agentjobs.schemachecks import checks_of
+from agentjobs.store import own_dir
 from agentjobs.taskcontext import compose
 
 if TYPE_CHECKING:
@@ -31,9 +37,6 @@ if TYPE_CHECKING:
     from agentjobs.policy import Profile
     from agentjobs.project import Project
     from agentjobs.taskcontext import Composed
-
-HANDOFF_MAX = 8000
-"""Characters of one handoff that reach a dependent's prompt."""
 
 HANDOFF_STEP = "agent-2"
 """The short turn in which a conversation that was stopped writes down how far it came."""
@@ -58,14 +61,39 @@ def first_prompt(project: Project, row: Row, profile: Profile, base: str = "") -
 
 def composed(project: Project, row: Row, profile: Profile, base: str = "", *, least: bool = False) -> Composed:
     """Return the prompt of a first attempt with the sections of its context (``least``: those cut back to nothing)."""
-    given = {"verify": profile.verify, "base": base, "mode": Mode.FIRST, "attempt": 1}
-    given["handoffs"] = handoffs(project, row)
-    return compose(project, row, profile, _template(project, profile), given, least=least)
+    text = template(project, profile)
+    given = {
+        "verify": checks_of(profile),
+        "mode": Mode.FIRST,
+        "attempt": 1,
+        "base": base,
+        "handoffs": handoffs(project, row, _handoffs_budget(project, profile)),
+        "phase": _phase(project, row.profile),
+        "missing": missing(project, row.profile, known=True),
+        "dependents": dependents(project.file.table).get(row.id, ()) if _asks_dependents(text, profile) else (),
+        "handoff": handoff_path(project, project.store.attempt_dir(row.id, 1)),
+    }
+    return compose(project, row, profile, text, given, least=least)
+
+
+def _asks_dependents(template: str, profile: Profile) -> bool:
+    return "dependents" in names_in(template, profile.prompt)
+
+
+def _handoffs_budget(project: Project, profile: Profile) -> int:
+    """Return the tokens, as tiktoken counts, that handoffs may have; room is left for the headings of a section."""
+    asked = profile.context.handoffs_tokens if profile.context is not None else 0
+    return scale_of(project, profile.agent).budget(asked) * 9 // 10 if asked else HANDOFFS_TOKENS
 
 
 def printed(project: Project, profile: Profile) -> frozenset[str]:
     """Return the columns a profile's template prints for every row; UserError where it is missing or wrong."""
-    return printed_in(_template(project, profile), profile.prompt)
+    return printed_in(template(project, profile), profile.prompt)
+
+
+def names(project: Project, profile: Profile) -> frozenset[str]:
+    """Return the variables that a profile's template uses; UserError where it is missing or no template."""
+    return names_in(template(project, profile), profile.prompt)
 
 
 def attempt_prompt(project: Project, task: Task, intent: Intent) -> str:
@@ -82,6 +110,7 @@ def attempt_prompt(project: Project, task: Task, intent: Intent) -> str:
     # What an interrupted repair died of is in ``tried``; what it was to repair is still wrong.
     wrong = [a for a in failed if a.result is not None and a.result.outcome in LAYER_2] or failed
     errors = _errors([a.result for a in wrong if a.result is not None])
+    text = template(project, profile)
     given = {
         "verify": intent.checks,
         "mode": intent.mode,
@@ -89,9 +118,31 @@ def attempt_prompt(project: Project, task: Task, intent: Intent) -> str:
         "base": intent.base,
         "errors": errors,
         "tried": [_line(attempt) for attempt in failed],
-        "handoffs": handoffs(project, task.row),
+        "handoffs": handoffs(project, task.row, _handoffs_budget(project, profile)),
+        "phase": _phase(project, task.row.profile),
+        "missing": missing(project, task.row.profile),
+        "dependents": project.file.table.waiting_for(intent.id) if _asks_dependents(text, profile) else (),
+        "handoff": handoff_path(project, project.store.attempt_dir(intent.id, intent.number)),
     }
-    return compose(project, task.row, profile, _template(project, profile), given).text
+    return compose(project, task.row, profile, text, given).text
+
+
+def _phase(project: Project, profile: str) -> str:
+    return profile if profile in project.policy.phases else ""
+
+
+def missing(project: Project, profile: str, *, known: bool = False) -> tuple[str, ...]:
+    """Return the ids of the phase before that came to nothing; ``known``: that are FAILED, as others may yet be DONE.
+
+    None where the phase begins only when all of them are DONE.
+    """
+    before = phase_before(project.policy, profile)
+    if not before or project.policy.profiles[profile].min_done >= 1:
+        return ()
+    from agentjobs.phaseruns import undone  # noqa: PLC0415 - only in a phase that may begin early
+
+    found = undone(project, before)
+    return tuple(i for i in found if project.file.cell(i, "status") == "FAILED") if known else found
 
 
 def _errors(wrong: Sequence[Result]) -> str:
@@ -110,7 +161,8 @@ def _line(attempt: Attempt) -> str:
     return f"attempt {attempt.number} ({attempt.intent.mode.value}): {told(result) if result else ''}"
 
 
-def _template(project: Project, profile: Profile) -> str:
+def template(project: Project, profile: Profile) -> str:
+    """Return a profile's prompt template; UserError where it is missing or no text."""
     path = project.root / profile.prompt
     if not path.is_file():
         raise UserError("no such prompt template (key `prompt` of the profile)", file=profile.prompt)
@@ -120,27 +172,10 @@ def _template(project: Project, profile: Profile) -> str:
         raise UserError("the prompt template is not UTF-8", file=profile.prompt) from None
 
 
-def handoffs(project: Project, row: Row) -> list[dict[str, str]]:
-    """Return what the tasks in ``after`` left for this one."""
-    found = []
-    for need in row.after:
-        numbers = project.store.numbers(need)
-        text = ""
-        for number in reversed(numbers):
-            text = project.masking.text(_handoff(project.store.attempt_dir(need, number)))
-            if text:
-                break
-        if text:
-            found.append({"id": need, "text": text[:HANDOFF_MAX]})
-    return found
-
-
-def _handoff(attempt_dir: Path) -> str:
-    """Return what one attempt left; in a sandbox it had a directory of its own for that."""
-    inside = attempt_dir / HANDOFF / "handoff.md"
-    # A link would be followed out here, where there is more to be read than in the sandbox.
-    path = inside if inside.is_file() and not inside.is_symlink() else attempt_dir / "handoff.md"
-    return read_raw(path).decode("utf-8", "replace").strip()
+def handoff_path(project: Project, attempt_dir: Path) -> str:
+    """Return where an attempt is to write its handoff: ``AGENTJOBS_HANDOFF``."""
+    confined = project.policy.workspace.sandbox != "none"
+    return str(attempt_dir / HANDOFF / FILE if confined else attempt_dir / FILE)
 
 
 @cache
@@ -152,7 +187,7 @@ def _inherited(wanted: tuple[str, ...]) -> dict[str, str]:
 def environment(project: Project, row: Row, intent: Intent, attempt_dir: Path, step: str) -> dict[str, str]:
     """Return the whole environment of an agent or a check (names: docs/configuration.md)."""
     wanted = project.policy.inherit
-    if step.partition("-")[0] == "agent":
+    if step.partition("-")[0] in AGENTS:
         agent = agent_of(project, intent)
         env = _inherited(wanted + agent.inherit) | agent.env
     else:
@@ -171,7 +206,7 @@ def environment(project: Project, row: Row, intent: Intent, attempt_dir: Path, s
             "AGENTJOBS_MODE": intent.mode.value,
             "AGENTJOBS_PROMPT": str(attempt_dir / "prompt.md"),
             "AGENTJOBS_SESSION": intent.session,
-            "AGENTJOBS_HANDOFF": str(attempt_dir / "handoff.md"),
+            "AGENTJOBS_HANDOFF": str(attempt_dir / FILE),
             "AGENTJOBS_PORT": str(intent.port),
             "AGENTJOBS_BASE_COMMIT": intent.base,
             "AGENTJOBS_ROOT": str(project.root),
@@ -205,6 +240,28 @@ def gate_environment(project: Project, intent: Intent, batch: Batch) -> dict[str
     return {name: value for name, value in env.items() if len(value.encode()) <= VARIABLE_MAX}
 
 
+def plan_environment(project: Project, intent: Intent, missing: Sequence[str]) -> dict[str, str]:
+    """Return the whole environment of the command that plans a phase; ``missing``: what the phase before lacks."""
+    import shutil  # noqa: PLC0415 - once for each phase
+
+    policy, phase = project.policy, intent.profile
+    env = {
+        **_inherited(policy.inherit),
+        "AGENTJOBS_PHASE": phase,
+        "AGENTJOBS_PHASE_BEFORE": phase_before(policy, phase),
+        "AGENTJOBS_OUTPUT": policy.profiles[phase].output or "",
+        "AGENTJOBS_MISSING": " ".join(missing),
+        "AGENTJOBS_BASE_COMMIT": project.tip() if project.uses_trees else "",
+        "AGENTJOBS_ROOT": str(project.root),
+        "AGENTJOBS_PYTHON": sys.executable,
+        MARK: intent.marker,
+    }
+    path = env.get("PATH") or os.defpath
+    here = os.path.dirname(sys.executable)
+    env["PATH"] = path if shutil.which("agentjobs", path=path) else f"{path}{os.pathsep}{here}"
+    return {name: value for name, value in env.items() if len(value.encode()) <= VARIABLE_MAX}
+
+
 def agent_of(project: Project, intent: Intent) -> Agent:
     """Return the settings of an attempt's agent; UserError where they are gone since it was begun."""
     agent = project.policy.agents.get(intent.agent)
@@ -224,15 +281,15 @@ def command(project: Project, row: Row, intent: Intent, attempt_dir: Path) -> Se
     return expand(words, values(project, intent, attempt_dir), flags)
 
 
-def values(project: Project, intent: Intent, attempt_dir: Path) -> dict[str, str]:
-    """Return what the placeholders of a command stand for."""
+def values(project: Project, intent: Intent, attempt_dir: Path, step: str = "agent") -> dict[str, str]:
+    """Return what the placeholders of the command of an agent's step stand for."""
     found = (
         intent.session,
-        str(attempt_dir / "prompt.md"),
+        str(attempt_dir / ("prompt.md" if step == "agent" else f"{step}.prompt.md")),
         intent.id,
         str(intent.number),
         str(project.root),
         intent.tree or str(project.root),
-        str(own_dir(attempt_dir)),
+        str(own_dir(attempt_dir, step)),
     )
     return dict(zip(PLACEHOLDERS, found, strict=True))

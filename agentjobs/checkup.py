@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -16,6 +17,8 @@ from agentjobs.errors import UserError
 from agentjobs.installed import doubts, missing, program_of
 from agentjobs.launch import local
 from agentjobs.project import POLICY, TABLE
+from agentjobs.queue import DEFAULT
+from agentjobs.schemachecks import checks_of
 from agentjobs.store import read_raw
 from agentjobs.table import check_graph
 from agentjobs.tomlfile import line_of, load
@@ -82,7 +85,9 @@ def findings(project: Project) -> Iterator[Finding]:
         yield from _grouped(_rows(project))
         yield from _shared(project)
         yield from _variables(project)
+        yield from _phases(project)
     names = profiles_in_use(project) if not table_error else tuple(project.policy.profiles)
+    names = tuple(dict.fromkeys((*names, *project.policy.phases)))
     yield from _profiles(project, names)
     yield from _memory(project)
     yield from _repository(project)
@@ -219,6 +224,21 @@ def _variables(project: Project) -> Iterator[Finding]:
         seen[name] = column
 
 
+def _phases(project: Project) -> Iterator[Finding]:
+    """Find rows that wait for a later phase: both would wait for ever."""
+    order = {name: at for at, name in enumerate(project.policy.phases)}
+    if not order:
+        return
+    table = project.file.table
+    place = {i: order[name] for i, text in table.cells("profile") if (name := text.strip() or DEFAULT) in order}
+    for task_id, cell in table.cells("after"):
+        for need in cell.split():
+            if task_id in place and place.get(need, -1) > place[task_id]:
+                phases = project.policy.phases
+                message = f"{task_id} of phase {phases[place[task_id]]} waits for {need} of phase {phases[place[need]]}"
+                yield Finding(f"{message}, which begins after it: neither ever does", TABLE, table.line_of(task_id))
+
+
 # --- profiles and agents ----------------------------------------------------------------------------------
 
 
@@ -227,16 +247,18 @@ def _profiles(project: Project, names: tuple[str, ...]) -> Iterator[Finding]:
     data = read_raw(project.root / POLICY)
     used = [name for name in names if name in policy.profiles]
     used += [e for name in used if (e := policy.profiles[name].escalate) and e not in used]
+    reviewers = [r for name in used for r in policy.profiles[name].review]
+    used += [name for name in dict.fromkeys(reviewers) if name not in used]
     agents: dict[str, Agent] = {}
     for name in used:
         profile = policy.profiles[name]
         agents[profile.agent] = policy.agents[profile.agent]
         line = line_of(data, ("profiles", name))
-        if not profile.verify and project.lands:
+        if not checks_of(profile) and not profile.output and project.lands and name not in reviewers:
             message = f"profile {name} has no verify commands: whatever its agent leaves will land"
             yield Finding(message, POLICY, line, warning=True)
-        if not (project.root / profile.prompt).is_file():
-            yield Finding(f"no such prompt template: {profile.prompt}", POLICY, line)
+        yield from _templates(project, profile, line, judges=name in reviewers)
+        yield from _schemas(project, name, profile, data)
     yield from _withheld(project, agents, data)
     for name, agent in agents.items():
         words = {"command": agent.command[0]}
@@ -257,6 +279,28 @@ def _profiles(project: Project, names: tuple[str, ...]) -> Iterator[Finding]:
     for name, doubt in doubts(there, cwd=project.root, timeout_s=VERSION_S).items():
         line = line_of(data, ("agents", name)) or _named_at(data, policy, name)
         yield Finding(f"agent {name}: {doubt}", POLICY, line, warning=True)
+
+
+def _templates(project: Project, profile: Profile, line: int | None, *, judges: bool) -> Iterator[Finding]:
+    """Name a template that is missing, and one of a reviewer that is none: no row is rendered with that here."""
+    if not (project.root / profile.prompt).is_file():
+        yield Finding(f"no such prompt template: {profile.prompt}", POLICY, line)
+    elif judges and (wrong := _attempt(lambda: briefing.names(project, profile))):
+        yield wrong
+
+
+def _schemas(project: Project, name: str, profile: Profile, data: bytes) -> Iterator[Finding]:
+    """Name schemas that are missing or wrong: every check against them would fail."""
+    for number, check in enumerate(profile.checks):
+        path = project.root / check.schema
+        if not path.is_file():
+            line = line_of(data, ("profiles", name, "checks", number, "schema"))
+            yield Finding(f"no such schema: {check.schema}", POLICY, line)
+            continue
+        from agentjobs.schemas import Schema  # noqa: PLC0415 - slow to import
+
+        if found := _attempt(partial(Schema, path.read_bytes(), check.schema)):
+            yield found
 
 
 def _withheld(project: Project, agents: Mapping[str, Agent], data: bytes) -> Iterator[Finding]:

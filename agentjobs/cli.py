@@ -32,6 +32,7 @@ COMMANDS = {
     "stop": "End running agents and take their tasks out of play.",
     "clean": "Remove the trees of settled tasks.",
     "same-code": "Check that a converted file, types erased, is the original.",
+    "validate": "Check a JSON file against a JSON Schema.",
     "debt": "Count what hides problems: any, suppressions, weakened tests.",
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agentjobs import reviewing
 from agentjobs.astray import FIRST, astray
 from agentjobs.decisions import (
     Begin,
@@ -127,13 +128,14 @@ def _stop(last: Attempt | None, policy: Policy, now: float) -> Decision:
     """End what runs and write down that it was stopped; ``Wait(0)`` once nothing is open."""
     if last is None or last.result is not None:
         return Wait(0.0, "not in play")
-    live = _live(last)
+    live = live_step(last)
     if live is None:
         return Conclude(Outcome.STOPPED)
     return _ending(last, live, policy, now) if live.kill else End(live.name, "stopped", hard=False)
 
 
-def _live(attempt: Attempt) -> Step | None:
+def live_step(attempt: Attempt) -> Step | None:
+    """Return the step of an attempt that runs."""
     return next((step for step in attempt.steps if isinstance(step.phase, Running)), None)
 
 
@@ -141,9 +143,9 @@ def _live(attempt: Attempt) -> Step | None:
 
 
 def _advance(attempt: Attempt, policy: Policy, now: float, spent: float) -> Decision:
-    live = _live(attempt)
+    live = live_step(attempt)
     if live is not None:
-        return _watch(attempt, live, policy, now, spent)
+        return watch(attempt, live, policy, now, spent)
     if attempt.end is None:
         return _advance_agent(attempt)
     if attempt.end.outcome is not Outcome.OK:
@@ -199,6 +201,9 @@ def _advance_checks(attempt: Attempt, policy: Policy) -> Decision:
 
 
 def _passed(attempt: Attempt, policy: Policy) -> Decision:
+    review = reviewing.next_of(attempt)
+    if review is not None:
+        return review
     if not (policy.landing.enabled and attempt.intent.base):
         return Conclude(Outcome.OK)
     if policy.landing.approve and not attempt.approved:
@@ -210,11 +215,11 @@ def _passed(attempt: Attempt, policy: Policy) -> Decision:
 
 def next_of_gate(run: Attempt, policy: Policy, now: float, *, wanted: bool) -> Decision:
     """Return what a run of the gate for a batch needs next; not ``wanted``: nobody waits for it any more."""
-    live = _live(run)
+    live = live_step(run)
     if live is not None:
         if not wanted and live.kill is None:
             return End(live.name, "stopped", hard=False)
-        return _watch(run, live, policy, now)
+        return watch(run, live, policy, now)
     if not wanted:
         return Conclude(Outcome.STOPPED)
     gates = [step for step in run.steps if step.kind is StepKind.GATE]
@@ -239,7 +244,7 @@ def next_of_gate(run: Attempt, policy: Policy, now: float, *, wanted: bool) -> D
     return Conclude(Outcome.OK if passed else Outcome.GATE_FAILED)
 
 
-def _watch(attempt: Attempt, step: Step, policy: Policy, now: float, spent: float = 0.0) -> Decision:
+def watch(attempt: Attempt, step: Step, policy: Policy, now: float, spent: float = 0.0) -> Decision:
     """End a step that takes too long, is silent too long, says too much, goes astray, or is over but still there.
 
     ``spent``: dollars that earlier attempts of the task cost.
@@ -256,12 +261,13 @@ def _watch(attempt: Attempt, step: Step, policy: Policy, now: float, spent: floa
         return end
     quiet_at = max(running.output_at, step.started_at)
     deadlines = []
-    if step.kind is StepKind.AGENT:
+    if step.kind in reviewing.AGENTS:
         if running.finished:
-            deadlines.append((quiet_at + finish_grace_s(policy, attempt.intent.agent), "hung"))
+            deadlines.append((quiet_at + finish_grace_s(policy, reviewing.agent_of(attempt, step)), "hung"))
         else:
             deadlines.append((quiet_at + limits.idle_s, "stalled"))
-        longest_s = limits.attempt_s if step.name == FIRST else limits.handoff_s
+        asked = step.kind is StepKind.AGENT and step.name != FIRST
+        longest_s = limits.handoff_s if asked else limits.attempt_s
         deadlines.append((step.started_at + longest_s, "hung" if running.finished else "timeout"))
     elif step.kind is StepKind.SETUP:
         deadlines.append((step.started_at + limits.setup_s, "timeout"))
@@ -285,8 +291,8 @@ def _ending(attempt: Attempt, step: Step, policy: Policy, now: float) -> Decisio
 
 def stop_signals(attempt: Attempt, step: Step, policy: Policy) -> tuple[str, ...]:
     """Return the polite signals a step is ended with, in order."""
-    agent = policy.agents.get(attempt.intent.agent)
-    return agent.stop if agent is not None and step.kind is StepKind.AGENT else ("TERM",)
+    agent = policy.agents.get(reviewing.agent_of(attempt, step))
+    return agent.stop if agent is not None and step.kind in reviewing.AGENTS else ("TERM",)
 
 
 # --- an attempt that is over: the three layers ------------------------------------------------------------
@@ -294,7 +300,7 @@ def stop_signals(attempt: Attempt, step: Step, policy: Policy) -> tuple[str, ...
 
 def _after(task: Task, last: Attempt, result: Result, policy: Policy, now: float) -> Decision:
     if result.outcome is Outcome.OK:
-        return Settle(Status.DONE, "")
+        return Settle(Status.DONE, result.detail)
     over = _over_its_limits(task, policy)
     if over:
         return Settle(Status.FAILED, over)

@@ -16,10 +16,12 @@ class Begin(Struct, frozen=True, tag="begin"):
     profile: str
     probe: bool = False
     """See ``Intent``; ``plan`` knows it."""
+    context: int = 0
+    """Likewise."""
 
 
 class Launch(Struct, frozen=True, tag="launch"):
-    """Start a step of the last attempt; a check needs a verify slot."""
+    """Start a step of the last attempt; a check needs a verify slot, a review the slot of an agent."""
 
     name: str
     kind: StepKind
@@ -27,6 +29,12 @@ class Launch(Struct, frozen=True, tag="launch"):
 
 class Judge(Struct, frozen=True, tag="judge"):
     """The agent step is over: sweep, commit, classify, write ``agent.end.json``."""
+
+
+class Weigh(Struct, frozen=True, tag="weigh"):
+    """A review step is over: sweep, put the tree back, read the verdict, write ``<step>.end.json``."""
+
+    step: str
 
 
 class Conclude(Struct, frozen=True, tag="conclude"):
@@ -69,7 +77,7 @@ class Wait(Struct, frozen=True, tag="wait"):
     why: str
 
 
-Decision = Begin | Launch | Judge | Conclude | Land | End | Settle | Defer | Wait
+Decision = Begin | Launch | Judge | Weigh | Conclude | Land | End | Settle | Defer | Wait
 
 
 class Action(Struct, frozen=True):

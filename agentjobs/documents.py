@@ -41,7 +41,7 @@ def read_texts(
     project: Project, paths: Sequence[str], scale: Scale, *, exclude: Sequence[str] = (), without: Collection[str] = ()
 ) -> Texts:
     """Return the texts that ``paths`` (files, directories, globs) mean; ``without`` these. UserError where none is."""
-    found = _Place(project)
+    found = Place(project)
     asked = beneath(paths, found.names, found.called)
     left_out = {*without, POLICY, TABLE}
     chosen = [path for path in matching(found.names, (), exclude) if asked(path) and path not in left_out]
@@ -55,7 +55,7 @@ def read_texts(
 
 def read_files(project: Project, paths: Collection[str]) -> dict[str, bytes]:
     """Return the contents of those of ``paths`` that are there."""
-    found = _Place(project)
+    found = Place(project)
     names = set(found.names)
     return found.read([path for path in paths if path in names])
 
@@ -92,7 +92,7 @@ def splitter(texts: Texts, budget: int, scale: Scale) -> Callable[[Document], li
     return parts
 
 
-class _Place:
+class Place:
     """Where tasks find their files."""
 
     def __init__(self, project: Project) -> None:

@@ -16,13 +16,14 @@ from msgspec.structs import replace
 from agentjobs.accounts import account_for
 from agentjobs.batches import QUEUE_ID
 from agentjobs.decide import decide
-from agentjobs.decisions import Begin, Conclude, Defer, End, Judge, Settle
+from agentjobs.decisions import Begin, Conclude, Defer, End, Judge, Settle, Weigh
 from agentjobs.errors import ExitCode, UserError
 from agentjobs.launch.step import is_held
 from agentjobs.model import Halt, Outcome, Running, Status, StepKind
 from agentjobs.pauses import RUN, told_of
+from agentjobs.reviewing import AGENTS, agent_of, last_start
 from agentjobs.roster import Roster
-from agentjobs.store import step_files
+from agentjobs.store import read_raw, step_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
     from agentjobs.attempts import Attempts
     from agentjobs.board import Board, Plan
     from agentjobs.decisions import Action, Decision
+    from agentjobs.footprint import Expectations
     from agentjobs.mergequeue import MergeQueue
     from agentjobs.model import Pause, Row, Task
+    from agentjobs.phaseruns import PhaseRuns
     from agentjobs.project import Project
 
 LOOK_S = 1.0
@@ -90,6 +93,15 @@ class Engine:
         return Attempts(self.project)
 
     @cached_property
+    def _expectations(self) -> Expectations:
+        from agentjobs.footprint import Expectations  # noqa: PLC0415 - only with limits.tokens_in_flight
+
+        return Expectations(self.project)
+
+    def _expected(self, task: Task, begin: Begin) -> int:
+        return self._expectations(task, begin)
+
+    @cached_property
     def queue(self) -> MergeQueue:
         """The merge queue."""
         from agentjobs.mergequeue import MergeQueue  # noqa: PLC0415 - not where tasks land one by one
@@ -97,6 +109,20 @@ class Engine:
         return MergeQueue(
             self.project, self.attempts, lambda task_id: self.roster.rounds.task(task_id, self.roster.scope)
         )
+
+    @cached_property
+    def _phased(self) -> bool:
+        """Whether there are phases; the policy is read only where the file has the word."""
+        from agentjobs.project import POLICY  # noqa: PLC0415
+
+        return b"phases" in read_raw(self.project.root / POLICY) and bool(self.project.policy.phases)
+
+    @cached_property
+    def phases(self) -> PhaseRuns:
+        """The phases."""
+        from agentjobs.phaseruns import PhaseRuns  # noqa: PLC0415 - only where there are some
+
+        return PhaseRuns(self.project, self.roster, self.attempts)
 
     @property
     def ends_gate(self) -> bool:
@@ -121,7 +147,8 @@ class Engine:
             raise UserError("nothing is in play yet; `agentjobs dispatch` says what is and starts it")
         self.roster.load(scope, self.clock())
         settled = not self.roster.owes and not self.store.active() and not self._unsettled()
-        if settled and not (self.store.numbers(QUEUE_ID) and self.queue.runs.open() is not None):
+        gating = self.store.numbers(QUEUE_ID) and self.queue.runs.open() is not None
+        if settled and not gating and not self._phased:
             return self._rest()
         self.project.file.check_writable()
         acted, made = self._passes()
@@ -153,9 +180,16 @@ class Engine:
         while True:
             now = self.clock()
             queued = self.queue.advance(now) if self._queued else 0
+            planned = self.phases.advance(now) if self._phased else 0
             tasks = self._tasks(now)
+            if self._phased:
+                tasks = self.phases.look(tasks)
+                planned += self.phases.begin(now) if self.starts else 0
+                self._running += self.phases.steps()
+                queued += planned
             board = self._board(tasks, now)
-            made = plan(board, self.roster.ready, self.project.policy, now)
+            ready = self.phases.ready if self._phased else self.roster.ready
+            made = plan(board, ready, self.project.policy, now, self._expected)
             if made.halt is not None:
                 self.store.set_state("halt", made.halt)
                 self.store.event(now, "", "halt", why=made.halt.why, detail=made.halt.detail)
@@ -164,6 +198,9 @@ class Engine:
                 queued += self.queue.form(made.batch, now)
             if self._queued:
                 made = replace(made, until=min(made.until, self.queue.until))
+            if self._phased:
+                alive = made.alive or planned > 0 or self.phases.is_planning
+                made = replace(made, until=min(made.until, self.phases.until), alive=alive)
             acted += queued
             only_ends = not queued and all(isinstance(action.decision, End) for action in made.actions)
             if only_ends or time.monotonic() - begun_at > TURN_S:
@@ -203,7 +240,7 @@ class Engine:
             self.attempts.apply(task, decision, now)
             acted += 1
             self._note(task.row.id, decision)
-            if not isinstance(decision, Judge | Conclude):
+            if not isinstance(decision, Judge | Weigh | Conclude):
                 return acted
             again = self.roster.rounds.task(task.row.id, self.roster.scope)
             if again is None:
@@ -281,24 +318,24 @@ class Engine:
     def _look_for_final_event(self, task: Task, now: float) -> Task:
         """Note an agent that has said its last word and fallen silent, but is still there."""
         last = task.last
-        if last is None or last.end is not None or last.result is not None:
-            return task
-        agent = self.project.policy.agents.get(last.intent.agent)
-        rules = agent.rules if agent else ()
-        if not any(rule.class_ is Outcome.OK for rule in rules):
+        if last is None or last.result is not None or not any(isinstance(s.phase, Running) for s in last.steps):
             return task
         from agentjobs.logfile import read_tail  # noqa: PLC0415
         from agentjobs.outcome import finished  # noqa: PLC0415
         from agentjobs.policy import finish_grace_s  # noqa: PLC0415
 
-        grace_s = finish_grace_s(self.project.policy, last.intent.agent)
+        policy = self.project.policy
         steps = list(last.steps)
         for at, step in enumerate(steps):
             running = step.phase
-            if step.kind is not StepKind.AGENT or not isinstance(running, Running):
+            agent = policy.agents.get(agent_of(last, step))
+            if agent is None or step.kind not in AGENTS or not isinstance(running, Running):
+                continue
+            if not any(rule.class_ is Outcome.OK for rule in agent.rules):
                 continue
             log = step_files(self.store.attempt_dir(task.row.id, last.number), step.name).log
-            if now - running.output_at >= grace_s and finished(read_tail(log)[0], rules):
+            grace_s = finish_grace_s(policy, agent_of(last, step))
+            if now - running.output_at >= grace_s and finished(read_tail(log)[0], agent.rules):
                 steps[at] = replace(step, phase=replace(running, finished=True))
         return replace(task, attempts=(*task.attempts[:-1], replace(last, steps=tuple(steps))))
 
@@ -324,7 +361,7 @@ class Engine:
             pauses=store.pauses(),
             hold=store.hold(),
             halt=store.halt() or (None if self.starts else Halt("stop", "this turn begins nothing", now)),
-            last_start_at=max((t.attempts[-1].intent.started_at for t in tasks if t.attempts), default=0.0),
+            last_start_at=max((last_start(t.attempts[-1]) for t in tasks if t.attempts), default=0.0),
             tally=store.tally() if limits.breaker else (),
         )
         if self._queued:
@@ -374,6 +411,8 @@ class Engine:
             return Turn(acted, ExitCode.HALTED, made.until, f"{halt.why}: {halt.detail}")
         if made.short and made.waiting:
             return Turn(acted, ExitCode.HALTED, made.until, made.short)
+        if self._phased and (why := self.phases.waits()):
+            return Turn(acted, ExitCode.HALTED, made.until, why)
         return Turn(acted, ExitCode.NOTHING_LEFT, made.until)
 
     def _paused(self) -> str:

@@ -62,6 +62,15 @@ def gauged(project: Project, task: Task) -> Task:
     return replace(task, attempts=(*task.attempts[:-1], replace(last, steps=tuple(steps))))
 
 
+def held_at_end(project: Project, attempt: Attempt) -> int:
+    """Return the tokens in an agent's window when it was last looked at; 0 where nothing said so."""
+    step = attempt.last(StepKind.AGENT)
+    if step is None:
+        return 0
+    seen = read_json(_state(project.store.attempt_dir(attempt.intent.id, attempt.number), step.name), Watched)
+    return max(seen.said.used, seen.kept.used) if seen is not None else 0
+
+
 def _gauge(project: Project, task: Task, attempt: Attempt, step: Step, agent: Agent) -> Gauge:
     attempt_dir = project.store.attempt_dir(task.row.id, attempt.number)
     state = _state(attempt_dir, step.name)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from agentjobs import briefing
 from agentjobs.agents import expand, flags_of
-from agentjobs.briefing import HANDOFF_MAX, HANDOFF_PROMPT, PARTIAL
+from agentjobs.briefing import HANDOFF_PROMPT, PARTIAL
 from agentjobs.briefing import HANDOFF_STEP as STEP
 from agentjobs.errors import UserError
+from agentjobs.handoffnotes import HANDOFF_MAX
 from agentjobs.logfile import read_head, read_tail
 from agentjobs.model import Exited, Handoff, StepKind
 from agentjobs.outcome import last_text

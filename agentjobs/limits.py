@@ -17,6 +17,7 @@ Count = Annotated[int, Meta(ge=0)]
 Several = Annotated[int, Meta(ge=1)]
 
 _SIZE: Final = re.compile(r"\s*(\d{1,15}(?:\.\d{1,6})?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
+_TOKENS: Final = re.compile(r"\s*(\d{1,12}(?:\.\d{1,6})?)\s*([km]?)\s*", re.IGNORECASE)
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,7 +28,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     idle_minutes: Positive = 10.0
     """An agent that has written no output for so long is ended as `stalled`."""
     verify_minutes: Positive = 15.0
-    """Wall clock of one check, and of one gate."""
+    """Wall clock of one check, of one gate, and of the `plan` of a phase."""
     setup_minutes: Positive = 15.0
     """Wall clock of the `setup` command of a workspace."""
     start_interval_s: Amount = 0.5
@@ -50,6 +51,10 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Tokens of the whole run."""
     run_cost_usd: Positive | None = None
     """Money of the whole run, US dollars."""
+    tokens_in_flight: str | Several | None = None
+    """Context of all running agents together, as in `"500k"`: an attempt begins only if what they hold and what it is
+    expected to (its prompt, the files and documents its row names) stay within it. One that is larger alone runs alone;
+    the rows after one that has to wait wait as well. Nobody is ended for it."""
     task_attempts: Several | None = None
     """Attempts of one task over all its rounds."""
     task_cost_usd: Positive | None = None
@@ -72,6 +77,17 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 parse_size(getattr(self, key))
             except ValueError as error:
                 raise FieldError(key, str(error)) from None
+        if isinstance(self.tokens_in_flight, str):
+            try:
+                parse_tokens(self.tokens_in_flight)
+            except ValueError as error:
+                raise FieldError("tokens_in_flight", str(error)) from None
+
+    @property
+    def flight_tokens(self) -> int | None:
+        """``tokens_in_flight`` as a number; None where there is no cap."""
+        cap = self.tokens_in_flight
+        return parse_tokens(cap) if isinstance(cap, str) else cap
 
     @property
     def attempt_s(self) -> float:
@@ -135,6 +151,15 @@ class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When more than this share of the tasks failed, layer 3 does not run: the prompt needs work first."""
     task_value_usd: Amount = 5.0
     """What one finished task is worth; layer 3 runs only where it is likely to pay."""
+
+
+def parse_tokens(text: str) -> int:
+    """Return a number of tokens such as ``500k``, ``1.5M`` or ``60000``, at least 1; ValueError for anything else."""
+    found = _TOKENS.fullmatch(text)
+    number = math.floor(float(found[1]) * 1000 ** " km".index(found[2].lower() or " ")) if found else 0
+    if number < 1:
+        raise ValueError(f'{text!r} is no number of tokens; write it as "500k", "1.5M" or 500000')
+    return number
 
 
 def parse_size(text: str) -> int:

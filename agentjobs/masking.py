@@ -23,7 +23,7 @@ SHORTEST: Final = 8
 SHORTEST_LINE: Final = 16
 """Of a value of several lines (a private key) each line so long is a secret of its own."""
 
-TEXTS: Final = frozenset({"detail", "errors", "check", "note", "why", "blamed", "excerpt"})
+TEXTS: Final = frozenset({"detail", "errors", "check", "note", "why", "blamed", "excerpt", "findings"})
 """Fields of facts, states and events that hold what programs said; names, ids and commits are left alone."""
 
 _PASSWORD: Final = re.compile(r"://[^/@\s:]*:([^/@\s]+)@")

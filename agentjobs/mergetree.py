@@ -87,6 +87,8 @@ def next_level(sources: Sequence[Source], *, fan_in: int, budget: int, min_done:
     kept = [one for one in merges if one not in waiting]
     used = {task_id for one in kept for task_id in one.inputs}
     frontier = [one for one in [*there, *kept] if one.id not in used]
+    if kept and not frontier:
+        raise UserError(f"{kept[-1].id} merges what is made of its own output: look at the `docs` of the tree's rows")
     if len(frontier) < 2:  # noqa: PLR2004 - one is the root
         root = frontier[0].id if frontier else ""
         return Step(root=root, replaced=tuple(one.id for one in waiting))
@@ -159,11 +161,17 @@ def _merge(group: Sequence[Source]) -> Merge:
 def _in_order(frontier: Iterable[Source], place: dict[str, int], known: dict[str, Source]) -> list[Source]:
     """Sort by the first leaf that is in each, so that what stood side by side is merged side by side."""
 
-    def first(task_id: str) -> int:
-        inputs = [one for one in known[task_id].inputs if one in known] if task_id in known else []
-        return min((first(one) for one in inputs), default=place.get(task_id, len(place)))
+    def first(top: Source) -> int:
+        seen, left, found = {top.id}, [top.id], []
+        while left:  # an edited table may name inputs in a circle
+            task_id = left.pop()
+            inputs = [one for one in known[task_id].inputs if one in known]
+            found += [] if inputs else [place[task_id]]
+            left += (one for one in inputs if one not in seen)
+            seen.update(inputs)
+        return min(found, default=place[top.id])
 
-    return sorted(frontier, key=lambda one: (first(one.id), place[one.id]))
+    return sorted(frontier, key=lambda one: (first(one), place[one.id]))
 
 
 def _lacking(missing: Sequence[Source], count: int) -> str:

@@ -35,6 +35,8 @@ class Mode(StrEnum):
     RESUME = "resume"
     REPAIR = "repair"
     RESTART = "restart"
+    REVIEW = "review"
+    """Of the step that judges an attempt; no attempt is begun for it."""
 
 
 class StepKind(StrEnum):
@@ -43,7 +45,10 @@ class StepKind(StrEnum):
     SETUP = "setup"
     AGENT = "agent"
     VERIFY = "verify"
+    REVIEW = "review"
     GATE = "gate"
+    PLAN = "plan"
+    """Makes the rows of a phase; no task has one."""
 
 
 class Outcome(StrEnum):
@@ -157,6 +162,37 @@ class Kill(Struct, frozen=True):
     """More of why, for people."""
 
 
+class Finding(Struct, frozen=True, omit_defaults=True):
+    """One thing that a reviewer found."""
+
+    file: str
+    severity: str
+    trigger: str
+    """What makes it happen."""
+    impact: str
+    line: int = 0
+    """0 where it is about no single line."""
+    title: str = ""
+    blob: str = ""
+    """The id of the file's content that was looked at; empty for a file that is gone."""
+    disputed: bool = False
+    """Raised again and again while the file stayed as it is: it blocks no more."""
+
+
+class ReviewPlan(Struct, frozen=True, omit_defaults=True):
+    """Fact ``review-<n>.plan.json``: who is to judge which commit."""
+
+    reviewer: str
+    """The name of a profile."""
+    agent: str
+    commit: str
+    parent: str
+    argv: tuple[str, ...]
+    session: str
+    at: float
+    model: str = ""
+
+
 class Step(Struct, frozen=True):
     """One detached process of an attempt. ``name`` is the kind, with ``-2``, ``-3`` … when run again."""
 
@@ -167,6 +203,9 @@ class Step(Struct, frozen=True):
     kill: Kill | None = None
     commit: str = ""
     """What a check looks at; the same for a gate."""
+    review: ReviewPlan | None = None
+    verdict: ReviewEnd | None = None
+    """What a review came to, once that was written down."""
 
 
 # --- facts of an attempt ----------------------------------------------------------------------------------
@@ -203,8 +242,14 @@ class Intent(Struct, frozen=True, omit_defaults=True):
     """The shell command that prepares the tree before the agent starts."""
     checks: tuple[str, ...] = ()
     """The shell commands that will verify it, as they were when it began."""
+    review: tuple[str, ...] = ()
+    """The profiles that will judge it then."""
+    review_pass: str = "all"  # noqa: S105 - a rule
+    review_blocks: str = "high"
     probe: bool = False
     """Begun before its account was known to be over a trouble: to meet it again is not the task's doing."""
+    context: int = 0
+    """Tokens it was expected to hold, where ``limits.tokens_in_flight`` asked for that."""
 
 
 class Spending(Struct, frozen=True, omit_defaults=True):
@@ -225,6 +270,22 @@ class Spending(Struct, frozen=True, omit_defaults=True):
         return self.input + self.cache_read + self.cache_write + self.output
 
 
+class ReviewEnd(Struct, frozen=True, omit_defaults=True):
+    """Fact ``review-<n>.end.json``: what a run of a reviewer came to."""
+
+    outcome: Outcome
+    at: float
+    valid: bool = False
+    """It gave a verdict: ``findings``, which may be none."""
+    findings: tuple[Finding, ...] = ()
+    summary: str = ""
+    detail: str = ""
+    """Why there is no verdict, in one line for people and for its next run."""
+    touched: tuple[str, ...] = ()
+    """What it had changed in the tree; that was put back."""
+    spent: Spending = Spending()
+
+
 class AgentEnd(Struct, frozen=True, omit_defaults=True):
     """Fact ``agent.end.json``: what the agent step came to, before any check ran."""
 
@@ -242,6 +303,8 @@ class AgentEnd(Struct, frozen=True, omit_defaults=True):
     changed: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
     reset_at: float = 0.0
+    findings: tuple[str, ...] = ()
+    """Where what it said it changed is not what it changed."""
 
 
 class Prepare(Struct, frozen=True, omit_defaults=True):
@@ -294,6 +357,8 @@ class Attempt(Struct, frozen=True):
     result: Result | None = None
     approved: bool = False
     """A person has said that it may land."""
+    asked_at: float = 0.0
+    """When ``dispatch`` last spoke: reviewers that had failed before are asked again."""
 
     @property
     def number(self) -> int:
@@ -374,6 +439,8 @@ class Scope(Struct, frozen=True, omit_defaults=True):
     """Ids that ``stop`` took out again."""
     forced: bool = False
     """A red baseline was accepted."""
+    phases: tuple[str, ...] = ()
+    """Profiles whose rows are in play, also those that are planned later."""
 
 
 Json = dict[str, Any]

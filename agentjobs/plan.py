@@ -26,15 +26,19 @@ from agentjobs.decisions import (
     Launch,
     Settle,
     Wait,
+    Weigh,
 )
+from agentjobs.flight import Flight
 from agentjobs.model import Attempt, Halt, Mode, Outcome, Row, Running, Status, StepKind, Task
 from agentjobs.pauses import LANDING, RUN, TROUBLE
 from agentjobs.restarts import pays, sweep_due
+from agentjobs.reviewing import UNREVIEWED, agent_of, next_agent, runs, without_review
 from agentjobs.scope import overlap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Sequence
 
+    from agentjobs.flight import Expected
     from agentjobs.policy import Policy
 
     Ready = Callable[[Container[str]], Iterable[Row]]
@@ -48,9 +52,13 @@ DIAGNOSE_MIN = 3
 """So many failed tasks before their share of all means anything."""
 
 
-def plan(board: Board, ready: Ready, policy: Policy, now: float) -> Plan:
-    """Return the actions that are right and possible now; ``ready`` gives the rows that may begin."""
-    made = _Planner(board, policy, now).plan(ready)
+def plan(board: Board, ready: Ready, policy: Policy, now: float, expected: Expected = lambda *_: 0) -> Plan:
+    """Return the actions that are right and possible now; ``ready`` gives the rows that may begin.
+
+    ``expected`` is asked only where the context of running agents has a cap.
+    """
+    flight = Flight(policy.limits.flight_tokens, board.tasks, expected)
+    made = _Planner(board, policy, now, flight).plan(ready)
     ending = ends(board.tasks, {action.id for action in made.actions}, policy.limits, board.spent)
     return replace(made, actions=made.actions + ending, alive=True) if ending else made
 
@@ -58,7 +66,8 @@ def plan(board: Board, ready: Ready, policy: Policy, now: float) -> Plan:
 class _Planner:
     """The running totals of one call of ``plan``."""
 
-    def __init__(self, board: Board, policy: Policy, now: float) -> None:
+    def __init__(self, board: Board, policy: Policy, now: float, flight: Flight) -> None:
+        self.flight = flight
         self.board = board
         self.policy = policy
         self.now = now
@@ -68,6 +77,9 @@ class _Planner:
         self.deferred: list[tuple[Task, Defer]] = []
         self.lands: list[tuple[float, Task, Land]] = []
         self.launches: list[tuple[float, Task, Launch]] = []
+        self.reviews: list[tuple[float, Task, Launch]] = []
+        self.staggered = False
+        """A reviewer begins in this pass: no attempt beside it."""
         self.agents = 0
         self.checks = int(board.gating)
         self.gating = board.gating
@@ -75,6 +87,7 @@ class _Planner:
         self.starving = True
         """No agent slot that is free will have work soon."""
         self.unapproved = 0
+        self.unreviewed: list[str] = []
         self.batch: tuple[str, ...] | None = None
         self.gate: Gate
 
@@ -90,9 +103,10 @@ class _Planner:
         short = overspent(self.policy.limits, self.board.spent)
         news = self._bad_news()
         self.gate = Gate(self.policy, self.board.tasks, self.board.pauses, news, self.now)
+        may = halt is None and not short
+        asked = self._grant_reviews(may=may)
         room = self.agents < self.policy.slots
         waiting = self._waiting(ready if room else None)
-        may = halt is None and not short
         if may:
             self._begin_all(waiting, ready)
             if room and self.deferred and not waiting and not news:
@@ -104,12 +118,15 @@ class _Planner:
             self._grant_batch()
             self._grant_launches()
         alive = self.alive or bool(self.actions) or self.batch is not None
+        waiting |= asked
         starting = bool(waiting or self.deferred)
         if starting and may:
             short = self.gate.stuck(waiting)
             alive = alive or not short
         if self.unapproved and not alive and not starting:
             short, starting = f"{self.unapproved} verified tasks wait for `agentjobs approve`", True
+        if self.unreviewed and not alive and not starting:
+            short, starting = without_review(self.unreviewed), True
         gate, batch = self.batch is not None, self.batch or ()
         return Plan(tuple(self.actions), self.until, new_halt, alive, short, starting, gate, batch)
 
@@ -119,7 +136,7 @@ class _Planner:
         last = task.last
         if last is None or last.result is not None:
             return
-        if last.end is None:
+        if last.end is None or any(isinstance(step.phase, Running) for step in runs(last)):
             self.agents += 1
         check = last.last(StepKind.VERIFY, StepKind.GATE)
         if check is not None and isinstance(check.phase, Running):
@@ -137,8 +154,10 @@ class _Planner:
                 self.begins.append((task, decision))
             case Defer():
                 self.deferred.append((task, decision))
-            case Land() | Launch(kind=StepKind.VERIFY) if self._held():
+            case Land() | Launch(kind=StepKind.VERIFY | StepKind.REVIEW) if self._held():
                 pass
+            case Launch(kind=StepKind.REVIEW):
+                self.reviews.append((since, task, decision))
             case Land():
                 self.lands.append((verified_at(last) if last and self.policy.landing.queued else since, task, decision))
                 self.alive = True
@@ -147,10 +166,11 @@ class _Planner:
                 self.alive = True
             case Wait(until=until, why=why):
                 self.unapproved += why == APPROVAL
+                self.unreviewed += [task.row.id] if why == UNREVIEWED else []
                 if until:
                     self.until = min(self.until, until)
                     self.alive = True
-            case Launch() | Judge() | Conclude() | End() | Settle():
+            case Launch() | Judge() | Weigh() | Conclude() | End() | Settle():
                 self.actions.append(Action(task.row.id, decision))
 
     def _gate_first(self, last: Attempt | None) -> bool:
@@ -217,7 +237,9 @@ class _Planner:
             attempt = last[action.id]
             if attempt is None:
                 continue
-            if isinstance(action.decision, Judge):
+            if isinstance(action.decision, Weigh):
+                found |= {account_of(self.policy, agent_of(attempt, step)) for step in runs(attempt)[-1:]}
+            elif isinstance(action.decision, Judge):
                 found.add(account_of(self.policy, attempt.intent.agent))
             elif isinstance(action.decision, Conclude) and action.decision.outcome in TROUBLE:
                 agents = attempt.end is not None and attempt.end.outcome in TROUBLE
@@ -244,6 +266,26 @@ class _Planner:
 
     def _account(self, task: Task, begin: Begin) -> str:
         return account_for(self.policy, begin.profile, task.row)
+
+    def _grant_reviews(self, *, may: bool) -> set[str]:
+        """Let reviewers begin, before new attempts do; return the accounts of those that could not."""
+        left: set[str] = set()
+        limits, begun = self.policy.limits, 0
+        for _, task, launch in sorted(self.reviews, key=lambda item: item[:1]):
+            account = account_of(self.policy, next_agent(task, self.policy.profiles))
+            due = [at for at in (self._may_begin_at(), self.gate.opens_at(account)) if at > self.now]
+            due += [self.now + limits.start_interval_s] if begun and limits.start_interval_s else []
+            due += [self.now + MEMORY_CHECK_S] if self.board.free_memory < limits.min_free_memory_bytes else []
+            if may and not due and self.agents < self.policy.slots and self.gate.may_begin(account):
+                self.actions.append(Action(task.row.id, launch))
+                self.gate.begun(account)
+                self.agents += 1
+                begun += 1
+            else:
+                left.add(account)
+                self.until = min([self.until, *(at for at in due if may)])
+        self.staggered = bool(begun and limits.start_interval_s)
+        return left
 
     def _waiting(self, ready: Ready | None) -> set[str]:
         """Return the accounts that something could begin for; rows are looked at one for each account at most."""
@@ -274,6 +316,9 @@ class _Planner:
         return [item for item in begins if item not in after], after
 
     def _begin_all(self, waiting: set[str], ready: Ready) -> None:
+        if self.staggered:
+            self.until = min(self.until, self.now + self.policy.limits.start_interval_s)
+            return
         free = self.policy.slots - self.agents
         if free <= 0 or not waiting:
             self.starving = free > 0
@@ -303,13 +348,13 @@ class _Planner:
         begun = self._grant_begins(before, held, room)
         claims = held + [t.row.files for t in self.board.tasks if t.in_play and t.row.id not in idle]
         rows = iter(ready(self.gate.closed))
-        while begun < room and (row := next(rows, None)) is not None:
+        while begun < room and not self.flight.full and (row := next(rows, None)) is not None:
             if not _meets(row.files, claims):
                 begun += self._grant_begin(Task(row), decide(Task(row), self.policy, self.now))
                 claims.append(row.files)
         begun += self._grant_begins(after, held, room - begun)
         soon = any(at - self.now <= STAGGER_S for at in later) or bool(begun and self.board.pauses)
-        self.starving = begun < room and not soon
+        self.starving = begun < room and not soon and not self.flight.full  # full is as good as no slot
         if staggered and begun and begun < free:
             self.until = min(self.until, self.now + self.policy.limits.start_interval_s)
 
@@ -322,13 +367,13 @@ class _Planner:
         return begun
 
     def _grant_begin(self, task: Task, begin: Decision) -> bool:
-        """Let an attempt begin, unless its account may not."""
+        """Let an attempt begin, unless its account may not, or too much is in flight."""
         if not isinstance(begin, Begin):
             return False
         account = self._account(task, begin)
-        if not self.gate.may_begin(account):
+        if not self.gate.may_begin(account) or (context := self.flight.admit(task, begin)) is None:
             return False
-        self.actions.append(Action(task.row.id, replace(begin, probe=self.gate.is_wary(account))))
+        self.actions.append(Action(task.row.id, replace(begin, probe=self.gate.is_wary(account), context=context)))
         self.gate.begun(account)
         return True
 

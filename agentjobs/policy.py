@@ -13,8 +13,11 @@ from agentjobs.agents import WINDOW, Agent, check_writable, flags_of, preset_of,
 from agentjobs.contextpolicy import TaskContext
 from agentjobs.errors import UserError
 from agentjobs.inheritance import fault
+from agentjobs.judging import Rule, Severity  # noqa: TC001 - msgspec's
 from agentjobs.limits import Limits, Retry, Several, parse_size
 from agentjobs.planpolicy import Planning
+from agentjobs.reviewing import misnamed
+from agentjobs.schemachecks import SchemaCheck  # noqa: TC001 - msgspec's
 from agentjobs.tomlfile import FieldError, decode, line_of, load, nearest, section, spot
 
 if TYPE_CHECKING:
@@ -34,6 +37,9 @@ INPUTS: Final = (
     "Cargo.toml", "Cargo.lock", "go.mod", "go.sum", "Gemfile", "Gemfile.lock", "composer.json", "composer.lock",
 )  # fmt: skip
 """The manifests and lock files of the well-known package managers."""
+
+OUTPUT_CHECK: Final = 'test -s "$AGENTJOBS_ROW_OUTPUT"'
+"""The first check of a task whose profile says what it writes."""
 
 class Workspace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where an agent works."""
@@ -105,6 +111,14 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Path of the prompt template, from the project root."""
     verify: tuple[str, ...] = ()
     """Shell commands that must all succeed in the tree before the work lands."""
+    checks: tuple[SchemaCheck, ...] = ()
+    """Outputs that are data, and their schemas."""
+    review: tuple[str, ...] = ()
+    """Profiles that judge verified work before it lands, each by its own agent."""
+    review_pass: Rule = "all"  # noqa: S105
+    """Whose verdicts must pass: `all` of them, `any` one, or the `majority`."""
+    review_blocks: Severity = "high"
+    """A verdict passes when no finding is so severe or worse."""
     require_change: bool = True
     """An attempt that changes nothing has failed."""
     scope: Literal["files", "any"] = "files"
@@ -118,6 +132,17 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A prompt may fill this share of the window; a larger one is refused before it costs anything."""
     window: Several | None = None
     """Tokens of the model's context; what the agent's preset says when left out, or 200,000."""
+    plan: str | None = None
+    """A shell command that makes the tasks of this phase, once the phase before is over: it calls `agentjobs plan …`,
+    or prints rows as JSON lines. Runs in the project's directory; only for a profile in `phases`."""
+    again: bool = False
+    """Run `plan` again whenever the tasks of this phase have settled, until it adds none: merging level by level."""
+    output: str | None = None
+    """What each task writes, from the top of its tree, as in `merged/{id}.md`: plans put it into the column `output`,
+    and a task whose file is missing or empty has failed its first check."""
+    min_done: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    """This phase begins once the phase before is over and so large a share of its tasks, those SKIPPED aside, is
+    DONE."""
     context_stop: Annotated[float, Meta(gt=0, le=1)] = 0.85
     """An agent whose context has filled this share of the window is stopped; a fresh one goes on from its handoff."""
     context: TaskContext | None = None
@@ -127,6 +152,12 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if not self.prompt:
             raise FieldError("prompt", "needs the path of a template")
         _check_shell("verify", self.verify)
+        if self.plan is not None:
+            _check_shell("plan", (self.plan,))
+        if self.again and self.plan is None:
+            raise FieldError("again", "there is no plan to run again")
+        if self.output is not None:
+            _check_output(self.output)
 
 
 class Landing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -175,6 +206,8 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Agents at once."""
     verify_slots: Several = 2
     """Checks at once."""
+    phases: tuple[str, ...] = ()
+    """Names of profiles, in order: the tasks of one begin when those of the one before have settled."""
     inherit: tuple[str, ...] = ()
     """Variables of the environment of agentjobs that agents and checks get besides the usual ones: names or globs,
     as in `["DATABASE_URL", "MYAPP_*"]`."""
@@ -284,6 +317,8 @@ def resolve(policy: Policy, row: Row, *, profile: str | None = None, file: str =
         found = msgspec.structs.replace(found, prompt=prompt)
     if verify:
         found = msgspec.structs.replace(found, verify=(verify,))
+    if row.cells.get("output", "").strip() and (found.output or policy.profiles.get(row.profile, found).output):
+        found = msgspec.structs.replace(found, verify=(OUTPUT_CHECK, *found.verify))
     return found
 
 
@@ -294,6 +329,19 @@ def _loose_ends(policy: Policy, presets: Callable[[], Iterable[str]]) -> Iterato
     for path, patterns in entries:
         for words in filter(None, map(fault, patterns)):
             yield path, f"{words} ({spot(path)})"
+    yield from _loose_ends_of_profiles(policy, presets)
+    if policy.phases or any(p.plan is not None or p.min_done < 1 for p in policy.profiles.values()):
+        from agentjobs.phasepolicy import faults  # noqa: PLC0415 - only where there are phases
+
+        yield from faults(policy)
+    for name, reviewer, words in misnamed(policy.profiles, trees=policy.workspace.kind != "none"):
+        here = ("profiles", name, "review")
+        yield here, f"{spot(here)} names {reviewer}: {words}"
+    if policy.plan is not None and policy.plan.profile is not None and policy.plan.profile not in policy.profiles:
+        yield ("plan", "profile"), f"{_unknown('profile', policy.plan.profile, policy.profiles)} (in [plan])"
+
+
+def _loose_ends_of_profiles(policy: Policy, presets: Callable[[], Iterable[str]]) -> Iterator[tuple[Path, str]]:
     for name, profile in policy.profiles.items():
         here: Path = ("profiles", name)
         if profile.agent not in policy.agents:
@@ -302,6 +350,10 @@ def _loose_ends(policy: Policy, presets: Callable[[], Iterable[str]]) -> Iterato
         if profile.escalate is not None and profile.escalate not in policy.profiles:
             words = _unknown("profile", profile.escalate, policy.profiles)
             yield (*here, "escalate"), f"{words} (in {section(here)})"
+        for reviewer in profile.review:
+            if reviewer not in policy.profiles:
+                words = _unknown("profile", reviewer, policy.profiles)
+                yield (*here, "review"), f"{words} (in {section(here)})"
         agent = policy.agents.get(profile.agent)
         if agent is not None:
             try:
@@ -310,8 +362,6 @@ def _loose_ends(policy: Policy, presets: Callable[[], Iterable[str]]) -> Iterato
                 key = {"budget": "budget_usd"}.get(error.args[0], error.args[0])
                 words = f"agent {profile.agent} cannot be told: its commands need {{flags}}, and its flags a {error}"
                 yield (*here, key), f"{spot((*here, key))}: {words}"
-    if policy.plan is not None and policy.plan.profile is not None and policy.plan.profile not in policy.profiles:
-        yield ("plan", "profile"), f"{_unknown('profile', policy.plan.profile, policy.profiles)} (in [plan])"
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> str:
@@ -335,6 +385,17 @@ def _check_shell(key: str, commands: tuple[str, ...]) -> None:
     for command in commands:
         if not command.strip() or "\0" in command:
             raise FieldError(key, f"{command!r} is not a command")
+
+
+def _check_output(output: str) -> None:
+    from agentjobs.scope import normalise  # noqa: PLC0415 - only where there is one
+
+    if "{id}" not in output:
+        raise FieldError("output", f"{output!r} has no {{id}}: all tasks would write the same file")
+    try:
+        normalise(output)
+    except UserError as error:
+        raise FieldError("output", error.message.removeprefix("files: ")) from None
 
 
 def _is_branch(name: str) -> bool:

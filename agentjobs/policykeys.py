@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_arg
 
 import msgspec
 
-from agentjobs import agents, contextpolicy, evidence, limits, planpolicy, policy
+from agentjobs import agents, contextpolicy, evidence, limits, planpolicy, policy, schemachecks
 from agentjobs.tomlfile import fields
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ SECTIONS: Final = (
     ("[workspace]", policy.Workspace),
     ("[profiles.NAME]", policy.Profile),
     ("[profiles.NAME.context]", contextpolicy.TaskContext),
+    ("[[profiles.NAME.checks]]", schemachecks.SchemaCheck),
     ("[agents.NAME]", agents.Agent),
     ("[agents.NAME.flags]", agents.Flags),
     ("[agents.NAME.session]", evidence.Session),
@@ -58,7 +59,7 @@ class Key(msgspec.Struct, frozen=True):
 
 def keys() -> tuple[Key, ...]:
     """Return every key of every section, in the order of the file."""
-    modules = (agents, contextpolicy, evidence, limits, planpolicy, policy)
+    modules = (agents, contextpolicy, evidence, limits, planpolicy, policy, schemachecks)
     docs = {name: text for module in modules for name, text in _docstrings(module)}
     return tuple(
         Key(place, name, _type(info.type), _default(info), docs[kind.__name__, info.name])
@@ -120,7 +121,7 @@ def _type(kind: Any) -> str:
     """Return the type in the words of a person who writes TOML."""
     origin, args = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
-        return _type(next(arg for arg in args if arg is not type(None)))
+        return " or ".join(_type(arg) for arg in args if arg is not type(None))
     if origin is Annotated:
         return _bounds(_type(args[0]), args[1])
     if origin is Literal:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from agentjobs.board import Spent
 from agentjobs.decide import told, verified_at
 from agentjobs.model import Status, StepKind
+from agentjobs.reviewing import passed, spent_on
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,8 +38,10 @@ def stage(attempt: Attempt) -> Status:
     """Return what an attempt that is not over is at."""
     if attempt.end is None:
         return Status.IN_PROGRESS
-    if attempt.last(StepKind.GATE) is not None or verified_at(attempt):
+    if attempt.last(StepKind.GATE) is not None:
         return Status.LANDING
+    if verified_at(attempt):
+        return Status.LANDING if passed(attempt) else Status.REVIEWING
     return Status.VERIFYING
 
 
@@ -76,8 +79,9 @@ def settled_only(settled: Settled) -> dict[str, str]:
 
 
 def _sums(attempts: Sequence[Attempt]) -> dict[str, str]:
-    tokens = sum(a.end.tokens for a in attempts if a.end)
-    cost = sum(a.end.cost for a in attempts if a.end)
+    reviews = [spent_on(attempt) for attempt in attempts]
+    tokens = sum(a.end.tokens for a in attempts if a.end) + sum(tokens for tokens, _ in reviews)
+    cost = sum(a.end.cost for a in attempts if a.end) + sum(cost for _, cost in reviews)
     number = attempts[-1].number if attempts else 0
     return {
         "attempt": str(number) if number else "",

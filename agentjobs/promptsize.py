@@ -10,6 +10,7 @@ from agentjobs import briefing
 from agentjobs.calibration import Scale
 from agentjobs.errors import UserError
 from agentjobs.policy import window_of
+from agentjobs.predecessors import handoffs
 from agentjobs.sourcetree import DiskTree, commit_tree
 from agentjobs.taskcontext import MEMORIES, room_of
 from agentjobs.tokens import count, fits
@@ -112,7 +113,7 @@ def _parts(project: Project, row: Row, profile: Profile, base: str, room: Room) 
     """Name what fills a prompt: sections, what was handed over, the largest cells."""
     sections = briefing.composed(project, row, profile, base, least=True).sections
     parts = {f"section {name}": section.tokens for name, section in sections.items()}
-    for handoff in briefing.handoffs(project, row) if profile.context is None else ():
+    for handoff in handoffs(project, row) if profile.context is None else ():
         parts["handoffs"] = parts.get("handoffs", 0) + room.tokens(str(handoff.get("text", "")))
     cells = {f"column {name!r}": room.tokens(cell) for name, cell in row.cells.items() if len(cell) > FEW}
     known = [(name, tokens) for name, tokens in {**parts, **cells}.items() if tokens >= FEW]

@@ -21,9 +21,9 @@ DEFAULT = "default"
 """The profile of a row that names none."""
 
 
-def in_play(scope: Scope, task_id: str) -> bool:
+def in_play(scope: Scope, task_id: str, profile: str) -> bool:
     """Whether ``dispatch`` put this row in play."""
-    return task_id not in scope.out and (scope.everything or task_id in scope.ids)
+    return task_id not in scope.out and (scope.everything or task_id in scope.ids or profile in scope.phases)
 
 
 class Queue:
@@ -54,7 +54,7 @@ class Queue:
         for index, (task_id, status) in enumerate(self._statuses.items()):
             if status is not Status.TODO or task_id in active or task_id in out:
                 continue
-            if ids is not None and task_id not in ids:
+            if ids is not None and task_id not in ids and self._profiles.get(task_id, DEFAULT) not in scope.phases:
                 continue
             text = priority.get(task_id, "")
             # Anything but plain digits is read (and, where it is no number, refused) with its row.

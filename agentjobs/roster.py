@@ -82,14 +82,16 @@ class Roster:
 
     def share(self, open_tasks: int) -> tuple[int, int]:
         """Return how many rows in play failed, and how many are settled or being worked on."""
-        statuses = self.statuses
-        found = (
-            list(statuses.values())
-            if self.scope.everything
-            else [statuses[i] for i in self.scope.ids if i in statuses]
-        )
+        found = [status for i, status in self.statuses.items() if self._counts(i)]
         failed = found.count(Status.FAILED)
         return failed, failed + found.count(Status.DONE) + found.count(Status.SKIPPED) + open_tasks
+
+    def _counts(self, task_id: str) -> bool:
+        """Whether a row is in play, or was until ``stop`` took it out."""
+        scope = self.scope
+        if scope.everything or task_id in scope.ids:
+            return True
+        return bool(scope.phases) and (self.file.table.cell(task_id, "profile").strip() or "default") in scope.phases
 
     # --- what changes
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from agentjobs.decide import REMOVED, UNSPENT
 from agentjobs.model import SETTLED, Row, Settled, Status, Task
 from agentjobs.queue import in_play
@@ -145,14 +147,15 @@ class Rounds:
         attempts = self.store.attempts(task_id, names)
         self._read[task_id] = attempts
         mine = tuple(a for a in attempts if a.intent.round == marker.round)
-        earlier = sum(
-            a.result is not None and a.result.outcome not in UNSPENT for a in attempts if a not in mine
-        )
+        if mine and mine[-1].intent.review and mine[-1].result is None:
+            mine = (*mine[:-1], replace(mine[-1], asked_at=scope.at))
+        others = (a for a in attempts if a.intent.round != marker.round)
+        earlier = sum(a.result is not None and a.result.outcome not in UNSPENT for a in others)
         wish = marker.wish
         if row is None:
             row = Row(task_id, 0, Status.SKIPPED, profile=mine[-1].intent.profile if mine else "default")
             wish = Status.SKIPPED
-        return Task(row, marker.round, mine, earlier, wish, in_play(scope, task_id))
+        return Task(row, marker.round, mine, earlier, wish, in_play(scope, task_id, row.profile))
 
     def open(self, row: Row, scope: Scope) -> Task | None:
         """Return the first round of a row that says TODO; None where the facts say that it is settled.
@@ -160,11 +163,11 @@ class Rounds:
         The facts win over a TODO that nobody asked for: a table restored from an old copy starts nothing again.
         """
         if not self.store.names(row.id):
-            return Task(row, in_play=in_play(scope, row.id))
+            return Task(row, in_play=in_play(scope, row.id, row.profile))
         settled = self.store.settled(row.id)
         if settled and settled[-1].note != REMOVED:
             return None
-        return Task(row, self.next_round(row.id), (), 0, None, in_play(scope, row.id))
+        return Task(row, self.next_round(row.id), (), 0, None, in_play(scope, row.id, row.profile))
 
     # --- settled
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from agentjobs import mounts, proc
 from agentjobs.errors import UserError
+from agentjobs.reviewing import AGENTS
 from agentjobs.snapshot import clone_dir, tree_environment
 from agentjobs.store import own_dir
 
@@ -137,8 +138,8 @@ def _view(
             fixed += [path for path in map(admin.joinpath, _OURS) if path.exists()]
     named = list(project.policy.workspace.writable)
     agent = project.policy.agents.get(intent.agent)
-    if name.partition("-")[0] == "agent" and agent is not None:
-        writable.append(own_dir(attempt_dir))
+    if name.partition("-")[0] in AGENTS and agent is not None:
+        writable.append(own_dir(attempt_dir, name))
         named += agent.writable
     writable += _made(named, root, env)
     return mounts.View(

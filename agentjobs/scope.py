@@ -78,6 +78,12 @@ def fixed_part(entry: str) -> str | None:
     return "" if "/" not in path and "**" not in path else None
 
 
+def before_glob(path: str) -> str | None:
+    """Return what stands before the first special character of a normalised entry; None where it has none."""
+    glob = _GLOB.search(path)
+    return path[: glob.start()] if glob else None
+
+
 def _beneath(path: str, literal: set[str]) -> bool:
     """Whether ``path`` or a directory above it is one of ``literal``."""
     if path in literal:

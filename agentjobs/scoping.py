@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from agentjobs import reviewing
 from agentjobs.decide import verified_at
 from agentjobs.drive import poll
 from agentjobs.engine import Engine
 from agentjobs.errors import UserError
 from agentjobs.model import SETTLED, Scope, Settled, Status
 from agentjobs.pauses import lifted
-from agentjobs.queue import Queue
+from agentjobs.queue import DEFAULT, Queue, in_play
 from agentjobs.rounds import Rounds
 from agentjobs.store import Marker, write_bytes
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
     from contextlib import AbstractContextManager
 
+    from agentjobs.model import Attempt
     from agentjobs.project import Project
 
 ENDING_S = 5.0
@@ -39,44 +42,58 @@ class Report(Struct, frozen=True):
 def dispatch(
     project: Project,
     *,
-    ids: tuple[str, ...],
-    only: int | None,
+    ids: tuple[str, ...] = (),
+    only: int | None = None,
+    phases: tuple[str, ...] = (),
     dry_run: bool,
     force: bool,
     lock_timeout_s: float,
 ) -> Report:
     """Widen what is in play, clear what waits for a person, and take a turn.
 
-    UserError where the table, an id or the base is wrong.
+    ``ids``, ``phases`` or the first ``only`` tasks; everything where none of them is said. UserError where the table,
+    an id, a phase or the base is wrong.
     """
     from agentjobs.baseline import require_green  # noqa: PLC0415
     from agentjobs.landing import check_target  # noqa: PLC0415
     from agentjobs.sandbox import require  # noqa: PLC0415
     from agentjobs.table import check_graph  # noqa: PLC0415
 
+    check_phases(project, phases)
+    if project.policy.phases and not dry_run and not os.path.lexists(project.file.path):
+        from agentjobs.planning import EMPTY  # noqa: PLC0415
+
+        project.file.make(EMPTY)  # the first phase is planned into it
     project.file.load()
     table = project.file.table
     check_graph(table)
     known(project, ids)
+    rows = rows_of_phases(project, phases)
     if project.uses_trees:
         project.tip()
     if project.lands:
         check_target(project.git, project.policy.target, trees_dir=project.trees_dir)
     require(project)
     if dry_run:
-        return _dry_run(project, ids, only)
+        return _dry_run(project, ids or rows, only, phases)
     project.store.create()
-    require_green(project, ids, force=force)
+    everything = not ids and only is None and not phases
+    require_green(project, ids or rows, force=force, phases=project.policy.phases if everything else phases)
     with project.store.lock(lock_timeout_s):
         before = project.store.scope()
         scope = before or Scope(time.time())
         chosen = ids or (first_unsettled(project, only) if only is not None else ())
-        scope = _widened(scope, chosen, everything=not ids and only is None)
+        if only is not None and not len(table) and project.policy.phases:
+            first = project.policy.phases[0]
+            raise UserError(f"there is no task yet; `agentjobs dispatch --phase {first}` plans the first phase")
+        scope = _widened(scope, chosen, everything=everything, phases=phases, back=rows)
         _go_on(project, force=force)
         project.store.set_state("scope", scope)
     turn = poll(project, wait_s=0.0, lock_timeout_s=lock_timeout_s)
     counts = project.file.table.counts()
     what = "everything" if scope.everything else f"{len(scope.ids)} tasks"
+    if scope.phases and not scope.everything:
+        what = f"phase {', '.join(scope.phases)}" + (f" and {what}" if scope.ids else "")
     stand = ", ".join(f"{count} {status.value}" for status, count in counts.items() if count)
     line = f"in play: {what}; the table: {stand or 'no rows'}"
     return Report((line,), (turn.why,) if turn.why else ())
@@ -93,13 +110,32 @@ def _go_on(project: Project, *, force: bool) -> None:
     store.clear_tally()
 
 
-def _widened(scope: Scope, ids: Iterable[str], *, everything: bool) -> Scope:
+def _widened(
+    scope: Scope, ids: Iterable[str], *, everything: bool, phases: tuple[str, ...] = (), back: Iterable[str] = ()
+) -> Scope:
+    """Return a scope with these ids and phases in it; ``back``: ids that are out no more."""
     now = time.time()
     if everything:
         return Scope(now, everything=True)
     chosen = tuple(ids)
     merged = scope.ids + tuple(i for i in chosen if i not in set(scope.ids))
-    return Scope(now, scope.everything, merged, tuple(i for i in scope.out if i not in set(chosen)))
+    out = tuple(i for i in scope.out if i not in {*chosen, *back})
+    return Scope(now, scope.everything, merged, out, phases=tuple(dict.fromkeys(scope.phases + phases)))
+
+
+def check_phases(project: Project, phases: Iterable[str]) -> None:
+    """Raise UserError for a name that is no phase; the nearest one is named."""
+    for name in phases:
+        if name not in project.policy.phases:
+            from agentjobs.phasepolicy import unknown  # noqa: PLC0415
+
+            raise UserError(unknown(name, list(project.policy.phases)))
+
+
+def rows_of_phases(project: Project, phases: Collection[str]) -> tuple[str, ...]:
+    """Return the ids of the rows that these phases have now."""
+    cells = project.file.table.cells("profile") if phases else ()
+    return tuple(task_id for task_id, text in cells if (text.strip() or DEFAULT) in phases)
 
 
 def known(project: Project, ids: Iterable[str]) -> None:
@@ -119,7 +155,8 @@ def first_unsettled(project: Project, count: int) -> tuple[str, ...]:
     statuses = _statuses(project)
     active = [i for i in project.store.active() if i in statuses and statuses[i] not in SETTLED]
     scope = project.store.scope()
-    at_work = [i for i in active if scope is not None and (scope.everything or i in scope.ids)]
+    profiles = {i: table.cell(i, "profile").strip() or DEFAULT for i in active}
+    at_work = [i for i in active if scope is not None and in_play(scope, i, profiles[i])]
     chosen = at_work[:count]
     everything = Scope(0.0, everything=True)
     while len(chosen) < count:
@@ -139,8 +176,9 @@ def _statuses(project: Project) -> dict[str, Status]:
     return {i: parse_status(text) or Status.TODO for i, text in project.file.table.cells("status")}
 
 
-def _dry_run(project: Project, ids: tuple[str, ...], only: int | None) -> Report:
+def _dry_run(project: Project, ids: tuple[str, ...], only: int | None, phases: tuple[str, ...]) -> Report:
     statuses = _statuses(project)
+    closed, plans = _first_phases(project, statuses, phases, everything=not ids and only is None and not phases)
     if ids:
         chosen: tuple[str, ...] = tuple(i for i in ids if statuses[i] not in SETTLED)
     else:
@@ -150,21 +188,58 @@ def _dry_run(project: Project, ids: tuple[str, ...], only: int | None) -> Report
     for number, task_id in enumerate(chosen):
         row = project.file.table.row(task_id)
         profile = project.profile(row)
-        when = "now" if number < project.policy.slots and not row.after else "later"
+        now = number < project.policy.slots and not row.after and row.profile not in closed
+        when = "now" if now else "later"
         agent = project.policy.agents[profile.agent].command[0]
         lines.append(f"{task_id}\t{when}\t{row.profile}\t{agent}\t{' '.join(row.files)}")
-    return Report(tuple(lines), (f"{len(chosen)} tasks would be in play; nothing was changed",))
+    return Report(tuple(lines), (*plans, f"{len(chosen)} tasks would be in play; nothing was changed"))
+
+
+def _first_phases(
+    project: Project, statuses: dict[str, Status], phases: tuple[str, ...], *, everything: bool
+) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Return the profiles of which nothing may begin yet, and what would be planned now, for people."""
+    if not project.policy.phases:
+        return frozenset(), ()
+    from agentjobs.phaseruns import stages_of  # noqa: PLC0415
+    from agentjobs.phases import due  # noqa: PLC0415
+
+    scope = Scope(0.0, everything=everything, phases=phases)
+    found = due(stages_of(project, statuses, scope, frozenset(project.store.active())))
+    return found.closed, (f"phase {found.plan} would be planned",) if found.plan else ()
 
 
 # --- retry, skip, stop ------------------------------------------------------------------------------------
 
 
-def retry(project: Project, ids: tuple[str, ...], *, failed: bool, lock_timeout_s: float) -> Report:
-    """Give settled tasks a new round, put them in play, clear what waits for a person. UserError for an unknown id."""
+def retry(
+    project: Project,
+    ids: tuple[str, ...] = (),
+    *,
+    failed: bool = False,
+    phases: tuple[str, ...] = (),
+    and_later: bool = False,
+    lock_timeout_s: float,
+) -> Report:
+    """Give settled tasks a new round, put them in play, clear what waits for a person. UserError for an unknown id.
+
+    ``phases`` are planned again, and all their tasks but those SKIPPED get a new round; ``and_later``: likewise the
+    phases after the first of them.
+    """
+    check_phases(project, phases)
+    order = project.policy.phases if phases else ()
+    if and_later:
+        phases = order[min(map(order.index, phases)) :]
     chosen = _chosen(project, ids, lambda s: failed and s is Status.FAILED)
-    if not chosen:
+    statuses = _statuses(project)
+    chosen += tuple(i for i in rows_of_phases(project, phases) if statuses[i] is not Status.SKIPPED and i not in chosen)
+    if not chosen and not phases:
         return Report((), ("no task is FAILED",))
     with _locked(project, lock_timeout_s):
+        if phases:
+            from agentjobs.phaseruns import raise_generation  # noqa: PLC0415
+
+            raise_generation(project, phases)
         rounds = Rounds(project)
         rounds.refresh(time.time())
         statuses = _statuses(project)
@@ -176,10 +251,14 @@ def retry(project: Project, ids: tuple[str, ...], *, failed: bool, lock_timeout_
                 project.store.set_marker(task_id, Marker(rounds.next_round(task_id)))
                 project.file.set(task_id, {"status": "TODO", "ended": "", "note": "", "commit": ""})
         scope = project.store.scope() or Scope(time.time())
-        project.store.set_state("scope", _widened(scope, chosen, everything=scope.everything and not scope.out))
+        everything = scope.everything and not scope.out
+        alone = () if phases and not ids else chosen
+        project.store.set_state("scope", _widened(scope, alone, everything=everything, phases=phases, back=chosen))
         _go_on(project, force=False)
         project.file.save()
-    return Report(tuple(f"{task_id}\tTODO" for task_id in chosen), ("now `agentjobs poll` or `agentjobs run`",))
+    again = [f"phase {name} is planned again" for name in phases if project.policy.profiles[name].plan is not None]
+    next_ = ("now `agentjobs poll` or `agentjobs run`",)
+    return Report(tuple(f"{task_id}\tTODO" for task_id in chosen), (*again, *next_))
 
 
 def skip(project: Project, ids: tuple[str, ...], *, note: str, lock_timeout_s: float) -> Report:
@@ -219,7 +298,7 @@ def approve(project: Project, ids: tuple[str, ...], *, everything: bool, lock_ti
         for task_id in project.store.active():
             numbers = project.store.numbers(task_id)
             attempt = project.store.attempt(task_id, numbers[-1]) if numbers else None
-            if attempt is not None and attempt.result is None and verified_at(attempt) and not attempt.approved:
+            if attempt is not None and attempt.result is None and not attempt.approved and awaits(attempt):
                 waiting[task_id] = attempt
         for task_id in ids:
             if task_id not in waiting:
@@ -231,6 +310,11 @@ def approve(project: Project, ids: tuple[str, ...], *, everything: bool, lock_ti
             project.store.event(time.time(), task_id, "approved", attempt=number)
     more = () if chosen else ("nothing waits for approval",)
     return Report(tuple(f"{task_id}\tapproved" for task_id in chosen), more)
+
+
+def awaits(attempt: Attempt) -> bool:
+    """Whether an attempt that is not over is verified, and judged as far as its reviewers will."""
+    return bool(verified_at(attempt)) and (reviewing.passed(attempt) or reviewing.lacking(attempt))
 
 
 def stop(project: Project, ids: tuple[str, ...], *, lock_timeout_s: float) -> Report:
@@ -247,7 +331,7 @@ def stop(project: Project, ids: tuple[str, ...], *, lock_timeout_s: float) -> Re
         if not ids:
             scope = Scope(time.time())
         else:
-            out = tuple(dict.fromkeys(scope.out + ids)) if scope.everything else ()
+            out = tuple(dict.fromkeys(scope.out + ids)) if scope.everything or scope.phases else ()
             scope = replace(scope, ids=tuple(i for i in scope.ids if i not in set(ids)), out=out)
         project.store.set_state("scope", scope)
         begun = [i for i in project.store.active() if not ids or i in ids]

@@ -57,15 +57,29 @@ def split(lines: Sequence[str], budget: int, count: Callable[[str], int]) -> lis
 def _joined(
     pieces: Sequence[tuple[int, int, int]], budget: int, size: Callable[[int, int], int]
 ) -> list[tuple[int, int, int]]:
-    """Join neighbours as long as they are within the budget; a sum that says so is looked at once more."""
+    """Join neighbours as long as they are within the budget.
+
+    What they come to together is counted where their sum leaves room for no other one, not at each: it may be less
+    than the sum, and then there is more room; where it is more, the last ones are taken off again.
+    """
     found: list[tuple[int, int, int]] = []
-    for first, last, tokens in pieces:
-        if found and found[-1][2] + tokens <= budget:
-            whole = size(found[-1][0], last)
-            if whole <= budget:
-                found[-1] = (found[-1][0], last, whole)
-                continue
-        found.append((first, last, tokens))
+    start = 0
+    while start < len(pieces):
+        first, _, tokens = pieces[start]
+        end = start + 1
+        while end < len(pieces) and tokens + pieces[end][2] <= budget:
+            known = end
+            while end < len(pieces) and tokens + pieces[end][2] <= budget:
+                tokens += pieces[end][2]
+                end += 1
+            tokens = size(first, pieces[end - 1][1])
+            if tokens > budget:
+                while end > known and tokens > budget:
+                    end -= 1
+                    tokens = size(first, pieces[end - 1][1])
+                break
+        found.append((first, pieces[end - 1][1], tokens))
+        start = end
     return found
 
 

@@ -215,14 +215,20 @@ def _chain(members: Sequence[Item], starts: Sequence[str], needs: dict[str, list
 
 def _told(item: Item, known: dict[str, Item], file: str) -> Iterator[str]:
     """Yield the ids that a description says it depends on."""
+    given: set[str] = set()
     for found in _NEEDS.finditer(item.task):
-        named = _NAMED.findall(found[1])
-        for bounds in _RANGE.finditer(item.task[found.start() :]):
-            width = len(bounds[1])
-            named += [f"T{number:0{width}d}" for number in range(int(bounds[1]), int(bounds[2]) + 1)]
-        for task_id in dict.fromkeys(named):
-            if task_id == item.id:
-                continue
+        for task_id in _named(found[1]):
             if task_id not in known:
                 raise UserError(f"{item.id} depends on {task_id}, which is no task here", file=file, line=item.line)
-            yield task_id
+            if task_id != item.id and task_id not in given:
+                given.add(task_id)
+                yield task_id
+
+
+def _named(text: str) -> Iterator[str]:
+    """Yield the ids in a list such as ``T001, T003-T007``. One by one: nobody says how far a range goes."""
+    yield from _NAMED.findall(text)
+    for bounds in _RANGE.finditer(text):
+        width = len(bounds[1])
+        for number in range(int(bounds[1]), int(bounds[2]) + 1):
+            yield f"T{number:0{width}d}"

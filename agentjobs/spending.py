@@ -70,7 +70,7 @@ def transcript_of(project: Project, task: Task, attempt: Attempt, agent: Agent, 
         session=session,
         tree=intent.tree or str(project.root),
         since=intent.started_at,
-        own=str(own_dir(attempt_dir)),
+        own=str(own_dir(attempt_dir, attempt.steps[0].name if attempt.steps else "agent")),
     )
 
 

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from agentjobs import reviewing
 from agentjobs.batches import QUEUE_ID
 from agentjobs.board import overspent
 from agentjobs.decide import verified_at
 from agentjobs.errors import UserError
 from agentjobs.model import SETTLED, Exited, Halt, Lost, Pause, Running, Scope, Status
+from agentjobs.phases import PLANS
 from agentjobs.progress import spent_of
-from agentjobs.queue import Queue, in_play
+from agentjobs.queue import DEFAULT, Queue, in_play
 from agentjobs.table import parse_status
 
 if TYPE_CHECKING:
@@ -44,6 +46,18 @@ class Between(Struct, frozen=True):
     what: str
 
 
+class PhaseStand(Struct, frozen=True):
+    """How a phase stands."""
+
+    name: str
+    planning: str
+    """by hand, not planned, being planned, planned."""
+    state: str
+    """waits, open, over."""
+    counts: dict[str, int]
+    """Rows of each status that there are."""
+
+
 class Standing(Struct, frozen=True):
     """All that ``status`` tells."""
 
@@ -59,6 +73,8 @@ class Standing(Struct, frozen=True):
     pauses: dict[str, Pause]
     """Of each account that has one; of ``RUN`` for all of them."""
     halt: Halt | None
+    phases: tuple[PhaseStand, ...]
+    """In their order; none where there are no phases."""
     held: str
     """Why nothing starts although something could: a budget that is spent, memory."""
     tokens: int
@@ -86,12 +102,19 @@ class Failures(Struct, frozen=True):
     ids: tuple[str, ...]
 
 
-def standing(project: Project, now: float) -> Standing:
-    """Read how far things are. UserError where there is no table, or one that cannot be read."""
+def standing(project: Project, now: float, only: tuple[str, ...] = ()) -> Standing:
+    """Read how far things are, of all rows or of those of these phases alone.
+
+    UserError where there is no table, or one that cannot be read.
+    """
     project.file.load()
     store, table = project.store, project.file.table
     counts = {status.value: count for status, count in table.counts().items()}
     active = store.active()
+    if only:
+        mine = {i for i in table.ids if _profile(project, i) in only}
+        counts = {**dict.fromkeys(counts, 0), **_counted(project, mine)}
+        active = [i for i in active if i in mine]
     scope = store.scope()
     running: list[Live] = []
     between: list[Between] = []
@@ -102,30 +125,32 @@ def standing(project: Project, now: float) -> Standing:
         if live is not None:
             running.append(live)
         else:
-            playing = scope is not None and in_play(scope, task_id)
+            playing = scope is not None and in_play(scope, task_id, _profile(project, task_id))
             marker = store.marker(task_id)
             anew = attempt is not None and marker is not None and (
                 marker.round > attempt.intent.round or marker.wish is Status.TODO
             )
             what = _between(attempt, playing=playing, anew=anew)
             between.append(Between(task_id, attempt.number if attempt else 0, what))
-    numbers = store.numbers(QUEUE_ID)
-    gate = store.attempt(QUEUE_ID, numbers[-1]) if numbers else None
-    if gate is not None and (live := live_of(gate)) is not None:
-        running.append(live)
+    for own in (*([] if only else [QUEUE_ID]), *(PLANS + name for name in only or _phases(project))):
+        numbers = store.numbers(own)
+        run = store.attempt(own, numbers[-1]) if numbers else None
+        if run is not None and (live := live_of(run)) is not None:
+            running.append(live)
     pauses, halt = store.pauses(), store.halt()
     waits = any(pause.stuck or pause.until > now for pause in pauses.values())
     spent = spent_of(project.file, store.unspent())
     return Standing(
         counts=counts,
-        total=len(table),
+        total=len(mine) if only else len(table),
         scope=scope,
-        outside=_outside(project, scope),
+        outside=_outside(project, scope, mine if only else None),
         running=tuple(running),
         between=tuple(between),
-        blocked=_blocked(project, active),
+        blocked={i: why for i, why in _blocked(project, store.active()).items() if not only or i in mine},
         pauses=pauses,
         halt=halt,
+        phases=tuple(stand for stand in _stands(project, scope) if not only or stand.name in only),
         held=_held(project, spent) if scope and counts["TODO"] and not (running or waits or halt) else "",
         tokens=spent.tokens,
         cost=spent.cost,
@@ -143,14 +168,58 @@ def _estimated(project: Project) -> bool:
     return any(agent and agent.prices and not (agent.usage and agent.usage.cost) for agent in agents)
 
 
-def _outside(project: Project, scope: Scope | None) -> int:
+def _phases(project: Project) -> tuple[str, ...]:
+    try:
+        return project.policy.phases
+    except UserError:  # how things stand is told all the same
+        return ()
+
+
+def _counted(project: Project, ids: set[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for task_id, text in project.file.table.cells("status"):
+        if task_id in ids:
+            status = (parse_status(text) or Status.TODO).value
+            found[status] = found.get(status, 0) + 1
+    return found
+
+
+def _stands(project: Project, scope: Scope | None) -> list[PhaseStand]:
+    """Return how the phases stand."""
+    if not _phases(project):
+        return []
+    from agentjobs.phaseruns import rows_of, stages_of  # noqa: PLC0415 - only where there are phases
+    from agentjobs.phases import reached  # noqa: PLC0415
+
+    statuses = {i: parse_status(text) or Status.TODO for i, text in project.file.table.cells("status")}
+    begun = frozenset(i for i in project.store.active() if i in statuses and project.file.table.cell(i, "started"))
+    stages = stages_of(project, statuses, scope or Scope(0.0), begun)
+    rows, first = rows_of(project), reached(stages)
+    return [
+        PhaseStand(
+            stage.name,
+            stage.planning.value,
+            "waits" if at >= first else "over" if stage.over else "open",
+            _counted(project, set(rows[stage.name])),
+        )
+        for at, stage in enumerate(stages)
+    ]
+
+
+def _outside(project: Project, scope: Scope | None, only: set[str] | None = None) -> int:
     if scope is not None and scope.everything and not scope.out:
         return 0
     cells = project.file.table.cells("status")
-    return sum(
-        (parse_status(text) or Status.TODO) not in SETTLED and not (scope is not None and in_play(scope, task_id))
-        for task_id, text in cells
-    )
+    cells = ((i, text) for i, text in cells if only is None or i in only)
+    open_ids = (task_id for task_id, text in cells if (parse_status(text) or Status.TODO) not in SETTLED)
+    if scope is None:
+        return sum(1 for _ in open_ids)
+    return sum(not in_play(scope, task_id, _profile(project, task_id)) for task_id in open_ids)
+
+
+def _profile(project: Project, task_id: str) -> str:
+    table = project.file.table
+    return (table.cell(task_id, "profile").strip() if task_id in table else "") or DEFAULT
 
 
 def _held(project: Project, spent: Spent) -> str:
@@ -169,7 +238,7 @@ def live_of(attempt: Attempt) -> Live | None:
         if isinstance(step.phase, Running):
             intent, phase = attempt.intent, step.phase
             why = step.kill.why if step.kill else ""
-            mode = "" if intent.id == QUEUE_ID else intent.mode.value
+            mode = "" if intent.id.startswith("+") else intent.mode.value
             return Live(
                 intent.id, intent.number, mode, step.name, step.started_at, phase.output_at,
                 phase.output_bytes, why,
@@ -186,7 +255,9 @@ def _between(attempt: Attempt | None, *, playing: bool, anew: bool) -> str:
     if attempt.result is not None:
         return f"attempt {attempt.number} {attempt.result.outcome.value}, {then}"
     if verified_at(attempt):
-        return "verified, waits to land"
+        if reviewing.lacking(attempt) and not attempt.approved:
+            return "verified, its reviewers gave no verdict"
+        return "verified, waits to land" if reviewing.passed(attempt) else "verified, waits for a reviewer"
     last = attempt.steps[-1] if attempt.steps else None
     if last is not None and isinstance(last.phase, Exited):
         return f"{last.name} has ended (exit {last.phase.code}), waits for poll"
@@ -204,14 +275,14 @@ def _blocked(project: Project, active: list[str]) -> dict[str, str]:
     return queue.blocked(frozenset(active))
 
 
-def failures(project: Project) -> tuple[Failures, ...]:
-    """Return the FAILED tasks in groups that ended alike (class, check, error signature), largest first."""
+def failures(project: Project, only: tuple[str, ...] = ()) -> tuple[Failures, ...]:
+    """Return the FAILED tasks (of these phases) in groups that ended alike (class, check, signature), largest first."""
     project.file.load()
     table, store = project.file.table, project.store
     groups: dict[tuple[str, str, str], list[str]] = {}
     first: dict[tuple[str, str, str], tuple[str, str]] = {}
     for task_id, text in table.cells("status"):
-        if parse_status(text) is not Status.FAILED:
+        if parse_status(text) is not Status.FAILED or (only and _profile(project, task_id) not in only):
             continue
         results = [a.result for a in store.attempts(task_id) if a.result is not None]
         result = results[-1] if results else None

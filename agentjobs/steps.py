@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentjobs.launch import local
+from agentjobs.reviewing import AGENTS
 from agentjobs.store import own_dir, step_files
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ def start(
 
     Raises ``UserError`` and ``OSError`` where it cannot be.
     """
-    if name.partition("-")[0] == "agent":
-        own_dir(attempt_dir).mkdir(mode=0o700, exist_ok=True)
+    if name.partition("-")[0] in AGENTS:
+        own_dir(attempt_dir, name).mkdir(mode=0o700, exist_ok=True)
     settings = project.policy.workspace
     if intent.base:
         from agentjobs import clones  # noqa: PLC0415

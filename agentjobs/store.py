@@ -28,14 +28,16 @@ from agentjobs.model import (
     Prepare,
     Prepared,
     Result,
+    ReviewEnd,
+    ReviewPlan,
     Scope,
     Settled,
     Status,
     Step,
     StepKind,
-)
+)  # fmt: skip
 from agentjobs.pauses import RUN
-from agentjobs.writing import replace_file
+from agentjobs.writing import encode, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -50,7 +52,7 @@ This directory belongs to agentjobs: the facts behind tasks.tsv. Every file unde
 and says what happened; deleting this directory forgets all of it. `agentjobs show ID` reads it for you.
 """
 
-_STEP = re.compile(r"(setup|agent|verify|gate)(-\d+)?\.(?:lock|plan\.json)")
+_STEP = re.compile(r"(setup|agent|verify|review|gate|plan)(-\d+)?\.(?:lock|plan\.json)")
 T = TypeVar("T")
 
 
@@ -358,6 +360,8 @@ def _steps(path: str, present: list[str]) -> list[Step]:
         files = StepFiles(Path(path), name)
         kind = StepKind(name.partition("-")[0])
         prepared = read_json(f"{path}/{name}.plan.json", Prepare) if kind in CHECKS else None
+        review = read_json(f"{path}/{name}.plan.json", ReviewPlan) if kind is StepKind.REVIEW else None
+        verdict = read_json(f"{path}/{name}.end.json", ReviewEnd) if review is not None else None
         phase = probe(files)
         started_at = 0.0
         if not isinstance(phase, Prepared):
@@ -367,13 +371,17 @@ def _steps(path: str, present: list[str]) -> list[Step]:
         if kill is not None:
             sent = sum(other.startswith(f"{name}.kill-") for other in present)
             kill = Kill(kill.why, kill.at, 1 + sent, kill.detail)
-        steps.append(Step(name, kind, phase, started_at, kill, prepared.commit if prepared else ""))
+        commit = prepared.commit if prepared else review.commit if review else ""
+        steps.append(Step(name, kind, phase, started_at, kill, commit, review, verdict))
     return sorted(steps, key=lambda step: (_ORDER[step.kind], len(step.name), step.name))
 
 
-def own_dir(attempt_dir: Path) -> Path:
-    """Return the directory that an attempt's task keeps over all its attempts, for its agent: ``{dir}``."""
-    return attempt_dir.parent / "own"
+def own_dir(attempt_dir: Path, step: str = "agent") -> Path:
+    """Return the directory that ``{dir}`` is for the agent of a step.
+
+    A task keeps one over all its attempts; each run of a reviewer has one of its own, with its verdict in it.
+    """
+    return attempt_dir / step if step.startswith(StepKind.REVIEW.value) else attempt_dir.parent / "own"
 
 
 def step_files(attempt_dir: Path, name: str) -> StepFiles:
@@ -420,22 +428,6 @@ def read_json(path: Path | str, kind: type[T]) -> T | None:
 def write_json(path: Path, value: object, *, durable: bool = False) -> None:
     """Write a value as JSON, by rename; ``durable``: it must survive a power cut too."""
     write_bytes(path, encode(value) + b"\n", durable=durable)
-
-
-def encode(value: object) -> bytes:
-    r"""Return a value as JSON; bytes of a file name that are not UTF-8 are shown as ``\xff``."""
-    try:
-        return msgspec.json.encode(value)
-    except UnicodeEncodeError:
-        return msgspec.json.encode(_printable(msgspec.to_builtins(value)))
-
-
-def _printable(value: object) -> object:
-    if isinstance(value, str):
-        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    if isinstance(value, dict):
-        return {_printable(key): _printable(item) for key, item in value.items()}
-    return [_printable(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def write_bytes(path: Path, data: bytes, *, durable: bool = False) -> None:

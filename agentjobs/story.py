@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
+from agentjobs.judging import blocking, place
 from agentjobs.model import Exited, Lost, Running, Settled, Spending
 from agentjobs.reading import check_known
 from agentjobs.store import step_files
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from agentjobs.model import Attempt, Step
     from agentjobs.project import Project
 
@@ -32,6 +35,21 @@ class StepTold(Struct, frozen=True):
     output_bytes: int
 
 
+class ReviewTold(Struct, frozen=True):
+    """One verdict, or why there is none."""
+
+    step: str
+    reviewer: str
+    blocks: int
+    """How many findings keep the work from landing."""
+    detail: str
+    """Why there is no verdict."""
+    summary: str
+    findings: tuple[str, ...]
+    """A line each."""
+    touched: tuple[str, ...]
+
+
 class AttemptTold(Struct, frozen=True):
     """One attempt."""
 
@@ -46,6 +64,7 @@ class AttemptTold(Struct, frozen=True):
     started_at: float
     ended_at: float
     steps: tuple[StepTold, ...]
+    reviews: tuple[ReviewTold, ...]
     outcome: str
     """Empty while it is not over."""
     detail: str
@@ -58,6 +77,8 @@ class AttemptTold(Struct, frozen=True):
     """What the tokens were, and whether the cost is an estimate."""
     changed: tuple[str, ...]
     outside: tuple[str, ...]
+    findings: tuple[str, ...]
+    """Where what it said it changed is not what it changed."""
     base: str
     commit: str
     landed: str
@@ -113,6 +134,7 @@ def _attempt(project: Project, attempt: Attempt) -> AttemptTold:
         started_at=intent.started_at,
         ended_at=result.at if result else 0.0,
         steps=tuple(_step(project, attempt, step) for step in attempt.steps),
+        reviews=tuple(_reviews(attempt)),
         outcome=result.outcome.value if result else "",
         detail=result.detail if result else (end.detail if end else ""),
         check=result.check if result else "",
@@ -122,12 +144,26 @@ def _attempt(project: Project, attempt: Attempt) -> AttemptTold:
         spent=end.spent if end else Spending(),
         changed=end.changed if end else (),
         outside=end.outside if end else (),
+        findings=end.findings if end else (),
         base=intent.base,
         commit=(result.commit if result else "") or (end.commit if end else ""),
         landed=result.landed if result else "",
         directory=str(directory.relative_to(project.root)),
         tree=intent.tree,
     )
+
+
+def _reviews(attempt: Attempt) -> Iterator[ReviewTold]:
+    for step in attempt.steps:
+        end = step.verdict
+        if step.review is None or end is None:
+            continue
+        lines = []
+        for found in end.findings:
+            how = f"{found.severity}, disputed" if found.disputed else found.severity
+            lines.append(f"{place(found)} ({how}) {found.title or found.trigger}")
+        held = len(blocking(end.findings, attempt.intent.review_blocks))
+        yield ReviewTold(step.name, step.review.reviewer, held, end.detail, end.summary, tuple(lines), end.touched)
 
 
 def _step(project: Project, attempt: Attempt, step: Step) -> StepTold:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from agentjobs.model import Outcome
 from agentjobs.restarts import History
+from agentjobs.reviewing import spent_on
 
 if TYPE_CHECKING:
     from agentjobs.project import Project
@@ -22,7 +23,7 @@ def history(project: Project) -> History:
     for task_id in project.store.started_ids():
         attempts = project.store.attempts(task_id)
         started += bool(attempts)
-        cost += sum(a.end.cost for a in attempts if a.end)
+        cost += sum(a.end.cost + spent_on(a)[1] for a in attempts if a.end)
         for before, after in pairwise(attempts):
             if after.intent.restarts <= before.intent.restarts or before.result is None:
                 continue

@@ -129,6 +129,14 @@ class Table:
         for id_, line_at in self._line_at.items():
             yield id_, "" if at is None else unescape(_text(self._in.bodies[line_at], at).decode())
 
+    def waiting_for(self, id_: str) -> tuple[str, ...]:
+        """Return the ids of the rows that have ``id_`` in ``after``, in order; of most lines no cell is looked at."""
+        if "after" not in self._column_at:
+            return ()
+        needle, bodies = id_.encode(), self._in.bodies
+        near = (other for other, line_at in self._line_at.items() if needle in bodies[line_at])
+        return tuple(other for other in near if id_ in self.cell(other, "after").split())
+
     def row(self, id_: str) -> Row:
         """Return the parsed row; UserError with file, line and column where a cell makes no sense."""
         if id_ not in self._rows:

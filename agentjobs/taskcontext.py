@@ -116,7 +116,7 @@ class Parcel:
     """What the sections of one task are made of; each part is read when it is first needed."""
 
     def __init__(
-        self, row: Row, settings: TaskContext, tree: SourceTree, handoffs: Sequence[Mapping[str, str]], room: Room
+        self, row: Row, settings: TaskContext, tree: SourceTree, handoffs: Sequence[Mapping[str, object]], room: Room
     ) -> None:
         self.row = row
         self.settings = settings
@@ -153,7 +153,7 @@ class Parcel:
         found = {**sections, "files": self._paths([*unseen])}
         return {name: found[name] for name in parts.ORDER if name in found}
 
-    def kept(self, section: Section | None) -> Sequence[Mapping[str, str]]:
+    def kept(self, section: Section | None) -> Sequence[Mapping[str, object]]:
         """Return the handoffs that are within their budget; all of them where there is none."""
         if not self.budgets["handoffs"]:
             return self.handoffs
@@ -284,7 +284,9 @@ class Parcel:
 
     @cached_property
     def _handoffs(self) -> tuple[str, str, list[Group], tuple[tuple[str, str], ...]]:
-        groups = [Group((Item(one["id"], one["text"]),), one["id"], "markdown") for one in self.handoffs]
+        groups = [
+            Group((Item(str(one["id"]), str(one["text"])),), str(one["id"]), "markdown") for one in self.handoffs
+        ]
         return "Handoffs", "What the tasks before this one left for it.", groups, ()
 
 

@@ -11,10 +11,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agentjobs import handoffs
+from agentjobs import claimcheck, handoffs
 from agentjobs.endings import verdict_on
 from agentjobs.errors import GitError, UserError
 from agentjobs.excerpt import error_excerpt, signature
+from agentjobs.judging import rejection
 from agentjobs.launch import local
 from agentjobs.logfile import read_tail
 from agentjobs.model import AgentEnd, Exited, Lost, Outcome, Prepare, Result, StepKind
@@ -64,6 +65,8 @@ class Verdicts:
         )
         if intent.base:
             end = self._with_tree(task, attempt, end, verdict)
+            if verdict.outcome is Outcome.OK:  # who was cut short has not said yet what it did
+                end = claimcheck.examined(self.project, task, attempt, end)
         self.store.write_fact(intent.id, intent.number, "agent.end.json", end)
 
     def sweep(self, attempt: Attempt) -> None:
@@ -143,6 +146,7 @@ class Verdicts:
         self._stand_on(attempt, name)
 
     def _close_conflict(self, task: Task, attempt: Attempt, result: Result) -> None:
+        result = claimcheck.with_findings(result, attempt.end)
         self.store.write_fact(task.row.id, attempt.number, "result.json", result)
         self.store.event(
             result.at, task.row.id, "result", attempt=attempt.number, outcome=result.outcome.value,
@@ -338,6 +342,8 @@ class Verdicts:
             )
         if outcome in {Outcome.VERIFY_FAILED, Outcome.GATE_FAILED}:
             return self._failed_check(attempt, result)
+        if outcome is Outcome.REJECTED:
+            return rejection(result, attempt)
         if outcome is Outcome.INFRA:
             return self._infra(attempt, result)
         if outcome is Outcome.OK and intent.base and commit != intent.base:

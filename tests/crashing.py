@@ -54,6 +54,7 @@ READING = frozenset(
 COLUMNS_THAT_MAY_DIFFER = ("started", "ended", "commit")
 
 POLICY = """
+{top}
 base = "main"
 target = "landed"
 slots = {slots}
@@ -74,6 +75,7 @@ diagnose_above = 1.0
 agent = "scripted"
 prompt = "prompt.md.j2"
 verify = ["sh $AGENTJOBS_ROOT/check.sh"]
+review = {review}
 
 [agents.scripted]
 command = ["sh", "{{root}}/agent.sh"]
@@ -110,12 +112,43 @@ kind = "none"
 [workspace]
 kind = "clone"
 """,
+    "reviews": """
+[profiles.judge]
+agent = "judge"
+prompt = "prompt.md.j2"
+[agents.judge]
+command = ["sh", "{root}/judge.sh"]
+""",
     "without-landing": """
 [landing]
 enabled = false
 """,
+    "phases": """
+[profiles.one]
+agent = "scripted"
+verify = ["sh $AGENTJOBS_ROOT/check.sh"]
+plan = "sh plan.sh"
+[profiles.two]
+agent = "scripted"
+verify = ["sh $AGENTJOBS_ROOT/check.sh"]
+plan = "sh plan.sh"
+again = true
+""",
 }
 """What is added to the policy."""
+
+TOP = {"phases": 'phases = ["one", "two"]'}
+"""Likewise, at its top."""
+
+PLAN = r"""
+# Makes the rows of a phase, and says so once all of them are printed.
+while [ -e "$AGENTJOBS_ROOT/../gate" ]; do sleep 0.01; done
+case $AGENTJOBS_PHASE in
+    one) echo '{"id": "crashes", "plan": "crash ok"}'; echo '{"id": "waits", "after": "crashes", "plan": "ok"}' ;;
+    two) grep -q other "$AGENTJOBS_ROOT/tasks.tsv" || echo '{"id": "other", "plan": "ok", "title": "of two"}' ;;
+esac
+echo "plan $AGENTJOBS_PHASE" >>"$AGENTJOBS_ROOT/../ledger"
+"""
 
 AGENT = r"""
 # What this attempt does is the word of that number in the row's column `plan`; the last word serves for all others.
@@ -172,6 +205,31 @@ rmdir "$AGENTJOBS_ROOT/../busy/$AGENTJOBS_TASK"
 exit $code
 """
 
+JUDGE = r"""
+# What each run on a task comes to is the word of that number in the row's column `judge`; it spoils the tree besides.
+set -f
+said() { grep -c "^agent judge $AGENTJOBS_TASK " "$AGENTJOBS_ROOT/../ledger"; }
+n=$(($(said) + 1))
+set -- $AGENTJOBS_ROW_JUDGE
+while [ "$n" -gt 1 ] && [ $# -gt 1 ]; do shift; n=$((n - 1)); done
+echo "agent judge $AGENTJOBS_TASK $AGENTJOBS_ATTEMPT $1" >>"$AGENTJOBS_ROOT/../ledger"
+mkdir "$AGENTJOBS_ROOT/../busy/$AGENTJOBS_TASK" || echo "clash $AGENTJOBS_TASK" >>"$AGENTJOBS_ROOT/../ledger"
+while [ -e "$AGENTJOBS_ROOT/../gate" ]; do sleep 0.01; done
+code=0
+finding="\"file\": \"$AGENTJOBS_TASK.txt\", \"line\": 1, \"severity\": \"high\""
+finding="{$finding, \"trigger\": \"t\", \"impact\": \"i\"}"
+case $1 in
+    reject) echo "{\"findings\": [$finding]}" >"$AGENTJOBS_VERDICT" ;;
+    malformed) echo '{"findings": 1}' >"$AGENTJOBS_VERDICT" ;;
+    crash) code=1 ;;
+    *) echo '{"findings": []}' >"$AGENTJOBS_VERDICT" ;;
+esac
+echo spoilt >"$AGENTJOBS_TASK.txt"
+echo spoilt >new.txt
+rmdir "$AGENTJOBS_ROOT/../busy/$AGENTJOBS_TASK"
+exit $code
+"""
+
 ROWS = (
     "id\tafter\tplan\ttitle",
     "crashes\t\tcrash ok\tcrashes once",
@@ -184,7 +242,17 @@ ROWS = (
 
 WATCHED_ROWS = (ROWS[0], "fills\t\tfull ok\tfills its context once", "other\t\tok\tdoes nothing of note")
 
-IDS = [row.partition("\t")[0] for row in ROWS[1:] + WATCHED_ROWS[1:]]
+REVIEWED_ROWS = (
+    "id\tafter\tplan\tjudge\ttitle",
+    "passes\t\tok\tpass\tpasses at once",
+    "rejected\t\tnap ok\treject pass\tis rejected once",
+    "asked\tpasses\tok\tmalformed pass\tis judged by a reviewer that is asked twice",
+    "falls\t\tcrash ok\tcrash pass\tauthor and reviewer crash once",
+)
+
+ROWS_OF = {"watched": WATCHED_ROWS, "phases": ("id\tplan\ttitle",), "reviews": REVIEWED_ROWS}
+
+IDS = [row.partition("\t")[0] for rows in (ROWS, *ROWS_OF.values()) for row in rows[1:]]
 
 
 def make_project(
@@ -210,12 +278,16 @@ def make_project(
         resumes=resumes,
         repairs=repairs,
         restarts=restarts,
+        review='["judge"]' if variant == "reviews" else "[]",
         more=VARIANTS[variant],
+        top=TOP.get(variant, ""),
     )
     (root / "agentjobs.toml").write_text(text)
     (root / "prompt.md.j2").write_text("{{ id }} {{ mode }}\n{{ errors }}\n")
     (root / "agent.sh").write_text(AGENT)
     (root / "check.sh").write_text(CHECK)
+    (root / "plan.sh").write_text(PLAN)
+    (root / "judge.sh").write_text(JUDGE)
     (root / "shared.txt").write_text("nobody\n")
     (root / ".gitignore").write_text("*.log\nlocal.txt\n")
     (root / "local.txt").write_text("not in git\n")
@@ -430,6 +502,10 @@ class Driver:
     def starts(self) -> list[str]:
         return sorted(line for line in self.ledger() if line.startswith("agent "))
 
+    def plans(self) -> list[str]:
+        """Return the complete runs of plan commands."""
+        return [line for line in self.ledger() if line.startswith("plan ")]
+
     def table(self) -> list[dict[str, str]]:
         header, *lines = [line.split("\t") for line in (self.root / "tasks.tsv").read_text().splitlines()]
         rows = [dict(zip(header, line, strict=False)) for line in lines]
@@ -446,6 +522,7 @@ class Driver:
         return {
             "table": self.table(),
             "starts": self.starts(),
+            "plans": self.plans(),
             "clashes": [line for line in self.ledger() if line.startswith("clash")],
             "landed": sorted(self.git("log", "--format=%s", "landed").splitlines()),
             "content": self.git("rev-parse", "landed^{tree}"),
@@ -459,7 +536,7 @@ class Driver:
 
     def state(self) -> str:
         """Reduce the whole project to what may not depend on instants, random ids and commit ids."""
-        lines = [json.dumps(self.table(), sort_keys=True), *self.starts()]
+        lines = [json.dumps(self.table(), sort_keys=True), *self.starts(), *self.plans()]
         own = self.root / ".agentjobs"
         for path in sorted(own.rglob("*")):
             name = path.relative_to(own).as_posix()
@@ -521,7 +598,7 @@ class Campaign:
     """A clean run, and then one run for each crash point."""
 
     def __init__(self, place: Path, **settings: Any) -> None:
-        make_project(place, WATCHED_ROWS if settings.get("variant") == "watched" else ROWS, **settings)
+        make_project(place, ROWS_OF.get(settings.get("variant", ""), ROWS), **settings)
         self.driver = Driver(place)
         self.copies = place.with_name(place.name + ".copies")
         self.copies.mkdir()

@@ -176,6 +176,8 @@ class World:
         self.batch: Batch | None = None
         self.asked: tuple[str, ...] = ()
         """What the last run of the gate asks for."""
+        self.sizes: dict[str, int] = {}
+        """Tokens that an attempt of a task is expected to hold; a resumed one holds twice as many."""
 
     # --- the run
 
@@ -204,8 +206,9 @@ class World:
             self._advance_batch()
             board = self._board()
             ready = self._ready()
-            made = plan(board, listed(ready), self.policy, self.now)
-            hold(made == plan(board, listed(ready), self.policy, self.now), "the same board gives the same plan")
+            made = plan(board, listed(ready), self.policy, self.now, self._expected)
+            again = plan(board, listed(ready), self.policy, self.now, self._expected)
+            hold(made == again, "the same board gives the same plan")
             self._check_plan(made, board, ready)
             if made.halt is not None:
                 self.halt = made.halt
@@ -433,6 +436,7 @@ class World:
             setup=setup if begin.mode in {Mode.FIRST, Mode.RESTART} else "",
             checks=self.policy.profiles[begin.profile].verify,
             probe=begin.probe,
+            context=begin.context,
         )
         task.attempts.append(Attempt(intent))
         self._check_bounds(task)
@@ -694,6 +698,26 @@ class World:
             decision = decide(task, self.policy, self.now)
             if isinstance(decision, End):
                 hold(task.row.id in ids, "an end is never put off")
+        self._check_flight(made, board)
+
+    def _expected(self, task: Task, begin: Begin) -> int:
+        return self.sizes.get(task.row.id, 1) * (1 if begin.fresh else 2)
+
+    def _check_flight(self, made: Plan, board: Board) -> None:
+        """Beside what runs an attempt begins only within the cap, by what is known in this pass."""
+        cap = self.policy.limits.flight_tokens
+        if cap is None:
+            return
+        flying = []
+        for task in board.tasks:
+            if task.last is not None and task.last.end is None and task.last.result is None:
+                running = [step.phase for step in task.last.steps if isinstance(step.phase, Running)]
+                flying.append(max(task.last.intent.context, *(phase.gauge.used for phase in running), 0))
+        for action in made.actions:
+            if isinstance(action.decision, Begin):
+                hold(action.decision.context >= self.sizes.get(action.id, 1), "what is expected is written down")
+                hold(not flying or sum(flying) + action.decision.context <= cap, "the tokens in flight have a cap")
+                flying.append(action.decision.context)
 
     def _check_accounts(self, board: Board, accounts: list[str]) -> None:
         for account in set(accounts):
@@ -737,6 +761,7 @@ class World:
         """While one account is paused, what can begin of another does."""
         limits = self.policy.limits
         may = board.halt is None and made.halt is None and not made.short and limits.start_interval_s == 0
+        may = may and limits.tokens_in_flight is None
         troubled = {*board.pauses, *news}
         for action in made.actions:
             if isinstance(action.decision, Conclude) and action.decision.outcome in STRANGE:

@@ -40,16 +40,31 @@ def test_the_commented_lines_of_the_blank_template_parse() -> None:
     assert policy.agents["claude"].env["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] == "32000"
     assert policy.agents["claude"].env["DISABLE_AUTOUPDATER"] == "1"
     assert policy.profiles["default"].escalate == "strong"
+    assert policy.profiles["default"].review == ("critic",)
     # a commented default is the default
     assert policy.limits == Limits(run_cost_usd=50)
     assert policy.retry == Retry()
+
+
+def test_the_review_of_the_blank_template_shows_task_checks_and_change() -> None:
+    text = (BLANK / "review.md.j2").read_text()
+    names = {
+        "id": "a", "row": {"task": "Do it."}, "files": ["x.py"], "verify": ["make test"], "mode": "review",
+        "attempt": 1,
+        "base": "b1", "errors": "", "tried": [], "handoffs": [], "diff": "+new line", "left_out": [], "commit": "c1",
+        "verdict": "/v.json", "answered": [],
+    }  # fmt: skip
+    told = render(text, "review.md.j2", names)
+    for part in ("# Review of task a", "Do it.", "x.py", "make test", "git diff b1 c1", "+new line"):
+        assert part in told
+    assert "make test" not in render(text, "review.md.j2", {**names, "verify": []})
 
 
 def test_the_blank_prompt_says_all_five_parts() -> None:
     text = (BLANK / "prompt.md.j2").read_text()
     names = {
         "id": "a", "row": {"task": "Do it."}, "files": [], "verify": [], "mode": "first", "attempt": 1,
-        "base": "", "errors": "", "tried": [], "handoffs": [],
+        "base": "", "errors": "", "tried": [], "handoffs": [], "dependents": [], "handoff": "/p/handoff.md",
     }  # fmt: skip
     bare = render(text, "prompt.md.j2", names)
     for part in ("# Task a\n\nDo it.", "## Rules", "## Files", "## Output", "## How it will be checked"):
@@ -60,7 +75,8 @@ def test_the_blank_prompt_says_all_five_parts() -> None:
         "prompt.md.j2",
         names
         | {"files": ["a.py", "b.py"], "verify": ["make test"], "mode": "repair", "attempt": 2}
-        | {"errors": "E: no", "tried": ["1: crashed"], "handoffs": [{"id": "z", "text": "use y()"}]},
+        | {"errors": "E: no", "tried": ["1: crashed"], "handoffs": [{"id": "z", "text": "use y()"}]}
+        | {"dependents": ["b", "c"]},
     )
     for part in (
         "- `a.py`\n- `b.py`\n",
@@ -68,6 +84,8 @@ def test_the_blank_prompt_says_all_five_parts() -> None:
         "````text\nE: no\n````",
         "- 1: crashed\n",
         "### z\n\nuse y()",
+        "build on this one: b, c.\n",
+        "the file `/p/handoff.md`",
     ):
         assert part in full
     assert "\n\n\n" not in bare + full

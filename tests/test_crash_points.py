@@ -19,7 +19,7 @@ from tests.harness import REPOSITORY
 
 ALL = os.environ.get("ALL_CRASH_POINTS", "") not in ("", "0")
 
-STRIDES = {"plain": 12, "batched": 5, "watched": 6, "clones": 20}
+STRIDES = {"plain": 12, "batched": 5, "watched": 6, "clones": 20, "phases": 8, "reviews": 6}
 """Every how many kinds of effect are tried: most kinds of one variant are kinds of the others too."""
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="adopts orphans, as only Linux can")

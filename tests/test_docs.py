@@ -154,10 +154,12 @@ def test_every_file_of_the_store_is_described(project: Project) -> None:
 
 
 def environment_names() -> set[str]:
-    """Every AGENTJOBS_* that ``briefing.environment`` sets, from its source."""
-    tree = ast.parse(text("agentjobs/briefing.py"))
-    function = next(n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == "environment")
-    words = [n.value for n in ast.walk(function) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    """Every AGENTJOBS_* that steps are given, from the source of the functions which do."""
+    words = []
+    for name in ("agentjobs/briefing.py", "agentjobs/reviewbrief.py"):
+        tree = ast.parse(text(name))
+        function = next(n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == "environment")
+        words += [n.value for n in ast.walk(function) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
     return {word for word in words if re.fullmatch(r"AGENTJOBS_[A-Z_]*[A-Z]", word)} | {MARK}
 
 

@@ -21,10 +21,10 @@ LINES_MAX = 450
 
 ANYWHERE = {"msgspec"}
 THIRD_PARTY = {
-    "click", "filelock", "jinja2", "msgspec", "psutil", "rich", "tiktoken",
+    "click", "filelock", "jinja2", "jsonschema", "msgspec", "psutil", "referencing", "rich", "tiktoken",
     "tree_sitter", "tree_sitter_javascript", "tree_sitter_typescript",
 }  # fmt: skip
-HEAVY = {"jinja2", "tiktoken", "psutil", "rich", "tree_sitter"}
+HEAVY = {"jinja2", "jsonschema", "referencing", "tiktoken", "psutil", "rich", "tree_sitter"}
 IMPURE = {
     "asyncio", "fcntl", "os", "pathlib", "random", "secrets", "shutil", "socket", "subprocess", "tempfile",
     "threading", "time", "uuid",

@@ -162,3 +162,13 @@ def test_no_two_fit() -> None:
 
 def test_one_alone_is_the_root() -> None:
     assert next_level(leaves(1), fan_in=2, budget=10).root == "b000"
+
+
+def test_inputs_in_a_circle() -> None:
+    """An edited row may name its own output: no endless search, and no tree without a root that says it is done."""
+    own = Source("m1-0", Status.DONE, "out/m1-0.md", 100, 1, ("b000", "b001", "m1-0"), begun=True)
+    above = Source("m2-0", Status.DONE, "out/m2-0.md", 100, 2, ("m1-0",), begun=True)
+    step = next_level([*leaves(3), own, above], fan_in=5, budget=1000)
+    assert [merge.inputs for merge in step.merges] == [("m2-0", "b002")]
+    with pytest.raises(UserError, match="m1-0 merges what is made of its own output"):
+        next_level([*leaves(2), own], fan_in=5, budget=1000)

@@ -112,6 +112,7 @@ def world(seed: int) -> World:
         run_attempts=random.choice([None, None, 7]),
         run_cost_usd=random.choice([None, None, 5.0]),
         task_attempts=random.choice([None, None, 2]),
+        tokens_in_flight=random.choice([None, None, 5, 20]),
         resumes=random.randint(0, 3),
         repairs=random.randint(0, 3),
         restarts=random.randint(0, 2),
@@ -126,7 +127,9 @@ def world(seed: int) -> World:
             wait_s=random.choice([0.0, 60.0, 3600.0]),
         ),
     )
-    return World(random.randint(0, 2**32), made, rows, odds)
+    found = World(random.randint(0, 2**32), made, rows, odds)
+    found.sizes = {row.id: random.choice([1, 2, 3, 8, 30]) for row in rows}
+    return found
 
 
 @settings(max_examples=250, deadline=None)

@@ -241,6 +241,14 @@ def test_speckit_errors() -> None:
         parse("- [ ] T001 a\n- [ ] T001 b\n")
 
 
+def test_speckit_ranges() -> None:
+    """A range that goes on for ever is refused at its first stranger; one in the next sentence is none to wait for."""
+    with pytest.raises(UserError, match="T999999999999, which is no task here"):
+        parse("- [ ] T001 a\n- [ ] T002 b (depends on T001-T999999999999)\n")
+    items = parse("- [ ] T001 a\n- [ ] T002 [P] b\n- [ ] T003 [P] c (depends on T001). Not as T001-T002\n")
+    assert items[2].after == ("T001",)
+
+
 @pytest.mark.parametrize(
     ("said", "paths"),
     [

@@ -27,7 +27,7 @@ def test_the_keys_are_all_keys() -> None:
     tables = {("", n) for n in ("limits", "retry", "workspace", "profiles", "agents", "landing", "plan")}
     sections = ("flags", "session", "rules", "usage", "transcript", "transcript_usage", "context", "watch", "prices")
     tables |= {("[agents.NAME]", name) for name in sections}
-    tables |= {("[profiles.NAME]", "context")}
+    tables |= {("[profiles.NAME]", "context"), ("[profiles.NAME]", "checks")}
     assert {(key.section, key.name) for key in KEYS} == places - tables
     assert next(key for key in KEYS if key.name == "attempt_minutes").default == "`30`"
 

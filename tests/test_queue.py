@@ -49,8 +49,17 @@ def test_only_what_is_in_play_and_has_not_begun() -> None:
     assert list(queue(made, Scope(0.0, everything=True, out=("a",)), frozenset({"c"})).ready()) == ["d"]
     assert list(queue(made, Scope(0.0, ids=("d", "a", "b", "no"))).ready()) == ["a", "d"]
     assert list(queue(made, Scope(0.0)).ready()) == []
-    assert in_play(Scope(0.0, ids=("a",)), "a")
-    assert not in_play(Scope(0.0, ids=("a",), out=("a",)), "a")
+    assert in_play(Scope(0.0, ids=("a",)), "a", "default")
+    assert not in_play(Scope(0.0, ids=("a",), out=("a",)), "a", "default")
+
+
+def test_a_phase_is_in_play_with_the_rows_that_it_gets_later() -> None:
+    made = table("a", "b\ttwo", "c\ttwo", "d\tthree", header="id\tprofile")
+    assert list(queue(made, Scope(0.0, phases=("two", "four"))).ready()) == ["b", "c"]
+    assert list(queue(made, Scope(0.0, ids=("d",), phases=("two",), out=("b",))).ready()) == ["c", "d"]
+    assert in_play(Scope(0.0, phases=("two",)), "new", "two")
+    assert not in_play(Scope(0.0, phases=("two",), out=("new",)), "new", "two")
+    assert not in_play(Scope(0.0, phases=("two",)), "new", "default")
 
 
 def test_profiles_that_are_closed_are_left_out_also_while_one_looks() -> None:

@@ -305,7 +305,9 @@ def test_a_handoff_that_is_a_link_is_not_followed(project: Project) -> None:
     use(project, f'ln -s {secret} "$AGENTJOBS_HANDOFF"; echo ok >"$AGENTJOBS_TASK.txt"')
     project.rows({"id": "first"}, {"id": "second", "after": "first"})
     assert project.settle() == {"first": "DONE", "second": "DONE"}, project.story()
-    assert project.prompt("second", 1) == "second\n"
+    told = project.prompt("second", 1)
+    assert told.startswith("second [(derived from the diff: the agent left no handoff)")
+    assert secret.read_text()[:40] not in told
 
 
 @bubblewrap

@@ -12,35 +12,77 @@ from agentjobs.project import Project
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from agentjobs.checkup import Finding
+    from agentjobs.parallel import Advice
+
 
 @click.command(name="check")
 @click.option("--baseline", is_flag=True,
               help="Also run the checks of each profile in use once on the base, and say which are red.")
-def command(baseline: bool) -> int:
+@click.option("--json", "as_json", is_flag=True, help="Print findings and advice as one JSON object.")
+def command(baseline: bool, as_json: bool) -> int:
     """Say what would go wrong, before it costs money: policy, table, prompts, programs, repository, machine.
 
-    One line for each finding. Exit 1 if one of them is an error; warnings do not fail.
+    One line for each finding. Exit 1 if one of them is an error; warnings do not fail. Without errors it also says
+    whether the open tasks should run in parallel at all, and what that would take: advice, with exit 0 whatever it is.
 
     \b
     Example:
       agentjobs check
       agentjobs check --baseline
+      agentjobs check --json | jq -r .advice.verdict
     """
+    if baseline and as_json:
+        raise click.UsageError("--baseline prints lines, and --json one object: choose one")
     from agentjobs.checkup import findings
 
     project = Project.here()
-    errors = warnings = 0
+    found = []
     for finding in findings(project):
-        errors += not finding.warning
-        warnings += finding.warning
-        click.echo(f"agentjobs: {finding}", err=True)
+        found.append(finding)
+        if not as_json:
+            click.echo(f"agentjobs: {finding}", err=True)
+    errors = sum(not finding.warning for finding in found)
     if baseline and not errors:
         for line, red in _baseline(project):
             errors += red
             click.echo(line)
+    advice, more = (None, []) if errors else _advice(project)
+    if as_json:
+        _print_json(project, [*found, *more], advice)
+        return ExitCode.FAILED if errors else ExitCode.OK
+    for finding in more:
+        click.echo(f"agentjobs: {finding}", err=True)
+    if advice is not None:
+        from agentjobs.show.parallel import lines
+
+        for line in lines(advice):
+            click.echo(line)
     tasks = "" if errors else f"{len(project.file.table)} tasks: "
+    warnings = sum(finding.warning for finding in [*found, *more])
     click.echo(f"{tasks}{_many(errors, 'error')}, {_many(warnings, 'warning')}")
     return ExitCode.FAILED if errors else ExitCode.OK
+
+
+def _advice(project: Project) -> tuple[Advice | None, list[Finding]]:
+    """Return what speaks for and against many agents, and a warning for each task that does not fit."""
+    from agentjobs.advising import look
+    from agentjobs.checkup import Finding
+    from agentjobs.errors import UserError
+    from agentjobs.splitting import warnings_of
+
+    try:
+        found = look(project)
+    except (UserError, OSError) as error:
+        return None, [Finding(f"no advice, as what tasks name cannot be read: {error}", warning=True)]
+    return found.advice, list(warnings_of(found.too_large))
+
+
+def _print_json(project: Project, findings: list[Finding], advice: Advice | None) -> None:
+    import msgspec
+
+    value = msgspec.to_builtins({"findings": findings, "advice": advice})
+    click.echo(msgspec.json.encode(project.masking.texts(value)).decode())
 
 
 def _baseline(project: Project) -> Iterator[tuple[str, bool]]:

@@ -14,12 +14,16 @@ from agentjobs.project import Project
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--only", type=click.IntRange(min=1), metavar="N",
               help="Put only the first N unsettled tasks in play: a pilot.")
+@click.option("--phase", "phases", multiple=True, metavar="NAME",
+              help="Put only this phase in play, with the tasks that its plan makes; may be repeated.")
 @click.option("--dry-run", is_flag=True, help="Say what would be put in play and started; change nothing.")
 @click.option("--force", is_flag=True, help="Start although a profile's baseline is red; end every pause.")
 @click.option("--lock-timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="S",
               help="Wait so long for another agentjobs that is at work here.")
-def command(ids: tuple[str, ...], only: int | None, dry_run: bool, force: bool, lock_timeout: float) -> int:
-    """Put tasks in play and start as many as there are slots: all, the first N, or some.
+def command(
+    ids: tuple[str, ...], only: int | None, phases: tuple[str, ...], dry_run: bool, force: bool, lock_timeout: float
+) -> int:
+    """Put tasks in play and start as many as there are slots: all, the first N, some, or those of a phase.
 
     What was in play stays in play. After a halt, dispatch is how you say "go on".
 
@@ -30,10 +34,10 @@ def command(ids: tuple[str, ...], only: int | None, dry_run: bool, force: bool, 
     """
     from agentjobs.scoping import dispatch
 
-    if ids and only is not None:
-        raise click.UsageError("name ids or give --only, not both")
+    if bool(ids) + (only is not None) + bool(phases) > 1:
+        raise click.UsageError("name ids, or give --only, or --phase: one of them")
     report = dispatch(
-        Project.here(), ids=ids, only=only, dry_run=dry_run, force=force, lock_timeout_s=lock_timeout
+        Project.here(), ids=ids, only=only, phases=phases, dry_run=dry_run, force=force, lock_timeout_s=lock_timeout
     )
     for line in report.lines:
         click.echo(line)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import click
 
 from agentjobs.commands.plan_documents import pack, speckit, tree
-from agentjobs.commands.planned import DRY_RUN, LOCK_TIMEOUT, show_rows, tell
+from agentjobs.commands.planned import DRY_RUN, LOCK_TIMEOUT, PROFILE, check_profile, show_rows, tell
 from agentjobs.project import Project
 
 if TYPE_CHECKING:
@@ -54,12 +54,16 @@ for _more in (pack, tree, speckit):
               help="Make ids from columns, as in 'convert-{name}'; else from `id` or the first column.")
 @click.option("--column", default="item", show_default=True, metavar="NAME",
               help="The column that plain lines go into; `files` takes each line as one path.")
+@PROFILE
 @DRY_RUN
 @LOCK_TIMEOUT
-def rows(format_: str, id_template: str | None, column: str, dry_run: bool, lock_timeout: float) -> None:
+def rows(
+    format_: str, id_template: str | None, column: str, profile: str | None, dry_run: bool, lock_timeout: float
+) -> None:
     """Turn lines, CSV or JSON lines on stdin into rows of tasks.tsv.
 
-    May be run again: rows that are TODO are refreshed, new ones appended, all others kept; nothing is removed.
+    May be run again: rows that are TODO are refreshed, new ones appended, all others kept; nothing is removed. With
+    --profile, rows that do not say so get that profile, and what its `output` says they write.
 
     \b
     Example:
@@ -73,7 +77,13 @@ def rows(format_: str, id_template: str | None, column: str, dry_run: bool, lock
     if sys.stdin.isatty():
         click.echo("agentjobs: reading rows from the terminal; end with ^D", err=True)
     format_name = cast("Literal['auto', 'lines', 'csv', 'jsonl']", format_)
+    if profile is not None:
+        check_profile(project, profile)
     found = read_rows(sys.stdin.buffer.read(), format_name, id_template=id_template, column=column)
+    if profile is not None:
+        from agentjobs.phasepolicy import filled
+
+        found = [filled(row, profile, project.policy.profiles[profile].output) for row in found]
     planned = plan_rows(project, found, dry_run=dry_run, lock_timeout_s=lock_timeout)
     if dry_run:
         show_rows(found, planned)
@@ -104,7 +114,7 @@ def _endings(_: click.Context, __: click.Parameter, pairs: Sequence[str]) -> dic
               help="Keep files together that N commits changed together (5), half of those on either; 0: do not look.")
 @click.option("--rename", multiple=True, metavar=".OLD=.NEW", callback=_endings,
               help="An ending that changes: tasks may write the new name as well; may be repeated.")
-@click.option("--profile", metavar="NAME", help="The profile of the tasks.")
+@PROFILE
 @click.option("--by", type=click.Choice(["dir", "none"]), help="Group by directory, or by size and imports alone.")
 @DRY_RUN
 @LOCK_TIMEOUT

@@ -13,6 +13,7 @@ from agentjobs.commands.planned import (
     PROFILE,
     check_output,
     check_profile,
+    output_of,
     say,
     show_rows,
     some,
@@ -38,13 +39,13 @@ def _name(_: click.Context, __: click.Parameter, value: str) -> str:
 @click.option("--exclude", multiple=True, metavar="GLOB", help="Documents to leave out; may be repeated.")
 @click.option("--name", default="batch", show_default=True, metavar="NAME", callback=_name,
               help="What ids begin with; another name is another plan.")
-@click.option("--output", default="out/{id}.md", show_default=True, metavar="PATH",
-              help="What each task writes; empty: say nothing of it.")
+@click.option("--output", metavar="PATH",
+              help="What each task writes; else `output` of the profile, or out/{id}.md. Empty: say nothing of it.")
 @PROFILE
 @DRY_RUN
 @LOCK_TIMEOUT
 def pack(
-    docs: tuple[str, ...], budget: int, by: str, split: bool, exclude: tuple[str, ...], name: str, output: str,
+    docs: tuple[str, ...], budget: int, by: str, split: bool, exclude: tuple[str, ...], name: str, output: str | None,
     profile: str | None, dry_run: bool, lock_timeout: float,
 ) -> None:
     """Put documents into batches under a hard budget of tokens, a task for each.
@@ -66,6 +67,7 @@ def pack(
 
     project = Project.here()
     check_profile(project, profile)
+    output = output_of(project, profile, output)
     check_output(output)
     wanted = Wanted(name, budget, by == "dir", output, profile)
     found = plan_pack(
@@ -96,18 +98,20 @@ def pack(
 @click.option("--fan-in", type=click.IntRange(min=2), default=5, show_default=True, metavar="N",
               help="Outputs that one task merges at most.")
 @BUDGET
-@click.option("--of", metavar="PROFILE", help="Merge the outputs of tasks of this profile alone.")
+@click.option("--of", metavar="PROFILE", envvar="AGENTJOBS_PHASE_BEFORE",
+              help="Merge the outputs of this profile's tasks alone; in the plan of a phase, of the phase before.")
 @click.option("--name", default="merge", show_default=True, metavar="NAME", callback=_name,
               help="What ids begin with; another name is another tree.")
-@click.option("--output", default="out/{id}.md", show_default=True, metavar="PATH", help="What each task writes.")
-@click.option("--min-done", type=click.FloatRange(min=0, min_open=True, max=1), default=1.0, show_default=True,
-              metavar="SHARE", help="Go on when so many of the outputs at the bottom are there.")
+@click.option("--output", metavar="PATH",
+              help="What each task writes; else `output` of the profile, or out/{id}.md.")
+@click.option("--min-done", type=click.FloatRange(min=0, min_open=True, max=1), metavar="SHARE",
+              help="Go on when so many of the outputs to merge are there; else `min_done` of the profile.")
 @PROFILE
 @DRY_RUN
 @LOCK_TIMEOUT
 def tree(
-    fan_in: int, budget: int, of: str | None, name: str, output: str, min_done: float, profile: str | None,
-    dry_run: bool, lock_timeout: float,
+    fan_in: int, budget: int, of: str | None, name: str, output: str | None, min_done: float | None,
+    profile: str | None, dry_run: bool, lock_timeout: float,
 ) -> None:
     """Plan the next level of merging many outputs into one.
 
@@ -127,10 +131,12 @@ def tree(
     check_profile(project, profile)
     if of is not None:
         check_profile(project, of)
+    output = output_of(project, profile, output)
     if not output:
         raise click.BadParameter("a merge writes something", param_hint="--output")
     check_output(output)
-    wanted = Tree(name, fan_in, budget, of, output, profile, min_done)
+    share = project.policy.profiles[profile or "default"].min_done if min_done is None else min_done
+    wanted = Tree(name, fan_in, budget, of, output, profile, share)
     found = plan_tree(project, wanted, dry_run=dry_run, lock_timeout_s=lock_timeout)
     step, changes = found.step, found.changes
     if dry_run:

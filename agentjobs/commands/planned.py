@@ -20,7 +20,10 @@ LOCK_TIMEOUT = click.option(
 
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Print what would become of which row; change nothing.")
 
-PROFILE = click.option("--profile", metavar="NAME", help="The profile of the tasks.")
+PROFILE = click.option("--profile", metavar="NAME", envvar="AGENTJOBS_PHASE",
+                       help="The profile of the tasks; in the plan of a phase, that phase.")  # fmt: skip
+OUTPUT = "out/{id}.md"
+"""What tasks write where nobody says so."""
 
 SHOWN = 3
 
@@ -42,6 +45,14 @@ def check_profile(project: Project, name: str | None) -> None:
     """Raise a usage error for a profile that is not there."""
     if (name or "default") not in project.policy.profiles:
         raise click.BadParameter(f"no profile {name or 'default'!r} in agentjobs.toml", param_hint="--profile")
+
+
+def output_of(project: Project, profile: str | None, given: str | None) -> str:
+    """Return what each task writes: as given, else as its profile says."""
+    if given is not None:
+        return given
+    found = project.policy.profiles.get(profile or "default")
+    return (found.output if found else None) or OUTPUT
 
 
 def check_output(template: str) -> None:

@@ -15,7 +15,9 @@ from agentjobs.project import Project
 @click.option("--check", is_flag=True, help="Exit 0 if every task is DONE or SKIPPED, else 1.")
 @click.option("--failures", "by_failure", is_flag=True,
               help="Group the FAILED tasks by how they failed: class, check, error.")
-def command(as_json: bool, check: bool, by_failure: bool) -> int:
+@click.option("--phase", "phases", multiple=True, metavar="NAME",
+              help="Only the tasks of this phase; may be repeated.")
+def command(as_json: bool, check: bool, by_failure: bool, phases: tuple[str, ...]) -> int:
     """Say how far things are: counts, what runs and for how long, what is blocked, paused or halted.
 
     Takes no lock and changes nothing. What an agent did since the last poll is not in the counts yet.
@@ -30,16 +32,20 @@ def command(as_json: bool, check: bool, by_failure: bool) -> int:
     from agentjobs.standing import failures, standing
 
     project = Project.here()
-    found = standing(project, time.time())
+    if phases:
+        from agentjobs.scoping import check_phases
+
+        check_phases(project, phases)
+    found = standing(project, time.time(), phases)
     if as_json:
         import msgspec
 
         value = msgspec.to_builtins(found)
         value["finished"] = found.finished
         if by_failure:
-            value["failures"] = msgspec.to_builtins(failures(project))
+            value["failures"] = msgspec.to_builtins(failures(project, phases))
         click.echo(msgspec.json.encode(project.masking.texts(value)).decode())
     else:
-        for line in failure_lines(failures(project)) if by_failure else status_lines(found):
+        for line in failure_lines(failures(project, phases)) if by_failure else status_lines(found):
             click.echo(project.masking.text(line))
     return ExitCode.FAILED if check and not found.finished else ExitCode.OK

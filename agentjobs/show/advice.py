@@ -8,6 +8,7 @@ _ADVICE = {
     "auth": "Log the agent in again, then `agentjobs dispatch`.",
     "infra": "Put right what the message names, then `agentjobs dispatch`.",
     "landing": "Put right what the message names, then `agentjobs dispatch`: the work is done and waits.",
+    "plan": "Put right what the message names, then `agentjobs dispatch`: the phase is planned again.",
     "breaker": "Look at one with `agentjobs show ID`, mend the prompt or the checks, "
     "then `agentjobs retry --failed` or `agentjobs dispatch`.",
     "diagnose": "`agentjobs status --failures` groups them; tune the prompt first, then "
@@ -21,4 +22,6 @@ def advice(why: str) -> str:
         return "It goes on by itself when there is more; or lower the limit in agentjobs.toml."
     if why.endswith("`agentjobs approve`"):
         return "`agentjobs approve --all` lets all of them land, `agentjobs approve ID` one."
+    if why.startswith("phase "):
+        return "It goes on by itself then: `agentjobs poll`."
     return _ADVICE.get(why.partition(":")[0], "Raise the limit in agentjobs.toml, then poll again.")

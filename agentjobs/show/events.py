@@ -33,6 +33,8 @@ def event_text(event: Json) -> str:
         return f"attempt {attempt} is done and waits" + _why(event.get("detail"))
     if name == "landed":
         return f"attempt {attempt} landed as {str(event.get('commit', ''))[:12]}"
+    if name == "findings":
+        return f"attempt {attempt}: what it said is not what it changed ({event.get('count')} findings)"
     if name == "round":
         return f"round {event.get('round')}: wanted again"
     if name == "halt":

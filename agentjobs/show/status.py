@@ -11,7 +11,7 @@ from agentjobs.show.text import clock, columns, duration, names, one_line, size
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from agentjobs.standing import Failures, Live, Standing
+    from agentjobs.standing import Failures, Live, PhaseStand, Standing
 
 MOST = 30
 """Lines of one list; a terminal has no more."""
@@ -27,6 +27,9 @@ def status_lines(standing: Standing) -> Iterator[str]:
     """Yield what ``status`` prints."""
     yield counts_line(standing.counts, standing.total)
     yield _in_play(standing)
+    if standing.phases:
+        yield "phases:"
+        yield from columns([_phase_cells(stand) for stand in standing.phases], "  ")
     if standing.tokens or standing.cost:
         estimate = " (partly an estimate: not every agent tells)" if standing.estimated else ""
         yield f"spent: {standing.tokens:,} tokens, ${standing.cost:.2f}{estimate}"
@@ -49,6 +52,11 @@ def status_lines(standing: Standing) -> Iterator[str]:
         yield from _most([(i, f"behind {culprit}") for i, culprit in standing.blocked.items()])
 
 
+def _phase_cells(stand: PhaseStand) -> tuple[str, ...]:
+    counts = ", ".join(f"{count} {status}" for status, count in stand.counts.items() if count)
+    return (stand.name, stand.state, stand.planning, counts or "no tasks")
+
+
 def _pause_lines(standing: Standing) -> Iterator[str]:
     for account, pause in sorted(standing.pauses.items()):
         told = told_of(account, pause)
@@ -69,7 +77,9 @@ def _in_play(standing: Standing) -> str:
     if scope.everything:
         what = "everything" + (f" but {names(scope.out)}" if scope.out else "")
     else:
-        what = names(scope.ids) if scope.ids else "nothing (stopped)"
+        phases = f"phase {names(scope.phases)}" if scope.phases else ""
+        tasks = names(scope.ids) if scope.ids else ""
+        what = " and ".join(filter(None, (phases, tasks))) or "nothing (stopped)"
     return f"in play: {what}" + (f"; {outside_line(standing.outside)}" if standing.outside else "")
 
 

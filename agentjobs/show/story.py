@@ -10,10 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agentjobs.model import Spending
-    from agentjobs.story import AttemptTold, StepTold, Story
+    from agentjobs.story import AttemptTold, ReviewTold, StepTold, Story
 
 ERRORS_MAX = 12
 """Lines of an error shown; the log has all of them."""
+FINDINGS_MAX = 10
 SHORT = 12
 
 
@@ -45,24 +46,17 @@ def _attempt_lines(attempt: AttemptTold, now: float) -> Iterator[str]:
     session = f"session {attempt.session}" if attempt.session else "session not known yet"
     conversation = f"{session}{'' if attempt.fresh else ' (resumed)'}"
     rows = [("why", attempt.why), ("agent", f"{attempt.agent} (profile {attempt.profile}), {conversation}")]
-    rows += [(step.name, _step_text(step, now)) for step in attempt.steps]
+    told = {review.step: review for review in attempt.reviews}
+    for step in attempt.steps:
+        rows.append((step.name, _step_text(step, now)))
+        if step.name in told:
+            rows += _review_rows(told[step.name])
     if attempt.outcome:
         ended = f"{attempt.outcome}: {attempt.detail}" if attempt.detail else attempt.outcome
         rows.append(("ended", one_line(ended, 300)))
     else:
         rows.append(("ended", "not yet"))
-    if attempt.check:
-        rows.append(("check", attempt.check))
-    if attempt.tokens or attempt.cost:
-        rows.append(("spent", spent_text(attempt.spent, attempt.tokens, attempt.cost)))
-    if attempt.changed:
-        rows.append(("changed", one_line(", ".join(attempt.changed), 300)))
-    if attempt.outside:
-        rows.append(("outside", one_line(", ".join(attempt.outside), 300)))
-    if attempt.landed:
-        rows.append(("landed", attempt.landed[:SHORT]))
-    elif attempt.commit and attempt.commit != attempt.base:
-        rows.append(("commit", attempt.commit[:SHORT]))
+    rows += _work_rows(attempt)
     rows.append(("files", f"{attempt.directory}/"))
     yield from columns(rows, "  ")
     lines = [line for line in attempt.errors.splitlines() if line.strip()]
@@ -71,6 +65,39 @@ def _attempt_lines(attempt: AttemptTold, now: float) -> Iterator[str]:
     yield from (f"  | {one_line(line)}" for line in lines[:ERRORS_MAX])
     if len(lines) > ERRORS_MAX:
         yield f"  | … {len(lines) - ERRORS_MAX} more lines"
+
+
+def _work_rows(attempt: AttemptTold) -> Iterator[tuple[str, str]]:
+    """Say what an attempt did, what it cost, and where it is."""
+    if attempt.check:
+        yield "check", attempt.check
+    if attempt.tokens or attempt.cost:
+        yield "spent", spent_text(attempt.spent, attempt.tokens, attempt.cost)
+    if attempt.changed:
+        yield "changed", one_line(", ".join(attempt.changed), 300)
+    if attempt.outside:
+        yield "outside", one_line(", ".join(attempt.outside), 300)
+    yield from (("finding", one_line(line, 300)) for line in attempt.findings[:FINDINGS_MAX])
+    if len(attempt.findings) > FINDINGS_MAX:
+        yield "finding", f"… {len(attempt.findings) - FINDINGS_MAX} more"
+    if attempt.landed:
+        yield "landed", attempt.landed[:SHORT]
+    elif attempt.commit and attempt.commit != attempt.base:
+        yield "commit", attempt.commit[:SHORT]
+
+
+def _review_rows(review: ReviewTold) -> Iterator[tuple[str, str]]:
+    if review.detail:
+        yield "", one_line(f"{review.reviewer} gave no verdict: {review.detail}", 500)
+    else:
+        said = f"{review.reviewer}: {'rejected' if review.blocks else 'passed'}, {len(review.findings)} findings"
+        yield "", one_line(f"{said}: {review.summary}" if review.summary else said, 300)
+    for line in review.findings[:ERRORS_MAX]:
+        yield "", one_line(f"- {line}", 300)
+    if len(review.findings) > ERRORS_MAX:
+        yield "", f"… {len(review.findings) - ERRORS_MAX} more"
+    if review.touched:
+        yield "", one_line(f"changed the tree, which was put back: {', '.join(review.touched)}", 300)
 
 
 def spent_text(spent: Spending, tokens: int, cost: float) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -494,6 +495,26 @@ def do_handoff(argument: str) -> int:
     """Leave a message for the tasks after this one, do the work."""
     write(f"{argument or 'hello'} from {TASK}\n", os.environ["AGENTJOBS_HANDOFF"])
     return do_ok("")
+
+
+def do_report(argument: str) -> int:
+    """Write the row's `writes` (PATH=TEXT words, "PATH=" deletes) and its `says` as the handoff; end with `message`.
+
+    With an argument the work itself says that.
+    """
+    for word in shlex.split(os.environ.get("AGENTJOBS_ROW_WRITES", "")):
+        path, _, text = word.partition("=")
+        if text:
+            write(text + "\n", path)
+        else:
+            os.remove(path)
+    if said := os.environ.get("AGENTJOBS_ROW_SAYS"):
+        write(said, os.environ["AGENTJOBS_HANDOFF"])
+    write(f"{argument or 'ok'} {TASK} {os.environ['AGENTJOBS_ATTEMPT']}\n")
+    if message := os.environ.get("AGENTJOBS_ROW_MESSAGE"):
+        say(type="assistant", text=message)
+    final()
+    return 0
 
 
 def do_leak(argument: str) -> int:

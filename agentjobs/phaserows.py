@@ -1,0 +1,59 @@
+"""The rows that a plan command printed: read, validated, and put into the table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentjobs import tsv
+from agentjobs.errors import UserError
+from agentjobs.phasepolicy import filled, unknown
+from agentjobs.planning import EMPTY
+from agentjobs.planrows import read_rows
+from agentjobs.rowplans import Changes, carried_out
+from agentjobs.store import read_raw
+from agentjobs.table import append, check_graph, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from agentjobs.project import Project
+    from agentjobs.table import Table
+
+RETIRED = "left out: its phase was planned again without it"
+"""Note of a row that only an earlier planning made."""
+
+
+def printed(project: Project, phase: str, path: Path) -> list[dict[str, str]]:
+    """Return the rows that a plan printed, filled in; UserError, with file and line, for what is no row."""
+    data = read_raw(path)
+    file = str(path.relative_to(project.root))
+    profiles, table = project.policy.profiles, project.file.table
+    rows = [filled(row, phase, profiles[phase].output) for row in read_rows(data, "jsonl", file=file)]
+    numbers = [number for number, line in enumerate(data.decode().split("\n"), 1) if line.strip()]
+    ids = {row["id"] for row in rows}
+    for line, row in zip(numbers, rows, strict=True):
+        if row["profile"] not in profiles:
+            raise UserError(unknown(row["profile"], list(profiles), "profile"), file=file, line=line)
+        for need in row.get("after", "").split():
+            if need not in ids and need not in table:
+                raise UserError(f"after names {tsv.quoted(need)}, which is no id here", file=file, line=line)
+        try:
+            parse(append(parse(EMPTY), [{**row, "status": "TODO"}])).row(row["id"])
+        except UserError as error:
+            raise UserError(error.message, file=file, line=line) from None
+    return rows
+
+
+def merge(project: Project, rows: Sequence[dict[str, str]]) -> Callable[[Table], bytes]:
+    """Return what puts the rows into a table: new ones appended, those that are TODO refreshed, all others kept."""
+    changes = Changes(tuple(rows))
+    before = project.file.table
+
+    def change(table: Table) -> bytes:
+        data, _ = carried_out(table, changes)
+        if rows:
+            check_graph(parse(data, before.file))
+        return data
+
+    return change

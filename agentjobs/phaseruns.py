@@ -1,0 +1,392 @@
+"""Phases on disk: which is open, and its `plan` command run once, as an attempt of an id of its own.
+
+A planning is kept as an attempt of ``+plan.<phase>``; the `round` of its intent is the generation, which
+``retry --phase`` raises in ``phases.json``. Besides the facts of an attempt it has ``tasks.jsonl`` (its stdin),
+``rows.jsonl`` (its stdout), ``known.json`` (the rows there were) and ``planned.json`` (what it came to);
+``result.json`` is written last, and a generation that has one with `ok` is not planned again.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from agentjobs.decisions import Conclude, End, Launch, Wait
+from agentjobs.errors import UserError
+from agentjobs.excerpt import error_excerpt
+from agentjobs.launch import local
+from agentjobs.logfile import read_tail
+from agentjobs.model import SETTLED, Exited, Halt, Intent, Mode, Outcome, Result, Running, Scope, Settled, Status
+from agentjobs.phasepolicy import phase_before
+from agentjobs.phases import (
+    STEP,
+    UNCOUNTED,
+    Due,
+    Planned,
+    Planning,
+    Stage,
+    due,
+    lost_too_often,
+    next_of_planning,
+    plan_id,
+    waits,
+)
+from agentjobs.queue import DEFAULT, Queue
+from agentjobs.store import Marker, read_json, step_files, write_bytes, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Container, Iterator, Mapping
+    from pathlib import Path
+
+    from agentjobs.attempts import Attempts
+    from agentjobs.decisions import Decision
+    from agentjobs.model import Attempt, Row, Task
+    from agentjobs.project import Project
+    from agentjobs.roster import Roster
+
+GENERATIONS = "phases.json"
+"""State: how often each phase was begun anew, from 1; one that is not named is in its first."""
+
+HALT = "plan"
+
+
+def generations(project: Project) -> dict[str, int]:
+    """Return the generation of each phase that has had more than one."""
+    return read_json(project.store.dir / GENERATIONS, dict[str, int]) or {}
+
+
+def raise_generation(project: Project, phases: Collection[str]) -> None:
+    """Let the plans of these phases run again. The caller holds the lock."""
+    known = generations(project)
+    known.update({name: known.get(name, 1) + 1 for name in phases})
+    write_json(project.store.dir / GENERATIONS, known, durable=True)
+
+
+def plannings(project: Project, phase: str) -> list[Attempt]:
+    """Return the plannings of a phase in this generation, oldest first."""
+    generation = generations(project).get(phase, 1)
+    return [run for run in project.store.attempts(plan_id(phase)) if run.intent.round == generation]
+
+
+def rows_of(project: Project) -> dict[str, list[str]]:
+    """Return the ids of each phase, in the order of the table."""
+    found: dict[str, list[str]] = {name: [] for name in project.policy.phases}
+    for task_id, text in project.file.table.cells("profile"):
+        name = text.strip() or DEFAULT
+        if name in found:
+            found[name].append(task_id)
+    return found
+
+
+def stages_of(
+    project: Project, statuses: Mapping[str, Status], scope: Scope, at_work: frozenset[str]
+) -> tuple[Stage, ...]:
+    """Return how the phases stand. ``at_work``: ids with an attempt in their open round."""
+    policy, table = project.policy, project.file.table
+    blocked: Collection[str] | None = None
+    found = []
+    for name, ids in rows_of(project).items():
+        count = {i: statuses.get(i, Status.TODO) for i in ids}
+        undone = tuple(i for i, status in count.items() if status not in {Status.DONE, Status.SKIPPED})
+        going = [i for i in undone if count[i] not in SETTLED]
+        if going and all(count[i] is Status.TODO and i not in at_work for i in going):
+            if blocked is None and "after" in table.header:
+                moving = at_work | {i for i, s in statuses.items() if s is not Status.TODO and s not in SETTLED}
+                everything = Scope(0.0, everything=True)
+                blocked = Queue(table, statuses, everything, moving).blocked(moving).keys()
+            going = [i for i in going if i not in (blocked or ())]
+        planning, again = _planning(project, name)
+        done = sum(status is Status.DONE for status in count.values())
+        in_play = scope.everything or name in scope.phases
+        share = policy.profiles[name].min_done
+        total = done + len(undone)
+        found.append(Stage(name, planning, again, share, in_play, total, done, len(going), undone))
+    return tuple(found)
+
+
+def _planning(project: Project, phase: str) -> tuple[Planning, bool]:
+    """Return how far the planning of a phase has come, and whether it asks for another."""
+    if project.policy.profiles[phase].plan is None:
+        return Planning.BY_HAND, False
+    if open_planning(project, phase) is not None:
+        return Planning.RUNS, False
+    for run in reversed(plannings(project, phase)):
+        if run.result is not None and run.result.outcome is Outcome.OK:
+            planned = read_json(_dir(project, run) / "planned.json", Planned) or Planned()
+            return Planning.DONE, planned.again
+    return Planning.DUE, False
+
+
+def open_planning(project: Project, phase: str) -> Attempt | None:
+    """Return the planning that is not over, of whichever generation."""
+    store, task_id = project.store, plan_id(phase)
+    for number in reversed(store.numbers(task_id)):
+        run = store.attempt(task_id, number)
+        if run is not None:
+            return run if run.result is None else None
+    return None
+
+
+def _dir(project: Project, run: Attempt) -> Path:
+    return project.store.attempt_dir(run.intent.id, run.number)
+
+
+class PhaseRuns:
+    """Runs the plans of one project, and says which rows may begin. The caller holds the lock."""
+
+    def __init__(self, project: Project, roster: Roster, attempts: Attempts) -> None:
+        self.project = project
+        self.store = project.store
+        self.roster = roster
+        self.attempts = attempts
+        self.until = math.inf
+        """When a planning that runs is to be looked at again, unless it ends before."""
+        self._stages: tuple[Stage, ...] = ()
+        self._due = Due()
+
+    # --- what may begin
+
+    def look(self, tasks: list[Task]) -> list[Task]:
+        """See how the phases stand; return the tasks without those that wait for their phase to begin."""
+        at_work = frozenset(task.row.id for task in tasks if task.last is not None)
+        self._stages = stages_of(self.project, self.roster.statuses, self.roster.scope, at_work)
+        self._due = due(self._stages)
+        return [task for task in tasks if not self._is_early(task)]
+
+    def _is_early(self, task: Task) -> bool:
+        wanted = task.last is None and task.wish in {None, Status.TODO}
+        return wanted and task.row.profile in self._due.closed
+
+    def ready(self, closed: Container[str] = ()) -> Iterator[Row]:
+        """Yield the rows that may begin, as ``Roster.ready`` does, but none of a phase that is closed."""
+        return self.roster.ready(_Either(self._due.closed, closed))
+
+    def waits(self) -> str:
+        """Say what a phase in play waits for, where nothing goes on by itself."""
+        return waits(self._stages)
+
+    @property
+    def is_planning(self) -> bool:
+        """Whether a planning is not over."""
+        return any(open_planning(self.project, name) is not None for name in self.project.policy.phases)
+
+    def steps(self) -> list[tuple[int, str, int, str]]:
+        """Return what runs, as (pid, id, number, step name)."""
+        runs = (open_planning(self.project, name) for name in self.project.policy.phases)
+        return [
+            (step.phase.pid, run.intent.id, run.number, step.name)
+            for run in runs
+            if run is not None
+            for step in run.steps
+            if isinstance(step.phase, Running)
+        ]
+
+    # --- plannings
+
+    def begin(self, now: float) -> int:
+        """Begin the planning that is due; return how many things were done."""
+        phase = self._due.plan
+        if not phase or self.store.halt() is not None:
+            return 0
+        import uuid  # noqa: PLC0415
+
+        task_id, rows = plan_id(phase), rows_of(self.project)
+        number = self.store.claim(task_id)
+        before = phase_before(self.project.policy, phase)
+        self.roster.save()
+        lines = [self._line(row) for row in rows.get(before, ())]
+        attempt_dir = self.store.attempt_dir(task_id, number)
+        write_bytes(attempt_dir / "tasks.jsonl", b"".join(lines))
+        write_json(attempt_dir / "known.json", rows[phase])
+        profile = self.project.policy.profiles[phase]
+        intent = Intent(
+            id=task_id, number=number, round=generations(self.project).get(phase, 1), mode=Mode.FIRST, profile=phase,
+            agent="", started_at=now, why=f"phase {phase} is to be planned",
+            marker=f"{uuid.uuid4().hex[:12]}.plan.{number}", checks=(profile.plan or "",),
+        )  # fmt: skip
+        self.store.write_fact(task_id, number, "attempt.json", intent)
+        self.store.event(now, task_id, "begin", attempt=number, why=intent.why)
+        return 1 + self.advance(now)
+
+    def _line(self, task_id: str) -> bytes:
+        cells = self.project.file.table.row(task_id).cells
+        return msgspec.json.encode({name: value for name, value in cells.items() if value}) + b"\n"
+
+    def advance(self, now: float) -> int:
+        """Do what the plannings that are not over need now; return how many things that were."""
+        self.until = math.inf
+        policy = self.project.policy
+        acted = 0
+        for phase in policy.phases:
+            while (run := open_planning(self.project, phase)) is not None:
+                decision = next_of_planning(run, policy, now, wanted=self._wanted(run))
+                if isinstance(decision, Wait):
+                    self.until = min(self.until, decision.until or math.inf)
+                    break
+                self._carry_out(run, decision, now)
+                acted += 1
+                if isinstance(decision, End):
+                    break
+        return acted
+
+    def _wanted(self, run: Attempt) -> bool:
+        phase, scope = run.intent.profile, self.roster.scope
+        same = run.intent.round == generations(self.project).get(phase, 1)
+        return same and (scope.everything or phase in scope.phases)
+
+    def _carry_out(self, run: Attempt, decision: Decision, now: float) -> None:
+        if isinstance(decision, Launch):
+            try:
+                self._launch(run)
+            except (UserError, OSError) as error:
+                said = str(error) if isinstance(error, UserError) else f"{error.strerror}: {error.filename or ''}"
+                self._fail(run, Outcome.INFRA, f"its command could not be started: {said}", now)
+        elif isinstance(decision, End):
+            self.attempts.end(run, decision, now)
+        elif isinstance(decision, Conclude):
+            self._conclude(run, decision.outcome, now)
+
+    def _launch(self, run: Attempt) -> None:
+        from agentjobs.briefing import plan_environment  # noqa: PLC0415
+
+        project, intent, attempt_dir = self.project, run.intent, _dir(self.project, run)
+        rows = attempt_dir / "rows.jsonl"
+        write_bytes(rows, b"")  # ours alone, whatever the umask of the command
+        local.start(
+            step_files(attempt_dir, STEP),
+            argv=("/bin/sh", "-c", 'exec >"$0" && exec /bin/sh -c "$1"', str(rows), intent.checks[0]),
+            cwd=str(project.root),  # it is the user's own, as we are: no sandbox
+            env=plan_environment(project, intent, undone(project, phase_before(project.policy, intent.profile))),
+            stdin=str(attempt_dir / "tasks.jsonl"),
+            file_size=project.policy.limits.file_size_bytes,
+        )
+
+    # --- what a planning came to
+
+    def _conclude(self, run: Attempt, outcome: Outcome, now: float) -> None:
+        local.sweep([run.intent.marker], [step_files(_dir(self.project, run), STEP)])
+        if outcome is Outcome.OK:
+            self._succeed(run, now)
+        elif outcome is Outcome.LOST and lost_too_often(plannings(self.project, run.intent.profile)[:-1]):
+            self._fail(run, outcome, "its command was killed again and again", now)
+        elif outcome in UNCOUNTED:
+            self._close(run, Result(outcome, now))
+        else:
+            self._fail(run, outcome, self._ended(run, outcome), now)
+
+    def _succeed(self, run: Attempt, now: float) -> None:
+        from agentjobs.phaserows import merge, printed  # noqa: PLC0415 - only when a planning has ended
+
+        phase, attempt_dir = run.intent.profile, _dir(self.project, run)
+        try:
+            rows = printed(self.project, phase, attempt_dir / "rows.jsonl")
+            change = merge(self.project, rows)
+            change(self.project.file.table)
+        except UserError as error:
+            self._fail(run, Outcome.REJECTED, str(error), now)
+            return
+        ids = tuple(row["id"] for row in rows)
+        generation = run.intent.round
+        if generation > 1:
+            self._revive(ids)
+        self.roster.save()
+        self.project.file.rewrite(change)
+        self.roster.load(self.roster.scope, now)
+        if generation > 1:
+            self._retire(phase, ids, now)
+        there = rows_of(self.project)[phase]
+        again = self.project.policy.profiles[phase].again
+        if not there and not again:
+            self._fail(run, Outcome.REJECTED, "it planned no task: it printed no row, and the table has none", now)
+            return
+        known = read_json(attempt_dir / "known.json", list[str]) or []
+        added = len(set(there) - set(known))
+        going = any(self.roster.statuses[task_id] not in SETTLED for task_id in there)
+        planned = Planned(ids, added, again and (added > 0 or going))
+        self.store.write_fact(run.intent.id, run.number, "planned.json", planned)
+        self._close(run, Result(Outcome.OK, now, detail=f"{added} tasks added"))
+        self.store.event(now, run.intent.id, "planned", attempt=run.number, added=added)
+
+    def _earlier(self, phase: str) -> set[str]:
+        """Return the ids that plannings of earlier generations printed, and those of this one did not."""
+        now = generations(self.project).get(phase, 1)
+        old: set[str] = set()
+        new: set[str] = set()
+        for run in self.store.attempts(plan_id(phase)):
+            planned = read_json(_dir(self.project, run) / "planned.json", Planned)
+            (new if run.intent.round == now else old).update(planned.rows if planned else ())
+        return old - new
+
+    def _retire(self, phase: str, ids: tuple[str, ...], now: float) -> None:
+        """Leave out what only an earlier generation planned, if it has not begun since."""
+        from agentjobs.phaserows import RETIRED  # noqa: PLC0415
+
+        rounds = self.roster.rounds
+        for task_id in sorted(self._earlier(phase) - set(ids)):
+            if task_id not in self.project.file.table:
+                continue
+            marker = self.store.marker(task_id)
+            if marker is not None:
+                task = rounds.task(task_id, self.roster.scope)
+                if task is not None and task.last is None:
+                    self.store.set_marker(task_id, Marker(marker.round, Status.SKIPPED, RETIRED))
+            elif self.roster.statuses.get(task_id) is Status.TODO:
+                self.store.settle(task_id, Settled(rounds.next_round(task_id), Status.SKIPPED, RETIRED, now))
+                self.roster.settled(task_id)
+
+    def _revive(self, ids: tuple[str, ...]) -> None:
+        """Give what an earlier planning had left out a new round, if it is planned again."""
+        from agentjobs.phaserows import RETIRED  # noqa: PLC0415
+
+        file = self.project.file
+        for task_id in ids:
+            if task_id not in file.table or file.cell(task_id, "note") != RETIRED:
+                continue
+            if self.store.marker(task_id) is None:
+                self.store.set_marker(task_id, Marker(self.roster.rounds.next_round(task_id)))
+            file.set(task_id, {"status": Status.TODO.value, "ended": "", "note": ""})
+
+    def _ended(self, run: Attempt, outcome: Outcome) -> str:
+        """Say how a command failed, with the last line that it said."""
+        step = run.steps[-1]
+        if outcome is Outcome.TIMEOUT:
+            how = f"its command took longer than limits.verify_minutes ({self.project.policy.limits.verify_minutes:g})"
+        elif outcome is Outcome.RUNAWAY:
+            how = "its command said too much (limits.output)"
+        else:
+            how = f"its command failed (exit {step.phase.code if isinstance(step.phase, Exited) else '?'})"
+        output, _ = read_tail(step_files(_dir(self.project, run), STEP).log, self.project.masking)
+        lines = [line for line in error_excerpt(output).splitlines() if line.strip()]
+        return f"{how}: {lines[-1].strip()[:200]}" if lines else how
+
+    def _fail(self, run: Attempt, outcome: Outcome, detail: str, now: float) -> None:
+        """Call a person; that first, or the result would be the end of it."""
+        log = step_files(_dir(self.project, run), STEP).log.relative_to(self.project.root)
+        said = f"phase {run.intent.profile} could not be planned: {detail} (log: {log})"
+        self.store.set_state("halt", Halt(HALT, said, now))
+        self.store.event(now, run.intent.id, "halt", attempt=run.number, why=HALT, detail=said)
+        self._close(run, Result(outcome, now, detail=detail))
+
+    def _close(self, run: Attempt, result: Result) -> None:
+        self.store.write_fact(run.intent.id, run.number, "result.json", result)
+
+
+class _Either:
+    """What is in one or the other."""
+
+    def __init__(self, one: Container[str], other: Container[str]) -> None:
+        self._both = (one, other)
+
+    def __contains__(self, name: object) -> bool:
+        return any(name in one for one in self._both)
+
+
+def undone(project: Project, phase: str) -> tuple[str, ...]:
+    """Return the ids of a phase that are not DONE, those SKIPPED aside; none without a phase."""
+    if not phase:
+        return ()
+    file = project.file
+    ids = (i for i, text in file.table.cells("profile") if (text.strip() or DEFAULT) == phase)
+    return tuple(i for i in ids if file.cell(i, "status").strip().upper() not in {"DONE", "SKIPPED"})

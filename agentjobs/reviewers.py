@@ -1,0 +1,250 @@
+"""Reviews carried out: a reviewer started on the very commit that was verified, its verdict read, the tree put back.
+
+Killed after any effect, the next poll goes on: the plan is a fact, the start is claimed, and a verdict is read anew
+until it is written down.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+
+from agentjobs import briefing, reviewbrief, steps, workspace
+from agentjobs.accounts import account_of
+from agentjobs.deletion import delete
+from agentjobs.endings import verdict_on
+from agentjobs.errors import UserError
+from agentjobs.judging import weighed
+from agentjobs.launch import local
+from agentjobs.logfile import read_head
+from agentjobs.model import Exited, Finding, Lost, Outcome, ReviewEnd, ReviewPlan
+from agentjobs.pauses import pause_after
+from agentjobs.reviewing import as_attempt, runs
+from agentjobs.scope import normalise
+from agentjobs.snapshot import snapshot
+from agentjobs.spending import told_by
+from agentjobs.store import own_dir, read_json, step_files, write_bytes
+
+if TYPE_CHECKING:
+    from agentjobs.model import Attempt, Step, Task
+    from agentjobs.project import Project
+    from agentjobs.schemas import Schema
+
+SCHEMA = "verdict"
+"""The name by which `agentjobs validate` knows the schema of a verdict."""
+
+VERDICT_MAX = 1 << 20
+"""Bytes of a verdict."""
+
+FAULTS_TOLD = 5
+NAMES_TOLD = 5
+
+
+class _Found(Struct, frozen=True):
+    file: str
+    severity: str
+    trigger: str
+    impact: str
+    line: int | None = None
+    title: str = ""
+
+
+class _Verdict(Struct, frozen=True):
+    findings: tuple[_Found, ...]
+    summary: str = ""
+
+
+def verdict_schema() -> Schema:
+    """Return the schema of a verdict, which ships."""
+    from agentjobs.schemas import Schema  # noqa: PLC0415 - slow to import
+
+    path = Path(__file__).resolve().with_name("verdict.schema.json")
+    return Schema(path.read_bytes(), path.name)
+
+
+class Reviewers:
+    """Asks reviewers and hears them, for one project."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.store = project.store
+
+    def _dir(self, attempt: Attempt) -> Path:
+        return self.store.attempt_dir(attempt.intent.id, attempt.number)
+
+    # --- asked
+
+    def launch(self, task: Task, attempt: Attempt, name: str, now: float, candidate: tuple[str, str]) -> None:
+        """Start a review that has certainly not been started. ``candidate``: the commit and what it stands on.
+
+        Raises ``UserError`` and ``OSError`` where it cannot be.
+        """
+        attempt_dir, intent = self._dir(attempt), attempt.intent
+        plan = read_json(attempt_dir / f"{name}.plan.json", ReviewPlan)
+        if plan is None:
+            plan = reviewbrief.planned(self.project, attempt, name, *candidate, now)
+            self.store.write_fact(intent.id, attempt.number, f"{name}.plan.json", plan)
+        local.sweep([intent.marker], [step_files(attempt_dir, step.name) for step in attempt.steps])
+        self._stand_on(attempt, plan.commit)
+        own = own_dir(attempt_dir, name)
+        if own.is_symlink() or own.exists():  # an author who is not confined may have written there
+            delete(own)
+        own.mkdir(mode=0o700)
+        text = reviewbrief.prompt(self.project, task, attempt, name, plan)
+        prompt = attempt_dir / f"{name}.prompt.md"
+        write_bytes(prompt, text.encode("utf-8", "surrogateescape"))
+        step = next((s for s in runs(self._read(attempt)) if s.name == name), None)
+        if step is None:
+            raise UserError("cannot be read", file=str(attempt_dir / f"{name}.plan.json"))
+        reviewer = as_attempt(attempt, step).intent
+        agent = briefing.agent_of(self.project, reviewer)
+        steps.start(
+            self.project, reviewer, attempt_dir, name, plan.argv,
+            env=reviewbrief.environment(self.project, task, reviewer, attempt_dir, name, plan),
+            stdin=str(prompt) if agent.prompt == "stdin" else None,
+        )  # fmt: skip
+        self.store.event(now, intent.id, "review", attempt=attempt.number, step=name, reviewer=plan.reviewer)
+
+    def _read(self, attempt: Attempt) -> Attempt:
+        return self.store.attempt(attempt.intent.id, attempt.number) or attempt
+
+    def _stand_on(self, attempt: Attempt, commit: str) -> None:
+        git, tree = self.project.git, Path(attempt.intent.tree)
+        workspace.create(git, tree, commit)  # somebody may have removed it
+        workspace.reset(git, tree, commit)
+
+    # --- heard
+
+    def weigh(self, task: Task, attempt: Attempt, name: str, now: float) -> None:
+        """Write ``<step>.end.json``: end what still lives, put the tree back, read the verdict, pause its account."""
+        intent, attempt_dir = attempt.intent, self._dir(attempt)
+        step = next(step for step in runs(attempt) if step.name == name)
+        if step.review is None or step.verdict is not None or not isinstance(step.phase, Exited | Lost):
+            return
+        local.sweep([intent.marker], [step_files(attempt_dir, name)])
+        reviewer = as_attempt(attempt, step)
+        ended = verdict_on(self.project, reviewer, now)
+        if ended is None:
+            return
+        touched = self._put_back(attempt, step.review.commit)
+        outcome, detail, given = ended.outcome, ended.detail, None
+        if outcome is Outcome.OK:
+            given = self._verdict(attempt, step)
+            detail = given if isinstance(given, str) else ""
+        end = ReviewEnd(
+            outcome=outcome,
+            at=step.phase.at,
+            valid=isinstance(given, _Verdict),
+            findings=self._findings(task, attempt, step, given) if isinstance(given, _Verdict) else (),
+            summary=" ".join(given.summary.split())[:1000] if isinstance(given, _Verdict) else "",
+            detail=detail or ("" if isinstance(given, _Verdict) else outcome.value),
+            touched=touched,
+            spent=told_by(self.project, task, reviewer).spent,
+        )
+        self._pause(reviewer, step, end, ended.reset_at, now)
+        self.store.write_fact(intent.id, attempt.number, f"{name}.end.json", end)
+        self.store.event(
+            now, intent.id, "verdict" if end.valid else "no verdict", attempt=attempt.number, step=name,
+            reviewer=step.review.reviewer, findings=len(end.findings), detail=end.detail or end.outcome.value,
+        )  # fmt: skip
+
+    def _put_back(self, attempt: Attempt, commit: str) -> tuple[str, ...]:
+        """Put the tree on the commit again; return what the reviewer had changed in it, as far as that can be seen."""
+        git, tree = self.project.git, Path(attempt.intent.tree)
+        changed: tuple[str, ...] = ()
+        if tree.is_dir():
+            try:
+                taken = snapshot(git, tree, commit, "agentjobs: what a reviewer changed", 0.0)
+                changed = git.changed(commit, taken.commit)
+            except UserError:
+                changed = (".git",)
+        self._stand_on(attempt, commit)
+        return tuple(_printable(path) for path in changed[:NAMES_TOLD])
+
+    def _pause(self, reviewer: Attempt, step: Step, end: ReviewEnd, reset_at: float, now: float) -> None:
+        """Let the reviewer's account wait, or go on; that is written first, or a limit might be missed."""
+        before, intent = self.store.pauses(), reviewer.intent
+        account = account_of(self.project.policy, intent.agent)
+        pause = pause_after(
+            before.get(account), end.outcome, started_at=intent.started_at, reset_at=reset_at,
+            detail=f"{intent.id}: {intent.profile}: {end.detail}",
+            key=f"{intent.id}/{intent.number}/{step.name}", now=now,
+        )  # fmt: skip
+        after = {name: found for name, found in before.items() if name != account}
+        if pause is not None:
+            after[account] = pause
+        if after != before:
+            self.store.set_pauses(after)
+
+    # --- the verdict
+
+    def _verdict(self, attempt: Attempt, step: Step) -> _Verdict | str:
+        """Return a verdict that can be used, or what is wrong with it, in one line."""
+        assert step.review is not None
+        path = own_dir(self._dir(attempt), step.name) / reviewbrief.VERDICT
+        # A link would be followed by us, who may read more than the reviewer.
+        if path.is_symlink() or not path.is_file():
+            return f"it wrote no verdict ({reviewbrief.VERDICT} is missing)"
+        data = self.project.masking.mask(read_head(path, VERDICT_MAX + 1))
+        if len(data) > VERDICT_MAX:
+            return f"its verdict is larger than {VERDICT_MAX >> 20} MiB"
+        faults = []
+        for fault in verdict_schema().faults(data):
+            faults.append(f"line {fault.line}: {fault}" if fault.line else str(fault))
+            if len(faults) == FAULTS_TOLD:
+                break
+        if faults:
+            return f"its verdict is malformed: {'; '.join(faults)}"
+        try:
+            given = msgspec.json.decode(data.removeprefix(b"\xef\xbb\xbf"), type=_Verdict)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            return f"its verdict is malformed: {error}"
+        known = self._files(step.review, {found.file for found in given.findings})
+        strange = sorted({found.file for found in given.findings if _path(found.file) not in known})
+        if strange:
+            names = ", ".join(strange[:NAMES_TOLD])
+            return f"its verdict speaks of files that are neither in the change nor in the tree: {names}"[:500]
+        return given
+
+    def _files(self, plan: ReviewPlan, named: set[str]) -> set[str]:
+        """Return which of these files are in the change or in the tree."""
+        paths = {path for path in map(_path, named) if path}
+        there = set(reviewbrief.blobs(self.project, plan.commit, paths)) if paths else set()
+        return there | (paths & set(self.project.git.changed(plan.parent, plan.commit)))
+
+    def _findings(self, task: Task, attempt: Attempt, step: Step, given: _Verdict) -> tuple[Finding, ...]:
+        """Return the findings with what they are about, those that are disputed marked."""
+        plan = step.review
+        assert plan is not None
+        ids = reviewbrief.blobs(self.project, plan.commit, {_path(found.file) for found in given.findings})
+        findings = [
+            Finding(
+                file=_path(found.file), severity=found.severity, trigger=found.trigger, impact=found.impact,
+                line=found.line or 0, title=found.title, blob=ids.get(_path(found.file), ""),
+            )
+            for found in given.findings
+        ]  # fmt: skip
+        earlier = [
+            before.verdict
+            for other in task.attempts
+            if other.number < attempt.number
+            for before in runs(other)
+            if before.verdict is not None and before.verdict.valid
+            and before.review is not None and before.review.reviewer == plan.reviewer
+        ]  # fmt: skip
+        return weighed(findings, earlier)
+
+
+def _path(text: str) -> str:
+    """Return a path of a finding as git has it; empty for what is none inside the tree."""
+    try:
+        return normalise(text).rstrip("/")
+    except UserError:
+        return ""
+
+
+def _printable(path: str) -> str:
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
