@@ -12,7 +12,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	&& { echo $$python; exit; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help js-tools install test check lint types docs wheel demo migrate migrate-table bench histories crash-points mutants agents test-agents record-agents clean
+.PHONY: help js-tools install test check lint types docs wheel demo review knowledge-base migrate migrate-table bench histories crash-points mutants agents test-agents record-agents clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -65,8 +65,14 @@ wheel: $(STAMP) ## build the wheel and look whether all that runs is in it
 demo: $(STAMP) ## convert a real JavaScript package to TypeScript, offline but for the registry
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash templates/js-to-ts/demo.sh
 
+review: $(STAMP) ## review the source of PKG (a package of PyPI) with a script without a model: report.md
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh templates/code-review/demo.sh $(or $(PKG),$(error PKG=... names a package))
+
 migrate: $(STAMP) ## convert PKG (of tests/migrate/packages.toml) from the registry, or from a checkout FROM
 	$(BIN)/python -m tests.migrate.migrate $(or $(PKG),$(error PKG=... names a package)) $(if $(FROM),--from '$(FROM)') $(MIGRATE_ARGS)
+
+knowledge-base: $(STAMP) ## one document out of 267 real ones (PyPI), offline, killed ten times on the way
+	$(BIN)/python -m tests.knowledge.prove
 
 migrate-table: $(STAMP) ## write docs/migrations.md from the results
 	$(BIN)/python -m tests.migrate.table

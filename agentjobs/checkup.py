@@ -86,9 +86,9 @@ def findings(project: Project) -> Iterator[Finding]:
         yield from _shared(project)
         yield from _variables(project)
         yield from _phases(project)
-    names = profiles_in_use(project) if not table_error else tuple(project.policy.profiles)
-    names = tuple(dict.fromkeys((*names, *project.policy.phases)))
-    yield from _profiles(project, names)
+    rendered = () if table_error else profiles_in_use(project)
+    names = tuple(project.policy.profiles) if table_error else (*rendered, *project.policy.phases)
+    yield from _profiles(project, tuple(dict.fromkeys(names)), rendered)
     yield from _memory(project)
     yield from _repository(project)
     yield from _machine(project)
@@ -242,7 +242,8 @@ def _phases(project: Project) -> Iterator[Finding]:
 # --- profiles and agents ----------------------------------------------------------------------------------
 
 
-def _profiles(project: Project, names: tuple[str, ...]) -> Iterator[Finding]:
+def _profiles(project: Project, names: tuple[str, ...], rendered: tuple[str, ...]) -> Iterator[Finding]:
+    """Look at profiles that are or may come into use; ``rendered``: whose templates the rows have shown to be good."""
     policy = project.policy
     data = read_raw(project.root / POLICY)
     used = [name for name in names if name in policy.profiles]
@@ -257,7 +258,7 @@ def _profiles(project: Project, names: tuple[str, ...]) -> Iterator[Finding]:
         if not checks_of(profile) and not profile.output and project.lands and name not in reviewers:
             message = f"profile {name} has no verify commands: whatever its agent leaves will land"
             yield Finding(message, POLICY, line, warning=True)
-        yield from _templates(project, profile, line, judges=name in reviewers)
+        yield from _templates(project, profile, line, read=name not in rendered)
         yield from _schemas(project, name, profile, data)
     yield from _withheld(project, agents, data)
     for name, agent in agents.items():
@@ -281,11 +282,11 @@ def _profiles(project: Project, names: tuple[str, ...]) -> Iterator[Finding]:
         yield Finding(f"agent {name}: {doubt}", POLICY, line, warning=True)
 
 
-def _templates(project: Project, profile: Profile, line: int | None, *, judges: bool) -> Iterator[Finding]:
-    """Name a template that is missing, and one of a reviewer that is none: no row is rendered with that here."""
+def _templates(project: Project, profile: Profile, line: int | None, *, read: bool) -> Iterator[Finding]:
+    """Name a template that is missing; ``read``: also one that is none, as no row is rendered with it here."""
     if not (project.root / profile.prompt).is_file():
         yield Finding(f"no such prompt template: {profile.prompt}", POLICY, line)
-    elif judges and (wrong := _attempt(lambda: briefing.names(project, profile))):
+    elif read and (wrong := _attempt(lambda: briefing.names(project, profile))):
         yield wrong
 
 

@@ -15,6 +15,7 @@ from agentjobs.errors import ExitCode, UserError
 
 COMMANDS = {
     "init": "Write agentjobs.toml, a prompt and checks for one kind of job.",
+    "skill": "Write a new kind of job from a few answers.",
     "agents": "List the agents there are, and try one out.",
     "plan": "Make rows of the task table.",
     "check": "Say what would go wrong, before it costs money.",
@@ -115,9 +116,8 @@ def _run(argv: list[str]) -> int:
         return ExitCode.USAGE
     except click.exceptions.Exit as error:
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        _say("interrupted; running agents go on, `agentjobs poll` takes up from here")
-        return ExitCode.INTERRUPTED
+    except (click.Abort, KeyboardInterrupt) as error:
+        return _interrupted(error)
     except UserError as error:
         _say(str(error))
         return ExitCode.FAILED
@@ -141,6 +141,13 @@ def _run(argv: list[str]) -> int:
     return int(found or ExitCode.OK)
 
 
+def _interrupted(error: BaseException) -> int:
+    if isinstance(error.__cause__, EOFError):
+        return _bug()  # click takes it for Ctrl-D at a question; it is a file cut short, perhaps a module of Python's
+    _say("interrupted; running agents go on, `agentjobs poll` takes up from here")
+    return ExitCode.INTERRUPTED
+
+
 def _say(message: str) -> None:
     click.echo(f"agentjobs: {message}", err=True)
 
@@ -155,8 +162,9 @@ def _bug() -> int:
     import tempfile  # noqa: PLC0415
     import traceback  # noqa: PLC0415
 
-    kind, value, _ = sys.exc_info()
-    what = _masked(" ".join(f"{kind.__name__ if kind else ''}: {value}".split()))[:200]
+    error = sys.exc_info()[1]
+    error = error.__cause__ if isinstance(error, click.Abort) else error
+    what = _masked(" ".join(f"{type(error).__name__}: {error}".split()))[:200]
     text = _masked(f"agentjobs {__version__}\nargv: {sys.argv}\npython: {sys.version}\n\n{traceback.format_exc()}")
     try:
         directory = ".agentjobs" if os.path.isdir(".agentjobs") else None

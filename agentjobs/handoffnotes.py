@@ -33,7 +33,7 @@ _CALLED: Final = {
     "gotchas": "gotchas|gotcha|pitfalls|caveats|warnings|watch out|known issues|surprises",
     "remaining": "remaining|remaining work|todo|todos|to do|to-do|next steps|next|open|open questions|open points"
     "|not done|follow-ups|follow ups|left to do",
-    "changed": "changed|changes|files changed|changed files|files|files modified|modified files|files touched"
+    "changed": "changed|changes|files changed|changed files|files modified|modified files|files touched"
     "|touched files|what changed",
 }
 _NAMES: Final = {name: section for section, names in _CALLED.items() for name in names.split("|")}

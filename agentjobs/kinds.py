@@ -9,8 +9,12 @@ from pathlib import Path
 from msgspec import Struct
 
 from agentjobs.errors import UserError
+from agentjobs.git import Git
 
-LEFT_OUT = frozenset({"demo.sh", "__pycache__", "node_modules"})
+DEMO = "demo"
+"""The directory of a template that holds a small repository to try it on."""
+
+LEFT_OUT = frozenset({DEMO, "demo.sh", "__pycache__", "node_modules", ".ruff_cache"})
 """Names that are about the template itself, or were left by running it."""
 
 
@@ -44,23 +48,56 @@ def summary(kind: str) -> str:
     return sentence.strip() if first.startswith("#") else ""
 
 
-def write_kind(kind: str, directory: Path) -> Written:
-    """Copy a kind's files into ``directory``; what is there stays as it is. UserError for an unknown kind."""
-    if kind not in kinds():
-        close = difflib.get_close_matches(kind, kinds(), n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(kinds())}"
-        raise UserError(f"no kind of job called {kind!r}; {hint}")
-    source = templates_dir() / kind
+def write_kind(source: Path, directory: Path) -> Written:
+    """Copy a kind's files into ``directory``; what is there stays as it is. UserError for what is no kind."""
+    if not (source / "agentjobs.toml").is_file():
+        raise UserError(f"{source} is no kind of job: it has no agentjobs.toml")
+    if source.resolve() == directory.resolve():
+        raise UserError("that is this very directory")
     policy = directory / "agentjobs.toml"
     own = [path.name for path in source.iterdir() if path.is_dir() and path.name not in LEFT_OUT]
     if policy.exists() and own and not any((directory / name).exists() for name in own):
+        kind = source.resolve().name
         message = f"belongs to another kind of job: {kind} would not fit it; move it away, or use another directory"
         raise UserError(message, file=policy.name)
+    return _copied(source, directory, LEFT_OUT)
+
+
+def write_demo(kind: str, directory: Path) -> Written:
+    """Copy what a kind ships to be tried on into ``directory``, which must be empty, and make a repository of it.
+
+    UserError for an unknown kind, for one that has nothing of the sort, and where something is there already.
+    """
+    source = source_of(kind) / DEMO
+    if not source.is_dir():
+        have = [name for name in kinds() if (templates_dir() / name / DEMO).is_dir()]
+        raise UserError(f"{kind} has no demo; these have one: {', '.join(have)}")
+    if any(directory.iterdir()):
+        raise UserError("a demo makes a repository of its own, and wants an empty directory")
+    git = Git(directory)
+    git.run("init", "-q", "-b", "main")
+    written = _copied(source, directory, frozenset({"__pycache__"}))
+    sources = [name for name in written.made if not (source.parent / name).exists()]  # the job's own table is none
+    git.run("add", "--", *sources)
+    git.run("commit", "-q", "-m", f"What to try {kind} on")
+    return written
+
+
+def source_of(kind: str) -> Path:
+    """Return the directory of a kind. UserError for an unknown one."""
+    if kind in kinds():
+        return templates_dir() / kind
+    close = difflib.get_close_matches(kind, kinds(), n=1)
+    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(kinds())}"
+    raise UserError(f"no kind of job called {kind!r}; {hint}")
+
+
+def _copied(source: Path, directory: Path, left_out: frozenset[str]) -> Written:
     made: list[str] = []
     kept: list[str] = []
     for path in sorted(source.rglob("*")):
         relative = path.relative_to(source)
-        if LEFT_OUT.intersection(relative.parts) or path.is_dir():
+        if left_out.intersection(relative.parts) or path.is_dir():
             continue
         target = directory / relative
         if target.exists() or target.is_symlink():

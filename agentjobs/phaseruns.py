@@ -33,6 +33,7 @@ from agentjobs.phases import (
     plan_id,
     waits,
 )
+from agentjobs.predecessors import undone
 from agentjobs.queue import DEFAULT, Queue
 from agentjobs.store import Marker, read_json, step_files, write_bytes, write_json
 
@@ -381,12 +382,3 @@ class _Either:
 
     def __contains__(self, name: object) -> bool:
         return any(name in one for one in self._both)
-
-
-def undone(project: Project, phase: str) -> tuple[str, ...]:
-    """Return the ids of a phase that are not DONE, those SKIPPED aside; none without a phase."""
-    if not phase:
-        return ()
-    file = project.file
-    ids = (i for i, text in file.table.cells("profile") if (text.strip() or DEFAULT) == phase)
-    return tuple(i for i in ids if file.cell(i, "status").strip().upper() not in {"DONE", "SKIPPED"})

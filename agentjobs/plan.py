@@ -32,7 +32,7 @@ from agentjobs.flight import Flight
 from agentjobs.model import Attempt, Halt, Mode, Outcome, Row, Running, Status, StepKind, Task
 from agentjobs.pauses import LANDING, RUN, TROUBLE
 from agentjobs.restarts import pays, sweep_due
-from agentjobs.reviewing import UNREVIEWED, agent_of, next_agent, runs, without_review
+from agentjobs.reviewing import UNREVIEWED, agent_of, judged_at, next_agent, runs, without_review
 from agentjobs.scope import overlap
 
 if TYPE_CHECKING:
@@ -122,10 +122,14 @@ class _Planner:
         starting = bool(waiting or self.deferred)
         if starting and may:
             short = self.gate.stuck(waiting)
-            alive = alive or not short
-        if self.unapproved and not alive and not starting:
+            # Who waits for the sweep, or for files that others hold, waits for these; and they may wait for a person.
+            stuck = self.gate.stuck(asked)
+            person = (self.unapproved or self.unreviewed or stuck) and not self.actions and self.until == math.inf
+            alive = alive or (bool(waiting) and not short and not person)
+            short = short or (stuck if person else "")
+        if self.unapproved and not alive and not (short and starting):
             short, starting = f"{self.unapproved} verified tasks wait for `agentjobs approve`", True
-        if self.unreviewed and not alive and not starting:
+        if self.unreviewed and not alive and not (short and starting):
             short, starting = without_review(self.unreviewed), True
         gate, batch = self.batch is not None, self.batch or ()
         return Plan(tuple(self.actions), self.until, new_halt, alive, short, starting, gate, batch)
@@ -159,7 +163,9 @@ class _Planner:
             case Launch(kind=StepKind.REVIEW):
                 self.reviews.append((since, task, decision))
             case Land():
-                self.lands.append((verified_at(last) if last and self.policy.landing.queued else since, task, decision))
+                if last is not None and self.policy.landing.queued:
+                    since = max(verified_at(last), judged_at(last))
+                self.lands.append((since, task, decision))
                 self.alive = True
             case Launch(kind=StepKind.VERIFY):
                 self.launches.append((since, task, decision))

@@ -9,9 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-from msgspec import Struct
-
 from agentjobs import briefing, reviewbrief, steps, workspace
 from agentjobs.accounts import account_of
 from agentjobs.deletion import delete
@@ -19,7 +16,6 @@ from agentjobs.endings import verdict_on
 from agentjobs.errors import UserError
 from agentjobs.judging import weighed
 from agentjobs.launch import local
-from agentjobs.logfile import read_head
 from agentjobs.model import Exited, Finding, Lost, Outcome, ReviewEnd, ReviewPlan
 from agentjobs.pauses import pause_after
 from agentjobs.reviewing import as_attempt, runs
@@ -27,42 +23,13 @@ from agentjobs.scope import normalise
 from agentjobs.snapshot import snapshot
 from agentjobs.spending import told_by
 from agentjobs.store import own_dir, read_json, step_files, write_bytes
+from agentjobs.verdictfile import Verdict, read_verdict
 
 if TYPE_CHECKING:
     from agentjobs.model import Attempt, Step, Task
     from agentjobs.project import Project
-    from agentjobs.schemas import Schema
 
-SCHEMA = "verdict"
-"""The name by which `agentjobs validate` knows the schema of a verdict."""
-
-VERDICT_MAX = 1 << 20
-"""Bytes of a verdict."""
-
-FAULTS_TOLD = 5
 NAMES_TOLD = 5
-
-
-class _Found(Struct, frozen=True):
-    file: str
-    severity: str
-    trigger: str
-    impact: str
-    line: int | None = None
-    title: str = ""
-
-
-class _Verdict(Struct, frozen=True):
-    findings: tuple[_Found, ...]
-    summary: str = ""
-
-
-def verdict_schema() -> Schema:
-    """Return the schema of a verdict, which ships."""
-    from agentjobs.schemas import Schema  # noqa: PLC0415 - slow to import
-
-    path = Path(__file__).resolve().with_name("verdict.schema.json")
-    return Schema(path.read_bytes(), path.name)
 
 
 class Reviewers:
@@ -137,10 +104,10 @@ class Reviewers:
         end = ReviewEnd(
             outcome=outcome,
             at=step.phase.at,
-            valid=isinstance(given, _Verdict),
-            findings=self._findings(task, attempt, step, given) if isinstance(given, _Verdict) else (),
-            summary=" ".join(given.summary.split())[:1000] if isinstance(given, _Verdict) else "",
-            detail=detail or ("" if isinstance(given, _Verdict) else outcome.value),
+            valid=isinstance(given, Verdict),
+            findings=self._findings(task, attempt, step, given) if isinstance(given, Verdict) else (),
+            summary=" ".join(given.summary.split())[:1000] if isinstance(given, Verdict) else "",
+            detail=detail or ("" if isinstance(given, Verdict) else outcome.value),
             touched=touched,
             spent=told_by(self.project, task, reviewer).spent,
         )
@@ -181,27 +148,13 @@ class Reviewers:
 
     # --- the verdict
 
-    def _verdict(self, attempt: Attempt, step: Step) -> _Verdict | str:
+    def _verdict(self, attempt: Attempt, step: Step) -> Verdict | str:
         """Return a verdict that can be used, or what is wrong with it, in one line."""
         assert step.review is not None
         path = own_dir(self._dir(attempt), step.name) / reviewbrief.VERDICT
-        # A link would be followed by us, who may read more than the reviewer.
-        if path.is_symlink() or not path.is_file():
-            return f"it wrote no verdict ({reviewbrief.VERDICT} is missing)"
-        data = self.project.masking.mask(read_head(path, VERDICT_MAX + 1))
-        if len(data) > VERDICT_MAX:
-            return f"its verdict is larger than {VERDICT_MAX >> 20} MiB"
-        faults = []
-        for fault in verdict_schema().faults(data):
-            faults.append(f"line {fault.line}: {fault}" if fault.line else str(fault))
-            if len(faults) == FAULTS_TOLD:
-                break
-        if faults:
-            return f"its verdict is malformed: {'; '.join(faults)}"
-        try:
-            given = msgspec.json.decode(data.removeprefix(b"\xef\xbb\xbf"), type=_Verdict)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            return f"its verdict is malformed: {error}"
+        given = read_verdict(path, self.project.masking)
+        if isinstance(given, str):
+            return given
         known = self._files(step.review, {found.file for found in given.findings})
         strange = sorted({found.file for found in given.findings if _path(found.file) not in known})
         if strange:
@@ -215,7 +168,7 @@ class Reviewers:
         there = set(reviewbrief.blobs(self.project, plan.commit, paths)) if paths else set()
         return there | (paths & set(self.project.git.changed(plan.parent, plan.commit)))
 
-    def _findings(self, task: Task, attempt: Attempt, step: Step, given: _Verdict) -> tuple[Finding, ...]:
+    def _findings(self, task: Task, attempt: Attempt, step: Step, given: Verdict) -> tuple[Finding, ...]:
         """Return the findings with what they are about, those that are disputed marked."""
         plan = step.review
         assert plan is not None

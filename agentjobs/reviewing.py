@@ -12,13 +12,13 @@ from msgspec.structs import replace
 
 from agentjobs.decisions import Conclude, Launch, Wait, Weigh
 from agentjobs.judging import Standing, blocking, combined, disputes
-from agentjobs.model import AgentEnd, Attempt, Exited, Lost, Outcome, Prepared, Spending, StepKind
+from agentjobs.model import AgentEnd, Attempt, Exited, Lost, Outcome, Prepared, Result, Spending, StepKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from agentjobs.decisions import Decision
-    from agentjobs.model import Result, Step, Task
+    from agentjobs.model import Step, Task
     from agentjobs.policy import Profile
 
 TRIES_MAX: Final = 2
@@ -170,19 +170,28 @@ def as_attempt(attempt: Attempt, step: Step) -> Attempt:
     )  # fmt: skip
     over = step.verdict
     end = AgentEnd(over.outcome, over.at, over.detail) if over is not None else None
-    return Attempt(intent, (replace(step, kind=StepKind.AGENT),), end)
+    result = Result(over.outcome, over.at) if over is not None else None
+    return Attempt(intent, (replace(step, kind=StepKind.AGENT),), end, result)
 
 
 def at_work(attempt: Attempt) -> Iterator[tuple[Attempt, Step]]:
-    """Yield the reviews of an attempt that have been planned, each as an attempt (see ``as_attempt``)."""
+    """Yield the reviews of an attempt that have been started, each as an attempt (see ``as_attempt``).
+
+    One that was only planned asks nobody anything: it must not be waited for.
+    """
     for step in runs(attempt):
-        if step.review is not None:
+        if step.review is not None and not isinstance(step.phase, Prepared):
             yield as_attempt(attempt, step), step
 
 
 def last_start(attempt: Attempt) -> float:
     """Return when an attempt last started an agent, its own or a reviewer."""
     return max([attempt.intent.started_at, *(step.review.at for step in attempt.steps if step.review is not None)])
+
+
+def judged_at(attempt: Attempt) -> float:
+    """Return when the last of an attempt's reviews ended; 0 where there was none."""
+    return max((step.verdict.at for step in runs(attempt) if step.verdict is not None), default=0.0)
 
 
 # --- what it costs ----------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentjobs.launch.processes import boot_id
+from tests.forking import preload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -216,8 +217,8 @@ echo "agent judge $AGENTJOBS_TASK $AGENTJOBS_ATTEMPT $1" >>"$AGENTJOBS_ROOT/../l
 mkdir "$AGENTJOBS_ROOT/../busy/$AGENTJOBS_TASK" || echo "clash $AGENTJOBS_TASK" >>"$AGENTJOBS_ROOT/../ledger"
 while [ -e "$AGENTJOBS_ROOT/../gate" ]; do sleep 0.01; done
 code=0
-finding="\"file\": \"$AGENTJOBS_TASK.txt\", \"line\": 1, \"severity\": \"high\""
-finding="{$finding, \"trigger\": \"t\", \"impact\": \"i\"}"
+said="\"line\": 1, \"severity\": \"high\", \"trigger\": \"t\", \"impact\": \"i\""
+finding="{\"file\": \"$AGENTJOBS_TASK.txt\", $said}"
 case $1 in
     reject) echo "{\"findings\": [$finding]}" >"$AGENTJOBS_VERDICT" ;;
     malformed) echo '{"findings": 1}' >"$AGENTJOBS_VERDICT" ;;
@@ -370,6 +371,7 @@ class Driver:
         self.root = place / "project"
         self.gate = place / "gate"
         self.log = place / "polls.log"
+        preload()
         ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: orphans become ours, to be waited for
 
     def start(self, *argv: str, fatal: int = 0) -> tuple[int, int]:
@@ -716,14 +718,6 @@ def main() -> int:
     parser.add_argument("--kinds", action="store_true", help="only one crash point for each kind of effect")
     parser.add_argument("--only", default="", help="one crash point, as COMMAND:EFFECT")
     given = parser.parse_args()
-    import agentjobs.commands.dispatch
-    import agentjobs.commands.poll
-    import agentjobs.drive
-    import agentjobs.gauges
-    import agentjobs.landing
-    import agentjobs.scoping
-    import agentjobs.workspace  # noqa: F401 - imported before the forks, once for all
-
     campaign = Campaign(given.place, variant=given.variant)
     recorded_at = time.monotonic()
     campaign.record()

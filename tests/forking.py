@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LATE = ("jinja2", "tiktoken", "difflib", "rich.console", "rich.live", "rich.progress", "rich.table", "zoneinfo")
-"""What commands import when they need it."""
+"""What commands import when they need it, besides modules of their own."""
 STREAMS = 3
 LONGEST_REQUEST = 1 << 20
 
@@ -116,8 +116,8 @@ def _close_all(fds: set[int]) -> None:
         os.close(fd)
 
 
-def serve() -> None:
-    """Fork for each request until the other side is gone."""
+def preload() -> None:
+    """Import all that the program may need, or every fork of this process would do so anew: 100 ms each time."""
     import agentjobs
 
     for module in pkgutil.walk_packages(agentjobs.__path__, "agentjobs."):
@@ -128,9 +128,14 @@ def serve() -> None:
     for name in LATE:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    gc.freeze()
+
+
+def serve() -> None:
+    """Fork for each request until the other side is gone."""
+    preload()
     requests = socket.socket(fileno=os.dup(0))
     requests.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LONGEST_REQUEST)
-    gc.freeze()
     while True:
         data, fds, _, _ = socket.recv_fds(requests, LONGEST_REQUEST, STREAMS + 1)
         if not data:
@@ -171,7 +176,27 @@ def become(request: dict[str, Any], fds: list[int]) -> None:
     os.environ.clear()
     os.environ.update(request["env"])
     sys.argv = ["agentjobs", *request["argv"]]
-    cli.main()
+    try:
+        cli.main()
+    except SystemExit as ended:
+        end(ended)
+
+
+def end(ended: SystemExit) -> None:
+    """End this process as Python would, but leave its modules be: to take them apart copies every page of the server's.
+
+    That would be 50 ms of the 60 a start takes. Returns where Python has something to say about the end.
+    """
+    if isinstance(ended.code, str):
+        raise ended
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        raise ended from None
+    os._exit(ended.code or 0)
 
 
 if __name__ == "__main__":

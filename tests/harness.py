@@ -29,6 +29,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 FORKER = Forker(REPOSITORY)
 LONGEST_PIPED = 60_000
 """Bytes of standard input that a pipe takes at once."""
+READ_BY_PYTHON = ("PYTHON", "LC_", "LANG", "TZ", "HOME")
+"""How the names begin of what Python looks at only when it starts."""
 FAKE_AGENT = Path(__file__).resolve().parent / "agents" / "fake_agent.py"
 
 CHECK = """grep -qs '^ok' "${AGENTJOBS_ROW_OUT:-$AGENTJOBS_TASK.txt}\""""
@@ -193,7 +195,7 @@ class Project:
     ) -> Completed:
         """Run ``agentjobs args`` in the project; with ``code``, insist on that exit code."""
         ran = (self.env | dict(env or {})), cwd or self.root, (stdin or "").encode()
-        if env or len(ran[2]) > LONGEST_PIPED:
+        if any(name.startswith(READ_BY_PYTHON) for name in env or ()) or len(ran[2]) > LONGEST_PIPED:
             completed = self._run_anew(args, *ran, timeout_s)
         else:
             found = FORKER.run(args, env=ran[0], cwd=ran[1], stdin=ran[2], timeout_s=timeout_s)

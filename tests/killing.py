@@ -73,13 +73,6 @@ def main() -> int:
     parser.add_argument("--tasks", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    import agentjobs.commands.dispatch
-    import agentjobs.commands.poll
-    import agentjobs.drive
-    import agentjobs.landing
-    import agentjobs.scoping
-    import agentjobs.workspace  # noqa: F401 - imported before the forks, once for all
-
     ended: Counter[str] = Counter()
     began_at = time.monotonic()
     wrong = 0

@@ -29,12 +29,15 @@ from agentjobs.decisions import (
     Launch,
     Settle,
     Wait,
+    Weigh,
 )
+from agentjobs.judging import SEVERITIES, weighed
 from agentjobs.model import (
     SETTLED,
     AgentEnd,
     Attempt,
     Exited,
+    Finding,
     Gauge,
     Halt,
     Intent,
@@ -45,6 +48,8 @@ from agentjobs.model import (
     Phase,
     Prepared,
     Result,
+    ReviewEnd,
+    ReviewPlan,
     Row,
     Running,
     Status,
@@ -52,9 +57,10 @@ from agentjobs.model import (
     StepKind,
     Task,
 )
-from agentjobs.pauses import RUN, lifted, pauses_after
+from agentjobs.pauses import RUN, lifted, pause_after, pauses_after
 from agentjobs.plan import plan
 from agentjobs.restarts import History
+from agentjobs.reviewing import RUNS_MAX, at_work, due, last_start, next_agent, passed, runs, unheard
 from agentjobs.scope import overlap
 
 if TYPE_CHECKING:
@@ -85,6 +91,12 @@ def hold(fact: object, promise: str) -> None:
 def listed(rows: Iterable[Row]) -> Callable[[Container[str]], Iterable[Row]]:
     """Return rows as ``plan`` wants them."""
     return lambda closed: (row for row in rows if row.profile not in closed)
+
+
+def _at_work(board: Board) -> list[Attempt]:
+    """Return the newest attempt of each task, and each of its reviews as one of its own agent."""
+    last = [task.last for task in board.tasks if task.last is not None]
+    return [*last, *(review for attempt in last for review, _ in at_work(attempt))]
 
 
 class Odds(Struct, frozen=True):
@@ -144,13 +156,16 @@ class SimTask:
     def mine(self) -> tuple[Attempt, ...]:
         return tuple(a for a in self.attempts if a.intent.round == self.round)
 
-    def task(self, in_play: bool) -> Task:
+    def task(self, in_play: bool, asked_at: float) -> Task:
         earlier = sum(
             a.result is not None and a.result.outcome not in UNSPENT
             for a in self.attempts
             if a.intent.round != self.round
         )
-        return Task(self.row, self.round, self.mine, earlier, self.wish, in_play)
+        mine = self.mine
+        if mine and mine[-1].result is None:
+            mine = (*mine[:-1], replace(mine[-1], asked_at=asked_at))
+        return Task(self.row, self.round, mine, earlier, self.wish, in_play)
 
 
 class World:
@@ -170,6 +185,8 @@ class World:
         self.tip = 0
         self.no_start_before: dict[str, float] = {}
         """By account: what the last limit said of its end."""
+        self.asked_at = 0.0
+        """When a person last dispatched."""
         self.begun = 0
         self.starts_at: list[float] = []
         self.dispatches = 2
@@ -256,8 +273,10 @@ class World:
 
     def _go_on(self, made: Plan) -> bool:
         """A person dispatches again after a halt, now and then."""
-        if not (self.halt or self.out or any(p.stuck for p in self.pauses.values())) or not self.dispatches:
+        stuck = any(p.stuck for p in self.pauses.values()) or made.short.startswith("reviewers")
+        if not (self.halt or self.out or stuck) or not self.dispatches:
             return False
+        self.asked_at = self.now
         self.dispatches -= 1
         self.halt = None
         self.pauses = lifted(self.pauses, self.now)
@@ -294,10 +313,10 @@ class World:
     def _board(self) -> Board:
         open_ = [task for task in self.tasks.values() if task.open]
         every = [a for task in self.tasks.values() for a in task.attempts]
-        last = [task.attempts[-1].intent.started_at for task in open_ if task.attempts]
+        last = [last_start(task.attempts[-1]) for task in open_ if task.attempts]
         statuses = [t.status for t in self.tasks.values() if t.row.id not in self.out and not t.open]
         spent = Spent(sum(a.end.cost for a in every if a.end), sum(a.end.tokens for a in every if a.end), len(every))
-        tasks = tuple(task.task(task.row.id not in self.out) for task in open_)
+        tasks = tuple(self._shown(task) for task in open_)
         return Board(
             tasks=tasks,
             pauses=dict(self.pauses),
@@ -311,6 +330,9 @@ class World:
             gating=self.batch is not None,
             asked=self.batch is None and bool(self._wanted()),
         )
+
+    def _shown(self, task: SimTask) -> Task:
+        return task.task(task.row.id not in self.out, self.asked_at)
 
     def _history(self) -> History:
         started = [t for t in self.tasks.values() if t.attempts]
@@ -331,7 +353,7 @@ class World:
 
     def _lands(self, task_id: str) -> bool:
         task = self.tasks[task_id]
-        made = task.task(task_id not in self.out)
+        made = self._shown(task)
         return task.open and made.in_play and isinstance(decide(made, self.policy, self.now), Land)
 
     def _wanted(self) -> tuple[str, ...]:
@@ -387,6 +409,8 @@ class World:
             self._launch(task, decision)
         elif isinstance(decision, Judge):
             self._judge(task)
+        elif isinstance(decision, Weigh):
+            self._weigh(task, decision.step)
         elif isinstance(decision, Conclude):
             self._conclude(task, decision.outcome)
         elif isinstance(decision, Land):
@@ -435,6 +459,8 @@ class World:
             restarts=restarts_after(last, begin.mode),
             setup=setup if begin.mode in {Mode.FIRST, Mode.RESTART} else "",
             checks=self.policy.profiles[begin.profile].verify,
+            review=self.policy.profiles[begin.profile].review,
+            review_pass=self.policy.profiles[begin.profile].review_pass,
             probe=begin.probe,
             context=begin.context,
         )
@@ -451,6 +477,9 @@ class World:
         hold(not task.procs, "never two live steps of one task")
         old = next((step for step in attempt.steps if step.name == launch.name), None)
         hold(old is None or isinstance(old.phase, Prepared), f"{launch.name} is started once")
+        if launch.kind is StepKind.REVIEW:
+            self._launch_review(task, launch.name)
+            return
         if launch.kind in {StepKind.VERIFY, StepKind.GATE}:
             hold(attempt.end is not None and attempt.end.outcome is Outcome.OK, "checks only what an agent finished")
             if launch.kind is StepKind.VERIFY:
@@ -463,6 +492,53 @@ class World:
             self._put(task, Step(launch.name, launch.kind, Prepared()))
             return
         self._start(task, launch.name, launch.kind)
+
+    def _launch_review(self, task: SimTask, name: str) -> None:
+        attempt = task.attempts[-1]
+        check = attempt.last(StepKind.VERIFY)
+        verified = check is None or (isinstance(check.phase, Exited) and check.phase.code == 0 and check.kill is None)
+        hold(attempt.end is not None and attempt.end.outcome is Outcome.OK and verified, "judges what was verified")
+        hold(attempt.last(StepKind.GATE) is None, "judges before the gate")
+        hold(self.halt is None, "no reviewer begins after a halt")
+        old = next((step for step in attempt.steps if step.name == name), None)
+        if old is None:
+            reviewer = due(self._shown(task).attempts[-1])
+            hold(reviewer in attempt.intent.review, "asks one of the reviewers")
+            agent = self.policy.profiles[reviewer].agent
+            plan_ = ReviewPlan(reviewer, agent, "c", "b", ("x",), "", self.now)
+            self._put(task, Step(name, StepKind.REVIEW, Prepared(), review=plan_))
+            if self.random.random() < self.odds.poll_killed:
+                return  # killed between the plan and the start
+        self._start(task, name, StepKind.REVIEW)
+        mine = [s for s in runs(task.attempts[-1]) if s.review and s.review.reviewer == attempt.intent.review[0]]
+        hold(len(mine) <= RUNS_MAX, "a reviewer is not asked for ever")
+
+    def _weigh(self, task: SimTask, name: str) -> None:
+        attempt = task.attempts[-1]
+        step = next(s for s in attempt.steps if s.name == name)
+        hold(isinstance(step.phase, Exited | Lost) and not task.procs, "hears a reviewer that has ended")
+        hold(step.verdict is None and step.review is not None, "once")
+        assert step.review is not None
+        outcome, reset_at = self._outcome(step)
+        valid = outcome is Outcome.OK and self.random.random() < 0.8
+        found: tuple[Finding, ...] = ()
+        if valid:
+            count = self.random.choice([0, 0, 1, 2])
+            severities = [self.random.choice(SEVERITIES) for _ in range(count)]
+            found = tuple(Finding("f", s, "t", "i", blob=self.random.choice("12")) for s in severities)
+            earlier = [s.verdict for a in task.mine[:-1] for s in runs(a) if s.verdict is not None and s.verdict.valid]
+            found = weighed(found, earlier)
+        account = account_of(self.policy, step.review.agent)
+        if outcome is Outcome.LIMIT and reset_at > self.now:
+            self.no_start_before[account] = max(self.no_start_before.get(account, 0.0), reset_at)
+        after = pause_after(
+            self.pauses.get(account), outcome, started_at=step.review.at, reset_at=reset_at, detail="", key=name,
+            now=self.now,
+        )  # fmt: skip
+        self.pauses = {name: pause for name, pause in self.pauses.items() if name != account}
+        if after is not None:
+            self.pauses[account] = after
+        self._put(task, replace(step, verdict=ReviewEnd(outcome, self.now, valid, found)))
 
     def _integrate(self, task: SimTask, name: str) -> None:
         lands = self.policy.landing.enabled and task.attempts[-1].intent.base
@@ -485,7 +561,9 @@ class World:
         loses = self.random.random() < self.odds.lost
         stubborn = self.random.random() < self.odds.stubborn
         task.procs[name] = Proc(self.now + takes, code, stubborn=stubborn, loses=loses)
-        self._put(task, Step(name, kind, Running(1, self.now), self.now))
+        old = next((step for step in task.attempts[-1].steps if step.name == name), None)
+        review = old.review if old is not None else None
+        self._put(task, Step(name, kind, Running(1, self.now), self.now, review=review))
 
     def _put(self, task: SimTask, step: Step) -> None:
         attempt = task.attempts[-1]
@@ -587,7 +665,11 @@ class World:
             step = task.attempts[-1].first(StepKind.AGENT)
             if step is not None and isinstance(step.phase, Exited | Lost):
                 self._judge(task, ask=False)
-        self._close(task, self._result(task, outcome))
+        review = unheard(task.attempts[-1])
+        if review is not None:
+            self._weigh(task, review.name)
+        result = self._result(task, outcome)
+        self._close(task, replace(result, tree="") if outcome is Outcome.REJECTED else result)
 
     def _land(self, task: SimTask) -> None:
         attempt = task.attempts[-1]
@@ -665,6 +747,7 @@ class World:
 
     def _check_passed(self, attempt: Attempt) -> None:
         hold(attempt.end is not None and attempt.end.outcome is Outcome.OK, "OK needs an agent that ended well")
+        hold(passed(attempt), "OK needs the reviews it was to have")
         check = attempt.last(StepKind.VERIFY, StepKind.GATE)
         if check is None:
             hold(not attempt.intent.checks, "OK needs its checks")
@@ -675,14 +758,24 @@ class World:
     def _check_plan(self, made: Plan, board: Board, ready: list[Row]) -> None:
         ids = [action.id for action in made.actions]
         hold(len(set(ids)) == len(ids), "one action a task in one plan")
-        begins = [action.id for action in made.actions if isinstance(action.decision, Begin)]
+        asked = [a.id for a in made.actions if isinstance(a.decision, Launch) and a.decision.kind is StepKind.REVIEW]
+        begins = [action.id for action in made.actions if isinstance(action.decision, Begin)] + asked
         accounts = [
             self._account(self.tasks[a.id].row, a.decision) for a in made.actions if isinstance(a.decision, Begin)
         ]
+        shown = {task.row.id: task for task in board.tasks}
+        accounts += [account_of(self.policy, next_agent(shown[i], self.policy.profiles)) for i in asked]
+        for account in accounts:
+            hold(self.now >= self.no_start_before.get(account, 0.0), "begins before a limit of its account is over")
         news = {
             account_of(self.policy, self.tasks[a.id].attempts[-1].intent.agent)
             for a in made.actions
             if isinstance(a.decision, Judge)
+        }
+        news |= {
+            account_of(self.policy, next_agent(shown[a.id], self.policy.profiles))
+            for a in made.actions
+            if isinstance(a.decision, Weigh)
         }
         hold(not news & set(accounts), "nothing starts beside an agent that has just ended: it may be a limit")
         self._check_accounts(board, accounts)
@@ -730,22 +823,20 @@ class World:
                 hold(accounts.count(account) == 1, "restarts are staggered after trouble")
                 hold(name or len(accounts) == 1, "and so is the whole run")
                 alive = [
-                    task.last
-                    for task in board.tasks
-                    if task.last is not None
-                    and task.last.end is None
-                    and task.last.result is None
-                    and pause.at < task.last.intent.started_at <= self.now < task.last.intent.started_at + 60.0
-                    and name in (RUN, account_of(self.policy, task.last.intent.agent))
+                    last
+                    for last in _at_work(board)
+                    if last.end is None
+                    and last.result is None
+                    and pause.at < last.intent.started_at <= self.now < last.intent.started_at + 60.0
+                    and name in (RUN, account_of(self.policy, last.intent.agent))
                 ]
                 proved = pause.passed or pause.outcome is Outcome.OVERLOADED or self._proved(board, name, pause)
                 hold(proved or not alive, "one probe at a time")
 
     def _proved(self, board: Board, name: str, pause: Pause) -> bool:
         """Whether an attempt begun since the trouble has come further than it."""
-        for task in board.tasks:
-            last = task.last
-            if last is None or last.intent.started_at <= pause.at:
+        for last in _at_work(board):
+            if last.intent.started_at <= pause.at:
                 continue
             if name not in (RUN, account_of(self.policy, last.intent.agent)):
                 continue
@@ -769,6 +860,8 @@ class World:
         if not may or RUN in troubled or limits.run_attempts is not None or limits.run_cost_usd is not None:
             return
         agents = sum(t.last is not None and t.last.result is None and t.last.end is None for t in board.tasks)
+        lasts = [task.last for task in board.tasks if task.last is not None]
+        agents += sum(isinstance(step.phase, Running) for last in lasts for step in runs(last))
         begun = {action.id for action in made.actions if isinstance(action.decision, Begin)}
         for row in ready:
             free = not row.files and account_for(self.policy, row.profile, row) not in troubled
@@ -781,7 +874,7 @@ class World:
     def _check_world(self) -> None:
         live = [(t, name) for t in self.tasks.values() for name in t.procs]
         kinds = [next(s.kind for s in t.attempts[-1].steps if s.name == name) for t, name in live]
-        agents = sum(kind in {StepKind.AGENT, StepKind.SETUP} for kind in kinds)
+        agents = sum(kind in {StepKind.AGENT, StepKind.SETUP, StepKind.REVIEW} for kind in kinds)
         hold(agents <= self.policy.slots, f"{agents} agents in {self.policy.slots} slots")
         kinds += [StepKind.GATE] if self.batch is not None else []
         checks = sum(kind in {StepKind.VERIFY, StepKind.GATE} for kind in kinds)
@@ -834,15 +927,21 @@ class World:
     def _check_stuck(self, stuck: set[str]) -> None:
         """A person is asked only when nothing of another account can go on."""
         hold(stuck, "somebody is stuck")
+        claimed = [t.row.files for t in self.tasks.values() if t.open and t.mine and t.mine[-1].result is None]
         for row in self._ready():
-            hold(account_for(self.policy, row.profile, row) in stuck, f"{row.id} could begin: its account is not stuck")
+            if not any(overlap(row.files, files) for files in claimed):
+                account = account_for(self.policy, row.profile, row)
+                hold(account in stuck, f"{row.id} could begin: its account is not stuck")
         for task in self.tasks.values():
-            made = task.task(task.row.id not in self.out)
+            made = self._shown(task)
             if not task.open or not made.in_play:
                 continue
             decision = decide(made, self.policy, self.now)
             if isinstance(decision, Begin):
                 hold(self._account(task.row, decision) in stuck, f"{task.row.id} could go on: its account is not stuck")
+            elif isinstance(decision, Launch) and decision.kind is StepKind.REVIEW:
+                agent = next_agent(made, self.policy.profiles)
+                hold(account_of(self.policy, agent) in stuck, f"{task.row.id} could be judged: no account is stuck")
             else:
                 hold(isinstance(decision, Defer | Wait), f"{task.row.id} is left at {decision}")
 

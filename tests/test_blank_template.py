@@ -50,9 +50,8 @@ def test_the_review_of_the_blank_template_shows_task_checks_and_change() -> None
     text = (BLANK / "review.md.j2").read_text()
     names = {
         "id": "a", "row": {"task": "Do it."}, "files": ["x.py"], "verify": ["make test"], "mode": "review",
-        "attempt": 1,
-        "base": "b1", "errors": "", "tried": [], "handoffs": [], "diff": "+new line", "left_out": [], "commit": "c1",
-        "verdict": "/v.json", "answered": [],
+        "attempt": 1, "base": "b1", "errors": "", "tried": [], "handoffs": [], "diff": "+new line", "left_out": [],
+        "commit": "c1", "verdict": "/v.json", "answered": [],
     }  # fmt: skip
     told = render(text, "review.md.j2", names)
     for part in ("# Review of task a", "Do it.", "x.py", "make test", "git diff b1 c1", "+new line"):

@@ -35,6 +35,7 @@ def change(path: str, was: str | None = None) -> FileChange:
         ("## Files changed\n\n- None\n", []),
         ("## Changed\n\nI made the parser faster and the tests pass now.", None),
         ("I changed a.py and b.py.", None),
+        ("Files: a.py holds the parser.\n\n## Files\n- b.py\n", None),
         ("", None),
     ],
 )

@@ -131,7 +131,13 @@ def test_modes_and_steps() -> None:
 
 def test_every_file_of_the_store_is_described(project: Project) -> None:
     """After a run with interruptions, failures, landings and a person's wish: no file that section 3 does not name."""
-    project.configure(landing={"gate": ["true"]}, workspace={"setup": "true"}, limits={"idle_minutes": 0.01})
+    reviewer = str(ROOT / "tests" / "agents" / "reviewer.py")
+    ledger = {"FAKE_LEDGER": str(project.ledger_path)}
+    project.configure(
+        landing={"gate": ["true"]}, workspace={"setup": "true"}, limits={"idle_minutes": 0.01},
+        profiles={"default": {"review": ["critic"]}, "critic": {"agent": "critic"}},
+        agents={"critic": {"command": [sys.executable, "-IS", reviewer, "critic"], "env": ledger}},
+    )  # fmt: skip
     project.plans(a="crash,ok", b="wrong,ok", c="ok", d="hang,ok")
     project.dispatch()
     assert project.loop().last == ExitCode.NOTHING_LEFT
@@ -145,6 +151,7 @@ def test_every_file_of_the_store_is_described(project: Project) -> None:
             re.search(rf"(?<![\w.]){re.escape(path.name)}(?![\w.])", listing)
             or re.fullmatch(r"settled-\d+\.json", path.name)
             or re.fullmatch(rf"(setup|verify|gate)(-\d+)?\.({STEP_FILES})", path.name)
+            or re.fullmatch(rf"review-\d+\.({STEP_FILES}|end\.json|prompt\.md)", path.name)
             or f"{directory}/<id>" in listing
         )
         assert known, f"{path.relative_to(store)} is not in the listing of section 3"
@@ -153,13 +160,17 @@ def test_every_file_of_the_store_is_described(project: Project) -> None:
 # --- the environment --------------------------------------------------------------------------------------
 
 
+ENVIRONMENTS = {"environment", "plan_environment"}
+
+
 def environment_names() -> set[str]:
     """Every AGENTJOBS_* that steps are given, from the source of the functions which do."""
     words = []
     for name in ("agentjobs/briefing.py", "agentjobs/reviewbrief.py"):
         tree = ast.parse(text(name))
-        function = next(n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == "environment")
-        words += [n.value for n in ast.walk(function) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+        functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name in ENVIRONMENTS]
+        nodes = [n for function in functions for n in ast.walk(function)]
+        words += [n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)]
     return {word for word in words if re.fullmatch(r"AGENTJOBS_[A-Z_]*[A-Z]", word)} | {MARK}
 
 

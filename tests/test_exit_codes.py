@@ -160,7 +160,8 @@ def limited(project: Project, limit: int, *args: str) -> subprocess.CompletedPro
     return subprocess.run(
         [sys.executable, "-m", "agentjobs", *args],
         cwd=project.root,
-        env=project.env,
+        # Python does not look whether all of a compiled module was written, and every start after this one would fail.
+        env={**project.env, "PYTHONDONTWRITEBYTECODE": "1"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY)),
@@ -195,6 +196,17 @@ def test_a_full_disk_is_1_and_the_table_is_intact(project: Project) -> None:
     assert project.loop().last == 2
     assert list(project.statuses().values()).count("DONE") == 5
     assert set(project.starts().values()) == {1}
+
+
+def test_a_module_that_was_cut_short_is_no_interruption(project: Project) -> None:
+    """Python itself leaves one when the disk is full; click takes what reading it raises for Ctrl-D."""
+    cache = project.directory / "compiled"
+    env = {"PYTHONPYCACHEPREFIX": str(cache), "PYTHONDONTWRITEBYTECODE": "", "TMPDIR": str(project.directory)}
+    project.plans(a="ok")
+    project.run("status", code=0, env=env)
+    (compiled,) = cache.rglob("commands/status.*.pyc")
+    os.truncate(compiled, 100)
+    assert "EOFError" in project.run("status", code=70, env=env).stderr
 
 
 def test_interrupted_is_130_and_agents_go_on(project: Project) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agentjobs.board import Board
+from agentjobs.board import Board, Spent
 from agentjobs.decide import LAYER_2, decide
 from agentjobs.decisions import Conclude, Decision, End, Land, Launch, Wait, Weigh
 from agentjobs.judging import (
@@ -26,7 +26,7 @@ from agentjobs.judging import (
     rejection,
     weighed,
 )
-from agentjobs.limits import Limits
+from agentjobs.limits import Limits, Retry
 from agentjobs.model import (
     AgentEnd,
     Attempt,
@@ -51,7 +51,7 @@ from agentjobs.model import (
     Task,
 )
 from agentjobs.plan import plan
-from agentjobs.policy import Agent, Policy, Profile
+from agentjobs.policy import Agent, Landing, Policy, Profile
 from agentjobs.reviewing import (
     LOST_MAX,
     RUNS_MAX,
@@ -64,6 +64,7 @@ from agentjobs.reviewing import (
     standing,
     with_reviews,
 )
+from tests.simulation import listed
 
 if TYPE_CHECKING:
     from agentjobs.model import Phase
@@ -384,11 +385,42 @@ def test_a_review_waits_for_its_own_account() -> None:
     assert "agent-r0" in made.short
 
 
+def test_a_stuck_reviewer_keeps_nobody_waiting_for_ever() -> None:
+    stuck = {"agent-r0": Pause(Outcome.AUTH, NOW, NOW, "logged out", stuck=True)}
+    (mine,) = rows_of(attempt())
+    mine = replace(mine, row=replace(mine.row, files=("x",)))
+    made = plan(Board((mine,), pauses=stuck), listed([Row("new", 9, Status.TODO, files=("x",))]), POLICY, NOW + 1)
+    assert (made.actions, made.alive, made.waiting) == ((), False, True)
+    assert "agent-r0" in made.short
+
+
 def test_who_has_no_review_waits_for_a_person() -> None:
     asked = attempt(*(review(n, outcome=Outcome.CRASHED) for n in range(1, TRIES_MAX + 1)))
     made = plan(Board(rows_of(asked)), lambda _: (), POLICY, NOW + 1)
     assert (made.actions, made.alive, made.waiting) == ((), False, True)
     assert "reviewers gave no verdict on t0" in made.short
+
+
+@pytest.mark.parametrize("approval", [False, True])
+def test_who_waits_for_a_person_keeps_nobody_waiting_for_ever(approval: bool) -> None:
+    """Not a row that wants the same files, nor a task that waits for the sweep."""
+    lacks = attempt(*(review(n, outcome=Outcome.CRASHED) for n in range(1, TRIES_MAX + 1)))
+    waits = attempt(reviewers=()) if approval else lacks
+    policy = replace(POLICY, landing=Landing(approve=approval), retry=Retry(repairs=0, resumes=0))
+    mine, other = rows_of(waits, attempt(reviewers=()))
+    mine = replace(mine, row=replace(mine.row, files=("x",)))
+    blocked = Row("new", 9, Status.TODO, files=("x",))
+    over = replace(other.attempts[0], result=Result(Outcome.VERIFY_FAILED, NOW))
+    spent = replace(other, attempts=(over,))
+    boards: list[tuple[tuple[Task, ...], list[Row]]] = [((mine,), [blocked]), ((mine, spent), [])]
+    for tasks, ready in boards:
+        made = plan(Board(tasks, total=9), listed(ready), policy, NOW + 1)
+        assert (made.actions, made.alive, made.waiting) == ((), False, True)
+        assert "approve" in made.short
+    limited = replace(policy, limits=Limits(run_attempts=1))
+    made = plan(Board((mine,), spent=Spent(attempts=1)), lambda _: (), limited, NOW)
+    assert (made.alive, made.waiting) == (False, True)
+    assert "approve" in made.short
 
 
 def test_one_start_at_a_time_where_starts_are_staggered() -> None:

@@ -127,6 +127,16 @@ def world(seed: int) -> World:
             wait_s=random.choice([0.0, 60.0, 3600.0]),
         ),
     )
+    reviewers = random.choice([(), (), ("critic",), ("critic", "second")])
+    if reviewers and made.workspace.kind != "none":
+        rule = random.choice(["all", "any", "majority"])
+        judged = {
+            name: replace(profile, review=reviewers, review_pass=rule)
+            for name, profile in made.profiles.items()
+        }
+        judges = {"critic": Profile(agent="c"), "second": Profile(agent="a")}
+        agents = {**made.agents, "c": Agent(command=("x",))}
+        made = replace(made, profiles=judged | judges, agents=agents)
     found = World(random.randint(0, 2**32), made, rows, odds)
     found.sizes = {row.id: random.choice([1, 2, 3, 8, 30]) for row in rows}
     return found

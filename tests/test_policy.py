@@ -113,7 +113,8 @@ def test_the_defaults_are_the_documented_contract() -> None:
     assert (limits.task_cost_usd, limits.task_attempts) == (None, None)
     assert msgspec.structs.astuple(Retry()) == (2, 3, 1, 0.10, 5.0)
     assert msgspec.structs.astuple(Profile(agent="a")) == (
-        "a", None, None, None, "prompt.md.j2", (), True, "files", "any", None, 0.6, None, 0.85, None
+        "a", None, None, None, "prompt.md.j2", (), (), (), "all", "high", True, "files", "any", None, 0.6, None,
+        None, False, None, 1.0, 0.85, None,
     )  # fmt: skip
     policy = Policy()
     assert (policy.base, policy.target, policy.slots, policy.verify_slots) == (

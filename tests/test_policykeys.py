@@ -7,6 +7,7 @@ import msgspec
 
 from agentjobs.policy import parse_policy
 from agentjobs.policykeys import KEYS, SECTIONS, line, reference
+from agentjobs.presets import preset
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -36,4 +37,5 @@ def test_the_examples_of_the_documentation_parse() -> None:
     blocks = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "configuration.md").read_text(), re.DOTALL)
     assert len(blocks) > 3
     for block in blocks:
-        parse_policy((block if "command" in block else '[agents.mine]\ncommand = ["x"]\n' + block).encode())
+        more = "" if "command = " in block else '\n[agents.mine]\ncommand = ["x"]\n'
+        parse_policy((block + more).encode(), preset=preset)

@@ -137,21 +137,23 @@ def test_a_reviewer_that_crashes_is_asked_once_more(tmp_path: Path) -> None:
 
 def test_a_limit_of_the_reviewer_holds_back_its_own_account_alone(tmp_path: Path) -> None:
     p = reviewed(tmp_path)
-    p.rows({"id": "a", "critic": "limit:in 3 seconds,pass"}, *({"id": f"b{n}"} for n in range(3)))
+    p.rows({"id": "a", "critic": "limit:in 8 seconds,pass"}, {"id": "b"})
     p.configure(slots=1)
     p.dispatch()
     p.poll_until(lambda: p.state("pauses"))
     assert list(p.state("pauses")) == ["a-critic"]
-    p.poll_until(lambda: len(p.starts()) == 4)
-    assert p.statuses()["a"] == "REVIEWING"
     assert p.loop().last == 2
-    assert set(p.statuses().values()) == {"DONE"}
-    assert p.starts() == {"a": 1, "b0": 1, "b1": 1, "b2": 1}
+    assert p.statuses() == {"a": "DONE", "b": "DONE"}
+    assert p.starts() == {"a": 1, "b": 1}
+    told = [(event["id"], event["event"]) for event in p.events()]
+    first = told.index(("a", "review"))
+    assert first < told.index(("b", "begin")) < told.index(("a", "review"), first + 1)
     assert p.state("pauses") is None
 
 
-def test_what_a_reviewer_does_to_the_tree_never_lands(tmp_path: Path) -> None:
-    p = reviewed(tmp_path, "critic", "other")
+@pytest.mark.parametrize("kind", ["worktree", "clone"])
+def test_what_a_reviewer_does_to_the_tree_never_lands(tmp_path: Path, kind: str) -> None:
+    p = reviewed(tmp_path, "critic", "other", settings={"workspace": {"kind": kind}})
     p.configure(landing={"gate": ["grep -qx 'ok a' a.txt"], "batch": 1})
     p.rows({"id": "a", "critic": "meddle"})
     assert p.settle() == {"a": "DONE"}
@@ -197,6 +199,26 @@ def test_the_pass_rule(tmp_path: Path, rule: str, cells: dict[str, str], outcome
     assert p.settle() == {"a": "DONE"}
     assert p.outcomes("a") == outcomes
     assert len(reviews(p)) == asked
+
+
+def test_reviews_without_landing_and_without_checks(tmp_path: Path) -> None:
+    p = reviewed(tmp_path, settings={"landing": {"enabled": False}}, verify=[])
+    p.rows({"id": "a", "critic": "reject,pass"})
+    assert p.settle() == {"a": "DONE"}
+    assert p.outcomes("a") == ["rejected", "ok"]
+    assert p.git("show", "refs/agentjobs/a/done:a.txt") == "ok a"
+
+
+def test_a_file_too_large_for_the_prompt_is_left_out_whole(tmp_path: Path) -> None:
+    p = reviewed(tmp_path, "large", "small")
+    p.configure(profiles={"large": {"window": 1000}, "small": {"window": 100}})
+    p.rows({"id": "a"})
+    assert p.settle() == {"a": "DONE"}
+    large, small = (review.prompt for review in reviews(p))
+    assert "+ok a" in large
+    assert "Too large" not in large
+    assert "+ok a" not in small
+    assert "Too large for this prompt, look at them in the tree: a.txt" in small
 
 
 def test_a_running_review_is_stopped_and_its_work_is_not_lost(tmp_path: Path) -> None:

@@ -8,9 +8,14 @@ import click
 
 
 @click.command(name="init")
-@click.argument("kind", default="blank")
+@click.argument("kind", required=False)
 @click.option("--list", "as_list", is_flag=True, help="List the kinds of job there are; write nothing.")
-def command(kind: str, as_list: bool) -> None:
+@click.option("--from", "source", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path),
+              help="A kind of one's own instead, as `agentjobs skill` writes it.")
+@click.option(
+    "--demo", is_flag=True, help="Also a small repository to try it on, made in this directory, which must be empty."
+)
+def command(kind: str | None, as_list: bool, source: Path | None, demo: bool) -> None:
     """Write agentjobs.toml, a prompt and checks for one KIND of job (default: blank) into this directory.
 
     A file that is already there is never overwritten. Nothing is added to git.
@@ -19,17 +24,26 @@ def command(kind: str, as_list: bool) -> None:
     Example:
       agentjobs init --list
       agentjobs init js-to-ts
+      mkdir try && cd try && agentjobs init fix-list --demo
     """
-    from agentjobs.kinds import kinds, summary, write_kind
+    from agentjobs.kinds import kinds, source_of, summary, write_demo, write_kind
 
     if as_list:
         for name in kinds():
             click.echo(f"{name}\t{summary(name)}")
         return
-    written = write_kind(kind, Path.cwd())
+    if source is not None and (kind or demo):
+        raise click.UsageError("name a KIND, or give --from: one of them, and --from without --demo")
+    kind = kind or "blank"
+    shown: tuple[str, ...] = ()
+    if demo:
+        written = write_demo(kind, Path.cwd())
+        shown = written.made
+        click.echo(f"agentjobs: a repository with {len(written.made)} files to try {kind} on", err=True)
+    written = write_kind(source or source_of(kind), Path.cwd())
     for path in written.made:
         click.echo(f"wrote {path}")
-    for path in written.kept:
+    for path in (path for path in written.kept if path not in shown):
         click.echo(f"agentjobs: {path} is there already and stays as it is", err=True)
     click.echo("next: read agentjobs.toml, fill tasks.tsv (by hand, or with `agentjobs plan rows` or `plan files`), "
                "then `agentjobs check`", err=True)

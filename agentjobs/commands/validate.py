@@ -52,8 +52,8 @@ def command(lines: bool, schema: str, file: Path) -> int:
 def _schema(schema: str) -> Schema:
     """Return the schema that is meant; UserError where there is no such file, or it is no schema."""
     from agentjobs.errors import UserError
-    from agentjobs.reviewers import SCHEMA, verdict_schema
     from agentjobs.schemas import Schema
+    from agentjobs.verdictfile import SCHEMA, verdict_schema
 
     if schema == SCHEMA:
         return verdict_schema()

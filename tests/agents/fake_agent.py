@@ -13,9 +13,10 @@ import os
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import time
+
+# Modules that take long to import are imported where a word needs them: agents are started by the thousand.
 
 TASK = os.environ.get("AGENTJOBS_TASK", "")
 OUT = os.environ.get("AGENTJOBS_ROW_OUT") or f"{TASK}.txt"
@@ -46,6 +47,8 @@ def write(text: str, path: str = OUT) -> None:
 
 
 def git(*args: str) -> None:
+    import subprocess
+
     subprocess.run(
         ["git", "-c", "user.name=Agent", "-c", "user.email=agent@example.org", *args],
         check=True,
@@ -469,6 +472,8 @@ def do_nested(_: str) -> int:
 
 def do_git_lock(_: str) -> int:
     """Leave git's index locked, do the work."""
+    import subprocess
+
     where = subprocess.run(["git", "rev-parse", "--git-dir"], check=True, capture_output=True, text=True)
     write("", os.path.join(where.stdout.strip(), "index.lock"))
     return do_ok("")
@@ -476,6 +481,7 @@ def do_git_lock(_: str) -> int:
 
 def do_wipe(_: str) -> int:
     """Delete the whole tree, itself included."""
+
     tree = os.getcwd()
     for name in os.listdir(tree):
         path = os.path.join(tree, name)
@@ -486,6 +492,7 @@ def do_wipe(_: str) -> int:
 
 def do_rmtree(_: str) -> int:
     """Delete its own working directory."""
+
     shutil.rmtree(os.getcwd())
     final()
     return 0

@@ -1,0 +1,81 @@
+"""Each kind of job has a SKILL.md, and what it says can be done."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from agentjobs.kinds import kinds, summary, templates_dir
+from agentjobs.policy import parse_policy
+from agentjobs.presets import preset
+from tests.skillfiles import DESCRIPTION_MAX, calls, code, faults, front_matter, misused
+from tests.templatejobs import Job
+
+KINDS = [kind for kind in kinds() if kind != "knowledge-base" or (templates_dir() / kind / "SKILL.md").exists()]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_skill_says_can_be_done(kind: str) -> None:
+    assert list(faults(templates_dir() / kind / "SKILL.md")) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_skill_says_when_it_is_for(kind: str) -> None:
+    found = front_matter((templates_dir() / kind / "SKILL.md").read_text())
+    assert list(found) == ["name", "description"]
+    assert found["name"] == kind
+    assert " Use " in found["description"]
+    assert len(found["description"]) <= DESCRIPTION_MAX
+
+
+def test_a_skill_that_says_what_is_not_so_is_found(tmp_path: Path) -> None:
+    text = (templates_dir() / "blank" / "SKILL.md").read_text()
+    path = tmp_path / "SKILL.md"
+    for name in ("agentjobs.toml", "tasks.tsv", "prompt.md.j2"):
+        (tmp_path / name).touch()
+    path.write_text(text)
+    assert list(faults(path)) == []
+    for old, new, said in (
+        ("agentjobs show ID", "agentjobs tell ID", "no command tell"),
+        ("dispatch --only 3", "dispatch --first 3", "agentjobs dispatch has no option --first"),
+        ("--wait 60", "--wait 6", "the loop is not there"),
+        ("64 a mistake", "a mistake", "exit code 64 is not told"),
+        ("`tasks.tsv` is the list", "`tools/x.py` is the list", "there is no tools/x.py"),
+    ):
+        path.write_text(text.replace(old, new))
+        assert said in list(faults(path))
+
+
+def test_calls_are_found_wherever_they_stand() -> None:
+    text = "`a | agentjobs plan rows --x` and\n\n```sh\nagentjobs dispatch && agentjobs run; (agentjobs check)\n```\n"
+    assert list(calls(text)) == [["dispatch"], ["run"], ["check"], ["plan", "rows", "--x"]]
+    assert "agentjobs dispatch && agentjobs run; (agentjobs check)" in list(code(text))
+    assert list(misused(["nothing"], {})) == ["no command nothing"]
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_a_kind_is_listed_with_what_it_is(kind: str, tmp_path: Path) -> None:
+    listed = dict(line.split("\t") for line in Job(tmp_path, kind="").run("init", "--list", code=0).lines)
+    assert listed[kind] == summary(kind)
+    assert re.fullmatch(r"[A-Z].{10,120}", listed[kind]) or kind == "blank"
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_settings_are_short_valid_and_explained(kind: str) -> None:
+    data = (templates_dir() / kind / "agentjobs.toml").read_bytes()
+    policy = parse_policy(data, preset=preset)
+    assert policy.profiles
+    assert len(data.decode().splitlines()) <= 120
+    assert all(len(line) <= 140 for line in data.decode().splitlines())
+
+
+def test_a_demo_wants_an_empty_directory(tmp_path: Path) -> None:
+    job = Job(tmp_path, kind="")
+    (job.root / "mine").touch()
+    assert "wants an empty directory" in job.run("init", "phased", "--demo", code=1).stderr
+    (job.root / "mine").unlink()
+    said = job.run("init", "blank", "--demo", code=1).stderr
+    assert "blank has no demo; these have one: code-review, fix-list, phased" in said
+    assert list(job.root.iterdir()) == []
