@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agentjobs.counting import count_contents
-from agentjobs.discover.sources import matching, present
+from agentjobs.discover.sources import is_ignored, matching, present, walked
 from agentjobs.errors import UserError
 from agentjobs.packing import Document
 from agentjobs.planfiles import beneath, listing
@@ -41,7 +41,7 @@ def read_texts(
     project: Project, paths: Sequence[str], scale: Scale, *, exclude: Sequence[str] = (), without: Collection[str] = ()
 ) -> Texts:
     """Return the texts that ``paths`` (files, directories, globs) mean; ``without`` these. UserError where none is."""
-    found = Place(project)
+    found = Place(project, paths)
     asked = beneath(paths, found.names, found.called)
     left_out = {*without, POLICY, TABLE}
     chosen = [path for path in matching(found.names, (), exclude) if asked(path) and path not in left_out]
@@ -54,7 +54,10 @@ def read_texts(
 
 
 def read_files(project: Project, paths: Collection[str]) -> dict[str, bytes]:
-    """Return the contents of those of ``paths`` that are there."""
+    """Return the contents of those of ``paths`` that are there, be they ignored by git or not."""
+    if not project.uses_trees:
+        files = {path: project.root / path for path in paths}
+        return {path: file.read_bytes() for path, file in files.items() if file.is_file() and not file.is_symlink()}
     found = Place(project)
     names = set(found.names)
     return found.read([path for path in paths if path in names])
@@ -95,7 +98,8 @@ def splitter(texts: Texts, budget: int, scale: Scale) -> Callable[[Document], li
 class Place:
     """Where tasks find their files."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, paths: Sequence[str] = ()) -> None:
+        """``paths``: asked for by name, and so there even where git ignores them."""
         self.project = project
         self.blobs: dict[str, str] = {}
         if project.uses_trees:
@@ -104,8 +108,19 @@ class Place:
             self.names = list(self.blobs)
             self.called = f"{tip[:10]}, where tasks start; write it from the top, or commit it"
         else:
-            self.names = present(project.root)
+            self.names = [*present(project.root), *self._ignored(paths)]
             self.called = f"{project.root}; write it from there"
+
+    def _ignored(self, paths: Sequence[str]) -> list[str]:
+        """Return what lies beneath those of ``paths`` that git ignores: what tasks read need not be in a repository."""
+        found: set[str] = set()
+        for path in paths:
+            plain = os.path.normpath(path)
+            there = self.project.root / plain
+            if plain.startswith(("/", "..")) or not is_ignored(there):
+                continue
+            found.update(f"{plain}/{name}" for name in walked(there)) if there.is_dir() else found.add(plain)
+        return sorted(found)
 
     def read(self, paths: Sequence[str]) -> dict[str, bytes]:
         """Return the contents by path."""

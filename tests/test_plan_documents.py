@@ -126,6 +126,19 @@ def test_planned_again_as_documents_come_change_and_go(tmp_path: Path) -> None:
     assert not kept & set(again)
 
 
+@pytest.mark.parametrize("ignored", ["docs/", "out/", "*"])
+def test_what_git_ignores_is_there_for_tasks_without_trees(tmp_path: Path, ignored: str) -> None:
+    """Documents and outputs need not be in a repository; even the whole project may be ignored by one around it."""
+    project = made(tmp_path, "none")
+    project.git("rm", "-rq", "--cached", ".")
+    (project.root / ".gitignore").write_text(f".agentjobs/\n{ignored}\n")
+    project.run("plan", "pack", "docs", "--budget", "1k", "--split", code=0)
+    assert docs(project) == [*(f"docs/{name}.md" for name in "abcdef"), "docs/large.md:1-9", "docs/large.md:10-15"]
+    settle(project)
+    said = project.run("plan", "tree", "--fan-in", "9", "--budget", "9k", code=0).stderr
+    assert "level 1: " in said
+
+
 def test_an_oversized_document_is_alone_and_told(tmp_path: Path) -> None:
     project = made(tmp_path)
     said = project.run("plan", "pack", "docs", "--budget", "1k", code=0)

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+NO_SOURCES = frozenset({".git", ".agentjobs"})
+"""Directories that are nobody's documents."""
+
 _REGULAR = ("100644 ", "100755 ")
 
 
@@ -54,20 +57,39 @@ def tracked(root: Path, include: Sequence[str] = (), exclude: Sequence[str] = ()
 def present(directory: Path) -> list[str]:
     """Return the files beneath a directory as they lie there, relative to it, sorted: what git does not ignore.
 
-    Where there is no repository, or no git, all but what is in a ``.git``. Symbolic links are left out.
+    Where there is no repository, or no git, or git ignores the directory itself, all that ``walked`` finds. Symbolic
+    links are left out.
     """
     top = os.fspath(directory)
     try:
+        if is_ignored(directory):
+            return walked(directory)
         listed = Git(directory).run("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate")
         paths = text(listed.stdout).split("\0")[:-1]
     except UserError:
-        paths = [
-            os.path.relpath(os.path.join(place, name), top)
-            for place, directories, names in os.walk(top)
-            for name in names
-            if directories.sort() is None and ".git" not in place[len(top) :].split("/")
-        ]
+        return walked(directory)
     return [path for path in sorted(paths) if _is_file(f"{top}/{path}")]
+
+
+def is_ignored(path: Path) -> bool:
+    """Whether something is there that git ignores."""
+    if not path.exists():
+        return False
+    place, name = (path, ".") if path.is_dir() else (path.parent, path.name)
+    try:
+        return Git(place).run("check-ignore", "--quiet", "--", name, ok=(0, 1)).code == 0
+    except UserError:
+        return False
+
+
+def walked(directory: Path) -> list[str]:
+    """Return the files beneath a directory, relative to it, sorted, but those of git and of agentjobs themselves."""
+    top = os.fspath(directory)
+    found = []
+    for place, directories, names in os.walk(top):
+        directories[:] = [name for name in directories if name not in NO_SOURCES]
+        found += [os.path.relpath(os.path.join(place, name), top) for name in names]
+    return [path for path in sorted(found) if _is_file(f"{top}/{path}")]
 
 
 def matching(paths: Iterable[str], include: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[str]:
