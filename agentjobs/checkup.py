@@ -19,6 +19,7 @@ from agentjobs.launch import local
 from agentjobs.project import POLICY, TABLE
 from agentjobs.queue import DEFAULT
 from agentjobs.schemachecks import checks_of
+from agentjobs.scoping import plans_first
 from agentjobs.store import read_raw
 from agentjobs.table import check_graph
 from agentjobs.tomlfile import line_of, load
@@ -71,7 +72,8 @@ def findings(project: Project) -> Iterator[Finding]:
     if policy_error:
         yield policy_error
     if table_error:
-        yield table_error
+        if policy_error or os.path.lexists(project.file.path) or not plans_first(project):
+            yield table_error
         if policy_error:
             return
     else:

@@ -45,5 +45,5 @@ def command(kind: str | None, as_list: bool, source: Path | None, demo: bool) ->
         click.echo(f"wrote {path}")
     for path in (path for path in written.kept if path not in shown):
         click.echo(f"agentjobs: {path} is there already and stays as it is", err=True)
-    click.echo("next: read agentjobs.toml, fill tasks.tsv (by hand, or with `agentjobs plan rows` or `plan files`), "
-               "then `agentjobs check`", err=True)
+    click.echo("next: read SKILL.md and agentjobs.toml, fill tasks.tsv (by hand, or with `agentjobs plan rows` or "
+               "`plan files`), then `agentjobs check`", err=True)

@@ -16,12 +16,12 @@ import click
 @click.option("--check", "checks", metavar="COMMAND", multiple=True,
               help="A shell command that must succeed in the task's tree; may be repeated; asked for.")
 @click.option("--output", metavar="PATTERN",
-              help="What each task writes, as in out/{id}.md; `none`: it changes what it is about.  [default: none]")
-@click.option("--land/--no-land", default=None, help="Land verified work on a branch.  [default: land]")
-@click.option("--agent", metavar="NAME", help="The agent of the job.  [default: scripted, a stand-in, offline]")
+              help="What each task writes, as in out/{id}.md; `none` (or not said): it changes what it is about.")
+@click.option("--land/--no-land", default=None, help="Land verified work on a branch; it is, where neither is said.")
+@click.option("--agent", metavar="NAME", help="The agent of the job; else `scripted`, a stand-in, offline.")
 @click.option("--stand-in", metavar="COMMAND", help="A shell command by which the stand-in really does the task.")
 @click.option("--dir", "directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False),
-              help="Where it is written.  [default: NAME]")
+              help="Where it is written; else into a directory of that NAME.")
 def command(
     name: str, task: str | None, source: str | None, checks: tuple[str, ...], output: str | None, land: bool | None,
     agent: str | None, stand_in: str | None, directory: Path | None,
