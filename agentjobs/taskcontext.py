@@ -284,10 +284,15 @@ class Parcel:
 
     @cached_property
     def _handoffs(self) -> tuple[str, str, list[Group], tuple[tuple[str, str], ...]]:
-        groups = [
-            Group((Item(str(one["id"]), str(one["text"])),), str(one["id"]), "markdown") for one in self.handoffs
-        ]
-        return "Handoffs", "What the tasks before this one left for it.", groups, ()
+        groups, before = [], []
+        for one in self.handoffs:
+            name, told = str(one["id"]), str(one["text"])
+            if one.get("kind") == "left out":  # it names those for which there was no room
+                before.append((f"handoffs of {name}", parts.OVER_BUDGET))
+                groups.append(Group((Item(name, told),)))
+            else:
+                groups.append(Group((Item(name, told),), name, "markdown"))
+        return "Handoffs", "What the tasks before this one left for it.", groups, tuple(before)
 
 
 def _unfit(data: bytes) -> str:

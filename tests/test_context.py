@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 
+from agentjobs.calibration import Scale
+from agentjobs.contextpolicy import TaskContext
 from agentjobs.model import Row, Status
 from agentjobs.prompt import render, variables
+from agentjobs.sourcetree import DiskTree
+from agentjobs.taskcontext import Parcel, Room
 from agentjobs.tokens import count
 from tests.harness import Project
 
@@ -197,7 +201,7 @@ def test_sections_are_cut_back_before_a_prompt_is_refused(tmp_path: Path) -> Non
     assert part(found, "tests")["tokens"] == 0
     assert {why for _, why in part(found, "tests")["left_out"]} == {"cut back, for the whole prompt to fit"}
     assert part(found, "inline")["tokens"] > 0, "the tests and the memory go first"
-    assert project.run("check", code=0).stderr == ""
+    assert "the prompt of" not in project.run("check", code=0).stderr
     project.configure(profiles={"default": {"window": 20}})
     said = project.run("check", code=1).stderr
     assert "the prompt of t has " in said
@@ -251,20 +255,38 @@ def test_a_repair_gets_its_context_and_a_resumed_conversation_none(tmp_path: Pat
 
 
 def test_handoffs_are_under_a_budget(tmp_path: Path) -> None:
-    project = made(tmp_path, {"handoffs_tokens": 60})
-    project.rows({"id": "a"}, {"id": "b"}, {"id": "t", "after": "a b"})
-    for name, text in {"a": "word " * 200, "b": "I made `run(x)`.\n"}.items():
-        attempt = project.root / ".agentjobs" / "attempts" / name / "001"
-        attempt.mkdir(parents=True)
-        (attempt / "handoff.md").write_text(text)
-    told = project.run("prompt", "t", code=0).stdout
+    project = made(tmp_path, {"handoffs_tokens": 400})
+    project.rows(
+        {"id": "a", "plan": "report", "says": "word " * 1000},
+        {"id": "b", "plan": "report", "says": "I made `run(x)`."},
+        {"id": "t", "after": "a b", "plan": "ok"},
+    )
+    assert set(project.settle().values()) == {"DONE"}
+    told = project.prompt("t", 1)
+    assert told == project.run("prompt", "t", code=0).stdout
     assert "### `b`\n\n```markdown\nI made `run(x)`.\n```\n" in told
-    assert "word word" not in told
-    assert part(explained(project), "handoffs")["left_out"] == [["a", "over the budget"]]
+    found = part(explained(project), "handoffs")
+    assert 0 < found["tokens"] <= 400
     (project.root / "prompt.md.j2").write_text("{% for one in handoffs %}<{{ one.id }}>{% endfor %}\n")
-    assert project.run("prompt", "t", code=0).stdout == "<b>\n", "what a template prints itself is not told twice"
-    project.configure(profiles={"default": {"context": {"handoffs_tokens": 0}}})
-    assert project.run("prompt", "t", code=0).stdout == "<a><b>\n"
+    told = project.run("prompt", "t", code=0).stdout
+    assert "<b>" in told
+    assert "##" not in told, "what a template prints itself is not told twice"
+
+
+def test_handoffs_that_were_left_out_are_named(tmp_path: Path) -> None:
+    row = Row(id="t", line=2, status=Status.TODO, cells={"id": "t"})
+    handoffs = [
+        {"id": "a", "text": "I made it.", "kind": "full"},
+        {"id": "b", "text": "word " * 90, "kind": "full"},
+        {"id": "c, d", "text": "(left out for want of room: the handoffs of c, d)", "kind": "left out"},
+    ]
+    parcel = Parcel(row, TaskContext(handoffs_tokens=60), DiskTree(tmp_path), handoffs, Room(Scale(), 1000))
+    section = parcel.sections()["handoffs"]
+    assert section.left_out == (("handoffs of c, d", "over the budget"), ("b", "over the budget"))
+    last = "(left out for want of room: the handoffs of c, d)\n"
+    assert section.text.endswith(f"### `a`\n\n```markdown\nI made it.\n```\n\n{last}")
+    assert [one["id"] for one in parcel.kept(section)] == ["a", "c, d"]
+    assert parcel.kept(None) == []
 
 
 def test_without_trees_the_disk_is_read(tmp_path: Path) -> None:
