@@ -38,6 +38,9 @@ PACKAGE, VERSION = "Django", "5.2.1"
 DIRECTORIES = ("faq", "howto", "internals", "intro", "misc", "ref", "topics")
 PHASES = ("analyse", "normalise", "cluster", "digest", "merge", "write", "assemble")
 BUDGET, MERGE_BUDGET, FAN_IN = 20_000, 60_000, 5
+STEP = 10
+"""Tasks that settle between two kills at least."""
+
 LEAST = 180
 """Documents, for it to mean anything."""
 
@@ -97,8 +100,14 @@ def run(kills: int, chance: random.Random) -> int:
             [*AGENTJOBS, "run"], cwd=PROJECT, start_new_session=True, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )  # fmt: skip
+        before = settled()
+        wait_s = 1200.0
+        if killed < kills:  # one kill after another in the middle of the first thing would prove little
+            while driver.poll() is None and len(settled()) < len(before) + STEP:
+                time.sleep(0.05)
+            wait_s = chance.uniform(0, 4)
         try:
-            _, stderr = driver.communicate(timeout=chance.uniform(1, 6) if killed < kills else 600)
+            _, stderr = driver.communicate(timeout=wait_s)
         except subprocess.TimeoutExpired:
             before = settled()
             driver.kill()
