@@ -212,7 +212,7 @@ def levels(found: Table) -> list[str]:
 
 def once_more() -> list[str]:
     """Run one phase again alone, and say what else was touched."""
-    others = [path for path in PROJECT.glob("*/*") if path.is_file() and path.parent.name != "sections"]
+    others = [path for path in PROJECT.glob("[a-z]*/*") if path.is_file() and path.parent.name != "sections"]
     before = {path: path.stat().st_mtime_ns for path in others}
     final = (PROJECT / "knowledge-base.md").stat().st_mtime_ns
     subprocess.run([*AGENTJOBS, "retry", "--phase", "write"], cwd=PROJECT, check=True, capture_output=True)
