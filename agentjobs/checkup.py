@@ -16,6 +16,7 @@ from agentjobs.baseline import profiles_in_use
 from agentjobs.errors import UserError
 from agentjobs.installed import doubts, missing, program_of
 from agentjobs.launch import local
+from agentjobs.planning import EMPTY
 from agentjobs.project import POLICY, TABLE
 from agentjobs.queue import DEFAULT
 from agentjobs.schemachecks import checks_of
@@ -71,15 +72,18 @@ def findings(project: Project) -> Iterator[Finding]:
     table_error = _attempt(project.file.load)
     if policy_error:
         yield policy_error
+    planned = not (policy_error or os.path.lexists(project.file.path)) and plans_first(project)
+    if planned:  # `dispatch` makes it
+        project.file.imagine(EMPTY)
+        table_error = None
     if table_error:
-        if policy_error or os.path.lexists(project.file.path) or not plans_first(project):
-            yield table_error
+        yield table_error
         if policy_error:
             return
     else:
         if found := _attempt(lambda: check_graph(project.file.table)):
             yield found
-        if found := _attempt(project.file.check_writable):
+        if not planned and (found := _attempt(project.file.check_writable)):
             yield found
     if policy_error:
         return

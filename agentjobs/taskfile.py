@@ -86,6 +86,10 @@ class TaskFile:
         self._table = parse(data, self.path.name)
         self._seen = seen
 
+    def imagine(self, data: bytes) -> None:
+        """Take this for the table, where there is none yet; nothing is written."""
+        self._table = parse(data, self.path.name)
+
     def check_writable(self) -> None:
         """Raise UserError where the table is write-protected: better before any work than after."""
         target = self.path.resolve()
