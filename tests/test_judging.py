@@ -64,6 +64,7 @@ from agentjobs.reviewing import (
     standing,
     with_reviews,
 )
+from agentjobs.show.events import event_text
 from tests.simulation import listed
 
 if TYPE_CHECKING:
@@ -428,3 +429,13 @@ def test_one_start_at_a_time_where_starts_are_staggered() -> None:
     made = plan(Board(rows_of(attempt(), attempt())), lambda _: [Row("new", 9, Status.TODO)], policy, NOW + 10)
     assert len(made.actions) == 1
     assert made.until == NOW + 12
+
+
+# --- what people read -------------------------------------------------------------------------------------
+
+
+def test_what_reviewers_do_is_told_in_a_line() -> None:
+    told = {"attempt": 2, "reviewer": "critic", "step": "review-1", "findings": 3, "detail": "it crashed"}
+    assert event_text({"event": "review", **told}) == "attempt 2: critic judges it (review-1)"
+    assert event_text({"event": "verdict", **told}) == "attempt 2: critic has judged it, 3 findings"
+    assert event_text({"event": "no verdict", **told}) == "attempt 2: critic gave no verdict: it crashed"
