@@ -424,6 +424,17 @@ def test_who_waits_for_a_person_keeps_nobody_waiting_for_ever(approval: bool) ->
     assert "approve" in made.short
 
 
+def test_past_its_hard_cap_the_run_ends_reviewers_too_and_that_is_no_try() -> None:
+    policy = replace(POLICY, limits=Limits(breaker=0, run_cost_usd=1.0))
+    live = attempt(review(1, phase=Running(1, NOW), heard=False))
+    made = plan(Board(rows_of(live), spent=Spent(cost=2.0)), lambda _: (), policy, NOW + 1)
+    assert [(a.decision.step, a.decision.why) for a in made.actions if isinstance(a.decision, End)] == [
+        ("review-1", "over_budget")
+    ]
+    again = attempt(*(review(n, outcome=Outcome.STOPPED, kill="over_budget") for n in range(1, TRIES_MAX + 2)))
+    assert ask(again) == Launch(f"review-{TRIES_MAX + 2}", StepKind.REVIEW)
+
+
 def test_one_start_at_a_time_where_starts_are_staggered() -> None:
     policy = replace(POLICY, limits=Limits(breaker=0, start_interval_s=2.0))
     made = plan(Board(rows_of(attempt(), attempt())), lambda _: [Row("new", 9, Status.TODO)], policy, NOW + 10)
