@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from agentjobs.decisions import Action, End
-from agentjobs.model import Running, StepKind
+from agentjobs.model import Running
+from agentjobs.reviewing import AGENTS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -53,6 +54,6 @@ def ends(tasks: Iterable[Task], ending: Collection[str], limits: Limits, spent: 
 def _running(tasks: Iterable[Task]) -> Iterator[tuple[Task, Step]]:
     for task in tasks:
         last = task.last
-        for step in last.steps if last is not None and last.end is None and last.result is None else ():
-            if step.kind is StepKind.AGENT and isinstance(step.phase, Running):
+        for step in last.steps if last is not None and last.result is None else ():
+            if step.kind in AGENTS and isinstance(step.phase, Running):
                 yield task, step

@@ -34,7 +34,7 @@ UNREVIEWED: Final = "has no review"
 """Why a task waits whose reviewers gave no verdict."""
 
 WAITED_FOR: Final = frozenset({Outcome.LIMIT, Outcome.OVERLOADED, Outcome.AUTH, Outcome.INFRA})
-"""Trouble of the reviewer's account: it is asked again once that is over."""
+"""Trouble of the reviewer's account: it is asked again once that is over, as one is that was stopped for the budget."""
 
 AGENTS: Final = frozenset({StepKind.AGENT, StepKind.REVIEW})
 """Steps that are agents at work."""
@@ -147,7 +147,7 @@ def _given_up(mine: list[Step], asked_at: float) -> bool:
         return True
     ends = [step.verdict for step in mine if step.verdict and step.review and step.review.at > asked_at]
     lost = sum(end.outcome is Outcome.LOST for end in ends)
-    failed = sum(end.outcome not in WAITED_FOR | {Outcome.LOST} for end in ends)
+    failed = sum(end.outcome not in WAITED_FOR | {Outcome.LOST, Outcome.STOPPED} for end in ends)
     return failed >= TRIES_MAX or lost >= LOST_MAX
 
 

@@ -64,6 +64,7 @@ from agentjobs.reviewing import (
     standing,
     with_reviews,
 )
+from agentjobs.show.events import event_text
 from tests.simulation import listed
 
 if TYPE_CHECKING:
@@ -423,8 +424,29 @@ def test_who_waits_for_a_person_keeps_nobody_waiting_for_ever(approval: bool) ->
     assert "approve" in made.short
 
 
+def test_past_its_hard_cap_the_run_ends_reviewers_too_and_that_is_no_try() -> None:
+    policy = replace(POLICY, limits=Limits(breaker=0, run_cost_usd=1.0))
+    live = attempt(review(1, phase=Running(1, NOW), heard=False))
+    made = plan(Board(rows_of(live), spent=Spent(cost=2.0)), lambda _: (), policy, NOW + 1)
+    assert [(a.decision.step, a.decision.why) for a in made.actions if isinstance(a.decision, End)] == [
+        ("review-1", "over_budget")
+    ]
+    again = attempt(*(review(n, outcome=Outcome.STOPPED, kill="over_budget") for n in range(1, TRIES_MAX + 2)))
+    assert ask(again) == Launch(f"review-{TRIES_MAX + 2}", StepKind.REVIEW)
+
+
 def test_one_start_at_a_time_where_starts_are_staggered() -> None:
     policy = replace(POLICY, limits=Limits(breaker=0, start_interval_s=2.0))
     made = plan(Board(rows_of(attempt(), attempt())), lambda _: [Row("new", 9, Status.TODO)], policy, NOW + 10)
     assert len(made.actions) == 1
     assert made.until == NOW + 12
+
+
+# --- what people read -------------------------------------------------------------------------------------
+
+
+def test_what_reviewers_do_is_told_in_a_line() -> None:
+    told = {"attempt": 2, "reviewer": "critic", "step": "review-1", "findings": 3, "detail": "it crashed"}
+    assert event_text({"event": "review", **told}) == "attempt 2: critic judges it (review-1)"
+    assert event_text({"event": "verdict", **told}) == "attempt 2: critic has judged it, 3 findings"
+    assert event_text({"event": "no verdict", **told}) == "attempt 2: critic gave no verdict: it crashed"

@@ -29,6 +29,8 @@ def event_text(event: Json) -> str:
         return f"attempt {attempt}: {event.get('step')} is being ended ({event.get('why')})"
     if name == "result":
         return f"attempt {attempt}: {event.get('outcome')}" + _why(event.get("detail"))
+    if "reviewer" in event:
+        return f"attempt {attempt}: {event['reviewer']} {_review_text(event)}"
     if name == "held":
         return f"attempt {attempt} is done and waits" + _why(event.get("detail"))
     if name == "landed":
@@ -40,6 +42,14 @@ def event_text(event: Json) -> str:
     if name == "halt":
         return f"halted: {event.get('why')}: {event.get('detail')}"
     return name + _why(event.get("note"))
+
+
+def _review_text(event: Json) -> str:
+    if event.get("event") == "review":
+        return f"judges it ({event.get('step')})"
+    if event.get("event") == "verdict":
+        return f"has judged it, {event.get('findings')} findings"
+    return "gave no verdict" + _why(event.get("detail"))
 
 
 def _why(text: object, but: str = "") -> str:
