@@ -29,7 +29,7 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 test: $(STAMP) ## run the tests
-	$(BIN)/pytest -n $(JOBS) $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 check: agents lint types test ## what CI runs: lint, types, tests, two of the real agents among them
 

@@ -17,7 +17,7 @@ from agentjobs.launch.step import MARK
 from agentjobs.model import Mode, Outcome
 from agentjobs.phasepolicy import phase_before
 from agentjobs.policy import wishes_of
-from agentjobs.predecessors import FILE, dependents, handoffs, undone
+from agentjobs.predecessors import FILE, dependents, handoffs
 from agentjobs.project import POLICY
 from agentjobs.prompt import names_in, printed_in, resume_prompt
 from agentjobs.reviewing import AGENTS
@@ -139,6 +139,8 @@ def missing(project: Project, profile: str, *, known: bool = False) -> tuple[str
     before = phase_before(project.policy, profile)
     if not before or project.policy.profiles[profile].min_done >= 1:
         return ()
+    from agentjobs.phaserows import undone  # noqa: PLC0415 - only in a phase that may begin early
+
     found = undone(project, before)
     return tuple(i for i in found if project.file.cell(i, "status") == "FAILED") if known else found
 

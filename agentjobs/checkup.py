@@ -19,6 +19,7 @@ from agentjobs.launch import local
 from agentjobs.project import POLICY, TABLE
 from agentjobs.queue import DEFAULT
 from agentjobs.schemachecks import checks_of
+from agentjobs.scoping import plans_first
 from agentjobs.store import read_raw
 from agentjobs.table import check_graph
 from agentjobs.tomlfile import line_of, load
@@ -71,7 +72,8 @@ def findings(project: Project) -> Iterator[Finding]:
     if policy_error:
         yield policy_error
     if table_error:
-        yield table_error
+        if policy_error or os.path.lexists(project.file.path) or not plans_first(project):
+            yield table_error
         if policy_error:
             return
     else:
@@ -129,6 +131,7 @@ def _rows(project: Project) -> Iterator[Finding]:
 
     said: set[tuple[str, str, int | None]] = set()
     empty: dict[tuple[str, str], list[str]] = {}
+    base = _base(project)
     for task_id in project.file.table.ids:
         line = project.file.table.line_of(task_id)
         try:
@@ -141,7 +144,7 @@ def _rows(project: Project) -> Iterator[Finding]:
             continue
         yield from _cells(row)
         try:
-            yield from _prompt(project, row, profile)
+            yield from _prompt(project, row, profile, base)
         except UserError as error:
             key = (error.message, error.file or "", error.line)
             if key not in said:  # the template's fault, and so the same for every row
@@ -167,21 +170,20 @@ def _cells(row: Row) -> Iterator[Finding]:
         yield Finding(message, TABLE, row.line, warning=True)
 
 
-def _prompt(project: Project, row: Row, profile: Profile) -> Iterator[Finding]:
+def _prompt(project: Project, row: Row, profile: Profile, base: str) -> Iterator[Finding]:
     from agentjobs.promptsize import refused  # noqa: PLC0415 - counts tokens
 
-    text = briefing.composed(project, row, profile, _base(project, profile), least=True).text
+    text = briefing.composed(project, row, profile, base, least=True).text
     if not text.strip():
         yield Finding(f"the prompt of {row.id} is empty", profile.prompt)
-    elif message := refused(project, row, profile, text, _base(project, profile)):
+    elif message := refused(project, row, profile, text, base):
         yield Finding(message, TABLE, row.line)
 
 
-def _base(project: Project, profile: Profile) -> str:
-    """Return the commit that prompts are made from, where they look at one; empty where there is none yet."""
-    if profile.context is None or not project.uses_trees or _attempt(project.tip):
-        return ""
-    return project.tip()
+def _base(project: Project) -> str:
+    """Return the commit that the contexts of prompts are read from; empty where there is none yet, or none is used."""
+    used = any(profile.context is not None for profile in project.policy.profiles.values())
+    return "" if not used or not project.uses_trees or _attempt(project.tip) else project.tip()
 
 
 def _memory(project: Project) -> Iterator[Finding]:

@@ -83,11 +83,11 @@ def packed(
     for at, group in enumerate(groups):
         frame = count(_framed(group, ()))
         for number, item in enumerate(group.items):
-            cost = count(item.text) + (0 if taken[at] else frame)
-            if spent + cost <= budget:
+            room = budget - spent - (0 if taken[at] else frame)
+            if room > 0 and (cost := count(item.text)) <= room:
+                spent = budget - room + cost
                 taken[at].append(number)
                 order.append(at)
-                spent += cost
             elif group.in_order:
                 break
     while True:  # tokens of a text are those of its parts but for a few at the seams

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from agentjobs.policy import Profile
     from agentjobs.project import Project
 
+DIGITS_MAX: Final = 12
+"""A number of tokens with more digits is none."""
+
 FILES_AT_ONCE: Final = 2000
 """The contents of so many files are held in memory at once."""
 
@@ -52,7 +55,7 @@ class Sizes:
     def reads(self, row: Row) -> Reads:
         """Return the files that a row's ``files`` and ``docs`` mean."""
         told = row.cells.get("doc_tokens", "")
-        known = int(told) if told.isascii() and told.isdigit() else None
+        known = int(told) if told.isascii() and told.isdigit() and len(told) <= DIGITS_MAX else None
         try:
             paths = set(self._names.covered(row.files))
             if known is None:
@@ -110,7 +113,7 @@ class Expectations:
         if last is not None and last.result is not None and begin.fresh and begin.mode is not Mode.RESTART:
             text += last.result.errors
         prompt = scale.tokens(_counted(project, [text.encode("utf-8", "surrogateescape")])[0])
-        found = scale.overhead + prompt + self._at_tip().tokens(row, scale)
+        found = scale.overhead + prompt + _sections(profile) + self._at_tip().tokens(row, scale)
         if last is not None and not begin.fresh:
             found = max(found, held_at_end(project, last))
         return min(found, window_of(project.policy, profile))
@@ -123,10 +126,21 @@ class Expectations:
         return self._sizes[1]
 
 
+def _sections(profile: Profile) -> int:
+    """Return what the sections of a profile's prompts may hold besides the task's own files, as its agent counts."""
+    context = profile.context
+    if context is None:
+        return 0
+    return context.imports_tokens + context.tests_tokens + context.memory_tokens + context.handoffs_tokens
+
+
 def prompt_of(project: Project, row: Row, profile: Profile) -> str:
-    """Return the prompt of a row's first attempt; empty where its template is missing or wrong."""
+    """Return the prompt of a row's first attempt, its sections cut back: the files are counted by themselves.
+
+    Empty where its template is missing or wrong.
+    """
     try:
-        return briefing.first_prompt(project, row, profile)
+        return briefing.composed(project, row, profile, least=True).text
     except UserError:
         return ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -49,13 +50,29 @@ _OWN = {
 }
 
 
-def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment of our own git calls."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in _KEPT}
-    env.update(_OWN)
-    env.update(settings())
-    env.update(extra or {})
+def environment(extra: Mapping[str, str] | None = None) -> dict[bytes, bytes]:
+    """Return the environment of our own git calls.
+
+    In bytes, as it is handed on: to decode and encode it again would be half of our own time in a call.
+    """
+    env = {name: value for name, value in os.environb.items() if not name.startswith(b"GIT_") or name in _kept()}
+    env.update(_ours())
+    env.update(_encoded(extra or {}))
     return env
+
+
+@cache
+def _kept() -> frozenset[bytes]:
+    return frozenset(map(os.fsencode, _KEPT))
+
+
+@cache
+def _ours() -> dict[bytes, bytes]:
+    return _encoded(_OWN | settings())
+
+
+def _encoded(variables: Mapping[str, str]) -> dict[bytes, bytes]:
+    return {os.fsencode(name): os.fsencode(value) for name, value in variables.items()}
 
 
 def settings(more: Mapping[str, str] | None = None) -> dict[str, str]:

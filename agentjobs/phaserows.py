@@ -1,4 +1,4 @@
-"""The rows that a plan command printed: read, validated, and put into the table."""
+"""Rows of phases: those that a plan printed are read, validated and put into the table; those that came to nothing."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from agentjobs.errors import UserError
 from agentjobs.phasepolicy import filled, unknown
 from agentjobs.planning import EMPTY
 from agentjobs.planrows import read_rows
+from agentjobs.queue import DEFAULT
 from agentjobs.rowplans import Changes, carried_out
 from agentjobs.store import read_raw
 from agentjobs.table import append, check_graph, parse
@@ -57,3 +58,12 @@ def merge(project: Project, rows: Sequence[dict[str, str]]) -> Callable[[Table],
         return data
 
     return change
+
+
+def undone(project: Project, phase: str) -> tuple[str, ...]:
+    """Return the ids of a phase that are not DONE, those SKIPPED aside; none without a phase."""
+    if not phase:
+        return ()
+    file = project.file
+    ids = (i for i, text in file.table.cells("profile") if (text.strip() or DEFAULT) == phase)
+    return tuple(i for i in ids if file.cell(i, "status").strip().upper() not in {"DONE", "SKIPPED"})

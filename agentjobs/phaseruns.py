@@ -18,14 +18,13 @@ from agentjobs.errors import UserError
 from agentjobs.excerpt import error_excerpt
 from agentjobs.launch import local
 from agentjobs.logfile import read_tail
-from agentjobs.model import SETTLED, Exited, Halt, Intent, Mode, Outcome, Result, Running, Scope, Settled, Status
+from agentjobs.model import SETTLED, Exited, Halt, Intent, Mode, Outcome, Result, Running, Settled, Status
 from agentjobs.phasepolicy import phase_before
 from agentjobs.phases import (
     STEP,
     UNCOUNTED,
     Due,
     Planned,
-    Planning,
     Stage,
     due,
     lost_too_often,
@@ -33,105 +32,29 @@ from agentjobs.phases import (
     plan_id,
     waits,
 )
-from agentjobs.predecessors import undone
-from agentjobs.queue import DEFAULT, Queue
+from agentjobs.stages import (
+    blocked_in,
+    census_of,
+    dir_of,
+    generations,
+    open_planning,
+    plannings,
+    rows_of,
+    stages_of,
+)
 from agentjobs.store import Marker, read_json, step_files, write_bytes, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Collection, Container, Iterator
 
     from agentjobs.attempts import Attempts
+    from agentjobs.census import Census
     from agentjobs.decisions import Decision
     from agentjobs.model import Attempt, Row, Task
     from agentjobs.project import Project
     from agentjobs.roster import Roster
 
-GENERATIONS = "phases.json"
-"""State: how often each phase was begun anew, from 1; one that is not named is in its first."""
-
 HALT = "plan"
-
-
-def generations(project: Project) -> dict[str, int]:
-    """Return the generation of each phase that has had more than one."""
-    return read_json(project.store.dir / GENERATIONS, dict[str, int]) or {}
-
-
-def raise_generation(project: Project, phases: Collection[str]) -> None:
-    """Let the plans of these phases run again. The caller holds the lock."""
-    known = generations(project)
-    known.update({name: known.get(name, 1) + 1 for name in phases})
-    write_json(project.store.dir / GENERATIONS, known, durable=True)
-
-
-def plannings(project: Project, phase: str) -> list[Attempt]:
-    """Return the plannings of a phase in this generation, oldest first."""
-    generation = generations(project).get(phase, 1)
-    return [run for run in project.store.attempts(plan_id(phase)) if run.intent.round == generation]
-
-
-def rows_of(project: Project) -> dict[str, list[str]]:
-    """Return the ids of each phase, in the order of the table."""
-    found: dict[str, list[str]] = {name: [] for name in project.policy.phases}
-    for task_id, text in project.file.table.cells("profile"):
-        name = text.strip() or DEFAULT
-        if name in found:
-            found[name].append(task_id)
-    return found
-
-
-def stages_of(
-    project: Project, statuses: Mapping[str, Status], scope: Scope, at_work: frozenset[str]
-) -> tuple[Stage, ...]:
-    """Return how the phases stand. ``at_work``: ids with an attempt in their open round."""
-    policy, table = project.policy, project.file.table
-    blocked: Collection[str] | None = None
-    found = []
-    for name, ids in rows_of(project).items():
-        count = {i: statuses.get(i, Status.TODO) for i in ids}
-        undone = tuple(i for i, status in count.items() if status not in {Status.DONE, Status.SKIPPED})
-        going = [i for i in undone if count[i] not in SETTLED]
-        if going and all(count[i] is Status.TODO and i not in at_work for i in going):
-            if blocked is None and "after" in table.header:
-                moving = at_work | {i for i, s in statuses.items() if s is not Status.TODO and s not in SETTLED}
-                everything = Scope(0.0, everything=True)
-                blocked = Queue(table, statuses, everything, moving).blocked(moving).keys()
-            going = [i for i in going if i not in (blocked or ())]
-        planning, again = _planning(project, name)
-        done = sum(status is Status.DONE for status in count.values())
-        in_play = scope.everything or name in scope.phases
-        share = policy.profiles[name].min_done
-        total = done + len(undone)
-        found.append(Stage(name, planning, again, share, in_play, total, done, len(going), undone))
-    return tuple(found)
-
-
-def _planning(project: Project, phase: str) -> tuple[Planning, bool]:
-    """Return how far the planning of a phase has come, and whether it asks for another."""
-    if project.policy.profiles[phase].plan is None:
-        return Planning.BY_HAND, False
-    if open_planning(project, phase) is not None:
-        return Planning.RUNS, False
-    for run in reversed(plannings(project, phase)):
-        if run.result is not None and run.result.outcome is Outcome.OK:
-            planned = read_json(_dir(project, run) / "planned.json", Planned) or Planned()
-            return Planning.DONE, planned.again
-    return Planning.DUE, False
-
-
-def open_planning(project: Project, phase: str) -> Attempt | None:
-    """Return the planning that is not over, of whichever generation."""
-    store, task_id = project.store, plan_id(phase)
-    for number in reversed(store.numbers(task_id)):
-        run = store.attempt(task_id, number)
-        if run is not None:
-            return run if run.result is None else None
-    return None
-
-
-def _dir(project: Project, run: Attempt) -> Path:
-    return project.store.attempt_dir(run.intent.id, run.number)
 
 
 class PhaseRuns:
@@ -146,13 +69,29 @@ class PhaseRuns:
         """When a planning that runs is to be looked at again, unless it ends before."""
         self._stages: tuple[Stage, ...] = ()
         self._due = Due()
+        self._census: Census | None = None
+        self._blocked: tuple[frozenset[str], Collection[str]] | None = None
+        """Who was at work when it was last looked for, and what was blocked; until a status changes."""
 
     # --- what may begin
 
     def look(self, tasks: list[Task]) -> list[Task]:
         """See how the phases stand; return the tasks without those that wait for their phase to begin."""
         at_work = frozenset(task.row.id for task in tasks if task.last is not None)
-        self._stages = stages_of(self.project, self.roster.statuses, self.roster.scope, at_work)
+        statuses, touched = self.roster.statuses, self.roster.touched()
+        if self._census is None or touched is None:
+            self._census = census_of(self.project, statuses)
+        for task_id in touched or ():
+            self._census.note(task_id, statuses[task_id])
+        if touched or touched is None:
+            self._blocked = None
+
+        def blocked() -> Collection[str]:
+            if self._blocked is None or self._blocked[0] != at_work:
+                self._blocked = at_work, blocked_in(self.project, statuses, at_work)
+            return self._blocked[1]
+
+        self._stages = stages_of(self.project, self._census, self.roster.scope, at_work, blocked)
         self._due = due(self._stages)
         return [task for task in tasks if not self._is_early(task)]
 
@@ -251,8 +190,9 @@ class PhaseRuns:
 
     def _launch(self, run: Attempt) -> None:
         from agentjobs.briefing import plan_environment  # noqa: PLC0415
+        from agentjobs.phaserows import undone  # noqa: PLC0415
 
-        project, intent, attempt_dir = self.project, run.intent, _dir(self.project, run)
+        project, intent, attempt_dir = self.project, run.intent, dir_of(self.project, run)
         rows = attempt_dir / "rows.jsonl"
         write_bytes(rows, b"")  # ours alone, whatever the umask of the command
         local.start(
@@ -267,7 +207,7 @@ class PhaseRuns:
     # --- what a planning came to
 
     def _conclude(self, run: Attempt, outcome: Outcome, now: float) -> None:
-        local.sweep([run.intent.marker], [step_files(_dir(self.project, run), STEP)])
+        local.sweep([run.intent.marker], [step_files(dir_of(self.project, run), STEP)])
         if outcome is Outcome.OK:
             self._succeed(run, now)
         elif outcome is Outcome.LOST and lost_too_often(plannings(self.project, run.intent.profile)[:-1]):
@@ -280,7 +220,7 @@ class PhaseRuns:
     def _succeed(self, run: Attempt, now: float) -> None:
         from agentjobs.phaserows import merge, printed  # noqa: PLC0415 - only when a planning has ended
 
-        phase, attempt_dir = run.intent.profile, _dir(self.project, run)
+        phase, attempt_dir = run.intent.profile, dir_of(self.project, run)
         try:
             rows = printed(self.project, phase, attempt_dir / "rows.jsonl")
             change = merge(self.project, rows)
@@ -316,7 +256,7 @@ class PhaseRuns:
         old: set[str] = set()
         new: set[str] = set()
         for run in self.store.attempts(plan_id(phase)):
-            planned = read_json(_dir(self.project, run) / "planned.json", Planned)
+            planned = read_json(dir_of(self.project, run) / "planned.json", Planned)
             (new if run.intent.round == now else old).update(planned.rows if planned else ())
         return old - new
 
@@ -358,13 +298,13 @@ class PhaseRuns:
             how = "its command said too much (limits.output)"
         else:
             how = f"its command failed (exit {step.phase.code if isinstance(step.phase, Exited) else '?'})"
-        output, _ = read_tail(step_files(_dir(self.project, run), STEP).log, self.project.masking)
+        output, _ = read_tail(step_files(dir_of(self.project, run), STEP).log, self.project.masking)
         lines = [line for line in error_excerpt(output).splitlines() if line.strip()]
         return f"{how}: {lines[-1].strip()[:200]}" if lines else how
 
     def _fail(self, run: Attempt, outcome: Outcome, detail: str, now: float) -> None:
         """Call a person; that first, or the result would be the end of it."""
-        log = step_files(_dir(self.project, run), STEP).log.relative_to(self.project.root)
+        log = step_files(dir_of(self.project, run), STEP).log.relative_to(self.project.root)
         said = f"phase {run.intent.profile} could not be planned: {detail} (log: {log})"
         self.store.set_state("halt", Halt(HALT, said, now))
         self.store.event(now, run.intent.id, "halt", attempt=run.number, why=HALT, detail=said)

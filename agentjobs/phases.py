@@ -73,7 +73,7 @@ class Stage(Struct, frozen=True):
     going: int = 0
     """Rows that are neither settled nor blocked for good."""
     undone: tuple[str, ...] = ()
-    """Those of ``total`` that are not DONE."""
+    """The first of those of ``total`` that are not DONE."""
 
     @property
     def planned(self) -> bool:
@@ -140,7 +140,7 @@ def waits(stages: Sequence[Stage]) -> str:
     before, blocked = stages[first - 1], stages[first]
     if before.over:
         shown = ", ".join(before.undone[:SHOWN]) + (", …" if len(before.undone) > SHOWN else "")
-        lacking = f"{len(before.undone)} of {before.total} tasks of {before.name} are not DONE"
+        lacking = f"{before.total - before.done} of {before.total} tasks of {before.name} are not DONE"
         return (
             f"phase {blocked.name} waits: {lacking} ({shown}; min_done = {blocked.min_done:g}): "
             "retry or skip them, or lower min_done"

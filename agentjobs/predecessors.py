@@ -12,7 +12,6 @@ from agentjobs.handoffbudget import HANDOFFS_TOKENS, Left, choose
 from agentjobs.handoffnotes import HANDOFF_MAX
 from agentjobs.logfile import read_head
 from agentjobs.model import Outcome, Status
-from agentjobs.queue import DEFAULT
 from agentjobs.sandbox import HANDOFF
 from agentjobs.scope import normalise
 from agentjobs.table import parse_status
@@ -163,12 +162,3 @@ def _of_output(project: Project, task_id: str) -> str:
 def _printable(text: str) -> str:
     """Return text any prompt can hold: bytes of file names that are not UTF-8 are shown as such."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def undone(project: Project, phase: str) -> tuple[str, ...]:
-    """Return the ids of a phase that are not DONE, those SKIPPED aside; none without a phase."""
-    if not phase:
-        return ()
-    file = project.file
-    ids = (i for i, text in file.table.cells("profile") if (text.strip() or DEFAULT) == phase)
-    return tuple(i for i in ids if file.cell(i, "status").strip().upper() not in {"DONE", "SKIPPED"})

@@ -31,7 +31,7 @@ def run(
     argv: Sequence[str | bytes],
     *,
     cwd: str | os.PathLike[str],
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, str] | Mapping[bytes, bytes] | None = None,
     stdin: bytes | None = None,
     check: bool = True,
     timeout_s: float | None = None,

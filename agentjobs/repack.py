@@ -59,9 +59,9 @@ class _Standing(Struct):
 
     waiting: dict[str, tuple[str, ...]] = {}
     done: set[tuple[str, str]] = set()
-    """Path and digest."""
-    parts: set[tuple[str, str]] = set()
-    """Likewise, of parts of documents in rows that are not DONE."""
+    """Path and digest of whole documents in DONE rows."""
+    parts: dict[tuple[str, str], int] = {}
+    """Path and digest of parts in rows that are not made anew: how many there are, for two parts may hold the same."""
     paths: set[str] = set()
     """Whole documents in rows that are not DONE."""
     was_done: set[str] = set()
@@ -84,7 +84,12 @@ def repack(
             held += 1
             continue
         parts = split(document) if split is not None and document.tokens > wanted.budget else [document]
-        kept = [one for one in parts if (one.path, one.digest) not in now.done | now.parts]
+        kept = []
+        for one in parts:
+            if now.parts.get((one.path, one.digest)):
+                now.parts[one.path, one.digest] -= 1
+            else:
+                kept.append(one)
         held += not kept
         todo += kept
     batches = pack(todo, wanted.budget, by_directory=wanted.by_directory)
@@ -132,13 +137,15 @@ def _standing(table: Table, wanted: Wanted, began: Collection[str]) -> _Standing
         digests = row.cells.get("doc_hashes", "").split()
         for name, digest in zip(names, [*digests, *[""] * (len(names) - len(digests))], strict=False):
             path, _, _ = parse_name(name)
-            if row.status is Status.DONE:
-                now.done.add((path, digest))
+            done = row.status is Status.DONE
+            if done:
                 now.was_done.add(path)
-            elif path == name:
-                now.paths.add(path)
+            if path != name:
+                now.parts[path, digest] = now.parts.get((path, digest), 0) + 1
+            elif done:
+                now.done.add((path, digest))
             else:
-                now.parts.add((path, digest))
+                now.paths.add(path)
     return now
 
 

@@ -33,6 +33,8 @@ class Roster:
         self._queue: Queue | None = None
         self._closing: set[str] = set()
         self._blocked: frozenset[str] | None = None
+        self._touched: set[str] | None = None
+        """The rows whose status may have changed since somebody asked; None: any."""
         self._stale = True
         """Whether what is blocked may have changed."""
 
@@ -50,6 +52,7 @@ class Roster:
     def _forget(self) -> None:
         self._statuses = None
         self._queue = None
+        self._touched = None
         self._stale = True
 
     def counts(self) -> dict[Status, int]:
@@ -62,6 +65,11 @@ class Roster:
         if self._statuses is None:
             self._statuses = {task_id: Status(text) for task_id, text in self.rounds.statuses()}
         return self._statuses
+
+    def touched(self) -> set[str] | None:
+        """Return the rows whose status may have changed since this was last asked; None: any."""
+        found, self._touched = self._touched, set()
+        return found
 
     @property
     def queue(self) -> Queue:
@@ -101,8 +109,10 @@ class Roster:
 
         cells = cells_of(task, self.rounds.all_attempts(task.row.id))
         self.file.set(task.row.id, cells)
-        if self._statuses is not None:
-            self._statuses[task.row.id] = Status(cells["status"])
+        status = Status(cells["status"])
+        if self._statuses is not None and self._statuses.get(task.row.id) is not status:
+            self._statuses[task.row.id] = status
+            self._touch(task.row.id)
 
     def begun(self, task_id: str) -> None:
         """Note that a row has begun."""
@@ -122,9 +132,14 @@ class Roster:
         if self._statuses is not None:
             if task_id in self._statuses:
                 self._statuses[task_id] = Status(cells["status"])
+                self._touch(task_id)
             if self._queue is not None:
                 self._queue.take(task_id)
                 self._queue.settled(task_id)
+
+    def _touch(self, task_id: str) -> None:
+        if self._touched is not None:
+            self._touched.add(task_id)
 
     def is_closing(self, task_id: str) -> bool:
         """Whether its round is settled and only the table has not been told."""

@@ -60,7 +60,7 @@ def dispatch(
     from agentjobs.table import check_graph  # noqa: PLC0415
 
     check_phases(project, phases)
-    if project.policy.phases and not dry_run and not os.path.lexists(project.file.path):
+    if plans_first(project) and not dry_run and not os.path.lexists(project.file.path):
         from agentjobs.planning import EMPTY  # noqa: PLC0415
 
         project.file.make(EMPTY)  # the first phase is planned into it
@@ -121,6 +121,12 @@ def _widened(
     merged = scope.ids + tuple(i for i in chosen if i not in set(scope.ids))
     out = tuple(i for i in scope.out if i not in {*chosen, *back})
     return Scope(now, scope.everything, merged, out, phases=tuple(dict.fromkeys(scope.phases + phases)))
+
+
+def plans_first(project: Project) -> bool:
+    """Whether all tasks come from plans: there need be no table yet."""
+    policy = project.policy
+    return bool(policy.phases) and policy.profiles[policy.phases[0]].plan is not None
 
 
 def check_phases(project: Project, phases: Iterable[str]) -> None:
@@ -201,11 +207,12 @@ def _first_phases(
     """Return the profiles of which nothing may begin yet, and what would be planned now, for people."""
     if not project.policy.phases:
         return frozenset(), ()
-    from agentjobs.phaseruns import stages_of  # noqa: PLC0415
     from agentjobs.phases import due  # noqa: PLC0415
+    from agentjobs.stages import stages_now  # noqa: PLC0415
 
     scope = Scope(0.0, everything=everything, phases=phases)
-    found = due(stages_of(project, statuses, scope, frozenset(project.store.active())))
+    at_work = frozenset(project.store.active())
+    found = due(stages_now(project, statuses, scope, at_work))
     return found.closed, (f"phase {found.plan} would be planned",) if found.plan else ()
 
 
@@ -232,18 +239,19 @@ def retry(
         phases = order[min(map(order.index, phases)) :]
     chosen = _chosen(project, ids, lambda s: failed and s is Status.FAILED)
     statuses = _statuses(project)
-    chosen += tuple(i for i in rows_of_phases(project, phases) if statuses[i] is not Status.SKIPPED and i not in chosen)
+    rows = tuple(i for i in rows_of_phases(project, phases) if statuses[i] is not Status.SKIPPED)
     if not chosen and not phases:
         return Report((), ("no task is FAILED",))
+    everyone = tuple(dict.fromkeys(chosen + rows))
     with _locked(project, lock_timeout_s):
         if phases:
-            from agentjobs.phaseruns import raise_generation  # noqa: PLC0415
+            from agentjobs.stages import raise_generation  # noqa: PLC0415
 
             raise_generation(project, phases)
         rounds = Rounds(project)
         rounds.refresh(time.time())
         statuses = _statuses(project)
-        for task_id in chosen:
+        for task_id in everyone:
             marker = project.store.marker(task_id)
             if marker is not None:
                 project.store.set_marker(task_id, Marker(marker.round, Status.TODO))
@@ -252,13 +260,12 @@ def retry(
                 project.file.set(task_id, {"status": "TODO", "ended": "", "note": "", "commit": ""})
         scope = project.store.scope() or Scope(time.time())
         everything = scope.everything and not scope.out
-        alone = () if phases and not ids else chosen
-        project.store.set_state("scope", _widened(scope, alone, everything=everything, phases=phases, back=chosen))
+        project.store.set_state("scope", _widened(scope, chosen, everything=everything, phases=phases, back=rows))
         _go_on(project, force=False)
         project.file.save()
     again = [f"phase {name} is planned again" for name in phases if project.policy.profiles[name].plan is not None]
     next_ = ("now `agentjobs poll` or `agentjobs run`",)
-    return Report(tuple(f"{task_id}\tTODO" for task_id in chosen), (*again, *next_))
+    return Report(tuple(f"{task_id}\tTODO" for task_id in everyone), (*again, *next_))
 
 
 def skip(project: Project, ids: tuple[str, ...], *, note: str, lock_timeout_s: float) -> Report:

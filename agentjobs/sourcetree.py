@@ -38,6 +38,10 @@ class SourceTree(Protocol):
     def names(self) -> frozenset[str]:
         """The paths of all plain files, from the top."""
 
+    @property
+    def ordered(self) -> list[str]:
+        """The same, sorted."""
+
     def holds(self, path: str) -> bool:
         """Whether there is a plain file of that path."""
 
@@ -66,6 +70,11 @@ class CommitTree:
         """The paths of all plain files."""
         return frozenset(self._blobs)
 
+    @cached_property
+    def ordered(self) -> list[str]:
+        """The same, sorted."""
+        return sorted(self.names)
+
     def holds(self, path: str) -> bool:
         """Whether the commit has a plain file of that path."""
         return path in self._blobs
@@ -84,8 +93,10 @@ class CommitTree:
             return []
         patterns = [flag for word in words for flag in ("-e", word)]
         done = self.git.run(
-            "grep", "-z", "-n", "-I", "-F", "-w", f"--max-count={LINES_MAX}", "--no-color", "--full-name", *patterns,
-            self.commit, "--", *(f":(top,glob){glob}" for glob in TEST_GLOBS), ok=(0, 1),
+            "grep", "-z", "-n", "-I", "-F", "-w", f"--max-count={LINES_MAX}", "--no-color", "--no-column",
+            "--full-name", "--no-recurse-submodules", *patterns, self.commit, "--",
+            *(f":(top,glob){glob}" for glob in TEST_GLOBS),
+            ok=(0, 1),
         )  # fmt: skip
         found: dict[str, list[int]] = {}
         for line in done.stdout.split(b"\n"):
@@ -107,6 +118,11 @@ class DiskTree:
     def names(self) -> frozenset[str]:
         """The paths of all plain files."""
         return frozenset(path for path in present(self.root) if NOT_OURS.isdisjoint(path.split("/")))
+
+    @cached_property
+    def ordered(self) -> list[str]:
+        """The same, sorted."""
+        return sorted(self.names)
 
     def holds(self, path: str) -> bool:
         """Whether there is a plain file of that path."""

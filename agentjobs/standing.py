@@ -188,12 +188,12 @@ def _stands(project: Project, scope: Scope | None) -> list[PhaseStand]:
     """Return how the phases stand."""
     if not _phases(project):
         return []
-    from agentjobs.phaseruns import rows_of, stages_of  # noqa: PLC0415 - only where there are phases
     from agentjobs.phases import reached  # noqa: PLC0415
+    from agentjobs.stages import rows_of, stages_now  # noqa: PLC0415 - only where there are phases
 
     statuses = {i: parse_status(text) or Status.TODO for i, text in project.file.table.cells("status")}
     begun = frozenset(i for i in project.store.active() if i in statuses and project.file.table.cell(i, "started"))
-    stages = stages_of(project, statuses, scope or Scope(0.0), begun)
+    stages = stages_now(project, statuses, scope or Scope(0.0), begun)
     rows, first = rows_of(project), reached(stages)
     return [
         PhaseStand(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from bisect import bisect_left
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -175,12 +176,18 @@ class Parcel:
     @cached_property
     def _all_own(self) -> list[str]:
         """The plain files that the row's ``files`` mean, by path."""
-        if not self._entries:
-            return []
-        if all(self.tree.holds(entry) for entry in self._entries):
-            return self._entries
-        names = self.tree.names
-        return sorted(names - set(scope.in_scope(names, self._entries)))
+        return sorted({path for entry in self._entries for path in self._meant(entry)})
+
+    def _meant(self, entry: str) -> Sequence[str]:
+        """Return the plain files that one entry means."""
+        if self.tree.holds(entry):
+            return (entry,)
+        ordered = self.tree.ordered
+        if not entry or scope.is_glob(entry):
+            outside = set(scope.in_scope(ordered, [entry]))
+            return [path for path in ordered if path not in outside]
+        beneath = entry.rstrip("/") + "/"
+        return ordered[bisect_left(ordered, beneath) : bisect_left(ordered, beneath[:-1] + "0")]  # "0" follows "/"
 
     @property
     def _own(self) -> list[str]:
@@ -202,8 +209,7 @@ class Parcel:
         """Say what an entry of the row is, where it is not simply a file."""
         if self.tree.holds(entry):
             return ""
-        names = self.tree.names
-        many = len(names) - len(scope.in_scope(names, [entry])) if entry else len(names)
+        many = len(self._meant(entry))
         return f"{many:,} file{'s' * (many != 1)}" if many else "not there yet"
 
     @cached_property

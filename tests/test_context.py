@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -292,6 +293,23 @@ def test_directories_globs_and_what_is_no_text(tmp_path: Path) -> None:
     assert "### `src/lexer.js`\n\n```js\nexport function lex(text, from = 0) {\n  return" in told, "in full"
     project.rows({"id": "t"})
     assert "## Files" not in project.run("prompt", "t", code=0).stdout
+
+
+def test_odd_names_of_files(tmp_path: Path) -> None:
+    project = made(tmp_path)
+    odd = [b"src/\xff.js", b"src/a`b.js", b"src/[id].js", b"src/-x y.js"]
+    for name in odd:
+        Path(os.fsdecode(os.fsencode(project.root) + b"/" + name)).write_text("export const a = 1;\n" * 40)
+    project.git("add", "-A")
+    project.git("commit", "-qm", "odd ones")
+    project.rows({"id": "t", "files": "src/"})
+    project.configure(profiles={"default": {"context": {"files": "inline", "inline_tokens": 150}}})
+    told = project.run("prompt", "t", "--explain", code=0).stdout
+    assert "src/a`b.js: over the budget" in told
+    prompt = project.run("prompt", "t", code=0).stdout
+    assert "- ``src/a`b.js`` (over the budget)" in prompt
+    project.rows({"id": "t", "files": "'src/[id].js'"})
+    assert "- `src/[id].js` (over the budget)" in project.run("prompt", "t", code=0).stdout
 
 
 def test_sections_are_appended_only_where_no_template_prints_them() -> None:

@@ -219,7 +219,7 @@ def test_what_a_row_names_is_counted_as_its_agent_counts_it(project: Project) ->
         {"id": "none"}, {"id": "file", "files": "src/a.txt"},
         {"id": "all", "files": "src d.txt", "docs": "src/a.txt:1-1"},
         {"id": "gone", "files": "new.txt", "docs": "d.txt"}, {"id": "told", "docs": "d.txt", "doc_tokens": "7"},
-        {"id": "window", "doc_tokens": "60000"},
+        {"id": "window", "doc_tokens": "60000"}, {"id": "odd", "doc_tokens": "9" * 5000},
     ]  # fmt: skip
     project.rows(*({"plan": "ok", "out": f"{row['id']}.txt", **row} for row in made))
     assert set(project.settle().values()) == {"DONE"}, project.story()
@@ -228,7 +228,21 @@ def test_what_a_row_names_is_counted_as_its_agent_counts_it(project: Project) ->
     assert 0 < own < 60
     assert [round((got[i] - own) / 2, -2) for i in ("file", "all", "gone")] == [3000, 4900, 900]
     assert got["told"] == own + 7
+    assert abs(got["odd"] - own) < 10
     assert got["window"] == 50_000
+
+
+def test_a_file_that_the_prompt_shows_counts_once_and_other_sections_by_their_budgets(project: Project) -> None:
+    (project.root / "big.txt").write_text("one two three " * 1000)
+    project.git("add", "-A")
+    project.git("commit", "-q", "-m", "text")
+    context = {"files": "inline", "tests_tokens": 5000, "memory_tokens": 400}
+    project.configure(limits={"tokens_in_flight": "1M"}, profiles={"default": {"scope": "any", "context": context}})
+    project.rows({"id": "a", "plan": "ok", "files": "big.txt"})
+    assert project.settle() == {"a": "DONE"}, project.story()
+    assert "one two three one two three" in project.prompt("a", 1)
+    held = project.attempts("a")[0]["attempt"]["context"]
+    assert 3000 + 5400 < held < 3000 + 5400 + 200
 
 
 def test_a_conversation_that_goes_on_holds_what_it_held(project: Project) -> None:

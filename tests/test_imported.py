@@ -123,6 +123,19 @@ def test_what_cannot_be_told_is_said(tmp_path: Path) -> None:
     )
 
 
+def test_deep_files_are_left_alone(tmp_path: Path) -> None:
+    files = {
+        "deep.py": "A = " + "+".join(["1"] * 3000) + "\n",
+        "deep.js": "export const a = " + "(" * 3000 + "1" + ")" * 3000 + ";\n",
+        "x.py": "from deep import A\n",
+        "x.js": "import { a } from './deep.js';\n",
+    }
+    assert told(tmp_path, files, "x.py", "x.js") == {}
+    tree = DiskTree(tmp_path)
+    left = {path for path, _ in Imports(tree).of(tree.read(["x.py", "x.js"])).left_out}
+    assert left == {"deep.py", "deep.js"}
+
+
 def test_a_circle_of_indexes_ends(tmp_path: Path) -> None:
     files = {"a.js": "export * from './b.js';\n", "b.js": "export * from './a.js';\nexport const b = 1;\n"}
     assert told(tmp_path, {**files, "x.js": "import { b } from './a.js';\n"}, "x.js") == {"b.js": ["b"]}

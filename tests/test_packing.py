@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from agentjobs.packbound import Worth, bound, lower_bound
 from agentjobs.packing import Document, pack
+from agentjobs.repack import Wanted, repack
 from agentjobs.sections import split
+from agentjobs.table import parse
 from agentjobs.tokens import count
 
 if TYPE_CHECKING:
@@ -62,7 +64,6 @@ KINDS: dict[str, Callable[[random.Random], int]] = {
     "any": lambda chance: chance.randint(1, BUDGET),
     "quarter to half": lambda chance: chance.randint(BUDGET // 4, BUDGET // 2),
     "fifth to half": lambda chance: chance.randint(BUDGET // 5, BUDGET // 2),
-    "sixth to two thirds": lambda chance: chance.randint(BUDGET // 6, BUDGET * 2 // 3),
     "fifth to third": lambda chance: chance.randint(BUDGET // 5, BUDGET // 3),
 }
 
@@ -248,3 +249,15 @@ def test_a_sum_that_is_too_small_is_not_believed() -> None:
 @pytest.mark.parametrize("lines", [[], ["no end of line"]])
 def test_next_to_nothing(lines: list[str]) -> None:
     assert len(split(lines, 100, count)) == len(lines)
+
+
+def test_two_parts_that_hold_the_same_are_two() -> None:
+    """A text that says something twice: the task of one part is done, that of the other is not thereby."""
+    rows = b"a\tDONE\tp\tx.md:1-5\tsame\nb\tTODO\tp\tx.md:6-10\tsame\n"
+    table = parse(b"id\tstatus\tpack\tdocs\tdoc_hashes\n" + rows, "t.tsv")
+    parts = [Document("x.md", 80, "same", 1, 5), Document("x.md", 80, "same", 6, 10)]
+    whole = Document("x.md", 160, "whole")
+    again = repack(table, [whole], Wanted("p", 100), began={"a"}, split=lambda _: parts)
+    assert len(again.batches) == 1
+    assert again.changes.removed == ()
+    assert again.ids == ("b",)

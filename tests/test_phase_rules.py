@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 from msgspec.structs import replace
 
+from agentjobs.census import Census
 from agentjobs.decisions import Conclude, End, Launch, Wait
 from agentjobs.model import (
     Attempt,
@@ -22,6 +23,7 @@ from agentjobs.model import (
     Prepared,
     Result,
     Running,
+    Status,
     Step,
     StepKind,
 )  # fmt: skip
@@ -164,6 +166,34 @@ def test_each_phase_is_planned_once_and_all_comes_to_an_end(phases: list[Model],
     assert over == (not why), "either all is over, or a person is told what is lacking"
     assert not why or "min_done" in why, why
     assert not over or all(one.plannings == one.levels + (one.levels > 1) for one in phases)
+
+
+# --- counting
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(["", "a", " b ", "other"]), st.sampled_from(list(Status))), max_size=6),
+    st.lists(st.tuples(st.integers(0, 7), st.sampled_from(list(Status))), max_size=12),
+)
+def test_what_is_counted_row_by_row_is_what_there_is(
+    rows: list[tuple[str, Status]], changes: list[tuple[int, Status]]
+) -> None:
+    phases = ("default", "a", "b")
+    profiles = [(f"t{at}", text) for at, (text, _) in enumerate(rows)]
+    statuses = {f"t{at}": status for at, (_, status) in enumerate(rows)}
+    kept = Census(phases, profiles, statuses)
+    for at, status in changes:
+        statuses[f"t{at}"] = status
+        kept.note(f"t{at}", status)
+    anew = Census(phases, profiles, statuses)
+    assert (kept.done, kept.open) == (anew.done, anew.open)
+    for name in phases:
+        mine = [i for i, text in profiles if (text.strip() or "default") == name]
+        assert kept.total(name) == sum(statuses[i] is not Status.SKIPPED for i in mine)
+        undone = [i for i in mine if statuses[i] not in {Status.DONE, Status.SKIPPED}]
+        assert sorted(kept.undone(name, 99)) == undone
+        assert kept.open[name] == {i for i in undone if statuses[i] is not Status.FAILED}
 
 
 # --- one planning

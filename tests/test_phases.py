@@ -382,6 +382,7 @@ def test_an_unknown_phase_names_the_nearest(tmp_path: Path, command: str) -> Non
 def test_a_table_is_made_where_there_is_none(tmp_path: Path) -> None:
     project = three(tmp_path)
     (project.root / "tasks.tsv").unlink()
+    project.run("check", code=0)
     project.settle()
     assert len(project.table()) == 5
 

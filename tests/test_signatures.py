@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agentjobs import pysignatures
 from agentjobs.signatures import Passed, offer
@@ -228,6 +230,18 @@ def test_broken_files_do_no_harm(source: bytes) -> None:
     for path in ("a.js", "a.ts", "a.tsx", "a.d.ts"):
         assert offer(path, source) is not None
     assert offer("a.go", source) is None
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    start=st.integers(0, len(MODULE)), end=st.integers(0, len(MODULE)), put=st.binary(max_size=4),
+    path=st.sampled_from(["a.js", "a.ts", "a.tsx", "a.d.ts"]),
+)  # fmt: skip
+def test_any_text_has_signatures_or_none(start: int, end: int, put: bytes, path: str) -> None:
+    source = MODULE[:start] + put + MODULE[end:]
+    found = offer(path, source)
+    assert found is not None
+    assert all(one.text.strip() for one in found.signatures)
 
 
 PYTHON = b'''\

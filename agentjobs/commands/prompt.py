@@ -53,4 +53,4 @@ def _explain(project: Project, task_id: str, *, as_json: bool) -> None:
     from agentjobs.show.sections import explained
 
     for line in explained(found):
-        click.echo(project.masking.text(line))
+        click.echo(project.masking.mask(line.encode("utf-8", "surrogateescape")))

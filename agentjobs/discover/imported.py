@@ -210,7 +210,10 @@ def _unknown(offered: Offer, names: Names) -> set[str]:
 def _offer(path: str, data: bytes) -> Offer | None:
     if len(data) > PARSED_MAX or b"\0" in data[:8000]:
         return None
-    return pysignatures.offer(data) if path.endswith(ENDINGS) else signatures.offer(path, data)
+    try:
+        return pysignatures.offer(data) if path.endswith(ENDINGS) else signatures.offer(path, data)
+    except RecursionError:  # a sum of a thousand terms
+        return None
 
 
 # --- JavaScript and TypeScript ----------------------------------------------------------------------------
@@ -332,8 +335,12 @@ def _python_wants(data: bytes) -> list[Want]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = ast.parse(data)
+        return _asked_by(tree)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
+
+
+def _asked_by(tree: ast.Module) -> list[Want]:
     members: dict[str, Names] = {}
     inner: set[int] = set()
     for node in ast.walk(tree):

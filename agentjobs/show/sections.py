@@ -43,6 +43,6 @@ def explained(found: Explained) -> Iterator[str]:
             yield ""
             yield f"Left out of {part.name}:"
             shown = part.left_out[:OF_ONE_KIND]
-            yield from (f"  {what}: {why}" for what, why in shown)
+            yield from (f"  {' '.join(what.split())}: {why}" for what, why in shown)
             if len(part.left_out) > len(shown):
                 yield f"  and {len(part.left_out) - len(shown):,} more (--json names all)"

@@ -10,8 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shlex
-import shutil
 import signal
 import sys
 import time
@@ -482,6 +480,8 @@ def do_git_lock(_: str) -> int:
 def do_wipe(_: str) -> int:
     """Delete the whole tree, itself included."""
 
+    import shutil
+
     tree = os.getcwd()
     for name in os.listdir(tree):
         path = os.path.join(tree, name)
@@ -492,6 +492,8 @@ def do_wipe(_: str) -> int:
 
 def do_rmtree(_: str) -> int:
     """Delete its own working directory."""
+
+    import shutil
 
     shutil.rmtree(os.getcwd())
     final()
@@ -509,6 +511,8 @@ def do_report(argument: str) -> int:
 
     With an argument the work itself says that.
     """
+    import shlex
+
     for word in shlex.split(os.environ.get("AGENTJOBS_ROW_WRITES", "")):
         path, _, text = word.partition("=")
         if text:
