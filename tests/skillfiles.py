@@ -83,7 +83,5 @@ def misused(words: list[str], known: dict[str, click.Command]) -> Iterator[str]:
     rest = words[1:]
     if rest and f"{name} {rest[0]}" in known:
         name, rest = f"{name} {rest[0]}", rest[1:]
-    elif name == "agentjobs plan":
-        name = "agentjobs plan files"
     options = {flag for parameter in known[name].params for flag in (*parameter.opts, *parameter.secondary_opts)}
     yield from (f"{name} has no option {word}" for word in rest if word.startswith("-") and word not in options)
