@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 LINES_MAX = 120
 DESCRIPTION_MAX = 1024
-TOLD = ("show", "logs", "prompt", "retry", "check", "dispatch", "status", "skip")
+TOLD = ("check", "dispatch", "show", "status", "retry")
 """What every skill makes use of."""
 
 
 def front_matter(text: str) -> dict[str, str]:
     """Return the keys above a skill's text."""
     assert text.startswith("---\n")
-    lines = text.split("---\n")[1].splitlines()
-    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    above = text.split("---\n")[1].replace(">-\n", "").replace("\n  ", " ")
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in above.splitlines())}
 
 
 def code(text: str) -> Iterator[str]:
@@ -61,11 +61,11 @@ def faults(path: Path) -> Iterator[str]:
         yield "no pilot"
     if LOOP.strip() not in text:
         yield "the loop is not there"
-    for word in ("0 ", "2 ", "3 ", "1 ", "64 "):
-        if word not in text.partition("Exit codes of `poll`:")[2]:
-            yield f"exit code {word}is not told"
+    for number in (2, 3):
+        if not re.search(rf"(?s)\b[Ee]xit (codes of `poll`:.*\b)?{number}\b", text):
+            yield f"exit code {number} is not told"
     never = text.partition("\n## Never\n")[2]
-    if ".agentjobs/" not in never or "word for success" not in never or "find out why first" not in never:
+    if ".agentjobs/" not in never or "an agent's word for" not in never:
         yield "what never to do is not told"
     for named in code(text):
         if re.fullmatch(r"(tools|prompts)/[\w./-]+|[\w-]+\.(toml|tsv|j2|json)", named):
@@ -83,7 +83,5 @@ def misused(words: list[str], known: dict[str, click.Command]) -> Iterator[str]:
     rest = words[1:]
     if rest and f"{name} {rest[0]}" in known:
         name, rest = f"{name} {rest[0]}", rest[1:]
-    elif name == "agentjobs plan":
-        name = "agentjobs plan files"
     options = {flag for parameter in known[name].params for flag in (*parameter.opts, *parameter.secondary_opts)}
     yield from (f"{name} has no option {word}" for word in rest if word.startswith("-") and word not in options)

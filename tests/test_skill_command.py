@@ -12,6 +12,7 @@ import pytest
 
 from agentjobs.policy import parse_policy
 from agentjobs.presets import preset
+from tests.skillfiles import faults
 from tests.templatejobs import Job
 
 DOCS = {"docs/a.md": "# A\nfirst words\n", "docs/b c.md": "# B\nother words\n", "notes.txt": "not this\n"}
@@ -47,6 +48,7 @@ def test_a_job_that_changes_files_lands_what_its_checks_let_through(tmp_path: Pa
         "SKILL.md", "agentjobs.toml", "prompt.md.j2", "tasks.tsv", "tools/plan.py", "tools/agent.py",
         "tools/check-1.sh", "tools/check-2.sh",
     ]  # fmt: skip
+    assert list(faults(tmp_path / "job" / "SKILL.md")) == []
     rows = job.planned()
     assert [(row["item"], row["files"]) for row in rows] == [("a.py", "a.py"), ("b.py", "b.py")]
     prompt = job.run("prompt", rows[0]["id"], code=0).stdout
