@@ -67,7 +67,7 @@ class Reviewers:
         if step is None:
             raise UserError("cannot be read", file=str(attempt_dir / f"{name}.plan.json"))
         reviewer = as_attempt(attempt, step).intent
-        agent = briefing.agent_of(self.project, reviewer)
+        agent = briefing.agent_settings(self.project, reviewer)
         steps.start(
             self.project, reviewer, attempt_dir, name, plan.argv,
             env=reviewbrief.environment(self.project, task, reviewer, attempt_dir, name, plan),
