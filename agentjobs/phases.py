@@ -149,6 +149,11 @@ def waits(stages: Sequence[Stage]) -> str:
     return f"phase {stage.name} waits for phase {before.name}, which is not over and not in play: {hint}"
 
 
+def go_on(stages: Sequence[Stage]) -> bool:
+    """Whether something is to be done or said of phases none of whose rows is open."""
+    return any(stage.planning is Planning.RUNS for stage in stages) or bool(due(stages).plan or waits(stages))
+
+
 # --- one run of a plan command ----------------------------------------------------------------------------
 
 

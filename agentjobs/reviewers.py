@@ -16,8 +16,9 @@ from agentjobs.endings import verdict_on
 from agentjobs.errors import UserError
 from agentjobs.judging import weighed
 from agentjobs.launch import local
-from agentjobs.model import Exited, Finding, Lost, Outcome, ReviewEnd, ReviewPlan
+from agentjobs.model import Exited, Lost, Outcome
 from agentjobs.pauses import pause_after
+from agentjobs.reviewfacts import Finding, ReviewEnd, ReviewPlan
 from agentjobs.reviewing import as_attempt, runs
 from agentjobs.scope import normalise
 from agentjobs.snapshot import snapshot
@@ -67,7 +68,7 @@ class Reviewers:
         if step is None:
             raise UserError("cannot be read", file=str(attempt_dir / f"{name}.plan.json"))
         reviewer = as_attempt(attempt, step).intent
-        agent = briefing.agent_of(self.project, reviewer)
+        agent = briefing.agent_settings(self.project, reviewer)
         steps.start(
             self.project, reviewer, attempt_dir, name, plan.argv,
             env=reviewbrief.environment(self.project, task, reviewer, attempt_dir, name, plan),

@@ -82,21 +82,31 @@ def dispatch(
     with project.store.lock(lock_timeout_s):
         before = project.store.scope()
         scope = before or Scope(time.time())
-        chosen = ids or (first_unsettled(project, only) if only is not None else ())
-        if only is not None and not len(table) and project.policy.phases:
-            first = project.policy.phases[0]
-            raise UserError(f"there is no task yet; `agentjobs dispatch --phase {first}` plans the first phase")
-        scope = _widened(scope, chosen, everything=everything, phases=phases, back=rows)
+        scope = _widened(scope, ids or _pilot(project, only), everything=everything, phases=phases, back=rows)
         _go_on(project, force=force)
         project.store.set_state("scope", scope)
     turn = poll(project, wait_s=0.0, lock_timeout_s=lock_timeout_s)
+    return Report((_in_play(project, scope),), (turn.why,) if turn.why else ())
+
+
+def _pilot(project: Project, only: int | None) -> tuple[str, ...]:
+    """Return the ids of a pilot of so many tasks; none where nobody asked for one. UserError before any is planned."""
+    if only is None:
+        return ()
+    if not len(project.file.table) and project.policy.phases:
+        first = project.policy.phases[0]
+        raise UserError(f"there is no task yet; `agentjobs dispatch --phase {first}` plans the first phase")
+    return first_unsettled(project, only)
+
+
+def _in_play(project: Project, scope: Scope) -> str:
+    """Say what is in play, and how the table stands."""
     counts = project.file.table.counts()
     what = "everything" if scope.everything else f"{len(scope.ids)} tasks"
     if scope.phases and not scope.everything:
         what = f"phase {', '.join(scope.phases)}" + (f" and {what}" if scope.ids else "")
     stand = ", ".join(f"{count} {status.value}" for status, count in counts.items() if count)
-    line = f"in play: {what}; the table: {stand or 'no rows'}"
-    return Report((line,), (turn.why,) if turn.why else ())
+    return f"in play: {what}; the table: {stand or 'no rows'}"
 
 
 def _go_on(project: Project, *, force: bool) -> None:
