@@ -30,7 +30,7 @@ class Found(Struct, frozen=True):
     severity: str
     trigger: str
     impact: str
-    line: float | None = None
+    line: int | float | None = None
     """Whole, though perhaps written as ``3.0``."""
     title: str = ""
 
