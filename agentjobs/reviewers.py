@@ -13,7 +13,7 @@ from agentjobs import briefing, reviewbrief, steps, workspace
 from agentjobs.accounts import account_of
 from agentjobs.deletion import delete
 from agentjobs.endings import verdict_on
-from agentjobs.errors import UserError
+from agentjobs.errors import GitError, UserError
 from agentjobs.judging import weighed
 from agentjobs.launch import local
 from agentjobs.model import Exited, Lost, Outcome
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from agentjobs.project import Project
 
 NAMES_TOLD = 5
+
+PATH_MAX = 4096
+"""Bytes of a path; nothing longer is asked of git."""
 
 
 class Reviewers:
@@ -81,8 +84,13 @@ class Reviewers:
 
     def _stand_on(self, attempt: Attempt, commit: str) -> None:
         git, tree = self.project.git, Path(attempt.intent.tree)
-        workspace.create(git, tree, commit)  # somebody may have removed it
-        workspace.reset(git, tree, commit)
+        try:
+            workspace.create(git, tree, commit)  # somebody may have removed it
+            workspace.reset(git, tree, commit)
+        except GitError:  # or spoilt what git knows of it; the work is in the commit
+            workspace.put_aside(tree)
+            workspace.remove(git, tree, force=True)
+            workspace.create(git, tree, commit)
 
     # --- heard
 
@@ -177,7 +185,7 @@ class Reviewers:
         findings = [
             Finding(
                 file=_path(found.file), severity=found.severity, trigger=found.trigger, impact=found.impact,
-                line=found.line or 0, title=found.title, blob=ids.get(_path(found.file), ""),
+                line=int(found.line or 0), title=found.title, blob=ids.get(_path(found.file), ""),
             )
             for found in given.findings
         ]  # fmt: skip
@@ -194,6 +202,8 @@ class Reviewers:
 
 def _path(text: str) -> str:
     """Return a path of a finding as git has it; empty for what is none inside the tree."""
+    if len(text.encode("utf-8", "surrogatepass")) > PATH_MAX:
+        return ""
     try:
         return normalise(text).rstrip("/")
     except UserError:

@@ -430,7 +430,7 @@ def test_a_pilot_of_what_is_not_planned_says_what_to_do(tmp_path: Path) -> None:
         {"id": "x", "profile": "join"},
     )
     dry = project.run("dispatch", "--dry-run", code=0)
-    assert [line.split("\t")[:2] for line in dry.lines] == [["w", "later"], ["x", "later"]]
+    assert [line.split("\t")[:2] for line in dry.lines] == [["x", "later"], ["w", "later"]]
     assert "phase join would be planned" in dry.stderr
 
 
