@@ -21,7 +21,7 @@ NO_RETRY = {"resumes": 0, "repairs": 0, "restarts": 0}
 )
 def test_a_spent_budget_starts_nothing_more(project: Project, limits: dict[str, float], most: int) -> None:
     project.configure(slots=2, limits=limits)
-    project.plans(**dict.fromkeys("abcdefgh", "cost:0.25"))
+    project.plans(**dict.fromkeys("abcdef", "cost:0.25"))
     project.dispatch()
     looped = project.loop()
     assert looped.last == 3

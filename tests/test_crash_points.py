@@ -19,7 +19,7 @@ from tests.harness import REPOSITORY
 
 ALL = os.environ.get("ALL_CRASH_POINTS", "") not in ("", "0")
 
-STRIDES = {"plain": 12, "batched": 5, "watched": 6, "clones": 20, "phases": 8, "reviews": 6}
+STRIDES = {"plain": 20, "batched": 10, "watched": 12, "clones": 30, "phases": 12, "reviews": 12}
 """Every how many kinds of effect are tried: most kinds of one variant are kinds of the others too."""
 
 SHARDS = ["1/2", "2/2"] if ALL else ["1/1"]

@@ -55,7 +55,7 @@ def order_of(needs: list[list[int]]) -> list[int]:
 # --- time
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(dags())
 def test_the_critical_path_is_the_longest_of_all_chains(dag: Dag) -> None:
     needs, durations = dag
@@ -63,7 +63,7 @@ def test_the_critical_path_is_the_longest_of_all_chains(dag: Dag) -> None:
     assert longest(needs, durations, order_of(needs)) == max(every, default=0.0)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(dags(), st.lists(st.integers(0, 3), min_size=8, max_size=8))
 def test_the_order_keeps_what_tasks_need_and_the_best_rank_first(dag: Dag, ranks: list[int]) -> None:
     needs, _ = dag
@@ -85,7 +85,7 @@ def most_time(work: float, path: float, slots: int) -> float:
     return path + max(0.0, work - path) / slots
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(dags(), st.integers(1, 5))
 def test_a_schedule_lies_between_its_bounds(dag: Dag, slots: int) -> None:
     needs, durations = dag
@@ -109,7 +109,7 @@ def test_no_order_of_work_beats_the_least_time(dag: Dag, slots: int) -> None:
     assert best >= least - 1e-9
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(dags(), st.integers(1, 6), st.integers(0, 6))
 def test_more_slots_never_make_the_bounds_longer(dag: Dag, slots: int, more: int) -> None:
     needs, durations = dag
@@ -148,7 +148,7 @@ def replayed(loads: list[Load], work: Work, window: int, *, anew: bool) -> tuple
     return sent, new
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.builds(Load, st.integers(1, 900), st.integers(0, 5000), st.just(300)), min_size=1, max_size=12),
     st.sampled_from([20_000, 10**9]), st.booleans(),
