@@ -21,11 +21,19 @@ MOST_BYTES: Final = 16 * 1024 * 1024
 SMALL: Final = 64
 """Bytes of a content that is not worth remembering."""
 
+LARGEST: Final = 32 * 1024 * 1024
+"""Bytes of a content of which every token is counted; no window holds a larger one, and the memory of few machines."""
+
+SAMPLE: Final = 4 * 1024 * 1024
+"""Bytes at the beginning of a larger one that are counted; the rest is taken to be like them."""
+
 _LINE: Final = re.compile(rb"^([0-9a-f]{32}) (\d{1,12})$", re.MULTILINE)
 
 
 def count_contents(contents: Sequence[bytes], *, encoding: str = ENCODING, memory: Path | None = None) -> list[int]:
     """Return the number of tokens of each content; what is not UTF-8 counts as replacement characters.
+
+    Of a content larger than ``LARGEST`` it is an estimate.
 
     ``memory``: a directory in which counts are kept by content, one file for each encoding; it is made where it is
     not there. Where it cannot be read or written all is counted, and nobody is bothered. UserError for an encoding
@@ -36,8 +44,13 @@ def count_contents(contents: Sequence[bytes], *, encoding: str = ENCODING, memor
     names = [_name(data) for data in contents]
     new = {name: data for name, data in zip(names, contents, strict=True) if name not in known}
     if new:
-        texts = [data.decode("utf-8", "replace") for data in new.values()]
-        found = dict(zip(new, count_all(vocabulary(encoding), texts, os.cpu_count() or 1), strict=True))
+        parts = [data if len(data) <= LARGEST else data[:SAMPLE] for data in new.values()]
+        texts = [part.decode("utf-8", "replace") for part in parts]
+        counts = count_all(vocabulary(encoding), texts, os.cpu_count() or 1)
+        found = {
+            name: count * len(data) // max(1, len(part))
+            for (name, data), part, count in zip(new.items(), parts, counts, strict=True)
+        }
         known.update(found)
         if path is not None:
             _append(path, ((name, found[name]) for name, data in new.items() if len(data) > SMALL))

@@ -125,9 +125,15 @@ class DiskTree:
         return sorted(self.names)
 
     def holds(self, path: str) -> bool:
-        """Whether there is a plain file of that path."""
+        """Whether there is a plain file of that path, and no link leads to it: prompts tell what is here, no more."""
         place = self.root / path
-        return place.is_file() and not place.is_symlink()
+        if not place.is_file() or place.is_symlink():
+            return False
+        return os.path.realpath(place.parent) == os.path.normpath(os.path.join(self._real, os.path.dirname(path)))
+
+    @cached_property
+    def _real(self) -> str:
+        return os.path.realpath(self.root)
 
     def read(self, paths: Iterable[str]) -> dict[str, bytes]:
         """Return the contents of those of ``paths`` that are there and can be read."""

@@ -301,6 +301,21 @@ def test_without_trees_the_disk_is_read(tmp_path: Path) -> None:
     project.run("check", code=0)
 
 
+def test_no_link_leads_a_prompt_out_of_the_project(tmp_path: Path) -> None:
+    project = made(tmp_path)
+    project.configure(workspace={"kind": "none"})
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    for name in ("AGENTS.md", "key.txt"):
+        (secrets / name).write_text("a secret\n")
+    (project.root / "linked").symlink_to(secrets)
+    (project.root / "key.txt").symlink_to(secrets / "key.txt")
+    project.rows({"id": "t", "files": "key.txt linked/key.txt linked/ src/parser.js"})
+    told = project.run("prompt", "t", code=0).stdout
+    assert "### `AGENTS.md`" in told
+    assert "a secret" not in told
+
+
 def test_directories_globs_and_what_is_no_text(tmp_path: Path) -> None:
     project = made(tmp_path)
     (project.root / "src/logo.bin").write_bytes(b"\0\1")

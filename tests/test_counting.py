@@ -202,3 +202,13 @@ def test_what_cannot_be_counted(tree: Path) -> None:
     ).stderr  # fmt: skip
     run(tree, "--encoding", "cl100k_base", "--agent", "claude", code=64)
     run(tree, "--calibrate", "new.txt", code=64)
+
+
+def test_what_is_larger_than_any_window_is_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agentjobs.counting.LARGEST", 1000)
+    monkeypatch.setattr("agentjobs.counting.SAMPLE", 300)
+    assert count_contents([b"ab " * 300, b"ab " * 1000, b"\0" * 1_000_000]) == [
+        *expected([b"ab " * 300]),
+        expected([b"ab " * 100])[0] * 10,
+        expected([b"\0" * 300])[0] * 1_000_000 // 300,
+    ]
