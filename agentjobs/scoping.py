@@ -18,6 +18,7 @@ from agentjobs.model import SETTLED, Scope, Settled, Status
 from agentjobs.pauses import lifted
 from agentjobs.queue import DEFAULT, Queue, in_play
 from agentjobs.rounds import Rounds
+from agentjobs.show.text import many
 from agentjobs.store import Marker, write_bytes
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def dispatch(
         project.store.set_state("scope", scope)
     turn = poll(project, wait_s=0.0, lock_timeout_s=lock_timeout_s)
     counts = project.file.table.counts()
-    what = "everything" if scope.everything else f"{len(scope.ids)} tasks"
+    what = "everything" if scope.everything else many(len(scope.ids), "task")
     if scope.phases and not scope.everything:
         what = f"phase {', '.join(scope.phases)}" + (f" and {what}" if scope.ids else "")
     stand = ", ".join(f"{count} {status.value}" for status, count in counts.items() if count)
@@ -198,7 +199,7 @@ def _dry_run(project: Project, ids: tuple[str, ...], only: int | None, phases: t
         when = "now" if now else "later"
         agent = project.policy.agents[profile.agent].command[0]
         lines.append(f"{task_id}\t{when}\t{row.profile}\t{agent}\t{' '.join(row.files)}")
-    return Report(tuple(lines), (*plans, f"{len(chosen)} tasks would be in play; nothing was changed"))
+    return Report(tuple(lines), (*plans, f"{many(len(chosen), 'task')} would be in play; nothing was changed"))
 
 
 def _first_phases(

@@ -379,6 +379,13 @@ def test_an_unknown_phase_names_the_nearest(tmp_path: Path, command: str) -> Non
     assert not plans(project)
 
 
+@pytest.mark.parametrize("command", ["dispatch", "status", "retry"])
+def test_where_there_are_no_phases_none_is_known(project: Project, command: str) -> None:
+    project.rows({"id": "a", "phase": "expand"})
+    done = project.run(command, "--phase", "expand", code=1)
+    assert done.stderr == 'agentjobs: there is no phase "expand": agentjobs.toml has no key phases\n'
+
+
 def test_a_table_is_made_where_there_is_none(tmp_path: Path) -> None:
     project = three(tmp_path)
     (project.root / "tasks.tsv").unlink()
