@@ -316,8 +316,10 @@ def test_logs_follow_over_steps_and_attempts_to_the_end(project: Project) -> Non
         [sys.executable, "-m", "agentjobs", "logs", "-f", "a"],
         cwd=project.root, env=project.env, stdout=subprocess.PIPE,
     )  # fmt: skip
+    assert following.stdout is not None
+    first = following.stdout.readline()  # it begins with the newest attempt, which must be the first
     project.loop()
-    said = following.communicate(timeout=20)[0].decode()
+    said = (first + following.communicate(timeout=20)[0]).decode()
     assert following.returncode == 0
     heads = [line for line in said.splitlines() if line.startswith("==> a attempt")]
     assert heads == [f"==> a attempt {n} {step} <==" for n in (1, 2) for step in ("agent", "verify")]
