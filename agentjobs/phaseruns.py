@@ -32,6 +32,7 @@ from agentjobs.phases import (
     plan_id,
     waits,
 )
+from agentjobs.show.text import many
 from agentjobs.stages import (
     blocked_in,
     census_of,
@@ -247,7 +248,7 @@ class PhaseRuns:
         going = any(self.roster.statuses[task_id] not in SETTLED for task_id in there)
         planned = Planned(ids, added, again and (added > 0 or going))
         self.store.write_fact(run.intent.id, run.number, "planned.json", planned)
-        self._close(run, Result(Outcome.OK, now, detail=f"{added} tasks added"))
+        self._close(run, Result(Outcome.OK, now, detail=f"{many(added, 'task')} added"))
         self.store.event(now, run.intent.id, "planned", attempt=run.number, added=added)
 
     def _earlier(self, phase: str) -> set[str]:
