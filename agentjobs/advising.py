@@ -27,7 +27,7 @@ from agentjobs.forecast import (
 )
 from agentjobs.model import SETTLED, Exited, Outcome, Spending
 from agentjobs.parallel import Advice, Checks, Estimate, Fit, Forecast, Order, judged
-from agentjobs.pathclaims import Claims
+from agentjobs.pathclaims import PathClaims
 from agentjobs.policy import window_of
 from agentjobs.scales import scale_of
 from agentjobs.usage import add, priced
@@ -155,7 +155,7 @@ def _order(project: Project, tasks: Sequence[_Task]) -> tuple[Order, float]:
     for rank, number in enumerate(best):
         ranks[number] = rank
     ordered = in_order(after, ranks)
-    claims = Claims([task.row.files for task in tasks])
+    claims = PathClaims([task.row.files for task in tasks])
     ones = [1.0] * len(tasks)
     pairs = claims.pairs(PAIRS_MAX)
     needs = [[*one, *turns] for one, turns in zip(after, claims.in_turn(ordered), strict=True)]

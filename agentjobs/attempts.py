@@ -138,14 +138,7 @@ class Attempts:
         import uuid  # noqa: PLC0415 - 5 ms, and a poll that begins nothing needs it not
 
         profile = project.profile(row, begin.profile)
-        name = begin.profile if begin.profile in project.policy.profiles else row.profile
-        tree = ""
-        base = ""
-        if project.uses_trees:
-            anew = last is None or begin.mode in {Mode.FIRST, Mode.RESTART}
-            base = "" if anew or last is None else self.verdicts.base_after(last)
-            base = base or project.tip()
-            tree = str(project.trees_dir / row.id)
+        base, tree = (self._base(last, begin), str(project.trees_dir / row.id)) if project.uses_trees else ("", "")
         store = self.store
         if store.marker(row.id) is None or task.wish is not None:
             store.set_marker(row.id, Marker(task.round))
@@ -161,7 +154,7 @@ class Attempts:
             number=number,
             round=task.round,
             mode=begin.mode,
-            profile=name,
+            profile=begin.profile if begin.profile in project.policy.profiles else row.profile,
             agent=profile.agent,
             started_at=now,
             why=begin.why,
@@ -189,6 +182,11 @@ class Attempts:
             kind = StepKind.SETUP if intent.setup else StepKind.AGENT
             follow = Task(row, task.round, (*task.attempts, attempt), task.earlier)
             self._guarded(follow, attempt, Launch(kind.value, kind), now)
+
+    def _base(self, last: Attempt | None, begin: Begin) -> str:
+        """Return the commit that an attempt's work is measured from: what its tree holds already is still its own."""
+        anew = last is None or begin.mode in {Mode.FIRST, Mode.RESTART}
+        return ("" if anew or last is None else self.verdicts.base_after(last)) or self.project.tip()
 
     def launch(self, task: Task, attempt: Attempt, launch: Launch, now: float) -> None:
         """Start a step that has certainly not been started; make what it needs first."""
@@ -222,7 +220,7 @@ class Attempts:
             text = briefing.attempt_prompt(self.project, task, intent)
             write_bytes(prompt, text.encode("utf-8", "surrogateescape"))
         self._be_alone(intent, [a.intent.marker for a in task.attempts if a.number < intent.number])
-        agent = briefing.agent_of(self.project, intent)
+        agent = briefing.agent_settings(self.project, intent)
         stdin = str(prompt) if agent.prompt == "stdin" else None
         self._start(task, attempt, launch.name, intent.argv, stdin)
 

@@ -188,7 +188,7 @@ def environment(project: Project, row: Row, intent: Intent, attempt_dir: Path, s
     """Return the whole environment of an agent or a check (names: docs/configuration.md)."""
     wanted = project.policy.inherit
     if step.partition("-")[0] in AGENTS:
-        agent = agent_of(project, intent)
+        agent = agent_settings(project, intent)
         env = _inherited(wanted + agent.inherit) | agent.env
     else:
         env = dict(_inherited(wanted))
@@ -262,7 +262,7 @@ def plan_environment(project: Project, intent: Intent, missing: Sequence[str]) -
     return {name: value for name, value in env.items() if len(value.encode()) <= VARIABLE_MAX}
 
 
-def agent_of(project: Project, intent: Intent) -> Agent:
+def agent_settings(project: Project, intent: Intent) -> Agent:
     """Return the settings of an attempt's agent; UserError where they are gone since it was begun."""
     agent = project.policy.agents.get(intent.agent)
     if agent is None:
@@ -272,7 +272,7 @@ def agent_of(project: Project, intent: Intent) -> Agent:
 
 def command(project: Project, row: Row, intent: Intent, attempt_dir: Path) -> Sequence[str]:
     """Return the command line of the agent, placeholders filled, with the flags for what its profile asks for."""
-    agent = agent_of(project, intent)
+    agent = agent_settings(project, intent)
     words = agent.command if intent.fresh or not agent.resume else agent.resume
     try:
         flags = flags_of(agent, wishes_of(project.profile(row, intent.profile)))

@@ -19,9 +19,9 @@ from agentjobs.decide import decide
 from agentjobs.decisions import Begin, Conclude, Defer, End, Judge, Settle, Weigh
 from agentjobs.errors import ExitCode, UserError
 from agentjobs.launch.step import is_held
-from agentjobs.model import Halt, Outcome, Running, Status, StepKind
+from agentjobs.model import Halt, Running, Status
 from agentjobs.pauses import RUN, told_of
-from agentjobs.reviewing import AGENTS, agent_of, last_start
+from agentjobs.reviewing import AGENTS, last_start
 from agentjobs.roster import Roster
 from agentjobs.store import read_raw, step_files
 
@@ -148,7 +148,7 @@ class Engine:
         self.roster.load(scope, self.clock())
         settled = not self.roster.owes and not self.store.active() and not self._unsettled()
         gating = self.store.numbers(QUEUE_ID) and self.queue.runs.open() is not None
-        if settled and not gating and not self._phased:
+        if settled and not gating and not (self._phased and self._phases_go_on()):
             return self._rest()
         self.project.file.check_writable()
         acted, made = self._passes()
@@ -162,8 +162,15 @@ class Engine:
         counts = self.roster.counts()
         return sum(counts.values()) - counts[Status.DONE] - counts[Status.FAILED] - counts[Status.SKIPPED]
 
+    def _phases_go_on(self) -> bool:
+        """Whether phases whose rows are all settled have something to plan, or to say."""
+        from agentjobs.phases import go_on  # noqa: PLC0415 - only where there are some
+        from agentjobs.stages import stages_now  # noqa: PLC0415
+
+        return go_on(stages_now(self.project, self.roster.statuses, self.roster.scope, frozenset()))
+
     def _rest(self) -> Turn:
-        """Answer where every row is settled: the policy is not even read."""
+        """Answer where every row is settled: where there are no phases, the policy is not even read."""
         self._running = []
         halt = self.store.halt()
         if halt is not None:
@@ -285,7 +292,7 @@ class Engine:
             if self._waits(task):
                 self.roster.show(task)
                 continue
-            task = self._gauged(self._look_for_final_event(task, now))
+            task = self._gauged(task, now)
             tasks.append(task)
             last = task.last
             for step in last.steps if last and last.result is None else ():
@@ -315,38 +322,14 @@ class Engine:
             return False
         return any(self.roster.statuses.get(need) is not Status.DONE for need in task.row.after)
 
-    def _look_for_final_event(self, task: Task, now: float) -> Task:
-        """Note an agent that has said its last word and fallen silent, but is still there."""
+    def _gauged(self, task: Task, now: float) -> Task:
+        """Note of a running agent whether it is through, how full its window is, and whether it goes astray."""
         last = task.last
-        if last is None or last.result is not None or not any(isinstance(s.phase, Running) for s in last.steps):
+        if last is None or not any(isinstance(s.phase, Running) and s.kind in AGENTS for s in last.steps):
             return task
-        from agentjobs.logfile import read_tail  # noqa: PLC0415
-        from agentjobs.outcome import finished  # noqa: PLC0415
-        from agentjobs.policy import finish_grace_s  # noqa: PLC0415
+        from agentjobs.gauges import finished_of, gauged  # noqa: PLC0415 - only while agents run
 
-        policy = self.project.policy
-        steps = list(last.steps)
-        for at, step in enumerate(steps):
-            running = step.phase
-            agent = policy.agents.get(agent_of(last, step))
-            if agent is None or step.kind not in AGENTS or not isinstance(running, Running):
-                continue
-            if not any(rule.class_ is Outcome.OK for rule in agent.rules):
-                continue
-            log = step_files(self.store.attempt_dir(task.row.id, last.number), step.name).log
-            grace_s = finish_grace_s(policy, agent_of(last, step))
-            if now - running.output_at >= grace_s and finished(read_tail(log)[0], agent.rules):
-                steps[at] = replace(step, phase=replace(running, finished=True))
-        return replace(task, attempts=(*task.attempts[:-1], replace(last, steps=tuple(steps))))
-
-    def _gauged(self, task: Task) -> Task:
-        """Note how full the window of a running agent is, what it used, and whether it goes astray."""
-        last = task.last
-        if last is None or not any(isinstance(s.phase, Running) and s.kind is StepKind.AGENT for s in last.steps):
-            return task
-        from agentjobs.gauges import gauged  # noqa: PLC0415 - only while agents run
-
-        return gauged(self.project, task)
+        return gauged(self.project, finished_of(self.project, task, now))
 
     def _board(self, tasks: list[Task], now: float) -> Board:
         from agentjobs.board import Board  # noqa: PLC0415

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from typing import TYPE_CHECKING, Final
 
-from agentjobs.syntax import language_of, parse
+from agentjobs import pysyntax
+from agentjobs.declarations import text_of
+from agentjobs.signatures import pairs
+from agentjobs.syntax import language_of, parse_either
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,9 +47,7 @@ def exported(path: str, data: bytes) -> dict[str, str]:
     language = language_of(path)
     if language is None:
         return {}
-    root = parse(data, language)
-    if root.has_error and language == "javascript":
-        root = parse(data, "tsx")
+    root, _ = parse_either(data, language)
     return {} if root.has_error else dict(_javascript(root))
 
 
@@ -60,29 +60,18 @@ def _line(text: str) -> str:
 
 
 def _python(data: bytes) -> Iterator[tuple[str, str]]:
+    tree = pysyntax.parse(data)
+    if tree is None:
+        return
+    listed = pysyntax.listed(tree.body)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd escapes in somebody's strings
-            tree = ast.parse(data)
-        listed = _listed(tree)
         for node in tree.body:
             for name, declared in _declared(node):
                 top = name.partition(".")[0]
                 if (top in listed) if listed is not None else not top.startswith("_"):
                     yield name, _line(declared)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except RecursionError:  # a default of a thousand terms
         return
-
-
-def _listed(tree: ast.Module) -> frozenset[str] | None:
-    """Return what a literal ``__all__`` names."""
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
-            try:
-                return frozenset(ast.literal_eval(node.value))
-            except (ValueError, TypeError):
-                return None
-    return None
 
 
 def _declared(node: ast.stmt) -> Iterator[tuple[str, str]]:
@@ -123,12 +112,8 @@ def _javascript(root: Node) -> Iterator[tuple[str, str]]:
             yield from _commonjs(node)
 
 
-def _text(node: Node | None) -> str:
-    return (node.text or b"").decode("utf-8", "replace") if node is not None else ""
-
-
 def _exports(node: Node, declared: dict[str, str]) -> Iterator[tuple[str, str]]:
-    source = _text(node.child_by_field_name("source"))
+    source = text_of(node.child_by_field_name("source"))
     declaration = node.child_by_field_name("declaration")
     default = any(child.type == "default" for child in node.children)
     if default:
@@ -141,14 +126,11 @@ def _exports(node: Node, declared: dict[str, str]) -> Iterator[tuple[str, str]]:
         return
     for child in node.named_children:
         if child.type == "export_clause":
-            for one in child.named_children:
-                name = _text(one.child_by_field_name("name"))
-                alias = _text(one.child_by_field_name("alias")) or name
-                if name:
-                    from_there = f"{alias} from {source}" if source else declared.get(name, name)
-                    yield alias, _line(from_there if alias == name or source else f"{alias} = {from_there}")
+            for name, alias in pairs(child):
+                from_there = f"{alias} from {source}" if source else declared.get(name, name)
+                yield alias, _line(from_there if alias == name or source else f"{alias} = {from_there}")
     if not any(child.type == "export_clause" for child in node.named_children):
-        text = _text(node).removeprefix("export").strip().rstrip(";")
+        text = text_of(node).removeprefix("export").strip().rstrip(";")
         name = text.removeprefix("=").strip()
         yield ("export =", _line(f"export = {declared.get(name, name)}")) if name != text else (text, _line(text))
 
@@ -160,23 +142,23 @@ def _declarations(node: Node) -> Iterator[tuple[str, str]]:
     if node.type in ("lexical_declaration", "variable_declaration"):
         for one in node.named_children:
             if one.type == "variable_declarator":
-                name = _text(one.child_by_field_name("name"))
+                name = text_of(one.child_by_field_name("name"))
                 yield name, _line(_variable(one, name))
         return
-    name = _text(node.child_by_field_name("name"))
+    name = text_of(node.child_by_field_name("name"))
     if name:
         yield name, _line(_head(node))
     if node.type in ("class_declaration", "abstract_class_declaration"):
         body = node.child_by_field_name("body")
         for member in body.named_children if body is not None else ():
-            method = _text(member.child_by_field_name("name"))
+            method = text_of(member.child_by_field_name("name"))
             head = _head(member)
             if member.type == "method_definition" and not re.match(r"#|private\b|protected\b", head):
                 yield f"{name}.{method}", _line(f"{name}: {head}")
 
 
 def _variable(node: Node, name: str) -> str:
-    annotation = _text(node.child_by_field_name("type"))
+    annotation = text_of(node.child_by_field_name("type"))
     value = node.child_by_field_name("value")
     if value is not None and value.type in ("arrow_function", "function_expression", "function"):
         return f"{name}{annotation} = {_head(value)}".removesuffix(" =>")
@@ -190,7 +172,7 @@ def _head(node: Node) -> str:
     """Return a declaration without its body; of a type all of it, for that is what it says."""
     body = node.child_by_field_name("body")
     if body is None or node.type in _WHOLE:
-        return _text(node).rstrip(";")
+        return text_of(node).rstrip(";")
     data = node.text or b""
     return data[: body.start_byte - node.start_byte].decode("utf-8", "replace").strip().removesuffix("=>").strip()
 
@@ -200,7 +182,7 @@ def _commonjs(statement: Node) -> Iterator[tuple[str, str]]:
     node = statement.named_children[0] if statement.named_children else None
     if node is None or node.type != "assignment_expression":
         return
-    left, right = _text(node.child_by_field_name("left")), node.child_by_field_name("right")
+    left, right = text_of(node.child_by_field_name("left")), node.child_by_field_name("right")
     if right is None:
         return
     if named := _COMMONJS.fullmatch(left):
@@ -208,7 +190,7 @@ def _commonjs(statement: Node) -> Iterator[tuple[str, str]]:
     elif left == "module.exports":
         if right.type == "object":
             for one in right.named_children:
-                name = _text(one.child_by_field_name("key") or one.child_by_field_name("name")) or _text(one)
+                name = text_of(one.child_by_field_name("key") or one.child_by_field_name("name")) or text_of(one)
                 yield name, name
         else:
             yield "module.exports", _line(f"module.exports = {_head(right)}")

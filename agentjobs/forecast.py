@@ -2,9 +2,9 @@
 
 **Time.** ``slots`` agents take the tasks in order of rank as soon as all that a task waits for is done (Graham's list
 scheduling, 1966). No order of work is done before ``least_time``: the longest chain, and the whole work shared by all
-slots. Greedy order is done by ``most_time`` at the latest: at every moment either all slots are at work or the
-longest chain of what is left gets shorter, so the time is at most path + (work - path) / slots. Both bounds fall as
-slots grow; the schedule between them need not (Graham's anomalies).
+slots. No greedy order takes longer than path + (work - path) / slots: at every moment either all slots are at work or
+the longest chain of what is left gets shorter. Both bounds fall as slots grow; the schedule between them need not
+(Graham's anomalies).
 
 **Tokens.** A model is stateless: each of the R requests of a task sends the whole conversation again. It begins with b
 tokens (the agent's own, what went before, the prompt) and ends with e = b + files + R x answer, so R requests send
@@ -195,11 +195,6 @@ def schedule(
 def least_time(work: float, path: float, slots: int) -> float:
     """Return the time below which no order of work is done; ``path``: of the longest chain."""
     return max(path, work / slots)
-
-
-def most_time(work: float, path: float, slots: int) -> float:
-    """Return the time above which no greedy order takes."""
-    return path + max(0.0, work - path) / slots
 
 
 def speed_up(work: float, path: float, slots: int) -> float:

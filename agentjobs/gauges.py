@@ -16,9 +16,12 @@ from msgspec.structs import replace
 
 from agentjobs import briefing
 from agentjobs.errors import UserError
-from agentjobs.logfile import Place, read_on
-from agentjobs.model import Gauge, Running, Spending, StepKind
+from agentjobs.logfile import Place, read_on, read_tail
+from agentjobs.model import Gauge, Outcome, Running, Spending, StepKind
 from agentjobs.observing import Seen, measured, observe, sights
+from agentjobs.outcome import finished
+from agentjobs.policy import finish_grace_s
+from agentjobs.reviewing import AGENTS, agent_of
 from agentjobs.store import own_dir, read_json, step_files, write_json
 from agentjobs.transcripts import locate
 from agentjobs.usage import priced, since, together
@@ -43,6 +46,28 @@ class Watched(Struct, frozen=True, omit_defaults=True):
     """What the transcript says."""
     tree: str = ""
     """What the tree was like when it had last been changed."""
+
+
+def finished_of(project: Project, task: Task, now: float) -> Task:
+    """Return the task with those agents noted that have said their last word and fallen silent, but still run."""
+    last = task.last
+    if last is None or last.result is not None:
+        return task
+    policy = project.policy
+    steps = list(last.steps)
+    for at, step in enumerate(steps):
+        running, name = step.phase, agent_of(last, step)
+        agent = policy.agents.get(name)
+        if agent is None or step.kind not in AGENTS or not isinstance(running, Running):
+            continue
+        if now - running.output_at < finish_grace_s(policy, name):
+            continue
+        if not any(rule.class_ is Outcome.OK for rule in agent.rules):
+            continue
+        log = step_files(project.store.attempt_dir(task.row.id, last.number), step.name).log
+        if finished(read_tail(log)[0], agent.rules):
+            steps[at] = replace(step, phase=replace(running, finished=True))
+    return replace(task, attempts=(*task.attempts[:-1], replace(last, steps=tuple(steps))))
 
 
 def gauged(project: Project, task: Task) -> Task:

@@ -73,7 +73,7 @@ def prepare(project: Project, attempt: Attempt) -> tuple[str | None, tuple[str, 
     prompt = attempt_dir / HANDOFF_PROMPT
     (attempt_dir / PARTIAL).parent.mkdir(mode=0o700, exist_ok=True)
     write_bytes(prompt, handoff_prompt(str(attempt_dir / PARTIAL)).encode("utf-8", "surrogateescape"))
-    return (str(prompt) if briefing.agent_of(project, intent).prompt == "stdin" else None), plan.argv
+    return (str(prompt) if briefing.agent_settings(project, intent).prompt == "stdin" else None), plan.argv
 
 
 def told(project: Project, attempt: Attempt, detail: str) -> str:

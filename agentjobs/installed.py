@@ -163,7 +163,7 @@ def missing(agent: Agent, root: Path | None, word: str | None = None) -> str:
     return f"no program {program!r} on PATH; {what}, or name it by path"
 
 
-def installed(place: Place, timeout_s: float = VERSION_S) -> list[Installed]:
+def installed(place: Place) -> list[Installed]:
     """Return every agent, with what is installed of it; all programs are asked at the same time."""
     known = choices(place)
     agents: dict[str, Agent] = {}
@@ -175,7 +175,7 @@ def installed(place: Place, timeout_s: float = VERSION_S) -> list[Installed]:
             problems[name] = str(error)
     programs = {name: program_of(agent, place.root) for name, agent in agents.items()}
     there = {name: agent for name, agent in agents.items() if programs[name]}
-    told = ask(there, cwd=place.root or Path.cwd(), timeout_s=timeout_s)
+    told = ask(there, cwd=place.root or Path.cwd(), timeout_s=VERSION_S)
     return [
         _line(choice, agents.get(name), programs.get(name, ""), told.get(name, Answer("", problems.get(name, ""))))
         for name, choice in known.items()

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from agentjobs.model import Attempt, Finding, Result, ReviewEnd
+    from agentjobs.model import Attempt, Result
+    from agentjobs.reviewfacts import Finding, ReviewEnd
 
 Severity = Literal["low", "medium", "high", "critical"]
 Rule = Literal["all", "any", "majority"]

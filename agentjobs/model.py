@@ -6,9 +6,12 @@ Durations end in ``_s`` (seconds), instants in ``_at`` (seconds since the epoch)
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
+
+if TYPE_CHECKING:
+    from agentjobs.reviewfacts import ReviewEnd, ReviewPlan
 
 
 class Status(StrEnum):
@@ -162,37 +165,6 @@ class Kill(Struct, frozen=True):
     """More of why, for people."""
 
 
-class Finding(Struct, frozen=True, omit_defaults=True):
-    """One thing that a reviewer found."""
-
-    file: str
-    severity: str
-    trigger: str
-    """What makes it happen."""
-    impact: str
-    line: int = 0
-    """0 where it is about no single line."""
-    title: str = ""
-    blob: str = ""
-    """The id of the file's content that was looked at; empty for a file that is gone."""
-    disputed: bool = False
-    """Raised again and again while the file stayed as it is: it blocks no more."""
-
-
-class ReviewPlan(Struct, frozen=True, omit_defaults=True):
-    """Fact ``review-<n>.plan.json``: who is to judge which commit."""
-
-    reviewer: str
-    """The name of a profile."""
-    agent: str
-    commit: str
-    parent: str
-    argv: tuple[str, ...]
-    session: str
-    at: float
-    model: str = ""
-
-
 class Step(Struct, frozen=True):
     """One detached process of an attempt. ``name`` is the kind, with ``-2``, ``-3`` … when run again."""
 
@@ -268,22 +240,6 @@ class Spending(Struct, frozen=True, omit_defaults=True):
     def tokens(self) -> int:
         """All tokens together."""
         return self.input + self.cache_read + self.cache_write + self.output
-
-
-class ReviewEnd(Struct, frozen=True, omit_defaults=True):
-    """Fact ``review-<n>.end.json``: what a run of a reviewer came to."""
-
-    outcome: Outcome
-    at: float
-    valid: bool = False
-    """It gave a verdict: ``findings``, which may be none."""
-    findings: tuple[Finding, ...] = ()
-    summary: str = ""
-    detail: str = ""
-    """Why there is no verdict, in one line for people and for its next run."""
-    touched: tuple[str, ...] = ()
-    """What it had changed in the tree; that was put back."""
-    spent: Spending = Spending()
 
 
 class AgentEnd(Struct, frozen=True, omit_defaults=True):

@@ -48,6 +48,8 @@ class Meter(Struct, frozen=True, omit_defaults=True):
     told: bool = False
     spending: Spending = Spending()
     model: str = ""
+    costs: int = 0
+    """How many of the lines that count told a cost: without one it is not known, rather than nothing."""
     recent: dict[str, Spending] = {}
     """What the newest lines with an id said, by that id."""
 
@@ -170,9 +172,8 @@ def _metered(meter: Meter, event: Event, where: Usage) -> Meter:
         before.cache_write + said.cache_write - old.cache_write,
         before.output + said.output - old.output,
     )
-    money = before.cost
-    if cost is not None or old.cost is not None:
-        money = (before.cost or 0.0) + (cost or 0.0) - (old.cost or 0.0)
+    costs = meter.costs + (cost is not None) - (old.cost is not None)
+    money = (before.cost or 0.0) + (cost or 0.0) - (old.cost or 0.0) if costs else None
     total = added if where.scope == "event" else Spending(*tokens)
     total = replace(total, cost=money if (where.cost_scope or where.scope) == "event" else cost)
     if key:
@@ -181,7 +182,7 @@ def _metered(meter: Meter, event: Event, where: Usage) -> Meter:
         if len(meter.recent) > KEYS:
             del meter.recent[next(iter(meter.recent))]
     model = (scalar_text(lookup(event.fields, where.model)) or "") if where.model else ""
-    return Meter(told=True, spending=total, model=model or meter.model, recent=meter.recent)
+    return Meter(told=True, spending=total, model=model or meter.model, costs=costs, recent=meter.recent)
 
 
 def _words(value: object, name: str, depth: int) -> Iterator[str]:

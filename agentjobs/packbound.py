@@ -68,13 +68,11 @@ class Bound(Struct, frozen=True):
     """By which the sizes are worth most, before rounding: a bin that wastes none of it is a good one."""
 
 
-def lower_bound(sizes: Sequence[int], budget: int) -> int:
-    """Return a number of batches that no packing goes below; each size is within the budget."""
-    return bound(sizes, budget).bins
-
-
 def bound(sizes: Sequence[int], budget: int) -> Bound:
-    """Try functions of both kinds; O(n log n), and O(log n) for each of some thousands."""
+    """Return a number of batches that no packing goes below, each size being within the budget.
+
+    Functions of both kinds are tried; O(n log n), and O(log n) for each of some thousands.
+    """
     rising = sorted(sizes)
     sums = [0, *accumulate(rising)]
     bins, most, best = 0, -1.0, Worth(budget)

@@ -54,7 +54,7 @@ class Names:
         return [name] if at < len(self._names) and self._names[at] == name else []
 
 
-class Claims:
+class PathClaims:
     """What each of many tasks claims by its ``files``; tasks are numbers, from 0, in the order given."""
 
     def __init__(self, files: Sequence[Sequence[str]]) -> None:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from agentjobs import tsv
 from agentjobs.errors import UserError
+from agentjobs.logfile import read_head
 from agentjobs.phasepolicy import filled, unknown
 from agentjobs.planning import EMPTY
 from agentjobs.planrows import read_rows
 from agentjobs.queue import DEFAULT
 from agentjobs.rowplans import Changes, carried_out
-from agentjobs.store import read_raw
 from agentjobs.table import append, check_graph, parse
 
 if TYPE_CHECKING:
@@ -27,23 +27,35 @@ RETIRED = "left out: its phase was planned again without it"
 
 def printed(project: Project, phase: str, path: Path) -> list[dict[str, str]]:
     """Return the rows that a plan printed, filled in; UserError, with file and line, for what is no row."""
-    data = read_raw(path)
     file = str(path.relative_to(project.root))
+    most = project.policy.limits.output_bytes
+    data = read_head(path, most + 1).removeprefix(tsv.BOM)
+    if len(data) > most:
+        raise UserError(f"it printed more than {project.policy.limits.output} (limits.output)", file=file)
     profiles, table = project.policy.profiles, project.file.table
     rows = [filled(row, phase, profiles[phase].output) for row in read_rows(data, "jsonl", file=file)]
     numbers = [number for number, line in enumerate(data.decode().split("\n"), 1) if line.strip()]
-    ids = {row["id"] for row in rows}
+    planned = {row["id"]: row["profile"] for row in rows}
+    ids = planned.keys()
+    place = {name: at for at, name in enumerate(project.policy.phases)}
     for line, row in zip(numbers, rows, strict=True):
         if row["profile"] not in profiles:
             raise UserError(unknown(row["profile"], list(profiles), "profile"), file=file, line=line)
         for need in row.get("after", "").split():
             if need not in ids and need not in table:
                 raise UserError(f"after names {tsv.quoted(need)}, which is no id here", file=file, line=line)
+            if place.get(planned.get(need) or _profile(table, need), -1) > place.get(row["profile"], len(place)):
+                why = f"after names {tsv.quoted(need)} of a later phase: neither ever begins"
+                raise UserError(why, file=file, line=line)
         try:
             parse(append(parse(EMPTY), [{**row, "status": "TODO"}])).row(row["id"])
         except UserError as error:
             raise UserError(error.message, file=file, line=line) from None
     return rows
+
+
+def _profile(table: Table, task_id: str) -> str:
+    return table.cell(task_id, "profile").strip() or DEFAULT
 
 
 def merge(project: Project, rows: Sequence[dict[str, str]]) -> Callable[[Table], bytes]:

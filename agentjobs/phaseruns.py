@@ -27,6 +27,7 @@ from agentjobs.phases import (
     Planned,
     Stage,
     due,
+    holds,
     lost_too_often,
     next_of_planning,
     plan_id,
@@ -70,6 +71,8 @@ class PhaseRuns:
         """When a planning that runs is to be looked at again, unless it ends before."""
         self._stages: tuple[Stage, ...] = ()
         self._due = Due()
+        self._early: Row | None = None
+        """One that is in play and was to begin anew, had its phase begun."""
         self._census: Census | None = None
         self._blocked: tuple[frozenset[str], Collection[str]] | None = None
         """Who was at work when it was last looked for, and what was blocked; until a status changes."""
@@ -94,7 +97,9 @@ class PhaseRuns:
 
         self._stages = stages_of(self.project, self._census, self.roster.scope, at_work, blocked)
         self._due = due(self._stages)
-        return [task for task in tasks if not self._is_early(task)]
+        early = [task for task in tasks if self._is_early(task)]
+        self._early = next((task.row for task in early if task.in_play), None)
+        return [task for task in tasks if task not in early] if early else tasks
 
     def _is_early(self, task: Task) -> bool:
         wanted = task.last is None and task.wish in {None, Status.TODO}
@@ -106,7 +111,11 @@ class PhaseRuns:
 
     def waits(self) -> str:
         """Say what a phase in play waits for, where nothing goes on by itself."""
-        return waits(self._stages)
+        if why := waits(self._stages):
+            return why
+        rows = (self.project.file.table.row(task_id) for task_id in self.roster.queue.ready())
+        row = self._early or next((row for row in rows if row.profile in self._due.closed), None)
+        return holds(self._stages, row.id, row.profile) if row is not None else ""
 
     @property
     def is_planning(self) -> bool:
@@ -241,15 +250,26 @@ class PhaseRuns:
         there = rows_of(self.project)[phase]
         again = self.project.policy.profiles[phase].again
         if not there and not again:
-            self._fail(run, Outcome.REJECTED, "it planned no task: it printed no row, and the table has none", now)
+            what = "none of the rows that it printed is of this phase" if ids else "it printed no row"
+            self._fail(run, Outcome.REJECTED, f"it planned no task: {what}, and the table has none", now)
             return
         known = read_json(attempt_dir / "known.json", list[str]) or []
         added = len(set(there) - set(known))
-        going = any(self.roster.statuses[task_id] not in SETTLED for task_id in there)
-        planned = Planned(ids, added, again and (added > 0 or going))
+        planned = Planned(ids, added, again and (added > 0 or self._goes_on(there)))
         self.store.write_fact(run.intent.id, run.number, "planned.json", planned)
         self._close(run, Result(Outcome.OK, now, detail=f"{many(added, 'task')} added"))
         self.store.event(now, run.intent.id, "planned", attempt=run.number, added=added)
+
+    def _goes_on(self, ids: list[str]) -> bool:
+        """Whether any of these rows is neither settled nor blocked for good."""
+        statuses = self.roster.statuses
+        unsettled = [task_id for task_id in ids if statuses[task_id] not in SETTLED]
+        if not unsettled:
+            return False
+        rounds, scope = self.roster.rounds, self.roster.scope
+        begun = (rounds.task(task_id, scope) for task_id in self.store.active())
+        at_work = frozenset(task.row.id for task in begun if task is not None and task.last is not None)
+        return not set(unsettled).issubset(blocked_in(self.project, statuses, at_work))
 
     def _earlier(self, phase: str) -> set[str]:
         """Return the ids that plannings of earlier generations printed, and those of this one did not."""

@@ -135,8 +135,22 @@ def waits(stages: Sequence[Stage]) -> str:
     stage = stages[at]
     if at < first:
         if stage.going:
-            return f"phase {stage.name} waits: {stage.going} of its tasks are not in play (`agentjobs dispatch`)"
+            why = "not in play (`agentjobs dispatch`), or wait for a later phase (`agentjobs check`)"
+            return f"phase {stage.name} waits: {stage.going} of its tasks are {why}"
         return f"phase {stage.name} is to be planned: `agentjobs dispatch`"
+    return _shut(stages, first, f"phase {stage.name}")
+
+
+def holds(stages: Sequence[Stage], task_id: str, phase: str) -> str:
+    """Say what a task in play waits for whose phase is closed, where nothing goes on by itself."""
+    first = reached(stages)
+    if phase in {stage.name for stage in stages[:first]}:
+        return f"{task_id} waits: phase {phase} is to be planned: `agentjobs dispatch --phase {phase}`"
+    return _shut(stages, first, task_id)
+
+
+def _shut(stages: Sequence[Stage], first: int, who: str) -> str:
+    """Say why the phase ``first`` is not open."""
     before, blocked = stages[first - 1], stages[first]
     if before.over:
         shown = ", ".join(before.undone[:SHOWN]) + (", …" if len(before.undone) > SHOWN else "")
@@ -146,7 +160,12 @@ def waits(stages: Sequence[Stage]) -> str:
             "retry or skip them, or lower min_done"
         )
     hint = f"`agentjobs dispatch --phase {before.name}`"
-    return f"phase {stage.name} waits for phase {before.name}, which is not over and not in play: {hint}"
+    return f"{who} waits for phase {before.name}, which is not over and not in play: {hint}"
+
+
+def go_on(stages: Sequence[Stage]) -> bool:
+    """Whether something is to be done or said of phases none of whose rows is open."""
+    return any(stage.planning is Planning.RUNS for stage in stages) or bool(due(stages).plan or waits(stages))
 
 
 # --- one run of a plan command ----------------------------------------------------------------------------

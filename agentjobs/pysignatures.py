@@ -6,9 +6,9 @@ Heads with their annotations, and of docstrings the first line.
 from __future__ import annotations
 
 import ast
-import warnings
 from typing import TYPE_CHECKING, Final
 
+from agentjobs import pysyntax
 from agentjobs.declarations import SHORT
 from agentjobs.signatures import Offer, Passed, Signature
 
@@ -23,11 +23,8 @@ def offer(data: bytes) -> Offer | None:
 
     Public is what ``__all__`` names; without it, what does not begin with an underscore.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd escapes in somebody's strings
-            tree = ast.parse(data)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = pysyntax.parse(data)
+    if tree is None:
         return None
     found: list[Signature] = []
     passed: list[Passed] = []
@@ -40,7 +37,7 @@ def offer(data: bytes) -> Offer | None:
                 passed.append(Passed(module, tuple((alias.name, alias.asname or alias.name) for alias in node.names)))
         else:
             found += _of(node)
-    return Offer(tuple(found), tuple(passed), public=_listed(tree.body))
+    return Offer(tuple(found), tuple(passed), public=pysyntax.listed(tree.body))
 
 
 def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
@@ -53,18 +50,6 @@ def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
             yield from _statements([*node.body, *handlers, *node.orelse])
         else:
             yield node
-
-
-def _listed(body: Sequence[ast.stmt]) -> frozenset[str] | None:
-    """Return what ``__all__`` names, where it is a plain list."""
-    for node in body:
-        targets = node.targets if isinstance(node, ast.Assign) else []
-        if any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets):
-            value = node.value if isinstance(node, ast.Assign) else None
-            if isinstance(value, ast.List | ast.Tuple):
-                words = [item.value for item in value.elts if isinstance(item, ast.Constant)]
-                return frozenset(word for word in words if isinstance(word, str))
-    return None
 
 
 def _of(node: ast.stmt) -> Iterator[Signature]:

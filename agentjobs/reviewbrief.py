@@ -10,11 +10,12 @@ from agentjobs import briefing
 from agentjobs.agents import expand, flags_of
 from agentjobs.errors import UserError
 from agentjobs.judging import SEVERITIES, answered
-from agentjobs.model import Mode, ReviewPlan
+from agentjobs.model import Mode
 from agentjobs.policy import window_of, wishes_of
 from agentjobs.predecessors import handoffs
 from agentjobs.project import POLICY
 from agentjobs.prompt import render, variables
+from agentjobs.reviewfacts import ReviewPlan
 from agentjobs.reviewing import due, runs
 from agentjobs.scope import normalise
 from agentjobs.store import own_dir

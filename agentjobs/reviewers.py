@@ -13,11 +13,12 @@ from agentjobs import briefing, reviewbrief, steps, workspace
 from agentjobs.accounts import account_of
 from agentjobs.deletion import delete
 from agentjobs.endings import verdict_on
-from agentjobs.errors import UserError
+from agentjobs.errors import GitError, UserError
 from agentjobs.judging import weighed
 from agentjobs.launch import local
-from agentjobs.model import Exited, Finding, Lost, Outcome, ReviewEnd, ReviewPlan
+from agentjobs.model import Exited, Lost, Outcome
 from agentjobs.pauses import pause_after
+from agentjobs.reviewfacts import Finding, ReviewEnd, ReviewPlan
 from agentjobs.reviewing import as_attempt, runs
 from agentjobs.scope import normalise
 from agentjobs.snapshot import snapshot
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from agentjobs.project import Project
 
 NAMES_TOLD = 5
+
+PATH_MAX = 4096
+"""Bytes of a path; nothing longer is asked of git."""
 
 
 class Reviewers:
@@ -67,7 +71,7 @@ class Reviewers:
         if step is None:
             raise UserError("cannot be read", file=str(attempt_dir / f"{name}.plan.json"))
         reviewer = as_attempt(attempt, step).intent
-        agent = briefing.agent_of(self.project, reviewer)
+        agent = briefing.agent_settings(self.project, reviewer)
         steps.start(
             self.project, reviewer, attempt_dir, name, plan.argv,
             env=reviewbrief.environment(self.project, task, reviewer, attempt_dir, name, plan),
@@ -80,8 +84,13 @@ class Reviewers:
 
     def _stand_on(self, attempt: Attempt, commit: str) -> None:
         git, tree = self.project.git, Path(attempt.intent.tree)
-        workspace.create(git, tree, commit)  # somebody may have removed it
-        workspace.reset(git, tree, commit)
+        try:
+            workspace.create(git, tree, commit)  # somebody may have removed it
+            workspace.reset(git, tree, commit)
+        except GitError:  # or spoilt what git knows of it; the work is in the commit
+            workspace.put_aside(tree)
+            workspace.remove(git, tree, force=True)
+            workspace.create(git, tree, commit)
 
     # --- heard
 
@@ -176,7 +185,7 @@ class Reviewers:
         findings = [
             Finding(
                 file=_path(found.file), severity=found.severity, trigger=found.trigger, impact=found.impact,
-                line=found.line or 0, title=found.title, blob=ids.get(_path(found.file), ""),
+                line=int(found.line or 0), title=found.title, blob=ids.get(_path(found.file), ""),
             )
             for found in given.findings
         ]  # fmt: skip
@@ -193,6 +202,8 @@ class Reviewers:
 
 def _path(text: str) -> str:
     """Return a path of a finding as git has it; empty for what is none inside the tree."""
+    if len(text.encode("utf-8", "surrogatepass")) > PATH_MAX:
+        return ""
     try:
         return normalise(text).rstrip("/")
     except UserError:

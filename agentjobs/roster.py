@@ -83,8 +83,10 @@ class Roster:
 
     def ready(self, closed: Container[str] = ()) -> Iterator[Row]:
         """Yield the rows that may begin, best first, but those of the profiles in ``closed``."""
-        if self._statuses is None and not self.counts()[Status.TODO]:
-            return
+        if self._queue is None:
+            known = self._statuses
+            if not (self.counts()[Status.TODO] if known is None else Status.TODO in known.values()):
+                return
         for task_id in self.queue.ready(closed):
             yield self.file.table.row(task_id)
 

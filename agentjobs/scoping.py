@@ -83,22 +83,32 @@ def dispatch(
     with project.store.lock(lock_timeout_s):
         before = project.store.scope()
         scope = before or Scope(time.time())
-        chosen = ids or (first_unsettled(project, only) if only is not None else ())
-        if only is not None and not len(table) and project.policy.phases:
-            first = project.policy.phases[0]
-            raise UserError(f"there is no task yet; `agentjobs dispatch --phase {first}` plans the first phase")
-        scope = _widened(scope, chosen, everything=everything, phases=phases, back=rows)
+        scope = _widened(scope, ids or _pilot(project, only), everything=everything, phases=phases, back=rows)
         _go_on(project, force=force)
         project.store.set_state("scope", scope)
     turn = poll(project, wait_s=0.0, lock_timeout_s=lock_timeout_s)
+    said = (turn.why, *_unplanned(project, scope))
+    return Report((_in_play(project, scope),), tuple(text for text in said if text))
+
+
+def _pilot(project: Project, only: int | None) -> tuple[str, ...]:
+    """Return the ids of a pilot of so many tasks; none where nobody asked for one. UserError before any is planned."""
+    if only is None:
+        return ()
+    if not len(project.file.table) and project.policy.phases:
+        first = project.policy.phases[0]
+        raise UserError(f"there is no task yet; `agentjobs dispatch --phase {first}` plans the first phase")
+    return first_unsettled(project, only)
+
+
+def _in_play(project: Project, scope: Scope) -> str:
+    """Say what is in play, and how the table stands."""
     counts = project.file.table.counts()
     what = "everything" if scope.everything else many(len(scope.ids), "task")
     if scope.phases and not scope.everything:
         what = f"phase {', '.join(scope.phases)}" + (f" and {what}" if scope.ids else "")
     stand = ", ".join(f"{count} {status.value}" for status, count in counts.items() if count)
-    line = f"in play: {what}; the table: {stand or 'no rows'}"
-    said = (turn.why, *_unplanned(project, scope))
-    return Report((line,), tuple(text for text in said if text))
+    return f"in play: {what}; the table: {stand or 'no rows'}"
 
 
 def _unplanned(project: Project, scope: Scope) -> tuple[str, ...]:
@@ -184,11 +194,14 @@ def first_unsettled(project: Project, count: int) -> tuple[str, ...]:
     at_work = [i for i in active if scope is not None and in_play(scope, i, profiles[i])]
     chosen = at_work[:count]
     everything = Scope(0.0, everything=True)
+    later = list(project.policy.phases[1:])  # those of a phase do not begin before the ones of an earlier phase
     while len(chosen) < count:
         queue = Queue(table, statuses, everything, frozenset(chosen))
-        found = [i for i, _ in zip(queue.ready(), range(count - len(chosen)), strict=False)]
-        if not found:
+        found = [i for i, _ in zip(queue.ready(later), range(count - len(chosen)), strict=False)]
+        if not found and not later:
             break
+        if not found:
+            del later[0]
         for task_id in found:  # as if it were done: what waits for it may come along
             chosen.append(task_id)
             statuses[task_id] = Status.DONE
@@ -253,6 +266,9 @@ def retry(
     phases after the first of them.
     """
     check_phases(project, phases)
+    planned = os.environ.get("AGENTJOBS_PHASE") if os.environ.get("AGENTJOBS_ROOT") == str(project.root) else None
+    if phases and planned:
+        raise UserError(f"this is called by the plan of phase {planned}, which would never come to an end")
     order = project.policy.phases if phases else ()
     if and_later:
         phases = order[min(map(order.index, phases)) :]

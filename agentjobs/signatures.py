@@ -23,7 +23,7 @@ from agentjobs.declarations import (
     value_of,
     words_before,
 )
-from agentjobs.syntax import language_of, parse
+from agentjobs.syntax import language_of, parse_either
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -75,10 +75,7 @@ def offer(path: str, data: bytes) -> Offer | None:
     language = language_of(path)
     if language is None:
         return None
-    root = parse(data, language)
-    if root.has_error and language == "javascript":
-        typed = parse(data, "tsx")  # Flow, or TypeScript on its way
-        root = root if typed.has_error else typed
+    root, _ = parse_either(data, language)
     return _File(root, declared=path.endswith((".d.ts", ".d.mts", ".d.cts"))).offer()
 
 

@@ -18,6 +18,8 @@ from agentjobs.queue import DEFAULT, Queue, in_play
 from agentjobs.table import parse_status
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from agentjobs.board import Spent
     from agentjobs.model import Attempt
     from agentjobs.project import Project
@@ -116,22 +118,7 @@ def standing(project: Project, now: float, only: tuple[str, ...] = ()) -> Standi
         counts = {**dict.fromkeys(counts, 0), **_counted(project, mine)}
         active = [i for i in active if i in mine]
     scope = store.scope()
-    running: list[Live] = []
-    between: list[Between] = []
-    for task_id in active:
-        numbers = store.numbers(task_id)
-        attempt = store.attempt(task_id, numbers[-1]) if numbers else None
-        live = live_of(attempt) if attempt else None
-        if live is not None:
-            running.append(live)
-        else:
-            playing = scope is not None and in_play(scope, task_id, _profile(project, task_id))
-            marker = store.marker(task_id)
-            anew = attempt is not None and marker is not None and (
-                marker.round > attempt.intent.round or marker.wish is Status.TODO
-            )
-            what = _between(attempt, playing=playing, anew=anew)
-            between.append(Between(task_id, attempt.number if attempt else 0, what))
+    running, between = _at_work(project, active, scope)
     for own in (*([] if only else [QUEUE_ID]), *(PLANS + name for name in only or _phases(project))):
         numbers = store.numbers(own)
         run = store.attempt(own, numbers[-1]) if numbers else None
@@ -157,6 +144,27 @@ def standing(project: Project, now: float, only: tuple[str, ...] = ()) -> Standi
         estimated=bool(spent.cost) and _estimated(project),
         now=now,
     )
+
+
+def _at_work(project: Project, active: Sequence[str], scope: Scope | None) -> tuple[list[Live], list[Between]]:
+    """Return what runs of tasks that are not settled, and what the others wait for."""
+    running: list[Live] = []
+    between: list[Between] = []
+    for task_id in active:
+        numbers = project.store.numbers(task_id)
+        attempt = project.store.attempt(task_id, numbers[-1]) if numbers else None
+        live = live_of(attempt) if attempt else None
+        if live is not None:
+            running.append(live)
+        else:
+            playing = scope is not None and in_play(scope, task_id, _profile(project, task_id))
+            marker = project.store.marker(task_id)
+            anew = attempt is not None and marker is not None and (
+                marker.round > attempt.intent.round or marker.wish is Status.TODO
+            )
+            what = _between(attempt, playing=playing, anew=anew)
+            between.append(Between(task_id, attempt.number if attempt else 0, what))
+    return running, between
 
 
 def _estimated(project: Project) -> bool:

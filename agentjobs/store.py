@@ -28,8 +28,6 @@ from agentjobs.model import (
     Prepare,
     Prepared,
     Result,
-    ReviewEnd,
-    ReviewPlan,
     Scope,
     Settled,
     Status,
@@ -37,6 +35,7 @@ from agentjobs.model import (
     StepKind,
 )  # fmt: skip
 from agentjobs.pauses import RUN
+from agentjobs.reviewfacts import ReviewEnd, ReviewPlan
 from agentjobs.writing import encode, replace_file
 
 if TYPE_CHECKING:

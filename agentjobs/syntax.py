@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from tree_sitter import Node, Parser, QueryCursor  # noqa: TC004 - others name the type, in annotations
 
-__all__ = ["Language", "Node", "captures", "errors", "language_of", "parse", "parser", "walk"]
+__all__ = ["Language", "Node", "captures", "errors", "language_of", "parse", "parse_either", "parser", "walk"]
 
 Language = Literal["javascript", "typescript", "tsx"]
 
@@ -49,6 +49,19 @@ def parser(language: Language) -> Parser:
 def parse(source: bytes, language: Language) -> Node:
     """Return the root of a file's syntax tree; the parser never fails, it leaves ERROR and MISSING nodes."""
     return parser(language).parse(source).root_node
+
+
+def parse_either(source: bytes, language: Language) -> tuple[Node, Language]:
+    """Return the root of a file's tree, and as what it was read.
+
+    JavaScript with types in it (Flow, or TypeScript on its way) is read as TSX where that makes sense of all of it.
+    """
+    root = parse(source, language)
+    if root.has_error and language == "javascript":
+        typed = parse(source, "tsx")
+        if not typed.has_error:
+            return typed, "tsx"
+    return root, language
 
 
 def errors(root: Node) -> Iterator[Node]:

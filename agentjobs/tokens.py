@@ -76,9 +76,9 @@ def upper_bound(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
 
 
-def fits(text: str, limit: int, encoding: str = ENCODING) -> bool:
+def fits(text: str, limit: int) -> bool:
     """Tell whether ``text`` has at most ``limit`` tokens; counted only where its size is no answer."""
-    return upper_bound(text) <= limit or count(text, encoding) <= limit
+    return upper_bound(text) <= limit or count(text) <= limit
 
 
 def read_vocabulary() -> bytes:

@@ -13,17 +13,15 @@ if TYPE_CHECKING:
 
 
 class Transitions:
-    """Reads a file of events as it grows."""
+    """Reads what is added to a file of events from now on."""
 
-    def __init__(self, path: Path, *, from_end: bool = True) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self._at = 0
         self._rest = b""
-        if from_end:
-            try:
-                self._at = path.stat().st_size
-            except FileNotFoundError:
-                self._at = 0
+        try:
+            self._at = path.stat().st_size
+        except FileNotFoundError:
+            self._at = 0
 
     def read(self) -> list[Json]:
         """Return the events that came since the last call; a line that is no event is left out."""

@@ -30,7 +30,8 @@ class Found(Struct, frozen=True):
     severity: str
     trigger: str
     impact: str
-    line: int | None = None
+    line: int | float | None = None
+    """Whole, though perhaps written as ``3.0``."""
     title: str = ""
 
 

@@ -30,7 +30,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-LATE = ("jinja2", "tiktoken", "difflib", "rich.console", "rich.live", "rich.progress", "rich.table", "zoneinfo")
+LATE = (
+    "jinja2", "jinja2.meta", "jinja2.sandbox", "tiktoken", "difflib", "rich.console", "rich.live", "rich.progress",
+    "rich.table", "zoneinfo", "jsonschema", "referencing", "tree_sitter_javascript", "tree_sitter_typescript", "uuid",
+    "hashlib", "lzma",
+)  # fmt: skip
 """What commands import when they need it, besides modules of their own."""
 STREAMS = 3
 LONGEST_REQUEST = 1 << 20
@@ -134,6 +138,10 @@ def preload() -> None:
 def serve() -> None:
     """Fork for each request until the other side is gone."""
     preload()
+    from agentjobs.tokens import count
+
+    count("")  # half a second, for whoever counts
+    gc.freeze()
     requests = socket.socket(fileno=os.dup(0))
     requests.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LONGEST_REQUEST)
     while True:

@@ -92,6 +92,27 @@ class Start:
     tree: str
 
 
+RUN_AND_LIST = """
+import sys
+from agentjobs.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit as end:
+    print("code", end.code, "modules", *sys.modules, file=sys.stderr)
+"""
+
+
+def modules_of(cwd: Path, *argv: str) -> tuple[int, set[str]]:
+    """Run the program in a Python of its own; return its exit code, and the modules imported by its end."""
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_AND_LIST, *argv],
+        cwd=cwd, capture_output=True, text=True, timeout=100, check=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )  # fmt: skip
+    words = done.stderr.splitlines()[-1].split()
+    return int(words[1]), set(words[3:])
+
+
 @dataclass
 class Project:
     """A scratch project under ``directory``; ``settings`` are merged over quick defaults."""

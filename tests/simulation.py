@@ -37,7 +37,6 @@ from agentjobs.model import (
     AgentEnd,
     Attempt,
     Exited,
-    Finding,
     Gauge,
     Halt,
     Intent,
@@ -48,8 +47,6 @@ from agentjobs.model import (
     Phase,
     Prepared,
     Result,
-    ReviewEnd,
-    ReviewPlan,
     Row,
     Running,
     Status,
@@ -60,6 +57,7 @@ from agentjobs.model import (
 from agentjobs.pauses import RUN, lifted, pause_after, pauses_after
 from agentjobs.plan import plan
 from agentjobs.restarts import History
+from agentjobs.reviewfacts import Finding, ReviewEnd, ReviewPlan
 from agentjobs.reviewing import RUNS_MAX, at_work, due, last_start, next_agent, passed, runs, unheard
 from agentjobs.scope import overlap
 

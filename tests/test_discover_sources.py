@@ -1,4 +1,4 @@
-"""The files git tracks, and what a glob means."""
+"""The files that are there, and what a glob means."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.discover.sources import _matcher, tracked
-from agentjobs.errors import GitError, UserError
+from agentjobs.discover.sources import _matcher, matching, present
+from agentjobs.errors import UserError
 from tests.repositories import make_repository, sh, write
 
 FILES = [
@@ -52,11 +52,10 @@ def test_globs(glob: str, expected: str) -> None:
 @pytest.mark.parametrize("glob", [
     "", "/", "./", "!a.js", "[a", "a[", "{a", "a{b,c", "a\\", "../a", "a/../b", "a//b", "[z-a]", "a\0b", "/./a",
 ])  # fmt: skip
-def test_a_bad_glob_is_said_to_be_one(tmp_path: Path, glob: str) -> None:
-    git = make_repository(tmp_path)
+def test_a_bad_glob_is_said_to_be_one(glob: str) -> None:
     for include, exclude in ([glob], []), ([], [glob]):
         with pytest.raises(UserError, match="glob"):
-            tracked(git.root, include, exclude)
+            matching([], include, exclude)
 
 
 NAMES = st.sampled_from(["a", "b", "a.js", "b.ts", ".x", "[", "a b"])
@@ -88,7 +87,7 @@ def test_a_glob_means_what_it_means_to_git(globs: list[str], paths: list[str]) -
             assert {path for path in paths if matcher.fullmatch(path)} == ignored, glob
 
 
-def test_only_what_git_tracks_and_the_disk_has(tmp_path: Path) -> None:
+def test_what_the_disk_has_and_git_does_not_ignore(tmp_path: Path) -> None:
     git = make_repository(tmp_path, dict.fromkeys(FILES, ""))
     odd = os.fsdecode(b"\xff.js")
     write(tmp_path / odd, "")
@@ -97,13 +96,14 @@ def test_only_what_git_tracks_and_the_disk_has(tmp_path: Path) -> None:
     make_repository(tmp_path / "sub", {"s.js": ""})
     sh(tmp_path, "git", "add", "-A")
     write(tmp_path / "untracked.js", "")
+    write(tmp_path / "ignored.log", "")
     (tmp_path / "vendor/v.js").unlink()
     (tmp_path / "b.ts").unlink()
     (tmp_path / "b.ts").symlink_to("a.js")
-    there = sorted({*FILES, odd, ".gitignore"} - {"vendor/v.js", "b.ts"})
-    assert tracked(git.root) == there
-    assert tracked(git.root, ["*.js"], ["src/", "lib/**"]) == ["a.js", "x[1].js", odd]
-    assert tracked(tmp_path / "src", ["/*.js"]) == ["a.js"], "paths and globs are from the directory asked for"
+    there = sorted({*FILES, odd, ".gitignore", "untracked.js"} - {"vendor/v.js", "b.ts"})
+    assert present(git.root) == there
+    assert matching(there, ["*.js"], ["src/", "lib/**"]) == ["a.js", "untracked.js", "x[1].js", odd]
+    assert matching(present(tmp_path / "src"), ["/*.js"]) == ["a.js"], "paths are from the directory asked for"
 
 
 def test_each_side_of_a_conflict_is_the_same_file(tmp_path: Path) -> None:
@@ -115,9 +115,10 @@ def test_each_side_of_a_conflict_is_the_same_file(tmp_path: Path) -> None:
     write(tmp_path / "a.js", "3\n")
     sh(tmp_path, "git", "commit", "-qam", "main")
     subprocess.run(["git", "merge", "-q", "other"], cwd=tmp_path, check=False, capture_output=True)
-    assert tracked(git.root, ["*.js"]) == ["a.js"]
+    assert matching(present(git.root), ["*.js"]) == ["a.js"]
 
 
 def test_without_a_repository(tmp_path: Path) -> None:
-    with pytest.raises(GitError):
-        tracked(tmp_path)
+    write(tmp_path / "src/a.js", "")
+    write(tmp_path / ".agentjobs/facts", "")
+    assert present(tmp_path) == ["src/a.js"]

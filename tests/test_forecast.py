@@ -21,7 +21,6 @@ from agentjobs.forecast import (
     least_time,
     longest,
     measured,
-    most_time,
     schedule,
     speed_up,
     widest,
@@ -79,6 +78,11 @@ def test_the_order_keeps_what_tasks_need_and_the_best_rank_first(dag: Dag, ranks
 
 def test_a_circle_has_no_order() -> None:
     assert in_order([[1], [0], []], [0.0, 0.0, 0.0]) == [2]
+
+
+def most_time(work: float, path: float, slots: int) -> float:
+    """Return the time above which no greedy order takes."""
+    return path + max(0.0, work - path) / slots
 
 
 @settings(max_examples=300, deadline=None)

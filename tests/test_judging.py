@@ -31,7 +31,6 @@ from agentjobs.model import (
     AgentEnd,
     Attempt,
     Exited,
-    Finding,
     Intent,
     Kill,
     Lost,
@@ -40,8 +39,6 @@ from agentjobs.model import (
     Pause,
     Prepared,
     Result,
-    ReviewEnd,
-    ReviewPlan,
     Row,
     Running,
     Spending,
@@ -52,6 +49,7 @@ from agentjobs.model import (
 )
 from agentjobs.plan import plan
 from agentjobs.policy import Agent, Landing, Policy, Profile
+from agentjobs.reviewfacts import Finding, ReviewEnd, ReviewPlan
 from agentjobs.reviewing import (
     LOST_MAX,
     RUNS_MAX,

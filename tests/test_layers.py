@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.harness import modules_of
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "agentjobs"
 DESIGN = ROOT / "docs" / "design.md"
@@ -222,24 +224,10 @@ def test_every_module_imports_alone_without_a_warning() -> None:
 
 # --- start-up time is a feature: what a command does not need, it does not import --------------------------
 
-RUN_AND_LIST = """
-import sys
-from agentjobs.cli import main
-try:
-    main(sys.argv[1:])
-except SystemExit as end:
-    print("code", end.code, "modules", *sys.modules, file=sys.stderr)
-"""
-
-
 def imported_by(cwd: Path, *argv: str) -> tuple[int, set[str]]:
     """Run the program; its exit code and the heavy libraries it has imported by its end."""
-    done = subprocess.run(
-        [sys.executable, "-c", RUN_AND_LIST, *argv],
-        cwd=cwd, capture_output=True, text=True, timeout=100, check=True,
-    )  # fmt: skip
-    words = done.stderr.splitlines()[-1].split()
-    return int(words[1]), HEAVY & set(words)
+    code, modules = modules_of(cwd, *argv)
+    return code, HEAVY & modules
 
 
 @pytest.fixture

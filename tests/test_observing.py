@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentjobs.agents import Agent
@@ -130,6 +130,7 @@ FIELDS = st.fixed_dictionaries(
 
 
 @given(st.lists(st.lists(FIELDS, max_size=4), max_size=5), st.sampled_from(USAGES))
+@example([[{"type": "turn", "id": "a", "cost": 0.25}, {"type": "turn", "id": "a"}]], USAGES[5])
 def test_what_was_used_is_the_same_as_when_all_is_read_at_once(parts: list[list[dict[str, Any]]], where: Usage) -> None:
     seen = Seen()
     for part in parts:

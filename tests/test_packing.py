@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.packbound import Worth, bound, lower_bound
+from agentjobs.packbound import Worth, bound
 from agentjobs.packing import Document, pack
 from agentjobs.repack import Wanted, repack
 from agentjobs.sections import split
@@ -74,7 +74,7 @@ def test_within_two_percent_of_the_lower_bound(seed: int, kind: str, number: int
     """Of sets as large as a job's, also hard ones; where that is less than one batch, one more is allowed."""
     chance = random.Random(seed)
     sizes = triplets(chance, number) if kind == "triplets" else [KINDS[kind](chance) for _ in range(number)]
-    least = lower_bound(sizes, BUDGET)
+    least = bound(sizes, BUDGET).bins
     batches = pack(documents(sizes), BUDGET)
     assert least <= len(batches) <= max(math.ceil(1.02 * least), least + 1)
     assert kind != "triplets" or least == len(sizes) // 3
@@ -84,7 +84,7 @@ def test_within_two_percent_of_the_lower_bound(seed: int, kind: str, number: int
 def test_thousands_that_are_hard_are_within_two_percent_too(kind: str) -> None:
     chance = random.Random(5)
     sizes = triplets(chance, 2400) if kind == "triplets" else [KINDS[kind](chance) for _ in range(2400)]
-    least = lower_bound(sizes, BUDGET)
+    least = bound(sizes, BUDGET).bins
     found = pack(documents(sizes), BUDGET)
     assert sorted(one.tokens for batch in found for one in batch.documents) == sorted(sizes)
     assert max(batch.tokens for batch in found) <= BUDGET
@@ -94,7 +94,7 @@ def test_thousands_that_are_hard_are_within_two_percent_too(kind: str) -> None:
 def test_a_full_batch_is_not_always_a_good_one() -> None:
     """Filled as full as can be, 48 goes with 25 and 27, and what is left does not fit into three more."""
     sizes = [48, 48, 48, 48, 25, 27, 33, 33, 33]
-    assert len(pack(documents(sizes), 100)) == lower_bound(sizes, 100) == 4
+    assert len(pack(documents(sizes), 100)) == bound(sizes, 100).bins == 4
 
 
 def test_nor_is_one_that_wastes_none_of_the_worth() -> None:
@@ -131,7 +131,7 @@ def test_the_bound_knows_that_three_do_not_fit() -> None:
     """Of sizes around 0.4 two go into a batch, though the sum says less; L2 (Martello and Toth) says 8 here."""
     sizes = [40] * 10 + [34] * 10
     assert -(-sum(sizes) // 100) == 8
-    assert lower_bound(sizes, 100) == 10
+    assert bound(sizes, 100).bins == 10
 
 
 def fewest(sizes: list[int], budget: int) -> int:
@@ -155,7 +155,7 @@ def fewest(sizes: list[int], budget: int) -> int:
 @settings(max_examples=150, deadline=None)
 def test_the_lower_bound_is_one(sizes: list[int], budget: int) -> None:
     best = fewest(sizes, budget)
-    assert lower_bound(sizes, budget) <= best <= len(pack(documents(sizes), budget)) <= best + 1
+    assert bound(sizes, budget).bins <= best <= len(pack(documents(sizes), budget)) <= best + 1
 
 
 def test_directories_stay_together() -> None:

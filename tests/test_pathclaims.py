@@ -8,7 +8,7 @@ from itertools import combinations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.pathclaims import Claims, Names
+from agentjobs.pathclaims import Names, PathClaims
 from agentjobs.scope import in_scope, overlap
 
 PARTS = st.sampled_from(["a", "b", "ab", "c.js"])
@@ -30,14 +30,14 @@ def test_the_files_that_entries_cover_are_those_in_scope(names: list[str], files
 @given(PLAIN_FILES)
 def test_tasks_that_name_plain_paths_meet_where_overlap_says_so(files: list[list[str]]) -> None:
     met = sum(overlap(a, b) for a, b in combinations(files, 2))
-    assert Claims(files).pairs(10**6) == met
-    assert Claims(files).pairs(2) == min(2, met)
+    assert PathClaims(files).pairs(10**6) == met
+    assert PathClaims(files).pairs(2) == min(2, met)
 
 
 @settings(max_examples=300, deadline=None)
 @given(FILES)
 def test_with_globs_none_meet_that_overlap_keeps_apart(files: list[list[str]]) -> None:
-    assert Claims(files).pairs(10**6) <= sum(overlap(a, b) for a, b in combinations(files, 2))
+    assert PathClaims(files).pairs(10**6) <= sum(overlap(a, b) for a, b in combinations(files, 2))
 
 
 @settings(max_examples=300, deadline=None)
@@ -45,7 +45,7 @@ def test_with_globs_none_meet_that_overlap_keeps_apart(files: list[list[str]]) -
 def test_whoever_waits_in_turn_waits_for_all_it_meets(files: list[list[str]], random: object) -> None:
     order = list(range(len(files)))
     random.shuffle(order)  # type: ignore[attr-defined]
-    needs = Claims(files).in_turn(order)
+    needs = PathClaims(files).in_turn(order)
     before: dict[int, set[int]] = {}
     for task in order:
         before[task] = set().union(*({need} | before[need] for need in needs[task]))
@@ -65,7 +65,7 @@ def test_the_heaviest_all_meet_at_one_path(files: list[list[str]], data: st.Data
         return any(entry in (path, ".") or path.startswith(entry + "/") for entry in one)
 
     at_one = [sum(w for w, one in zip(weights, files, strict=True) if claims(one, path)) for path in paths]
-    assert Claims(files).heaviest(weights) == max(at_one, default=0.0)
+    assert PathClaims(files).heaviest(weights) == max(at_one, default=0.0)
 
 
 def test_ten_thousand_tasks_take_no_time() -> None:
@@ -73,7 +73,7 @@ def test_ten_thousand_tasks_take_no_time() -> None:
     files = [[f"src/{n % 100}/{n}.js", *(shared if n % 5 == 0 else ())] for n in range(10_000)]
     files.append(["src"])
     begun_at = time.process_time()
-    claims = Claims(files)
+    claims = PathClaims(files)
     assert claims.pairs(50_000) == 50_000
     assert claims.heaviest([1.0] * len(files)) == 2000
     turns = claims.in_turn(range(len(files)))

@@ -13,7 +13,7 @@ import pytest
 
 from agentjobs.engine import Engine
 from agentjobs.project import Project as Program
-from tests.harness import Project, kill_all
+from tests.harness import Project, kill_all, modules_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -451,7 +451,7 @@ def test_a_pilot_of_what_is_not_planned_says_what_to_do(tmp_path: Path) -> None:
         {"id": "x", "profile": "join"},
     )
     dry = project.run("dispatch", "--dry-run", code=0)
-    assert [line.split("\t")[:2] for line in dry.lines] == [["w", "later"], ["x", "later"]]
+    assert [line.split("\t")[:2] for line in dry.lines] == [["x", "later"], ["w", "later"]]
     assert "phase join would be planned" in dry.stderr
 
 
@@ -474,6 +474,17 @@ def test_a_resident_run_goes_through_all_phases(tmp_path: Path) -> None:
     project.run("run", code=2)
     assert set(project.statuses().values()) == {"DONE"}
     assert len(plans(project)) == 3
+
+
+def test_where_all_phases_are_over_a_poll_looks_no_further(tmp_path: Path) -> None:
+    project = three(tmp_path)
+    project.settle()
+    code, modules = modules_of(project.root, "poll")
+    assert code == 2
+    assert not {"agentjobs.plan", "agentjobs.attempts", "agentjobs.phaseruns"} & modules
+    project.edit("w2", profile="join", status="FAILED")
+    told = project.poll(code=3)
+    assert "phase write waits: 1 of 2 tasks of join are not DONE (w2;" in told.stdout + told.stderr
 
 
 def test_outputs_that_landed_are_read_from_the_target(tmp_path: Path) -> None:

@@ -356,3 +356,10 @@ def test_type_parameters_of_python() -> None:
     assert [one.text for one in found.signatures] == [
         "type Pair[T] = tuple[T, T]", "def f[T](a: T) -> T: ...", "class A[T]:\n    ...",
     ]  # fmt: skip
+
+
+def test_names_that_are_worked_out_when_the_file_is_run_are_not_known() -> None:
+    for listed in ("[*names]", "['_a', *names]", "sorted(names)", "'b'"):
+        found = pysignatures.offer(f"__all__ = {listed}\ndef _a(): ...\ndef b(): ...\n".encode())
+        assert found is not None
+        assert [one.name for one in found.only(None)] == ["b"], listed

@@ -5,16 +5,15 @@ from __future__ import annotations
 import ast
 import posixpath
 import re
-import warnings
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from agentjobs import pysignatures, signatures
+from agentjobs import pysignatures, pysyntax, signatures
 from agentjobs.discover.javascript import PARSED_MAX, Specifier, specifiers
 from agentjobs.discover.manifests import Manifests
 from agentjobs.discover.python import ENDINGS, PythonImport, PythonResolver, imports
 from agentjobs.discover.resolve import Resolver
-from agentjobs.syntax import captures, language_of, parse
+from agentjobs.syntax import captures, language_of, parse_either
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -225,9 +224,7 @@ def _javascript_wants(path: str, data: bytes) -> list[Want]:
     language = language_of(path)
     if not said or language is None or len(data) > PARSED_MAX:
         return [Want(one, None) for one in said]
-    root = parse(data, language)
-    if root.has_error and language == "javascript":
-        root, language = parse(data, "tsx"), "tsx"
+    root, language = parse_either(data, language)
     if root.has_error:
         return [Want(one, None) for one in said]
     found = captures(language, _NODES if language == "javascript" else _NODES + _TYPES, root)
@@ -331,12 +328,10 @@ def _string(node: Node) -> str:
 
 def _python_wants(data: bytes) -> list[Want]:
     """Return what each import of a file asks for; of a module that is used by its members, those."""
+    tree = pysyntax.parse(data)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(data)
-        return _asked_by(tree)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return _asked_by(tree) if tree is not None else []
+    except RecursionError:  # a name of a thousand parts
         return []
 
 

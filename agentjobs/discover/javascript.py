@@ -6,7 +6,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from agentjobs.syntax import captures, language_of, parser
+from agentjobs.syntax import captures, language_of, parse_either, parser
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -88,12 +88,7 @@ def _imported(language: Language, data: bytes) -> Iterable[Specifier]:
 
 
 def _parsed(language: Language, data: bytes) -> Iterable[Specifier]:
-    root = parser(language).parse(data).root_node
-    if root.has_error and language == "javascript":
-        # Types in a .js file: Flow, or TypeScript on its way.
-        typed = parser("tsx").parse(data).root_node
-        if not typed.has_error:
-            root, language = typed, "tsx"
+    root, language = parse_either(data, language)
     if root.has_error:
         # What the parser makes of such a file is a guess, and a query on a tree of errors takes the square of them.
         return _searched(data)

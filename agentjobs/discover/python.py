@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import posixpath
-import warnings
 from typing import TYPE_CHECKING, NamedTuple
+
+from agentjobs import pysyntax
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,11 +32,8 @@ def imports(data: bytes) -> tuple[PythonImport, ...]:
     ``importlib.import_module`` and ``__import__`` count where the name is a literal. A file that is not Python 3
     imports nothing.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd escapes in somebody's strings
-            tree = ast.parse(data)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = pysyntax.parse(data)
+    if tree is None:
         return ()
     found: dict[PythonImport, None] = {}
     for node in ast.walk(tree):

@@ -1,4 +1,4 @@
-r"""The files of a repository that a job is about: what git tracks, chosen by globs.
+r"""The files that a job is about: those of a repository or a directory, chosen by globs.
 
 A glob means what it means in ``.gitignore``, for paths from the top of the directory asked for:
 
@@ -28,30 +28,6 @@ if TYPE_CHECKING:
 
 NO_SOURCES = frozenset({".git", ".agentjobs"})
 """Directories that are nobody's documents."""
-
-_REGULAR = ("100644 ", "100755 ")
-
-
-def tracked(root: Path, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[str]:
-    """Return the files beneath ``root`` that git tracks, that an ``include`` matches and no ``exclude`` does.
-
-    Paths are relative to ``root``, with ``/``, sorted; no ``include`` means all. Symbolic links, submodules
-    and files that are gone from the disk are left out. Raises ``UserError`` for a glob that means nothing, and
-    ``GitError`` where there is no repository.
-    """
-    wanted = _matcher(include) if include else None
-    unwanted = _matcher(exclude) if exclude else None
-    listed = text(Git(root).run("ls-files", "--stage", "-z").stdout).split("\0")
-    # `100644 <id> <stage>\t<path>`; an unmerged path is listed once for each side.
-    paths = {line.partition("\t")[2] for line in listed if line.startswith(_REGULAR)}
-    top = os.fspath(root)
-    return [
-        path
-        for path in sorted(paths)
-        if (wanted is None or wanted.fullmatch(path))
-        and not (unwanted is not None and unwanted.fullmatch(path))
-        and _is_file(f"{top}/{path}")
-    ]
 
 
 def present(directory: Path) -> list[str]:
@@ -93,7 +69,10 @@ def walked(directory: Path) -> list[str]:
 
 
 def matching(paths: Iterable[str], include: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[str]:
-    """Return those of ``paths`` that an ``include`` matches and no ``exclude`` does, sorted; as ``tracked`` does."""
+    """Return those of ``paths`` that an ``include`` matches and no ``exclude`` does, sorted.
+
+    No ``include`` means all. Raises ``UserError`` for a glob that means nothing.
+    """
     wanted = _matcher(include) if include else None
     unwanted = _matcher(exclude) if exclude else None
     return [

@@ -22,6 +22,8 @@ def advice(why: str) -> str:
         return "It goes on by itself when there is more; or lower the limit in agentjobs.toml."
     if why.endswith("`agentjobs approve`"):
         return "`agentjobs approve --all` lets all of them land, `agentjobs approve ID` one."
-    if why.startswith("phase "):
+    if why.startswith("reviewers gave no verdict"):
+        return "What is verified waits as it is."
+    if why.startswith("phase ") or " waits for phase " in why or " waits: phase " in why:
         return "It goes on by itself then: `agentjobs poll`."
     return _ADVICE.get(why.partition(":")[0], "Raise the limit in agentjobs.toml, then poll again.")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agentjobs.counting import count_contents
-from agentjobs.packbound import lower_bound
+from agentjobs.packbound import bound
 from agentjobs.packing import Document, pack
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def packed(sizes: list[int]) -> tuple[int, int, float]:
     took = time.perf_counter() - begun
     assert max(batch.tokens for batch in batches) <= BUDGET
     assert sorted(one.path for batch in batches for one in batch.documents) == [one.path for one in documents]
-    return len(batches), lower_bound(sizes, BUDGET), took
+    return len(batches), bound(sizes, BUDGET).bins, took
 
 
 def packings() -> list[Packing]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from agentjobs.discover.graph import import_graph
-from agentjobs.discover.sources import tracked
+from agentjobs.discover.sources import matching, present
 
 KINDS = ("js", "jsx", "mjs", "cjs", "ts", "tsx", "mts", "cts")
 Edges = set[tuple[str, str]]
@@ -109,7 +109,7 @@ def main() -> None:
     print("|---" + "|--:" * 11 + "|")
     for checkout in given.checkouts:
         root = checkout.resolve()
-        files = tracked(root, [f"*.{kind}" for kind in KINDS])
+        files = matching(present(root), [f"*.{kind}" for kind in KINDS])
         among = set(files)
         graphs = [ours(root, files), madge(root, npm, files), depcruise(root, npm, files)]
         mine, theirs, cruised = (
