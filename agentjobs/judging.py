@@ -121,7 +121,8 @@ def rejection(result: Result, attempt: Attempt) -> Result:
     first = held[0][1] if held else None
     what = f": {place(first)} ({first.severity}) {first.title or first.trigger}" if first else ""
     more = f" and {len(held) - 1} more" if len(held) > 1 else ""
-    lines = [f"Reviewers looked at the change and found {len(held)} things that must be put right:", ""]
+    must = "This must be put right:" if len(held) == 1 else f"These {len(held)} things must be put right:"
+    lines = [f"Reviewers looked at the change. {must}", ""]
     lines += [line for name, finding in held for line in _told(name, finding)]
     if others:
         lines += ["", "They also noted, without asking for it:", ""]
@@ -130,7 +131,7 @@ def rejection(result: Result, attempt: Attempt) -> Result:
     return replace(
         result,
         tree="",  # who left a file as it is because the finding is wrong does not go in circles
-        detail=_cut(f"rejected by {names}{what}{more}", 240),
+        detail=_cut(f"by {names}{what}{more}", 240),
         signature=hashlib.blake2b("\n".join(keys).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest(),
         errors=_cut("\n".join(lines), ERRORS_MAX, keep=True),
     )

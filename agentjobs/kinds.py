@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import shutil
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
 from agentjobs.errors import UserError
 from agentjobs.git import Git
+from agentjobs.table import parse
+from agentjobs.tomlfile import load
 
 DEMO = "demo"
 """The directory of a template that holds a small repository to try it on."""
@@ -81,6 +85,23 @@ def write_demo(kind: str, directory: Path) -> Written:
     git.run("add", "--", *sources)
     git.run("commit", "-q", "-m", f"What to try {kind} on")
     return written
+
+
+def next_steps(directory: Path, *, demo: bool) -> str:
+    """Say what is to be done with a kind that was copied into ``directory``: who makes the tasks depends on it."""
+    policy: dict[str, Any] = {}
+    with contextlib.suppress(UserError):  # one's own that is wrong: `check` tells
+        policy = load((directory / "agentjobs.toml").read_bytes(), "agentjobs.toml")
+    skill = "SKILL.md and " if (directory / "SKILL.md").is_file() else ""
+    first = "read SKILL.md" if demo and skill else f"read {skill}agentjobs.toml"
+    if policy.get("phases"):
+        return f"{first}, then `agentjobs check`; the phases make the tasks, after `agentjobs dispatch`"
+    if policy.get("plan"):
+        return f"{first}, then `agentjobs plan`, which makes the tasks, and `agentjobs check`"
+    table = directory / "tasks.tsv"
+    if demo and table.is_file() and len(parse(table.read_bytes(), table.name)):
+        return f"{first}, then `agentjobs check`; tasks.tsv has the tasks"
+    return f"{first}, fill tasks.tsv (by hand, or with `agentjobs plan rows` or `plan files`), then `agentjobs check`"
 
 
 def source_of(kind: str) -> Path:

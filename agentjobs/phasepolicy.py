@@ -35,6 +35,8 @@ def faults(policy: Policy) -> Iterator[tuple[Path, str]]:
 
 def unknown(name: str, known: list[str], what: str = "phase") -> str:
     """Say that there is no such name, and which is the nearest."""
+    if not known and what == "phase":
+        return f'there is no phase "{name}": agentjobs.toml has no key phases'
     close = nearest(name, known)
     hint = f'did you mean "{close}"?' if close else f"known: {', '.join(known) or 'none'}"
     return f'unknown {what} "{name}"; {hint}'

@@ -33,6 +33,7 @@ from agentjobs.phases import (
     plan_id,
     waits,
 )
+from agentjobs.show.text import many
 from agentjobs.stages import (
     blocked_in,
     census_of,
@@ -256,7 +257,7 @@ class PhaseRuns:
         added = len(set(there) - set(known))
         planned = Planned(ids, added, again and (added > 0 or self._goes_on(there)))
         self.store.write_fact(run.intent.id, run.number, "planned.json", planned)
-        self._close(run, Result(Outcome.OK, now, detail=f"{added} tasks added"))
+        self._close(run, Result(Outcome.OK, now, detail=f"{many(added, 'task')} added"))
         self.store.event(now, run.intent.id, "planned", attempt=run.number, added=added)
 
     def _goes_on(self, ids: list[str]) -> bool:

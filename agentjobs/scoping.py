@@ -18,6 +18,7 @@ from agentjobs.model import SETTLED, Scope, Settled, Status
 from agentjobs.pauses import lifted
 from agentjobs.queue import DEFAULT, Queue, in_play
 from agentjobs.rounds import Rounds
+from agentjobs.show.text import many
 from agentjobs.store import Marker, write_bytes
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def dispatch(
         _go_on(project, force=force)
         project.store.set_state("scope", scope)
     turn = poll(project, wait_s=0.0, lock_timeout_s=lock_timeout_s)
-    return Report((_in_play(project, scope),), (turn.why,) if turn.why else ())
+    said = (turn.why, *_unplanned(project, scope))
+    return Report((_in_play(project, scope),), tuple(text for text in said if text))
 
 
 def _pilot(project: Project, only: int | None) -> tuple[str, ...]:
@@ -102,11 +104,28 @@ def _pilot(project: Project, only: int | None) -> tuple[str, ...]:
 def _in_play(project: Project, scope: Scope) -> str:
     """Say what is in play, and how the table stands."""
     counts = project.file.table.counts()
-    what = "everything" if scope.everything else f"{len(scope.ids)} tasks"
+    what = "everything" if scope.everything else many(len(scope.ids), "task")
     if scope.phases and not scope.everything:
         what = f"phase {', '.join(scope.phases)}" + (f" and {what}" if scope.ids else "")
     stand = ", ".join(f"{count} {status.value}" for status, count in counts.items() if count)
     return f"in play: {what}; the table: {stand or 'no rows'}"
+
+
+def _unplanned(project: Project, scope: Scope) -> tuple[str, ...]:
+    """Say which tasks in play cannot begin, since their phases are not planned and nobody has put those in play."""
+    if scope.everything or not scope.ids or not project.policy.phases:
+        return ()
+    statuses = _statuses(project)
+    closed, _ = _first_phases(project, statuses, scope.phases, everything=False)
+    waiting: dict[str, int] = {}
+    for task_id, cell in project.file.table.cells("profile"):
+        name = cell.strip() or DEFAULT
+        if task_id in scope.ids and statuses[task_id] is Status.TODO and name in closed and name not in scope.phases:
+            waiting[name] = waiting.get(name, 0) + (project.policy.profiles[name].plan is not None)
+    return tuple(
+        f"{many(count, 'task')} of phase {name} cannot begin before it is planned: `agentjobs dispatch --phase {name}`"
+        for name, count in waiting.items() if count
+    )
 
 
 def _go_on(project: Project, *, force: bool) -> None:
@@ -211,7 +230,7 @@ def _dry_run(project: Project, ids: tuple[str, ...], only: int | None, phases: t
         when = "now" if now else "later"
         agent = project.policy.agents[profile.agent].command[0]
         lines.append(f"{task_id}\t{when}\t{row.profile}\t{agent}\t{' '.join(row.files)}")
-    return Report(tuple(lines), (*plans, f"{len(chosen)} tasks would be in play; nothing was changed"))
+    return Report(tuple(lines), (*plans, f"{many(len(chosen), 'task')} would be in play; nothing was changed"))
 
 
 def _first_phases(

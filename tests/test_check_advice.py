@@ -46,7 +46,7 @@ def test_the_answer_follows_the_findings_and_is_never_an_error(project: Project)
     assert project.run("check", code=0).lines[0] == "parallel: no: it is one task"
     project.rows({"id": "one", "status": "DONE"})
     assert project.run("check", code=0).lines == [
-        "parallel: nothing to do, no task is open", "1 tasks: 0 errors, 0 warnings"
+        "parallel: nothing to do, no task is open", "1 task: 0 errors, 0 warnings"
     ]  # fmt: skip
 
 

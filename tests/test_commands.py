@@ -76,7 +76,7 @@ def test_init_does_not_mix_two_kinds(tmp_path: Path) -> None:
 
 def test_init_lists_its_kinds_and_knows_no_other(tmp_path: Path) -> None:
     listed = agentjobs("init", "--list", cwd=tmp_path)
-    assert "blank" in [line.split("\t")[0] for line in listed.stdout.splitlines()]
+    assert "blank" in [line.split("  ")[0] for line in listed.stdout.splitlines()]
     unknown = agentjobs("init", "blnk", cwd=tmp_path)
     assert unknown.returncode == 1
     assert "did you mean blank?" in unknown.stderr
@@ -129,7 +129,7 @@ def test_plan_rows_dry_run_and_errors_write_nothing(project: Project) -> None:
 
 def test_check_finds_nothing_in_a_sound_project(project: Project) -> None:
     project.plans(a="ok")
-    assert project.run("check", code=0).lines[-1] == "1 tasks: 0 errors, 0 warnings"
+    assert project.run("check", code=0).lines[-1] == "1 task: 0 errors, 0 warnings"
 
 
 def test_check_names_all_that_is_wrong_with_its_place(project: Project) -> None:
@@ -316,8 +316,10 @@ def test_logs_follow_over_steps_and_attempts_to_the_end(project: Project) -> Non
         [sys.executable, "-m", "agentjobs", "logs", "-f", "a"],
         cwd=project.root, env=project.env, stdout=subprocess.PIPE,
     )  # fmt: skip
+    assert following.stdout is not None
+    first = following.stdout.readline()  # it begins with the newest attempt, which must be the first
     project.loop()
-    said = following.communicate(timeout=20)[0].decode()
+    said = (first + following.communicate(timeout=20)[0]).decode()
     assert following.returncode == 0
     heads = [line for line in said.splitlines() if line.startswith("==> a attempt")]
     assert heads == [f"==> a attempt {n} {step} <==" for n in (1, 2) for step in ("agent", "verify")]

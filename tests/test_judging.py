@@ -176,7 +176,7 @@ def test_the_next_attempt_is_told_what_blocks_and_briefly_the_rest() -> None:
     held = Finding("a.py", "high", "an empty  list", "it\nraises", line=3, title="No guard")
     mild = Finding("b.py", "low", "a long name", "ugly")
     found = rejection(Result(Outcome.REJECTED, NOW, tree="t"), attempt(review(1, "r0", [held, mild])))
-    assert found.detail == "rejected by r0: a.py:3 (high) No guard"
+    assert found.detail == "by r0: a.py:3 (high) No guard"
     assert "- a.py:3: high, found by r0: No guard" in found.errors
     assert "  What triggers it: an empty list" in found.errors
     assert "  Impact: it raises" in found.errors
@@ -447,4 +447,5 @@ def test_what_reviewers_do_is_told_in_a_line() -> None:
     told = {"attempt": 2, "reviewer": "critic", "step": "review-1", "findings": 3, "detail": "it crashed"}
     assert event_text({"event": "review", **told}) == "attempt 2: critic judges it (review-1)"
     assert event_text({"event": "verdict", **told}) == "attempt 2: critic has judged it, 3 findings"
+    assert event_text({"event": "verdict", **told, "findings": 1}) == "attempt 2: critic has judged it, 1 finding"
     assert event_text({"event": "no verdict", **told}) == "attempt 2: critic gave no verdict: it crashed"

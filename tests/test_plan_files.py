@@ -69,7 +69,7 @@ def commit(project: Project, branch: str = "main", **files: str | None) -> None:
 def test_from_plan_to_done_and_again(tmp_path: Path) -> None:
     project = made(tmp_path / "p")
     said = project.run("plan", code=0)
-    assert "3 files in 3 tasks, 3 waves, the widest of 1 tasks" in said.stderr
+    assert "3 files in 3 tasks, 3 waves, the widest of 1 task" in said.stderr
     assert "lead nowhere" not in said.stderr
     rows = project.table()
     assert {i: (r["after"], r["files"], r["priority"], r["lines"]) for i, r in rows.items()} == {

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,9 +61,53 @@ def test_calls_are_found_wherever_they_stand() -> None:
 
 @pytest.mark.parametrize("kind", kinds())
 def test_a_kind_is_listed_with_what_it_is(kind: str, tmp_path: Path) -> None:
-    listed = dict(line.split("\t") for line in Job(tmp_path, kind="").run("init", "--list", code=0).lines)
+    listed = dict(re.split("  +", line) for line in Job(tmp_path, kind="").run("init", "--list", code=0).lines)
     assert listed[kind] == summary(kind)
     assert re.fullmatch(r"[A-Za-z].{10,120}", listed[kind])
+
+
+@pytest.mark.parametrize(
+    ("kind", "demo", "said"),
+    [
+        ("blank", False, "read SKILL.md and agentjobs.toml, fill tasks.tsv (by hand"),
+        ("js-to-ts", False, "then `agentjobs plan`, which makes the tasks, and `agentjobs check`"),
+        ("code-review", False, "the phases make the tasks, after `agentjobs dispatch`"),
+        ("knowledge-base", False, "the phases make the tasks, after `agentjobs dispatch`"),
+        ("phased", True, "read SKILL.md, then `agentjobs check`; tasks.tsv has the tasks"),
+        ("fix-list", True, "read SKILL.md, fill tasks.tsv"),
+    ],
+)
+def test_init_says_who_makes_the_tasks(kind: str, demo: bool, said: str, tmp_path: Path) -> None:
+    job = Job(tmp_path, kind="", demo=demo)
+    done = job.run("init", kind, *(["--demo"] if demo else []), code=0)
+    assert said in done.stderr.splitlines()[-1]
+    first = job.run("check").lines[0] if kind == "knowledge-base" else ""
+    assert not first or "those of the phases (analyse, normalise, cluster, digest, merge, write, assemble)" in first
+
+
+@pytest.mark.parametrize("text", ["phases = 1\n[[", "[plan\n"])
+def test_init_beside_settings_that_are_wrong_still_says_what_is_next(text: str, tmp_path: Path) -> None:
+    job = Job(tmp_path, kind="", demo=False)
+    (job.root / "agentjobs.toml").write_text(text)
+    assert job.run("init", code=0).stderr.splitlines()[-1].startswith("next: ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "script"), [("fix-list", "findings.py"), ("code-review", "modules.py"), ("", "plan.py")]
+)
+def test_rows_that_are_only_looked_at_end_quietly(kind: str, script: str, tmp_path: Path) -> None:
+    job = Job(tmp_path, kind=kind, files={"a.py": "x = 1\n"}, demo=False)
+    if not kind:
+        job.run("skill", "one", "--task", "Do.", "--input", "*.py", "--check", "true", "--dir", ".", code=0)
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as gone:  # nobody reads any more, as after `| head -3`
+        done = subprocess.run(
+            [sys.executable, f"tools/{script}"], cwd=job.root, input=b"a.py:1:1: W1 one\n", stdout=gone,
+            stderr=subprocess.PIPE, timeout=60, check=False,
+        )  # fmt: skip
+    assert b"Error" not in done.stderr
+    assert done.returncode == -signal.SIGPIPE
 
 
 @pytest.mark.parametrize("kind", kinds())

@@ -35,6 +35,7 @@ def command(baseline: bool, as_json: bool) -> int:
     if baseline and as_json:
         raise click.UsageError("--baseline prints lines, and --json one object: choose one")
     from agentjobs.checkup import findings
+    from agentjobs.show.text import many
 
     project = Project.here()
     found = []
@@ -56,11 +57,11 @@ def command(baseline: bool, as_json: bool) -> int:
     if advice is not None:
         from agentjobs.show.parallel import lines
 
-        for line in lines(advice):
+        for line in lines(advice, project.policy.phases):
             click.echo(line)
-    tasks = "" if errors else f"{len(project.file.table)} tasks: "
+    tasks = "" if errors else f"{many(len(project.file.table), 'task')}: "
     warnings = sum(finding.warning for finding in [*found, *more])
-    click.echo(f"{tasks}{_many(errors, 'error')}, {_many(warnings, 'warning')}")
+    click.echo(f"{tasks}{many(errors, 'error')}, {many(warnings, 'warning')}")
     return ExitCode.FAILED if errors else ExitCode.OK
 
 
@@ -101,7 +102,3 @@ def _baseline(project: Project) -> Iterator[tuple[str, bool]]:
             yield f"{state}\t{name}\t{check.command}{ended}", not check.green and profile.baseline == "green"
             for line in check.excerpt.splitlines()[:20]:
                 yield f"  | {line}", False
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"

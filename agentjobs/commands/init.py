@@ -26,11 +26,12 @@ def command(kind: str | None, as_list: bool, source: Path | None, demo: bool) ->
       agentjobs init js-to-ts
       mkdir try && cd try && agentjobs init fix-list --demo
     """
-    from agentjobs.kinds import kinds, source_of, summary, write_demo, write_kind
+    from agentjobs.kinds import kinds, next_steps, source_of, summary, write_demo, write_kind
+    from agentjobs.show.text import columns, many
 
     if as_list:
-        for name in kinds():
-            click.echo(f"{name}\t{summary(name)}")
+        for line in columns([(name, summary(name)) for name in kinds()]):
+            click.echo(line)
         return
     if source is not None and (kind or demo):
         raise click.UsageError("name a KIND, or give --from: one of them, and --from without --demo")
@@ -39,11 +40,10 @@ def command(kind: str | None, as_list: bool, source: Path | None, demo: bool) ->
     if demo:
         written = write_demo(kind, Path.cwd())
         shown = written.made
-        click.echo(f"agentjobs: a repository with {len(written.made)} files to try {kind} on", err=True)
+        click.echo(f"agentjobs: a repository with {many(len(written.made), 'file')} to try {kind} on", err=True)
     written = write_kind(source or source_of(kind), Path.cwd())
     for path in written.made:
         click.echo(f"wrote {path}")
     for path in (path for path in written.kept if path not in shown):
         click.echo(f"agentjobs: {path} is there already and stays as it is", err=True)
-    click.echo("next: read SKILL.md and agentjobs.toml, fill tasks.tsv (by hand, or with `agentjobs plan rows` or "
-               "`plan files`), then `agentjobs check`", err=True)
+    click.echo(f"next: {next_steps(Path.cwd(), demo=demo)}", err=True)

@@ -156,11 +156,14 @@ def files(paths: tuple[str, ...], dry_run: bool, lock_timeout: float, **options:
 
 def _summary(found: FilePlan) -> list[str]:
     """Say what there is to know of a plan, a line for each thing."""
+    from agentjobs.show.text import many
+
     result, grouping = found.result, found.result.grouping
     waves = grouping.waves
     files_count = sum(len(group.files) for group in grouping.groups)
     widest = max(waves.values(), default=0)
-    lines = [f"{files_count} files in {len(grouping.groups)} tasks, {len(waves)} waves, the widest of {widest} tasks"]
+    sizes = f"{many(files_count, 'file')} in {many(len(grouping.groups), 'task')}"
+    lines = [f"{sizes}, {many(len(waves), 'wave')}, the widest of {many(widest, 'task')}"]
     if grouping.circles:
         lines.append(f"{_many(grouping.circles, 'circle')} of imports kept together: {_first(grouping.circles)}")
     if grouping.split:
@@ -181,7 +184,7 @@ def _summary(found: FilePlan) -> list[str]:
     }
     lines += [f"{_many(paths, 'file')} {what}: {_first([paths])}" for what, paths in told.items() if paths]
     if result.held:
-        lines.append(f"{result.held} files are those of other rows, which stay as they are")
+        lines.append(f"left to other rows, which stay as they are: {many(result.held, 'file')}")
     if found.unresolved:
         lines.append(f"{found.unresolved} relative imports lead nowhere")
     lines += [f"{row} waits for {need}, which is left out now: change its `after`" for row, need in result.stuck]

@@ -64,6 +64,7 @@ def pack(
     """
     from agentjobs.plandocs import plan_pack
     from agentjobs.repack import Wanted
+    from agentjobs.show.text import many
 
     project = Project.here()
     check_profile(project, profile)
@@ -79,14 +80,15 @@ def pack(
     tokens = sum(batch.tokens for batch in result.batches)
     share = tokens / (budget * len(result.batches)) if result.batches else 0.0
     count = sum(len(batch.documents) for batch in result.batches)
-    say(f"{count} documents, {tokens:,} tokens, in {len(result.batches)} batches, {share:.0%} full")
+    read = f"{many(count, 'document')}, {many(tokens, 'token')}"
+    say(f"{read}, in {many(len(result.batches), 'batch')}, {share:.0%} full")
     if result.oversized:
         cure = "" if split else "; --split cuts at headings"
         say(f"over the budget by themselves: {some(result.oversized)}{cure}")
     if result.again:
         say(f"changed since their task was DONE, and planned again: {some(result.again)}")
     if result.held:
-        say(f"{result.held} documents are those of other rows, which stay as they are")
+        say(f"left to other rows, which stay as they are: {many(result.held, 'document')}")
     if found.odd:
         say(f"left out, for a name that no cell can hold: {some([ascii(path) for path in found.odd])}")
     if found.binary:
@@ -126,6 +128,7 @@ def tree(
       agentjobs plan tree --of analyse --profile merge --budget 60k --min-done 0.95 --dry-run
     """
     from agentjobs.plandocs import Tree, plan_tree
+    from agentjobs.show.text import many
 
     project = Project.here()
     check_profile(project, profile)
@@ -144,7 +147,7 @@ def tree(
     if found.stale:
         say(f"merged what has changed since: {some(found.stale)}; `agentjobs retry` does it again")
     if step.pending:
-        say(f"the next level waits for {len(step.pending)} tasks: {some(step.pending)}")
+        say(f"the next level waits for {many(len(step.pending), 'task')}: {some(step.pending)}")
     elif step.root:
         say(f"all is merged: {found.root}")
     else:
@@ -154,7 +157,7 @@ def tree(
         if step.carried:
             say(f"left for the level above: {some(step.carried)}")
         if step.missing:
-            say(f"without the outputs of {len(step.missing)} tasks: {some(step.missing)}")
+            say(f"without the outputs of {many(len(step.missing), 'task')}: {some(step.missing)}")
     tell(found.planned, removed=len(changes.removed), skipped=len(changes.skipped), dry_run=dry_run)
 
 
@@ -179,6 +182,7 @@ def speckit(tasks: Path, profile: str | None, dry_run: bool, lock_timeout: float
     from agentjobs.errors import UserError
     from agentjobs.planning import plan_with
     from agentjobs.rowplans import Changes
+    from agentjobs.show.text import many
     from agentjobs.speckit import parse, rows
 
     project = Project.here()
@@ -197,5 +201,6 @@ def speckit(tasks: Path, profile: str | None, dry_run: bool, lock_timeout: float
         show_rows(changes.rows, planned)
     phases = len({(item.phase, item.title) for item in items})
     stories = len({story for item in items for story in item.stories})
-    say(f"{len(items)} tasks in {phases} phases, {stories} stories, {sum(item.done for item in items)} ticked off")
+    found = f"{many(len(items), 'task')} in {many(phases, 'phase')}, {many(stories, 'story')}"
+    say(f"{found}, {sum(item.done for item in items)} ticked off")
     tell(planned, dry_run=dry_run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentjobs.show.text import clock, one_line
+from agentjobs.show.text import clock, many, one_line
 
 if TYPE_CHECKING:
     from agentjobs.model import Json
@@ -36,7 +36,7 @@ def event_text(event: Json) -> str:
     if name == "landed":
         return f"attempt {attempt} landed as {str(event.get('commit', ''))[:12]}"
     if name == "findings":
-        return f"attempt {attempt}: what it said is not what it changed ({event.get('count')} findings)"
+        return f"attempt {attempt}: what it said is not what it changed ({_findings(event.get('count'))})"
     if name == "round":
         return f"round {event.get('round')}: wanted again"
     if name == "halt":
@@ -48,8 +48,12 @@ def _review_text(event: Json) -> str:
     if event.get("event") == "review":
         return f"judges it ({event.get('step')})"
     if event.get("event") == "verdict":
-        return f"has judged it, {event.get('findings')} findings"
+        return f"has judged it, {_findings(event.get('findings'))}"
     return "gave no verdict" + _why(event.get("detail"))
+
+
+def _findings(count: object) -> str:
+    return many(int(_number(count)), "finding")
 
 
 def _why(text: object, but: str = "") -> str:

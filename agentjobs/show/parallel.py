@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentjobs.show.text import columns, duration
+from agentjobs.show.text import columns, duration, many
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from agentjobs.forecast import Range
     from agentjobs.parallel import Advice, Checks, Estimate, Fit, Forecast, Order
 
 
-def lines(advice: Advice) -> list[str]:
-    """Return the verdict, and a line for each thing it rests on."""
+def lines(advice: Advice, phases: Sequence[str] = ()) -> list[str]:
+    """Return the verdict, and a line for each thing it rests on. ``phases``: profiles that plan their own tasks."""
     if advice.verdict == "nothing to do":
-        return ["parallel: nothing to do, no task is open"]
-    many = "1 task" if advice.tasks == 1 else f"{advice.tasks:,} tasks"
+        later = f"; those of the phases ({', '.join(phases)}) are planned after `agentjobs dispatch`" if phases else ""
+        return [f"parallel: nothing to do, no task is open{later}"]
     if advice.verdict == "no":
         first = f"parallel: no: {'; '.join(advice.why)}"
     else:
         why = f": {'; '.join(advice.why)}" if advice.why else ""
-        first = f"parallel: {advice.verdict}, {many}, {advice.at_once} at once{why}"
+        first = f"parallel: {advice.verdict}, {many(advice.tasks, 'task')}, {advice.at_once} at once{why}"
     rows: list[tuple[str, str]] = []
     if advice.order is not None:
         rows += [("order", text) for text in _order(advice.order)]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from agentjobs.pauses import told_of
 from agentjobs.show.advice import advice
-from agentjobs.show.text import clock, columns, duration, names, one_line, size
+from agentjobs.show.text import clock, columns, duration, many, names, one_line, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ MOST = 30
 def counts_line(counts: Mapping[str, int], total: int) -> str:
     """Return how many tasks there are of each status."""
     parts = [f"{count} {status}" for status, count in counts.items() if count]
-    return f"{total} tasks: {', '.join(parts)}" if parts else "no tasks yet"
+    return f"{many(total, 'task')}: {', '.join(parts)}" if parts else "no tasks yet"
 
 
 def status_lines(standing: Standing) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentjobs.show.text import clock, columns, duration, one_line, size
+from agentjobs.show.text import clock, columns, duration, many, one_line, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,7 +90,8 @@ def _review_rows(review: ReviewTold) -> Iterator[tuple[str, str]]:
     if review.detail:
         yield "", one_line(f"{review.reviewer} gave no verdict: {review.detail}", 500)
     else:
-        said = f"{review.reviewer}: {'rejected' if review.blocks else 'passed'}, {len(review.findings)} findings"
+        judged = "rejected" if review.blocks else "passed"
+        said = f"{review.reviewer}: {judged}, {many(len(review.findings), 'finding')}"
         yield "", one_line(f"{said}: {review.summary}" if review.summary else said, 300)
     for line in review.findings[:ERRORS_MAX]:
         yield "", one_line(f"- {line}", 300)

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 KIB = 1024
 
+_PLURALS = {"batch": "batches", "story": "stories"}
+
 
 def duration(seconds: float) -> str:
     """Return a length of time, as ``0.4s``, ``42s``, ``3m12s`` or ``2h05m``."""
@@ -22,6 +24,11 @@ def duration(seconds: float) -> str:
     if minutes < 60:  # noqa: PLR2004 - minutes of an hour
         return f"{minutes}m{rest:02d}s"
     return f"{minutes // 60}h{minutes % 60:02d}m"
+
+
+def many(count: int, what: str) -> str:
+    """Return a number of things, as ``1 task`` or ``2,000 tasks``."""
+    return f"{count:,} {what if count == 1 else _PLURALS.get(what, f'{what}s')}"
 
 
 def size(count: int) -> str:

@@ -56,7 +56,8 @@ def main() -> int:
     began = time.monotonic()
     killed = run(given.kills, random.Random(given.seed))
     print(f"done after {time.monotonic() - began:.0f} s and {killed} kills")
-    faults = looked_at(documents, again=frozenset()) + once_more()
+    faults = [] if killed == given.kills else [f"it was killed {killed} times, not {given.kills}"]
+    faults += looked_at(documents, again=frozenset()) + once_more()
     for fault in faults:
         print(f"WRONG: {fault}")
     return 1 if faults else 0
@@ -165,20 +166,11 @@ def looked_at(documents: list[str], again: frozenset[str]) -> list[str]:
     undone = [row for row in rows if row.status is not Status.DONE]
     faults = [f"{row.id} is {row.status.value}: {row.cells.get('note', '')}" for row in undone]
 
-    good = Counter[str]()
-    lost = 0
-    for row in rows:
-        for result in (PROJECT / ".agentjobs" / "attempts" / row.id).glob("*/result.json"):
-            ok = json.loads(result.read_text())["outcome"] == "ok"
-            good[row.id] += ok
-            lost += not ok
-    wanted = {row.id: 2 if row.profile in again else 1 for row in rows}
-    faults += [f"{row.id} was done {good[row.id]} times" for row in rows if good[row.id] != wanted[row.id]]
-    print(f"attempts: {sum(good.values())} that came to something, {lost} that were killed; no finished work repeated")
-
+    faults += repeated({row.id: row.profile for row in rows}, again) + planned(phases, again)
     batches = [shlex.split(row.cells["docs"]) for row in rows if row.profile == "analyse"]
     read = Counter(re.sub(r":\d+-\d+$", "", source) for batch in batches for source in set(batch))
     faults += [f"{path} is in no batch" for path in documents if path not in read]
+    faults += covered(batches)
     sizes = [sum(map(tokens, batch)) for batch in batches]
     faults += [f"a batch has {size:,} tokens" for size in sizes if size > BUDGET]
     full = sum(sizes) / len(sizes) / BUDGET
@@ -187,6 +179,61 @@ def looked_at(documents: list[str], again: frozenset[str]) -> list[str]:
     text = (PROJECT / "knowledge-base.md").read_text(encoding="utf-8")
     faults += [f"{path} is not cited" for path in documents if f"[{path}]" not in text]
     return faults
+
+
+def repeated(profiles: dict[str, str], again: frozenset[str]) -> list[str]:
+    """Say which finished work was begun anew: in each round the one attempt that came to something is the last."""
+    faults = []
+    good = lost = 0
+    for task_id, profile in profiles.items():
+        outcomes: dict[int, list[str]] = {}
+        for place in sorted((PROJECT / ".agentjobs" / "attempts" / task_id).glob("[0-9]*")):
+            intent, result = place / "attempt.json", place / "result.json"
+            if intent.exists():
+                outcome = json.loads(result.read_text())["outcome"] if result.exists() else "without a result"
+                outcomes.setdefault(json.loads(intent.read_text())["round"], []).append(outcome)
+        rounds = 2 if profile in again else 1
+        if len(outcomes) != rounds:
+            faults.append(f"{task_id} had {len(outcomes)} rounds, not {rounds}")
+        for number, ended in outcomes.items():
+            good += ended.count("ok")
+            lost += len(ended) - ended.count("ok")
+            if ended[-1] != "ok" or "ok" in ended[:-1]:
+                faults.append(f"{task_id}, round {number}: its attempts ended as {', '.join(ended)}")
+    told = "finished work was REPEATED" if faults else "no finished work repeated"
+    print(f"attempts: {good} that came to something, {lost} that were killed; {told}")
+    return faults
+
+
+def planned(phases: Counter[str], again: frozenset[str]) -> list[str]:
+    """Say which phase was not planned exactly once for each time it was run, or planned other tasks than there are."""
+    faults = []
+    for phase in PHASES:
+        place = PROJECT / ".agentjobs" / "attempts" / f"+plan.{phase}"
+        results = [json.loads(path.read_text()) for path in sorted(place.glob("*/result.json"))]
+        runs = sum(result["outcome"] == "ok" for result in results)
+        times = 2 if phase in again else 1
+        added = sum(json.loads(path.read_text()).get("added", 0) for path in place.glob("*/planned.json"))
+        if phase != "merge" and runs != times:  # the tree is planned level by level
+            faults.append(f"{phase} was planned {runs} times, not {times}")
+        if added != phases[phase]:
+            faults.append(f"the plans of {phase} have added {added} tasks, and there are {phases[phase]}")
+    return faults
+
+
+def covered(batches: list[list[str]]) -> list[str]:
+    """Say which lines of documents are in no batch, or in two. Blank ones may be left out between parts."""
+    lines: dict[str, Counter[int]] = {}
+    for source in (source for batch in batches for source in batch):
+        part = re.fullmatch(r"(.*):(\d+)-(\d+)", source)
+        path = part[1] if part else source
+        text = (PROJECT / path).read_text(encoding="utf-8").splitlines(keepends=True)
+        taken = range(int(part[2]), int(part[3]) + 1) if part else range(1, len(text) + 1)
+        seen = lines.setdefault(path, Counter({at: 0 for at, line in enumerate(text, start=1) if line.strip()}))
+        seen.update(at for at in taken if at in seen)
+    return [
+        f"{path}:{at} is in {times} batches" for path, seen in lines.items() for at, times in seen.items() if times != 1
+    ]
 
 
 def levels(found: Table) -> list[str]:
