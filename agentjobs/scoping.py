@@ -87,8 +87,7 @@ def dispatch(
         _go_on(project, force=force)
         project.store.set_state("scope", scope)
     turn = poll(project, wait_s=0.0, lock_timeout_s=lock_timeout_s)
-    said = (turn.why, *_unplanned(project, scope))
-    return Report((_in_play(project, scope),), tuple(text for text in said if text))
+    return Report((_in_play(project, scope),), (turn.why,) if turn.why else ())
 
 
 def _pilot(project: Project, only: int | None) -> tuple[str, ...]:
@@ -109,23 +108,6 @@ def _in_play(project: Project, scope: Scope) -> str:
         what = f"phase {', '.join(scope.phases)}" + (f" and {what}" if scope.ids else "")
     stand = ", ".join(f"{count} {status.value}" for status, count in counts.items() if count)
     return f"in play: {what}; the table: {stand or 'no rows'}"
-
-
-def _unplanned(project: Project, scope: Scope) -> tuple[str, ...]:
-    """Say which tasks in play cannot begin, since their phases are not planned and nobody has put those in play."""
-    if scope.everything or not scope.ids or not project.policy.phases:
-        return ()
-    statuses = _statuses(project)
-    closed, _ = _first_phases(project, statuses, scope.phases, everything=False)
-    waiting: dict[str, int] = {}
-    for task_id, cell in project.file.table.cells("profile"):
-        name = cell.strip() or DEFAULT
-        if task_id in scope.ids and statuses[task_id] is Status.TODO and name in closed and name not in scope.phases:
-            waiting[name] = waiting.get(name, 0) + (project.policy.profiles[name].plan is not None)
-    return tuple(
-        f"{many(count, 'task')} of phase {name} cannot begin before it is planned: `agentjobs dispatch --phase {name}`"
-        for name, count in waiting.items() if count
-    )
 
 
 def _go_on(project: Project, *, force: bool) -> None:

@@ -379,20 +379,6 @@ def test_an_unknown_phase_names_the_nearest(tmp_path: Path, command: str) -> Non
     assert not plans(project)
 
 
-def test_tasks_in_play_whose_phase_is_not_are_told_of(tmp_path: Path) -> None:
-    project = three(tmp_path)
-    project.rows(row("r1", "read", profile="read"), row("j1", "join", profile="join"))
-    hint = "1 task of phase read cannot begin before it is planned: `agentjobs dispatch --phase read`"
-    assert hint in project.run("dispatch", "--only", "1", code=0).stderr
-    assert project.loop().last == 2
-    assert project.statuses() == {"r1": "", "j1": ""}
-    assert "cannot begin" not in project.run("dispatch", "--phase", "read", code=0).stderr
-    assert project.loop().last == 2
-    assert project.statuses() == {"r1": "DONE", "r2": "DONE", "j1": ""}
-    assert "cannot begin" not in project.run("dispatch", "r1", code=0).stderr
-    assert "1 task of phase join cannot begin before" in project.run("dispatch", "j1", code=0).stderr
-
-
 @pytest.mark.parametrize("command", ["dispatch", "status", "retry"])
 def test_where_there_are_no_phases_none_is_known(project: Project, command: str) -> None:
     project.rows({"id": "a", "phase": "expand"})
