@@ -327,13 +327,15 @@ def approve(project: Project, ids: tuple[str, ...], *, everything: bool, lock_ti
         for task_id in ids:
             if task_id not in waiting:
                 raise UserError(f"{task_id} does not wait for approval: it is {_statuses(project)[task_id].value}")
-        chosen = tuple(waiting) if everything else ids
+        unjudged = {task_id for task_id, attempt in waiting.items() if not reviewing.passed(attempt)}
+        chosen = tuple(i for i in waiting if i not in unjudged) if everything else ids
         for task_id in chosen:
             number = waiting[task_id].number
             write_bytes(project.store.attempt_dir(task_id, number) / "approved", b"")
             project.store.event(time.time(), task_id, "approved", attempt=number)
-    more = () if chosen else ("nothing waits for approval",)
-    return Report(tuple(f"{task_id}\tapproved" for task_id in chosen), more)
+    more = tuple(f"{i} {reviewing.UNREVIEWED}, and is approved by its id alone" for i in sorted(unjudged - set(chosen)))
+    more = more if chosen or more else ("nothing waits for approval",)
+    return Report(tuple(f"{task_id}\tapproved" for task_id in chosen), more if everything or not chosen else ())
 
 
 def awaits(attempt: Attempt) -> bool:

@@ -121,6 +121,8 @@ def test_a_person_may_let_work_land_without_its_review(tmp_path: Path) -> None:
     p.rows({"id": "a", "critic": "nothing"})
     p.dispatch()
     assert p.loop().last == 3
+    all_of_them = p.run("approve", "--all", code=0)
+    assert (all_of_them.stdout, "a has no review" in all_of_them.stderr) == ("", True)
     assert p.run("approve", "a", code=0).stdout == "a\tapproved\n"
     assert p.loop().last == 2
     assert p.statuses() == {"a": "DONE"}

@@ -168,6 +168,7 @@ def test_validate_is_silent_where_all_is_well_and_exits_1_otherwise(tmp_path: Pa
     assert p.run("validate", "--lines", "s.json", "bad.jsonl", code=1).stdout == (
         "bad.jsonl:2: /name: 1 is not of type 'string'\n"
     )
+    assert "use --lines" in p.run("validate", "s.json", "bad.jsonl", code=1).stderr
     assert "is missing" in p.run("validate", "s.json", "nothing.json", code=1).stdout
     done = p.run("validate", "nothing.json", "good.json", code=1)
     assert (done.stdout, done.stderr) == ("", "agentjobs: nothing.json: no such schema\n")

@@ -15,6 +15,8 @@ from agentjobs.project import Project
 def command(ids: tuple[str, ...], everything: bool, lock_timeout: float) -> None:
     """Let verified work land, where `approve = true` in [landing] makes it wait for a person.
 
+    Also work whose reviewers gave no verdict, without them: that alone by its ID, never by --all.
+
     What would land: `git diff agentjobs/landed...refs/agentjobs/ID/ATTEMPT`.
 
     \b

@@ -46,6 +46,8 @@ def command(lines: bool, schema: str, file: Path) -> int:
             click.echo(f"{file}: … and more")
             break
         click.echo(f"{file}:{fault.line}: {fault}" if fault.line else f"{file}: {fault}")
+    if faults and not lines and file.suffix in {".jsonl", ".ndjson"}:
+        click.echo(f"agentjobs: {file.name} looks like JSON Lines: use --lines", err=True)
     return ExitCode.FAILED if faults else ExitCode.OK
 
 
