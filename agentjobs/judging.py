@@ -25,7 +25,7 @@ SEVERITIES: Final[tuple[str, ...]] = ("low", "medium", "high", "critical")
 """From the mildest on."""
 
 REPEATS_MAX: Final = 2
-"""A finding that was raised so often before, and whose file nobody has touched since, blocks no more."""
+"""A finding that was raised so often before, was answered, and whose file nobody has touched since, blocks no more."""
 
 ERRORS_MAX: Final = 6000
 """Characters of what the next attempt is told."""
@@ -54,13 +54,15 @@ def blocking(findings: Iterable[Finding], blocks: str) -> tuple[Finding, ...]:
 def weighed(findings: Iterable[Finding], earlier: Sequence[ReviewEnd]) -> tuple[Finding, ...]:
     """Return the findings of a verdict, marked where they are disputed.
 
-    ``earlier``: the verdicts of the same reviewer in this round, oldest first. What was raised in two of them, and
-    again now while its file is as it was the last time, is a difference of opinion.
+    ``earlier``: the verdicts of the same reviewer in this round, oldest first. What was raised in two of them, was
+    answered by a change of its file, and is raised again while that is as it was the last time, is a difference of
+    opinion. Who never touched the file has answered nothing, and does not get past a reviewer by waiting.
     """
     found = []
     for finding in findings:
         before = [same for end in earlier if (same := _same(finding, end.findings)) is not None]
-        disputed = len(before) >= REPEATS_MAX and before[-1].blob == finding.blob
+        answered = any(one.blob != finding.blob for one in before)
+        disputed = len(before) >= REPEATS_MAX and answered and before[-1].blob == finding.blob
         found.append(replace(finding, disputed=disputed))
     return tuple(found)
 

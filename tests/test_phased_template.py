@@ -85,6 +85,19 @@ def test_a_reviewer_sends_back_what_tests_do_not_see(tmp_path: Path) -> None:
     assert "stock.get(name, 0) > 0" in (job.landed("shop/stock.py") or "")
 
 
+FINDING = '{"file": "shop/core.py", "line": 1, "severity": "high", "trigger": "t", "impact": "i"}'
+
+
+def test_what_the_script_cannot_mend_is_rejected(tmp_path: Path) -> None:
+    """It does not crash because its recipe cannot be carried out twice."""
+    job = phased(tmp_path)
+    (job.root / "judge.sh").write_text(f"echo '{{\"findings\": [{FINDING}]}}' >\"$AGENTJOBS_VERDICT\"\n")
+    job.policy(r'command = \["python3", .*reviewer\.py.*', 'command = ["sh", "{root}/judge.sh"]')
+    job.run("dispatch", "stock", code=0)
+    assert job.loop().last in {2, 3}
+    assert set(job.outcomes("stock")) == {"rejected"}
+
+
 @pytest.mark.parametrize(
     ("task", "recipe", "said"),
     [

@@ -168,14 +168,24 @@ def test_what_a_reviewer_does_to_the_tree_never_lands(tmp_path: Path, kind: str)
 
 
 def test_a_reviewer_that_always_repeats_itself_does_not_loop_for_ever(tmp_path: Path) -> None:
-    """Raised three times while its file stays as it is, a finding blocks no more: it is told as disputed."""
+    """Raised again although the file was changed for it, a finding blocks no more in the end: it is disputed."""
     p = reviewed(tmp_path)
     p.configure(profiles={"default": {"verify": ["true"]}}, retry={"repairs": 5})
-    p.rows({"id": "a", "critic": "same", "plan": "ok"})
+    p.rows({"id": "a", "critic": "same", "plan": "replace:one,replace:two"})
     assert p.settle() == {"a": "DONE"}
     assert p.outcomes("a") == ["rejected", "rejected", "ok"]
     assert p.table()["a"]["note"] == "disputed: a.txt:1 (high, critic)"
     assert "disputed" in p.run("show", "a", code=0).stdout
+
+
+def test_an_author_who_does_nothing_does_not_get_past_a_reviewer(tmp_path: Path) -> None:
+    p = reviewed(tmp_path)
+    p.configure(profiles={"default": {"verify": ["true"]}}, retry={"repairs": 5, "restarts": 0})
+    p.rows({"id": "a", "critic": "same", "plan": "ok"})
+    assert p.settle() == {"a": "FAILED"}
+    assert p.outcomes("a") == ["rejected", "rejected", "rejected"]
+    assert p.table()["a"]["note"].startswith("oscillating: rejected: by critic: a.txt:1 (high)")
+    assert p.landed("a.txt") is None
 
 
 def test_a_finding_on_a_file_that_changes_blocks_until_the_repairs_are_spent(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import ast
 import io
 import os
 import shlex
+import subprocess
 import sys
 import tokenize
 from pathlib import Path
@@ -174,12 +175,21 @@ def write(path: str, text: str) -> None:
 RECIPES = {"move": (move, 3), "repoint": (repoint, 3), "rename": (rename, 2), "drop": (drop, 2)}
 
 
+def carried_out() -> bool:
+    """Whether an earlier attempt has left work here."""
+    base = os.environ["AGENTJOBS_BASE_COMMIT"]
+    return subprocess.run(["git", "diff", "--quiet", base, "--"], check=False).returncode == 1
+
+
 def main() -> int:
     """Carry out the recipe; return the exit code."""
     words = shlex.split(os.environ.get("AGENTJOBS_ROW_DO", ""))
     recipe, count = RECIPES.get(words[0] if words else "", (None, 0))
     if recipe is None or len(words) != count + 1:
         sys.exit(f"refactor: no recipe {' '.join(words) or 'in the column `do`'}; a real agent needs none")
+    if os.environ.get("AGENTJOBS_MODE") == "repair" and carried_out():
+        print("The recipe was carried out by an earlier attempt, and a script has no second idea.")
+        return 0
     done = recipe(*words[1:])
     handoff = os.environ.get("AGENTJOBS_HANDOFF")
     if handoff:
