@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from agentjobs.errors import UserError
 from agentjobs.store import read_raw, write_bytes
-from agentjobs.table import TOOL_COLUMNS, Edits, Table, apply, human_edits, parse
+from agentjobs.table import TOOL_COLUMNS, Edits, Table, append, apply, human_edits, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -198,7 +198,10 @@ class TaskFile:
             if exchange(temporary, target):
                 if _identity(temporary) != self._seen:  # an edit slipped in between the look and the rename
                     exchange(temporary, target)
+                    edited = read_raw(temporary) if _identity(temporary) != written else b""
                     temporary.unlink()
+                    if edited:  # and another one in the moment when ours stood there
+                        self._bring_over(data, edited)
                     return False
                 temporary.unlink()
             else:
@@ -212,6 +215,24 @@ class TaskFile:
         else:
             self._table = parse(data, self.path.name)
         return True
+
+
+    def _bring_over(self, ours: bytes, edited: bytes) -> None:
+        """Put what a person has made of ``ours``, which stood there for a moment, into what stands there now."""
+        was, now = parse(ours, self.path.name), parse(edited, self.path.name)
+        cells = {
+            task_id: {c: now.cell(task_id, c) for c in now.header if now.cell(task_id, c) != was.cell(task_id, c)}
+            for task_id in now.ids
+            if task_id in was
+        }
+        added = [{c: now.cell(task_id, c) for c in now.header} for task_id in now.ids if task_id not in was]
+        for _ in range(LOOKS_MAX):
+            self._read()
+            data = apply(self.table, {task_id: changed for task_id, changed in cells.items() if changed})
+            data = append(parse(data, self.path.name), added) if added else data
+            if data == self.table.data or self._replace(data):
+                break
+        self._seen = (0,)  # it is to be read as what it is: a person's
 
 
 def exchange(one: Path, other: Path) -> bool:

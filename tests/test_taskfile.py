@@ -451,3 +451,31 @@ def test_an_edit_between_the_last_look_and_the_rename_is_kept(tmp_path: Path, mo
     file.save()
     assert path.read_bytes() == b"id\tstatus\tmine\na\tIN_PROGRESS\tx\nb\tTODO\tedited\n"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["table.tsv", "tasks.tsv"]
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="needs renameat2")
+def test_an_edit_while_another_is_put_back_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two edits in a row: one just before the rename, one of what the rename put there, before that is taken back."""
+    path = tmp_path / "tasks.tsv"
+    path.write_bytes(b"id\tstatus\tmine\na\tTODO\tx\nb\tTODO\tx\nc\tTODO\tx\n")
+    file = TaskFile(path, tmp_path / "table.tsv")
+    file.absorb(file.load() or Edits())
+    file.set("a", {"status": "IN_PROGRESS"})
+    real = taskfile.exchange
+    edits = [(b"b\tTODO\tx", b"b\tTODO\tfirst"), (b"c\tTODO\tx\n", b"c\tSKIPPED\tx\nd\tTODO\tnew\n")]
+
+    def late(one: Path, other: Path) -> bool:
+        if edits:
+            edited = tmp_path / "edited"
+            edited.write_bytes(path.read_bytes().replace(*edits.pop(0)))
+            edited.replace(path)
+        return real(one, other)
+
+    monkeypatch.setattr(taskfile, "exchange", late)
+    file.save()
+    told = file.load()
+    assert told is not None
+    assert (told.wishes, told.new) == ({"c": Status.SKIPPED}, ("d",))
+    wanted = b"id\tstatus\tmine\na\tIN_PROGRESS\tx\nb\tTODO\tfirst\nc\tSKIPPED\tx\nd\tTODO\tnew\n"
+    assert path.read_bytes() == wanted
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["table.tsv", "tasks.tsv"]

@@ -107,8 +107,8 @@ def _edits(node: Node) -> Iterator[tuple[str, int, int, bytes]]:
             yield "removed call", *whole, b";"
         following = node.next_named_sibling
         if (
-            following is not None and following.type == "expression_statement" and following.text != text
-            and b"use strict" not in text
+            following is not None and following.type == "expression_statement"
+            and (following.text or b"").rstrip(b"; \n") != text.rstrip(b"; \n") and b"use strict" not in text
         ):  # fmt: skip
             swapped = (following.text or b"").rstrip(b";") + b";\n" + text.rstrip(b";") + b";"
             yield "reordered statements", node.start_byte, following.end_byte, swapped
