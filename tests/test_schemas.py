@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentjobs.errors import UserError
@@ -138,6 +138,7 @@ def test_no_bytes_make_it_raise(data: bytes) -> None:
 
 
 @given(st.text("ab '\"$`\\;&|*{}id-\u00e9", min_size=1, max_size=12))
+@example("{id}")
 def test_a_path_reaches_the_command_as_it_is(name: str) -> None:
     try:
         check = SchemaCheck(schema="s/s.json", file=f"{name}{{id}}.json")
@@ -148,7 +149,7 @@ def test_a_path_reaches_the_command_as_it_is(name: str) -> None:
         env={"AGENTJOBS_PYTHON": "/py thon", "AGENTJOBS_ROOT": "/ro ot", "AGENTJOBS_TASK": "a.1"},
         capture_output=True, check=True,
     ).stdout.decode().split("\0")[:-1]  # fmt: skip
-    path = f"{name}a.1.json"
+    path = f"{name}{{id}}.json".replace("{id}", "a.1")
     assert words[:5] == ["/py thon", "-P", "-m", "agentjobs", "validate"]
     assert words[5] == "/ro ot/s/s.json"
     assert words[6].removeprefix("./") == path.removeprefix("./")
