@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from agentjobs.inheritance import looks_secret
 from tests.harness import Project, kill_all, processes_under
+
+settings.register_profile("agentjobs", deadline=None)  # how long an example takes is the machine's, not the code's
+settings.load_profile("agentjobs")
 
 HOME = Path(tempfile.mkdtemp(prefix="agentjobs-home-"))
 os.environ["HOME"] = str(HOME)
