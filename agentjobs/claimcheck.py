@@ -15,6 +15,7 @@ from agentjobs.model import Mode, Outcome, StepKind
 from agentjobs.outcome import last_text
 from agentjobs.predecessors import written
 from agentjobs.store import step_files
+from agentjobs.writing import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,10 +76,8 @@ def _findings(project: Project, task: Task, attempt: Attempt, end: AgentEnd, cla
         listed = git.run("ls-tree", "-z", "--name-only", commit, "--", *asked).stdout.decode("utf-8", "surrogateescape")
         there.update(listed.split("\0"))
     there |= {f"{path}/" for path in there}
-    return tuple(
-        line.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        for line in claims.findings(claim, changes, there=there, recent=_recent(project, task, attempt, end))
-    )
+    found = claims.findings(claim, changes, there=there, recent=_recent(project, task, attempt, end))
+    return tuple(map(printable, found))
 
 
 def _recent(project: Project, task: Task, attempt: Attempt, end: AgentEnd) -> Sequence[str] | None:

@@ -15,6 +15,7 @@ from agentjobs.model import Outcome, Status
 from agentjobs.sandbox import HANDOFF
 from agentjobs.scope import normalise
 from agentjobs.table import parse_status
+from agentjobs.writing import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,7 +138,7 @@ def _of_diff(project: Project, attempt: Attempt) -> str:
         except GitError:
             continue
         title = table.cell(intent.id, "title") or table.cell(intent.id, "task").strip().partition("\n")[0]
-        return _printable(from_diff(title[:TITLE_MAX], changes, contents))
+        return printable(from_diff(title[:TITLE_MAX], changes, contents))
     return ""
 
 
@@ -157,8 +158,3 @@ def _of_output(project: Project, task_id: str) -> str:
     from agentjobs.tokens import count  # noqa: PLC0415
 
     return from_output(output, count(path.read_bytes().decode("utf-8", "replace")))
-
-
-def _printable(text: str) -> str:
-    """Return text any prompt can hold: bytes of file names that are not UTF-8 are shown as such."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

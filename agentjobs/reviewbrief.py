@@ -19,6 +19,7 @@ from agentjobs.reviewfacts import ReviewPlan
 from agentjobs.reviewing import due, runs
 from agentjobs.scope import normalise
 from agentjobs.store import own_dir
+from agentjobs.writing import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -167,7 +168,7 @@ def change(project: Project, parent: str, commit: str, limit: int) -> tuple[str,
         if size > room and len(text) < 16 * limit:
             size = count(text)
         if size > room:
-            left_out.append(name.decode("utf-8", "backslashreplace"))
+            left_out.append(printable(path))
             continue
         parts.append(text)
         room -= size

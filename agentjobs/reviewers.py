@@ -25,6 +25,7 @@ from agentjobs.snapshot import snapshot
 from agentjobs.spending import told_by
 from agentjobs.store import own_dir, read_json, step_files, write_bytes
 from agentjobs.verdictfile import Verdict, read_verdict
+from agentjobs.writing import printable
 
 if TYPE_CHECKING:
     from agentjobs.model import Attempt, Step, Task
@@ -138,7 +139,7 @@ class Reviewers:
             except UserError:
                 changed = (".git",)
         self._stand_on(attempt, commit)
-        return tuple(_printable(path) for path in changed[:NAMES_TOLD])
+        return tuple(map(printable, changed[:NAMES_TOLD]))
 
     def _pause(self, reviewer: Attempt, step: Step, end: ReviewEnd, reset_at: float, now: float) -> None:
         """Let the reviewer's account wait, or go on; that is written first, or a limit might be missed."""
@@ -208,7 +209,3 @@ def _path(text: str) -> str:
         return normalise(text).rstrip("/")
     except UserError:
         return ""
-
-
-def _printable(path: str) -> str:
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -22,6 +22,7 @@ from agentjobs.model import AgentEnd, Exited, Lost, Outcome, Prepare, Result, St
 from agentjobs.scope import in_scope, normalise
 from agentjobs.spending import told_by
 from agentjobs.store import read_json, read_raw, step_files, write_bytes
+from agentjobs.writing import printable
 
 if TYPE_CHECKING:
     from agentjobs.model import Attempt, Row, Step, Task
@@ -101,8 +102,9 @@ class Verdicts:
         profile = self.project.profile(task.row, intent.profile)
         outside = in_scope(changed, task.row.files) if profile.scope == "files" else ()
         end = replace(
-            end, tree=taken.tree, commit=taken.commit, changed=_printable(changed), outside=_printable(outside)
-        )
+            end, tree=taken.tree, commit=taken.commit,
+            changed=tuple(map(printable, changed)), outside=tuple(map(printable, outside)),
+        )  # fmt: skip
         if verdict.outcome is not Outcome.OK:
             return end
         if outside:
@@ -431,10 +433,5 @@ def _ended(step: Step) -> str:
 
 
 def _names(paths: tuple[str, ...], most: int = 5) -> str:
-    shown = ", ".join(_printable(paths[:most]))
+    shown = ", ".join(map(printable, paths[:most]))
     return f"{shown} and {len(paths) - most} more" if len(paths) > most else shown
-
-
-def _printable(paths: tuple[str, ...]) -> tuple[str, ...]:
-    """Return paths as text any file can hold; bytes that are not UTF-8 are shown as such."""
-    return tuple(path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") for path in paths)

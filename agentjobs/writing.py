@@ -40,12 +40,17 @@ def encode(value: object) -> bytes:
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
-        return msgspec.json.encode(_printable(msgspec.to_builtins(value)))
+        return msgspec.json.encode(_all_printable(msgspec.to_builtins(value)))
 
 
-def _printable(value: object) -> object:
+def printable(text: str) -> str:
+    r"""Return a path, or a text with paths in it, as any file can hold it: what is not UTF-8 is shown as ``\xff``."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _all_printable(value: object) -> object:
     if isinstance(value, str):
-        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        return printable(value)
     if isinstance(value, dict):
-        return {_printable(key): _printable(item) for key, item in value.items()}
-    return [_printable(item) for item in value] if isinstance(value, list | tuple) else value
+        return {_all_printable(key): _all_printable(item) for key, item in value.items()}
+    return [_all_printable(item) for item in value] if isinstance(value, list | tuple) else value
