@@ -19,13 +19,12 @@ from agentjobs.accounts import account_of
 from agentjobs.decide import UNSPENT, restarts_after, stop_signals
 from agentjobs.decisions import Begin, Conclude, Decision, End, Judge, Land, Launch, Settle, Weigh
 from agentjobs.endings import verdict_on
-from agentjobs.errors import UserError
+from agentjobs.errors import UserError, said
 from agentjobs.launch import local
 from agentjobs.model import (
     Halt,
     Intent,
     Kill,
-    Mode,
     Outcome,
     Pause,
     Result,
@@ -113,7 +112,7 @@ class Attempts:
         except (UserError, OSError) as error:
             if self.store.attempt(task.row.id, last.number) is None:
                 raise
-            detail = str(error) if isinstance(error, UserError) else f"{error.strerror}: {error.filename or ''}"
+            detail = said(error)
             if last.end is not None and last.end.outcome is Outcome.OK:
                 self._hold(last, detail, now)
             else:
@@ -185,7 +184,7 @@ class Attempts:
 
     def _base(self, last: Attempt | None, begin: Begin) -> str:
         """Return the commit that an attempt's work is measured from: what its tree holds already is still its own."""
-        anew = last is None or begin.mode in {Mode.FIRST, Mode.RESTART}
+        anew = last is None or begin.mode in FRESH
         return ("" if anew or last is None else self.verdicts.base_after(last)) or self.project.tip()
 
     def launch(self, task: Task, attempt: Attempt, launch: Launch, now: float) -> None:

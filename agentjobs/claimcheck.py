@@ -11,10 +11,11 @@ from agentjobs import claims
 from agentjobs.decide import UNSPENT
 from agentjobs.errors import UserError
 from agentjobs.logfile import read_tail
-from agentjobs.model import Mode, Outcome, StepKind
+from agentjobs.model import Outcome, StepKind
 from agentjobs.outcome import last_text
 from agentjobs.predecessors import written
 from agentjobs.store import step_files
+from agentjobs.trees import FRESH
 from agentjobs.writing import printable
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _findings(project: Project, task: Task, attempt: Attempt, end: AgentEnd, cla
 def _recent(project: Project, task: Task, attempt: Attempt, end: AgentEnd) -> Sequence[str] | None:
     """Return what this attempt changed in a tree that held earlier work; nobody can tell where that moved."""
     intent = attempt.intent
-    if intent.mode in {Mode.FIRST, Mode.RESTART}:
+    if intent.mode in FRESH:
         return None
     before = [a for a in task.attempts if a.number < intent.number and a.end is not None and a.end.commit]
     if not before:

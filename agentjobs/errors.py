@@ -38,6 +38,11 @@ class UserError(Exception):
         return " ".join(text.split("\n"))
 
 
+def said(error: UserError | OSError) -> str:
+    """Return what went wrong, in one line: a person's mistake, or the system's refusal with the file it is about."""
+    return str(error) if isinstance(error, UserError) else f"{error.strerror}: {error.filename or ''}"
+
+
 class LockBusy(UserError):
     """Another agentjobs process holds the lock of this project."""
 

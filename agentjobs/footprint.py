@@ -106,8 +106,7 @@ class Expectations:
 
     def _expected(self, task: Task, begin: Begin) -> int:
         project, row, last = self._project, task.row, task.last
-        name = begin.profile if begin.profile in project.policy.profiles else row.profile
-        profile = project.profile(row, name)
+        profile = project.profile(row, begin.profile)
         scale = scale_of(project, profile.agent)
         text = prompt_of(project, row, profile)
         if last is not None and last.result is not None and begin.fresh and begin.mode is not Mode.RESTART:

@@ -18,7 +18,7 @@ from agentjobs import steps
 from agentjobs.batches import QUEUE_ID, Batch, Case, Member, Probe, Verdict, judge
 from agentjobs.decide import GATE_RUNS_MAX, next_of_gate
 from agentjobs.decisions import Conclude, End, Launch, Wait
-from agentjobs.errors import UserError
+from agentjobs.errors import UserError, said
 from agentjobs.excerpt import error_excerpt
 from agentjobs.gateruns import GateRuns
 from agentjobs.launch import local
@@ -98,7 +98,7 @@ class MergeQueue:
             elif isinstance(decision, Conclude):
                 self._conclude(run, decision.outcome, now)
         except (UserError, OSError) as error:
-            self._hold(run.number, _said(error), now)
+            self._hold(run.number, said(error), now)
             return False
         return True
 
@@ -311,7 +311,7 @@ class MergeQueue:
             attempts = {id_: task.last.number for id_, task in tasks.items() if task is not None and task.last}
             self._begin(number, Batch(case, tip, tuple(members), attempts), now)
         except (UserError, OSError) as error:
-            self._hold(number, _said(error), now)
+            self._hold(number, said(error), now)
             return 0
         return 1 + closed + self.advance(now)
 
@@ -379,8 +379,4 @@ class MergeQueue:
             base=tip, tree=str(self.store.dir / "gate"), marker=f"{uuid.uuid4().hex[:12]}.gate.{number}",
             checks=self.project.policy.landing.gate,
         )  # fmt: skip
-
-
-def _said(error: UserError | OSError) -> str:
-    return str(error) if isinstance(error, UserError) else f"{error.strerror}: {error.filename or ''}"
 

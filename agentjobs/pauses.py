@@ -81,7 +81,7 @@ def pauses_after(
     judged = partial(pause_after, started_at=intent.started_at, key=key, now=now)
     if end is not None:
         words = f"{intent.id}: {end.detail}"
-        _put(after, account, judged(pauses.get(account), end.outcome, reset_at=end.reset_at, detail=words))
+        put(after, account, judged(pauses.get(account), end.outcome, reset_at=end.reset_at, detail=words))
     machine = Outcome.STOPPED
     if result.outcome is Outcome.INFRA and (end is None or end.outcome is not Outcome.INFRA):
         machine = Outcome.INFRA
@@ -91,11 +91,12 @@ def pauses_after(
     found = judged(pauses.get(RUN), machine, reset_at=0.0, detail=detail)
     if found is not None and found.stuck:
         return after, Halt(found.outcome.value, detail, now)
-    _put(after, RUN, found)
+    put(after, RUN, found)
     return after, None
 
 
-def _put(pauses: dict[str, Pause], account: str, pause: Pause | None) -> None:
+def put(pauses: dict[str, Pause], account: str, pause: Pause | None) -> None:
+    """Note the pause of an account among all; None: it has none any more."""
     if pause is not None:
         pauses[account] = pause
     else:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agentjobs.decisions import Conclude, End, Launch, Wait
-from agentjobs.errors import UserError
+from agentjobs.errors import UserError, said
 from agentjobs.excerpt import error_excerpt
 from agentjobs.launch import local
 from agentjobs.logfile import read_tail
@@ -191,8 +191,7 @@ class PhaseRuns:
             try:
                 self._launch(run)
             except (UserError, OSError) as error:
-                said = str(error) if isinstance(error, UserError) else f"{error.strerror}: {error.filename or ''}"
-                self._fail(run, Outcome.INFRA, f"its command could not be started: {said}", now)
+                self._fail(run, Outcome.INFRA, f"its command could not be started: {said(error)}", now)
         elif isinstance(decision, End):
             self.attempts.end(run, decision, now)
         elif isinstance(decision, Conclude):
@@ -326,9 +325,9 @@ class PhaseRuns:
     def _fail(self, run: Attempt, outcome: Outcome, detail: str, now: float) -> None:
         """Call a person; that first, or the result would be the end of it."""
         log = step_files(dir_of(self.project, run), STEP).log.relative_to(self.project.root)
-        said = f"phase {run.intent.profile} could not be planned: {detail} (log: {log})"
-        self.store.set_state("halt", Halt(HALT, said, now))
-        self.store.event(now, run.intent.id, "halt", attempt=run.number, why=HALT, detail=said)
+        told = f"phase {run.intent.profile} could not be planned: {detail} (log: {log})"
+        self.store.set_state("halt", Halt(HALT, told, now))
+        self.store.event(now, run.intent.id, "halt", attempt=run.number, why=HALT, detail=told)
         self._close(run, Result(outcome, now, detail=detail))
 
     def _close(self, run: Attempt, result: Result) -> None:

@@ -12,7 +12,7 @@ import shlex
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
-from agentjobs.contextsections import ORDER
+from agentjobs.contextsections import ORDER, fence_for
 from agentjobs.errors import UserError
 from agentjobs.model import Mode, Outcome
 
@@ -233,8 +233,7 @@ def _repair_section(context: Mapping[str, object], used: frozenset[str]) -> str:
 
 def _block(text: str) -> list[str]:
     """Return a fenced block which nothing inside it can close."""
-    longest = max((len(run) for run in re.findall(r"`{3,}", text)), default=2)
-    fence = "`" * (longest + 1)
+    fence = fence_for(text)
     return [fence, text.rstrip("\n"), fence]
 
 

@@ -17,7 +17,7 @@ from agentjobs.errors import GitError, UserError
 from agentjobs.judging import weighed
 from agentjobs.launch import local
 from agentjobs.model import Exited, Lost, Outcome
-from agentjobs.pauses import pause_after
+from agentjobs.pauses import pause_after, put
 from agentjobs.reviewfacts import Finding, ReviewEnd, ReviewPlan
 from agentjobs.reviewing import as_attempt, runs
 from agentjobs.scope import normalise
@@ -150,9 +150,8 @@ class Reviewers:
             detail=f"{intent.id}: {intent.profile}: {end.detail}",
             key=f"{intent.id}/{intent.number}/{step.name}", now=now,
         )  # fmt: skip
-        after = {name: found for name, found in before.items() if name != account}
-        if pause is not None:
-            after[account] = pause
+        after = dict(before)
+        put(after, account, pause)
         if after != before:
             self.store.set_pauses(after)
 

@@ -59,11 +59,6 @@ def overlap(files_a: Sequence[str], files_b: Sequence[str]) -> bool:
     return any(_meet(a, b) for a in map(normalise, files_a) for b in map(normalise, files_b))
 
 
-def is_glob(entry: str) -> bool:
-    """Whether an entry may mean other paths than itself and those beneath it."""
-    return _GLOB.search(entry) is not None
-
-
 def fixed_part(entry: str) -> str | None:
     """Return an entry's path, with a slash at the end the directory that all lies in which a glob matches.
 

@@ -183,7 +183,7 @@ class Parcel:
         if self.tree.holds(entry):
             return (entry,)
         ordered = self.tree.ordered
-        if not entry or scope.is_glob(entry):
+        if not entry or scope.before_glob(entry) is not None:
             outside = set(scope.in_scope(ordered, [entry]))
             return [path for path in ordered if path not in outside]
         beneath = entry.rstrip("/") + "/"

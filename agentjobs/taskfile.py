@@ -216,7 +216,6 @@ class TaskFile:
             self._table = parse(data, self.path.name)
         return True
 
-
     def _bring_over(self, ours: bytes, edited: bytes) -> None:
         """Put what a person has made of ``ours``, which stood there for a moment, into what stands there now."""
         was, now = parse(ours, self.path.name), parse(edited, self.path.name)

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from agentjobs.logfile import read_head
+from agentjobs.tsv import BOM
 
 if TYPE_CHECKING:
     from agentjobs.masking import Masking
@@ -67,6 +68,6 @@ def read_verdict(path: Path, masking: Masking) -> Verdict | str:
     if faults:
         return f"its verdict is malformed: {'; '.join(faults)}"
     try:
-        return msgspec.json.decode(data.removeprefix(b"\xef\xbb\xbf"), type=Verdict)
+        return msgspec.json.decode(data.removeprefix(BOM), type=Verdict)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         return f"its verdict is malformed: {error}"
