@@ -19,7 +19,6 @@ from agentjobs.launch import local
 from agentjobs.logfile import read_tail
 from agentjobs.model import SETTLED, Exited, Intent, Lost, Mode, Row, Status
 from agentjobs.store import read_json, step_files, write_json
-from agentjobs.table import parse_status
 from agentjobs.treelock import flock
 
 if TYPE_CHECKING:
@@ -83,10 +82,10 @@ def profiles_in_use(project: Project, ids: Iterable[str] = ()) -> tuple[str, ...
     table = project.file.table
     chosen = frozenset(ids)
     found: dict[str, None] = {}
-    statuses = table.cells("status")
-    for (task_id, name), (_, status) in zip(table.cells("profile"), statuses, strict=True):
-        if task_id in chosen if chosen else (parse_status(status) or Status.TODO) not in SETTLED:
-            found[name.strip() or "default"] = None
+    statuses = table.statuses()
+    for task_id, name in table.profiles():
+        if task_id in chosen if chosen else statuses[task_id] not in SETTLED:
+            found[name] = None
     return tuple(found)
 
 

@@ -6,14 +6,13 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from agentjobs.model import SETTLED, Status
-from agentjobs.queue import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 
 class Census:
-    """The rows of phases. ``profiles``: the cell of every row, in the order of the table."""
+    """The rows of phases. ``profiles``: that of every row, in the order of the table."""
 
     def __init__(
         self, phases: Sequence[str], profiles: Iterable[tuple[str, str]], statuses: Mapping[str, Status]
@@ -24,8 +23,7 @@ class Census:
         """Those that are not settled."""
         self._undone: dict[str, dict[str, None]] = {name: {} for name in phases}
         self._rows: dict[str, tuple[str, Status]] = {}
-        for task_id, text in profiles:
-            phase = text.strip() or DEFAULT
+        for task_id, phase in profiles:
             if phase in self.done:
                 self._add(task_id, phase, statuses.get(task_id, Status.TODO))
 

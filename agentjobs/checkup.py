@@ -18,7 +18,6 @@ from agentjobs.installed import doubts, missing, program_of
 from agentjobs.launch import local
 from agentjobs.planning import EMPTY
 from agentjobs.project import POLICY, TABLE
-from agentjobs.queue import DEFAULT
 from agentjobs.schemachecks import checks_of
 from agentjobs.scoping import plans_first
 from agentjobs.store import read_raw
@@ -236,7 +235,7 @@ def _phases(project: Project) -> Iterator[Finding]:
     if not order:
         return
     table = project.file.table
-    place = {i: order[name] for i, text in table.cells("profile") if (name := text.strip() or DEFAULT) in order}
+    place = {task_id: order[name] for task_id, name in table.profiles() if name in order}
     for task_id, cell in table.cells("after"):
         for need in cell.split():
             if task_id in place and place.get(need, -1) > place[task_id]:

@@ -10,7 +10,6 @@ from agentjobs.logfile import read_head
 from agentjobs.phasepolicy import filled, unknown
 from agentjobs.planning import EMPTY
 from agentjobs.planrows import read_rows
-from agentjobs.queue import DEFAULT
 from agentjobs.rowplans import Changes, carried_out
 from agentjobs.table import append, check_graph, parse
 
@@ -44,7 +43,7 @@ def printed(project: Project, phase: str, path: Path) -> list[dict[str, str]]:
         for need in row.get("after", "").split():
             if need not in ids and need not in table:
                 raise UserError(f"after names {tsv.quoted(need)}, which is no id here", file=file, line=line)
-            if place.get(planned.get(need) or _profile(table, need), -1) > place.get(row["profile"], len(place)):
+            if place.get(planned.get(need) or table.profile(need), -1) > place.get(row["profile"], len(place)):
                 why = f"after names {tsv.quoted(need)} of a later phase: neither ever begins"
                 raise UserError(why, file=file, line=line)
         try:
@@ -52,10 +51,6 @@ def printed(project: Project, phase: str, path: Path) -> list[dict[str, str]]:
         except UserError as error:
             raise UserError(error.message, file=file, line=line) from None
     return rows
-
-
-def _profile(table: Table, task_id: str) -> str:
-    return table.cell(task_id, "profile").strip() or DEFAULT
 
 
 def merge(project: Project, rows: Sequence[dict[str, str]]) -> Callable[[Table], bytes]:
@@ -77,5 +72,5 @@ def undone(project: Project, phase: str) -> tuple[str, ...]:
     if not phase:
         return ()
     file = project.file
-    ids = (i for i, text in file.table.cells("profile") if (text.strip() or DEFAULT) == phase)
+    ids = (task_id for task_id, name in file.table.profiles() if name == phase)
     return tuple(i for i in ids if file.cell(i, "status").strip().upper() not in {"DONE", "SKIPPED"})

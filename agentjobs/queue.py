@@ -10,15 +10,12 @@ import heapq
 from typing import TYPE_CHECKING
 
 from agentjobs.model import Scope, Status
+from agentjobs.table import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping
 
     from agentjobs.table import Table
-
-
-DEFAULT = "default"
-"""The profile of a row that names none."""
 
 
 def in_play(scope: Scope, task_id: str, profile: str) -> bool:

@@ -101,7 +101,7 @@ class Roster:
         scope = self.scope
         if scope.everything or task_id in scope.ids:
             return True
-        return bool(scope.phases) and (self.file.table.cell(task_id, "profile").strip() or "default") in scope.phases
+        return bool(scope.phases) and self.file.table.profile(task_id) in scope.phases
 
     # --- what changes
 

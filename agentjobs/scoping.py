@@ -16,7 +16,7 @@ from agentjobs.engine import Engine
 from agentjobs.errors import UserError
 from agentjobs.model import SETTLED, Scope, Settled, Status
 from agentjobs.pauses import lifted
-from agentjobs.queue import DEFAULT, Queue, in_play
+from agentjobs.queue import Queue, in_play
 from agentjobs.rounds import Rounds
 from agentjobs.show.text import many
 from agentjobs.store import Marker, write_bytes
@@ -151,8 +151,8 @@ def check_phases(project: Project, phases: Iterable[str]) -> None:
 
 def rows_of_phases(project: Project, phases: Collection[str]) -> tuple[str, ...]:
     """Return the ids of the rows that these phases have now."""
-    cells = project.file.table.cells("profile") if phases else ()
-    return tuple(task_id for task_id, text in cells if (text.strip() or DEFAULT) in phases)
+    rows = project.file.table.profiles() if phases else ()
+    return tuple(task_id for task_id, name in rows if name in phases)
 
 
 def known(project: Project, ids: Iterable[str]) -> None:
@@ -169,11 +169,10 @@ def known(project: Project, ids: Iterable[str]) -> None:
 def first_unsettled(project: Project, count: int) -> tuple[str, ...]:
     """Return the first ``count`` tasks that are not settled: those at work first, then as they would be started."""
     table = project.file.table
-    statuses = _statuses(project)
+    statuses = project.file.table.statuses()
     active = [i for i in project.store.active() if i in statuses and statuses[i] not in SETTLED]
     scope = project.store.scope()
-    profiles = {i: table.cell(i, "profile").strip() or DEFAULT for i in active}
-    at_work = [i for i in active if scope is not None and in_play(scope, i, profiles[i])]
+    at_work = [i for i in active if scope is not None and in_play(scope, i, table.profile(i))]
     chosen = at_work[:count]
     everything = Scope(0.0, everything=True)
     later = list(project.policy.phases[1:])  # those of a phase do not begin before the ones of an earlier phase
@@ -190,14 +189,8 @@ def first_unsettled(project: Project, count: int) -> tuple[str, ...]:
     return tuple(chosen)
 
 
-def _statuses(project: Project) -> dict[str, Status]:
-    from agentjobs.table import parse_status  # noqa: PLC0415
-
-    return {i: parse_status(text) or Status.TODO for i, text in project.file.table.cells("status")}
-
-
 def _dry_run(project: Project, ids: tuple[str, ...], only: int | None, phases: tuple[str, ...]) -> Report:
-    statuses = _statuses(project)
+    statuses = project.file.table.statuses()
     closed, plans = _first_phases(project, statuses, phases, everything=not ids and only is None and not phases)
     if ids:
         chosen: tuple[str, ...] = tuple(i for i in ids if statuses[i] not in SETTLED)
@@ -255,7 +248,7 @@ def retry(
     if and_later:
         phases = order[min(map(order.index, phases)) :]
     chosen = _chosen(project, ids, lambda s: failed and s is Status.FAILED)
-    statuses = _statuses(project)
+    statuses = project.file.table.statuses()
     rows = tuple(i for i in rows_of_phases(project, phases) if statuses[i] is not Status.SKIPPED)
     if not chosen and not phases:
         return Report((), ("no task is FAILED",))
@@ -267,7 +260,7 @@ def retry(
             raise_generation(project, phases)
         rounds = Rounds(project)
         rounds.refresh(time.time())
-        statuses = _statuses(project)
+        statuses = project.file.table.statuses()
         for task_id in everyone:
             marker = project.store.marker(task_id)
             if marker is not None:
@@ -293,7 +286,7 @@ def skip(project: Project, ids: tuple[str, ...], *, note: str, lock_timeout_s: f
     with _locked(project, lock_timeout_s):
         rounds = Rounds(project)
         rounds.refresh(time.time())
-        statuses = _statuses(project)
+        statuses = project.file.table.statuses()
         for task_id in chosen:
             marker = project.store.marker(task_id)
             if marker is not None:
@@ -326,7 +319,8 @@ def approve(project: Project, ids: tuple[str, ...], *, everything: bool, lock_ti
                 waiting[task_id] = attempt
         for task_id in ids:
             if task_id not in waiting:
-                raise UserError(f"{task_id} does not wait for approval: it is {_statuses(project)[task_id].value}")
+                status = project.file.table.statuses()[task_id].value
+                raise UserError(f"{task_id} does not wait for approval: it is {status}")
         unjudged = {task_id for task_id, attempt in waiting.items() if not reviewing.passed(attempt)}
         chosen = tuple(i for i in waiting if i not in unjudged) if everything else ids
         for task_id in chosen:
@@ -371,7 +365,7 @@ def _chosen(
 ) -> tuple[str, ...]:
     project.file.load()
     known(project, ids)
-    found = tuple(i for i, status in _statuses(project).items() if wanted(status) and i not in ids)
+    found = tuple(i for i, status in project.file.table.statuses().items() if wanted(status) and i not in ids)
     return tuple(dict.fromkeys(ids)) + found
 
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from agentjobs.census import Census
 from agentjobs.model import SETTLED, Outcome, Scope, Status
 from agentjobs.phases import SHOWN, Planned, Planning, Stage, plan_id
-from agentjobs.queue import DEFAULT, Queue
+from agentjobs.queue import Queue
 from agentjobs.store import read_json, write_json
 
 if TYPE_CHECKING:
@@ -44,8 +44,7 @@ def plannings(project: Project, phase: str) -> list[Attempt]:
 def rows_of(project: Project) -> dict[str, list[str]]:
     """Return the ids of each phase, in the order of the table."""
     found: dict[str, list[str]] = {name: [] for name in project.policy.phases}
-    for task_id, text in project.file.table.cells("profile"):
-        name = text.strip() or DEFAULT
+    for task_id, name in project.file.table.profiles():
         if name in found:
             found[name].append(task_id)
     return found
@@ -53,7 +52,7 @@ def rows_of(project: Project) -> dict[str, list[str]]:
 
 def census_of(project: Project, statuses: Mapping[str, Status]) -> Census:
     """Count the rows of the phases."""
-    return Census(project.policy.phases, project.file.table.cells("profile"), statuses)
+    return Census(project.policy.phases, project.file.table.profiles(), statuses)
 
 
 def stages_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -14,11 +15,11 @@ from agentjobs.errors import UserError
 from agentjobs.model import SETTLED, Exited, Halt, Lost, Pause, Running, Scope, Status
 from agentjobs.phases import PLANS
 from agentjobs.progress import spent_of
-from agentjobs.queue import DEFAULT, Queue, in_play
-from agentjobs.table import parse_status
+from agentjobs.queue import Queue, in_play
+from agentjobs.table import DEFAULT, parse_status
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from agentjobs.board import Spent
     from agentjobs.model import Attempt
@@ -115,7 +116,7 @@ def standing(project: Project, now: float, only: tuple[str, ...] = ()) -> Standi
     active = store.active()
     if only:
         mine = {i for i in table.ids if _profile(project, i) in only}
-        counts = {**dict.fromkeys(counts, 0), **_counted(project, mine)}
+        counts = {**dict.fromkeys(counts, 0), **_counted(table.statuses(), mine)}
         active = [i for i in active if i in mine]
     scope = store.scope()
     running, between = _at_work(project, active, scope)
@@ -183,13 +184,8 @@ def _phases(project: Project) -> tuple[str, ...]:
         return ()
 
 
-def _counted(project: Project, ids: set[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for task_id, text in project.file.table.cells("status"):
-        if task_id in ids:
-            status = (parse_status(text) or Status.TODO).value
-            found[status] = found.get(status, 0) + 1
-    return found
+def _counted(statuses: Mapping[str, Status], ids: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(statuses[task_id].value for task_id in ids))
 
 
 def _stands(project: Project, scope: Scope | None) -> list[PhaseStand]:
@@ -199,7 +195,7 @@ def _stands(project: Project, scope: Scope | None) -> list[PhaseStand]:
     from agentjobs.phases import reached  # noqa: PLC0415
     from agentjobs.stages import rows_of, stages_now  # noqa: PLC0415 - only where there are phases
 
-    statuses = {i: parse_status(text) or Status.TODO for i, text in project.file.table.cells("status")}
+    statuses = project.file.table.statuses()
     begun = frozenset(i for i in project.store.active() if i in statuses and project.file.table.cell(i, "started"))
     stages = stages_now(project, statuses, scope or Scope(0.0), begun)
     rows, first = rows_of(project), reached(stages)
@@ -208,7 +204,7 @@ def _stands(project: Project, scope: Scope | None) -> list[PhaseStand]:
             stage.name,
             stage.planning.value,
             "waits" if at >= first else "over" if stage.over else "open",
-            _counted(project, set(rows[stage.name])),
+            _counted(statuses, rows[stage.name]),
         )
         for at, stage in enumerate(stages)
     ]
@@ -217,17 +213,16 @@ def _stands(project: Project, scope: Scope | None) -> list[PhaseStand]:
 def _outside(project: Project, scope: Scope | None, only: set[str] | None = None) -> int:
     if scope is not None and scope.everything and not scope.out:
         return 0
-    cells = project.file.table.cells("status")
-    cells = ((i, text) for i, text in cells if only is None or i in only)
-    open_ids = (task_id for task_id, text in cells if (parse_status(text) or Status.TODO) not in SETTLED)
+    statuses = project.file.table.statuses().items()
+    open_ids = [i for i, status in statuses if status not in SETTLED and (only is None or i in only)]
     if scope is None:
-        return sum(1 for _ in open_ids)
+        return len(open_ids)
     return sum(not in_play(scope, task_id, _profile(project, task_id)) for task_id in open_ids)
 
 
 def _profile(project: Project, task_id: str) -> str:
     table = project.file.table
-    return (table.cell(task_id, "profile").strip() if task_id in table else "") or DEFAULT
+    return table.profile(task_id) if task_id in table else DEFAULT  # one whose row is gone
 
 
 def _held(project: Project, spent: Spent) -> str:
@@ -278,7 +273,7 @@ def _blocked(project: Project, active: list[str]) -> dict[str, str]:
     table = project.file.table
     if "after" not in table.header:
         return {}
-    statuses = {i: parse_status(text) or Status.TODO for i, text in table.cells("status")}
+    statuses = table.statuses()
     queue = Queue(table, statuses, Scope(0.0, everything=True), frozenset(active))
     return queue.blocked(frozenset(active))
 

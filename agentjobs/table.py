@@ -31,6 +31,9 @@ PERSONAL: Final = frozenset({Status.TODO, Status.SKIPPED, Status.DONE, Status.FA
 escape: Final = tsv.escape
 unescape: Final = tsv.unescape
 
+DEFAULT: Final = "default"
+"""The profile of a row that names none."""
+
 ROWS_KEPT: Final = 1000
 """So many parsed rows are kept: those at work are asked for again and again."""
 
@@ -129,6 +132,18 @@ class Table:
         for id_, line_at in self._line_at.items():
             yield id_, "" if at is None else unescape(_text(self._in.bodies[line_at], at).decode())
 
+    def statuses(self) -> dict[str, Status]:
+        """Return the status of every row, in order; what is no status counts as TODO."""
+        return {id_: parse_status(text) or Status.TODO for id_, text in self.cells("status")}
+
+    def profile(self, id_: str) -> str:
+        """Return the name of a row's profile; KeyError for an id that is not here."""
+        return _profile(self.cell(id_, "profile"))
+
+    def profiles(self) -> Iterator[tuple[str, str]]:
+        """Yield ``(id, name of its profile)`` for every row, in order."""
+        return ((id_, _profile(text)) for id_, text in self.cells("profile"))
+
     def waiting_for(self, id_: str) -> tuple[str, ...]:
         """Return the ids of the rows that have ``id_`` in ``after``, in order; of most lines no cell is looked at."""
         if "after" not in self._column_at:
@@ -171,7 +186,7 @@ class Table:
             status=parse_status(cells.get("status", "")) or Status.TODO,
             after=tuple(cells.get("after", "").split()),
             files=paths,
-            profile=cells.get("profile", "").strip() or "default",
+            profile=_profile(cells.get("profile", "")),
             priority=float(priority or 0),
             cells=cells,
         )
@@ -243,6 +258,10 @@ def parse(data: bytes, file: str = "tasks.tsv") -> Table:
 def statuses(table: Table) -> dict[Status, int]:
     """Count the rows of each status; every status is a key."""
     return table.counts()
+
+
+def _profile(cell: str) -> str:
+    return cell.strip() or DEFAULT
 
 
 def apply(table: Table, updates: Mapping[str, Mapping[str, str]]) -> bytes:

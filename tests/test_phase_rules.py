@@ -30,6 +30,7 @@ from agentjobs.model import (
 from agentjobs.phasepolicy import filled
 from agentjobs.phases import Planning, Stage, due, lost_too_often, next_of_planning, reached, waits
 from agentjobs.policy import Policy
+from agentjobs.table import parse
 
 if TYPE_CHECKING:
     from agentjobs.model import Phase
@@ -180,7 +181,9 @@ def test_what_is_counted_row_by_row_is_what_there_is(
     rows: list[tuple[str, Status]], changes: list[tuple[int, Status]]
 ) -> None:
     phases = ("default", "a", "b")
-    profiles = [(f"t{at}", text) for at, (text, _) in enumerate(rows)]
+    cells = [(f"t{at}", text) for at, (text, _) in enumerate(rows)]
+    lines = ["id\tprofile", *("\t".join(cell) for cell in cells)]
+    profiles = list(parse("\n".join(lines).encode() + b"\n").profiles())
     statuses = {f"t{at}": status for at, (_, status) in enumerate(rows)}
     kept = Census(phases, profiles, statuses)
     for at, status in changes:
@@ -189,7 +192,7 @@ def test_what_is_counted_row_by_row_is_what_there_is(
     anew = Census(phases, profiles, statuses)
     assert (kept.done, kept.open) == (anew.done, anew.open)
     for name in phases:
-        mine = [i for i, text in profiles if (text.strip() or "default") == name]
+        mine = [i for i, text in cells if (text.strip() or "default") == name]
         assert kept.total(name) == sum(statuses[i] is not Status.SKIPPED for i in mine)
         undone = [i for i in mine if statuses[i] not in {Status.DONE, Status.SKIPPED}]
         assert sorted(kept.undone(name, 99)) == undone
