@@ -30,6 +30,7 @@ from agentjobs.parallel import Advice, Checks, Estimate, Fit, Forecast, Order, j
 from agentjobs.pathclaims import PathClaims
 from agentjobs.policy import window_of
 from agentjobs.scales import scale_of
+from agentjobs.taskcontext import limit_of
 from agentjobs.usage import add, priced
 
 if TYPE_CHECKING:
@@ -123,8 +124,7 @@ def _tasks(project: Project, rows: Sequence[Row]) -> tuple[list[_Task], int, int
         scale, window = scales[profile.agent], window_of(project.policy, profile)
         files = scale.tokens(sum(counts[path] for path in read.paths)) + (read.told or 0)
         load = Load(scale.tokens(prompts.get(at, mean)), files, scale.overhead)
-        limit = int(profile.fit * max(0, window - scale.overhead))
-        tasks.append(_Task(row, profile, scale, load, window, limit, read.paths))
+        tasks.append(_Task(row, profile, scale, load, window, limit_of(profile, window, scale), read.paths))
     told = sum(read.told or 0 for read in reads)
     shared = _usual(tasks).scale.tokens(sum(counts.values()))
     return tasks, sum(task.load.prompt for task in tasks) + shared + told, len(prompts)

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agentjobs.agents import PLACEHOLDERS, expand, flags_of
 from agentjobs.decide import LAYER_2, UNSPENT, told
@@ -63,21 +63,25 @@ def composed(project: Project, row: Row, profile: Profile, base: str = "", *, le
     """Return the prompt of a first attempt with the sections of its context (``least``: those cut back to nothing)."""
     text = template(project, profile)
     given = {
+        **_surroundings(project, row, profile, 1),
         "verify": checks_of(profile),
         "mode": Mode.FIRST,
-        "attempt": 1,
         "base": base,
-        "handoffs": handoffs(project, row, _handoffs_budget(project, profile)),
-        "phase": _phase(project, row.profile),
         "missing": missing(project, row.profile, known=True),
-        "dependents": dependents(project.file.table).get(row.id, ()) if _asks_dependents(text, profile) else (),
-        "handoff": handoff_path(project, project.store.attempt_dir(row.id, 1)),
     }
+    if "dependents" in names_in(text, profile.prompt):
+        given["dependents"] = dependents(project.file.table).get(row.id, ())  # of all rows: who asks of one asks of many
     return compose(project, row, profile, text, given, least=least)
 
 
-def _asks_dependents(template: str, profile: Profile) -> bool:
-    return "dependents" in names_in(template, profile.prompt)
+def _surroundings(project: Project, row: Row, profile: Profile, number: int) -> dict[str, Any]:
+    """Return what an attempt is told of the tasks around its own, whatever it was begun for."""
+    return {
+        "attempt": number,
+        "handoffs": handoffs(project, row, _handoffs_budget(project, profile)),
+        "phase": row.profile if row.profile in project.policy.phases else "",
+        "handoff": handoff_path(project, project.store.attempt_dir(row.id, number)),
+    }
 
 
 def _handoffs_budget(project: Project, profile: Profile) -> int:
@@ -112,23 +116,17 @@ def attempt_prompt(project: Project, task: Task, intent: Intent) -> str:
     errors = _errors([a.result for a in wrong if a.result is not None])
     text = template(project, profile)
     given = {
+        **_surroundings(project, task.row, profile, intent.number),
         "verify": intent.checks,
         "mode": intent.mode,
-        "attempt": intent.number,
         "base": intent.base,
         "errors": errors,
         "tried": [_line(attempt) for attempt in failed],
-        "handoffs": handoffs(project, task.row, _handoffs_budget(project, profile)),
-        "phase": _phase(project, task.row.profile),
         "missing": missing(project, task.row.profile),
-        "dependents": project.file.table.waiting_for(intent.id) if _asks_dependents(text, profile) else (),
-        "handoff": handoff_path(project, project.store.attempt_dir(intent.id, intent.number)),
     }
+    if "dependents" in names_in(text, profile.prompt):
+        given["dependents"] = project.file.table.waiting_for(intent.id)
     return compose(project, task.row, profile, text, given).text
-
-
-def _phase(project: Project, profile: str) -> str:
-    return profile if profile in project.policy.phases else ""
 
 
 def missing(project: Project, profile: str, *, known: bool = False) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from agentjobs.limits import Limits, Retry, Several, parse_size
 from agentjobs.planpolicy import Planning
 from agentjobs.reviewing import misnamed
 from agentjobs.schemachecks import SchemaCheck  # noqa: TC001 - msgspec's
+from agentjobs.scope import output_fault
 from agentjobs.tomlfile import FieldError, decode, line_of, load, nearest, section, spot
 
 if TYPE_CHECKING:
@@ -156,8 +157,8 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             _check_shell("plan", (self.plan,))
         if self.again and self.plan is None:
             raise FieldError("again", "there is no plan to run again")
-        if self.output is not None:
-            _check_output(self.output)
+        if self.output is not None and (words := output_fault(self.output)):
+            raise FieldError("output", words)
 
 
 class Landing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -385,17 +386,6 @@ def _check_shell(key: str, commands: tuple[str, ...]) -> None:
     for command in commands:
         if not command.strip() or "\0" in command:
             raise FieldError(key, f"{command!r} is not a command")
-
-
-def _check_output(output: str) -> None:
-    from agentjobs.scope import normalise  # noqa: PLC0415 - only where there is one
-
-    if "{id}" not in output:
-        raise FieldError("output", f"{output!r} has no {{id}}: all tasks would write the same file")
-    try:
-        normalise(output)
-    except UserError as error:
-        raise FieldError("output", error.message.removeprefix("files: ")) from None
 
 
 def _is_branch(name: str) -> bool:

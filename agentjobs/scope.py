@@ -36,6 +36,17 @@ def normalise(entry: str) -> str:
     return "/".join(parts) + slash
 
 
+def output_fault(output: str) -> str:
+    """Say what is wrong with what each of many tasks is to write, as in ``out/{id}.md``; empty where it is good."""
+    if "{id}" not in output:
+        return f"{output!r} has no {{id}}: all tasks would write the same file"
+    try:
+        normalise(output)
+    except UserError as error:
+        return error.message.removeprefix("files: ")
+    return ""
+
+
 def in_scope(changed: Iterable[str], files: Sequence[str]) -> tuple[str, ...]:
     """Return the paths of ``changed`` that ``files`` do not cover; none where ``files`` is empty."""
     if not files:

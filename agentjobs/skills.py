@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from agentjobs.errors import UserError
 from agentjobs.kinds import Written
-from agentjobs.scope import normalise
+from agentjobs.scope import output_fault
 from agentjobs.tomltext import value_text
 
 if TYPE_CHECKING:
@@ -57,13 +57,8 @@ def check(answers: Answers) -> None:
         raise UserError("--input is empty: a glob of files, lines, or command:COMMAND")
     if not answers.checks or not all(one.strip() for one in answers.checks):
         raise UserError("--check is empty: without a command that can fail nothing is known of the work")
-    if answers.output:
-        if "{id}" not in answers.output:
-            raise UserError(f"--output {answers.output!r} has no {{id}}: all tasks would write the same file")
-        try:
-            normalise(answers.output)
-        except UserError as error:
-            raise UserError(f"--output: {error.message.removeprefix('files: ')}") from None
+    if answers.output and (words := output_fault(answers.output)):
+        raise UserError(f"--output: {words}")
 
 
 def write_skill(answers: Answers, directory: Path) -> Written:

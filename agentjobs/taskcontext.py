@@ -74,7 +74,12 @@ class Composed(Struct, frozen=True):
 def room_of(project: Project, profile: Profile) -> Room:
     """Return what a prompt of a profile may have: ``fit`` of what the agent itself leaves of the window."""
     scale = scale_of(project, profile.agent)
-    return Room(scale, int(profile.fit * max(0, window_of(project.policy, profile) - scale.overhead)))
+    return Room(scale, limit_of(profile, window_of(project.policy, profile), scale))
+
+
+def limit_of(profile: Profile, window: int, scale: Scale) -> int:
+    """Return how many tokens, as its agent counts, a prompt of a profile may have in a window."""
+    return int(profile.fit * max(0, window - scale.overhead))
 
 
 def compose(

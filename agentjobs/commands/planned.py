@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING
 
@@ -30,11 +31,12 @@ SHOWN = 3
 
 def _amount(_: click.Context, __: click.Parameter, value: str) -> int:
     """Read a number of tokens: 60000, 60k, 1.5M."""
-    found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?)([kKM]?)", value)
-    amount = float(found[1]) * {"": 1, "k": 1e3, "K": 1e3, "M": 1e6}[found[2]] if found else 0
-    if amount < 1:
-        raise click.BadParameter(f"{value!r} is no number of tokens, such as 60000 or 60k")
-    return int(amount)
+    from agentjobs.limits import parse_tokens
+
+    with contextlib.suppress(ValueError):
+        if re.fullmatch(r"[\d.]+[kKM]?", value):
+            return parse_tokens(value)
+    raise click.BadParameter(f"{value!r} is no number of tokens, such as 60000 or 60k")
 
 
 BUDGET = click.option("--budget", callback=_amount, required=True, metavar="TOKENS",
@@ -57,16 +59,10 @@ def output_of(project: Project, profile: str | None, given: str | None) -> str:
 
 def check_output(template: str) -> None:
     """Raise a usage error for an output that all tasks would share."""
-    if template and "{id}" not in template:
-        message = f"{template!r} has no {{id}}: all tasks would write the same file"
-        raise click.BadParameter(message, param_hint="--output")
-    from agentjobs.errors import UserError
-    from agentjobs.scope import normalise
+    from agentjobs.scope import output_fault
 
-    try:
-        normalise(template or "x")
-    except UserError as error:
-        raise click.BadParameter(error.message.removeprefix("files: "), param_hint="--output") from None
+    if template and (words := output_fault(template)):
+        raise click.BadParameter(words, param_hint="--output")
 
 
 def show_rows(
