@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agentjobs import briefing, claimcheck, handoffs, reviewing, steps
+from agentjobs import briefing, handoffs, reviewing, steps
 from agentjobs.accounts import account_of
 from agentjobs.decide import UNSPENT, restarts_after, stop_signals
 from agentjobs.decisions import Begin, Conclude, Decision, End, Judge, Land, Launch, Settle, Weigh
@@ -314,11 +314,7 @@ class Attempts:
             store.count(intent.id, result.outcome.value, likeness(task.row, intent.tree, result))
         if result.outcome in UNSPENT:
             store.count_unspent(intent.id, intent.number)
-        told = claimcheck.with_findings(result, attempt.end)
-        store.write_fact(intent.id, intent.number, "result.json", told)
-        store.event(
-            now, intent.id, "result", attempt=intent.number, outcome=result.outcome.value, detail=result.detail
-        )
+        self.verdicts.write_result(attempt, result, now)
 
     @property
     def _armed(self) -> bool:

@@ -70,7 +70,7 @@ def composed(project: Project, row: Row, profile: Profile, base: str = "", *, le
         "missing": missing(project, row.profile, known=True),
     }
     if "dependents" in names_in(text, profile.prompt):
-        given["dependents"] = dependents(project.file.table).get(row.id, ())  # of all rows: who asks of one asks of many
+        given["dependents"] = dependents(project.file.table).get(row.id, ())  # who asks for one row asks for many
     return compose(project, row, profile, text, given, least=least)
 
 

@@ -12,7 +12,7 @@ from agentjobs.counting import count_contents
 from agentjobs.discover.sources import is_ignored, matching, present, walked
 from agentjobs.errors import UserError
 from agentjobs.packing import Document
-from agentjobs.planfiles import beneath, listing
+from agentjobs.planfiles import beneath
 from agentjobs.project import POLICY, TABLE
 from agentjobs.repack import parse_name
 
@@ -104,7 +104,7 @@ class Place:
         self.blobs: dict[str, str] = {}
         if project.uses_trees:
             tip = project.tip()
-            self.blobs = listing(project.git, tip)
+            self.blobs = project.git.files(tip)
             self.names = list(self.blobs)
             self.called = f"{tip[:10]}, where tasks start; write it from the top, or commit it"
         else:

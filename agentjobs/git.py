@@ -142,6 +142,12 @@ class Git:
         """Return the id of a commit's tree."""
         return self.line("rev-parse", "--verify", "--end-of-options", commit + "^{tree}")
 
+    def files(self, commit: str) -> dict[str, str]:
+        """Return the plain files of a commit, each with the id of its content."""
+        listed = self.run("ls-tree", "-r", "-z", "--full-tree", commit).stdout.split(b"\0")
+        heads = (line.partition(b"\t") for line in listed if line.startswith(b"100"))
+        return {text(path): head.split(b" ")[2].decode() for head, _, path in heads}
+
     def contains(self, tip: str, commit: str) -> bool:
         """Whether ``commit`` is ``tip`` or one of its ancestors."""
         return self.run("merge-base", "--is-ancestor", commit, tip, ok=(0, 1)).code == 0

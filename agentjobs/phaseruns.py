@@ -69,6 +69,8 @@ class PhaseRuns:
         self.attempts = attempts
         self.until = math.inf
         """When a planning that runs is to be looked at again, unless it ends before."""
+        self.is_planning = False
+        """Whether a planning was not over when ``steps`` was last asked."""
         self._stages: tuple[Stage, ...] = ()
         self._due = Due()
         self._early: Row | None = None
@@ -117,18 +119,14 @@ class PhaseRuns:
         row = self._early or next((row for row in rows if row.profile in self._due.closed), None)
         return holds(self._stages, row.id, row.profile) if row is not None else ""
 
-    @property
-    def is_planning(self) -> bool:
-        """Whether a planning is not over."""
-        return any(open_planning(self.project, name) is not None for name in self.project.policy.phases)
-
     def steps(self) -> list[tuple[int, str, int, str]]:
-        """Return what runs, as (pid, id, number, step name)."""
-        runs = (open_planning(self.project, name) for name in self.project.policy.phases)
+        """Return what runs, as (pid, id, number, step name), and note in ``is_planning`` whether anything is open."""
+        found = (open_planning(self.project, name) for name in self.project.policy.phases)
+        runs = [run for run in found if run is not None]
+        self.is_planning = bool(runs)
         return [
             (step.phase.pid, run.intent.id, run.number, step.name)
             for run in runs
-            if run is not None
             for step in run.steps
             if isinstance(step.phase, Running)
         ]

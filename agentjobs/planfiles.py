@@ -18,7 +18,6 @@ from msgspec.structs import replace
 
 from agentjobs.discover.sources import matching
 from agentjobs.errors import UserError
-from agentjobs.git import text
 from agentjobs.grouping import ImportGraph, Size
 from agentjobs.planrows import merge_rows
 from agentjobs.replan import Replanned, Sources, Standing, refuse_odd, replan, standing, without
@@ -153,7 +152,7 @@ def _read(project: Project, planning: Planning, paths: Sequence[str]) -> _Found:
     """Read the sources of the tip; UserError for a path that names none of its files."""
     git = project.git
     tip = project.tip()
-    blobs = listing(git, tip)
+    blobs = git.files(tip)
     chosen = matching(blobs, planning.include, planning.exclude)
     asked = beneath(paths, blobs, f"{tip[:10]}, where tasks start; write it from the top, or commit it")
     odd = refuse_odd(chosen)
@@ -171,13 +170,6 @@ def _read(project: Project, planning: Planning, paths: Sequence[str]) -> _Found:
         coupled = tuple(pair.files for pair in pairs)
     sources = Sources(sizes, graph.edges, frozenset(blobs), coupled)
     return _Found(tip, sources, asked, odd, len(graph.unresolved))
-
-
-def listing(git: Git, tip: str) -> dict[str, str]:
-    """Return the plain files of a commit, each with the id of its content."""
-    listed = git.run("ls-tree", "-r", "-z", "--full-tree", tip).stdout.split(b"\0")
-    heads = (line.partition(b"\t") for line in listed if line.startswith(b"100"))
-    return {text(path): head.split(b" ")[2].decode() for head, _, path in heads}
 
 
 def beneath(paths: Sequence[str], blobs: Collection[str], place: str) -> Callable[[str], bool]:

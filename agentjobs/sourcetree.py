@@ -21,8 +21,6 @@ LINES_MAX: Final = 5
 NOT_OURS: Final = frozenset({".agentjobs", ".git", "node_modules"})
 """Directories that are nobody's work, where no git says what is ignored."""
 
-_PLAIN: Final = ("100644", "100755")
-
 
 class Mention(NamedTuple):
     """A file in which one of some words stands, and the first lines where."""
@@ -61,9 +59,7 @@ class CommitTree:
 
     @cached_property
     def _blobs(self) -> dict[str, str]:
-        listed = self.git.run("ls-tree", "-r", "-z", "--full-tree", self.commit).stdout.split(b"\0")
-        heads = (line.partition(b"\t") for line in listed if line[:6].decode("ascii", "replace") in _PLAIN)
-        return {text(path): head.split(b" ")[2].decode("ascii") for head, _, path in heads}
+        return self.git.files(self.commit)
 
     @cached_property
     def names(self) -> frozenset[str]:

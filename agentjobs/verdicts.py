@@ -141,19 +141,20 @@ class Verdicts:
             if self.project.lands and attempt.intent.base:
                 merged = self.merge(task, attempt, commit, parent)
                 if isinstance(merged, Result):
-                    self._close_conflict(task, attempt, merged)
+                    self.write_result(attempt, merged, merged.at)
                     return
                 commit, parent = merged
             self.plan(attempt, name, Prepare(commit, parent, attempt.intent.checks, now))
         self._stand_on(attempt, name)
 
-    def _close_conflict(self, task: Task, attempt: Attempt, result: Result) -> None:
-        result = claimcheck.with_findings(result, attempt.end)
-        self.store.write_fact(task.row.id, attempt.number, "result.json", result)
+    def write_result(self, attempt: Attempt, result: Result, now: float) -> None:
+        """Write ``result.json``, with what the agent said wrongly, and tell of it."""
+        intent = attempt.intent
+        told = claimcheck.with_findings(result, attempt.end)
+        self.store.write_fact(intent.id, intent.number, "result.json", told)
         self.store.event(
-            result.at, task.row.id, "result", attempt=attempt.number, outcome=result.outcome.value,
-            detail=result.detail,
-        )  # fmt: skip
+            now, intent.id, "result", attempt=intent.number, outcome=result.outcome.value, detail=result.detail
+        )
 
     def candidate(self, attempt: Attempt) -> tuple[str, str]:
         """Return the commit that is to be judged or landed, and the commit it stands on."""

@@ -17,11 +17,11 @@ from agentjobs.repack import Wanted, repack
 from agentjobs.sections import split
 from agentjobs.table import parse
 from agentjobs.tokens import count
+from tests.bench.documents import BUDGET, triplets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BUDGET = 60_000
 SIZES = st.lists(st.integers(1, 100), max_size=60)
 
 
@@ -46,16 +46,6 @@ def test_every_document_once_and_never_over(sizes: list[int], budget: int, by: b
 
 def lognormal(chance: random.Random) -> int:
     return min(BUDGET, max(200, int(chance.lognormvariate(9, 1.0))))
-
-
-def triplets(chance: random.Random, number: int) -> list[int]:
-    """Threes that fill a batch each, so that the least number is known; without them together no packing is easy."""
-    sizes: list[int] = []
-    while len(sizes) < number:
-        one = chance.randint(BUDGET * 38 // 100, BUDGET * 49 // 100)
-        other = chance.randint(BUDGET // 4, (BUDGET - one) // 2)
-        sizes += [one, other, BUDGET - one - other]
-    return sizes
 
 
 KINDS: dict[str, Callable[[random.Random], int]] = {

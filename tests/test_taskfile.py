@@ -430,6 +430,20 @@ class Story:
             assert cells[2] == self.items.get(task_id, "")
 
 
+def edit_before_exchange(monkeypatch: pytest.MonkeyPatch, path: Path, *edits: tuple[bytes, bytes]) -> None:
+    """Replace something in the table, as an editor does, right before each of the next exchanges."""
+    real, waiting = taskfile.exchange, list(edits)
+
+    def late(one: Path, other: Path) -> bool:
+        if waiting:
+            edited = path.with_name("edited")
+            edited.write_bytes(path.read_bytes().replace(*waiting.pop(0)))
+            edited.replace(path)
+        return real(one, other)
+
+    monkeypatch.setattr(taskfile, "exchange", late)
+
+
 @pytest.mark.skipif(not Path("/proc").exists(), reason="needs renameat2")
 def test_an_edit_between_the_last_look_and_the_rename_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An editor's rename is quicker than any look: what was displaced is put back, and merged."""
@@ -438,16 +452,7 @@ def test_an_edit_between_the_last_look_and_the_rename_is_kept(tmp_path: Path, mo
     file = TaskFile(path, tmp_path / "table.tsv")
     file.absorb(file.load() or Edits())
     file.set("a", {"status": "IN_PROGRESS"})
-    real = taskfile.exchange
-
-    def late(one: Path, other: Path) -> bool:
-        monkeypatch.setattr(taskfile, "exchange", real)
-        edited = tmp_path / "edited"
-        edited.write_bytes(path.read_bytes().replace(b"b\tTODO\tx", b"b\tTODO\tedited"))
-        edited.replace(path)
-        return real(one, other)
-
-    monkeypatch.setattr(taskfile, "exchange", late)
+    edit_before_exchange(monkeypatch, path, (b"b\tTODO\tx", b"b\tTODO\tedited"))
     file.save()
     assert path.read_bytes() == b"id\tstatus\tmine\na\tIN_PROGRESS\tx\nb\tTODO\tedited\n"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["table.tsv", "tasks.tsv"]
@@ -461,17 +466,8 @@ def test_an_edit_while_another_is_put_back_is_kept(tmp_path: Path, monkeypatch: 
     file = TaskFile(path, tmp_path / "table.tsv")
     file.absorb(file.load() or Edits())
     file.set("a", {"status": "IN_PROGRESS"})
-    real = taskfile.exchange
-    edits = [(b"b\tTODO\tx", b"b\tTODO\tfirst"), (b"c\tTODO\tx\n", b"c\tSKIPPED\tx\nd\tTODO\tnew\n")]
-
-    def late(one: Path, other: Path) -> bool:
-        if edits:
-            edited = tmp_path / "edited"
-            edited.write_bytes(path.read_bytes().replace(*edits.pop(0)))
-            edited.replace(path)
-        return real(one, other)
-
-    monkeypatch.setattr(taskfile, "exchange", late)
+    first, second = (b"b\tTODO\tx", b"b\tTODO\tfirst"), (b"c\tTODO\tx\n", b"c\tSKIPPED\tx\nd\tTODO\tnew\n")
+    edit_before_exchange(monkeypatch, path, first, second)
     file.save()
     told = file.load()
     assert told is not None
