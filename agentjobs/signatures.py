@@ -26,7 +26,7 @@ from agentjobs.declarations import (
 from agentjobs.syntax import language_of, parse_either
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from agentjobs.syntax import Node
 
@@ -249,9 +249,9 @@ class _File:
         elif value.type == "object":
             for member in value.named_children:
                 self._property(member, at)
-        elif (required := _required(value)) is not None:
-            self.passed.append(Passed(required))
-        elif not (value.type == "object" and not value.named_children):
+        elif (module := required(value)) is not None:
+            self.passed.append(Passed(module))
+        else:
             self._add("default", at, value_of("module.exports = ", value))
 
     def _property(self, member: Node, at: Node) -> None:
@@ -266,14 +266,14 @@ class _File:
             if value.type == "identifier" and text_of(value) in self.local:
                 said = "" if text_of(value) == name else f"exports.{name} = {text_of(value)};"
                 self._of_local(text_of(value), name, at, said)
-            elif (required := _required(value)) is not None:
-                self._add(name, member, f'exports.{name} = require("{required}");')
+            elif (module := required(value)) is not None:
+                self._add(name, member, f'exports.{name} = require("{module}");')
             else:
                 self._add(name, member, value_of(f"exports.{name} = ", value))
         elif member.type == "spread_element" and member.named_children:
-            required = _required(member.named_children[0])
-            if required is not None:
-                self.passed.append(Passed(required))
+            module = required(member.named_children[0])
+            if module is not None:
+                self.passed.append(Passed(module))
 
 
 def _attached(target: str, roots: Iterable[str]) -> str:
@@ -286,9 +286,9 @@ def _attached(target: str, roots: Iterable[str]) -> str:
     return ""
 
 
-def _required(node: Node) -> str | None:
-    """Return what ``require("x")`` names."""
-    if node.type != "call_expression" or text_of(node.child_by_field_name("function")) != "require":
+def required(node: Node, by: Collection[str] = ("require",)) -> str | None:
+    """Return what ``require("x")``, or a call of another of these functions, names."""
+    if node.type != "call_expression" or text_of(node.child_by_field_name("function")) not in by:
         return None
     arguments = node.child_by_field_name("arguments")
     first = arguments.named_children[0] if arguments is not None and arguments.named_children else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-from bisect import bisect_left
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +11,7 @@ from msgspec import Struct
 from agentjobs import contextsections as parts
 from agentjobs import scope
 from agentjobs.contextsections import Group, Item, Section, fitted, joined, packed
+from agentjobs.pathclaims import Names
 from agentjobs.policy import window_of
 from agentjobs.prompt import names_in, render, variables
 from agentjobs.scales import scale_of
@@ -185,14 +185,11 @@ class Parcel:
 
     def _meant(self, entry: str) -> Sequence[str]:
         """Return the plain files that one entry means."""
-        if self.tree.holds(entry):
-            return (entry,)
-        ordered = self.tree.ordered
-        if not entry or scope.before_glob(entry) is not None:
-            outside = set(scope.in_scope(ordered, [entry]))
-            return [path for path in ordered if path not in outside]
-        beneath = entry.rstrip("/") + "/"
-        return ordered[bisect_left(ordered, beneath) : bisect_left(ordered, beneath[:-1] + "0")]  # "0" follows "/"
+        return (entry,) if self.tree.holds(entry) else self._names.covered([entry])
+
+    @cached_property
+    def _names(self) -> Names:
+        return Names(self.tree.ordered)
 
     @property
     def _own(self) -> list[str]:

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agentjobs import pysignatures, pysyntax, signatures
+from agentjobs.declarations import string_of, text_of
 from agentjobs.discover.javascript import PARSED_MAX, Specifier, specifiers
 from agentjobs.discover.manifests import Manifests
 from agentjobs.discover.python import ENDINGS, PythonImport, PythonResolver, imports
@@ -77,13 +78,13 @@ class Imports:
         wanted = [path for path in names if _MANIFEST.fullmatch(path) and "node_modules/" not in path]
         known = self.tree.read(wanted)
 
-        def text_of(path: str) -> str:
+        def content(path: str) -> str:
             path = posixpath.normpath(path)
             if path not in known and self.tree.holds(path):
                 known.update(self.tree.read([path]))
             return known.get(path, b"").decode("utf-8-sig", "replace")
 
-        return Resolver("", names, Manifests("", text_of))
+        return Resolver("", names, Manifests("", content))
 
     @cached_property
     def _python(self) -> PythonResolver:
@@ -235,16 +236,16 @@ def _javascript_wants(path: str, data: bytes) -> list[Want]:
         source = (clause or node).child_by_field_name("source")
         if source is not None:
             whole = clause is not None
-            local = _string_of(clause.named_children[0]) if clause is not None else ""
-            _ask(asked, _string(source), uses.get(local, frozenset()) if whole else _imported_names(node, uses))
+            local = text_of(clause.named_children[0]) if clause is not None else ""
+            _ask(asked, string_of(source), uses.get(local, frozenset()) if whole else _imported_names(node, uses))
     for node in found.get("export", []):
         source = node.child_by_field_name("source")
         clause = next((child for child in node.named_children if child.type == "export_clause"), None)
         if source is not None:
             there = None if clause is None else frozenset(name for name, _ in signatures.pairs(clause))
-            _ask(asked, _string(source), there)
+            _ask(asked, string_of(source), there)
     for node in found.get("call", []):
-        if (module := _called(node)) is not None:
+        if (module := signatures.required(node, ("require", "import"))) is not None:
             _ask(asked, module, _used_of_call(node, uses))
     return [Want(one, asked.get(one.text)) for one in sorted(said)]
 
@@ -262,15 +263,6 @@ def _imported_names(node: Node, uses: Mapping[str, Names]) -> Names:
     return frozenset(names)
 
 
-def _called(node: Node) -> str | None:
-    """Return the module of ``require("x")`` and ``import("x")``."""
-    function, arguments = node.child_by_field_name("function"), node.child_by_field_name("arguments")
-    if function is None or arguments is None or _string_of(function) not in ("require", "import"):
-        return None
-    first = arguments.named_children[0] if arguments.named_children else None
-    return _string(first) if first is not None and first.type == "string" else None
-
-
 def _used_of_call(node: Node, uses: Mapping[str, Names]) -> Names:
     """Return which names of what a call gives are used: ``{ a } = require(…)``, ``require(…).a``."""
     above = node.parent
@@ -279,12 +271,12 @@ def _used_of_call(node: Node, uses: Mapping[str, Names]) -> Names:
     if above is None:
         return None
     if above.type == "member_expression":
-        return frozenset({_string_of(above.child_by_field_name("property"))})
+        return frozenset({text_of(above.child_by_field_name("property"))})
     if above.type == "expression_statement":
         return frozenset()
     name = above.child_by_field_name("name") if above.type == "variable_declarator" else None
     if name is not None and name.type == "identifier":
-        return uses.get(_string_of(name), frozenset())
+        return uses.get(text_of(name), frozenset())
     if name is None or name.type != "object_pattern":
         return None
     names = set()
@@ -292,7 +284,7 @@ def _used_of_call(node: Node, uses: Mapping[str, Names]) -> Names:
         if child.type == "rest_pattern":
             return None
         key = child.child_by_field_name("key") or child.child_by_field_name("left") or child
-        names.add(_string_of(key))
+        names.add(text_of(key))
     return frozenset(names)
 
 
@@ -305,22 +297,14 @@ def _uses(names: Iterable[Node]) -> dict[str, Names]:
             continue
         if above.type == "variable_declarator" and above.child_by_field_name("name") == node:
             continue
-        name = _string_of(node)
+        name = text_of(node)
         member = None
         if above.type == "member_expression" and above.child_by_field_name("object") == node:
             member = above.child_by_field_name("property")
         elif above.type in ("nested_type_identifier", "nested_identifier") and above.named_children[0] == node:
             member = above.named_children[-1]
-        _ask(found, name, None if member is None else frozenset({_string_of(member)}))
+        _ask(found, name, None if member is None else frozenset({text_of(member)}))
     return found
-
-
-def _string_of(node: Node | None) -> str:
-    return (node.text or b"").decode("utf-8", "replace") if node is not None else ""
-
-
-def _string(node: Node) -> str:
-    return _string_of(node)[1:-1]
 
 
 # --- Python -----------------------------------------------------------------------------------------------
