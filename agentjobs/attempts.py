@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agentjobs import briefing, handoffs, reviewing, steps
+from agentjobs import briefing, checkruns, handoffs, reviewing, steps
 from agentjobs.accounts import account_of
-from agentjobs.decide import UNSPENT, restarts_after, stop_signals
-from agentjobs.decisions import Begin, Conclude, Decision, End, Judge, Land, Launch, Settle, Weigh
+from agentjobs.decide import SETUP_AGAIN, UNSPENT, restarts_after, stop_signals
+from agentjobs.decisions import Begin, Conclude, Decision, End, Judge, Land, Launch, Look, Settle, Weigh
 from agentjobs.endings import verdict_on
 from agentjobs.errors import UserError, said
 from agentjobs.launch import local
@@ -91,6 +91,8 @@ class Attempts:
             self._guarded(task, last, decision, now)
         elif isinstance(decision, Judge):
             self.judge(task, last, now)
+        elif isinstance(decision, Look):
+            checkruns.look(self.project, last, decision.step)
         elif isinstance(decision, Weigh):
             self.reviewers.weigh(task, last, decision.step, now)
         elif isinstance(decision, Conclude):
@@ -200,6 +202,9 @@ class Attempts:
             self.reviewers.launch(task, attempt, launch.name, now, self.verdicts.candidate(attempt))
             return
         intent = attempt.intent
+        if launch.name == SETUP_AGAIN and attempt.end is not None:
+            self._start(task, attempt, launch.name, ("/bin/sh", "-c", attempt.end.setup), None)
+            return
         if launch.name == handoffs.STEP:
             self._start_handoff(task, attempt, now)
             return
@@ -212,8 +217,7 @@ class Attempts:
         if launch.kind is StepKind.SETUP:
             self._start(task, attempt, launch.name, ("/bin/sh", "-c", intent.setup), None)
             return
-        if intent.setup and intent.mode in FRESH:
-            self.trees.has_been_set_up(intent)
+        self.trees.is_ready(intent)
         prompt = attempt_dir / "prompt.md"
         if not prompt.exists():
             text = briefing.attempt_prompt(self.project, task, intent)
@@ -262,7 +266,7 @@ class Attempts:
         self._start(task, attempt, name, self.check_argv(attempt, name), None)
 
     def check_argv(self, attempt: Attempt, name: str) -> tuple[str, ...]:
-        """Return the command line that runs the checks which ``Verdicts.plan`` wrote down."""
+        """Return the command line that runs the checks which ``checkruns.write_plan`` wrote down."""
         return "/bin/sh", _CHECKS, str(self._dir(attempt) / name)
 
     # --- end, conclude, land, settle

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from agentjobs.deletion import delete, make_writable
 from agentjobs.errors import GitError, UserError
+from agentjobs.git import text
+from agentjobs.handed import read as read_handed
 from agentjobs.prepared import forget_if_changed
 from agentjobs.snapshot import (
     SEED_INDEX,
@@ -74,30 +76,32 @@ def registration(git: Git) -> Iterator[int]:
 
 def reach(
     git: Git, tree_dir: Path, lock: int, commit: str, tree: str = "", *, ignored_to_keep: Sequence[str] | None = None
-) -> None:
+) -> tuple[str, ...]:
     """Put the tree on ``commit`` and, over it, the files of ``tree``; the goal is written down first.
 
-    A sparse tree from then on holds the directories of all that ``tree`` changes, too.
+    A sparse tree from then on holds the directories of all that ``tree`` changes, too. Returns what ``fill`` does.
     """
     set_state(lock, RESET, commit, tree)
     if tree and (held := recorded(tree_dir)):
         record(tree_dir, widened(held, git.changed(commit, tree)))
-    fill(git, tree_dir, commit, lock, ignored_to_keep=ignored_to_keep)
+    removed = fill(git, tree_dir, commit, lock, ignored_to_keep=ignored_to_keep)
     if tree:
         env = tree_environment(git, tree_dir)
         env |= sparse_environment(tree_dir, Path(env["GIT_DIR"]))
         git.run("read-tree", "--reset", "-u", tree, cwd=tree_dir, env=env, pass_fds=(lock,))
         git.run("reset", "-q", "--mixed", commit, cwd=tree_dir, env=env, pass_fds=(lock,))
     set_state(lock, READY)
+    return removed
 
 
 def fill(
     git: Git, tree_dir: Path, commit: str, lock: int, *, ignored_to_keep: Sequence[str] | None = None
-) -> None:
+) -> tuple[str, ...]:
     """Make index and files those of ``commit``, as far as the tree is to hold them (see ``sparse``).
 
     We hold the lock, so every lock file of git's is stale. ``ignored_to_keep``: patterns of the ignored files that
-    stay (None: all of them do).
+    stay (None: all of them do). What was there when the tree was handed to its agent stays (see ``handed``). Returns
+    the ignored files and directories that were removed.
     """
     env = tree_environment(git, tree_dir)
     admin = Path(env["GIT_DIR"])
@@ -122,11 +126,13 @@ def fill(
         (admin / SEED_INDEX).replace(admin / "index")
     # Detached first: `reset --hard` would drag along a branch that the agent checked out.
     git.run("update-ref", "--no-deref", "HEAD", commit, cwd=tree_dir, env=env, pass_fds=(lock,))
+    removed: list[str] = []
     for attempt in range(2):
         try:
             git.run("reset", "-q", "--hard", commit, cwd=tree_dir, env=env, pass_fds=(lock,))
-            for clean in _cleanings(placed(admin), ignored_to_keep):
-                git.run("clean", *clean, cwd=tree_dir, env=env, pass_fds=(lock,))
+            for clean in _cleanings((*placed(admin), *read_handed(tree_dir).roots), ignored_to_keep):
+                done = git.run("clean", *clean, cwd=tree_dir, env=env, pass_fds=(lock,))
+                removed += [line.removeprefix("Removing ") for line in text(done.stdout).splitlines()]
             for path in not_checked_out_but_there(git, tree_dir, "index"):  # git does not take all of them away
                 delete(tree_dir / path)
                 with contextlib.suppress(OSError):
@@ -139,6 +145,7 @@ def fill(
             (admin / "index").unlink(missing_ok=True)
             make_writable(tree_dir)
     shutil.copy2(admin / "index", admin / SEED_INDEX)
+    return tuple(removed)
 
 
 def aside(tree_dir: Path) -> None:
@@ -161,7 +168,7 @@ def clear(tree_dir: Path, lock: int) -> None:
 def _cleanings(ours: Sequence[str], ignored_to_keep: Sequence[str] | None) -> Iterator[list[str]]:
     excludes = [part for pattern in ignore_patterns(ours) for part in ("-e", pattern)]
     if ignored_to_keep is not None:
-        yield ["-ffdxq", *excludes, *(part for pattern in ignored_to_keep for part in ("-e", pattern))]
+        yield ["-ffdx", *excludes, *(part for pattern in ignored_to_keep for part in ("-e", pattern))]
     if ignored_to_keep != ():  # what has the name of something to keep, but is not ignored, goes as well
         yield ["-ffdq", *excludes]
 

@@ -19,6 +19,7 @@ from agentjobs.decisions import (
     Judge,
     Land,
     Launch,
+    Look,
     Settle,
     Wait,
 )
@@ -42,14 +43,7 @@ if TYPE_CHECKING:
     from agentjobs.policy import Policy
 
 LAYER_1 = frozenset(
-    {
-        Outcome.CRASHED,
-        Outcome.LOST,
-        Outcome.TIMEOUT,
-        Outcome.STALLED,
-        Outcome.NO_SESSION,
-        Outcome.SESSION_BUSY,
-    }
+    {Outcome.CRASHED, Outcome.LOST, Outcome.TIMEOUT, Outcome.STALLED, Outcome.NO_SESSION, Outcome.SESSION_BUSY}
 )
 """Interrupted: the conversation is worth going on with."""
 
@@ -75,6 +69,9 @@ UNSPENT_MAX = 25
 
 PROBES_MAX = 200
 """As many that met a trouble others had met before: the bound that holds whatever happens."""
+
+SETUP_AGAIN = "setup-2"
+"""The step in which setup runs once more, after an agent that changed what the first run of it had made."""
 
 CHECK_RUNS_MAX = 3
 """How often a check that was lost (killed with its runner) is run again in one attempt."""
@@ -159,15 +156,19 @@ def _advance_agent(attempt: Attempt) -> Decision:
         return Judge()
     if agent is not None and agent.name != FIRST:
         return Launch(agent.name, StepKind.AGENT)
-    setup = attempt.last(StepKind.SETUP)
-    if setup is None and attempt.intent.setup:
-        return Launch("setup", StepKind.SETUP)
-    if setup is not None:
-        if isinstance(setup.phase, Prepared):
-            return Launch(setup.name, StepKind.SETUP)
-        if not (isinstance(setup.phase, Exited) and setup.phase.code == 0 and setup.kill is None):
-            return Conclude(Outcome.STOPPED if _stopped(setup) else Outcome.INFRA)
-    return Launch(FIRST, StepKind.AGENT)
+    wanted = attempt.intent.setup or attempt.first(StepKind.SETUP) is not None
+    setup = _setup(attempt, "setup") if wanted else None
+    return setup or Launch(FIRST, StepKind.AGENT)
+
+
+def _setup(attempt: Attempt, name: str) -> Launch | Conclude | None:
+    """Return what a run of the setup command needs, or what follows where it failed; None once it succeeded."""
+    setup = next((step for step in attempt.steps if step.name == name), None)
+    if setup is None or isinstance(setup.phase, Prepared):
+        return Launch(name, StepKind.SETUP)
+    if isinstance(setup.phase, Exited) and setup.phase.code == 0 and setup.kill is None:
+        return None
+    return Conclude(Outcome.STOPPED if _stopped(setup) else Outcome.INFRA)
 
 
 def _stopped(step: Step) -> bool:
@@ -177,9 +178,10 @@ def _stopped(step: Step) -> bool:
 def _advance_checks(attempt: Attempt, policy: Policy) -> Decision:
     check = attempt.last(StepKind.VERIFY, StepKind.GATE)
     if check is None:
-        if attempt.intent.checks:
+        again = _setup(attempt, SETUP_AGAIN) if attempt.end is not None and attempt.end.setup else None
+        if again is None and attempt.intent.checks:
             return Launch("verify", StepKind.VERIFY)
-        return _passed(attempt, policy)
+        return again or _passed(attempt, policy)
     if isinstance(check.phase, Prepared):
         return Launch(check.name, check.kind) if check.kind is StepKind.VERIFY else Land()
     failed = Outcome.VERIFY_FAILED if check.kind is StepKind.VERIFY else Outcome.GATE_FAILED
@@ -196,8 +198,18 @@ def _advance_checks(attempt: Attempt, policy: Policy) -> Decision:
             return Land()
         return Launch(f"{check.kind.value}-{len(same) + 1}", check.kind)
     if isinstance(check.phase, Exited) and check.phase.code == 0:
-        return _passed(attempt, policy)
+        return _more_checks(attempt, check) or _passed(attempt, policy)
     return Conclude(failed)
+
+
+def _more_checks(attempt: Attempt, check: Step) -> Look | Launch | None:
+    """Return what remains to be done for a run of checks that all passed; None if they saw the commit itself."""
+    if check.checks > 1 and check.seen is None and attempt.intent.base:
+        return Look(check.name)
+    if check.rest or (check.seen is not None and check.seen.changed):
+        runs = sum(step.kind is check.kind for step in attempt.steps)
+        return Launch(f"{check.kind.value}-{runs + 1}", check.kind)
+    return None
 
 
 def _passed(attempt: Attempt, policy: Policy) -> Decision:
@@ -223,12 +235,9 @@ def next_of_gate(run: Attempt, policy: Policy, now: float, *, wanted: bool) -> D
     if not wanted:
         return Conclude(Outcome.STOPPED)
     gates = [step for step in run.steps if step.kind is StepKind.GATE]
-    setup = run.last(StepKind.SETUP)
-    if not gates and run.intent.setup:
-        if setup is None or isinstance(setup.phase, Prepared):
-            return Launch("setup", StepKind.SETUP)
-        if not (isinstance(setup.phase, Exited) and setup.phase.code == 0 and setup.kill is None):
-            return Conclude(Outcome.INFRA)
+    setup = _setup(run, "setup") if not gates and run.intent.setup else None
+    if setup is not None:
+        return setup
     if not gates or isinstance(gates[-1].phase, Prepared):
         return Launch(gates[-1].name if gates else "gate", StepKind.GATE)
     last = gates[-1]
@@ -240,8 +249,9 @@ def next_of_gate(run: Attempt, policy: Policy, now: float, *, wanted: bool) -> D
         if len(gates) >= CHECK_RUNS_MAX:
             return Conclude(Outcome.INFRA)
         return Launch(f"gate-{len(gates) + 1}", StepKind.GATE)
-    passed = isinstance(last.phase, Exited) and last.phase.code == 0
-    return Conclude(Outcome.OK if passed else Outcome.GATE_FAILED)
+    if isinstance(last.phase, Exited) and last.phase.code == 0:
+        return _more_checks(run, last) or Conclude(Outcome.OK)
+    return Conclude(Outcome.GATE_FAILED)
 
 
 def watch(attempt: Attempt, step: Step, policy: Policy, now: float, spent: float = 0.0) -> Decision:

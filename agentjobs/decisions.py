@@ -31,6 +31,12 @@ class Judge(Struct, frozen=True, tag="judge"):
     """The agent step is over: sweep, commit, classify, write ``agent.end.json``."""
 
 
+class Look(Struct, frozen=True, tag="look"):
+    """All checks of a step passed: see whether they changed tracked files, write ``<step>.seen.json``."""
+
+    step: str
+
+
 class Weigh(Struct, frozen=True, tag="weigh"):
     """A review step is over: sweep, put the tree back, read the verdict, write ``<step>.end.json``."""
 
@@ -77,7 +83,7 @@ class Wait(Struct, frozen=True, tag="wait"):
     why: str
 
 
-Decision = Begin | Launch | Judge | Weigh | Conclude | Land | End | Settle | Defer | Wait
+Decision = Begin | Launch | Judge | Look | Weigh | Conclude | Land | End | Settle | Defer | Wait
 
 
 class Action(Struct, frozen=True):

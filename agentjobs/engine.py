@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from agentjobs.accounts import account_for
 from agentjobs.batches import QUEUE_ID
 from agentjobs.decide import decide
-from agentjobs.decisions import Begin, Conclude, Defer, End, Judge, Settle, Weigh
+from agentjobs.decisions import Begin, Conclude, Defer, End, Judge, Look, Settle, Weigh
 from agentjobs.errors import ExitCode, UserError
 from agentjobs.launch.step import is_held
 from agentjobs.model import Halt, Running, Status
@@ -247,7 +247,7 @@ class Engine:
             self.attempts.apply(task, decision, now)
             acted += 1
             self._note(task.row.id, decision)
-            if not isinstance(decision, Judge | Weigh | Conclude):
+            if not isinstance(decision, Judge | Look | Weigh | Conclude):
                 return acted
             again = self.roster.rounds.task(task.row.id, self.roster.scope)
             if again is None:

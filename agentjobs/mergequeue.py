@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agentjobs import steps
+from agentjobs import checkruns, steps
 from agentjobs.batches import QUEUE_ID, Batch, Case, Member, Probe, Verdict, judge
 from agentjobs.decide import GATE_RUNS_MAX, next_of_gate
-from agentjobs.decisions import Conclude, End, Launch, Wait
+from agentjobs.decisions import Conclude, End, Launch, Look, Wait
 from agentjobs.errors import UserError, said
 from agentjobs.excerpt import error_excerpt
 from agentjobs.gateruns import GateRuns
@@ -95,6 +95,8 @@ class MergeQueue:
                 self._launch(run, decision, now)
             elif isinstance(decision, End):
                 self.attempts.end(run, decision, now)
+            elif isinstance(decision, Look):
+                checkruns.look(self.project, run, decision.step)
             elif isinstance(decision, Conclude):
                 self._conclude(run, decision.outcome, now)
         except (UserError, OSError) as error:
@@ -139,8 +141,9 @@ class MergeQueue:
                 from agentjobs.prepared import setup_done  # noqa: PLC0415
 
                 setup_done(git, tree, batch.head, settings)
-            plan = Prepare(batch.head, batch.tip, intent.checks, now)
-            self.attempts.verdicts.plan(run, launch.name, plan)
+            if not checkruns.write_rest(self.store, run, launch.name, now):
+                plan = Prepare(batch.head, batch.tip, intent.checks, now)
+                checkruns.write_plan(self.store, run, launch.name, plan)
             argv = self.attempts.check_argv(run, launch.name)
         from agentjobs.briefing import gate_environment  # noqa: PLC0415
 
@@ -244,7 +247,7 @@ class MergeQueue:
         gate = run.last(StepKind.GATE)
         if gate is None:
             return {}, ""
-        command, ended, output = self.attempts.verdicts.failed_check(run, gate)
+        command, _, ended, output = checkruns.failed_check(self.project, run, gate)
         owners = self._owners(batch)
         found = find(output, tree_dir=run.intent.tree, patterns=self.project.policy.landing.problems)
         owned, _ = attribute(found, owners)
@@ -272,7 +275,7 @@ class MergeQueue:
             first = case.errors.split("\n", 1)[0]
             if first.startswith("$ "):
                 return first[2:]
-        return self.attempts.verdicts.failed_check(run, gate)[0]
+        return checkruns.failed_check(self.project, run, gate).command
 
     def _trouble(self, run: Attempt) -> str:
         step = run.steps[-1] if run.steps else None

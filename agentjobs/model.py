@@ -178,6 +178,12 @@ class Step(Struct, frozen=True):
     review: ReviewPlan | None = None
     verdict: ReviewEnd | None = None
     """What a review came to, once that was written down."""
+    checks: int = 0
+    """How many commands this run of the checks has."""
+    rest: int = 0
+    """How many commands remain that have to run one by one, each in a run of its own."""
+    seen: Seen | None = None
+    """What the tree was like after the checks, once that was written down."""
 
 
 # --- facts of an attempt ----------------------------------------------------------------------------------
@@ -261,6 +267,10 @@ class AgentEnd(Struct, frozen=True, omit_defaults=True):
     reset_at: float = 0.0
     findings: tuple[str, ...] = ()
     """Where what it said it changed is not what it changed."""
+    removed: tuple[str, ...] = ()
+    """Ignored files and directories of the agent's, removed because they do not land: the checks run without them."""
+    setup: str = ""
+    """The setup command, if it has to run again before the checks: the agent had changed what it made."""
 
 
 class Prepare(Struct, frozen=True, omit_defaults=True):
@@ -270,6 +280,18 @@ class Prepare(Struct, frozen=True, omit_defaults=True):
     parent: str
     checks: tuple[str, ...]
     at: float
+    rest: tuple[str, ...] = ()
+    """Checks that have to run after these, each alone on the commit: see ``Seen``."""
+
+
+class Seen(Struct, frozen=True):
+    """Fact ``<step>.seen.json``: the tracked files that differed from the commit when its checks had all passed.
+
+    A check that changed a tracked file hid from the later ones what would land. So these run once more, each on the
+    commit itself.
+    """
+
+    changed: tuple[str, ...]
 
 
 class Handoff(Struct, frozen=True, omit_defaults=True):

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from agentjobs.accounts import Gate, account_for, account_of
 from agentjobs.board import Board, Plan, overspent
 from agentjobs.caps import ends
-from agentjobs.decide import APPROVAL, decide, verified_at
+from agentjobs.decide import APPROVAL, SETUP_AGAIN, decide, verified_at
 from agentjobs.decisions import (
     Action,
     Begin,
@@ -24,6 +24,7 @@ from agentjobs.decisions import (
     Judge,
     Land,
     Launch,
+    Look,
     Settle,
     Wait,
     Weigh,
@@ -142,7 +143,8 @@ class _Planner:
             return
         if last.end is None or any(isinstance(step.phase, Running) for step in runs(last)):
             self.agents += 1
-        check = last.last(StepKind.VERIFY, StepKind.GATE)
+        setup = () if last.end is None else (StepKind.SETUP,)  # run again after the agent, it is part of checking
+        check = last.last(*setup, StepKind.VERIFY, StepKind.GATE)
         if check is not None and isinstance(check.phase, Running):
             self.checks += 1
             self.gating = self.gating or check.kind is StepKind.GATE
@@ -167,7 +169,7 @@ class _Planner:
                     since = max(verified_at(last), judged_at(last))
                 self.lands.append((since, task, decision))
                 self.alive = True
-            case Launch(kind=StepKind.VERIFY):
+            case Launch(name=name, kind=kind) if kind is StepKind.VERIFY or name == SETUP_AGAIN:
                 self.launches.append((since, task, decision))
                 self.alive = True
             case Wait(until=until, why=why):
@@ -176,7 +178,10 @@ class _Planner:
                 if until:
                     self.until = min(self.until, until)
                     self.alive = True
-            case Launch() | Judge() | Weigh() | Conclude() | End() | Settle():
+            case Launch() | Judge() | Look() | Weigh() | Conclude() | End() | Settle():
+                gate = isinstance(decision, Launch) and decision.kind is StepKind.GATE
+                self.gating = self.gating or gate
+                self.checks += gate
                 self.actions.append(Action(task.row.id, decision))
 
     def _gate_first(self, last: Attempt | None) -> bool:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
+from agentjobs import handed
 from agentjobs.checkout import clear, fill, link_back, made, reach, register, unregister
 from agentjobs.clones import drop
 from agentjobs.deletion import delete
@@ -73,6 +74,7 @@ def hand_out(
         if state(lock)[:1] == [MAKING] and _is_spare(tree_dir):
             _add(tree_dir, spare_dir)  # a call like this one was cut off
         clear(tree_dir, lock)
+        handed.forget(tree_dir)
         set_state(lock, MAKING)
         record(tree_dir, sparse)
         register(git, tree_dir, commit, lock)
@@ -113,11 +115,13 @@ def give_back(
         if begun or whole:
             # From here on it is nobody's work.
             set_state(lock, MAKING)
+            anew = bool(handed.read(tree_dir).entries)
+            handed.forget(tree_dir)
             drop(tree_dir)
             spare_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             gone = len(spares(spare_dir)) >= most
             if held is not None and not gone:
-                _clean(git, tree_dir, held, keep, lock)
+                _clean(git, tree_dir, held._replace(changed=held.changed or anew), keep, lock)
                 _strip(git, tree_dir, Spare(held.tip, tuple(keep)))
             _add(tree_dir, spare_dir, gone=gone)
             unregister(git, tree_dir)

@@ -7,28 +7,32 @@ user's own checkout.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from agentjobs.errors import GitError
 from agentjobs.git import parse_raw, raw, text
+from agentjobs.handed import read as read_handed
 from agentjobs.sparse import may_lack_files, outside, recorded
 from agentjobs.writing import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from agentjobs.git import Git
+    from agentjobs.git import Change, Git
 
 SEED_INDEX = "agentjobs-index"
 """The index as it was when we filled the tree: file times, so that unchanged files are not read
 again, and none of the flags by which an agent may hide a change from ``git add``."""
 
 _PLACED = "agentjobs-placed"
-_GITLINK = "160000"
+GITLINK = "160000"
+"""The mode of a submodule's entry."""
 
 
 class Snapshot(NamedTuple):
@@ -36,6 +40,8 @@ class Snapshot(NamedTuple):
 
     tree: str
     commit: str
+    worktrees: tuple[str, ...] = ()
+    """Paths of worktrees of this repository inside the tree: no content of it."""
 
 
 def admin_dir(git: Git, tree_dir: Path) -> Path | None:
@@ -123,7 +129,8 @@ def snapshot(
 
     In it is what the agent left uncommitted, what it committed, staged or deleted, and untracked files that
     are not ignored. The files of a repository that was made inside the tree are taken as plain files (its
-    history is not). Left out: ignored files, and what ``copy`` and ``link`` of the workspace put there.
+    history is not). Left out: ignored files, what ``copy`` and ``link`` of the workspace put there, worktrees of this
+    repository inside the tree, and whatever is still as it was handed to the agent (see ``handed``) or as git wrote it.
     ``named``: paths that are taken even where git ignores them: what a task is told to write is its work.
     Raises ``GitError``, for instance for a file that cannot be read.
     """
@@ -142,7 +149,7 @@ def snapshot(
         if may_lack_files(tree_dir, admin):
             _mark_absent(git, tree_dir, agents_view(tree_dir, bound), env)
         git.run("add", "-u", cwd=tree_dir, env=env)
-        plain, nested = _untracked(git, tree_dir, env, ours)
+        plain, nested = untracked(git, tree_dir, env, ours)
         _add(git, tree_dir, env, plain)
         differing = parse_raw(
             git.run(
@@ -153,19 +160,126 @@ def snapshot(
         hidden += _added_by_agent(git, tree_dir, agents_view(tree_dir, bound), base)
         hidden += [path for path in named if ".git" not in path.lower().split("/")]
         _add(git, tree_dir, env, _present(tree_dir, hidden, ours))
-        links = [c.path for c in differing if c.new_mode == _GITLINK and c.old_mode != _GITLINK]
+        links = [c.path for c in differing if c.new_mode == GITLINK and c.old_mode != GITLINK]
         if links:
+            declared = {path for path, _ in submodules(git, env)}
+            links = [path for path in links if path not in declared]
             remove = ("update-index", "-z", "--force-remove", "--stdin")
             git.run(*remove, cwd=tree_dir, env=env, stdin=_listed(links))
-        for number, path in enumerate(dict.fromkeys([*nested, *links])):
+        inner = dict.fromkeys([*nested, *links])
+        worktrees = tuple(path for path in inner if _is_worktree(git, tree_dir, path))
+        for number, path in enumerate(path for path in inner if path not in worktrees):
             inner_index = Path(scratch) / f"nested-{number}"
             tree = _nested_tree(git, tree_dir, path, bound, inner_index)
             if tree:
                 git.run("read-tree", f"--prefix={path}/", tree, cwd=tree_dir, env=env)
+        _take_back_untouched(git, tree_dir, base, differing, env, Path(scratch))
         tree = git.line("write-tree", env=env)
     if tree == git.tree_of(base):
-        return Snapshot(tree, base)
-    return Snapshot(tree, git.commit_tree(tree, (base,), message, at))
+        return Snapshot(tree, base, worktrees)
+    return Snapshot(tree, git.commit_tree(tree, (base,), message, at), worktrees)
+
+
+def differing(git: Git, tree_dir: Path) -> tuple[str, ...]:
+    """Return the tracked files of the tree that are not as we checked them out."""
+    bound = tree_environment(git, tree_dir)
+    index = Path(bound["GIT_DIR"]) / SEED_INDEX
+    env = {**bound, "GIT_INDEX_FILE": str(index)}
+    flags = ("--name-only", "-z", "--no-ext-diff", "--no-textconv", "--no-renames", "--ignore-submodules=all")
+    done = git.run("diff", *flags, cwd=tree_dir, env=env)
+    paths = [text(path) for path in done.stdout.split(b"\0") if path]
+    if not paths:
+        return ()
+    with tempfile.TemporaryDirectory(prefix="agentjobs-snapshot-", dir=index.parent) as scratch:
+        same = _as_checked_out(git, tree_dir, env, paths, Path(scratch))
+    return tuple(path for path in paths if path not in same)
+
+
+def submodules(git: Git, env: dict[str, str]) -> list[tuple[str, str]]:
+    """Return path and name of each submodule that ``.gitmodules`` declares in the index that ``env`` names."""
+    listing = ("config", "--blob=:.gitmodules", "--no-includes", "-z", "--get-regexp", r"^submodule\..*\.path$")
+    done = git.run(*listing, env=env, ok=range(256))  # 1 and 128: there are none, or nothing that git can read
+    pairs = (entry.partition(b"\n") for entry in done.stdout.split(b"\0") if done.code == 0 and entry)
+    return [(text(path), text(key)[len("submodule.") : -len(".path")]) for key, _, path in pairs]
+
+
+def _take_back_untouched(
+    git: Git, tree_dir: Path, base: str, changes: Sequence[Change], env: dict[str, str], scratch: Path
+) -> None:
+    """Give every path that nobody has touched since the tree was handed to the agent its old entry in the index.
+
+    Touched is not what git reports alone. Line endings and filters can make a file differ from its own commit as soon
+    as it is checked out; and what setup changed is no work of the agent.
+    """
+    handed = read_handed(tree_dir).entries
+    if handed:  # what was added one by one is not among ``changes`` yet
+        flags = ("--cached", "--raw", "-z", "--no-renames")
+        changes = parse_raw(git.run("diff-index", *flags, base, cwd=tree_dir, env=env).stdout)
+    untouched = {change.path for change in changes if handed.get(change.path) == entry_of(change)}
+    converted = [c.path for c in changes if c.path not in untouched and _is_converted(tree_dir, c)]
+    seed = {**env, "GIT_INDEX_FILE": str(scratch / "seed")}
+    if not untouched and not converted:
+        return
+    try:
+        shutil.copy2(Path(env["GIT_DIR"]) / SEED_INDEX, scratch / "seed")
+    except FileNotFoundError:
+        git.run("read-tree", base, cwd=tree_dir, env=seed)
+    if converted:
+        untouched |= _as_checked_out(git, tree_dir, seed, converted, scratch)
+    if not untouched:
+        return
+    listed = git.run("ls-files", "-s", "-z", cwd=tree_dir, env=seed).stdout.split(b"\0")
+    known = {text(path): head for head, _, path in (line.partition(b"\t") for line in listed)}
+    none = b"0 " + b"0" * len(changes[0].old)
+    lines = (known.get(path, none) + b"\t" + raw(path) + b"\0" for path in sorted(untouched))
+    git.run("update-index", "-z", "--index-info", cwd=tree_dir, env=env, stdin=b"".join(lines))
+
+
+def entry_of(change: Change) -> tuple[str, str]:
+    """Return what stands at a path after a change, as ``handed`` writes it down: mode and blob."""
+    return (change.new_mode, change.new) if int(change.new_mode, 8) else ("0", "")
+
+
+def _is_converted(tree_dir: Path, change: Change) -> bool:
+    """Whether git stores another content for a changed file than stands in the tree."""
+    if change.old_mode[:3] != "100" or change.new_mode[:3] != "100":
+        return False
+    data = _content(tree_dir / change.path)
+    digest = hashlib.sha1 if len(change.new) == hashlib.sha1().digest_size * 2 else hashlib.sha256  # noqa: S324 - git's
+    return data is not None and digest(b"blob %d\0" % len(data) + data).hexdigest() != change.new
+
+
+def _as_checked_out(git: Git, tree_dir: Path, env: dict[str, str], paths: Sequence[str], scratch: Path) -> set[str]:
+    """Return which of these files are to the byte what git writes for the index that ``env`` names."""
+    place = scratch / "out"
+    flags = ("--quiet", "--force", f"--prefix={place}/", "-z", "--stdin")
+    git.run("checkout-index", *flags, cwd=tree_dir, env=env, stdin=_listed(paths), ok=(0, 1))
+    same = set()
+    for path in paths:
+        one, other = tree_dir / path, place / path
+        data = _content(other)
+        if data is not None and data == _content(one) and os.access(one, os.X_OK) == os.access(other, os.X_OK):
+            same.add(path)
+    return same
+
+
+def _content(path: Path) -> bytes | None:
+    """Return the bytes of a regular file; None of anything else."""
+    try:
+        return path.read_bytes() if stat.S_ISREG(path.lstat().st_mode) else None
+    except OSError:
+        return None
+
+
+def _is_worktree(git: Git, tree_dir: Path, path: str) -> bool:
+    """Whether the directory is a worktree of this repository (or of the clone that the agent has of it)."""
+    link = tree_dir / path / ".git"
+    data = _content(link) or b""
+    if not data.startswith(b"gitdir: "):
+        return False
+    admin = os.path.realpath(link.parent / text(data[len("gitdir: ") :].strip()))
+    places = (git.common_dir, clone_dir(tree_dir))
+    return any(os.path.dirname(admin) == os.path.realpath(place / "worktrees") for place in places)
 
 
 def not_checked_out_but_there(git: Git, tree_dir: Path, index: str = SEED_INDEX) -> list[str]:
@@ -220,7 +334,7 @@ def _there(tree_dir: Path) -> Callable[[str], bool]:
     return there
 
 
-def _untracked(
+def untracked(
     git: Git, work_dir: Path, env: dict[str, str], ours: Sequence[str] = ()
 ) -> tuple[list[str], list[str]]:
     """Return the untracked files that are not ignored, and the directories that are repositories."""
@@ -282,7 +396,7 @@ def _nested_tree(git: Git, tree_dir: Path, path: str, bound: dict[str, str], ind
     if inner_dir.is_symlink() or not inner_dir.is_dir():
         return None
     env = {**bound, "GIT_WORK_TREE": str(inner_dir), "GIT_INDEX_FILE": str(index)}
-    plain, nested = _untracked(git, inner_dir, env)
+    plain, nested = untracked(git, inner_dir, env)
     full = b"".join(raw(f"{path}/{name}") + b"\0" for name in plain)
     ignored = set()
     if full:

@@ -29,6 +29,7 @@ from agentjobs.model import (
     Prepared,
     Result,
     Scope,
+    Seen,
     Settled,
     Status,
     Step,
@@ -361,6 +362,7 @@ def _steps(path: str, present: list[str]) -> list[Step]:
         prepared = read_json(f"{path}/{name}.plan.json", Prepare) if kind in CHECKS else None
         review = read_json(f"{path}/{name}.plan.json", ReviewPlan) if kind is StepKind.REVIEW else None
         verdict = read_json(f"{path}/{name}.end.json", ReviewEnd) if review is not None else None
+        seen = read_json(f"{path}/{name}.seen.json", Seen) if prepared and f"{name}.seen.json" in present else None
         phase = probe(files)
         started_at = 0.0
         if not isinstance(phase, Prepared):
@@ -371,7 +373,8 @@ def _steps(path: str, present: list[str]) -> list[Step]:
             sent = sum(other.startswith(f"{name}.kill-") for other in present)
             kill = Kill(kill.why, kill.at, 1 + sent, kill.detail)
         commit = prepared.commit if prepared else review.commit if review else ""
-        steps.append(Step(name, kind, phase, started_at, kill, commit, review, verdict))
+        checks, rest = (len(prepared.checks), len(prepared.rest)) if prepared else (0, 0)
+        steps.append(Step(name, kind, phase, started_at, kill, commit, review, verdict, checks, rest, seen))
     return sorted(steps, key=lambda step: (_ORDER[step.kind], len(step.name), step.name))
 
 

@@ -68,7 +68,7 @@ class Trees:
             return
         from pathlib import Path  # noqa: PLC0415
 
-        from agentjobs import clones, prepared, workspace  # noqa: PLC0415
+        from agentjobs import clones, handed, inside, prepared, workspace  # noqa: PLC0415
 
         git, tree = self.project.git, Path(intent.tree)
         fresh, there = intent.mode in FRESH, tree.is_dir()
@@ -77,13 +77,19 @@ class Trees:
                 ref = f"refs/agentjobs/{intent.id}/before-{intent.number}"
                 self._hand_out(tree, intent.base, task.row.files)
                 if workspace.holds_unkept_work(git, tree):
-                    workspace.keep(git, tree, intent.base, ref, f"{intent.id}: before a new start", now)
+                    taken = workspace.keep(git, tree, intent.base, ref, f"{intent.id}: before a new start", now)
+                    inside.keep(git, tree, taken, ref, now)
                     prepared.forget(git, tree)  # somebody was at work there
+                inside.discard(git, tree)
+                if handed.put_back(tree, placed=workspace.placed_in(git, tree)):
+                    prepared.forget(git, tree)
             except GitError:  # it cannot be kept as a commit, so it is kept as it is
                 workspace.put_aside(tree)
             clones.drop(tree)
             if not self._hand_out(tree, intent.base, task.row.files):
-                workspace.reset(git, tree, intent.base, sparse=self._directories(intent.base, task.row.files))
+                handed.forget(tree)
+                keep, sparse = self.project.policy.workspace.keep, self._directories(intent.base, task.row.files)
+                workspace.reset(git, tree, intent.base, ignored_to_keep=keep, sparse=sparse)
         else:
             self._restore(task, intent, tree)
         self._handed.discard(intent.tree)
@@ -95,15 +101,18 @@ class Trees:
         if settings.copy or settings.link:
             workspace.setup_files(git, self.project.root, tree, copy=settings.copy, link=settings.link)
 
-    def has_been_set_up(self, intent: Intent) -> None:
-        """Remember that the setup command succeeded; not if it is another one by now."""
+    def is_ready(self, intent: Intent) -> None:
+        """Remember what is in the tree as its agent is about to begin, and that the setup command succeeded there."""
+        if not intent.base or not (intent.mode in FRESH or intent.setup):
+            return
         from pathlib import Path  # noqa: PLC0415
 
-        from agentjobs import prepared  # noqa: PLC0415
+        from agentjobs import prepared, workspace  # noqa: PLC0415
 
-        settings = self.project.policy.workspace
-        if settings.setup == intent.setup and intent.tree:
-            prepared.setup_done(self.project.git, Path(intent.tree), intent.base, settings)
+        git, tree, settings = self.project.git, Path(intent.tree), self.project.policy.workspace
+        if intent.setup and settings.setup == intent.setup and intent.mode in FRESH:  # not if it is another by now
+            prepared.setup_done(git, tree, intent.base, settings)
+        workspace.note_handed(git, tree, with_setup=bool(intent.setup), keep=settings.keep)
 
     def _restore(self, task: Task, intent: Intent, tree: Path) -> None:
         """See that the tree is there; one that was removed is made again, with the earlier work on the base."""

@@ -11,7 +11,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agentjobs import claimcheck, handoffs
+from agentjobs import checkruns, claimcheck, handoffs
+from agentjobs.checkruns import ended
 from agentjobs.endings import verdict_on
 from agentjobs.errors import GitError, UserError
 from agentjobs.excerpt import error_excerpt, signature
@@ -21,11 +22,11 @@ from agentjobs.logfile import read_tail
 from agentjobs.model import AgentEnd, Exited, Lost, Outcome, Prepare, Result, StepKind
 from agentjobs.scope import in_scope, normalise
 from agentjobs.spending import told_by
-from agentjobs.store import read_json, read_raw, step_files, write_bytes
+from agentjobs.store import read_json, step_files
 from agentjobs.writing import printable
 
 if TYPE_CHECKING:
-    from agentjobs.model import Attempt, Row, Step, Task
+    from agentjobs.model import Attempt, Row, Task
     from agentjobs.outcome import Verdict
     from agentjobs.project import Project
 
@@ -81,7 +82,7 @@ class Verdicts:
         """Commit what the tree holds, keep it under a ref, and look at what was changed."""
         from msgspec.structs import replace  # noqa: PLC0415
 
-        from agentjobs import landing, workspace  # noqa: PLC0415
+        from agentjobs import inside, landing, workspace  # noqa: PLC0415
 
         git, intent = self.project.git, attempt.intent
         tree_dir = Path(intent.tree)
@@ -92,8 +93,16 @@ class Verdicts:
             ref = f"refs/agentjobs/{intent.id}/{intent.number}"
             named = [normalise(path) for path in task.row.files]
             taken = workspace.keep(git, tree_dir, intent.base, ref, self.message(task, attempt), end.at, named=named)
+            unlandable = inside.keep(git, tree_dir, taken, ref, end.at)
             changed = git.changed(intent.base, taken.commit)
-            workspace.reset(git, tree_dir, taken.commit)
+            settings = self.project.policy.workspace
+            removed: tuple[str, ...] = ()
+            setup = ""
+            if verdict.outcome is Outcome.OK:
+                removed, spoilt = workspace.restore(git, self.project.root, tree_dir, taken.commit, settings)
+                setup = (settings.setup or "") if spoilt else ""
+            else:  # the conversation may go on with all that it has there
+                workspace.reset(git, tree_dir, taken.commit)
             markers = landing.has_markers(git, intent.base, taken.commit)
         except UserError as error:
             if verdict.outcome is not Outcome.OK:
@@ -104,9 +113,13 @@ class Verdicts:
         end = replace(
             end, tree=taken.tree, commit=taken.commit,
             changed=tuple(map(printable, changed)), outside=tuple(map(printable, outside)),
+            removed=tuple(map(printable, removed)), setup=setup,
         )  # fmt: skip
         if verdict.outcome is not Outcome.OK:
             return end
+        if unlandable:
+            outcome = Outcome.VERIFY_FAILED if changed else Outcome.NO_CHANGE
+            return replace(end, outcome=outcome, detail="; ".join(unlandable))
         if outside:
             return replace(end, outcome=Outcome.OUT_OF_SCOPE, detail=f"changed {_names(outside)}")
         if markers:
@@ -136,7 +149,12 @@ class Verdicts:
         """Write the plan of a check: the task's work on top of what has landed by now, with the tree on it."""
         attempt_dir = self.store.attempt_dir(task.row.id, attempt.number)
         plan_path = attempt_dir / f"{name}.plan.json"
-        if read_json(plan_path, Prepare) is None:
+        if read_json(plan_path, Prepare) is None and not checkruns.write_rest(self.store, attempt, name, now):
+            if attempt.end is not None and attempt.end.setup:
+                from agentjobs import workspace  # noqa: PLC0415
+
+                keep = self.project.policy.workspace.keep
+                workspace.note_handed(self.project.git, Path(attempt.intent.tree), with_setup=True, keep=keep)
             commit, parent = self.candidate(attempt)
             if self.project.lands and attempt.intent.base:
                 merged = self.merge(task, attempt, commit, parent)
@@ -144,7 +162,7 @@ class Verdicts:
                     self.write_result(attempt, merged, merged.at)
                     return
                 commit, parent = merged
-            self.plan(attempt, name, Prepare(commit, parent, attempt.intent.checks, now))
+            checkruns.write_plan(self.store, attempt, name, Prepare(commit, parent, attempt.intent.checks, now))
         self._stand_on(attempt, name)
 
     def write_result(self, attempt: Attempt, result: Result, now: float) -> None:
@@ -195,13 +213,6 @@ class Verdicts:
             "Resolve every one so that both intentions hold.",
         )
 
-    def plan(self, attempt: Attempt, name: str, plan: Prepare) -> None:
-        """Write down what a check is to run, and on which commit."""
-        attempt_dir = self.store.attempt_dir(attempt.intent.id, attempt.number)
-        for number, check in enumerate(plan.checks, 1):
-            write_bytes(attempt_dir / f"{name}.{number}.check", check.encode("utf-8", "surrogateescape") + b"\n")
-        self.store.write_fact(attempt.intent.id, attempt.number, f"{name}.plan.json", plan)
-
     def _stand_on(self, attempt: Attempt, name: str) -> None:
         """Put the tree on the very commit that is to be judged."""
         from agentjobs import workspace  # noqa: PLC0415
@@ -212,10 +223,6 @@ class Verdicts:
             return
         git, tree_dir = self.project.git, Path(attempt.intent.tree)
         workspace.create(git, tree_dir, plan.commit)  # somebody may have removed it
-        changed = attempt.end.changed if attempt.end else ()
-        if any(path.rpartition("/")[2] == ".gitignore" for path in changed):
-            # What only the agent's own rules ignore is not in the commit: the checks must not find it.
-            workspace.reset(git, tree_dir, attempt.intent.base)
         workspace.reset(git, tree_dir, plan.commit)
 
     # --- landing
@@ -251,7 +258,7 @@ class Verdicts:
                 continue
             runs = sum(step.kind is StepKind.GATE for step in attempt.steps)
             name = f"gate-{runs + 1}" if runs else "gate"
-            self.plan(attempt, name, Prepare(commit, parent, checks, now))
+            checkruns.write_plan(self.store, attempt, name, Prepare(commit, parent, checks, now))
             self._stand_on(attempt, name)
             return name
         raise UserError(f"the target {project.policy.target} keeps moving while work lands on it")
@@ -363,34 +370,24 @@ class Verdicts:
         check = attempt.last(StepKind.VERIFY, StepKind.GATE)
         if check is None:
             return result
-        command, ended, said = self.failed_check(attempt, check)
-        number = self._failed_number(attempt, check)
+        command, number, how, said = checkruns.failed_check(self.project, attempt, check)
         self._stand_on(attempt, check.name)
         shown = command.encode("utf-8", "surrogateescape")
         # A check that says nothing (`grep -q`) fails alike each time: that is no sign of going in circles.
         silent = not said.strip()
+        removed = attempt.end.removed if attempt.end else ()
+        without = (
+            f"\n\nThe checks ran without ignored files that were made during this task, because they do not land: "
+            f"{_names(removed)}. What checks need beside the commit, workspace.setup has to make."
+        )
         return replace(
             result,
             check=command,
-            detail=f"check {number} {ended}: {' '.join(command.split())[:120]}",
+            detail=f"check {number} {how}: {' '.join(command.split())[:120]}",
             signature="" if silent else signature(shown + b"\n" + said, attempt.intent.tree),
-            errors=f"$ {command}\n{ended}, and said {'nothing' if silent else 'this:'}\n{error_excerpt(said)}".rstrip(),
+            errors=f"$ {command}\n{how}, and said {'nothing' if silent else 'this:'}\n{error_excerpt(said)}".rstrip()
+            + (without if removed else ""),
         )
-
-    def failed_check(self, attempt: Attempt, check: Step) -> tuple[str, str, bytes]:
-        """Return the command that failed, how it ended, and what it said (the end of it)."""
-        plan = read_json(self._dir(attempt) / f"{check.name}.plan.json", Prepare)
-        number = self._failed_number(attempt, check)
-        checks = plan.checks if plan else attempt.intent.checks
-        command = checks[number - 1] if 0 < number <= len(checks) else ""
-        output, _ = read_tail(step_files(self._dir(attempt), check.name).log, self.project.masking)
-        output = output.rpartition(b"==> check %d: " % number)[2]
-        said = output.removeprefix(command.encode("utf-8", "surrogateescape")).lstrip(b"\n")
-        return command, _ended(check), said
-
-    def _failed_number(self, attempt: Attempt, check: Step) -> int:
-        at = read_raw(self._dir(attempt) / f"{check.name}.at").strip()
-        return int(at[:9]) if at.isdigit() else 1  # a check may have written there itself
 
     def _infra(self, attempt: Attempt, result: Result) -> Result:
         from msgspec.structs import replace  # noqa: PLC0415
@@ -401,7 +398,7 @@ class Verdicts:
         if step is None:
             return result
         output, _ = read_tail(step_files(self._dir(attempt), step.name).log, self.project.masking)
-        what = f"the setup command {_ended(step)}" if step is setup else f"{step.name} {_ended(step)} again and again"
+        what = f"the setup command {ended(step)}" if step is setup else f"{step.name} {ended(step)} again and again"
         return replace(result, detail=what, signature=signature(output), errors=error_excerpt(output))
 
 
@@ -423,14 +420,6 @@ def likeness(row: Row, tree: str, result: Result) -> str:
     for name in sorted(names, key=len, reverse=True):
         text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "<task>", text)
     return signature(text.encode("utf-8", "surrogateescape"), tree)
-
-
-def _ended(step: Step) -> str:
-    if step.kill is not None:
-        return {"timeout": "ran out of time", "runaway": "wrote too much"}.get(step.kill.why, step.kill.why)
-    if isinstance(step.phase, Exited):
-        return f"failed (exit {step.phase.code})"
-    return "was lost"
 
 
 def _names(paths: tuple[str, ...], most: int = 5) -> str:

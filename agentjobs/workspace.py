@@ -13,11 +13,15 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from agentjobs import handed, prepared
 from agentjobs.checkout import aside, clear, fill, made, reach, register, unregister
 from agentjobs.clones import drop, leftovers
 from agentjobs.deletion import delete
 from agentjobs.errors import UserError
-from agentjobs.snapshot import Snapshot, admin_dir, head, placed, set_placed, snapshot, tree_environment
+from agentjobs.git import text
+from agentjobs.inside import inside
+from agentjobs.linked import link as link_into
+from agentjobs.snapshot import Snapshot, admin_dir, entry_of, head, placed, set_placed, snapshot, tree_environment
 from agentjobs.sparse import record, recorded, widened
 from agentjobs.treelock import MAKING, READY, set_state, state, tree_lock
 
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agentjobs.git import Git
+    from agentjobs.policy import Workspace
 
 
 def create(git: Git, tree_dir: Path, base: str) -> bool:
@@ -38,6 +43,7 @@ def create(git: Git, tree_dir: Path, base: str) -> bool:
         if made(git, tree_dir, lock):
             return False
         clear(tree_dir, lock)
+        handed.forget(tree_dir)
         set_state(lock, MAKING)
         register(git, tree_dir, base, lock)
         fill(git, tree_dir, base, lock)
@@ -59,17 +65,55 @@ def reset(
     *,
     ignored_to_keep: Sequence[str] | None = None,
     sparse: Sequence[str] = (),
-) -> None:
+) -> tuple[str, ...]:
     """Put the tree on ``commit``: HEAD detached, every tracked file as in it, untracked files gone.
 
-    Ignored files stay (with ``ignored_to_keep``: those that one of its patterns names), and what ``setup_files``
-    placed. The work in the tree is lost: ``keep`` it first. With ``sparse`` it holds these directories from then on,
-    else those that it held.
+    Ignored files stay (with ``ignored_to_keep``: those that one of its patterns names), and what was handed to the
+    agent with the tree. The work in the tree is lost: ``keep`` it first. With ``sparse`` it holds these directories
+    from then on, else those that it held. Returns the ignored files and directories that were removed.
     """
     with tree_lock(tree_dir) as lock:
         if sparse:
             record(tree_dir, sparse)
-        reach(git, tree_dir, lock, commit, ignored_to_keep=ignored_to_keep)
+        return reach(git, tree_dir, lock, commit, ignored_to_keep=ignored_to_keep)
+
+
+def restore(
+    git: Git, root: Path, tree_dir: Path, commit: str, settings: Workspace
+) -> tuple[tuple[str, ...], bool]:
+    """Put the tree on ``commit``, with what was there beside it when it was handed to its agent, and nothing else.
+
+    Returns what was removed of the ignored files and directories that came later, and whether setup has to run again,
+    because the agent had changed what setup had made: then all of that is gone.
+    """
+    removed = reset(git, tree_dir, commit, ignored_to_keep=())
+    spoilt = handed.put_back(tree_dir, placed=placed_in(git, tree_dir))
+    if spoilt:
+        prepared.forget(git, tree_dir)
+    if any(not os.path.lexists(tree_dir / path) for path in (*settings.copy, *settings.link)):
+        setup_files(git, root, tree_dir, copy=settings.copy, link=settings.link)
+    return removed, spoilt
+
+
+def placed_in(git: Git, tree_dir: Path) -> tuple[str, ...]:
+    """Return the paths that ``setup_files`` put into a tree."""
+    return placed(Path(tree_environment(git, tree_dir)["GIT_DIR"]))
+
+
+def note_handed(git: Git, tree_dir: Path, *, with_setup: bool, keep: Sequence[str] = ()) -> None:
+    """Write down what the tree holds beside its commit, as its agent is about to begin (see ``handed``).
+
+    ``with_setup``: a command has been at work there, which may have left anything.
+    """
+    bound = tree_environment(git, tree_dir)
+    roots, entries = placed(Path(bound["GIT_DIR"])), {}
+    if with_setup or keep:
+        listed = git.run("ls-files", "-z", "--others", "--directory", cwd=tree_dir, env=bound).stdout.split(b"\0")
+        roots = tuple(text(path).rstrip("/") for path in listed if path)
+    if with_setup and (tip := head(git, tree_dir)) is not None:
+        taken = snapshot(git, tree_dir, tip, "agentjobs: what setup left", 0.0)
+        entries = {change.path: entry_of(change) for change in git.changes(tip, taken.tree)}
+    handed.record(tree_dir, entries, roots)
 
 
 def show_merge(git: Git, tree_dir: Path, commit: str, tree: str) -> None:
@@ -122,7 +166,7 @@ def setup_files(git: Git, root: Path, tree_dir: Path, *, copy: Sequence[str], li
             delete(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         if as_link:
-            target.symlink_to(source.resolve(), target_is_directory=source.is_dir())
+            link_into(source, target, root, tree_dir)
         elif source.is_dir():
             shutil.copytree(source, target, symlinks=True)
         else:
@@ -153,6 +197,8 @@ def look(git: Git, tree_dir: Path, *, known: str = "") -> Held:
     if tip is None:
         return Held(unkept=True, changed=True, tip="")
     taken = snapshot(git, tree_dir, tip, "agentjobs: what a tree holds", 0.0)
+    if taken.worktrees or next(inside(git, tree_dir, taken.commit), None) is not None:
+        return Held(unkept=True, changed=True, tip=tip)
     changed = taken.commit != tip
     if not changed and (tip == known or git.line("for-each-ref", "--count=1", f"--contains={tip}")):
         return Held(unkept=False, changed=False, tip=tip)
@@ -180,6 +226,7 @@ def remove(git: Git, tree_dir: Path, *, force: bool = False) -> None:
         drop(tree_dir)
         unregister(git, tree_dir)
         record(tree_dir, ())
+        handed.forget(tree_dir)
         set_state(lock)
 
 

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from agentjobs.accounts import account_for, account_of
 from agentjobs.board import Board, Plan, Spent
 from agentjobs.caps import with_running
-from agentjobs.decide import LAYER_1, PROBES_MAX, UNSPENT, UNSPENT_MAX, decide, restarts_after
+from agentjobs.decide import LAYER_1, PROBES_MAX, SETUP_AGAIN, UNSPENT, UNSPENT_MAX, decide, restarts_after
 from agentjobs.decisions import (
     Begin,
     Conclude,
@@ -27,6 +27,7 @@ from agentjobs.decisions import (
     Judge,
     Land,
     Launch,
+    Look,
     Settle,
     Wait,
     Weigh,
@@ -49,6 +50,7 @@ from agentjobs.model import (
     Result,
     Row,
     Running,
+    Seen,
     Status,
     Step,
     StepKind,
@@ -407,6 +409,8 @@ class World:
             self._launch(task, decision)
         elif isinstance(decision, Judge):
             self._judge(task)
+        elif isinstance(decision, Look):
+            self._look(task, decision.step)
         elif isinstance(decision, Weigh):
             self._weigh(task, decision.step)
         elif isinstance(decision, Conclude):
@@ -480,16 +484,38 @@ class World:
             return
         if launch.kind in {StepKind.VERIFY, StepKind.GATE}:
             hold(attempt.end is not None and attempt.end.outcome is Outcome.OK, "checks only what an agent finished")
-            if launch.kind is StepKind.VERIFY:
+            before = attempt.last(StepKind.VERIFY, StepKind.GATE)
+            if before is not None and self._rest(attempt):
+                task.parents[launch.name] = task.parents.get(before.name, 0)
+            elif launch.kind is StepKind.VERIFY:
                 self._integrate(task, launch.name)
                 if task.attempts[-1].result is not None:
                     return
+            else:
+                hold(False, "a gate of its own is started by landing")
+        elif launch.name == SETUP_AGAIN:
+            hold(attempt.end is not None and attempt.end.setup != "", "setup runs again where the agent spoilt it")
+            hold(attempt.last(StepKind.VERIFY, StepKind.GATE) is None, "setup runs again before the checks")
         else:
             hold(attempt.end is None, "an agent that ended is not started again")
         if old is None and self.random.random() < 0.1 * self.odds.poll_killed:
             self._put(task, Step(launch.name, launch.kind, Prepared()))
             return
         self._start(task, launch.name, launch.kind)
+
+    def _rest(self, attempt: Attempt) -> int:
+        """Return how many checks have to run alone, after the newest run of the checks."""
+        check = attempt.last(StepKind.VERIFY, StepKind.GATE)
+        if check is None or not isinstance(check.phase, Exited) or check.phase.code != 0:
+            return 0
+        return check.rest or (check.checks - 1 if check.seen is not None and check.seen.changed else 0)
+
+    def _look(self, task: SimTask, name: str) -> None:
+        attempt = task.attempts[-1]
+        step = next(s for s in attempt.steps if s.name == name)
+        hold(isinstance(step.phase, Exited) and step.phase.code == 0, "looks at the tree after checks that passed")
+        hold(step.seen is None and step.checks > 1 and not task.procs, "looks once, and where a check could hide it")
+        self._put(task, replace(step, seen=Seen(("f",) if self.random.random() < self.odds.check_fails else ())))
 
     def _launch_review(self, task: SimTask, name: str) -> None:
         attempt = task.attempts[-1]
@@ -561,7 +587,11 @@ class World:
         task.procs[name] = Proc(self.now + takes, code, stubborn=stubborn, loses=loses)
         old = next((step for step in task.attempts[-1].steps if step.name == name), None)
         review = old.review if old is not None else None
-        self._put(task, Step(name, kind, Running(1, self.now), self.now, review=review))
+        step = Step(name, kind, Running(1, self.now), self.now, review=review)
+        if kind in {StepKind.VERIFY, StepKind.GATE}:
+            rest = self._rest(task.attempts[-1])
+            step = replace(step, checks=1 if rest else self.random.choice([1, 2, 3]), rest=max(0, rest - 1))
+        self._put(task, step)
 
     def _put(self, task: SimTask, step: Step) -> None:
         attempt = task.attempts[-1]
@@ -621,6 +651,7 @@ class World:
             cost=self.random.random() * self.odds.cost,
             tokens=self.random.randint(0, 1000),
             tree=f"t{self.random.randint(0, 30)}",
+            setup="s" if outcome is Outcome.OK and self.random.random() < self.odds.trouble else "",
         )
         task.attempts[-1] = replace(attempt, end=end)
 
@@ -752,6 +783,11 @@ class World:
             return
         hold(isinstance(check.phase, Exited) and check.phase.code == 0, "OK needs a check that passed")
         hold(check.kill is None, "a check that was ended has not passed")
+        clean = check.checks == 1 or not attempt.intent.base or (check.seen is not None and not check.seen.changed)
+        hold(clean and not check.rest, "OK needs each check to have seen what lands")
+        again = next((step for step in attempt.steps if step.name == SETUP_AGAIN), None)
+        redone = again is not None and isinstance(again.phase, Exited) and again.phase.code == 0
+        hold(attempt.end is None or not attempt.end.setup or redone, "OK needs a tree with what setup makes")
 
     def _check_plan(self, made: Plan, board: Board, ready: list[Row]) -> None:
         ids = [action.id for action in made.actions]
@@ -872,6 +908,8 @@ class World:
     def _check_world(self) -> None:
         live = [(t, name) for t in self.tasks.values() for name in t.procs]
         kinds = [next(s.kind for s in t.attempts[-1].steps if s.name == name) for t, name in live]
+        # Setup that runs again after the agent is a part of checking.
+        kinds = [StepKind.VERIFY if name == SETUP_AGAIN else kind for kind, (_, name) in zip(kinds, live, strict=True)]
         agents = sum(kind in {StepKind.AGENT, StepKind.SETUP, StepKind.REVIEW} for kind in kinds)
         hold(agents <= self.policy.slots, f"{agents} agents in {self.policy.slots} slots")
         kinds += [StepKind.GATE] if self.batch is not None else []

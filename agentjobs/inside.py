@@ -1,0 +1,159 @@
+"""Work inside a tree that its commit cannot hold: in submodules, and in worktrees which the agent made there.
+
+A commit of the project names a commit of a submodule, and nothing more. Where only this tree has that commit, it would
+land as a pointer to nowhere, and go with the tree. So such work is kept under refs of its own, and said.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from agentjobs.checkout import unregister
+from agentjobs.deletion import delete
+from agentjobs.git import raw, text
+from agentjobs.snapshot import GITLINK, admin_dir, head, snapshot, submodules, tree_environment, untracked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agentjobs.git import Git
+    from agentjobs.snapshot import Snapshot
+
+
+class Inside(NamedTuple):
+    """A submodule of a tree that holds more than the project's own commits can name."""
+
+    path: str
+    directory: Path
+    """Its repository."""
+    commit: str
+    """Where its HEAD stands."""
+    only_here: bool
+    """No repository but this one is known to have that commit."""
+    edited: bool
+    """It has changes that are in no commit."""
+
+
+def keep(git: Git, tree_dir: Path, taken: Snapshot, ref: str, at: float) -> tuple[str, ...]:
+    """Keep what a tree holds that ``taken``, the commit made of it, does not; return what to say about it.
+
+    What only submodules hold is kept under ``<ref>.inside-1`` …, and said. What only worktrees inside the tree hold is
+    kept under ``<ref>.worktree-1`` …; these are removed, and their branches stay. Raises ``GitError``.
+    """
+    _keep_worktrees(git, tree_dir, taken, ref, at)
+    said = []
+    for number, found in enumerate(inside(git, tree_dir, taken.commit), 1):
+        kept = f"{ref}.inside-{number}"
+        # With its history where git allows that (not from a shallow clone), else its files alone.
+        fetch = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
+        done = git.run(*fetch, str(found.directory), f"+HEAD:{kept}", ok=range(256))
+        parents = (found.commit,) if done.code == 0 else ()
+        if found.edited or not parents:
+            tree = _tree(git, tree_dir / found.path, found, whole=not parents)
+            git.keep(kept, git.commit_tree(tree, parents, f"{found.path}: what the submodule held", at))
+        why = (
+            f"commit {found.commit[:12]} of submodule {found.path} is only in this tree and would land as a pointer to "
+            "nowhere: push it to the submodule's own repository"
+            if found.only_here
+            else f"files inside submodule {found.path} are changed, which a commit of this repository cannot hold"
+        )
+        said.append(f"{why} (kept as {kept})")
+    return tuple(said)
+
+
+def discard(git: Git, tree_dir: Path) -> None:
+    """Empty the submodules of a tree whose content is kept elsewhere."""
+    tip = head(git, tree_dir)
+    for found in inside(git, tree_dir, tip) if tip else ():
+        delete(tree_dir / found.path)
+
+
+def _keep_worktrees(git: Git, tree_dir: Path, taken: Snapshot, ref: str, at: float) -> None:
+    for number, path in enumerate(taken.worktrees, 1):
+        nested = tree_dir / path
+        if admin_dir(git, nested) is not None:  # not in a clone, which goes as a whole
+            tip = head(git, nested)
+            held = snapshot(git, nested, tip, f"{path}: what a worktree held", at).commit if tip else None
+            if held and not git.line("for-each-ref", "--count=1", f"--contains={held}"):
+                git.keep(f"{ref}.worktree-{number}", held)
+            delete(nested)
+            unregister(git, nested)
+
+
+def inside(git: Git, tree_dir: Path, commit: str) -> Iterator[Inside]:
+    """Yield the submodules in a tree that hold what no commit of the project, and no other repository, does.
+
+    ``commit``: what was made of the tree.
+    """
+    if not os.path.lexists(tree_dir / ".gitmodules"):
+        return
+    bound = tree_environment(git, tree_dir)
+    with tempfile.TemporaryDirectory(prefix="agentjobs-snapshot-", dir=bound["GIT_DIR"]) as scratch:
+        env = {**bound, "GIT_INDEX_FILE": str(Path(scratch) / "index")}
+        git.run("read-tree", commit, env=env)
+        listed = git.run("ls-files", "-s", "-z", env=env).stdout.split(b"\0")
+        links = {text(line.partition(b"\t")[2]) for line in listed if line.startswith(GITLINK.encode())}
+        declared = [(path, name) for path, name in submodules(git, env) if path in links]
+    for path, name in declared:
+        directory = _repository(tree_dir / path)
+        done = git.run("rev-parse", "--verify", "-q", "HEAD^{commit}", env=_only(directory), ok=range(256))
+        tip = text(done.stdout).strip()
+        if not directory or done.code != 0:
+            continue
+        found = Inside(path, directory, tip, not _is_known(git, directory, name, tip), edited=False)
+        found = found._replace(edited=_tree(git, tree_dir / path, found) != _tree_of(git, found))
+        if found.only_here or found.edited:
+            yield found
+
+
+def _repository(sub_dir: Path) -> Path | None:
+    """Return the repository of an initialised submodule."""
+    link = sub_dir / ".git"
+    if link.is_symlink() or not link.exists():
+        return None
+    if link.is_dir():
+        return link
+    target = link.read_bytes()[:4096].removeprefix(b"gitdir: ").strip()
+    return Path(os.path.realpath(sub_dir / text(target)))
+
+
+def _only(directory: Path | None) -> dict[str, str]:
+    return {"GIT_DIR": str(directory)}
+
+
+def _is_known(git: Git, directory: Path, name: str, commit: str) -> bool:
+    """Whether the user's own repository of the submodule has a commit, or a remote that it was fetched from."""
+    users = git.common_dir / "modules" / name
+    if users.is_dir() and git.run("cat-file", "-e", commit, env=_only(users), ok=range(256)).code == 0:
+        return True
+    flags = ("for-each-ref", "--count=1", f"--contains={commit}", "refs/remotes/")
+    done = git.run(*flags, env=_only(directory), ok=range(256))
+    return done.code == 0 and bool(done.stdout.strip())
+
+
+def _reading(git: Git, found: Inside) -> dict[str, str]:
+    """Return the variables by which our git reads the submodule's objects, and none of its settings."""
+    return {"GIT_DIR": str(git.common_dir), "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(found.directory / "objects")}
+
+
+def _tree_of(git: Git, found: Inside) -> str:
+    return git.line("rev-parse", "--verify", f"{found.commit}^{{tree}}", env=_reading(git, found))
+
+
+def _tree(git: Git, sub_dir: Path, found: Inside, *, whole: bool = False) -> str:
+    """Return a tree object of the files of a submodule; ``whole``: our own repository has all of its content then."""
+    with tempfile.TemporaryDirectory(prefix="agentjobs-snapshot-") as scratch:
+        env = _reading(git, found) | {"GIT_WORK_TREE": str(sub_dir), "GIT_INDEX_FILE": str(Path(scratch) / "index")}
+        git.run("read-tree", found.commit, cwd=sub_dir, env=env)
+        git.run("add", "-u", cwd=sub_dir, env=env)
+        plain, _ = untracked(git, sub_dir, env)
+        tracked = git.run("ls-files", "-z", cwd=sub_dir, env=env).stdout
+        if whole:
+            del env["GIT_ALTERNATE_OBJECT_DIRECTORIES"]
+            git.run("read-tree", "--empty", cwd=sub_dir, env=env)
+        stdin = b"".join(raw(path) + b"\0" for path in plain) + (tracked if whole else b"")
+        git.run("update-index", "--add", "--remove", "-z", "--stdin", cwd=sub_dir, env=env, stdin=stdin)
+        return git.line("write-tree", env=env)
