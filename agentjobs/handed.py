@@ -19,7 +19,7 @@ from agentjobs.git import raw, text
 from agentjobs.writing import replace_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 
@@ -69,40 +69,28 @@ def forget(tree_dir: Path) -> None:
     _file(tree_dir).unlink(missing_ok=True)
 
 
-class Spoilt(NamedTuple):
-    """How the untracked files of a tree differ from what was handed to the agent."""
+def put_back(tree_dir: Path, *, placed: Iterable[str], tracked: Callable[[], Collection[str]]) -> bool:
+    """Remove what was added below the roots; where something there was changed or is missing, remove all of it.
 
-    added: tuple[str, ...]
-    changed: tuple[str, ...]
-    """Changed or missing: these cannot be put back from here."""
-
-
-def spoilt(tree_dir: Path) -> Spoilt:
-    """Return what differs below the roots; what git does not track elsewhere, git finds itself."""
+    True if that was not only in what is ``placed`` (by ``copy`` and ``link``, which is placed again): setup has to run
+    again. ``tracked``: the paths that belong to the commit by now, which is asked only where something differs.
+    """
     handed = read(tree_dir)
     now = dict(_files(tree_dir, handed.roots))
-    added = tuple(path for path in now if path not in handed.files)
-    changed = tuple(path for path, mark in handed.files.items() if now.get(path) != mark)
-    return Spoilt(added, changed)
-
-
-def put_back(tree_dir: Path, *, placed: Iterable[str]) -> bool:
-    """Remove what was added below the roots; where a file there was changed, remove the whole of it.
-
-    True if anything beside ``placed`` (what ``copy`` and ``link`` put there) was removed so: then setup has to run
-    again. What is placed has to be placed again in any case where it was changed.
-    """
-    found = spoilt(tree_dir)
-    for path in found.added:
-        delete(tree_dir / path)
-    if not found.changed:
+    if now == handed.files:
         return False
+    landed = tracked()
+    added = [path for path in now if path not in handed.files and path not in landed]
+    changed = [path for path, mark in handed.files.items() if now.get(path) != mark and path not in landed]
     ours = tuple(path.rstrip("/") for path in placed)
-    theirs = [path for path in found.changed if not _below(path, ours)]
-    for root in read(tree_dir).roots:
-        if theirs or _below(root, ours):
+    theirs = any(not _below(path, ours) for path in changed)
+    spoilt = [path for path in now if changed and (theirs or _below(path, ours)) and path not in landed]
+    for path in dict.fromkeys([*added, *spoilt]):
+        delete(tree_dir / path)
+    for root in ours if changed else ():
+        if not any(path == root or path.startswith(root + "/") for path in landed):
             delete(tree_dir / root)
-    return bool(theirs)
+    return theirs
 
 
 def _below(path: str, tops: Iterable[str]) -> bool:

@@ -81,8 +81,7 @@ class Trees:
                     inside.keep(git, tree, taken, ref, now)
                     prepared.forget(git, tree)  # somebody was at work there
                 inside.discard(git, tree)
-                if handed.put_back(tree, placed=workspace.placed_in(git, tree)):
-                    prepared.forget(git, tree)
+                workspace.put_back(git, tree)
             except GitError:  # it cannot be kept as a commit, so it is kept as it is
                 workspace.put_aside(tree)
             clones.drop(tree)

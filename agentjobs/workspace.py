@@ -87,17 +87,26 @@ def restore(
     because the agent had changed what setup had made: then all of that is gone.
     """
     removed = reset(git, tree_dir, commit, ignored_to_keep=())
-    spoilt = handed.put_back(tree_dir, placed=placed_in(git, tree_dir))
-    if spoilt:
-        prepared.forget(git, tree_dir)
+    spoilt = put_back(git, tree_dir)
     if any(not os.path.lexists(tree_dir / path) for path in (*settings.copy, *settings.link)):
         setup_files(git, root, tree_dir, copy=settings.copy, link=settings.link)
     return removed, spoilt
 
 
-def placed_in(git: Git, tree_dir: Path) -> tuple[str, ...]:
-    """Return the paths that ``setup_files`` put into a tree."""
-    return placed(Path(tree_environment(git, tree_dir)["GIT_DIR"]))
+def put_back(git: Git, tree_dir: Path) -> bool:
+    """Remove what came into the untracked directories of a tree since it was handed to its agent (see ``handed``).
+
+    True if setup has to run again.
+    """
+    bound = tree_environment(git, tree_dir)
+
+    def tracked() -> set[str]:
+        return {text(path) for path in git.run("ls-files", "-z", cwd=tree_dir, env=bound).stdout.split(b"\0")}
+
+    spoilt = handed.put_back(tree_dir, placed=placed(Path(bound["GIT_DIR"])), tracked=tracked)
+    if spoilt:
+        prepared.forget(git, tree_dir)
+    return spoilt
 
 
 def note_handed(git: Git, tree_dir: Path, *, with_setup: bool, keep: Sequence[str] = ()) -> None:

@@ -1,0 +1,163 @@
+"""What an agent did is measured from the tree as it was handed over; setup and line endings are not its work."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agentjobs import handed, workspace
+from agentjobs.policy import Workspace
+from agentjobs.snapshot import differing
+from tests.repositories import contents, make_repository, sh, write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agentjobs.git import Git
+
+TRACKED = {"t.txt": "t\n", "d/t.txt": "dt\n", "d/e/t.txt": "det\n"}
+UNTRACKED = ("u.txt", "d/u.txt", "gen/u.txt")
+IGNORED = ("i.log", "d/i.log", "node_modules/x/i.js", "node_modules/i.js")
+CONTENTS = ("", "one\n", "two\n", "x\r\ny\r\n")
+
+edits = st.dictionaries(
+    st.sampled_from([*TRACKED, *UNTRACKED, *IGNORED]), st.one_of(st.none(), st.sampled_from(CONTENTS)), max_size=5
+)
+
+
+@contextmanager
+def a_tree() -> Iterator[tuple[Git, str, Path]]:
+    with TemporaryDirectory(prefix="handed-") as directory:
+        git = make_repository(Path(directory) / "repo", TRACKED)
+        base = git.resolve("main")
+        assert base
+        tree = git.root / ".agentjobs" / "trees" / "t1"
+        workspace.create(git, tree, base)
+        yield git, base, tree
+
+
+def edit(tree: Path, changes: dict[str, str | None]) -> None:
+    for path, content in changes.items():
+        if content is None:
+            (tree / path).unlink(missing_ok=True)
+        else:
+            write(tree / path, content)
+
+
+def state(tree: Path) -> dict[str, str]:
+    files = (Path(top, name) for top, _, names in os.walk(tree) for name in names if name != ".git")
+    return {str(path.relative_to(tree)): path.read_bytes().decode() for path in files}
+
+
+def is_ignored(path: str) -> bool:
+    return path in IGNORED
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@given(setup=edits, work=edits)
+def test_only_what_the_agent_changed_lands_and_is_seen_by_checks(
+    setup: dict[str, str | None], work: dict[str, str | None]
+) -> None:
+    with a_tree() as (git, base, tree):
+        base_files = contents(git, base)
+        edit(tree, setup)
+        before = state(tree)
+        workspace.note_handed(git, tree, with_setup=True)
+        edit(tree, work)
+        after = state(tree)
+        taken = workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "work", 0.0)
+        expected = {}
+        for path in {*base_files, *before, *after}:
+            touched = after.get(path) != before.get(path)
+            content = after.get(path) if touched and not is_ignored(path) else base_files.get(path)
+            if content is not None:
+                expected[path] = content
+        assert contents(git, taken.commit) == expected
+        _, again = workspace.restore(git, git.root, tree, taken.commit, Workspace())
+        seen = state(tree)
+        assert {path: seen.get(path) for path in expected} == expected, "the checks see what lands"
+        beside = {path: content for path, content in before.items() if path not in base_files and path not in expected}
+        spoilt = {path for path, content in beside.items() if after.get(path) != content}
+        # Written anew with the same content is a change, too: nobody reads node_modules to compare it.
+        assert spoilt == set() or again
+        if not again:
+            assert {path: seen[path] for path in seen if path not in expected} == beside, "and what setup made"
+        else:
+            assert set(seen) == set(expected), "or nothing else, before setup runs again"
+
+
+def test_a_tree_without_setup_holds_nothing_beside_its_commit_when_it_is_checked() -> None:
+    with a_tree() as (git, base, tree):
+        workspace.note_handed(git, tree, with_setup=False)
+        edit(tree, {"t.txt": "new\n", "node_modules/dep/index.js": "x\n", "i.log": "x\n", "helper": "y\n"})
+        write(tree / ".gitignore", "*.log\nnode_modules/\n.agentjobs/\nhelper\n")
+        taken = workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "work", 0.0)
+        removed, again = workspace.restore(git, git.root, tree, taken.commit, Workspace())
+        assert sorted(removed) == ["helper", "i.log", "node_modules/"]
+        assert not again
+        assert set(state(tree)) == set(contents(git, taken.commit))
+
+
+def test_ignored_files_of_an_attempt_that_goes_on_stay() -> None:
+    with a_tree() as (git, base, tree):
+        edit(tree, {"t.txt": "new\n", "node_modules/dep/index.js": "x\n"})
+        taken = workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "work", 0.0)
+        workspace.reset(git, tree, taken.commit)
+        assert (tree / "node_modules/dep/index.js").exists()
+
+
+ATTRIBUTES = {
+    "crlf": ("*.bat text eol=crlf\n", b"a\r\nb\r\n"),
+    "auto": ("* text=auto\n", b"a\r\nb\r\n"),
+    "lf": ("*.bat text eol=lf\n", b"a\r\nb\r\n"),
+    "ident": ("*.bat ident\n", b"$Id: 1234 $\n"),
+    "filter": ("*.bat filter=pointer\n", b"content\n"),
+    "utf16": ("*.bat text working-tree-encoding=UTF-16LE\n", b"a\n"),
+}
+
+
+@pytest.mark.parametrize("kind", ATTRIBUTES)
+def test_a_file_that_differs_from_its_own_commit_at_once_is_not_changed(tmp_path: Path, kind: str) -> None:
+    attributes, content = ATTRIBUTES[kind]
+    git = make_repository(tmp_path / "repo", TRACKED)
+    write(git.root / "build.bat", content)
+    sh(git.root, "git", "add", "build.bat")
+    sh(git.root, "git", "commit", "-qm", "content")
+    write(git.root / ".gitattributes", attributes)
+    sh(git.root, "git", "add", ".gitattributes")
+    sh(git.root, "git", "commit", "-qm", "attributes")
+    sh(git.root, "git", "config", "filter.pointer.clean", "sed s/content/pointer/")
+    sh(git.root, "git", "config", "filter.pointer.smudge", "sed s/pointer/content/")
+    base = git.resolve("main")
+    assert base
+    tree = tmp_path / "trees" / "t1"
+    workspace.create(git, tree, base)
+    assert workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "nothing", 0.0).commit == base
+    os.utime(tree / "build.bat", (1, 1))
+    write(tree / "t.txt", "work\n")
+    taken = workspace.keep(git, tree, base, "refs/agentjobs/t1/2", "work", 0.0)
+    assert git.changed(base, taken.commit) == ("t.txt",)
+    workspace.reset(git, tree, taken.commit)
+    os.utime(tree / "build.bat", (1, 1))
+    assert differing(git, tree) == ()
+    write(tree / "build.bat", content + b"more\r\n")
+    edited = workspace.keep(git, tree, base, "refs/agentjobs/t1/3", "work", 0.0)
+    assert git.changed(base, edited.commit) == ("build.bat", "t.txt")
+    assert differing(git, tree) == ("build.bat",)
+
+
+def test_what_was_handed_is_forgotten_with_the_tree() -> None:
+    with a_tree() as (git, base, tree):
+        edit(tree, {"u.txt": "one\n"})
+        workspace.note_handed(git, tree, with_setup=True)
+        assert handed.read(tree).roots == ("u.txt",)
+        workspace.remove(git, tree, force=True)
+        workspace.create(git, tree, base)
+        assert handed.read(tree) == handed.Handed()
