@@ -63,7 +63,7 @@ class Project:
         from agentjobs.policy import parse_policy  # noqa: PLC0415 - not where everything is settled
         from agentjobs.presets import names, preset  # noqa: PLC0415
 
-        return parse_policy(read_raw(self.root / POLICY), POLICY, preset, names)
+        return parse_policy(read_raw(self.root / POLICY, follow=True), POLICY, preset, names)
 
     @cached_property
     def masking(self) -> Masking:

@@ -77,7 +77,7 @@ def require(project: Project) -> None:
 
     if project.policy.workspace.sandbox == "none" or not (found := trouble()):
         return
-    line = line_of(read_raw(project.root / POLICY), ("workspace", "sandbox"))
+    line = line_of(read_raw(project.root / POLICY, follow=True), ("workspace", "sandbox"))
     raise UserError(f'sandbox = "bwrap" cannot be had: {found}, or set sandbox = "none"', file=POLICY, line=line)
 
 

@@ -13,8 +13,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from agentjobs.errors import GitError
+from agentjobs.errors import TreeError
 from agentjobs.git import parse_raw, raw, text
+from agentjobs.hazards import disarm, disarm_admin
+from agentjobs.plainfile import is_directory, is_plain, read_plain
 from agentjobs.sparse import may_lack_files, outside, recorded
 from agentjobs.writing import replace_file
 
@@ -40,25 +42,28 @@ class Snapshot(NamedTuple):
 
 def admin_dir(git: Git, tree_dir: Path) -> Path | None:
     """Return the administrative directory of a worktree, found from git's side; None: not registered."""
+    if tree_dir.is_symlink():
+        return None  # an agent put it in the place of its tree: what it leads to is none of ours
     real = os.path.realpath(tree_dir)
     if real == os.path.realpath(git.toplevel):
         git_dir = git.toplevel / ".git"
         return git_dir if git_dir.is_dir() else git.common_dir
     registered = git.common_dir / "worktrees"
+    if not is_directory(registered) or not is_directory(tree_dir.parent):
+        return None  # a link there would lead us to other people's files
     guess = registered / tree_dir.name
     if _is_of(guess, real):
         return guess
-    try:
-        names = sorted(path.name for path in registered.iterdir())
-    except FileNotFoundError:
-        return None
+    names = sorted(path.name for path in registered.iterdir())
     return next((registered / name for name in names if _is_of(registered / name, real)), None)
 
 
 def _is_of(admin: Path, real_tree: str) -> bool:
+    if not is_directory(admin):
+        return False
     try:
-        link = text((admin / "gitdir").read_bytes()).rstrip("\n")
-    except (FileNotFoundError, NotADirectoryError):
+        link = text(read_plain(admin / "gitdir", 1 << 16)).rstrip("\n")
+    except OSError:
         return False
     return bool(link) and os.path.realpath(admin / Path(link).parent) == real_tree
 
@@ -67,7 +72,9 @@ def tree_environment(git: Git, tree_dir: Path) -> dict[str, str]:
     """Return the variables that bind a git call to the tree. Raises ``GitError`` if it is not registered."""
     admin = admin_dir(git, tree_dir)
     if admin is None:
-        raise GitError(f"{tree_dir} is not a worktree of {git.toplevel}")
+        raise TreeError(f"{tree_dir} is not a worktree of {git.toplevel}")
+    if admin.parent == git.common_dir / "worktrees":
+        disarm_admin(admin)
     return {"GIT_DIR": str(admin), "GIT_WORK_TREE": str(tree_dir)}
 
 
@@ -79,7 +86,7 @@ def clone_dir(tree_dir: Path) -> Path:
 def agents_view(tree_dir: Path, bound: dict[str, str]) -> dict[str, str]:
     """Return the variables that bind a git call to the tree with the index that the agent's own git uses."""
     own = clone_dir(tree_dir)
-    return {**bound, "GIT_INDEX_FILE": str(own / "index")} if own.is_dir() else bound
+    return {**bound, "GIT_INDEX_FILE": str(own / "index")} if is_directory(own) and is_plain(own / "index") else bound
 
 
 def head(git: Git, tree_dir: Path) -> str | None:
@@ -99,7 +106,7 @@ def head(git: Git, tree_dir: Path) -> str | None:
 def placed(admin: Path) -> tuple[str, ...]:
     """Return the paths that we put into the tree ourselves (``copy``, ``link``): never part of a snapshot."""
     try:
-        return tuple(text(part) for part in (admin / _PLACED).read_bytes().split(b"\0") if part)
+        return tuple(text(part) for part in read_plain(admin / _PLACED).split(b"\0") if part)
     except FileNotFoundError:
         return ()
 
@@ -129,6 +136,7 @@ def snapshot(
     """
     bound = tree_environment(git, tree_dir)
     admin = Path(bound["GIT_DIR"])
+    disarm(tree_dir)
     with tempfile.TemporaryDirectory(prefix="agentjobs-snapshot-", dir=admin) as scratch:
         index = Path(scratch) / "index"
         env = {**bound, "GIT_INDEX_FILE": str(index)}
