@@ -90,13 +90,18 @@ def directories(top: Path, *, enter: Callable[[str, int | None], int]) -> Iterat
 def enter_writable(name: str, within: int | None) -> int:
     """Open a directory after taking every right on it; OSError for a link or anything else."""
     try:
-        return _enter(name, within)
+        return _taken(name, within)
     except PermissionError:
         grant(name, within, stat.S_IRWXU)
-        return _enter(name, within)
+        return _taken(name, within)
 
 
-def _enter(name: str, within: int | None) -> int:
+def enter(name: str, within: int | None) -> int:
+    """Open a directory as it is; OSError for a link or anything else."""
+    return os.open(name, _OPEN, dir_fd=within)
+
+
+def _taken(name: str, within: int | None) -> int:
     at = os.open(name, _OPEN, dir_fd=within)
     mode = stat.S_IMODE(os.fstat(at).st_mode)
     if stat.S_IRWXU & ~mode:

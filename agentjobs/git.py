@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from agentjobs import proc
 from agentjobs.errors import GitError, MachineError, TimedOut, TreeError
-from agentjobs.gitenv import environment
+from agentjobs.gitenv import environment, with_settings
 from agentjobs.hazards import disarm_worktrees
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 OLDEST_GIT = (2, 38)
 """``merge-tree --write-tree`` came with it."""
@@ -32,8 +32,8 @@ QUICK_S, SLOW_S = 120.0, 900.0
 
 _SLOW = frozenset(
     {
-        "add", "checkout", "clean", "diff-index", "grep", "log", "ls-files", "merge-tree", "pack-objects", "read-tree",
-        "reset", "status", "update-index", "worktree", "write-tree",
+        "add", "checkout", "clean", "diff-files", "diff-index", "grep", "log", "ls-files", "merge-tree", "pack-objects",
+        "read-tree", "reset", "status", "update-index", "worktree", "write-tree",
     }
 )  # fmt: skip
 _MACHINE = re.compile(
@@ -87,6 +87,8 @@ class Git:
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
         self._places: tuple[Path, Path] | None = None
+        self.confine: Callable[[Mapping[str, str]], Mapping[str, str]] | None = None
+        """Returns settings by which the commands that git runs on the files of a tree are confined."""
 
     # --- the funnel ---------------------------------------------------------------------------------------
 
@@ -106,7 +108,11 @@ class Git:
         """
         names = [arg.decode("utf-8", "replace") if isinstance(arg, bytes) else arg for arg in args]
         command = next((name for name in names if not name.startswith("-")), "")
-        kind = TreeError if env is not None and "GIT_WORK_TREE" in env else GitError
+        kind = GitError
+        if env is not None and "GIT_WORK_TREE" in env:
+            kind = TreeError
+            if self.confine is not None:
+                env = with_settings(env, self.confine(env))
         try:
             done = proc.run(
                 ["git", *args], cwd=cwd or self.root, env=environment(env), stdin=stdin, check=False,

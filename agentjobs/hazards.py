@@ -1,4 +1,4 @@
-"""Take out of git's way what an agent left where git reads: FIFOs, devices, endless depths, files of any size.
+"""Take out of git's way what an agent left where git reads: FIFOs, sockets and devices; and refuse endless depths.
 
 Git opens ``.gitignore`` and its like without looking, and waits for ever where that is a FIFO. So we look first, in
 the tree and in its administrative directory. What is taken away holds no content: it is nobody's work.
@@ -11,11 +11,12 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from agentjobs.deletion import directories, enter_writable, grant
+from agentjobs.deletion import directories, enter, enter_writable, grant
 from agentjobs.errors import TreeError, is_machines
 from agentjobs.plainfile import is_directory, names_in, put_aside
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 READ_BY_GIT = frozenset({".gitignore", ".gitattributes", ".gitmodules", ".mailmap"})
@@ -44,34 +45,52 @@ _NO_HEAD = b"ref: refs/heads/agentjobs-no-head\n"
 
 
 def disarm(tree_dir: Path) -> None:
-    """Make a tree safe for git: every directory can be entered, and what git opens there is a file.
+    """Make a tree safe for git: every directory can be entered, and holds nothing but files, links and directories.
 
-    Raises ``TreeError`` where git could not work in it all the same.
+    Call it while nobody is at work there. Raises ``TreeError`` where git could not work in it all the same.
+    """
+    for at, name in _special(tree_dir, enter_writable):
+        os.unlink(name, dir_fd=at)
+
+
+def is_safe(tree_dir: Path) -> bool:
+    """Whether git can look at a tree in which somebody is at work; nothing is changed there."""
+    try:
+        return next(_special(tree_dir, enter), None) is None
+    except TreeError:
+        return False
+
+
+def _special(tree_dir: Path, entered: Callable[[str, int | None], int]) -> Iterator[tuple[int, str]]:
+    """Yield what is neither file, link nor directory, as (descriptor of its directory, name).
+
+    In the repositories inside a tree as well: to know one as such, git reads its ``HEAD``.
     """
     try:
-        for at, inside, length in directories(tree_dir, enter=enter_writable):
+        for at, _, length in directories(tree_dir, enter=entered):
             if length > PATH_MAX:
                 raise TreeError(f"{tree_dir} has directories so deep that git cannot name what is in them; remove them")
-            if ".git" in inside:
-                inside.remove(".git")
             with os.scandir(at) as entries:
-                for entry in entries:
-                    if entry.name in READ_BY_GIT:
-                        _look_at(entry.name, at, tree_dir)
+                found = [entry for entry in entries if entry.name in READ_BY_GIT or not _is_usual(entry)]
+            for entry in found:
+                if not _is_usual(entry):
+                    yield at, entry.name
+                elif entry.is_file(follow_symlinks=False):
+                    _check_size(entry.name, at, tree_dir)
     except OSError as error:
         if is_machines(error):
             raise
         raise TreeError(f"{tree_dir} cannot be looked at: {error.strerror}: {error.filename}") from error
 
 
-def _look_at(name: str, within: int, tree_dir: Path) -> None:
-    found = os.stat(name, dir_fd=within, follow_symlinks=False)
-    if stat.S_ISREG(found.st_mode):
-        if found.st_size > RULES_MAX:
-            size = f"{found.st_size >> 20} MiB"
-            raise TreeError(f"{tree_dir} has a {name} of {size}, which git would read whole; remove it")
-    elif not stat.S_ISDIR(found.st_mode) and not stat.S_ISLNK(found.st_mode):  # git opens no link of this name
-        os.unlink(name, dir_fd=within)
+def _is_usual(entry: os.DirEntry[str]) -> bool:
+    return entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False) or entry.is_symlink()
+
+
+def _check_size(name: str, within: int, tree_dir: Path) -> None:
+    size = os.stat(name, dir_fd=within, follow_symlinks=False).st_size
+    if size > RULES_MAX:
+        raise TreeError(f"{tree_dir} has a {name} of {size >> 20} MiB, which git would read whole; remove it")
 
 
 def disarm_admin(admin: Path) -> None:

@@ -92,6 +92,10 @@ class Project:
                 "where trees, checks and `files` begin",
                 file=POLICY,
             )
+        if self.policy.workspace.sandbox != "none":
+            from agentjobs.filters import Filters  # noqa: PLC0415 - only with a sandbox
+
+            git.confine = Filters(self)
         return git
 
     @property

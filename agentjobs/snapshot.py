@@ -149,7 +149,7 @@ def snapshot(
         # Not checked out, and there: it counts. Not checked out, and not there, is no deletion.
         if may_lack_files(tree_dir, admin):
             _mark_absent(git, tree_dir, agents_view(tree_dir, bound), env)
-        git.run("add", "-u", cwd=tree_dir, env=env)
+        _take_in_changes(git, tree_dir, env)
         plain, nested = _untracked(git, tree_dir, env, ours)
         _add(git, tree_dir, env, plain)
         differing = parse_raw(
@@ -174,6 +174,19 @@ def snapshot(
     if tree == git.tree_of(base):
         return Snapshot(tree, base)
     return Snapshot(tree, git.commit_tree(tree, (base,), message, at))
+
+
+def _take_in_changes(git: Git, tree_dir: Path, env: dict[str, str]) -> None:
+    """Bring the index up to the tree, as ``git add -u`` does, but start no git inside a submodule.
+
+    That one would do as the settings say which an agent wrote there.
+    """
+    listed = ("diff-files", "--raw", "-z", "--no-renames", "--ignore-submodules=dirty")
+    changes = parse_raw(git.run(*listed, cwd=tree_dir, env=env).stdout)
+    gone = [change.path for change in changes if not int(change.new_mode, 8)]
+    if gone:
+        git.run("update-index", "-z", "--force-remove", "--stdin", cwd=tree_dir, env=env, stdin=_listed(gone))
+    _add(git, tree_dir, env, (change.path for change in changes if int(change.new_mode, 8)))
 
 
 def not_checked_out_but_there(git: Git, tree_dir: Path, index: str = SEED_INDEX) -> list[str]:
