@@ -19,7 +19,7 @@ from agentjobs.accounts import account_of
 from agentjobs.decide import SETUP_AGAIN, UNSPENT, restarts_after, stop_signals
 from agentjobs.decisions import Begin, Conclude, Decision, End, Judge, Land, Launch, Look, Settle, Weigh
 from agentjobs.endings import verdict_on
-from agentjobs.errors import UserError, said
+from agentjobs.errors import TreeError, UserError, is_machines, said
 from agentjobs.launch import local
 from agentjobs.model import (
     Halt,
@@ -38,6 +38,7 @@ from agentjobs.schemachecks import checks_of
 from agentjobs.store import Marker, step_files, write_bytes, write_json
 from agentjobs.trees import FRESH, Trees
 from agentjobs.verdicts import Verdicts, likeness
+from agentjobs.writing import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,6 +49,10 @@ if TYPE_CHECKING:
     from agentjobs.reviewers import Reviewers
 
 PORTS_FROM, PORTS_EACH, PORTS_TREES = 20_000, 10, 2_000
+
+
+Guarded = Launch | Judge | Weigh | Conclude | Land
+"""What is done in the tree of one task."""
 
 
 class Attempts:
@@ -87,8 +92,44 @@ class Attempts:
             self.settle(task, decision, now)
         elif last is None:
             raise AssertionError(f"{decision} needs an attempt")
-        elif isinstance(decision, Launch):
+        elif isinstance(decision, End):
+            self.end(last, decision, now)
+        elif isinstance(decision, Launch | Judge | Weigh | Conclude | Land):
             self._guarded(task, last, decision, now)
+
+    def _guarded(self, task: Task, last: Attempt, decision: Guarded, now: float) -> None:
+        """Carry out what works in the tree of one task: what goes wrong there is that task's outcome, and ends no poll.
+
+        Where the machine refuses (git, disk, no such program), finished work waits; an attempt that was about to start
+        ends as ``infra``. A tree that nobody can work in is put aside, and made anew for what is to start there.
+        """
+        try:
+            try:
+                self._carry_out(task, last, decision, now)
+            except (UserError, OSError) as error:
+                if not isinstance(decision, Launch | Land) or not _is_of_tree(error, last):
+                    raise
+                self._give_up_tree(last)
+                self._carry_out(task, last, decision, now)
+            if (last.end is not None or isinstance(decision, Judge)) and self.store.hold() is not None:
+                self.store.set_state("hold", None)
+        except (UserError, OSError) as error:
+            if self.store.attempt(task.row.id, last.number) is None:
+                raise
+            detail = printable(said(error))
+            lands, starts = isinstance(decision, Launch | Land), isinstance(decision, Launch) and last.end is None
+            if _is_of_tree(error, last) or not (lands or is_machines(error)):
+                outcome = Outcome.CRASHED
+            elif starts or (last.end is not None and last.end.outcome is not Outcome.OK):
+                outcome = Outcome.INFRA
+            else:
+                self._hold(last, detail, now)
+                return
+            self.close(task, last, Result(outcome, now, detail=detail, errors=detail), now)
+
+    def _carry_out(self, task: Task, last: Attempt, decision: Guarded, now: float) -> None:
+        if isinstance(decision, Launch):
+            self.launch(task, last, decision, now)
         elif isinstance(decision, Judge):
             self.judge(task, last, now)
         elif isinstance(decision, Look):
@@ -97,28 +138,17 @@ class Attempts:
             self.reviewers.weigh(task, last, decision.step, now)
         elif isinstance(decision, Conclude):
             self.conclude(task, last, decision.outcome, now)
-        elif isinstance(decision, Land):
-            self._guarded(task, last, decision, now)
-        elif isinstance(decision, End):
-            self.end(last, decision, now)
+        else:
+            self.land(task, last, now)
 
-    def _guarded(self, task: Task, last: Attempt, decision: Launch | Land, now: float) -> None:
-        """Launch or land; where the machine refuses (git, disk, no such program), that is the outcome."""
-        try:
-            if isinstance(decision, Launch):
-                self.launch(task, last, decision, now)
-            else:
-                self.land(task, last, now)
-            if last.end is not None and self.store.hold() is not None:
-                self.store.set_state("hold", None)
-        except (UserError, OSError) as error:
-            if self.store.attempt(task.row.id, last.number) is None:
-                raise
-            detail = said(error)
-            if last.end is not None and last.end.outcome is Outcome.OK:
-                self._hold(last, detail, now)
-            else:
-                self.close(task, last, Result(Outcome.INFRA, now, detail=detail, errors=detail), now)
+    def _give_up_tree(self, last: Attempt) -> None:
+        """Rename the tree of an attempt, as nobody can work in it; its work so far is in commits."""
+        from pathlib import Path  # noqa: PLC0415
+
+        from agentjobs import workspace  # noqa: PLC0415
+
+        with contextlib.suppress(UserError, OSError):  # then the second try says what is wrong
+            workspace.put_aside(Path(last.intent.tree))
 
     def _hold(self, last: Attempt, detail: str, now: float) -> None:
         """Leave work that is done where it stands: it is checked and landed once the machine can do that again."""
@@ -366,6 +396,16 @@ class Attempts:
                 spare_dir, keep = self.project.spare_dir, policy.workspace.keep
                 known, _ = self.verdicts.candidate(attempt)
                 pool.give_back(self.project.git, Path(tree), spare_dir, most=policy.slots, keep=keep, known=known)
+
+
+def _is_of_tree(error: UserError | OSError, attempt: Attempt) -> bool:
+    """Whether the tree of an attempt is at fault: what an agent left there, or in what git knows of it."""
+    if is_machines(error) or not attempt.intent.tree:
+        return False
+    if isinstance(error, OSError):
+        name = os.fsdecode(error.filename or "")
+        return name.startswith(attempt.intent.tree) or "/worktrees/" in name
+    return isinstance(error, TreeError)
 
 
 _SILENT = UNSPENT | {Outcome.LOST}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from agentjobs.errors import UserError
 from agentjobs.git import Git, text
+from agentjobs.plainfile import read_plain
 from agentjobs.scope import in_scope
 from agentjobs.syntax import language_of
 
@@ -89,7 +90,7 @@ class BaseFiles:
 
     def new(self, names: Iterable[str]) -> dict[str, bytes]:
         """Return the contents of files now."""
-        return {name: (self.root / name).read_bytes() for name in names if name in self._now}
+        return {name: read_plain(self.root / name) for name in names if name in self._now}
 
     def settings(self) -> list[str]:
         """Return the tsconfig files there are, at the base or now, anywhere in the repository."""

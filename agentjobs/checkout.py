@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentjobs.deletion import delete, make_writable
-from agentjobs.errors import GitError, UserError
+from agentjobs.errors import GitError, TreeError, UserError
 from agentjobs.git import text
 from agentjobs.handed import read as read_handed
+from agentjobs.hazards import disarm, disarm_admin, disarm_worktrees
+from agentjobs.plainfile import is_directory, names_in, put_aside, read_plain
 from agentjobs.prepared import forget_if_changed
 from agentjobs.snapshot import (
     SEED_INDEX,
@@ -34,14 +36,18 @@ if TYPE_CHECKING:
 
     from agentjobs.git import Git
 
+OURS_IN_SPARE = frozenset({"index", "agentjobs-spare", "agentjobs-held", "agentjobs-setup"})
+"""What lies in the ``.git`` of a spare tree (see ``pool``); nothing else may."""
+
 HALF_DONE = ("rebase-merge", "rebase-apply", "sequencer", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD")
 
 
 def made(git: Git, tree_dir: Path, lock: int) -> bool:
     """Whether the tree is whole. A reset that was cut off is completed first."""
     admin = admin_dir(git, tree_dir)
-    if admin is None or not tree_dir.is_dir():
+    if admin is None or not is_directory(tree_dir) or is_foreign(tree_dir):
         return False
+    disarm_admin(admin)
     words = state(lock)
     if words[:1] == [RESET]:
         reach(git, tree_dir, lock, *words[1:])
@@ -57,6 +63,7 @@ def register(git: Git, tree_dir: Path, base: str, lock: int) -> None:
     """Make the worktree, detached at ``base``, without any file. Nothing may stand at ``tree_dir``."""
     with registration(git) as descriptor:
         _unregister(git, tree_dir)
+        disarm_worktrees(git.common_dir)
         flags = ("--no-checkout", "--detach", "--force")
         git.run("worktree", "add", *flags, str(tree_dir), base, pass_fds=(descriptor, lock))
 
@@ -110,14 +117,11 @@ def fill(
     env |= sparse_environment(tree_dir, admin)
     tree_dir.mkdir(exist_ok=True)
     link_back(tree_dir, admin)
+    disarm(tree_dir)
     for stale in (*admin.glob("*.lock"), *admin.glob("agentjobs-snapshot-*")):
         delete(stale)
     for name in HALF_DONE:
         delete(admin / name)
-    # An agent may have put links there for git of ours to write through, in a place that is closed to the agent.
-    for link in (*admin.iterdir(), *(admin / "logs").glob("*")):
-        if link.is_symlink():
-            link.unlink()
     if not (admin / "HEAD").exists():
         (admin / "HEAD").write_text(f"{commit}\n")
     forget_if_changed(git, admin, commit)
@@ -150,19 +154,33 @@ def fill(
 
 def aside(tree_dir: Path) -> None:
     """Rename what stands at ``tree_dir``, so that a tree can be made there; nothing in it is touched."""
-    number = 1
-    while os.path.lexists(target := tree_dir.with_name(f"{tree_dir.name}.aside-{number}")):
-        number += 1
-    tree_dir.rename(target)
+    put_aside(tree_dir)
 
 
 def clear(tree_dir: Path, lock: int) -> None:
     """See that nothing stands at ``tree_dir``: what we had half made goes, anything else is put aside."""
     if os.path.lexists(tree_dir):
         if state(lock)[:1] == [MAKING]:
-            delete(tree_dir)
+            delete_tree(tree_dir)
         else:
             aside(tree_dir)
+
+
+def delete_tree(tree_dir: Path) -> None:
+    """Delete a tree of ours; one that an agent made a repository of its own is put aside instead."""
+    if is_foreign(tree_dir):
+        aside(tree_dir)
+    else:
+        delete(tree_dir)
+
+
+def is_foreign(tree_dir: Path) -> bool:
+    """Whether a repository stands there, somebody's only copy perhaps: of ours none has a directory named ``.git``.
+
+    But for a spare, which has one with nothing in it but what ``pool`` put there.
+    """
+    own = tree_dir / ".git"
+    return is_directory(tree_dir) and is_directory(own) and not OURS_IN_SPARE.issuperset(names_in(own))
 
 
 def _cleanings(ours: Sequence[str], ignored_to_keep: Sequence[str] | None) -> Iterator[list[str]]:
@@ -174,13 +192,20 @@ def _cleanings(ours: Sequence[str], ignored_to_keep: Sequence[str] | None) -> It
 
 
 def link_back(tree_dir: Path, admin: Path) -> None:
-    """Let the tree's ``.git`` file lead to ``admin``, whatever the agent made of it."""
+    """Let the tree's ``.git`` file lead to ``admin``, whatever the agent made of it.
+
+    Raises ``TreeError`` where a link stands in the place of the tree, or a repository in that of the file.
+    """
     link = tree_dir / ".git"
     content = b"gitdir: " + os.fsencode(admin) + b"\n"
-    if link.is_symlink() or not link.is_file() or link.read_bytes() != content:
-        if os.path.lexists(link):
-            delete(link)
-        link.write_bytes(content)
+    if not is_directory(tree_dir) or is_foreign(tree_dir):
+        raise TreeError(f"{tree_dir} is not as agentjobs made it: a link or a repository stands in its place")
+    with contextlib.suppress(FileNotFoundError):
+        if read_plain(link, len(content) + 1) == content:
+            return
+    delete(link)
+    with link.open("xb") as file:
+        file.write(content)
 
 
 def _unregister(git: Git, tree_dir: Path) -> None:
@@ -193,6 +218,7 @@ def _unregister(git: Git, tree_dir: Path) -> None:
     for entry in (git.common_dir / "worktrees").glob("*"):
         if (
             of_ours.fullmatch(entry.name)
+            and is_directory(entry)
             and not _has_content(entry / "gitdir")
             and (entry / "locked").exists()
         ):
@@ -201,6 +227,6 @@ def _unregister(git: Git, tree_dir: Path) -> None:
 
 def _has_content(path: Path) -> bool:
     try:
-        return path.stat().st_size > 0
-    except FileNotFoundError:
+        return path.lstat().st_size > 0
+    except OSError:
         return False

@@ -250,7 +250,7 @@ def _phases(project: Project) -> Iterator[Finding]:
 def _profiles(project: Project, names: tuple[str, ...], rendered: tuple[str, ...]) -> Iterator[Finding]:
     """Look at profiles that are or may come into use; ``rendered``: whose templates the rows have shown to be good."""
     policy = project.policy
-    data = read_raw(project.root / POLICY)
+    data = read_raw(project.root / POLICY, follow=True)
     used = [name for name in names if name in policy.profiles]
     used += [e for name in used if (e := policy.profiles[name].escalate) and e not in used]
     reviewers = [r for name in used for r in policy.profiles[name].review]
@@ -349,7 +349,7 @@ def _repository(project: Project) -> Iterator[Finding]:
     version = project.git.version()
     if version < GIT_MIN:
         yield Finding(f"git is {'.'.join(map(str, version))}; 2.38 or newer is needed")
-    data = read_raw(project.root / POLICY)
+    data = read_raw(project.root / POLICY, follow=True)
     base, target = project.policy.base, project.policy.target
     if project.git.resolve(base) is None:
         message = f"base {base!r} is no commit of this repository; commit something, or set base"

@@ -35,7 +35,7 @@ def examined(project: Project, task: Task, attempt: Attempt, end: AgentEnd) -> A
     if claim is None:
         return end
     found: tuple[str, ...] = ()
-    with contextlib.suppress(UserError):  # what is only told must not keep the work from being judged
+    with contextlib.suppress(UserError, OSError):  # what is only told must not keep the work from being judged
         found = _findings(project, task, attempt, end, claim)
     if not found:
         return end

@@ -20,6 +20,7 @@ from agentjobs.checkout import HALF_DONE, link_back
 from agentjobs.deletion import delete
 from agentjobs.errors import GitError
 from agentjobs.git import raw, text
+from agentjobs.plainfile import is_plain, read_plain
 from agentjobs.snapshot import clone_dir, head, tree_environment
 from agentjobs.treelock import tree_lock
 
@@ -35,6 +36,10 @@ _DIRECTORIES: Final = ("objects", "objects/pack", "objects/info", "refs", "refs/
 _SETTINGS: Final = ("core.filemode", "core.symlinks", "core.ignorecase", "core.precomposeunicode", "core.autocrlf",
                     "core.eol", "user.name", "user.email")  # fmt: skip
 """Settings of the user's repository that a clone takes over, and those of its filters."""
+
+
+_DEEP: Final = 3000
+"""Characters of a path."""
 
 
 class Clone(Struct, frozen=True):
@@ -74,7 +79,7 @@ def attach(git: Git, tree_dir: Path) -> None:
         if known.stands != stands:
             for name in HALF_DONE:
                 delete(place / name)
-            _put(place / "index", (admin / "index").read_bytes(), index)
+            _put(place / "index", read_plain(admin / "index"), index)
             _put(place / "HEAD", f"{commit}\n".encode())
         known = msgspec.structs.replace(known, stands=stands)
         _put(admin / MEMORY, msgspec.json.encode(known))
@@ -83,7 +88,7 @@ def attach(git: Git, tree_dir: Path) -> None:
 
 def detach(git: Git, tree_dir: Path) -> None:
     """Let the tree's ``.git`` lead to the user's repository again, should there be a clone."""
-    if clone_dir(tree_dir).exists():
+    if os.path.lexists(clone_dir(tree_dir)):
         with tree_lock(tree_dir):
             drop(tree_dir)
             link_back(tree_dir, Path(tree_environment(git, tree_dir)["GIT_DIR"]))
@@ -100,7 +105,7 @@ def leftovers(trees_dir: Path) -> Iterator[Path]:
     """Yield the places of trees that are gone and have left a clone."""
     for found in trees_dir.glob(".*.git*"):
         tree_dir = trees_dir / found.name[1:].rpartition(".git")[0]
-        if not tree_dir.exists():
+        if not os.path.lexists(tree_dir):
             yield tree_dir
 
 
@@ -114,7 +119,7 @@ def _unfinished(place: Path) -> Path:
 def _known(place: Path, admin: Path) -> Clone | None:
     """Return what we know of the clone; None where there is none, or it is not what we know any more."""
     try:
-        known = msgspec.json.decode((admin / MEMORY).read_bytes(), type=Clone)
+        known = msgspec.json.decode(read_plain(admin / MEMORY), type=Clone)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
     # Links could lead what we write to anywhere.
@@ -122,7 +127,7 @@ def _known(place: Path, admin: Path) -> Clone | None:
         return None
     for name, size in known.packs.items():
         pack = place / "objects" / "pack" / name
-        if pack.is_symlink() or not pack.is_file() or pack.stat().st_size != size:
+        if not is_plain(pack) or pack.stat().st_size != size:
             return None  # the agent has packed anew, or deleted
     return known
 
@@ -140,7 +145,7 @@ def _made(git: Git, place: Path, commit: str) -> Clone:
         shutil.copyfile(git.common_dir / "shallow", fresh / "shallow")
     packs = _packed(git, fresh, (commit,))
     fresh.rename(place)
-    return Clone((commit,), packs, (place / "config").read_bytes(), ("", 0, 0, 0))
+    return Clone((commit,), packs, read_plain(place / "config"), ("", 0, 0, 0))
 
 
 def _extended(git: Git, place: Path, known: Clone, commit: str) -> Clone | None:
@@ -181,7 +186,10 @@ def _config(git: Git, file: Path) -> bytes:
 def _stale(place: Path) -> Iterator[Path]:
     """Yield the lock files that a git of the agent's left when it was killed."""
     yield from place.glob("*.lock")
-    yield from (place / "refs").rglob("*.lock")
+    for directory, _, names in os.walk(place / "refs"):
+        if len(directory) > _DEEP:  # no ref has such a name
+            break
+        yield from (Path(directory) / name for name in names if name.endswith(".lock"))
 
 
 def _put(path: Path, content: bytes, times: os.stat_result | None = None) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Final
 
+from agentjobs.plainfile import read_plain
 from agentjobs.tokens import ENCODING, count_all
 from agentjobs.vocabularies import vocabulary
 
@@ -64,7 +65,7 @@ def _name(data: bytes) -> str:
 def _read(path: Path) -> dict[str, int]:
     """Return what is remembered; a line that a crash has cut is no line."""
     try:
-        data = path.read_bytes()
+        data = read_plain(path)
     except OSError:
         return {}
     whole = data[: data.rfind(b"\n") + 1]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agentjobs.errors import UserError
+from agentjobs.hazards import is_safe
+from agentjobs.snapshot import tree_environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,9 +34,12 @@ class Edits(Struct, frozen=True):
 def edits_in(git: Git, tree_dir: Path) -> Edits | None:
     """Look at a tree; None where git cannot."""
     try:
-        head = git.run("log", "-1", "--format=%H %ct", "HEAD", cwd=tree_dir).stdout.split()
+        if not is_safe(tree_dir):
+            return None
+        env = tree_environment(git, tree_dir)  # nothing that the agent set up for a git of its own
+        head = git.run("log", "-1", "--format=%H %ct", "HEAD", cwd=tree_dir, env=env).stdout.split()
         status = ("status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames")
-        said = git.run("--no-optional-locks", *status, cwd=tree_dir).stdout
+        said = git.run("--no-optional-locks", *status, "--ignore-submodules=dirty", cwd=tree_dir, env=env).stdout
     except (UserError, OSError):
         return None
     newest_at = 0.0

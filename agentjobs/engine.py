@@ -115,7 +115,7 @@ class Engine:
         """Whether there are phases; the policy is read only where the file has the word."""
         from agentjobs.project import POLICY  # noqa: PLC0415
 
-        return b"phases" in read_raw(self.project.root / POLICY) and bool(self.project.policy.phases)
+        return b"phases" in read_raw(self.project.root / POLICY, follow=True) and bool(self.project.policy.phases)
 
     @cached_property
     def phases(self) -> PhaseRuns:

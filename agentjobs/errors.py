@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
+
+MACHINES = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EAGAIN}
+)
+"""What the system says when the machine is at fault: a full disk, no memory, too many open files."""
 
 
 class ExitCode(IntEnum):
@@ -49,3 +55,25 @@ class LockBusy(UserError):
 
 class GitError(UserError):
     """A git command failed where it must not; the message carries git's own words."""
+
+
+class TimedOut(UserError):
+    """A command was killed because it did not end in time."""
+
+
+class MachineError(GitError):
+    """The machine refused git what it needs: room on the disk, memory, the right to write objects."""
+
+
+class TreeError(GitError):
+    """What one task's tree holds keeps git or us from working there: the trouble of that task alone."""
+
+
+def is_machines(error: BaseException) -> bool:
+    """Whether the machine is at fault, and no tree: what failed will fail for every task."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, MachineError) or (isinstance(seen, OSError) and seen.errno in MACHINES):
+            return True
+        seen = seen.__cause__
+    return False

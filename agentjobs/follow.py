@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from msgspec import Struct
 from agentjobs.errors import UserError
 from agentjobs.masking import MaskedStream
 from agentjobs.model import Running
+from agentjobs.plainfile import open_plain
 from agentjobs.reading import attempts_there_are, check_known
 from agentjobs.store import step_files
 
@@ -123,7 +125,7 @@ def _over(project: Project, task_id: str, number: int | None) -> bool:
 
 def _pieces(path: Path, start: int) -> Iterator[bytes]:
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_plain(path), "rb") as file:
             file.seek(start)
             while piece := file.read(CHUNK):
                 yield piece

@@ -6,24 +6,44 @@ Paths are ``str`` relative to the top of the tree; bytes that are not UTF-8 are 
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from agentjobs import proc
-from agentjobs.errors import GitError
-from agentjobs.gitenv import environment
+from agentjobs.errors import GitError, MachineError, TimedOut, TreeError
+from agentjobs.gitenv import environment, with_settings
+from agentjobs.hazards import disarm_worktrees
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 OLDEST_GIT = (2, 38)
 """``merge-tree --write-tree`` came with it."""
 
 STALE_LOCK_S = 3.0
 """An older lock file on a ref of ours was left by a killed git: an update holds it for milliseconds."""
+
+
+QUICK_S, SLOW_S = 120.0, 900.0
+"""How long a git may take: one that asks, and one that goes through a tree or packs a history (on a slow disk)."""
+
+_SLOW = frozenset(
+    {
+        "add", "checkout", "checkout-index", "clean", "diff", "diff-files", "diff-index", "grep", "log", "ls-files",
+        "merge-tree", "pack-objects",
+        "read-tree", "reset", "status", "update-index", "worktree", "write-tree",
+    }
+)  # fmt: skip
+_MACHINE = re.compile(
+    rb"no space left|disk quota exceeded|read-only file system|too many open files|cannot allocate memory|"
+    rb"out of memory|cannot fork|resource temporarily unavailable|input/output error|insufficient permission for add|"
+    rb"unable to create temporary file|unable to write (?:loose )?object|unable to create temporary object",
+    re.IGNORECASE,
+)
+"""Git's words for what is the machine's doing, and no tree's."""
 
 
 class Merged(NamedTuple):
@@ -68,6 +88,8 @@ class Git:
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
         self._places: tuple[Path, Path] | None = None
+        self.confine: Callable[[Mapping[str, str]], Mapping[str, str]] | None = None
+        """Returns settings by which the commands that git runs on the files of a tree are confined."""
 
     # --- the funnel ---------------------------------------------------------------------------------------
 
@@ -80,16 +102,37 @@ class Git:
         ok: Collection[int] = (0,),
         pass_fds: Collection[int] = (),
     ) -> proc.Completed:
-        """Run ``git args`` in ``cwd`` (default: root); ``GitError`` if the exit code is none of ``ok``."""
-        argv = ["git", *args]
-        done = proc.run(
-            argv, cwd=cwd or self.root, env=environment(env), stdin=stdin, check=False, pass_fds=pass_fds
-        )
+        """Run ``git args`` in ``cwd`` (default: root); ``GitError`` if the exit code is none of ``ok``.
+
+        It is a ``MachineError`` where the machine refused, and a ``TreeError`` where ``env`` binds the call to a tree
+        and the tree is at fault, or git did not come to an end there.
+        """
+        names = [arg.decode("utf-8", "replace") if isinstance(arg, bytes) else arg for arg in args]
+        command = next((name for name in names if not name.startswith("-")), "")
+        kind = GitError
+        if env is not None and "GIT_WORK_TREE" in env:
+            kind = TreeError
+            if self.confine is not None:
+                env = with_settings(env, self.confine(env))
+        try:
+            done = proc.run(
+                ["git", *args], cwd=cwd or self.root, env=environment(env), stdin=stdin, check=False,
+                timeout_s=SLOW_S if command in _SLOW else QUICK_S, pass_fds=pass_fds,
+            )  # fmt: skip
+        except TimedOut as error:
+            raise kind(f"git {command} was killed: {error}") from error
         if done.code not in ok:
-            command = args[0].decode("utf-8", "replace") if isinstance(args[0], bytes) else args[0]
             said = proc.words(done.stderr) or f"exit code {done.code}"
-            raise GitError(f"git {command} failed: {said}")
+            if _MACHINE.search(done.stderr):
+                kind = MachineError
+            elif kind is TreeError:
+                self._can_write()
+            raise kind(f"git {command} failed: {said}")
         return done
+
+    def _can_write(self) -> None:
+        """Raise ``MachineError`` where no object can be written: then that, and not a tree, made git fail."""
+        self.run("hash-object", "-w", "--stdin", stdin=os.urandom(16))
 
     def line(self, *args: str, env: Mapping[str, str] | None = None, stdin: bytes | None = None) -> str:
         """Run git and return its output without the line end."""
@@ -126,6 +169,7 @@ class Git:
 
     def worktrees(self) -> Iterator[Worktree]:
         """Yield every registered worktree, the main one first."""
+        disarm_worktrees(self.common_dir)
         for block in self.run("worktree", "list", "--porcelain", "-z").stdout.split(b"\0\0"):
             facts = dict(line.partition(b" ")[::2] for line in block.split(b"\0") if line)
             if b"worktree" in facts:

@@ -75,6 +75,17 @@ def _encoded(variables: Mapping[str, str]) -> dict[bytes, bytes]:
     return {os.fsencode(name): os.fsencode(value) for name, value in variables.items()}
 
 
+def with_settings(env: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """Return ``env``, which is for a call of ours, with further settings of git that go before all others."""
+    first = int(env.get("GIT_CONFIG_COUNT", len(_SETTINGS)))
+    found = dict(env)
+    for number, (key, value) in enumerate(more.items(), first):
+        found[f"GIT_CONFIG_KEY_{number}"] = key
+        found[f"GIT_CONFIG_VALUE_{number}"] = value
+        found["GIT_CONFIG_COUNT"] = str(number + 1)
+    return found
+
+
 def settings(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the variables that hold our settings of git; ``more`` are settings that differ for one call."""
     env: dict[str, str] = {}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from agentjobs.deletion import delete
 from agentjobs.git import raw, text
+from agentjobs.plainfile import read_plain
 from agentjobs.writing import replace_file
 
 if TYPE_CHECKING:
@@ -37,19 +38,21 @@ class Handed(NamedTuple):
 def read(tree_dir: Path) -> Handed:
     """Return what is written down for the tree."""
     try:
-        records = _file(tree_dir).read_bytes().split(b"\0")
+        records = read_plain(_file(tree_dir)).split(b"\0")
     except FileNotFoundError:
         return Handed()
     entries, roots, files = {}, [], {}
     for record in records:
-        kind, value, path = ([*record.split(b"\t", 2), b"", b""])[:3]
-        if kind == b"entry":
-            mode, _, blob = value.decode().partition(" ")
-            entries[text(path)] = (mode, blob)
-        elif kind == b"root":
-            roots.append(text(path))
-        elif kind == b"file":
-            files[text(path)] = text(value)
+        kind, value, path = (text(part) for part in ([*record.split(b"\t", 2), b"", b""])[:3])
+        if not path or path.startswith("/") or ".." in path.split("/"):
+            continue  # somebody else has written it
+        if kind == "entry":
+            mode, _, blob = value.partition(" ")
+            entries[path] = (mode, blob)
+        elif kind == "root":
+            roots.append(path)
+        elif kind == "file":
+            files[path] = value
     return Handed(entries, tuple(roots), files)
 
 
@@ -88,7 +91,7 @@ def put_back(tree_dir: Path, *, placed: Iterable[str], tracked: Callable[[], Col
     for path in dict.fromkeys([*added, *spoilt]):
         delete(tree_dir / path)
     for root in ours if changed else ():
-        if not any(path == root or path.startswith(root + "/") for path in landed):
+        if _is_inside(tree_dir, root) and not any(_below(path, (root,)) for path in landed):
             delete(tree_dir / root)
     return theirs
 
@@ -97,9 +100,15 @@ def _below(path: str, tops: Iterable[str]) -> bool:
     return any(path == top or path.startswith(top + "/") for top in tops)
 
 
+def _is_inside(tree_dir: Path, path: str) -> bool:
+    """Whether no link stands on the way to a path of the tree: what it leads to is not ours to touch."""
+    parts = path.split("/")
+    return not any((tree_dir / "/".join(parts[:end])).is_symlink() for end in range(1, len(parts)))
+
+
 def _files(tree_dir: Path, roots: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yield everything but directories at and below these paths, with a mark; no link is followed."""
-    todo = list(roots)
+    todo = [root for root in roots if _is_inside(tree_dir, root)]
     while todo:
         path = todo.pop()
         full = os.path.join(tree_dir, path)

@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, NamedTuple
 from agentjobs.checkout import unregister
 from agentjobs.deletion import delete
 from agentjobs.git import raw, text
-from agentjobs.snapshot import GITLINK, admin_dir, head, snapshot, submodules, tree_environment, untracked
+from agentjobs.plainfile import is_directory, read_plain
+from agentjobs.snapshot import (
+    GITLINK,
+    admin_dir,
+    head,
+    snapshot,
+    submodules,
+    take_in_changes,
+    tree_environment,
+    untracked,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,9 +109,11 @@ def inside(git: Git, tree_dir: Path, commit: str) -> Iterator[Inside]:
         declared = [(path, name) for path, name in submodules(git, env) if path in links]
     for path, name in declared:
         directory = _repository(tree_dir / path)
+        if directory is None:
+            continue
         done = git.run("rev-parse", "--verify", "-q", "HEAD^{commit}", env=_only(directory), ok=range(256))
         tip = text(done.stdout).strip()
-        if not directory or done.code != 0:
+        if done.code != 0:
             continue
         found = Inside(path, directory, tip, not _is_known(git, directory, name, tip), edited=False)
         found = found._replace(edited=_tree(git, tree_dir / path, found) != _tree_of(git, found))
@@ -112,15 +124,16 @@ def inside(git: Git, tree_dir: Path, commit: str) -> Iterator[Inside]:
 def _repository(sub_dir: Path) -> Path | None:
     """Return the repository of an initialised submodule."""
     link = sub_dir / ".git"
-    if link.is_symlink() or not link.exists():
-        return None
-    if link.is_dir():
+    if is_directory(link):
         return link
-    target = link.read_bytes()[:4096].removeprefix(b"gitdir: ").strip()
+    try:
+        target = read_plain(link, 4096).removeprefix(b"gitdir: ").strip()
+    except OSError:
+        return None
     return Path(os.path.realpath(sub_dir / text(target)))
 
 
-def _only(directory: Path | None) -> dict[str, str]:
+def _only(directory: Path) -> dict[str, str]:
     return {"GIT_DIR": str(directory)}
 
 
@@ -148,7 +161,7 @@ def _tree(git: Git, sub_dir: Path, found: Inside, *, whole: bool = False) -> str
     with tempfile.TemporaryDirectory(prefix="agentjobs-snapshot-") as scratch:
         env = _reading(git, found) | {"GIT_WORK_TREE": str(sub_dir), "GIT_INDEX_FILE": str(Path(scratch) / "index")}
         git.run("read-tree", found.commit, cwd=sub_dir, env=env)
-        git.run("add", "-u", cwd=sub_dir, env=env)
+        take_in_changes(git, sub_dir, env)
         plain, _ = untracked(git, sub_dir, env)
         tracked = git.run("ls-files", "-z", cwd=sub_dir, env=env).stdout
         if whole:

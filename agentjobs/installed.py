@@ -97,7 +97,7 @@ def place_of(directory: Path) -> Place:
         root = find_root(directory)
     except UserError:
         return Place()
-    data = read_raw(root / POLICY)
+    data = read_raw(root / POLICY, follow=True)
     try:
         return Place(root, data, load(data, POLICY))
     except UserError as error:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+
+from agentjobs.plainfile import open_plain, read_plain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +47,7 @@ def read_tail(path: Path, masking: Masking | None = None, limit: int = TAIL_BYTE
     With ``masking`` there are no secrets in it: taken out before anything is cut, for half of one is not known again.
     """
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_plain(path), "rb") as file:
             size = file.seek(0, 2)
             begin = max(0, size - limit)
             lead = min(begin, masking.longest - 1) if masking else 0
@@ -60,8 +63,7 @@ def read_tail(path: Path, masking: Masking | None = None, limit: int = TAIL_BYTE
 def read_head(path: Path, limit: int = TAIL_BYTES) -> bytes:
     """Return the beginning of a file; nothing for a file that is not there."""
     try:
-        with path.open("rb") as file:
-            return file.read(limit)
+        return read_plain(path, limit)
     except FileNotFoundError:
         return b""
 
@@ -69,7 +71,7 @@ def read_head(path: Path, limit: int = TAIL_BYTES) -> bytes:
 def read_on(path: str | Path, place: Place, limit: int = LOOK_BYTES) -> News:
     """Return what came after ``place``, at most ``limit`` bytes of it; a file that cannot be read has no news."""
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - as everywhere where many files are looked at
+        with os.fdopen(open_plain(path, follow=True), "rb") as file:  # a transcript may be a link
             size = file.seek(0, 2)
             anew = size < place.offset
             if anew:

@@ -160,7 +160,7 @@ class _Planner:
                 self.begins.append((task, decision))
             case Defer():
                 self.deferred.append((task, decision))
-            case Land() | Launch(kind=StepKind.VERIFY | StepKind.REVIEW) if self._held():
+            case Land() | Judge() | Launch(kind=StepKind.VERIFY | StepKind.REVIEW) if self._held():
                 pass
             case Launch(kind=StepKind.REVIEW):
                 self.reviews.append((since, task, decision))

@@ -19,10 +19,11 @@ import msgspec
 from msgspec import Struct
 
 from agentjobs import handed
-from agentjobs.checkout import clear, fill, link_back, made, reach, register, unregister
+from agentjobs.checkout import clear, delete_tree, fill, is_foreign, link_back, made, reach, register, unregister
 from agentjobs.clones import drop
 from agentjobs.deletion import delete
 from agentjobs.errors import GitError, UserError
+from agentjobs.plainfile import is_directory, is_plain, read_plain
 from agentjobs.prepared import MEMORY, forget, forget_if_changed
 from agentjobs.snapshot import (
     SEED_INDEX,
@@ -35,7 +36,7 @@ from agentjobs.snapshot import (
     tree_environment,
 )
 from agentjobs.sparse import covers, merged, read_held, record, recorded, sparse_environment, write_held
-from agentjobs.treelock import MAKING, READY, RESET, flock, set_state, state, tree_lock
+from agentjobs.treelock import MAKING, READY, RESET, flock, own_directory, set_state, state, tree_lock
 from agentjobs.workspace import look, remove
 from agentjobs.writing import replace_file
 
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from agentjobs.git import Git
     from agentjobs.workspace import Held
 
-_GONE, _FACTS, _HELD = ".gone-", "agentjobs-spare", "agentjobs-held"
+_GONE, _FACTS, _HELD = ".gone-", "agentjobs-spare", "agentjobs-held"  # `checkout.OURS_IN_SPARE` has all names
 
 
 class Spare(Struct, frozen=True):
@@ -65,7 +66,7 @@ def hand_out(
     cannot be used is deleted. What was half-made before is made again; to one that is ready, directories that it
     lacks are added, with all that is in it as it was.
     """
-    tree_dir.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    own_directory(tree_dir.parent)
     with tree_lock(tree_dir) as lock:
         if made(git, tree_dir, lock):
             if not covers(held := recorded(tree_dir), sparse):
@@ -104,7 +105,7 @@ def give_back(
 
     Raises ``UserError`` while it holds work that is in no commit we keep; it stays then.
     """
-    if not tree_dir.parent.is_dir():
+    if not is_directory(tree_dir.parent):
         return
     with tree_lock(tree_dir) as lock:
         begun = state(lock)[:1] == [MAKING] and _is_spare(tree_dir)
@@ -118,7 +119,7 @@ def give_back(
             anew = bool(handed.read(tree_dir).entries)
             handed.forget(tree_dir)
             drop(tree_dir)
-            spare_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            own_directory(spare_dir)
             gone = len(spares(spare_dir)) >= most
             if held is not None and not gone:
                 _clean(git, tree_dir, held._replace(changed=held.changed or anew), keep, lock)
@@ -137,7 +138,7 @@ def spares(spare_dir: Path) -> list[Path]:
     """Return the spares, those with the most recent setup first."""
     try:
         found = [entry for entry in spare_dir.iterdir() if entry.name.isdigit() and _is_spare(entry)]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted(found, key=_set_up_at, reverse=True)
 
@@ -156,11 +157,11 @@ def sweep(spare_dir: Path) -> None:
 
     Raises ``UserError`` for what cannot be deleted.
     """
-    if next(spare_dir.glob(_GONE + "*"), None) is None:
+    if not is_directory(spare_dir) or next(spare_dir.glob(_GONE + "*"), None) is None:
         return
     with flock(spare_dir / ".gone.lock"):
         for entry in spare_dir.glob(_GONE + "*"):
-            delete(entry)
+            delete_tree(entry)
 
 
 # --- how it is done ---------------------------------------------------------------------------------------
@@ -168,12 +169,13 @@ def sweep(spare_dir: Path) -> None:
 
 def _is_spare(tree_dir: Path) -> bool:
     """Whether the directory is a spare, wherever it lies: its last rename may be missing."""
-    return not tree_dir.is_symlink() and (tree_dir / ".git" / "index").is_file()
+    own = tree_dir / ".git"
+    return is_directory(tree_dir) and is_directory(own) and is_plain(own / "index") and not is_foreign(tree_dir)
 
 
 def _set_up_at(spare: Path) -> float:
     try:
-        return (spare / ".git" / MEMORY).stat().st_mtime
+        return (spare / ".git" / MEMORY).lstat().st_mtime
     except OSError:
         return 0.0
 
@@ -265,7 +267,7 @@ def _take(git: Git, tree_dir: Path, spare_dir: Path, sparse: Sequence[str]) -> S
     Those come first that have the same directories checked out.
     """
     admin = admin_dir(git, tree_dir)
-    if admin is None or not spare_dir.is_dir():
+    if admin is None or not is_directory(spare_dir):
         return None
     (tree_dir / ".git").unlink()
     for spare in sorted(spares(spare_dir), key=lambda entry: _held(entry) != tuple(sparse)):
@@ -280,7 +282,7 @@ def _take(git: Git, tree_dir: Path, spare_dir: Path, sparse: Sequence[str]) -> S
         if same or sparse:  # nothing would take the bits out of it again
             shutil.copy2(with_it / "index", admin / "index")
         try:
-            found = msgspec.json.decode((with_it / _FACTS).read_bytes(), type=Spare)
+            found = msgspec.json.decode(read_plain(with_it / _FACTS), type=Spare)
         except (OSError, msgspec.DecodeError):
             return Spare("", ())
         # True until the first file is written: killed after that, it must be gone through as a whole.

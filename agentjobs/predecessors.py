@@ -12,6 +12,7 @@ from agentjobs.handoffbudget import HANDOFFS_TOKENS, Left, choose
 from agentjobs.handoffnotes import HANDOFF_MAX
 from agentjobs.logfile import read_head
 from agentjobs.model import Outcome, Status
+from agentjobs.plainfile import read_plain
 from agentjobs.sandbox import HANDOFF
 from agentjobs.scope import normalise
 from agentjobs.table import parse_status
@@ -157,4 +158,4 @@ def _of_output(project: Project, task_id: str) -> str:
         return from_output(output, None)
     from agentjobs.tokens import count  # noqa: PLC0415
 
-    return from_output(output, count(path.read_bytes().decode("utf-8", "replace")))
+    return from_output(output, count(read_plain(path, follow=True).decode("utf-8", "replace")))

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from agentjobs.git import text
+from agentjobs.plainfile import read_plain
 from agentjobs.scope import in_scope
 from agentjobs.snapshot import admin_dir, tree_environment
 from agentjobs.writing import replace_file
@@ -129,6 +130,6 @@ def _read(git: Git, tree_dir: Path) -> Prepared | None:
 
 def _decode(path: Path) -> Prepared | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Prepared)
+        return msgspec.json.decode(read_plain(path), type=Prepared)
     except (FileNotFoundError, msgspec.DecodeError):
         return None

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 from typing import TYPE_CHECKING, NamedTuple
 
-from agentjobs.errors import UserError
+from agentjobs.errors import TimedOut, UserError
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Collection, Mapping, Sequence
+
+
+_GRACE_S = 1.0
+"""How long a command that is to end may take to clean up."""
 
 
 class Completed(NamedTuple):
@@ -40,32 +46,51 @@ def run(
     """Run ``argv`` in ``cwd`` until it ends, with ``stdin`` (default: nothing) and ``env`` (default: ours).
 
     ``pass_fds`` are left open in the child: a lock held through one of them outlives us for as long as the
-    child does. Raises ``UserError`` if the command cannot be started, if it takes longer than ``timeout_s``
-    and, with ``check``, if it exits with anything but 0.
+    child does. Raises ``UserError`` if the command cannot be started and, with ``check``, if it exits with
+    anything but 0; ``TimedOut`` if it takes longer than ``timeout_s``. The command runs in a process group of
+    its own, which is killed as a whole when the time is over, or when we are interrupted.
     """
     name = argv[0].decode("utf-8", "replace") if isinstance(argv[0], bytes) else argv[0]
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             argv,
             cwd=cwd,
             env=env,
-            capture_output=True,
-            check=False,
-            timeout=timeout_s,
-            pass_fds=tuple(pass_fds),
             # An empty input is a pipe at its end, as good as /dev/null.
-            input=stdin or b"",
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=tuple(pass_fds),
+            process_group=0,
         )
     except FileNotFoundError as error:
         if error.filename is not None and str(error.filename) != name:
             raise UserError(f"cannot run {name}: the directory {error.filename} does not exist") from error
         raise UserError(f"cannot run {name}: it is not installed, or not on PATH") from error
-    except subprocess.TimeoutExpired as error:
-        raise UserError(f"{name} did not end within {timeout_s:g} s") from error
     except OSError as error:
         raise UserError(f"cannot run {name}: {error.strerror or error}") from error
-    completed = Completed(done.returncode, done.stdout, done.stderr)
+    try:
+        stdout, stderr = process.communicate(stdin or None, timeout_s)
+    except BaseException as error:
+        _kill(process)
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise TimedOut(f"{name} did not end within {timeout_s:g} s") from error
+        raise
+    completed = Completed(process.returncode, stdout, stderr)
     if check and completed.code != 0:
         said = words(completed.stderr) or "it said nothing"
         raise UserError(f"{name} failed with exit code {completed.code}: {said}")
     return completed
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a command with its process group, and wait for nobody who holds its output open."""
+    for number in (signal.SIGTERM, signal.SIGKILL):  # a git that is asked politely removes its lock files
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE_S if number == signal.SIGTERM else None)
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            with contextlib.suppress(OSError):  # what was still to be written
+                pipe.close()

@@ -63,7 +63,7 @@ class Project:
         from agentjobs.policy import parse_policy  # noqa: PLC0415 - not where everything is settled
         from agentjobs.presets import names, preset  # noqa: PLC0415
 
-        return parse_policy(read_raw(self.root / POLICY), POLICY, preset, names)
+        return parse_policy(read_raw(self.root / POLICY, follow=True), POLICY, preset, names)
 
     @cached_property
     def masking(self) -> Masking:
@@ -92,6 +92,10 @@ class Project:
                 "where trees, checks and `files` begin",
                 file=POLICY,
             )
+        if self.policy.workspace.sandbox != "none":
+            from agentjobs.filters import Filters  # noqa: PLC0415 - only with a sandbox
+
+            git.confine = Filters(self)
         return git
 
     @property

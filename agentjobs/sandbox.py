@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from agentjobs import mounts, proc
 from agentjobs.errors import UserError
+from agentjobs.plainfile import is_directory
 from agentjobs.reviewing import AGENTS
 from agentjobs.snapshot import clone_dir, tree_environment
 from agentjobs.store import own_dir
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 HANDOFF: Final = "handoff"
 """The directory, in that of an attempt, where a confined agent leaves its handoff: a file it may replace by rename."""
 
+_POLICY: Final = "agentjobs.toml"
 _TEMPORARY: Final = ("/tmp", "/var/tmp")  # noqa: S108 - every program's
 _SCRIPT: Final = str(Path(__file__).resolve().with_name("sandbox.sh"))
 _ENTER: Final = """\
@@ -71,14 +73,13 @@ def trouble() -> str:
 
 def require(project: Project) -> None:
     """Raise UserError where the policy wants a sandbox and there can be none."""
-    from agentjobs.project import POLICY  # noqa: PLC0415
     from agentjobs.store import read_raw  # noqa: PLC0415
     from agentjobs.tomlfile import line_of  # noqa: PLC0415
 
     if project.policy.workspace.sandbox == "none" or not (found := trouble()):
         return
-    line = line_of(read_raw(project.root / POLICY), ("workspace", "sandbox"))
-    raise UserError(f'sandbox = "bwrap" cannot be had: {found}, or set sandbox = "none"', file=POLICY, line=line)
+    line = line_of(read_raw(project.root / _POLICY, follow=True), ("workspace", "sandbox"))
+    raise UserError(f'sandbox = "bwrap" cannot be had: {found}, or set sandbox = "none"', file=_POLICY, line=line)
 
 
 def confined(
@@ -105,7 +106,7 @@ def _entering() -> tuple[str, ...]:
 
 
 def _probe_view() -> mounts.View:
-    return mounts.View(private=_temporary(), needed=tuple(_interpreter()))
+    return mounts.View(private=private_places(), needed=tuple(_interpreter()))
 
 
 def _view(
@@ -134,6 +135,8 @@ def _view(
             admin = Path(tree_environment(project.git, tree)["GIT_DIR"])
             # A commit in the tree comes to be here. Branches and settings of the repository are only to be read.
             writable += [admin, common / "objects"]
+            if is_directory(common / "lfs"):  # where git-lfs keeps the files that it takes out of commits
+                writable.append(common / "lfs")
             (admin / "config.worktree").touch()  # or a step could make it, and git of ours would do as it says
             fixed += [path for path in map(admin.joinpath, _OURS) if path.exists()]
     named = list(project.policy.workspace.writable)
@@ -143,24 +146,29 @@ def _view(
         named += agent.writable
     writable += _made(named, root, env)
     return mounts.View(
-        private=_temporary(),
-        guarded=_real(guarded),
-        writable=_real(writable),
-        hidden=_real(hidden),
-        fixed=_real(fixed),
+        private=private_places(),
+        guarded=real(guarded),
+        writable=real(writable),
+        hidden=real(hidden),
+        fixed=real(fixed),
         needed=tuple(_needed(project, argv, env)),
     )
 
 
-def _real(paths: Iterable[Path]) -> tuple[str, ...]:
+def real(paths: Iterable[Path]) -> tuple[str, ...]:
+    """Return paths without a link in them."""
     return tuple(os.path.realpath(path) for path in paths)
 
 
 def _needed(project: Project, argv: Sequence[str], env: Mapping[str, str]) -> Iterator[str]:
     """Yield what a step reads, wherever that lies: tools, the interpreter, HOME, what is linked into the tree."""
-    root = project.root
     words = [*argv, *env.get("PATH", "").split(os.pathsep), env.get("HOME", "")]
-    for path in (*words, *(str(root / path) for path in project.policy.workspace.link)):
+    yield from needed_by((*words, *(str(project.root / path) for path in project.policy.workspace.link)))
+
+
+def needed_by(words: Iterable[str]) -> Iterator[str]:
+    """Yield those of some words that are paths, and where the Python that runs us lies."""
+    for path in words:
         if path.startswith("/") and os.path.exists(path):  # noqa: PTH110 - of any text: a Path may raise
             yield from (os.path.normpath(path), os.path.realpath(path))
     yield from _interpreter()
@@ -175,7 +183,8 @@ def _interpreter() -> tuple[str, ...]:
 
 
 @cache
-def _temporary() -> tuple[str, ...]:
+def private_places() -> tuple[str, ...]:
+    """Return the temporary directories, of which each sandbox has its own."""
     return tuple(sorted({os.path.realpath(path) for path in _TEMPORARY if os.path.isdir(path)}))
 
 

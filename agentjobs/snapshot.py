@@ -10,14 +10,15 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import stat
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from agentjobs.errors import GitError
+from agentjobs.errors import TreeError
 from agentjobs.git import parse_raw, raw, text
 from agentjobs.handed import read as read_handed
+from agentjobs.hazards import disarm, disarm_admin
+from agentjobs.plainfile import is_directory, is_plain, read_plain
 from agentjobs.sparse import may_lack_files, outside, recorded
 from agentjobs.writing import replace_file
 
@@ -46,25 +47,28 @@ class Snapshot(NamedTuple):
 
 def admin_dir(git: Git, tree_dir: Path) -> Path | None:
     """Return the administrative directory of a worktree, found from git's side; None: not registered."""
+    if tree_dir.is_symlink():
+        return None  # an agent put it in the place of its tree: what it leads to is none of ours
     real = os.path.realpath(tree_dir)
     if real == os.path.realpath(git.toplevel):
         git_dir = git.toplevel / ".git"
         return git_dir if git_dir.is_dir() else git.common_dir
     registered = git.common_dir / "worktrees"
+    if not is_directory(registered) or not is_directory(tree_dir.parent):
+        return None  # a link there would lead us to other people's files
     guess = registered / tree_dir.name
     if _is_of(guess, real):
         return guess
-    try:
-        names = sorted(path.name for path in registered.iterdir())
-    except FileNotFoundError:
-        return None
+    names = sorted(path.name for path in registered.iterdir())
     return next((registered / name for name in names if _is_of(registered / name, real)), None)
 
 
 def _is_of(admin: Path, real_tree: str) -> bool:
+    if not is_directory(admin):
+        return False
     try:
-        link = text((admin / "gitdir").read_bytes()).rstrip("\n")
-    except (FileNotFoundError, NotADirectoryError):
+        link = text(read_plain(admin / "gitdir", 1 << 16)).rstrip("\n")
+    except OSError:
         return False
     return bool(link) and os.path.realpath(admin / Path(link).parent) == real_tree
 
@@ -73,7 +77,9 @@ def tree_environment(git: Git, tree_dir: Path) -> dict[str, str]:
     """Return the variables that bind a git call to the tree. Raises ``GitError`` if it is not registered."""
     admin = admin_dir(git, tree_dir)
     if admin is None:
-        raise GitError(f"{tree_dir} is not a worktree of {git.toplevel}")
+        raise TreeError(f"{tree_dir} is not a worktree of {git.toplevel}")
+    if admin.parent == git.common_dir / "worktrees":
+        disarm_admin(admin)
     return {"GIT_DIR": str(admin), "GIT_WORK_TREE": str(tree_dir)}
 
 
@@ -85,7 +91,7 @@ def clone_dir(tree_dir: Path) -> Path:
 def agents_view(tree_dir: Path, bound: dict[str, str]) -> dict[str, str]:
     """Return the variables that bind a git call to the tree with the index that the agent's own git uses."""
     own = clone_dir(tree_dir)
-    return {**bound, "GIT_INDEX_FILE": str(own / "index")} if own.is_dir() else bound
+    return {**bound, "GIT_INDEX_FILE": str(own / "index")} if is_directory(own) and is_plain(own / "index") else bound
 
 
 def head(git: Git, tree_dir: Path) -> str | None:
@@ -105,7 +111,7 @@ def head(git: Git, tree_dir: Path) -> str | None:
 def placed(admin: Path) -> tuple[str, ...]:
     """Return the paths that we put into the tree ourselves (``copy``, ``link``): never part of a snapshot."""
     try:
-        return tuple(text(part) for part in (admin / _PLACED).read_bytes().split(b"\0") if part)
+        return tuple(text(part) for part in read_plain(admin / _PLACED).split(b"\0") if part)
     except FileNotFoundError:
         return ()
 
@@ -136,6 +142,7 @@ def snapshot(
     """
     bound = tree_environment(git, tree_dir)
     admin = Path(bound["GIT_DIR"])
+    disarm(tree_dir)
     with tempfile.TemporaryDirectory(prefix="agentjobs-snapshot-", dir=admin) as scratch:
         index = Path(scratch) / "index"
         env = {**bound, "GIT_INDEX_FILE": str(index)}
@@ -148,7 +155,7 @@ def snapshot(
         # Not checked out, and there: it counts. Not checked out, and not there, is no deletion.
         if may_lack_files(tree_dir, admin):
             _mark_absent(git, tree_dir, agents_view(tree_dir, bound), env)
-        git.run("add", "-u", cwd=tree_dir, env=env)
+        take_in_changes(git, tree_dir, env)
         plain, nested = untracked(git, tree_dir, env, ours)
         _add(git, tree_dir, env, plain)
         differing = parse_raw(
@@ -266,7 +273,7 @@ def _as_checked_out(git: Git, tree_dir: Path, env: dict[str, str], paths: Sequen
 def _content(path: Path) -> bytes | None:
     """Return the bytes of a regular file; None of anything else."""
     try:
-        return path.read_bytes() if stat.S_ISREG(path.lstat().st_mode) else None
+        return read_plain(path)
     except OSError:
         return None
 
@@ -280,6 +287,19 @@ def _is_worktree(git: Git, tree_dir: Path, path: str) -> bool:
     admin = os.path.realpath(link.parent / text(data[len("gitdir: ") :].strip()))
     places = (git.common_dir, clone_dir(tree_dir))
     return any(os.path.dirname(admin) == os.path.realpath(place / "worktrees") for place in places)
+
+
+def take_in_changes(git: Git, tree_dir: Path, env: dict[str, str]) -> None:
+    """Bring the index up to the tree, as ``git add -u`` does, but start no git inside a submodule.
+
+    That one would do as the settings say which an agent wrote there.
+    """
+    listed = ("diff-files", "--raw", "-z", "--no-renames", "--ignore-submodules=dirty")
+    changes = parse_raw(git.run(*listed, cwd=tree_dir, env=env).stdout)
+    gone = [change.path for change in changes if not int(change.new_mode, 8)]
+    if gone:
+        git.run("update-index", "-z", "--force-remove", "--stdin", cwd=tree_dir, env=env, stdin=_listed(gone))
+    _add(git, tree_dir, env, (change.path for change in changes if int(change.new_mode, 8)))
 
 
 def not_checked_out_but_there(git: Git, tree_dir: Path, index: str = SEED_INDEX) -> list[str]:

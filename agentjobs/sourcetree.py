@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from agentjobs.discover.sources import present
 from agentjobs.git import Git, text
+from agentjobs.plainfile import read_plain
 from agentjobs.testnames import TEST_GLOBS, looks_like_test
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class DiskTree:
         for path in paths:
             if self.holds(path):
                 try:
-                    found[path] = (self.root / path).read_bytes()
+                    found[path] = read_plain(self.root / path)
                 except OSError:
                     continue
         return found

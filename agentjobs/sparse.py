@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from agentjobs.git import raw, text
 from agentjobs.gitenv import settings
+from agentjobs.plainfile import read_plain
 from agentjobs.scope import fixed_part, normalise
 from agentjobs.writing import replace_file
 
@@ -99,7 +100,7 @@ def record(tree_dir: Path, held: Sequence[str]) -> None:
 def read_held(path: Path) -> tuple[str, ...]:
     """Read what ``write_held`` wrote; (): everything."""
     try:
-        return tuple(text(part) for part in path.read_bytes().split(b"\0") if part)
+        return tuple(text(part) for part in read_plain(path).split(b"\0") if part)
     except FileNotFoundError:
         return ()
 

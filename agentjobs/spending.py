@@ -10,6 +10,7 @@ from agentjobs import briefing
 from agentjobs.jsonlines import lookup, matches, read_events, scalar_text
 from agentjobs.logfile import read_head, read_tail
 from agentjobs.model import Spending, StepKind
+from agentjobs.plainfile import is_plain, read_plain
 from agentjobs.store import own_dir, step_files
 from agentjobs.transcripts import find
 from agentjobs.usage import measure, priced, since, together
@@ -88,4 +89,4 @@ def _from_output(logs: list[Path], agent: Agent) -> tuple[Measured | None, bool]
     if where is None:
         return None, False
     sums = "event" in (where.scope, where.cost_scope)
-    return together([measure(log.read_bytes() if sums and log.exists() else read_tail(log)[0], where) for log in logs])
+    return together([measure(read_plain(log) if sums and is_plain(log) else read_tail(log)[0], where) for log in logs])

@@ -36,6 +36,7 @@ from agentjobs.model import (
     StepKind,
 )  # fmt: skip
 from agentjobs.pauses import RUN
+from agentjobs.plainfile import FACT_MAX, is_directory, names_in, put_aside, read_plain
 from agentjobs.reviewfacts import ReviewEnd, ReviewPlan
 from agentjobs.writing import encode, replace_file
 
@@ -207,10 +208,7 @@ class Store:
 
     def names(self, task_id: str) -> list[str]:
         """Return what the directory of a task's attempts holds."""
-        try:
-            return os.listdir(f"{self._attempts}/{task_id}")
-        except FileNotFoundError:
-            return []
+        return names_in(f"{self._attempts}/{task_id}")
 
     def numbers(self, task_id: str, names: list[str] | None = None) -> list[int]:
         """Return the numbers of all claimed attempts of a task, in order; ``names`` saves a look."""
@@ -228,7 +226,10 @@ class Store:
         """Take the next attempt number of a task, for ever."""
         number = (self.numbers(task_id) or [0])[-1]
         path = self.attempt_dir(task_id, number)
-        if number and all(name.endswith("~") for name in os.listdir(path)):
+        if os.path.lexists(path.parent) and not is_directory(path.parent):
+            put_aside(path.parent)  # an agent may have put a link or a file there
+            number = 0
+        if number and is_directory(path) and all(name.endswith("~") for name in names_in(path)):
             return number  # claimed by a poll that was killed before it wrote the intent: nothing was started
         number += 1
         path = self.attempt_dir(task_id, number)
@@ -248,11 +249,13 @@ class Store:
         if key in self._closed:
             return self._closed[key]
         path = f"{self._attempts}/{task_id}/{number:03d}"
+        if not is_directory(path) or not is_directory(os.path.dirname(path)):
+            return None  # a link would lead what we write to some other place
         intent = self._intents.get(key) or read_json(f"{path}/attempt.json", Intent)
         if intent is None:
             return None
         self._intents[key] = intent
-        present = os.listdir(path)
+        present = names_in(path)
         result = read_json(f"{path}/result.json", Result) if "result.json" in present else None
         end = read_json(f"{path}/agent.end.json", AgentEnd) if "agent.end.json" in present else None
         attempt = Attempt(intent, tuple(_steps(path, present)), end, result, "approved" in present)
@@ -303,7 +306,7 @@ class Store:
         entries = []
         with contextlib.suppress(FileNotFoundError):
             for entry in os.scandir(self.dir / "tally"):
-                words = read_raw(Path(entry.path)).decode().split()
+                words = read_raw(Path(entry.path)).decode("ascii", "replace").split()
                 if len(words) == 2 and not entry.name.endswith("~"):  # noqa: PLR2004
                     entries.append((entry.stat().st_mtime, words[0], words[1]))
         return tuple((cls, sig) for _, cls, sig in sorted(entries))
@@ -396,24 +399,18 @@ def step_files(attempt_dir: Path, name: str) -> StepFiles:
 
 def _mtime(path: str) -> float:
     try:
-        return os.stat(path).st_mtime  # noqa: PTH116 - a Path costs more than the look
-    except FileNotFoundError:
+        return os.lstat(path).st_mtime
+    except OSError:
         return 0.0
 
 
-def read_raw(path: Path | str) -> bytes:
-    """Return the bytes of a file, or none where there is no file."""
+def read_raw(path: Path | str, *, follow: bool = False) -> bytes:
+    """Return the bytes of a file, or none where there is no regular file; a person's own may be a link (``follow``)."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
+        data = read_plain(path, FACT_MAX + 1, follow=follow)
+    except FileNotFoundError:
         return b""
-    try:
-        data = os.read(fd, 1 << 20)
-        while chunk := os.read(fd, 1 << 20):
-            data += chunk
-        return data
-    finally:
-        os.close(fd)
+    return data if len(data) <= FACT_MAX else b""
 
 
 def read_json(path: Path | str, kind: type[T]) -> T | None:
@@ -437,4 +434,4 @@ def write_bytes(path: Path, data: bytes, *, durable: bool = False) -> None:
     try:
         replace_file(path, data, durable=durable)
     except OSError as error:
-        raise UserError(f"cannot write: {error.strerror}", file=str(path)) from None
+        raise UserError(f"cannot write: {error.strerror}", file=str(path)) from error

@@ -80,7 +80,7 @@ class TaskFile:
                     "no such file; write one with a header line that has `id`, or use `agentjobs plan rows`",
                     file=self.path.name,
                 )
-            data = read_raw(self.path)
+            data = read_raw(self.path, follow=True)
             if _identity(self.path) == seen:
                 break
         self._table = parse(data, self.path.name)

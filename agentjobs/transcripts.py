@@ -15,6 +15,7 @@ from msgspec import MsgspecError, Struct, json
 from agentjobs.jsonlines import lookup, matches, read_events, scalar_text
 from agentjobs.logfile import read_head
 from agentjobs.model import Spending
+from agentjobs.plainfile import is_plain, open_plain
 from agentjobs.usage import Measured, amount
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def _filled(value: object, values: Mapping[str, str]) -> object:
 
 def _read(path: str) -> bytes:
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - as everywhere where many files are looked at
+        with os.fdopen(open_plain(path, follow=True), "rb") as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - MOST_BYTES))
             return file.read(MOST_BYTES)
@@ -176,7 +177,7 @@ def _in_database(where: Transcript, path: str, session: str, tree: str, since: f
     import sqlite3  # noqa: PLC0415 - for the few agents that use one
 
     paths = glob.glob(path)  # noqa: PTH207 - an absolute pattern
-    if not paths:
+    if not paths or not is_plain(paths[0], follow=True):
         return None
     values = {"session": session, "tree": tree, "since_ms": int(since * 1000)}
     try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from agentjobs.model import Json
+from agentjobs.plainfile import open_plain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +28,7 @@ class Transitions:
     def read(self) -> list[Json]:
         """Return the events that came since the last call; a line that is no event is left out."""
         try:
-            with self.path.open("rb") as file:
+            with os.fdopen(open_plain(self.path), "rb") as file:
                 file.seek(self._at)
                 data = file.read()
         except FileNotFoundError:

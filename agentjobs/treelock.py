@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from agentjobs.errors import LockBusy
+from agentjobs.plainfile import is_directory, is_plain, put_aside, regain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +35,7 @@ def tree_lock(tree_dir: Path) -> Iterator[int]:
 @contextlib.contextmanager
 def flock(path: Path) -> Iterator[int]:
     """Hold an exclusive lock on ``path``; yields its descriptor, for git to inherit."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = _opened(path)
     try:
         give_up_at = time.monotonic() + LOCK_WAIT_S
         while True:
@@ -50,6 +51,26 @@ def flock(path: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _opened(path: Path) -> int:
+    """Open a lock file; what an agent put in its place (a directory, a FIFO, a link) is renamed aside."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    if os.path.lexists(path) and not is_plain(path):
+        put_aside(path)
+    try:
+        return os.open(path, flags, 0o600)
+    except PermissionError:
+        if not regain(path):
+            raise
+        return os.open(path, flags, 0o600)
+
+
+def own_directory(path: Path) -> None:
+    """Make a directory of ours where it is missing; a link there leads elsewhere, so it is renamed aside."""
+    if os.path.lexists(path) and not is_directory(path):
+        put_aside(path)
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def state(lock: int) -> list[str]:

@@ -7,6 +7,7 @@ commit is what the checks run on and what lands.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from agentjobs import checkruns, claimcheck, handoffs
 from agentjobs.checkruns import ended
 from agentjobs.endings import verdict_on
-from agentjobs.errors import GitError, UserError
+from agentjobs.errors import TreeError, UserError, is_machines, said
 from agentjobs.excerpt import error_excerpt, signature
 from agentjobs.judging import rejection
 from agentjobs.launch import local
@@ -87,9 +88,10 @@ class Verdicts:
         git, intent = self.project.git, attempt.intent
         tree_dir = Path(intent.tree)
         try:
-            if not tree_dir.is_dir():
-                raise GitError(f"the tree {tree_dir} is gone")
-            workspace.create(git, tree_dir, intent.base)
+            if not os.path.lexists(tree_dir):
+                raise TreeError(f"the tree {tree_dir} is gone")
+            if workspace.create(git, tree_dir, intent.base):
+                raise TreeError(f"{tree_dir} was not as agentjobs made it; what stood there is kept beside it")
             ref = f"refs/agentjobs/{intent.id}/{intent.number}"
             named = [normalise(path) for path in task.row.files]
             taken = workspace.keep(git, tree_dir, intent.base, ref, self.message(task, attempt), end.at, named=named)
@@ -104,10 +106,13 @@ class Verdicts:
             else:  # the conversation may go on with all that it has there
                 workspace.reset(git, tree_dir, taken.commit)
             markers = landing.has_markers(git, intent.base, taken.commit)
-        except UserError as error:
+        except (UserError, OSError) as error:
+            if is_machines(error):
+                raise  # the work waits as it stands, until git can work again
             if verdict.outcome is not Outcome.OK:
                 return end
-            return replace(end, outcome=Outcome.CRASHED, detail=str(error), signature=signature(str(error).encode()))
+            told = printable(said(error))
+            return replace(end, outcome=Outcome.CRASHED, detail=told, signature=signature(told.encode()))
         profile = self.project.profile(task.row, intent.profile)
         outside = in_scope(changed, task.row.files) if profile.scope == "files" else ()
         end = replace(

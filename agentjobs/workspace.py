@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from agentjobs import handed, prepared
-from agentjobs.checkout import aside, clear, fill, made, reach, register, unregister
+from agentjobs.checkout import aside, clear, delete_tree, fill, made, reach, register, unregister
 from agentjobs.clones import drop, leftovers
 from agentjobs.deletion import delete
-from agentjobs.errors import UserError
+from agentjobs.errors import TreeError, UserError
 from agentjobs.git import text
 from agentjobs.inside import inside
 from agentjobs.linked import link as link_into
+from agentjobs.plainfile import is_directory
 from agentjobs.snapshot import Snapshot, admin_dir, entry_of, head, placed, set_placed, snapshot, tree_environment
 from agentjobs.sparse import record, recorded, widened
-from agentjobs.treelock import MAKING, READY, set_state, state, tree_lock
+from agentjobs.treelock import MAKING, READY, own_directory, set_state, state, tree_lock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +39,7 @@ def create(git: Git, tree_dir: Path, base: str) -> bool:
     A half-made one is made again. A directory that stands there and is not ours is renamed aside, never
     removed. It holds all of the commit, unless something else is recorded for it (see ``sparse``).
     """
-    tree_dir.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    own_directory(tree_dir.parent)
     with tree_lock(tree_dir) as lock:
         if made(git, tree_dir, lock):
             return False
@@ -162,7 +163,7 @@ def setup_files(git: Git, root: Path, tree_dir: Path, *, copy: Sequence[str], li
                 f"workspace: {path} does not exist in {root}; create it, or take it out of [workspace]"
             )
         if any((tree_dir / above).is_symlink() for above in Path(path).parents):  # it would lead out of the tree
-            raise UserError(f"workspace: {path} cannot be put into {tree_dir}: a directory above it is a link there")
+            raise TreeError(f"workspace: {path} cannot be put into {tree_dir}: a directory above it is a link there")
         if path not in before and (os.path.lexists(tree_dir / path) or _absent(git, tree_dir, path, bound)):
             raise UserError(
                 f"workspace: {path} is tracked by git, so every tree has it; take it out of [workspace]"
@@ -185,7 +186,7 @@ def setup_files(git: Git, root: Path, tree_dir: Path, *, copy: Sequence[str], li
 def holds_unkept_work(git: Git, tree_dir: Path) -> bool:
     """Whether the tree holds anything, but for ignored files, that is in no commit which a ref keeps."""
     if admin_dir(git, tree_dir) is None:
-        return tree_dir.is_dir() and any(tree_dir.iterdir())
+        return is_directory(tree_dir) and any(tree_dir.iterdir())
     return look(git, tree_dir).unkept
 
 
@@ -220,18 +221,18 @@ def remove(git: Git, tree_dir: Path, *, force: bool = False) -> None:
 
     Raises ``UserError`` while it holds work that is in no commit we keep, unless ``force``.
     """
-    if not tree_dir.parent.is_dir():
+    if not is_directory(tree_dir.parent):
         return
     with tree_lock(tree_dir) as lock:
         unasked = not force and state(lock)[:1] != [MAKING]
-        if unasked and tree_dir.is_dir():
+        if unasked and is_directory(tree_dir):
             made(git, tree_dir, lock)
-        if unasked and tree_dir.is_dir() and holds_unkept_work(git, tree_dir):
+        if unasked and is_directory(tree_dir) and holds_unkept_work(git, tree_dir):
             raise UserError(f"{tree_dir} holds work that is in no commit; keep it, or remove it with --force")
         # From here on it is nobody's work: killed in the middle, it is half-made, and removed without asking.
         set_state(lock, MAKING)
         if os.path.lexists(tree_dir):
-            delete(tree_dir)
+            delete_tree(tree_dir)
         drop(tree_dir)
         unregister(git, tree_dir)
         record(tree_dir, ())

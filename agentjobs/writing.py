@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from agentjobs.plainfile import is_directory, put_aside, regain
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -19,7 +21,7 @@ def replace_file(path: Path, data: bytes, *, durable: bool = False) -> None:
     """
     temporary = path.with_name(path.name + "~")
     try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        fd = _created(temporary)
         try:
             view = memoryview(data)
             while view:
@@ -28,11 +30,35 @@ def replace_file(path: Path, data: bytes, *, durable: bool = False) -> None:
                 os.fsync(fd)
         finally:
             os.close(fd)
-        temporary.rename(path)
+        _rename(temporary, path)
     except OSError:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def _created(path: Path) -> int:
+    """Open a new file for writing; what a killed process, or an agent, left under its name is never written to."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o600)
+    except FileExistsError:
+        if is_directory(path):
+            put_aside(path)
+        else:
+            path.unlink(missing_ok=True)
+    except PermissionError:
+        if not regain(path):
+            raise
+    return os.open(path, flags, 0o600)
+
+
+def _rename(temporary: Path, path: Path) -> None:
+    try:
+        temporary.rename(path)
+    except IsADirectoryError:
+        put_aside(path)
+        temporary.rename(path)
 
 
 def encode(value: object) -> bytes:

@@ -161,3 +161,19 @@ def test_what_was_handed_is_forgotten_with_the_tree() -> None:
         workspace.remove(git, tree, force=True)
         workspace.create(git, tree, base)
         assert handed.read(tree) == handed.Handed()
+
+
+@pytest.mark.parametrize("root", ["d/u", "d", "../../precious", "gen"])
+def test_nothing_is_removed_through_a_link_or_above_the_tree(root: str) -> None:
+    with a_tree() as (git, base, tree):
+        write(git.root / "precious/u/file", "mine\n")
+        edit(tree, {"d/u/x.log": "x\n", "gen/x.log": "x\n"})
+        workspace.note_handed(git, tree, with_setup=True)
+        record = tree.with_name(".t1.handed")
+        record.write_bytes(record.read_bytes() + f"\0root\t\t{root}\0file\tm\t{root}/gone".encode())
+        for name in ("d", "gen"):
+            sh(tree, "rm", "-rf", name)
+            (tree / name).symlink_to(git.root / "precious")
+        taken = workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "work", 0.0)
+        workspace.restore(git, git.root, tree, taken.commit, Workspace())
+        assert (git.root / "precious/u/file").read_text() == "mine\n"

@@ -30,6 +30,7 @@ from agentjobs.launch.step import (
     read_record,
 )
 from agentjobs.model import Exited, Lost, Phase, Prepared, Running
+from agentjobs.plainfile import is_plain, put_aside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -136,7 +137,7 @@ def probe(files: StepFiles) -> Phase:
     try:
         end = read_exit(files)
         if end is not None:
-            return Exited(code=end.code, at=files.exit.stat().st_mtime, output_bytes=_output(files)[1])
+            return Exited(code=end.code, at=files.exit.lstat().st_mtime, output_bytes=_output(files)[1])
         if read_record(files) is not None:
             return Lost(at=_output(files)[0])
         return Prepared()
@@ -210,7 +211,8 @@ def free_memory() -> int:
 
 def _claim(files: StepFiles) -> int | None:
     """Take the step's lock, numbered clear of 0-9; None if it is held for longer than a probe does."""
-    fd = os.open(files.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    _clear_the_way(files)
+    fd = os.open(files.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         lock = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _LOCK_FD + 1)
     finally:
@@ -226,6 +228,14 @@ def _claim(files: StepFiles) -> int | None:
             time.sleep(0.001)
         else:
             return lock
+
+
+def _clear_the_way(files: StepFiles) -> None:
+    """Put aside what stands where a step is to write and is no file, as an agent may leave it: a FIFO, a link."""
+    for name in (files.prefix + ".lock", files.prefix + ".json", files.prefix + ".exit.json", files.prefix + ".at",
+                 files.log_name):  # fmt: skip
+        if os.path.lexists(name) and not is_plain(name):
+            put_aside(name)
 
 
 def _umask() -> str:
@@ -259,8 +269,8 @@ def _output(files: StepFiles) -> tuple[float, int]:
     log = files.log_name
     for path in (log, f"{files.prefix}.json", f"{files.prefix}.lock"):
         try:
-            found = os.stat(path)  # noqa: PTH116 - a Path costs more than the look
-        except FileNotFoundError:
+            found = os.lstat(path)
+        except OSError:  # missing, or out of reach: an agent may have taken the right away
             continue
         return found.st_mtime, found.st_size if path is log else 0
     return 0.0, 0

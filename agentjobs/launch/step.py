@@ -11,7 +11,12 @@ from typing import TypeVar
 from msgspec import MsgspecError, Struct
 from msgspec.json import decode
 
+from agentjobs.plainfile import open_plain, read_plain
+
 Fact = TypeVar("Fact")
+
+_FACT_MAX = 1 << 16
+"""Bytes of a fact that a runner writes."""
 
 MARK = "AGENTJOBS_MARK"
 """The variable that all processes of an attempt carry."""
@@ -90,8 +95,7 @@ def read_exit(files: StepFiles) -> Exit | None:
 
 def _read(path: str, kind: type[Fact]) -> Fact | None:
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - a Path costs more than the reading
-            return decode(file.read(), type=kind)
+        return decode(read_plain(path, _FACT_MAX), type=kind)
     except (FileNotFoundError, MsgspecError):
         return None
 
@@ -102,7 +106,7 @@ def open_lock(files: StepFiles) -> int | None:
     Whoever holds it keeps the step from being started meanwhile. A missing lock file is free: -1.
     """
     try:
-        fd = os.open(f"{files.prefix}.lock", os.O_RDONLY | os.O_CLOEXEC)
+        fd = open_plain(f"{files.prefix}.lock")
     except FileNotFoundError:
         return -1
     try:

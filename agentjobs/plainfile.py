@@ -1,0 +1,105 @@
+"""Read files that somebody else may have replaced: nothing here waits, and nothing is as large as memory.
+
+An agent can put a FIFO, a device, a directory or a link where we expect a file of ours. A FIFO would make ``open``
+wait for ever, with the project's lock held; a link would lead us out of our own directories.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+
+FACT_MAX = 256 << 20
+"""Bytes. A larger fact is not one of ours: it counts as not there."""
+
+_OURS = ".agentjobs"
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+
+
+def open_plain(path: str | os.PathLike[str], *, follow: bool = False) -> int:
+    """Open a regular file for reading and return its descriptor.
+
+    FileNotFoundError for anything else that stands there, and without ``follow`` for a link. A file below
+    ``.agentjobs`` that we may not read is made readable: it is ours, and somebody took the right away.
+    """
+    flags = _READ if follow else _READ | os.O_NOFOLLOW
+    try:
+        fd = os.open(path, flags)
+    except PermissionError:
+        if not regain(path):
+            raise
+        fd = os.open(path, flags)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        if is_plain(path, follow=follow):
+            raise
+        raise FileNotFoundError(2, "there is no regular file", os.fspath(path)) from None
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise FileNotFoundError(2, "there is no regular file", os.fspath(path))
+
+
+def read_plain(path: str | os.PathLike[str], limit: int = -1, *, follow: bool = False) -> bytes:
+    """Return the content of a regular file, at most ``limit`` bytes of it. Raises like ``open_plain``."""
+    with os.fdopen(open_plain(path, follow=follow), "rb") as file:
+        return file.read(limit)
+
+
+def is_plain(path: str | os.PathLike[str], *, follow: bool = False) -> bool:
+    """Whether a regular file stands at a path; without ``follow`` a link to one is none."""
+    try:
+        found = os.stat(path, follow_symlinks=follow)  # noqa: PTH116 - a Path costs more than the look
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode)
+
+
+def is_directory(path: str | os.PathLike[str]) -> bool:
+    """Whether a directory stands at a path, and not a link to one."""
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+def names_in(path: str | os.PathLike[str]) -> list[str]:
+    """Return the names in a directory of ours; none where there is no directory."""
+    try:
+        return os.listdir(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except PermissionError:
+        if not regain(path):
+            raise
+        return os.listdir(path)
+
+
+def regain(path: str | os.PathLike[str]) -> bool:
+    """Take back the owner's rights on what lies below ``.agentjobs`` on the way to ``path``; False: nothing to do."""
+    whole = os.fspath(path)
+    at = whole.rfind(f"/{_OURS}/")
+    if at < 0:
+        return False
+    changed = False
+    place = whole[: at + len(_OURS) + 1]
+    for part in whole[at + len(_OURS) + 2 :].split("/"):
+        place = f"{place}/{part}"
+        with contextlib.suppress(OSError):
+            mode = os.lstat(place).st_mode
+            wanted = 0o700 if stat.S_ISDIR(mode) else 0o600 if stat.S_ISREG(mode) else 0
+            if wanted & ~mode:
+                os.chmod(place, stat.S_IMODE(mode) | wanted)  # noqa: PTH101 - a Path costs more
+                changed = True
+    return changed
+
+
+def put_aside(path: str | os.PathLike[str]) -> str:
+    """Rename what stands at ``path``, whatever it is, to a free name next to it, and return that name."""
+    number = 1
+    while os.path.lexists(target := f"{os.fspath(path)}.aside-{number}"):
+        number += 1
+    os.rename(path, target)  # noqa: PTH104
+    return target
