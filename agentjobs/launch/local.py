@@ -55,22 +55,7 @@ _BLOCK = 512
 _SAFE_MARK = re.compile(r"[A-Za-z0-9._:/@+-]+")
 
 # Python ignores SIGPIPE and SIGXFSZ, `nohup` SIGHUP, a shell's `&` SIGINT: a command inherits none of that.
-_DEFAULT_SIGNALS = [
-    signal.SIGHUP,
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGPIPE,
-    signal.SIGALRM,
-    signal.SIGTERM,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGCHLD,
-    signal.SIGTSTP,
-    signal.SIGTTIN,
-    signal.SIGTTOU,
-    signal.SIGXCPU,
-    signal.SIGXFSZ,
-]
+_DEFAULT_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 
 
 def start(
