@@ -71,8 +71,9 @@ class Attempts:
         """End what the agents of these tasks left behind, all in one look at the process table."""
         found = [task.last for task in tasks if task.last is not None]
         markers = [attempt.intent.marker for attempt in found]
-        steps = [(self._dir(a), step) for a in found for step in a.steps if step.kind is StepKind.AGENT]
-        local.sweep(markers, [step_files(attempt_dir, step.name) for attempt_dir, step in steps])
+        ran = [(self._dir(a), step) for a in found for step in a.steps if step.kind is StepKind.AGENT]
+        places = steps.places(*((a.intent, self._dir(a)) for a in found))
+        local.sweep(markers, [step_files(attempt_dir, step.name) for attempt_dir, step in ran], places)
         self.verdicts.swept.update(markers)
 
     def _dir(self, attempt: Attempt) -> Path:
@@ -139,9 +140,12 @@ class Attempts:
         profile = project.profile(row, begin.profile)
         base, tree = (self._base(last, begin), str(project.trees_dir / row.id)) if project.uses_trees else ("", "")
         store = self.store
-        if store.marker(row.id) is None or task.wish is not None:
-            store.set_marker(row.id, Marker(task.round))
-        number = store.claim(row.id)
+        marker = store.marker(row.id)
+        if marker is None or task.wish is not None:
+            begun = marker.begun if marker is not None and marker.round == task.round else ()
+            marker = Marker(task.round, begun=begun)
+            store.set_marker(row.id, marker)
+        number = store.claim(row.id, max((int(mark.rpartition(".")[2]) for mark in marker.begun), default=0))
         attempt_dir = store.attempt_dir(row.id, number)
         agent = project.policy.agents.get(profile.agent)
         # An agent that chooses the id itself is not told one: it would be taken for its own.
@@ -179,7 +183,7 @@ class Attempts:
         attempt = store.attempt(row.id, number)
         if attempt is not None:
             kind = StepKind.SETUP if intent.setup else StepKind.AGENT
-            follow = Task(row, task.round, (*task.attempts, attempt), task.earlier)
+            follow = Task(row, task.round, (*task.attempts, attempt), task.earlier, void=task.void)
             self._guarded(follow, attempt, Launch(kind.value, kind), now)
 
     def _base(self, last: Attempt | None, begin: Begin) -> str:
@@ -203,6 +207,7 @@ class Attempts:
         if launch.name == handoffs.STEP:
             self._start_handoff(task, attempt, now)
             return
+        self._remember(task, intent)
         if attempt.last(StepKind.SETUP) is None or launch.kind is StepKind.SETUP:
             self.trees.make(task, intent, now)
         if not intent.tree and task.round > 1 and attempt.number == task.attempts[0].number:
@@ -218,10 +223,16 @@ class Attempts:
         if not prompt.exists():
             text = briefing.attempt_prompt(self.project, task, intent)
             write_bytes(prompt, text.encode("utf-8", "surrogateescape"))
-        self._be_alone(intent, [a.intent.marker for a in task.attempts if a.number < intent.number])
+        self._be_alone(intent, [*(a.intent.marker for a in task.attempts if a.number < intent.number), *task.void])
         agent = briefing.agent_settings(self.project, intent)
         stdin = str(prompt) if agent.prompt == "stdin" else None
         self._start(task, attempt, launch.name, intent.argv, stdin)
+
+    def _remember(self, task: Task, intent: Intent) -> None:
+        """Note that the attempt is started, where it stays known whatever becomes of the directory with its facts."""
+        marker = self.store.marker(task.row.id) or Marker(task.round)
+        if intent.marker not in marker.begun:
+            self.store.set_marker(task.row.id, replace(marker, begun=(*marker.begun, intent.marker)))
 
     def judge(self, task: Task, attempt: Attempt, now: float) -> None:
         """Judge an agent that has ended; one that was stopped for its full context is asked for a handoff first."""
@@ -303,7 +314,8 @@ class Attempts:
         names = [step.name for step in attempt.steps]
         if names != ["agent"]:  # what an agent left was swept before its end was judged
             attempt_dir = store.attempt_dir(intent.id, attempt.number)
-            local.sweep([intent.marker], [step_files(attempt_dir, name) for name in names])
+            records = [step_files(attempt_dir, name) for name in names]
+            local.sweep([intent.marker], records, steps.places((intent, attempt_dir)))
         before, account = store.pauses(), account_of(self.project.policy, intent.agent)
         after, halt = pauses_after(before, account, intent, attempt.end, result, now)
         if halt is not None:
@@ -336,6 +348,8 @@ class Attempts:
     def settle(self, task: Task, settle: Settle, now: float) -> None:
         """Close the round; a wish for TODO opens the next one."""
         row, last = task.row, task.last
+        if task.void:
+            local.sweep(task.void)
         if settle.status is Status.TODO:
             self.store.set_marker(row.id, Marker(task.round + 1))
             self.store.event(now, row.id, "round", round=task.round + 1)
@@ -357,7 +371,7 @@ class Attempts:
         from agentjobs import pool  # noqa: PLC0415
 
         policy, tree = self.project.policy, attempt.intent.tree
-        if tree:
+        if tree and not local.occupied(tree):  # a person is there, who is not to find another task's files
             with contextlib.suppress(UserError, OSError):
                 spare_dir, keep = self.project.spare_dir, policy.workspace.keep
                 known, _ = self.verdicts.candidate(attempt)

@@ -76,6 +76,9 @@ UNSPENT_MAX = 25
 PROBES_MAX = 200
 """As many that met a trouble others had met before: the bound that holds whatever happens."""
 
+VOID_MAX = 3
+"""Attempts of a round whose facts were deleted or spoilt before the task is given up."""
+
 CHECK_RUNS_MAX = 3
 """How often a check that was lost (killed with its runner) is run again in one attempt."""
 
@@ -102,6 +105,9 @@ def decide(task: Task, policy: Policy, now: float) -> Decision:
     if not task.in_play and not landed:
         return _stop(last, policy, now)
     if last is None:
+        over = _over_its_limits(task, policy)
+        if over:
+            return Settle(Status.FAILED, over)
         return Begin(Mode.FIRST, fresh=True, why="first attempt", profile=task.row.profile)
     if last.result is None:
         return _advance(last, policy, now, _cost(task))
@@ -429,11 +435,15 @@ def _cost(task: Task) -> float:
 
 
 def _over_its_limits(task: Task, policy: Policy) -> str:
-    limits = policy.limits
+    limits, void = policy.limits, len(task.void)
+    place = f".agentjobs/attempts/{task.row.id}"
+    lost = f"the facts of {void} attempts in {place} were deleted or damaged, perhaps by the agent"
+    if void >= VOID_MAX:
+        return f"gave up: {lost}"
     results = [a.result for a in task.attempts if a.result is not None]
-    spent = task.earlier + sum(r.outcome not in UNSPENT for r in results)
-    if limits.task_attempts is not None and spent >= limits.task_attempts:
-        return f"limits.task_attempts reached ({spent}): {told(results[-1])}"
+    spent = task.earlier + void + sum(r.outcome not in UNSPENT for r in results)
+    if limits.task_attempts is not None and spent >= limits.task_attempts and (results or void):
+        return f"limits.task_attempts reached ({spent}): {told(results[-1]) if results else lost}"
     cost = _cost(task)
     if limits.task_cost_usd is not None and cost >= limits.task_cost_usd:
         return f"limits.task_cost_usd reached ({cost:.2f}): {told(results[-1])}"

@@ -353,6 +353,8 @@ class Task(Struct, frozen=True):
     """What a person asked for and is not done yet: TODO (a new round), SKIPPED, DONE, FAILED."""
     in_play: bool = True
     """``stop`` takes a task out of play: what runs is ended, nothing is begun."""
+    void: tuple[str, ...] = ()
+    """Marks of attempts of the round that were started and whose facts are gone: somebody deleted or spoilt them."""
 
     @property
     def last(self) -> Attempt | None:

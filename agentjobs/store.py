@@ -36,7 +36,8 @@ from agentjobs.model import (
 )  # fmt: skip
 from agentjobs.pauses import RUN
 from agentjobs.reviewfacts import ReviewEnd, ReviewPlan
-from agentjobs.writing import encode, replace_file
+from agentjobs.tsv import is_id
+from agentjobs.writing import encode, listed, make_room, remove, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -51,7 +52,9 @@ This directory belongs to agentjobs: the facts behind tasks.tsv. Every file unde
 and says what happened; deleting this directory forgets all of it. `agentjobs show ID` reads it for you.
 """
 
-_STEP = re.compile(r"(setup|agent|verify|review|gate|plan)(-\d+)?\.(?:lock|plan\.json)")
+_STEP = re.compile(r"(setup|agent|verify|review|gate|plan)(-[0-9]+)?\.(?:lock|plan\.json)")
+_NUMBER = re.compile(r"(?!000)[0-9]{3}|[1-9][0-9]{3,8}")
+"""The name of an attempt's directory."""
 T = TypeVar("T")
 
 
@@ -62,6 +65,8 @@ class Marker(msgspec.Struct, frozen=True, omit_defaults=True):
     wish: Status | None = None
     note: str = ""
     """What the person said with the wish."""
+    begun: tuple[str, ...] = ()
+    """The ``AGENTJOBS_MARK`` of each attempt of the round that was started: known although its facts may be deleted."""
 
 
 class Store:
@@ -174,10 +179,8 @@ class Store:
 
     def active(self) -> list[str]:
         """Return the ids with an open round."""
-        try:
-            return sorted(name for name in os.listdir(self._active) if not name.endswith("~"))
-        except FileNotFoundError:
-            return []
+        names = sorted(name for name in listed(self._active) if is_id(name))
+        return [name for name in names if os.path.isfile(f"{self._active}/{name}")]  # noqa: PTH113 - costs less
 
     def is_active(self, task_id: str) -> bool:
         """Whether a task has an open round."""
@@ -185,13 +188,16 @@ class Store:
 
     def marker(self, task_id: str) -> Marker | None:
         """Return the open round of a task."""
-        return read_json(f"{self._active}/{task_id}", Marker)
+        try:
+            return read_json(f"{self._active}/{task_id}", Marker)
+        except OSError:
+            return None
 
     def set_marker(self, task_id: str, marker: Marker | None) -> None:
         """Open or close a round."""
         path = self.dir / "active" / task_id
         if marker is None:
-            path.unlink(missing_ok=True)
+            remove(path)
         else:
             write_json(path, marker)
 
@@ -205,35 +211,31 @@ class Store:
         return self._dirs[key]
 
     def names(self, task_id: str) -> list[str]:
-        """Return what the directory of a task's attempts holds."""
-        try:
-            return os.listdir(f"{self._attempts}/{task_id}")
-        except FileNotFoundError:
-            return []
+        """Return what the directory of a task's attempts holds; nothing where it cannot be read."""
+        return listed(f"{self._attempts}/{task_id}")
 
     def numbers(self, task_id: str, names: list[str] | None = None) -> list[int]:
         """Return the numbers of all claimed attempts of a task, in order; ``names`` saves a look."""
         found = self.names(task_id) if names is None else names
-        return sorted(int(name) for name in found if name.isdigit())
+        return sorted(int(name) for name in found if _NUMBER.fullmatch(name))
 
     def started_ids(self) -> frozenset[str]:
         """Return every id that ever had an attempt or a settled round."""
-        try:
-            return frozenset(os.listdir(self._attempts))
-        except FileNotFoundError:
-            return frozenset()
+        return frozenset(listed(self._attempts))
 
-    def claim(self, task_id: str) -> int:
-        """Take the next attempt number of a task, for ever."""
-        number = (self.numbers(task_id) or [0])[-1]
+    def claim(self, task_id: str, begun: int = 0) -> int:
+        """Take the next attempt number of a task, for ever; ``begun``: the last one known to have been started."""
+        number = max([begun, *self.numbers(task_id)])
         path = self.attempt_dir(task_id, number)
-        if number and all(name.endswith("~") for name in os.listdir(path)):
+        if number > begun and path.is_dir() and all(name.endswith("~") for name in listed(str(path))):
             return number  # claimed by a poll that was killed before it wrote the intent: nothing was started
         number += 1
         path = self.attempt_dir(task_id, number)
-        if number == 1:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.mkdir(mode=0o700)
+        try:
+            path.mkdir(mode=0o700)
+        except OSError:
+            make_room(path)
+            path.mkdir(mode=0o700)
         return number
 
     def attempts(self, task_id: str, names: list[str] | None = None) -> list[Attempt]:
@@ -242,10 +244,21 @@ class Store:
         return [attempt for attempt in found if attempt is not None]
 
     def attempt(self, task_id: str, number: int) -> Attempt | None:
-        """Return the facts of one attempt; an attempt that is over is read once and kept."""
+        """Return the facts of one attempt; an attempt that is over is read once and kept.
+
+        None where there are none that can be read: it was only claimed, or somebody deleted or spoilt them.
+        """
         key = (task_id, number)
         if key in self._closed:
             return self._closed[key]
+        try:
+            return self._read_attempt(key)
+        except OSError:
+            self._intents.pop(key, None)
+            return None
+
+    def _read_attempt(self, key: tuple[str, int]) -> Attempt | None:
+        task_id, number = key
         path = f"{self._attempts}/{task_id}/{number:03d}"
         intent = self._intents.get(key) or read_json(f"{path}/attempt.json", Intent)
         if intent is None:
@@ -291,8 +304,7 @@ class Store:
         path = self.dir / "attempts" / task_id / f"settled-{settled.round}.json"
         if read_raw(path):
             return
-        if not path.parent.is_dir():  # a row that is settled without an attempt
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_room(path)  # a row may be settled without an attempt
         write_json(path, self._told(settled))
 
     # --- the breaker's tally
@@ -300,11 +312,12 @@ class Store:
     def tally(self) -> tuple[tuple[str, str], ...]:
         """Return the first results of distinct tasks since the last ``dispatch``, as (class, signature)."""
         entries = []
-        with contextlib.suppress(FileNotFoundError):
-            for entry in os.scandir(self.dir / "tally"):
-                words = read_raw(Path(entry.path)).decode().split()
-                if len(words) == 2 and not entry.name.endswith("~"):  # noqa: PLR2004
-                    entries.append((entry.stat().st_mtime, words[0], words[1]))
+        for name in listed(f"{self.dir}/tally"):
+            path = f"{self.dir}/tally/{name}"
+            with contextlib.suppress(OSError):
+                words = read_raw(path).decode("ascii", "replace").split() if is_id(name) else []
+                if len(words) == 2:  # noqa: PLR2004
+                    entries.append((os.stat(path).st_mtime, words[0], words[1]))  # noqa: PTH116 - as everywhere here
         return tuple((cls, sig) for _, cls, sig in sorted(entries))
 
     def count(self, task_id: str, cls: str, signature: str) -> None:
@@ -320,16 +333,12 @@ class Store:
 
     def unspent(self) -> int:
         """Return how many attempts did not count: a limit, a lost login, a stop."""
-        try:
-            return len(os.listdir(self.dir / "unspent"))
-        except FileNotFoundError:
-            return 0
+        return sum(is_id(name) for name in listed(f"{self.dir}/unspent"))
 
     def clear_tally(self) -> None:
         """Arm the breaker anew."""
-        with contextlib.suppress(FileNotFoundError):
-            for name in os.listdir(self.dir / "tally"):
-                (self.dir / "tally" / name).unlink(missing_ok=True)
+        for name in listed(f"{self.dir}/tally"):
+            remove(self.dir / "tally" / name)
 
     # --- events
 
@@ -401,6 +410,8 @@ def _mtime(path: str) -> float:
 def read_raw(path: Path | str) -> bytes:
     """Return the bytes of a file, or none where there is no file."""
     try:
+        if not os.path.isfile(path):  # noqa: PTH113 - a Path costs more than the look
+            return b""
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         return b""
@@ -432,6 +443,12 @@ def write_json(path: Path, value: object, *, durable: bool = False) -> None:
 def write_bytes(path: Path, data: bytes, *, durable: bool = False) -> None:
     """Replace a file by rename, mode 0600; nothing of it is seen before all of it is there."""
     try:
-        replace_file(path, data, durable=durable)
+        try:
+            replace_file(path, data, durable=durable)
+        except FileNotFoundError:  # all of it is gone: nothing of it comes back by accident
+            raise
+        except OSError:
+            make_room(path)
+            replace_file(path, data, durable=durable)
     except OSError as error:
         raise UserError(f"cannot write: {error.strerror}", file=str(path)) from None

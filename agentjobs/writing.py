@@ -1,8 +1,9 @@
-"""Replace a file whole, for its owner alone; a value as JSON that any file can hold."""
+"""Replace a file whole, for its owner alone, whatever lies in its place; a value as JSON that any file can hold."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,9 @@ def replace_file(path: Path, data: bytes, *, durable: bool = False) -> None:
     """
     temporary = path.with_name(path.name + "~")
     try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()  # ours, from a process that was killed; or a pipe or a link that somebody put there
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             view = memoryview(data)
             while view:
@@ -33,6 +36,54 @@ def replace_file(path: Path, data: bytes, *, durable: bool = False) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def listed(directory: str) -> list[str]:
+    """Return the names in a directory of ours (given back its mode where that is needed); none where there is none."""
+    try:
+        return os.listdir(directory)
+    except PermissionError:
+        os.chmod(directory, 0o700)  # noqa: PTH101 - as everywhere here
+        return os.listdir(directory)
+    except OSError as error:
+        if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
+            return []
+        raise
+
+
+def make_room(path: Path) -> None:
+    """See that a file can be written at ``path``, in a directory of ours.
+
+    What is in the way (a directory there, a file in the place of the directory) is put aside, under a name that ends
+    in ``~``; a directory that we may not write in is given back its mode.
+    """
+    for there in (path, path.with_name(f"{path.name}~")):
+        if os.path.isdir(there) and not there.is_symlink():
+            put_aside(there)
+    parent = path.parent
+    if not os.path.isdir(parent):
+        if os.path.lexists(parent):
+            put_aside(parent)
+        parent.mkdir(mode=0o700, parents=True)
+    elif not os.access(parent, os.R_OK | os.W_OK | os.X_OK):
+        parent.chmod(0o700)
+
+
+def put_aside(path: Path) -> None:
+    """Rename it to a free name next to it that ends in ``~``; nothing of ours does, once it is written."""
+    number = 1
+    while os.path.lexists(aside := path.with_name(f"{path.name}.{number}~")):
+        number += 1
+    path.rename(aside)
+
+
+def remove(path: Path) -> None:
+    """Remove a state file; a directory in its place is put aside."""
+    try:
+        path.unlink(missing_ok=True)
+    except (IsADirectoryError, PermissionError):
+        make_room(path)
+        path.unlink(missing_ok=True)
 
 
 def encode(value: object) -> bytes:
