@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agentjobs import claimcheck, handoffs
+from agentjobs import claimcheck, handoffs, steps
 from agentjobs.endings import verdict_on
 from agentjobs.errors import GitError, UserError
 from agentjobs.excerpt import error_excerpt, signature
@@ -73,8 +73,10 @@ class Verdicts:
     def sweep(self, attempt: Attempt) -> None:
         """End what the attempt's agent left behind."""
         if attempt.intent.marker not in self.swept:
-            steps = [step for step in attempt.steps if step.kind is StepKind.AGENT]
-            local.sweep([attempt.intent.marker], [step_files(self._dir(attempt), step.name) for step in steps])
+            ran = [step for step in attempt.steps if step.kind is StepKind.AGENT]
+            attempt_dir = self._dir(attempt)
+            records = [step_files(attempt_dir, step.name) for step in ran]
+            local.sweep([attempt.intent.marker], records, steps.places((attempt.intent, attempt_dir)))
             self.swept.add(attempt.intent.marker)
 
     def _with_tree(self, task: Task, attempt: Attempt, end: AgentEnd, verdict: Verdict) -> AgentEnd:

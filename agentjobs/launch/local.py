@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agentjobs.launch.inside import Place, occupied
 from agentjobs.launch.processes import boot_id
 from agentjobs.launch.reap import adopt_child, alive, is_ours, reap_children, sweep
 from agentjobs.launch.step import (
@@ -36,10 +37,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MARK",
+    "Place",
     "StepFiles",
     "alive",
     "free_memory",
     "hard_kill",
+    "occupied",
     "probe",
     "signal_group",
     "start",
