@@ -18,8 +18,8 @@ from agentjobs import briefing, handoffs, reviewing, steps
 from agentjobs.accounts import account_of
 from agentjobs.decide import UNSPENT, restarts_after, stop_signals
 from agentjobs.decisions import Begin, Conclude, Decision, End, Judge, Land, Launch, Settle, Weigh
-from agentjobs.endings import verdict_on
-from agentjobs.errors import UserError, said
+from agentjobs.endings import is_patient, verdict_on
+from agentjobs.errors import TreeBusy, UserError, said
 from agentjobs.launch import local
 from agentjobs.model import (
     Halt,
@@ -79,8 +79,15 @@ class Attempts:
     def _dir(self, attempt: Attempt) -> Path:
         return self.store.attempt_dir(attempt.intent.id, attempt.number)
 
-    def apply(self, task: Task, decision: Decision, now: float) -> None:
-        """Carry out one decision."""
+    def apply(self, task: Task, decision: Decision, now: float) -> str:
+        """Carry out one decision; say why it is put off, where another process holds the lock of the tree."""
+        try:
+            self._apply(task, decision, now)
+        except TreeBusy as error:
+            return f"{task.row.id} waits: {error}"
+        return ""
+
+    def _apply(self, task: Task, decision: Decision, now: float) -> None:
         last = task.last
         if isinstance(decision, Begin):
             self.begin(task, decision, now)
@@ -111,7 +118,7 @@ class Attempts:
             if last.end is not None and self.store.hold() is not None:
                 self.store.set_state("hold", None)
         except (UserError, OSError) as error:
-            if self.store.attempt(task.row.id, last.number) is None:
+            if self.store.attempt(task.row.id, last.number) is None or is_patient(error, last, now):
                 raise
             detail = said(error)
             if last.end is not None and last.end.outcome is Outcome.OK:

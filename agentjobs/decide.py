@@ -265,7 +265,8 @@ def watch(attempt: Attempt, step: Step, policy: Policy, now: float, spent: float
     end = astray(attempt, step, policy, spent)
     if end is not None:
         return end
-    quiet_at = max(running.output_at, step.started_at)
+    quiet_at = max(running.output_at, step.started_at) + running.unheard_s
+    began_at = step.started_at + running.asleep_s
     deadlines = []
     if step.kind in reviewing.AGENTS:
         if running.finished:
@@ -274,11 +275,11 @@ def watch(attempt: Attempt, step: Step, policy: Policy, now: float, spent: float
             deadlines.append((quiet_at + limits.idle_s, "stalled"))
         asked = step.kind is StepKind.AGENT and step.name != FIRST
         longest_s = limits.handoff_s if asked else limits.attempt_s
-        deadlines.append((step.started_at + longest_s, "hung" if running.finished else "timeout"))
+        deadlines.append((began_at + longest_s, "hung" if running.finished else "timeout"))
     elif step.kind is StepKind.SETUP:
-        deadlines.append((step.started_at + limits.setup_s, "timeout"))
+        deadlines.append((began_at + limits.setup_s, "timeout"))
     else:
-        deadlines.append((step.started_at + limits.verify_s, "timeout"))
+        deadlines.append((began_at + limits.verify_s, "timeout"))
     due, why = min(deadlines)
     return End(step.name, why, hard=False) if now >= due else Wait(due, f"{step.name} runs")
 

@@ -132,6 +132,10 @@ class Running(Struct, frozen=True, tag="running"):
     finished: bool = False
     """The agent's final event is in its output, although the process is still there."""
     gauge: Gauge = Gauge()
+    asleep_s: float = 0.0
+    """Seconds since its start that do not count: the machine slept, or its clock was set (see ``elapsed``)."""
+    unheard_s: float = 0.0
+    """Seconds since its last output that do not count as silence."""
 
 
 class Exited(Struct, frozen=True, tag="exited"):

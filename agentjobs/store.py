@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
+from agentjobs.elapsed import Looks
 from agentjobs.errors import LockBusy, UserError
 from agentjobs.launch.local import StepFiles, probe
 from agentjobs.model import (
@@ -42,6 +43,7 @@ from agentjobs.writing import encode, listed, make_room, remove, replace_file
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from agentjobs.lookout import Lookout
     from agentjobs.masking import Masking
 
 LAYOUT = "1"
@@ -82,6 +84,8 @@ class Store:
         self._intents: dict[tuple[str, int], Intent] = {}
         self._dirs: dict[tuple[str, int], Path] = {}
         self._events: int | None = None
+        self.lookout: Lookout | None = None
+        """Whoever decides by how long steps have run sets it."""
 
     # --- the directory and its lock
 
@@ -160,6 +164,18 @@ class Store:
         (self.dir / "pause.json").unlink(missing_ok=True)  # not before its pause is in the other file
         if not pauses:
             path.unlink(missing_ok=True)
+
+    def look(self, now: float) -> None:
+        """Look at the clocks: from here on running steps are read with the time that does not count."""
+        from agentjobs.lookout import Lookout  # noqa: PLC0415 - only who decides
+
+        self.lookout = Lookout(read_json(self.dir / "looks.json", Looks), now)
+
+    def looked(self) -> None:
+        """Keep what this look saw. Where the disk is full, the next one knows less."""
+        if self.lookout is not None:
+            with contextlib.suppress(UserError):
+                self.lookout.save(lambda looks: write_json(self.dir / "looks.json", looks))
 
     def hold(self) -> Pause | None:
         """Return until when finished work waits, because it could be neither checked nor landed."""
@@ -267,7 +283,11 @@ class Store:
         present = os.listdir(path)
         result = read_json(f"{path}/result.json", Result) if "result.json" in present else None
         end = read_json(f"{path}/agent.end.json", AgentEnd) if "agent.end.json" in present else None
-        attempt = Attempt(intent, tuple(_steps(path, present)), end, result, "approved" in present)
+        steps = _steps(path, present)
+        if self.lookout is not None and result is None:
+            look, where = self.lookout.corrected, Path(path)
+            steps = [look(f"{task_id}/{number}/{step.name}", step, StepFiles(where, step.name)) for step in steps]
+        attempt = Attempt(intent, tuple(steps), end, result, "approved" in present)
         if result is not None:
             self._closed[key] = attempt
             del self._intents[key]

@@ -11,9 +11,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from agentjobs import claimcheck, handoffs, steps
-from agentjobs.endings import verdict_on
-from agentjobs.errors import GitError, UserError
+from agentjobs.endings import is_patient, verdict_on
+from agentjobs.errors import GitError, TreeBusy, UserError
 from agentjobs.excerpt import error_excerpt, signature
 from agentjobs.judging import rejection
 from agentjobs.launch import local
@@ -65,7 +67,13 @@ class Verdicts:
             reset_at=verdict.reset_at,
         )
         if intent.base:
-            end = self._with_tree(task, attempt, end, verdict)
+            try:
+                end = self._with_tree(task, attempt, end, verdict)
+            except TreeBusy as error:
+                if is_patient(error, attempt, now):
+                    raise
+                if verdict.outcome is Outcome.OK:
+                    end = structs.replace(end, outcome=Outcome.INFRA, detail=str(error))
             if verdict.outcome is Outcome.OK:  # who was cut short has not said yet what it did
                 end = claimcheck.examined(self.project, task, attempt, end)
         self.store.write_fact(intent.id, intent.number, "agent.end.json", end)
@@ -97,6 +105,8 @@ class Verdicts:
             changed = git.changed(intent.base, taken.commit)
             workspace.reset(git, tree_dir, taken.commit)
             markers = landing.has_markers(git, intent.base, taken.commit)
+        except TreeBusy:
+            raise
         except UserError as error:
             if verdict.outcome is not Outcome.OK:
                 return end
