@@ -16,10 +16,11 @@ from msgspec.structs import replace
 
 from agentjobs import briefing, checkruns, handoffs, reviewing, steps
 from agentjobs.accounts import account_of
-from agentjobs.decide import SETUP_AGAIN, UNSPENT, restarts_after, stop_signals
+from agentjobs.circles import UNSPENT
+from agentjobs.decide import SETUP_AGAIN, restarts_after, stop_signals
 from agentjobs.decisions import Begin, Conclude, Decision, End, Judge, Land, Launch, Look, Settle, Weigh
-from agentjobs.endings import verdict_on
-from agentjobs.errors import TreeError, UserError, is_machines, said
+from agentjobs.endings import is_patient, verdict_on
+from agentjobs.errors import TreeBusy, TreeError, UserError, is_machines, said
 from agentjobs.launch import local
 from agentjobs.model import (
     Halt,
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 PORTS_FROM, PORTS_EACH, PORTS_TREES = 20_000, 10, 2_000
 
 
-Guarded = Launch | Judge | Weigh | Conclude | Land
+Guarded = Launch | Judge | Look | Weigh | Conclude | Land
 """What is done in the tree of one task."""
 
 
@@ -76,15 +77,23 @@ class Attempts:
         """End what the agents of these tasks left behind, all in one look at the process table."""
         found = [task.last for task in tasks if task.last is not None]
         markers = [attempt.intent.marker for attempt in found]
-        steps = [(self._dir(a), step) for a in found for step in a.steps if step.kind is StepKind.AGENT]
-        local.sweep(markers, [step_files(attempt_dir, step.name) for attempt_dir, step in steps])
+        ran = [(self._dir(a), step) for a in found for step in a.steps if step.kind is StepKind.AGENT]
+        places = steps.places(*((a.intent, self._dir(a)) for a in found))
+        local.sweep(markers, [step_files(attempt_dir, step.name) for attempt_dir, step in ran], places)
         self.verdicts.swept.update(markers)
 
     def _dir(self, attempt: Attempt) -> Path:
         return self.store.attempt_dir(attempt.intent.id, attempt.number)
 
-    def apply(self, task: Task, decision: Decision, now: float) -> None:
-        """Carry out one decision."""
+    def apply(self, task: Task, decision: Decision, now: float) -> str:
+        """Carry out one decision; say why it is put off, where another process holds the lock of the tree."""
+        try:
+            self._apply(task, decision, now)
+        except TreeBusy as error:
+            return f"{task.row.id} waits: {error}"
+        return ""
+
+    def _apply(self, task: Task, decision: Decision, now: float) -> None:
         last = task.last
         if isinstance(decision, Begin):
             self.begin(task, decision, now)
@@ -94,7 +103,7 @@ class Attempts:
             raise AssertionError(f"{decision} needs an attempt")
         elif isinstance(decision, End):
             self.end(last, decision, now)
-        elif isinstance(decision, Launch | Judge | Weigh | Conclude | Land):
+        elif isinstance(decision, Launch | Judge | Look | Weigh | Conclude | Land):
             self._guarded(task, last, decision, now)
 
     def _guarded(self, task: Task, last: Attempt, decision: Guarded, now: float) -> None:
@@ -114,7 +123,7 @@ class Attempts:
             if (last.end is not None or isinstance(decision, Judge)) and self.store.hold() is not None:
                 self.store.set_state("hold", None)
         except (UserError, OSError) as error:
-            if self.store.attempt(task.row.id, last.number) is None:
+            if self.store.attempt(task.row.id, last.number) is None or is_patient(error, last, now):
                 raise
             detail = printable(said(error))
             lands, starts = isinstance(decision, Launch | Land), isinstance(decision, Launch) and last.end is None
@@ -171,9 +180,12 @@ class Attempts:
         profile = project.profile(row, begin.profile)
         base, tree = (self._base(last, begin), str(project.trees_dir / row.id)) if project.uses_trees else ("", "")
         store = self.store
-        if store.marker(row.id) is None or task.wish is not None:
-            store.set_marker(row.id, Marker(task.round))
-        number = store.claim(row.id)
+        marker = store.marker(row.id)
+        if marker is None or task.wish is not None:
+            begun = marker.begun if marker is not None and marker.round == task.round else ()
+            marker = Marker(task.round, begun=begun)
+            store.set_marker(row.id, marker)
+        number = store.claim(row.id, max((int(mark.rpartition(".")[2]) for mark in marker.begun), default=0))
         attempt_dir = store.attempt_dir(row.id, number)
         agent = project.policy.agents.get(profile.agent)
         # An agent that chooses the id itself is not told one: it would be taken for its own.
@@ -211,7 +223,7 @@ class Attempts:
         attempt = store.attempt(row.id, number)
         if attempt is not None:
             kind = StepKind.SETUP if intent.setup else StepKind.AGENT
-            follow = Task(row, task.round, (*task.attempts, attempt), task.earlier)
+            follow = Task(row, task.round, (*task.attempts, attempt), task.earlier, void=task.void)
             self._guarded(follow, attempt, Launch(kind.value, kind), now)
 
     def _base(self, last: Attempt | None, begin: Begin) -> str:
@@ -238,6 +250,7 @@ class Attempts:
         if launch.name == handoffs.STEP:
             self._start_handoff(task, attempt, now)
             return
+        self._remember(task, intent)
         if attempt.last(StepKind.SETUP) is None or launch.kind is StepKind.SETUP:
             self.trees.make(task, intent, now)
         if not intent.tree and task.round > 1 and attempt.number == task.attempts[0].number:
@@ -252,10 +265,16 @@ class Attempts:
         if not prompt.exists():
             text = briefing.attempt_prompt(self.project, task, intent)
             write_bytes(prompt, text.encode("utf-8", "surrogateescape"))
-        self._be_alone(intent, [a.intent.marker for a in task.attempts if a.number < intent.number])
+        self._be_alone(intent, [*(a.intent.marker for a in task.attempts if a.number < intent.number), *task.void])
         agent = briefing.agent_settings(self.project, intent)
         stdin = str(prompt) if agent.prompt == "stdin" else None
         self._start(task, attempt, launch.name, intent.argv, stdin)
+
+    def _remember(self, task: Task, intent: Intent) -> None:
+        """Note that the attempt is started, where it stays known whatever becomes of the directory with its facts."""
+        marker = self.store.marker(task.row.id) or Marker(task.round)
+        if intent.marker not in marker.begun:
+            self.store.set_marker(task.row.id, replace(marker, begun=(*marker.begun, intent.marker)))
 
     def judge(self, task: Task, attempt: Attempt, now: float) -> None:
         """Judge an agent that has ended; one that was stopped for its full context is asked for a handoff first."""
@@ -337,7 +356,8 @@ class Attempts:
         names = [step.name for step in attempt.steps]
         if names != ["agent"]:  # what an agent left was swept before its end was judged
             attempt_dir = store.attempt_dir(intent.id, attempt.number)
-            local.sweep([intent.marker], [step_files(attempt_dir, name) for name in names])
+            records = [step_files(attempt_dir, name) for name in names]
+            local.sweep([intent.marker], records, steps.places((intent, attempt_dir)))
         before, account = store.pauses(), account_of(self.project.policy, intent.agent)
         after, halt = pauses_after(before, account, intent, attempt.end, result, now)
         if halt is not None:
@@ -370,6 +390,8 @@ class Attempts:
     def settle(self, task: Task, settle: Settle, now: float) -> None:
         """Close the round; a wish for TODO opens the next one."""
         row, last = task.row, task.last
+        if task.void:
+            local.sweep(task.void)
         if settle.status is Status.TODO:
             self.store.set_marker(row.id, Marker(task.round + 1))
             self.store.event(now, row.id, "round", round=task.round + 1)
@@ -391,7 +413,7 @@ class Attempts:
         from agentjobs import pool  # noqa: PLC0415
 
         policy, tree = self.project.policy, attempt.intent.tree
-        if tree:
+        if tree and not local.occupied(tree):  # a person is there, who is not to find another task's files
             with contextlib.suppress(UserError, OSError):
                 spare_dir, keep = self.project.spare_dir, policy.workspace.keep
                 known, _ = self.verdicts.candidate(attempt)

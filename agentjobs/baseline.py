@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from agentjobs.policy import Profile
     from agentjobs.project import Project
 
+BASELINE_WAIT_S = 120.0
+"""How long to wait for another dispatch that runs the checks on the base."""
+
 
 class CheckRun(Struct, frozen=True):
     """How one check went on the base."""
@@ -100,7 +103,7 @@ def measure(project: Project, name: str, profile: Profile) -> Baseline:
     directory = project.store.dir / "baseline"
     directory.mkdir(mode=0o700, exist_ok=True)
     kept = directory / f"{key}.json"
-    with flock(directory / "lock"):
+    with flock(directory / "lock", BASELINE_WAIT_S):
         known = read_json(kept, Baseline) if commit else None
         if known is not None:
             return known

@@ -9,7 +9,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from agentjobs.agents import PLACEHOLDERS, expand, flags_of
-from agentjobs.decide import LAYER_2, UNSPENT, told
+from agentjobs.circles import LAYER_2, UNSPENT
+from agentjobs.decide import told
 from agentjobs.errors import UserError
 from agentjobs.handoffbudget import HANDOFFS_TOKENS
 from agentjobs.inheritance import passed

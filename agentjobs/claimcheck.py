@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from agentjobs import claims
-from agentjobs.decide import UNSPENT
+from agentjobs.circles import UNSPENT
 from agentjobs.errors import UserError
 from agentjobs.logfile import read_tail
 from agentjobs.model import Outcome, StepKind

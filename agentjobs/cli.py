@@ -12,6 +12,7 @@ import click
 
 from agentjobs import __version__
 from agentjobs.errors import ExitCode, UserError
+from agentjobs.launch.parent import make_ready
 
 COMMANDS = {
     "init": "Write agentjobs.toml, a prompt and checks for one kind of job.",
@@ -96,6 +97,7 @@ def cli(directory: str | None) -> None:
 
 def main(argv: list[str] | None = None) -> NoReturn:
     """Run the command line and end the process with one of the documented codes."""
+    make_ready()
     code = _run(sys.argv[1:] if argv is None else argv)
     try:
         sys.stdout.flush()

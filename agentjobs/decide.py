@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from agentjobs import reviewing
 from agentjobs.astray import FIRST, astray
+from agentjobs.circles import LAYER_1, LAYER_2, UNSPENT, oscillating
 from agentjobs.decisions import (
     Begin,
     Conclude,
@@ -42,28 +43,6 @@ from agentjobs.policy import finish_grace_s
 if TYPE_CHECKING:
     from agentjobs.policy import Policy
 
-LAYER_1 = frozenset(
-    {Outcome.CRASHED, Outcome.LOST, Outcome.TIMEOUT, Outcome.STALLED, Outcome.NO_SESSION, Outcome.SESSION_BUSY}
-)
-"""Interrupted: the conversation is worth going on with."""
-
-LAYER_2 = frozenset(
-    {
-        Outcome.VERIFY_FAILED,
-        Outcome.GATE_FAILED,
-        Outcome.REJECTED,
-        Outcome.OUT_OF_SCOPE,
-        Outcome.NO_CHANGE,
-        Outcome.CONFLICT,
-        Outcome.RUNAWAY,
-        Outcome.CONTEXT_FULL,
-    }
-)
-"""Finished and wrong: a fresh conversation is told what is wrong."""
-
-UNSPENT = frozenset({Outcome.LIMIT, Outcome.OVERLOADED, Outcome.AUTH, Outcome.INFRA, Outcome.STOPPED})
-"""Not the task's fault: the attempt does not count."""
-
 UNSPENT_MAX = 25
 """Uncounted attempts in a round before the task is given up."""
 
@@ -73,6 +52,9 @@ PROBES_MAX = 200
 SETUP_AGAIN = "setup-2"
 """The step in which setup runs once more, after an agent that changed what the first run of it had made."""
 
+VOID_MAX = 3
+"""Attempts of a round whose facts were deleted or spoilt before the task is given up."""
+
 CHECK_RUNS_MAX = 3
 """How often a check that was lost (killed with its runner) is run again in one attempt."""
 
@@ -80,8 +62,6 @@ GATE_RUNS_MAX = 20
 """How often one attempt is merged again because the target moved under it."""
 
 CONTEXT_FULL_MAX = 2
-SIGNATURE_RUN_MAX = 3
-"""The same error so many times running is no progress."""
 
 APPROVAL = "waits for approval"
 """Why a task waits that only a person can let land."""
@@ -99,6 +79,9 @@ def decide(task: Task, policy: Policy, now: float) -> Decision:
     if not task.in_play and not landed:
         return _stop(last, policy, now)
     if last is None:
+        over = _over_its_limits(task, policy)
+        if over:
+            return Settle(Status.FAILED, over)
         return Begin(Mode.FIRST, fresh=True, why="first attempt", profile=task.row.profile)
     if last.result is None:
         return _advance(last, policy, now, _cost(task))
@@ -269,7 +252,8 @@ def watch(attempt: Attempt, step: Step, policy: Policy, now: float, spent: float
     end = astray(attempt, step, policy, spent)
     if end is not None:
         return end
-    quiet_at = max(running.output_at, step.started_at)
+    quiet_at = max(running.output_at, step.started_at) + running.unheard_s
+    began_at = step.started_at + running.asleep_s
     deadlines = []
     if step.kind in reviewing.AGENTS:
         if running.finished:
@@ -278,11 +262,11 @@ def watch(attempt: Attempt, step: Step, policy: Policy, now: float, spent: float
             deadlines.append((quiet_at + limits.idle_s, "stalled"))
         asked = step.kind is StepKind.AGENT and step.name != FIRST
         longest_s = limits.handoff_s if asked else limits.attempt_s
-        deadlines.append((step.started_at + longest_s, "hung" if running.finished else "timeout"))
+        deadlines.append((began_at + longest_s, "hung" if running.finished else "timeout"))
     elif step.kind is StepKind.SETUP:
-        deadlines.append((step.started_at + limits.setup_s, "timeout"))
+        deadlines.append((began_at + limits.setup_s, "timeout"))
     else:
-        deadlines.append((step.started_at + limits.verify_s, "timeout"))
+        deadlines.append((began_at + limits.verify_s, "timeout"))
     due, why = min(deadlines)
     return End(step.name, why, hard=False) if now >= due else Wait(due, f"{step.name} runs")
 
@@ -398,27 +382,6 @@ def restarts_after(last: Attempt | None, mode: Mode) -> int:
     return last.intent.restarts + (mode is Mode.RESTART and not again)
 
 
-def oscillating(segment: tuple[Attempt, ...]) -> bool:
-    """Whether the newest failure is one the task has been through: the same tree again, or the same error.
-
-    The same error as the attempt just before is progress in doubt, not proof: it counts from the third time
-    running, or when another error stood between. A full context says nothing of the work that was left.
-    """
-    wrong = LAYER_2 - {Outcome.CONTEXT_FULL}
-    failures = [a.result for a in segment if a.result is not None and a.result.outcome in wrong]
-    if len(failures) < 2:  # noqa: PLR2004
-        return False
-    newest, before = failures[-1], failures[:-1]
-    if newest.tree and any(newest.tree == other.tree for other in before):
-        return True
-    if not newest.signature:
-        return False
-    if before[-1].signature != newest.signature:
-        return any(other.signature == newest.signature for other in before)
-    run = failures[-SIGNATURE_RUN_MAX:]
-    return len(run) == SIGNATURE_RUN_MAX and all(other.signature == newest.signature for other in run)
-
-
 def told(result: Result) -> str:
     """Return an outcome in one line for people."""
     return f"{result.outcome.value}: {result.detail}" if result.detail else result.outcome.value
@@ -439,11 +402,15 @@ def _cost(task: Task) -> float:
 
 
 def _over_its_limits(task: Task, policy: Policy) -> str:
-    limits = policy.limits
+    limits, void = policy.limits, len(task.void)
+    place = f".agentjobs/attempts/{task.row.id}"
+    lost = f"the facts of {void} attempts in {place} were deleted or damaged, perhaps by the agent"
+    if void >= VOID_MAX:
+        return f"gave up: {lost}"
     results = [a.result for a in task.attempts if a.result is not None]
-    spent = task.earlier + sum(r.outcome not in UNSPENT for r in results)
-    if limits.task_attempts is not None and spent >= limits.task_attempts:
-        return f"limits.task_attempts reached ({spent}): {told(results[-1])}"
+    spent = task.earlier + void + sum(r.outcome not in UNSPENT for r in results)
+    if limits.task_attempts is not None and spent >= limits.task_attempts and (results or void):
+        return f"limits.task_attempts reached ({spent}): {told(results[-1]) if results else lost}"
     cost = _cost(task)
     if limits.task_cost_usd is not None and cost >= limits.task_cost_usd:
         return f"limits.task_cost_usd reached ({cost:.2f}): {told(results[-1])}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agentjobs.errors import TreeBusy
 from agentjobs.logfile import read_tail
 from agentjobs.model import Exited, Lost, StepKind
 from agentjobs.outcome import classify
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from agentjobs.model import Attempt
     from agentjobs.outcome import Verdict
     from agentjobs.project import Project
+
+PATIENCE_S = 120.0
+"""For so long what needs a tree is put off while another process holds its lock; then the machine is at fault."""
 
 
 def verdict_on(project: Project, attempt: Attempt, now: float) -> Verdict | None:
@@ -32,3 +36,10 @@ def verdict_on(project: Project, attempt: Attempt, now: float) -> Verdict | None
         now=now,
         tree_dir=intent.tree,
     )
+
+
+def is_patient(error: Exception, attempt: Attempt, now: float) -> bool:
+    """Whether this is a lock that may still be waited for: so long after the newest thing that the attempt did."""
+    ended = [step.phase.at for step in attempt.steps if isinstance(step.phase, Exited)]
+    newest = max(attempt.intent.started_at, attempt.end.at if attempt.end else 0.0, *ended)
+    return isinstance(error, TreeBusy) and now < newest + PATIENCE_S

@@ -82,6 +82,8 @@ class Engine:
         self.roster = Roster(project)
         self._saved_at = 0.0
         self._running: list[tuple[int, str, int, str]] = []
+        self._put_off: dict[str, str] = {}
+        """Tasks that wait for the lock of a tree, and why: no more of them is done in this turn."""
         self._kept: dict[str, Task] = {}
         """Tasks as this turn read them, for as long as nothing can have changed: we hold the lock, their step runs."""
 
@@ -151,7 +153,9 @@ class Engine:
         if settled and not gating and not (self._phased and self._phases_go_on()):
             return self._rest()
         self.project.file.check_writable()
+        self.store.look(self.clock())
         acted, made = self._passes()
+        self.store.looked()
         now = self.clock()
         if not resident or now - self._saved_at >= BURST_S:
             self._saved_at = now
@@ -184,6 +188,7 @@ class Engine:
         begun_at = time.monotonic()
         acted = 0
         self._kept.clear()
+        put_off = self._put_off = {}
         while True:
             now = self.clock()
             queued = self.queue.advance(now) if self._queued else 0
@@ -197,6 +202,7 @@ class Engine:
             board = self._board(tasks, now)
             ready = self.phases.ready if self._phased else self.roster.ready
             made = plan(board, ready, self.project.policy, now, self._expected)
+            made = replace(made, actions=tuple(action for action in made.actions if action.id not in put_off))
             if made.halt is not None:
                 self.store.set_state("halt", made.halt)
                 self.store.event(now, "", "halt", why=made.halt.why, detail=made.halt.detail)
@@ -209,6 +215,8 @@ class Engine:
                 alive = made.alive or planned > 0 or self.phases.is_planning
                 made = replace(made, until=min(made.until, self.phases.until), alive=alive)
             acted += queued
+            if put_off:
+                made = replace(made, until=min(made.until, now + LOOK_S), alive=True)
             only_ends = not queued and all(isinstance(action.decision, End) for action in made.actions)
             if only_ends or time.monotonic() - begun_at > TURN_S:
                 if not only_ends:
@@ -244,7 +252,9 @@ class Engine:
         acted = 0
         while True:
             self._kept.pop(task.row.id, None)
-            self.attempts.apply(task, decision, now)
+            if put_off := self.attempts.apply(task, decision, now):
+                self._put_off[task.row.id] = put_off
+                return acted
             acted += 1
             self._note(task.row.id, decision)
             if not isinstance(decision, Judge | Look | Weigh | Conclude):
@@ -386,7 +396,7 @@ class Engine:
         running = tuple(sorted({task_id for _, task_id, _, _ in self._running}))
         halt = self.store.halt()
         if made.alive or running:
-            why = self._paused()
+            why = "; ".join([*filter(None, [self._paused()]), *self._put_off.values()])
             if not why and made.waiting and not running and not acted and halt is None:
                 why = self._starved()
             return Turn(acted, ExitCode.OK, made.until, why, running, made.waiting)

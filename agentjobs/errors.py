@@ -53,6 +53,10 @@ class LockBusy(UserError):
     """Another agentjobs process holds the lock of this project."""
 
 
+class TreeBusy(UserError):
+    """Another process holds the lock of a tree, or of the list of worktrees: to be tried again a little later."""
+
+
 class GitError(UserError):
     """A git command failed where it must not; the message carries git's own words."""
 

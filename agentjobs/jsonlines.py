@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 LONGEST_INDEX = 6
 """Digits of an index into a list; a longer number leads nowhere."""
+SHORTEST = len('{"":1}')
+"""Characters of a line that says anything; a million of shorter ones would take seconds."""
 REGEX_PREFIX = "re:"
 """A wanted value that begins so is a regular expression, searched in the field's text."""
 
@@ -26,12 +28,12 @@ class Event(msgspec.Struct, frozen=True):
 def read_events(output: bytes) -> Iterator[Event]:
     """Yield the JSON objects among the lines of ``output``, newest first; everything else is passed over.
 
-    A line that is an array (an agent which prints all its events at once) yields its objects. The first line
-    of a tail may be cut: it is then no JSON and is passed over like any other.
+    An object without a field says nothing. A line that is an array (an agent which prints all its events at once)
+    yields its objects. The first line of a tail may be cut: it is then no JSON and is passed over like any other.
     """
     for raw in reversed(output.split(b"\n")):
         line = raw.strip()
-        if line[:1] not in (b"{", b"["):
+        if line[:1] not in (b"{", b"[") or len(line) < SHORTEST:
             continue
         try:
             value: object = msgspec.json.decode(line)

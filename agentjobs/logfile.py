@@ -21,6 +21,10 @@ LOOK_BYTES = 2 * 1024 * 1024
 """So much of what is new is read in one look; a longer line is passed over."""
 
 
+LOOK_LINES = 20_000
+"""So many lines of it: what is in a short line costs as much as what is in a long one."""
+
+
 class Place(Struct, frozen=True, omit_defaults=True):
     """How far a file that grows has been read: up to the end of a line."""
 
@@ -68,8 +72,8 @@ def read_head(path: Path, limit: int = TAIL_BYTES) -> bytes:
         return b""
 
 
-def read_on(path: str | Path, place: Place, limit: int = LOOK_BYTES) -> News:
-    """Return what came after ``place``, at most ``limit`` bytes of it; a file that cannot be read has no news."""
+def read_on(path: str | Path, place: Place, limit: int = LOOK_BYTES, most: int = LOOK_LINES) -> News:
+    """Return what came after ``place``, at most ``limit`` bytes and ``most`` lines; no news if it cannot be read."""
     try:
         with os.fdopen(open_plain(path, follow=True), "rb") as file:  # a transcript may be a link
             size = file.seek(0, 2)
@@ -86,6 +90,9 @@ def read_on(path: str | Path, place: Place, limit: int = LOOK_BYTES) -> News:
         if len(chunk) < limit:
             return News(place, anew=anew)
         return News(Place(place.offset + len(chunk), inside=True), more=more, anew=anew)
+    if chunk.count(b"\n") > most:
+        end = len(chunk) - len(chunk.split(b"\n", most)[most])
+        more = True
     lines = chunk[:end]
     if place.inside:
         lines = lines.partition(b"\n")[2]

@@ -157,7 +157,9 @@ class MergeQueue:
         batch = self.runs.batch(number)
         verdict = self.runs.verdict(number)
         if verdict is None:
-            local.sweep([run.intent.marker], [step_files(self.runs.dir_of(number), step.name) for step in run.steps])
+            run_dir = self.runs.dir_of(number)
+            records = [step_files(run_dir, step.name) for step in run.steps]
+            local.sweep([run.intent.marker], records, steps.places((run.intent, run_dir)))
             verdict = self._judge(run, batch, outcome, now)
             if verdict is None:
                 return

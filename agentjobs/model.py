@@ -132,6 +132,10 @@ class Running(Struct, frozen=True, tag="running"):
     finished: bool = False
     """The agent's final event is in its output, although the process is still there."""
     gauge: Gauge = Gauge()
+    asleep_s: float = 0.0
+    """Seconds since its start that do not count: the machine slept, or its clock was set (see ``elapsed``)."""
+    unheard_s: float = 0.0
+    """Seconds since its last output that do not count as silence."""
 
 
 class Exited(Struct, frozen=True, tag="exited"):
@@ -375,6 +379,8 @@ class Task(Struct, frozen=True):
     """What a person asked for and is not done yet: TODO (a new round), SKIPPED, DONE, FAILED."""
     in_play: bool = True
     """``stop`` takes a task out of play: what runs is ended, nothing is begun."""
+    void: tuple[str, ...] = ()
+    """Marks of attempts of the round that were started and whose facts are gone: somebody deleted or spoilt them."""
 
     @property
     def last(self) -> Attempt | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from hashlib import blake2b
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -34,6 +35,9 @@ WORDS: Final = 200
 
 DEEPEST: Final = 6
 """Levels of a line that are compared with those of another."""
+
+EVENTS: Final = 20_000
+"""Of new lines at most so many events are looked at, the newest: one line may be an array of a million."""
 
 _VOLATILE = re.compile(r"[\w./:+-]*\d[\w./:+-]*")
 """Words with a digit: counts, delays, ids, instants, addresses."""
@@ -106,7 +110,7 @@ def observe(seen: Seen, lines: bytes, sight: Sight) -> Seen:
     """Take in lines that came after those which ``seen`` knows."""
     meter = seen.meter
     seen = replace(seen, meter=replace(meter, recent=dict(meter.recent)))  # ours, to be changed in place
-    for event in reversed(list(read_events(lines))):
+    for event in reversed(list(islice(read_events(lines), EVENTS))):
         seen = _one(seen, event, sight)
     return seen
 

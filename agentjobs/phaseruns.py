@@ -290,7 +290,7 @@ class PhaseRuns:
             if marker is not None:
                 task = rounds.task(task_id, self.roster.scope)
                 if task is not None and task.last is None:
-                    self.store.set_marker(task_id, Marker(marker.round, Status.SKIPPED, RETIRED))
+                    self.store.set_marker(task_id, msgspec.structs.replace(marker, wish=Status.SKIPPED, note=RETIRED))
             elif self.roster.statuses.get(task_id) is Status.TODO:
                 self.store.settle(task_id, Settled(rounds.next_round(task_id), Status.SKIPPED, RETIRED, now))
                 self.roster.settled(task_id)

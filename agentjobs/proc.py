@@ -48,9 +48,12 @@ def run(
     ``pass_fds`` are left open in the child: a lock held through one of them outlives us for as long as the
     child does. Raises ``UserError`` if the command cannot be started and, with ``check``, if it exits with
     anything but 0; ``TimedOut`` if it takes longer than ``timeout_s``. The command runs in a process group of
-    its own, which is killed as a whole when the time is over, or when we are interrupted.
+    its own, which is killed as a whole when the time is over, or when we are interrupted. It does not start where
+    exit codes cannot be read.
     """
     name = argv[0].decode("utf-8", "replace") if isinstance(argv[0], bytes) else argv[0]
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:  # `subprocess` would report exit code 0, whatever happened
+        raise UserError(f"cannot run {name}: SIGCHLD is ignored, so its exit code would be lost; set it to the default")
     try:
         process = subprocess.Popen(
             argv,

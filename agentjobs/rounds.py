@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agentjobs.decide import REMOVED, UNSPENT
+from agentjobs.circles import UNSPENT
+from agentjobs.decide import REMOVED
 from agentjobs.model import SETTLED, Row, Settled, Status, Task
 from agentjobs.queue import in_play
 from agentjobs.store import Marker
@@ -55,7 +56,7 @@ class Rounds:
     def _wish(self, task_id: str, wish: Status, now: float) -> None:
         marker = self.store.marker(task_id)
         if marker is not None:
-            self.store.set_marker(task_id, Marker(marker.round, wish))
+            self.store.set_marker(task_id, replace(marker, wish=wish, note=""))
         elif wish is Status.TODO:
             self.store.set_marker(task_id, Marker(self.next_round(task_id)))
         else:
@@ -155,7 +156,10 @@ class Rounds:
         if row is None:
             row = Row(task_id, 0, Status.SKIPPED, profile=mine[-1].intent.profile if mine else "default")
             wish = Status.SKIPPED
-        return Task(row, marker.round, mine, earlier, wish, in_play(scope, task_id, row.profile))
+        # Only the newest attempt of a round may be without a result.
+        known = {a.intent.marker for a in mine if a.result is not None or a is mine[-1]}
+        void = tuple(mark for mark in marker.begun if mark not in known)
+        return Task(row, marker.round, mine, earlier, wish, in_play(scope, task_id, row.profile), void)
 
     def open(self, row: Row, scope: Scope) -> Task | None:
         """Return the first round of a row that says TODO; None where the facts say that it is settled.

@@ -264,7 +264,7 @@ def retry(
         for task_id in everyone:
             marker = project.store.marker(task_id)
             if marker is not None:
-                project.store.set_marker(task_id, Marker(marker.round, Status.TODO))
+                project.store.set_marker(task_id, replace(marker, wish=Status.TODO, note=""))
             elif statuses[task_id] in SETTLED or project.store.settled(task_id):
                 project.store.set_marker(task_id, Marker(rounds.next_round(task_id)))
                 project.file.set(task_id, {"status": "TODO", "ended": "", "note": "", "commit": ""})
@@ -290,7 +290,7 @@ def skip(project: Project, ids: tuple[str, ...], *, note: str, lock_timeout_s: f
         for task_id in chosen:
             marker = project.store.marker(task_id)
             if marker is not None:
-                project.store.set_marker(task_id, Marker(marker.round, Status.SKIPPED, note))
+                project.store.set_marker(task_id, replace(marker, wish=Status.SKIPPED, note=note))
             elif statuses[task_id] is Status.DONE:
                 done.append(task_id)
             else:

@@ -6,14 +6,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentjobs.launch import local
+from agentjobs.plainfile import names_in
 from agentjobs.reviewing import AGENTS
 from agentjobs.store import own_dir, step_files
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from agentjobs.model import Intent
     from agentjobs.project import Project
+
+
+def places(*attempts: tuple[Intent, Path]) -> list[local.Place]:
+    """Return the trees of these attempts, given with their directories, as places that nothing is to be left in."""
+    with_trees = [(intent, attempt_dir) for intent, attempt_dir in attempts if intent.base]
+    return [local.Place(intent.tree, intent.id, tuple(_steps(attempt_dir))) for intent, attempt_dir in with_trees]
+
+
+def _steps(attempt_dir: Path) -> Iterator[local.StepFiles]:
+    for name in names_in(attempt_dir):
+        if name.endswith(".lock"):
+            yield step_files(attempt_dir, name.removesuffix(".lock"))
 
 
 def start(
@@ -33,6 +46,7 @@ def start(
     if name.partition("-")[0] in AGENTS:
         own_dir(attempt_dir, name).mkdir(mode=0o700, exist_ok=True)
     settings = project.policy.workspace
+    local.sweep((), (), places((intent, attempt_dir)))
     if intent.base:
         from agentjobs import clones  # noqa: PLC0415
 

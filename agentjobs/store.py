@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
+from agentjobs.elapsed import Looks
 from agentjobs.errors import LockBusy, UserError
 from agentjobs.launch.local import StepFiles, probe
 from agentjobs.model import (
@@ -38,11 +39,13 @@ from agentjobs.model import (
 from agentjobs.pauses import RUN
 from agentjobs.plainfile import FACT_MAX, is_directory, names_in, put_aside, read_plain
 from agentjobs.reviewfacts import ReviewEnd, ReviewPlan
-from agentjobs.writing import encode, replace_file
+from agentjobs.tsv import is_id
+from agentjobs.writing import encode, make_room, remove, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from agentjobs.lookout import Lookout
     from agentjobs.masking import Masking
 
 LAYOUT = "1"
@@ -53,7 +56,9 @@ This directory belongs to agentjobs: the facts behind tasks.tsv. Every file unde
 and says what happened; deleting this directory forgets all of it. `agentjobs show ID` reads it for you.
 """
 
-_STEP = re.compile(r"(setup|agent|verify|review|gate|plan)(-\d+)?\.(?:lock|plan\.json)")
+_STEP = re.compile(r"(setup|agent|verify|review|gate|plan)(-[0-9]+)?\.(?:lock|plan\.json)")
+_NUMBER = re.compile(r"(?!000)[0-9]{3}|[1-9][0-9]{3,8}")
+"""The name of an attempt's directory."""
 T = TypeVar("T")
 
 
@@ -64,6 +69,8 @@ class Marker(msgspec.Struct, frozen=True, omit_defaults=True):
     wish: Status | None = None
     note: str = ""
     """What the person said with the wish."""
+    begun: tuple[str, ...] = ()
+    """The ``AGENTJOBS_MARK`` of each attempt of the round that was started: known although its facts may be deleted."""
 
 
 class Store:
@@ -79,6 +86,8 @@ class Store:
         self._intents: dict[tuple[str, int], Intent] = {}
         self._dirs: dict[tuple[str, int], Path] = {}
         self._events: int | None = None
+        self.lookout: Lookout | None = None
+        """Whoever decides by how long steps have run sets it."""
 
     # --- the directory and its lock
 
@@ -158,6 +167,18 @@ class Store:
         if not pauses:
             path.unlink(missing_ok=True)
 
+    def look(self, now: float) -> None:
+        """Look at the clocks: from here on running steps are read with the time that does not count."""
+        from agentjobs.lookout import Lookout  # noqa: PLC0415 - only who decides
+
+        self.lookout = Lookout(read_json(self.dir / "looks.json", Looks), now)
+
+    def looked(self) -> None:
+        """Keep what this look saw. Where the disk is full, the next one knows less."""
+        if self.lookout is not None:
+            with contextlib.suppress(UserError):
+                self.lookout.save(lambda looks: write_json(self.dir / "looks.json", looks))
+
     def hold(self) -> Pause | None:
         """Return until when finished work waits, because it could be neither checked nor landed."""
         return read_json(self.dir / "hold.json", Pause)
@@ -176,10 +197,8 @@ class Store:
 
     def active(self) -> list[str]:
         """Return the ids with an open round."""
-        try:
-            return sorted(name for name in os.listdir(self._active) if not name.endswith("~"))
-        except FileNotFoundError:
-            return []
+        names = sorted(name for name in names_in(self._active) if is_id(name))
+        return [name for name in names if os.path.isfile(f"{self._active}/{name}")]  # noqa: PTH113 - costs less
 
     def is_active(self, task_id: str) -> bool:
         """Whether a task has an open round."""
@@ -187,13 +206,16 @@ class Store:
 
     def marker(self, task_id: str) -> Marker | None:
         """Return the open round of a task."""
-        return read_json(f"{self._active}/{task_id}", Marker)
+        try:
+            return read_json(f"{self._active}/{task_id}", Marker)
+        except OSError:
+            return None
 
     def set_marker(self, task_id: str, marker: Marker | None) -> None:
         """Open or close a round."""
         path = self.dir / "active" / task_id
         if marker is None:
-            path.unlink(missing_ok=True)
+            remove(path)
         else:
             write_json(path, marker)
 
@@ -207,35 +229,34 @@ class Store:
         return self._dirs[key]
 
     def names(self, task_id: str) -> list[str]:
-        """Return what the directory of a task's attempts holds."""
+        """Return what the directory of a task's attempts holds; nothing where it cannot be read."""
         return names_in(f"{self._attempts}/{task_id}")
 
     def numbers(self, task_id: str, names: list[str] | None = None) -> list[int]:
         """Return the numbers of all claimed attempts of a task, in order; ``names`` saves a look."""
         found = self.names(task_id) if names is None else names
-        return sorted(int(name) for name in found if name.isdigit())
+        return sorted(int(name) for name in found if _NUMBER.fullmatch(name))
 
     def started_ids(self) -> frozenset[str]:
         """Return every id that ever had an attempt or a settled round."""
-        try:
-            return frozenset(os.listdir(self._attempts))
-        except FileNotFoundError:
-            return frozenset()
+        return frozenset(names_in(self._attempts))
 
-    def claim(self, task_id: str) -> int:
-        """Take the next attempt number of a task, for ever."""
-        number = (self.numbers(task_id) or [0])[-1]
+    def claim(self, task_id: str, begun: int = 0) -> int:
+        """Take the next attempt number of a task, for ever; ``begun``: the last one known to have been started."""
+        number = max([begun, *self.numbers(task_id)])
         path = self.attempt_dir(task_id, number)
         if os.path.lexists(path.parent) and not is_directory(path.parent):
-            put_aside(path.parent)  # an agent may have put a link or a file there
-            number = 0
-        if number and is_directory(path) and all(name.endswith("~") for name in names_in(path)):
+            put_aside(path.parent)  # an agent may have put a link there
+            number = begun
+        if number > begun and is_directory(path) and all(name.endswith("~") for name in names_in(path)):
             return number  # claimed by a poll that was killed before it wrote the intent: nothing was started
         number += 1
         path = self.attempt_dir(task_id, number)
-        if number == 1:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.mkdir(mode=0o700)
+        try:
+            path.mkdir(mode=0o700)
+        except OSError:
+            make_room(path)
+            path.mkdir(mode=0o700)
         return number
 
     def attempts(self, task_id: str, names: list[str] | None = None) -> list[Attempt]:
@@ -244,10 +265,21 @@ class Store:
         return [attempt for attempt in found if attempt is not None]
 
     def attempt(self, task_id: str, number: int) -> Attempt | None:
-        """Return the facts of one attempt; an attempt that is over is read once and kept."""
+        """Return the facts of one attempt; an attempt that is over is read once and kept.
+
+        None where there are none that can be read: it was only claimed, or somebody deleted or spoilt them.
+        """
         key = (task_id, number)
         if key in self._closed:
             return self._closed[key]
+        try:
+            return self._read_attempt(key)
+        except OSError:
+            self._intents.pop(key, None)
+            return None
+
+    def _read_attempt(self, key: tuple[str, int]) -> Attempt | None:
+        task_id, number = key
         path = f"{self._attempts}/{task_id}/{number:03d}"
         if not is_directory(path) or not is_directory(os.path.dirname(path)):
             return None  # a link would lead what we write to some other place
@@ -258,7 +290,11 @@ class Store:
         present = names_in(path)
         result = read_json(f"{path}/result.json", Result) if "result.json" in present else None
         end = read_json(f"{path}/agent.end.json", AgentEnd) if "agent.end.json" in present else None
-        attempt = Attempt(intent, tuple(_steps(path, present)), end, result, "approved" in present)
+        steps = _steps(path, present)
+        if self.lookout is not None and result is None:
+            look, where = self.lookout.corrected, Path(path)
+            steps = [look(f"{task_id}/{number}/{step.name}", step, StepFiles(where, step.name)) for step in steps]
+        attempt = Attempt(intent, tuple(steps), end, result, "approved" in present)
         if result is not None:
             self._closed[key] = attempt
             del self._intents[key]
@@ -295,8 +331,7 @@ class Store:
         path = self.dir / "attempts" / task_id / f"settled-{settled.round}.json"
         if read_raw(path):
             return
-        if not path.parent.is_dir():  # a row that is settled without an attempt
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_room(path)  # a row may be settled without an attempt
         write_json(path, self._told(settled))
 
     # --- the breaker's tally
@@ -304,11 +339,12 @@ class Store:
     def tally(self) -> tuple[tuple[str, str], ...]:
         """Return the first results of distinct tasks since the last ``dispatch``, as (class, signature)."""
         entries = []
-        with contextlib.suppress(FileNotFoundError):
-            for entry in os.scandir(self.dir / "tally"):
-                words = read_raw(Path(entry.path)).decode("ascii", "replace").split()
-                if len(words) == 2 and not entry.name.endswith("~"):  # noqa: PLR2004
-                    entries.append((entry.stat().st_mtime, words[0], words[1]))
+        for name in names_in(f"{self.dir}/tally"):
+            path = f"{self.dir}/tally/{name}"
+            with contextlib.suppress(OSError):
+                words = read_raw(path).decode("ascii", "replace").split() if is_id(name) else []
+                if len(words) == 2:  # noqa: PLR2004
+                    entries.append((os.stat(path).st_mtime, words[0], words[1]))  # noqa: PTH116 - as everywhere here
         return tuple((cls, sig) for _, cls, sig in sorted(entries))
 
     def count(self, task_id: str, cls: str, signature: str) -> None:
@@ -324,16 +360,12 @@ class Store:
 
     def unspent(self) -> int:
         """Return how many attempts did not count: a limit, a lost login, a stop."""
-        try:
-            return len(os.listdir(self.dir / "unspent"))
-        except FileNotFoundError:
-            return 0
+        return sum(is_id(name) for name in names_in(f"{self.dir}/unspent"))
 
     def clear_tally(self) -> None:
         """Arm the breaker anew."""
-        with contextlib.suppress(FileNotFoundError):
-            for name in os.listdir(self.dir / "tally"):
-                (self.dir / "tally" / name).unlink(missing_ok=True)
+        for name in names_in(f"{self.dir}/tally"):
+            remove(self.dir / "tally" / name)
 
     # --- events
 

@@ -12,15 +12,19 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from agentjobs.errors import LockBusy
+from agentjobs.errors import TreeBusy
 from agentjobs.plainfile import is_directory, is_plain, put_aside, regain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-LOCK_WAIT_S = 120.0
-"""How long to wait for another process that works on the same tree."""
+TREE_WAIT_S = 2.0
+"""How long to wait for another process that works on the same tree: all tasks wait meanwhile."""
+
+_BUSY_S = 10.0
+_busy: dict[str, float] = {}
+"""Locks that were waited for in vain, and until when (monotonic) they are tried only once."""
 
 MAKING, READY, RESET = "making", "ready", "reset"
 
@@ -33,11 +37,15 @@ def tree_lock(tree_dir: Path) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def flock(path: Path) -> Iterator[int]:
-    """Hold an exclusive lock on ``path``; yields its descriptor, for git to inherit."""
+def flock(path: Path, wait_s: float = TREE_WAIT_S) -> Iterator[int]:
+    """Hold an exclusive lock on ``path``; yields its descriptor, for git to inherit.
+
+    Raises ``TreeBusy`` when it is not free within ``wait_s``; at once when that was so a few seconds ago.
+    """
     descriptor = _opened(path)
     try:
-        give_up_at = time.monotonic() + LOCK_WAIT_S
+        begun_at = time.monotonic()
+        give_up_at = begun_at + (wait_s if begun_at >= _busy.get(str(path), 0.0) else 0.0)
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -46,7 +54,8 @@ def flock(path: Path) -> Iterator[int]:
                 if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EINTR):
                     raise
             if time.monotonic() > give_up_at:
-                raise LockBusy(f"another process has held {path} for {LOCK_WAIT_S:g} s")
+                _busy[str(path)] = time.monotonic() + _BUSY_S
+                raise TreeBusy(f"another process holds the lock {path}; end it if it is not at work there")
             time.sleep(0.005)
         yield descriptor
     finally:

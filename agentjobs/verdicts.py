@@ -10,12 +10,14 @@ import contextlib
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from agentjobs import checkruns, claimcheck, handoffs
+from msgspec.structs import replace
+
+from agentjobs import checkruns, claimcheck, handoffs, steps
 from agentjobs.checkruns import ended
-from agentjobs.endings import verdict_on
-from agentjobs.errors import TreeError, UserError, is_machines, said
+from agentjobs.endings import is_patient, verdict_on
+from agentjobs.errors import TreeBusy, TreeError, UserError, is_machines, said
 from agentjobs.excerpt import error_excerpt, signature
 from agentjobs.judging import rejection
 from agentjobs.launch import local
@@ -30,9 +32,22 @@ if TYPE_CHECKING:
     from agentjobs.model import Attempt, Row, Task
     from agentjobs.outcome import Verdict
     from agentjobs.project import Project
+    from agentjobs.snapshot import Snapshot
 
 LANDING_TRIES = 50
 """How often the target may move between our look at it and our swap, in one poll."""
+
+
+class _Work(NamedTuple):
+    """What the tree of an agent that ended holds."""
+
+    taken: Snapshot
+    changed: tuple[str, ...]
+    unlandable: tuple[str, ...]
+    """What no commit can hold, in words."""
+    removed: tuple[str, ...]
+    setup: str
+    markers: tuple[str, ...]
 
 
 class Verdicts:
@@ -67,7 +82,13 @@ class Verdicts:
             reset_at=verdict.reset_at,
         )
         if intent.base:
-            end = self._with_tree(task, attempt, end, verdict)
+            try:
+                end = self._with_tree(task, attempt, end, verdict)
+            except TreeBusy as error:
+                if is_patient(error, attempt, now):
+                    raise
+                if verdict.outcome is Outcome.OK:
+                    end = replace(end, outcome=Outcome.INFRA, detail=str(error))
             if verdict.outcome is Outcome.OK:  # who was cut short has not said yet what it did
                 end = claimcheck.examined(self.project, task, attempt, end)
         self.store.write_fact(intent.id, intent.number, "agent.end.json", end)
@@ -75,37 +96,18 @@ class Verdicts:
     def sweep(self, attempt: Attempt) -> None:
         """End what the attempt's agent left behind."""
         if attempt.intent.marker not in self.swept:
-            steps = [step for step in attempt.steps if step.kind is StepKind.AGENT]
-            local.sweep([attempt.intent.marker], [step_files(self._dir(attempt), step.name) for step in steps])
+            ran = [step for step in attempt.steps if step.kind is StepKind.AGENT]
+            attempt_dir = self._dir(attempt)
+            records = [step_files(attempt_dir, step.name) for step in ran]
+            local.sweep([attempt.intent.marker], records, steps.places((attempt.intent, attempt_dir)))
             self.swept.add(attempt.intent.marker)
 
     def _with_tree(self, task: Task, attempt: Attempt, end: AgentEnd, verdict: Verdict) -> AgentEnd:
         """Commit what the tree holds, keep it under a ref, and look at what was changed."""
-        from msgspec.structs import replace  # noqa: PLC0415
-
-        from agentjobs import inside, landing, workspace  # noqa: PLC0415
-
-        git, intent = self.project.git, attempt.intent
-        tree_dir = Path(intent.tree)
         try:
-            if not os.path.lexists(tree_dir):
-                raise TreeError(f"the tree {tree_dir} is gone")
-            if workspace.create(git, tree_dir, intent.base):
-                raise TreeError(f"{tree_dir} was not as agentjobs made it; what stood there is kept beside it")
-            ref = f"refs/agentjobs/{intent.id}/{intent.number}"
-            named = [normalise(path) for path in task.row.files]
-            taken = workspace.keep(git, tree_dir, intent.base, ref, self.message(task, attempt), end.at, named=named)
-            unlandable = inside.keep(git, tree_dir, taken, ref, end.at)
-            changed = git.changed(intent.base, taken.commit)
-            settings = self.project.policy.workspace
-            removed: tuple[str, ...] = ()
-            setup = ""
-            if verdict.outcome is Outcome.OK:
-                removed, spoilt = workspace.restore(git, self.project.root, tree_dir, taken.commit, settings)
-                setup = (settings.setup or "") if spoilt else ""
-            else:  # the conversation may go on with all that it has there
-                workspace.reset(git, tree_dir, taken.commit)
-            markers = landing.has_markers(git, intent.base, taken.commit)
+            work = self._committed(task, attempt, end.at, finished=verdict.outcome is Outcome.OK)
+        except TreeBusy:
+            raise
         except (UserError, OSError) as error:
             if is_machines(error):
                 raise  # the work waits as it stands, until git can work again
@@ -113,26 +115,54 @@ class Verdicts:
                 return end
             told = printable(said(error))
             return replace(end, outcome=Outcome.CRASHED, detail=told, signature=signature(told.encode()))
-        profile = self.project.profile(task.row, intent.profile)
-        outside = in_scope(changed, task.row.files) if profile.scope == "files" else ()
+        profile = self.project.profile(task.row, attempt.intent.profile)
+        outside = in_scope(work.changed, task.row.files) if profile.scope == "files" else ()
         end = replace(
-            end, tree=taken.tree, commit=taken.commit,
-            changed=tuple(map(printable, changed)), outside=tuple(map(printable, outside)),
-            removed=tuple(map(printable, removed)), setup=setup,
+            end, tree=work.taken.tree, commit=work.taken.commit,
+            changed=tuple(map(printable, work.changed)), outside=tuple(map(printable, outside)),
+            removed=tuple(map(printable, work.removed)), setup=work.setup,
         )  # fmt: skip
         if verdict.outcome is not Outcome.OK:
             return end
-        if unlandable:
-            outcome = Outcome.VERIFY_FAILED if changed else Outcome.NO_CHANGE
-            return replace(end, outcome=outcome, detail="; ".join(unlandable))
+        if work.unlandable:
+            outcome = Outcome.VERIFY_FAILED if work.changed else Outcome.NO_CHANGE
+            return replace(end, outcome=outcome, detail="; ".join(work.unlandable))
         if outside:
             return replace(end, outcome=Outcome.OUT_OF_SCOPE, detail=f"changed {_names(outside)}")
-        if markers:
-            detail = f"conflict markers left in {_names(markers)}"
+        if work.markers:
+            detail = f"conflict markers left in {_names(work.markers)}"
             return replace(end, outcome=Outcome.VERIFY_FAILED, detail=detail)
-        if not changed and profile.require_change:
+        if not work.changed and profile.require_change:
             return replace(end, outcome=Outcome.NO_CHANGE, detail="said it was done and changed nothing")
         return end
+
+    def _committed(self, task: Task, attempt: Attempt, at: float, *, finished: bool) -> _Work:
+        """Commit what the tree holds, keep it under a ref, and leave the tree standing on it.
+
+        With ``finished`` nothing is left beside the commit but what was there when the agent began; else the
+        conversation may go on with all that it has there.
+        """
+        from agentjobs import inside, landing, workspace  # noqa: PLC0415
+
+        git, intent, settings = self.project.git, attempt.intent, self.project.policy.workspace
+        tree_dir = Path(intent.tree)
+        if not os.path.lexists(tree_dir):
+            raise TreeError(f"the tree {tree_dir} is gone")
+        if workspace.create(git, tree_dir, intent.base):
+            raise TreeError(f"{tree_dir} was not as agentjobs made it; what stood there is kept beside it")
+        ref = f"refs/agentjobs/{intent.id}/{intent.number}"
+        named = [normalise(path) for path in task.row.files]
+        taken = workspace.keep(git, tree_dir, intent.base, ref, self.message(task, attempt), at, named=named)
+        unlandable = inside.keep(git, tree_dir, taken, ref, at)
+        changed = git.changed(intent.base, taken.commit)
+        removed: tuple[str, ...] = ()
+        spoilt = False
+        if finished:
+            removed, spoilt = workspace.restore(git, self.project.root, tree_dir, taken.commit, settings)
+        else:
+            workspace.reset(git, tree_dir, taken.commit)
+        markers = landing.has_markers(git, intent.base, taken.commit)
+        return _Work(taken, changed, unlandable, removed, (settings.setup or "") if spoilt else "", markers)
 
     def message(self, task: Task, attempt: Attempt) -> str:
         """Return the message of the commit that lands: what it is, whose it is, and by what it was checked."""
@@ -294,9 +324,7 @@ class Verdicts:
         commit, parent = self.candidate(attempt)
         merged = self.merge(task, attempt, commit, parent)
         if isinstance(merged, Result):
-            from msgspec.structs import replace  # noqa: PLC0415
-
-            return replace(merged, errors=f"{merged.errors}\n\nBefore that the gate said of this work:\n{errors}")
+                return replace(merged, errors=f"{merged.errors}\n\nBefore that the gate said of this work:\n{errors}")
         end = attempt.end
         assert end is not None
         return Result(
@@ -328,8 +356,6 @@ class Verdicts:
 
     def result(self, task: Task, attempt: Attempt, outcome: Outcome, now: float) -> Result:
         """Return what ``result.json`` is to say about an attempt that ended with ``outcome``."""
-        from msgspec.structs import replace  # noqa: PLC0415
-
         intent, end = attempt.intent, attempt.end
         commit, parent = self.candidate(attempt)
         result = Result(
@@ -370,8 +396,6 @@ class Verdicts:
         return self.store.attempt_dir(attempt.intent.id, attempt.number)
 
     def _failed_check(self, attempt: Attempt, result: Result) -> Result:
-        from msgspec.structs import replace  # noqa: PLC0415
-
         check = attempt.last(StepKind.VERIFY, StepKind.GATE)
         if check is None:
             return result
@@ -395,8 +419,6 @@ class Verdicts:
         )
 
     def _infra(self, attempt: Attempt, result: Result) -> Result:
-        from msgspec.structs import replace  # noqa: PLC0415
-
         setup = attempt.last(StepKind.SETUP)
         check = attempt.last(StepKind.VERIFY, StepKind.GATE)
         step = check or setup

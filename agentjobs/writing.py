@@ -1,4 +1,4 @@
-"""Replace a file whole, for its owner alone; a value as JSON that any file can hold."""
+"""Replace a file whole, for its owner alone, whatever lies in its place; a value as JSON that any file can hold."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agentjobs.plainfile import is_directory, put_aside, regain
+from agentjobs.errors import is_machines
+from agentjobs.plainfile import is_directory, regain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,11 +18,30 @@ if TYPE_CHECKING:
 def replace_file(path: Path, data: bytes, *, durable: bool = False) -> None:
     """Replace a file by rename, mode 0600; nothing of it is seen before all of it is there.
 
-    ``durable``: its content is on the disk by then. OSError where it cannot be written; nothing is left behind then.
+    ``durable``: its content is on the disk by then. What somebody put in the way is put aside. OSError where it cannot
+    be written; nothing is left behind then. FileNotFoundError where there is no directory: all of it may be gone, and
+    nothing of it comes back by accident.
     """
-    temporary = path.with_name(path.name + "~")
     try:
-        fd = _created(temporary)
+        _replace(path, data, durable=durable)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if is_machines(error):
+            raise
+        make_room(path)
+        _replace(path, data, durable=durable)
+
+
+def _replace(path: Path, data: bytes, *, durable: bool) -> None:
+    temporary = path.with_name(path.name + "~")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        try:
+            fd = os.open(temporary, flags, 0o600)
+        except FileExistsError:
+            temporary.unlink()  # ours, from a process that was killed; or a pipe or a link that somebody put there
+            fd = os.open(temporary, flags, 0o600)
         try:
             view = memoryview(data)
             while view:
@@ -30,35 +50,44 @@ def replace_file(path: Path, data: bytes, *, durable: bool = False) -> None:
                 os.fsync(fd)
         finally:
             os.close(fd)
-        _rename(temporary, path)
+        temporary.rename(path)
     except OSError:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
 
 
-def _created(path: Path) -> int:
-    """Open a new file for writing; what a killed process, or an agent, left under its name is never written to."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+def remove(path: Path) -> None:
+    """Remove a state file; a directory in its place is put aside."""
     try:
-        return os.open(path, flags, 0o600)
-    except FileExistsError:
-        if is_directory(path):
-            put_aside(path)
-        else:
-            path.unlink(missing_ok=True)
-    except PermissionError:
-        if not regain(path):
-            raise
-    return os.open(path, flags, 0o600)
+        path.unlink(missing_ok=True)
+    except (IsADirectoryError, PermissionError):
+        make_room(path)
+        path.unlink(missing_ok=True)
 
 
-def _rename(temporary: Path, path: Path) -> None:
-    try:
-        temporary.rename(path)
-    except IsADirectoryError:
-        put_aside(path)
-        temporary.rename(path)
+def make_room(path: Path) -> None:
+    """See that something can be made at ``path``, in a directory of ours, which is made where it is missing.
+
+    What is in the way (a directory there, a file in the place of the directory) is put aside; rights that were taken
+    from us below ``.agentjobs`` we take back.
+    """
+    for there in (path, path.with_name(f"{path.name}~")):
+        if is_directory(there):
+            _put_aside(there)
+    if not path.parent.is_dir():
+        if os.path.lexists(path.parent):
+            _put_aside(path.parent)
+        path.parent.mkdir(mode=0o700, parents=True)
+    regain(path)
+
+
+def _put_aside(path: Path) -> None:
+    """Rename it to a free name next to it that ends in ``~``; nothing of ours does, once it is written."""
+    number = 1
+    while os.path.lexists(aside := path.with_name(f"{path.name}.{number}~")):
+        number += 1
+    path.rename(aside)
 
 
 def encode(value: object) -> bytes:

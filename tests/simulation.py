@@ -17,7 +17,8 @@ from msgspec.structs import replace
 from agentjobs.accounts import account_for, account_of
 from agentjobs.board import Board, Plan, Spent
 from agentjobs.caps import with_running
-from agentjobs.decide import LAYER_1, PROBES_MAX, SETUP_AGAIN, UNSPENT, UNSPENT_MAX, decide, restarts_after
+from agentjobs.circles import LAYER_1, UNSPENT
+from agentjobs.decide import PROBES_MAX, SETUP_AGAIN, UNSPENT_MAX, decide, restarts_after
 from agentjobs.decisions import (
     Begin,
     Conclude,

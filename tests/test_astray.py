@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from agentjobs.board import Board, Spent
 from agentjobs.caps import past_hard_cap, with_running
-from agentjobs.decide import oscillating
+from agentjobs.circles import oscillating
 from agentjobs.decisions import Action, Begin, Conclude, End, Judge, Launch, Wait
 from agentjobs.edits import edits_in
 from agentjobs.limits import Limits

@@ -44,8 +44,8 @@ IN_ADMIN = ("HEAD", "index", "gitdir", "commondir", "config.worktree", "logs", "
 IN_FACTS = ("output.log", "agent.json", "agent.exit.json", "agent.lock", "agent.end.json", "agent.end.json~",
             "verify.log", "verify.at", "verify.lock", "verify.json", "verify.plan.json", "verify.1.check",
             "result.json~", "result.json", "handoff.md", "handoff", "../own", "prompt.md", "")  # fmt: skip
-BESIDE = ("$AGENTJOBS_TASK", ".$AGENTJOBS_TASK.lock", ".$AGENTJOBS_TASK.sparse", ".$AGENTJOBS_TASK.handed", ".$AGENTJOBS_TASK.git",
-          ".$AGENTJOBS_TASK.git-new")  # fmt: skip
+BESIDE = ("$AGENTJOBS_TASK", ".$AGENTJOBS_TASK.lock", ".$AGENTJOBS_TASK.sparse", ".$AGENTJOBS_TASK.handed",
+          ".$AGENTJOBS_TASK.git", ".$AGENTJOBS_TASK.git-new")  # fmt: skip
 PLACES = (
     *(f"$tree/{name}" for name in IN_TREE),
     *(f"$admin/{name}".rstrip("/") for name in IN_ADMIN),

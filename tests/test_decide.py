@@ -8,18 +8,15 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from agentjobs.agents import Agent
+from agentjobs.circles import LAYER_1, LAYER_2, UNSPENT, oscillating
 from agentjobs.decide import (
     CHECK_RUNS_MAX,
     GATE_RUNS_MAX,
-    LAYER_1,
-    LAYER_2,
     PROBES_MAX,
     REMOVED,
-    UNSPENT,
     UNSPENT_MAX,
     can_resume,
     decide,
-    oscillating,
     restarts_after,
 )
 from agentjobs.decisions import (

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from agentjobs.board import Board, Spent
-from agentjobs.decide import LAYER_2, decide
+from agentjobs.circles import LAYER_2
+from agentjobs.decide import decide
 from agentjobs.decisions import Conclude, Decision, End, Land, Launch, Wait, Weigh
 from agentjobs.judging import (
     SEVERITIES,

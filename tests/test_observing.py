@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from agentjobs.agents import Agent
 from agentjobs.evidence import Context, Rule, Session, Usage, Watch
-from agentjobs.logfile import Place, read_on
+from agentjobs.logfile import LOOK_LINES, Place, read_on
 from agentjobs.model import Outcome
-from agentjobs.observing import KEYS, Seen, Sight, likeness, measured, observe, sights
+from agentjobs.observing import EVENTS, KEYS, Seen, Sight, likeness, measured, observe, sights
 from agentjobs.policy import parse_policy
 from agentjobs.presets import preset
 from agentjobs.usage import measure
@@ -236,3 +236,33 @@ def test_a_file_that_became_another_is_read_anew(tmp_path: Path) -> None:
     news = read_on(path, Place(1000))
     assert (news.anew, news.lines, news.place) == (True, b"new\n", Place(4))
     assert read_on(tmp_path / "none", Place(7)).place == Place(7)
+
+
+@given(st.lists(st.binary(max_size=6).map(lambda raw: raw.replace(b"\n", b"")), max_size=30), st.integers(1, 5))
+def test_one_look_takes_few_lines_and_the_next_one_goes_on(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[bytes], most: int
+) -> None:
+    path = tmp_path_factory.mktemp("short") / "log"
+    path.write_bytes(b"".join(part + b"\n" for part in parts))
+    place, found = Place(), b""
+    looks = 0
+    for looks in range(1, len(parts) + 2):  # noqa: B007
+        news = read_on(path, place, most=most)
+        assert news.lines.count(b"\n") <= most
+        place, found = news.place, found + news.lines
+        if not news.more:
+            break
+    assert found == path.read_bytes()
+    assert looks == max(1, -(-len(parts) // most))
+
+
+@pytest.mark.parametrize("piece", [b"{}", b'{"type":"x"}', b"[]", b"[{}]", b"{", b"1", b""])
+def test_the_work_of_one_look_is_bounded(tmp_path: Path, piece: bytes) -> None:
+    """Counted, not timed: two million bytes of the shortest lines are a hundred looks, not one."""
+    path = tmp_path / "log"
+    path.write_bytes((piece + b"\n") * 150_000)
+    news = read_on(path, Place())
+    assert news.more
+    assert news.lines.count(b"\n") <= LOOK_LINES
+    whole = b"[" + b",".join([b'{"type":"turn","in":1}'] * (EVENTS + 7)) + b"]\n"
+    assert observe(Seen(), whole, SIGHT).requests == EVENTS

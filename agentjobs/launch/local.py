@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agentjobs.launch.inside import Place, occupied
 from agentjobs.launch.processes import boot_id
 from agentjobs.launch.reap import adopt_child, alive, is_ours, reap_children, sweep
 from agentjobs.launch.step import (
@@ -37,10 +38,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MARK",
+    "Place",
     "StepFiles",
     "alive",
     "free_memory",
     "hard_kill",
+    "occupied",
     "probe",
     "signal_group",
     "start",
@@ -56,22 +59,7 @@ _BLOCK = 512
 _SAFE_MARK = re.compile(r"[A-Za-z0-9._:/@+-]+")
 
 # Python ignores SIGPIPE and SIGXFSZ, `nohup` SIGHUP, a shell's `&` SIGINT: a command inherits none of that.
-_DEFAULT_SIGNALS = [
-    signal.SIGHUP,
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGPIPE,
-    signal.SIGALRM,
-    signal.SIGTERM,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGCHLD,
-    signal.SIGTSTP,
-    signal.SIGTTIN,
-    signal.SIGTTOU,
-    signal.SIGXCPU,
-    signal.SIGXFSZ,
-]
+_DEFAULT_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 
 
 def start(

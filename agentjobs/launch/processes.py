@@ -29,6 +29,8 @@ class Process(Struct, frozen=True):
     start: str
     dead: bool
     """A zombie: it runs nothing and holds nothing."""
+    terminal: bool = False
+    """It has a controlling terminal."""
 
 
 class Starting(Exception):
@@ -73,6 +75,7 @@ def read_process(pid: int) -> Process | None:
         session=int(fields[_SESSION]),
         start=fields[_START].decode(),
         dead=fields[_STATE] in b"ZXx",
+        terminal=fields[_TTY] != b"0",
     )
 
 
@@ -102,10 +105,26 @@ def read_marker(pid: int) -> bytes | None:
     return data[at:] if end < 0 else data[at:end]
 
 
+def arguments(pid: int) -> list[str]:
+    """Return the command line of a process (Linux); empty where it cannot be read."""
+    try:
+        return os.fsdecode(_read(f"/proc/{pid}/cmdline")).rstrip("\0").split("\0")
+    except OSError:
+        return []
+
+
+def name_of(pid: int) -> str:
+    """Return the name of a process (Linux); empty where there is none."""
+    try:
+        return os.fsdecode(_read(f"/proc/{pid}/comm")).rstrip("\n")
+    except OSError:
+        return ""
+
+
 # --- Linux ------------------------------------------------------------------------------------------------
 
 # Fields of /proc/<pid>/stat (proc(5)), counted from the state, which is its third.
-_STATE, _PPID, _PGRP, _SESSION, _START, _VSIZE, _ENV_START, _ENV_END = 0, 1, 2, 3, 19, 20, 47, 48
+_STATE, _PPID, _PGRP, _SESSION, _TTY, _START, _VSIZE, _ENV_START, _ENV_END = 0, 1, 2, 3, 4, 19, 20, 47, 48
 
 
 _UNMARKED_S = 0.5

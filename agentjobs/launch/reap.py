@@ -1,4 +1,4 @@
-"""Finding and ending what a step left behind: by marker, group, session and descent, never by a bare pid."""
+"""Finding and ending what a step left behind: by marker, group, session, descent and place, never by a bare pid."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from agentjobs.launch.inside import Place, inside
 from agentjobs.launch.processes import (
     Process,
     Starting,
@@ -40,11 +41,12 @@ class Found(Struct, frozen=True):
     unsure: bool
 
 
-def sweep(markers: Collection[str], records: Iterable[StepFiles] = ()) -> int:
+def sweep(markers: Collection[str], records: Iterable[StepFiles] = (), places: Collection[Place] = ()) -> int:
     """Kill all that these attempts left: return how many processes were ended.
 
     Ended is what carries ``AGENTJOBS_MARK=<one of markers>`` in its environment, what is in the group or
-    session of a runner in ``records`` that is proved to be ours, and all that descends from either. One scan
+    session of a runner in ``records`` that is proved to be ours, what sits in one of ``places`` (see ``inside``),
+    and all that descends from any of these. One scan
     serves many markers; scans are repeated until one finds nothing. Spared are this process and those above.
     A live runner is ended like everything else, so call it for steps that are over, or that shall be.
     """
@@ -56,7 +58,7 @@ def sweep(markers: Collection[str], records: Iterable[StepFiles] = ()) -> int:
     pause_s = 0.001
     quiet = 0
     while True:
-        found = _find(wanted, known, spared)
+        found = _find(wanted, known, spared, places)
         quiet = 0 if found.processes else quiet + 1
         if quiet and (not found.unsure or quiet == _QUIET_SCANS):
             break
@@ -110,8 +112,11 @@ def reap_children() -> None:
 # --- who is meant -----------------------------------------------------------------------------------------
 
 
-def _find(wanted: frozenset[bytes], records: Sequence[Record], spared: Collection[int]) -> Found:
+def _find(
+    wanted: frozenset[bytes], records: Sequence[Record], spared: Collection[int], places: Collection[Place]
+) -> Found:
     marked, unsure = _scan(wanted)
+    marked |= inside(places, spared)
     groups = {record.pid for record in records if _runner(record) is not None}
     if not marked and not groups:
         return Found((), unsure)  # the usual end of a step: no second look at all processes

@@ -1,0 +1,55 @@
+"""Looks at running steps: the clocks are read, and what ``elapsed`` makes of them is kept in ``looks.json``."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from agentjobs.elapsed import Looks, Pace, Reading, age_of, gap_before, paced
+from agentjobs.launch.processes import boot_id
+from agentjobs.launch.step import StepFiles, read_record
+from agentjobs.model import Running, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Lookout:
+    """One look: ``before`` is the last one, as it was kept."""
+
+    def __init__(self, before: Looks | None, wall: float) -> None:
+        self.before = before
+        uptime = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+        self.now = Reading(wall, time.monotonic(), time.clock_gettime(uptime), boot_id())
+        self._steps: dict[str, Pace] = {}
+
+    def corrected(self, key: str, step: Step, files: StepFiles) -> Step:
+        """Return a running step with the time that does not count: slept, set on the clock, or unobserved."""
+        running = step.phase
+        if not isinstance(running, Running):
+            return step
+        known = self.before is not None and key in self.before.steps
+        age_s = 0.0 if known else age_of(self.now, step.started_at, _began(files))
+        pace = paced(self.before, self.now, key, (running.output_at, running.output_bytes), age_s)
+        if age_s >= 0:  # begun since this look: it is seen for the first time by the next one
+            self._steps[key] = pace
+        quiet_at = max(running.output_at, step.started_at)
+        asleep_s = self.now.wall - step.started_at - pace.ran_s
+        unheard_s = self.now.wall - quiet_at - pace.silent_s
+        return replace(step, phase=replace(running, asleep_s=asleep_s, unheard_s=unheard_s))
+
+    def save(self, write: Callable[[Looks], None]) -> None:
+        """Keep what is known for the next look, where there is anything."""
+        if self._steps or (self.before is not None and self.before.steps):
+            write(Looks(self.now, gap_before(self.before, self.now) or 0.0, self._steps))
+
+
+def _began(files: StepFiles) -> float | None:
+    """Return when the runner began, in seconds since this boot, as the kernel tells it."""
+    record = read_record(files)
+    if record is None or record.boot != boot_id() or not record.start.isdecimal():
+        return None
+    return int(record.start) / os.sysconf("SC_CLK_TCK")
