@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from agentjobs.errors import LockBusy, UserError
+from agentjobs.home import settle_in, tree_here
 from agentjobs.launch.local import StepFiles, probe
 from agentjobs.model import (
     AgentEnd,
@@ -94,13 +96,18 @@ class Store:
                     f"layout {found!r} was written by another version of agentjobs (this one: {LAYOUT!r})",
                     file=".agentjobs/VERSION",
                 )
+            settle_in(self.dir)
             return
         self._make()
         self.dir.chmod(0o700)  # somebody may have made it
+        settle_in(self.dir)
+        self._make_directories()
+        write_bytes(self.dir / "README", README.encode())
+        write_bytes(version, LAYOUT.encode() + b"\n", durable=True)
+
+    def _make_directories(self) -> None:
         for name in ("attempts", "active", "trees", "tally", "baseline"):
             (self.dir / name).mkdir(mode=0o700, exist_ok=True)
-        write_bytes(self.dir / "README", README.encode())
-        write_bytes(version, LAYOUT.encode() + b"\n")
 
     def _make(self) -> None:
         self.dir.mkdir(mode=0o700, exist_ok=True)
@@ -118,12 +125,17 @@ class Store:
 
     @contextlib.contextmanager
     def lock(self, timeout_s: float) -> Iterator[None]:
-        """Hold the project's lock; LockBusy when it is not free within ``timeout_s`` (0: at once)."""
+        """Hold the project's lock; LockBusy when it is not free within ``timeout_s`` (0: at once).
+
+        Nothing is written without it. UserError in a copy of a project (see ``home``).
+        """
         from filelock import FileLock, Timeout  # noqa: PLC0415
 
         lock = FileLock(self.dir / "lock", timeout=timeout_s, mode=0o600)
         try:
             with lock.acquire(poll_interval=0.02):
+                settle_in(self.dir)
+                self._make_directories()  # `git clean` may have removed some of them
                 yield
         except Timeout:
             raise LockBusy(
@@ -250,7 +262,7 @@ class Store:
         intent = self._intents.get(key) or read_json(f"{path}/attempt.json", Intent)
         if intent is None:
             return None
-        self._intents[key] = intent
+        self._intents[key] = intent = replace(intent, tree=tree_here(self.root, intent.tree))
         present = os.listdir(path)
         result = read_json(f"{path}/result.json", Result) if "result.json" in present else None
         end = read_json(f"{path}/agent.end.json", AgentEnd) if "agent.end.json" in present else None

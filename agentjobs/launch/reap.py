@@ -19,7 +19,7 @@ from agentjobs.launch.processes import (
     read_marker,
     read_process,
 )
-from agentjobs.launch.step import Record, StepFiles, read_record
+from agentjobs.launch.step import Record, StepFiles, is_held, read_exit, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -89,6 +89,17 @@ def is_ours(record: Record) -> bool:
     if runner is not None or record.pid <= 1 or not record.mark:
         return runner is not None and bool(members)
     return not members.isdisjoint(_scan(frozenset([record.mark.encode()]))[0])
+
+
+def runs_elsewhere(files: StepFiles) -> int:
+    """Return the pid of a step's runner that lives and does not hold the step's lock, nor has written an exit; else 0.
+
+    The lock that it holds is then another file: these facts are a copy of its own.
+    """
+    if is_held(files) or read_exit(files) is not None or (record := read_record(files)) is None:
+        return 0
+    runner = _runner(record)
+    return 0 if runner is None or runner.dead else runner.pid
 
 
 def adopt_child(pid: int) -> None:

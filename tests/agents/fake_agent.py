@@ -154,6 +154,22 @@ def do_hang(_: str) -> int:
     return 0
 
 
+def do_half(_: str) -> int:
+    """Do half of the work, and hang."""
+    write("half\n", f"{OUT}.part")
+    time.sleep(LONG_S)
+    return 0
+
+
+def do_finish(_: str) -> int:
+    """Finish what `half` left, or, where nothing was left, fail."""
+    with open(f"{OUT}.part") as file:
+        write(f"ok {TASK}\n{file.read()}")
+    os.remove(f"{OUT}.part")
+    final()
+    return 0
+
+
 def do_chatter(_: str) -> int:
     """Talk for ever and never end."""
     while True:
