@@ -34,6 +34,7 @@ from agentjobs.model import (
     Task,
 )
 from agentjobs.pauses import LANDING, hold_s, jitter, pauses_after
+from agentjobs.progress import told_attempt
 from agentjobs.schemachecks import checks_of
 from agentjobs.store import Marker, step_files, write_bytes, write_json
 from agentjobs.trees import FRESH, Trees
@@ -141,7 +142,13 @@ class Attempts:
         store = self.store
         if store.marker(row.id) is None or task.wish is not None:
             store.set_marker(row.id, Marker(task.round))
-        number = store.claim(row.id)
+        if (commit := self._landed_unseen(task)) != "":
+            if last is not None:
+                self._release(last)
+            store.settle(row.id, Settled(task.round, Status.DONE, "had landed when its facts were lost", now, commit))
+            store.event(now, row.id, Status.DONE.value, commit=commit)
+            return
+        number = store.claim(row.id, told_attempt(row))
         attempt_dir = store.attempt_dir(row.id, number)
         agent = project.policy.agents.get(profile.agent)
         # An agent that chooses the id itself is not told one: it would be taken for its own.
@@ -182,6 +189,23 @@ class Attempts:
             follow = Task(row, task.round, (*task.attempts, attempt), task.earlier)
             self._guarded(follow, attempt, Launch(kind.value, kind), now)
 
+    def _landed_unseen(self, task: Task) -> str:
+        """Return the commit that an attempt of this round landed as, before the facts that told of it were lost."""
+        if not self.project.lands:
+            return ""
+        from agentjobs.landing import landed_as  # noqa: PLC0415
+
+        marker, known = self.store.marker(task.row.id), {attempt.number for attempt in task.attempts}
+        since = {a.number: a.intent.base for a in task.attempts if a.result and a.result.outcome is Outcome.LOST}
+        for number in self.store.numbers(task.row.id):
+            if number not in known and self.store.attempt(task.row.id, number) is None:
+                since[number] = ""
+        if marker is not None and marker.told:
+            since[marker.told] = ""
+        git, target = self.project.git, self.project.policy.target
+        found = (landed_as(git, target, task.row.id, number, base) for number, base in since.items())
+        return next(filter(None, found), "")
+
     def _base(self, last: Attempt | None, begin: Begin) -> str:
         """Return the commit that an attempt's work is measured from: what its tree holds already is still its own."""
         anew = last is None or begin.mode in FRESH
@@ -203,6 +227,10 @@ class Attempts:
         if launch.name == handoffs.STEP:
             self._start_handoff(task, attempt, now)
             return
+        earlier = [a.intent.marker for a in task.attempts if a.number < intent.number]
+        if attempt.last(StepKind.SETUP) is None:  # what a setup left is for the agent; else nothing of it was started
+            earlier.append(intent.marker)
+        self.be_alone(intent, earlier)
         if attempt.last(StepKind.SETUP) is None or launch.kind is StepKind.SETUP:
             self.trees.make(task, intent, now)
         if not intent.tree and task.round > 1 and attempt.number == task.attempts[0].number:
@@ -218,7 +246,6 @@ class Attempts:
         if not prompt.exists():
             text = briefing.attempt_prompt(self.project, task, intent)
             write_bytes(prompt, text.encode("utf-8", "surrogateescape"))
-        self._be_alone(intent, [a.intent.marker for a in task.attempts if a.number < intent.number])
         agent = briefing.agent_settings(self.project, intent)
         stdin = str(prompt) if agent.prompt == "stdin" else None
         self._start(task, attempt, launch.name, intent.argv, stdin)
@@ -237,14 +264,19 @@ class Attempts:
     def _start_handoff(self, task: Task, attempt: Attempt, now: float) -> None:
         """Let the conversation write its handoff; where that cannot be, the attempt is judged without one."""
         try:
-            self._be_alone(attempt.intent, [attempt.intent.marker])
+            self.be_alone(attempt.intent, [attempt.intent.marker])
             stdin, argv = handoffs.prepare(self.project, attempt)
             self._start(task, attempt, handoffs.STEP, argv, stdin)
         except (UserError, OSError):
             self.verdicts.judge(task, attempt, now)
 
-    def _be_alone(self, intent: Intent, earlier: list[str]) -> None:
-        """See that nothing earlier of the task lives: two agents in one tree, or on one conversation, spoil both."""
+    def be_alone(self, intent: Intent, earlier: list[str]) -> None:
+        """Make sure that no process of an earlier attempt lives: two agents in one tree, or conversation, spoil both.
+
+        Also of one whose facts are gone (`git clean -xfd` while it was at work).
+        """
+        found = local.marks_of(str(self.project.root), intent.id)
+        earlier += [mark for mark in found if mark != intent.marker and mark not in earlier]
         if earlier and local.alive(earlier):
             local.sweep(earlier)
             if left := local.alive(earlier):

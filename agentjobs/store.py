@@ -64,6 +64,8 @@ class Marker(msgspec.Struct, frozen=True, omit_defaults=True):
     wish: Status | None = None
     note: str = ""
     """What the person said with the wish."""
+    told: int = 0
+    """The number of an attempt of it that the table tells of, and no fact any more."""
 
 
 class Store:
@@ -235,16 +237,15 @@ class Store:
         except FileNotFoundError:
             return frozenset()
 
-    def claim(self, task_id: str) -> int:
-        """Take the next attempt number of a task, for ever."""
+    def claim(self, task_id: str, used: int = 0) -> int:
+        """Take the next attempt number of a task, for ever. ``used``: one that was taken, though its facts may be gone."""
         number = (self.numbers(task_id) or [0])[-1]
         path = self.attempt_dir(task_id, number)
-        if number and all(name.endswith("~") for name in os.listdir(path)):
+        if number > used and all(name.endswith("~") for name in os.listdir(path)):
             return number  # claimed by a poll that was killed before it wrote the intent: nothing was started
-        number += 1
+        number = max(number, used) + 1
         path = self.attempt_dir(task_id, number)
-        if number == 1:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.mkdir(mode=0o700)
         return number
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentjobs.launch.processes import boot_id
-from agentjobs.launch.reap import adopt_child, alive, is_ours, reap_children, sweep
+from agentjobs.launch.reap import adopt_child, alive, is_ours, marks_of, reap_children, sweep
 from agentjobs.launch.step import (
     MARK,
     StepFiles,
@@ -40,6 +40,7 @@ __all__ = [
     "alive",
     "free_memory",
     "hard_kill",
+    "marks_of",
     "probe",
     "signal_group",
     "start",

@@ -18,8 +18,9 @@ from agentjobs.launch.processes import (
     process_table,
     read_marker,
     read_process,
+    read_variables,
 )
-from agentjobs.launch.step import Record, StepFiles, is_held, read_exit, read_record
+from agentjobs.launch.step import MARK, Record, StepFiles, is_held, read_exit, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -78,6 +79,19 @@ def alive(markers: Collection[str]) -> list[int]:
     marked, _ = _scan(frozenset(marker.encode() for marker in markers if marker))
     found = (read_process(pid) for pid in sorted(marked - _ourselves()))
     return [process.pid for process in found if process is not None and not process.dead]
+
+
+def marks_of(root: str, task_id: str) -> list[str]:
+    """Return the marks of living processes that were started for a task of the project at ``root``.
+
+    Also those that no fact knows any more: somebody may have removed the facts while the agent was at work.
+    """
+    found = set()
+    for pid in set(pids()) - _ourselves():
+        mark, of = read_variables(pid, MARK, "AGENTJOBS_ROOT")
+        if mark and of == os.fsencode(root) and mark.partition(b".")[2].rpartition(b".")[0] == task_id.encode():
+            found.add(mark.decode(errors="replace"))
+    return sorted(found)
 
 
 def is_ours(record: Record) -> bool:

@@ -161,6 +161,13 @@ def do_half(_: str) -> int:
     return 0
 
 
+def do_once(_: str) -> int:
+    """Hang when the task is begun for the first time, whatever number the attempt has; then do the work."""
+    with open(os.environ["FAKE_LEDGER"]) as file:
+        first = sum(line.startswith(f"{TASK}\t") for line in file) == 1
+    return do_hang("") if first else do_ok("")
+
+
 def do_finish(_: str) -> int:
     """Finish what `half` left, or, where nothing was left, fail."""
     with open(f"{OUT}.part") as file:
