@@ -16,12 +16,13 @@ from msgspec.structs import replace
 
 from agentjobs import briefing, handoffs, reviewing, steps
 from agentjobs.accounts import account_of
-from agentjobs.decide import UNSPENT, restarts_after, stop_signals
+from agentjobs.decide import UNSPENT, has_begun, restarts_after, stop_signals
 from agentjobs.decisions import Begin, Conclude, Decision, End, Judge, Land, Launch, Settle, Weigh
 from agentjobs.endings import verdict_on
 from agentjobs.errors import UserError, said
 from agentjobs.launch import local
 from agentjobs.model import (
+    FRESH,
     Halt,
     Intent,
     Kill,
@@ -37,7 +38,7 @@ from agentjobs.pauses import LANDING, hold_s, jitter, pauses_after
 from agentjobs.progress import told_attempt
 from agentjobs.schemachecks import checks_of
 from agentjobs.store import Marker, step_files, write_bytes, write_json
-from agentjobs.trees import FRESH, Trees
+from agentjobs.trees import Trees
 from agentjobs.verdicts import Verdicts, likeness
 
 if TYPE_CHECKING:
@@ -139,6 +140,11 @@ class Attempts:
 
         profile = project.profile(row, begin.profile)
         base, tree = (self._base(last, begin), str(project.trees_dir / row.id)) if project.uses_trees else ("", "")
+        edited: tuple[str, ...] = ()
+        anew = begin.mode
+        if last is None and (before := self._before(task)) is not None:
+            begin, base, edited = self.trees.gone_on(row, before, begin, base, self.verdicts.base_after(before))
+            anew = begin.mode if has_begun(before) else anew
         store = self.store
         if store.marker(row.id) is None or task.wish is not None:
             store.set_marker(row.id, Marker(task.round))
@@ -172,13 +178,14 @@ class Attempts:
             port=PORTS_FROM + PORTS_EACH * int(PORTS_TREES * jitter(row.id)),
             marker=f"{uuid.uuid4().hex[:12]}.{row.id}.{number}",
             restarts=restarts_after(last, begin.mode),
-            setup=self.trees.setup_for(tree, begin.mode, base, row.files),
+            setup=self.trees.setup_for(tree, anew, base, row.files),
             checks=checks_of(profile),
             review=profile.review,
             review_pass=profile.review_pass,
             review_blocks=profile.review_blocks,
             probe=begin.probe,
             context=begin.context,
+            edited=edited,
         )
         intent = replace(intent, argv=tuple(briefing.command(project, row, intent, attempt_dir)))
         store.write_fact(row.id, number, "attempt.json", intent)
@@ -188,6 +195,13 @@ class Attempts:
             kind = StepKind.SETUP if intent.setup else StepKind.AGENT
             follow = Task(row, task.round, (*task.attempts, attempt), task.earlier)
             self._guarded(follow, attempt, Launch(kind.value, kind), now)
+
+    def _before(self, task: Task) -> Attempt | None:
+        """Return the newest attempt of the rounds before this one, if the task's tree is there still."""
+        if not self.project.uses_trees or not (self.project.trees_dir / task.row.id).is_dir():
+            return None
+        earlier = [a for a in self.store.attempts(task.row.id) if a.intent.round < task.round]
+        return earlier[-1] if earlier else None
 
     def _landed_unseen(self, task: Task) -> str:
         """Return the commit that an attempt of this round landed as, before the facts that told of it were lost."""
@@ -379,7 +393,8 @@ class Attempts:
         if settle.status is Status.DONE and last is not None and result is not None and result.landed:
             # Before the round is closed: once it is, nobody comes back to finish this.
             self._release(last)
-        self.store.settle(row.id, Settled(task.round, settle.status, note, now, commit))
+        tree = "" if result is not None and result.outcome is Outcome.OK else self.trees.content(row)
+        self.store.settle(row.id, Settled(task.round, settle.status, note, now, commit, tree))
         self.store.event(now, row.id, settle.status.value, note=note)
 
     def _release(self, attempt: Attempt) -> None:

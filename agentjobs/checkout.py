@@ -56,7 +56,7 @@ def made(git: Git, tree_dir: Path, lock: int) -> bool:
 
 
 def _brought_along(git: Git, tree_dir: Path) -> Path | None:
-    """Return the administrative directory of a tree that was moved with its project, once it leads to the tree again."""
+    """Find the administrative directory of a tree that was moved with its project; let it lead to the tree again."""
     own = [at for at, part in enumerate(tree_dir.parts) if part == OWN]
     if not own or not tree_dir.is_dir():
         return None

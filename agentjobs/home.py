@@ -1,4 +1,4 @@
-"""Where a project lives: its own place and the directory ``.agentjobs`` itself, so that a copy of it is not taken for it.
+"""Where a project lives, and which directory its ``.agentjobs`` is, so that no copy is taken for it.
 
 A copy has the same facts, so also the same marks of agents: it would take the original's agents for its own, call them
 lost, and end them. A project that was renamed, mounted elsewhere or restored from a backup is no copy.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from agentjobs.decide import REMOVED, UNSPENT
-from agentjobs.model import SETTLED, Row, Settled, Status, Task
+from agentjobs.model import BY_HAND, SETTLED, Row, Settled, Status, Task
 from agentjobs.progress import told_attempt
 from agentjobs.queue import in_play
 from agentjobs.store import Marker
@@ -39,9 +39,9 @@ class Rounds:
         self.take_up()
 
     def take_up(self) -> None:
-        """Open the rounds again that the table tells of as at work, and whose markers are gone.
+        """Open the rounds again that are at work by the table, and whose markers are gone.
 
-        Markers are not flushed, and a person may have removed them; the table is, and it contradicts that nothing is left.
+        A person may have removed them, or a power cut: they are not flushed, and the table is.
         """
         table, active = self.file.table, self.store.active()
         busy = sum(count for status, count in table.counts().items() if status not in PERSONAL)
@@ -88,7 +88,7 @@ class Rounds:
         elif wish is Status.TODO:
             self.store.set_marker(task_id, Marker(self.next_round(task_id)))
         else:
-            note = {Status.DONE: "accepted by hand", Status.SKIPPED: "skipped by hand"}.get(wish, "by hand")
+            note = {Status.DONE: BY_HAND, Status.SKIPPED: "skipped by hand"}.get(wish, "by hand")
             self.store.settle(task_id, Settled(self.next_round(task_id), wish, note, now))
             self.file.set(task_id, {"note": note})
 

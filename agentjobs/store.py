@@ -238,7 +238,7 @@ class Store:
             return frozenset()
 
     def claim(self, task_id: str, used: int = 0) -> int:
-        """Take the next attempt number of a task, for ever. ``used``: one that was taken, though its facts may be gone."""
+        """Take the next attempt number of a task, for ever. ``used``: one that was taken; its facts may be gone."""
         number = (self.numbers(task_id) or [0])[-1]
         path = self.attempt_dir(task_id, number)
         if number > used and all(name.endswith("~") for name in os.listdir(path)):

@@ -89,7 +89,7 @@ class Verdicts:
             if not tree_dir.is_dir():
                 raise GitError(f"the tree {tree_dir} is gone")
             workspace.create(git, tree_dir, intent.base)
-            ref = f"refs/agentjobs/{intent.id}/{intent.number}"
+            ref = git.kept(intent.id, intent.number)
             named = [normalise(path) for path in task.row.files]
             taken = workspace.keep(git, tree_dir, intent.base, ref, self.message(task, attempt), end.at, named=named)
             changed = git.changed(intent.base, taken.commit)
@@ -351,7 +351,7 @@ class Verdicts:
             return self._infra(attempt, result)
         if outcome is Outcome.OK and intent.base and commit != intent.base:
             with contextlib.suppress(UserError):
-                self.project.git.keep(f"refs/agentjobs/{intent.id}/done", commit)
+                self.project.git.keep(self.project.git.kept(intent.id, "done"), commit)
         return result
 
     def _dir(self, attempt: Attempt) -> Path:

@@ -379,7 +379,7 @@ class Project:
         events = "\n".join(json.dumps(event) for event in self.events()[-60:])
         return f"{table}\n{events}\nhalt: {self.state('halt')} pauses: {self.state('pauses')}"
 
-    def sh(self, script: str) -> None:
+    def shell(self, script: str) -> None:
         """Run a shell script in the project, as a person would."""
         env = self.env | {"GIT_CONFIG_GLOBAL": os.devnull}
         subprocess.run(["/bin/sh", "-c", script], cwd=self.root, env=env, check=True, stdin=subprocess.DEVNULL)

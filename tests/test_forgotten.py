@@ -31,7 +31,8 @@ def agents_of(project: Project, task_id: str) -> set[int]:
 
 FORGOTTEN = [
     "git clean -xfdq", "git clean -xffdq", "rm -rf .agentjobs", "rm -rf .agentjobs/attempts",
-    "rm -rf .agentjobs/attempts/a", "rm -rf .agentjobs/attempts/a/001/*", "rm -rf .agentjobs/attempts .agentjobs/active",
+    "rm -rf .agentjobs/attempts/a", "rm -rf .agentjobs/attempts/a/001/*",
+    "rm -rf .agentjobs/attempts .agentjobs/active",
     "rm -rf .agentjobs/active", "rm -f .agentjobs/active/a", "rm -rf .agentjobs/active .agentjobs/table.tsv",
     "rm -f .agentjobs/*.json .agentjobs/VERSION .agentjobs/table.tsv", "rm -rf .agentjobs/trees/a",
     "rm -f .agentjobs/attempts/a/001/agent.*", "rm -f .agentjobs/attempts/a/001/attempt.json",
@@ -48,7 +49,7 @@ def test_an_agent_whose_facts_were_removed_never_has_another_beside_it(project: 
     table = (project.root / "tasks.tsv").read_bytes()
     project.poll()
     (first,) = agents_of(project, "a")
-    project.sh(command)
+    project.shell(command)
     for name, text in ({"tasks.tsv": table} | keep).items():
         if not (project.root / name).exists():
             (project.root / name).write_bytes(text)
