@@ -213,3 +213,19 @@ def test_done_by_hand_of_a_row_that_never_began_or_failed_is_counted_apart(proje
     project.edit("c", status="TODO", plan="text:again")
     assert project.loop().last == 2
     assert project.run("status", code=0).lines[0] == line
+
+
+@pytest.mark.parametrize("resumes", [True, False])
+def test_an_edit_in_the_tree_of_a_stopped_task_lands(project: Project, *, resumes: bool) -> None:
+    if not resumes:
+        project.configure(agents={"fake": {"resume": None}})
+    project.plans(a="half,lie")
+    project.dispatch()
+    project.wait_for(lambda: (project.tree("a") / "a.txt.part").exists())
+    project.run("stop", code=0)
+    write(project)
+    project.dispatch()
+    assert project.loop().last == 2
+    assert project.statuses() == {"a": "DONE"}, project.story()
+    assert project.landed("a.txt") == "ok by hand"
+    assert project.landed("a.txt.part") == "half"
