@@ -17,12 +17,13 @@ from msgspec.structs import replace
 from agentjobs import briefing, checkruns, handoffs, reviewing, steps
 from agentjobs.accounts import account_of
 from agentjobs.circles import UNSPENT
-from agentjobs.decide import SETUP_AGAIN, restarts_after, stop_signals
+from agentjobs.decide import SETUP_AGAIN, has_begun, restarts_after, stop_signals
 from agentjobs.decisions import Begin, Conclude, Decision, End, Judge, Land, Launch, Look, Settle, Weigh
 from agentjobs.endings import is_patient, verdict_on
 from agentjobs.errors import TreeBusy, TreeError, UserError, is_machines, said
 from agentjobs.launch import local
 from agentjobs.model import (
+    FRESH,
     Halt,
     Intent,
     Kill,
@@ -35,9 +36,10 @@ from agentjobs.model import (
     Task,
 )
 from agentjobs.pauses import LANDING, hold_s, jitter, pauses_after
+from agentjobs.progress import told_attempt
 from agentjobs.schemachecks import checks_of
 from agentjobs.store import Marker, step_files, write_bytes, write_json
-from agentjobs.trees import FRESH, Trees
+from agentjobs.trees import Trees
 from agentjobs.verdicts import Verdicts, likeness
 from agentjobs.writing import printable
 
@@ -179,13 +181,25 @@ class Attempts:
 
         profile = project.profile(row, begin.profile)
         base, tree = (self._base(last, begin), str(project.trees_dir / row.id)) if project.uses_trees else ("", "")
+        edited: tuple[str, ...] = ()
+        anew = begin.mode
+        if last is None and (before := self._before(task)) is not None:
+            begin, base, edited = self.trees.gone_on(row, before, begin, base, self.verdicts.base_after(before))
+            anew = begin.mode if has_begun(before) else anew
         store = self.store
         marker = store.marker(row.id)
         if marker is None or task.wish is not None:
             begun = marker.begun if marker is not None and marker.round == task.round else ()
             marker = Marker(task.round, begun=begun)
             store.set_marker(row.id, marker)
-        number = store.claim(row.id, max((int(mark.rpartition(".")[2]) for mark in marker.begun), default=0))
+        if (commit := self._landed_unseen(task)) != "":
+            if last is not None:
+                self._release(last)
+            store.settle(row.id, Settled(task.round, Status.DONE, "had landed when its facts were lost", now, commit))
+            store.event(now, row.id, Status.DONE.value, commit=commit)
+            return
+        used = max((int(mark.rpartition(".")[2]) for mark in marker.begun), default=0)
+        number = store.claim(row.id, max(used, told_attempt(row)))
         attempt_dir = store.attempt_dir(row.id, number)
         agent = project.policy.agents.get(profile.agent)
         # An agent that chooses the id itself is not told one: it would be taken for its own.
@@ -209,13 +223,14 @@ class Attempts:
             port=PORTS_FROM + PORTS_EACH * int(PORTS_TREES * jitter(row.id)),
             marker=f"{uuid.uuid4().hex[:12]}.{row.id}.{number}",
             restarts=restarts_after(last, begin.mode),
-            setup=self.trees.setup_for(tree, begin.mode, base, row.files),
+            setup=self.trees.setup_for(tree, anew, base, row.files),
             checks=checks_of(profile),
             review=profile.review,
             review_pass=profile.review_pass,
             review_blocks=profile.review_blocks,
             probe=begin.probe,
             context=begin.context,
+            edited=edited,
         )
         intent = replace(intent, argv=tuple(briefing.command(project, row, intent, attempt_dir)))
         store.write_fact(row.id, number, "attempt.json", intent)
@@ -225,6 +240,30 @@ class Attempts:
             kind = StepKind.SETUP if intent.setup else StepKind.AGENT
             follow = Task(row, task.round, (*task.attempts, attempt), task.earlier, void=task.void)
             self._guarded(follow, attempt, Launch(kind.value, kind), now)
+
+    def _before(self, task: Task) -> Attempt | None:
+        """Return the newest attempt of the rounds before this one, if the task's tree is there still."""
+        if not self.project.uses_trees or not (self.project.trees_dir / task.row.id).is_dir():
+            return None
+        earlier = [a for a in self.store.attempts(task.row.id) if a.intent.round < task.round]
+        return earlier[-1] if earlier else None
+
+    def _landed_unseen(self, task: Task) -> str:
+        """Return the commit that an attempt of this round landed as, before the facts that told of it were lost."""
+        if not self.project.lands:
+            return ""
+        from agentjobs.landing import landed_as  # noqa: PLC0415
+
+        marker, known = self.store.marker(task.row.id), {attempt.number for attempt in task.attempts}
+        since = {a.number: a.intent.base for a in task.attempts if a.result and a.result.outcome is Outcome.LOST}
+        for number in self.store.numbers(task.row.id):
+            if number not in known and self.store.attempt(task.row.id, number) is None:
+                since[number] = ""
+        if marker is not None and marker.told:
+            since[marker.told] = ""
+        git, target = self.project.git, self.project.policy.target
+        found = (landed_as(git, target, task.row.id, number, base) for number, base in since.items())
+        return next(filter(None, found), "")
 
     def _base(self, last: Attempt | None, begin: Begin) -> str:
         """Return the commit that an attempt's work is measured from: what its tree holds already is still its own."""
@@ -251,6 +290,10 @@ class Attempts:
             self._start_handoff(task, attempt, now)
             return
         self._remember(task, intent)
+        earlier = [*(a.intent.marker for a in task.attempts if a.number < intent.number), *task.void]
+        if attempt.last(StepKind.SETUP) is None:  # what a setup left is for the agent; else nothing of it was started
+            earlier.append(intent.marker)
+        self.be_alone(intent, earlier)
         if attempt.last(StepKind.SETUP) is None or launch.kind is StepKind.SETUP:
             self.trees.make(task, intent, now)
         if not intent.tree and task.round > 1 and attempt.number == task.attempts[0].number:
@@ -265,7 +308,6 @@ class Attempts:
         if not prompt.exists():
             text = briefing.attempt_prompt(self.project, task, intent)
             write_bytes(prompt, text.encode("utf-8", "surrogateescape"))
-        self._be_alone(intent, [*(a.intent.marker for a in task.attempts if a.number < intent.number), *task.void])
         agent = briefing.agent_settings(self.project, intent)
         stdin = str(prompt) if agent.prompt == "stdin" else None
         self._start(task, attempt, launch.name, intent.argv, stdin)
@@ -290,14 +332,19 @@ class Attempts:
     def _start_handoff(self, task: Task, attempt: Attempt, now: float) -> None:
         """Let the conversation write its handoff; where that cannot be, the attempt is judged without one."""
         try:
-            self._be_alone(attempt.intent, [attempt.intent.marker])
+            self.be_alone(attempt.intent, [attempt.intent.marker])
             stdin, argv = handoffs.prepare(self.project, attempt)
             self._start(task, attempt, handoffs.STEP, argv, stdin)
         except (UserError, OSError):
             self.verdicts.judge(task, attempt, now)
 
-    def _be_alone(self, intent: Intent, earlier: list[str]) -> None:
-        """See that nothing earlier of the task lives: two agents in one tree, or on one conversation, spoil both."""
+    def be_alone(self, intent: Intent, earlier: list[str]) -> None:
+        """Make sure that no process of an earlier attempt lives: two agents in one tree, or conversation, spoil both.
+
+        Also of one whose facts are gone (`git clean -xfd` while it was at work).
+        """
+        found = local.marks_of(str(self.project.root), intent.id)
+        earlier += [mark for mark in found if mark != intent.marker and mark not in earlier]
         if earlier and local.alive(earlier):
             local.sweep(earlier)
             if left := local.alive(earlier):
@@ -403,7 +450,8 @@ class Attempts:
         if settle.status is Status.DONE and last is not None and result is not None and result.landed:
             # Before the round is closed: once it is, nobody comes back to finish this.
             self._release(last)
-        self.store.settle(row.id, Settled(task.round, settle.status, note, now, commit))
+        tree = "" if result is not None and result.outcome is Outcome.OK else self.trees.content(row)
+        self.store.settle(row.id, Settled(task.round, settle.status, note, now, commit, tree))
         self.store.event(now, row.id, settle.status.value, note=note)
 
     def _release(self, attempt: Attempt) -> None:

@@ -180,7 +180,7 @@ class _Steps:
             why="baseline",
             base=commit,
             tree=str(tree),
-            marker=f"{_digest(str(directory))}.baseline.0",  # the same each time: a later one sweeps
+            marker=f"{_digest(str(directory))}.+baseline.0",  # the same each time: a later one sweeps
         )
         self.names: list[str] = []
         self.sweep()

@@ -20,7 +20,7 @@ from agentjobs.phasepolicy import phase_before
 from agentjobs.policy import wishes_of
 from agentjobs.predecessors import FILE, dependents, handoffs
 from agentjobs.project import POLICY
-from agentjobs.prompt import names_in, printed_in, resume_prompt
+from agentjobs.prompt import begun_section, names_in, printed_in, resume_prompt
 from agentjobs.reviewing import AGENTS
 from agentjobs.sandbox import HANDOFF
 from agentjobs.scales import scale_of
@@ -127,7 +127,10 @@ def attempt_prompt(project: Project, task: Task, intent: Intent) -> str:
     }
     if "dependents" in names_in(text, profile.prompt):
         given["dependents"] = project.file.table.waiting_for(intent.id)
-    return compose(project, task.row, profile, text, given).text
+    prompt = compose(project, task.row, profile, text, given).text
+    if intent.mode is not Mode.RESUME or (errors and not intent.edited):
+        return prompt
+    return prompt + begun_section(before[-1].result if before else None, intent.edited)
 
 
 def missing(project: Project, profile: str, *, known: bool = False) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from agentjobs.snapshot import (
 )
 from agentjobs.sparse import record, recorded, sparse_environment, widened
 from agentjobs.treelock import MAKING, READY, RESET, flock, set_state, state
+from agentjobs.writing import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,12 +40,15 @@ if TYPE_CHECKING:
 OURS_IN_SPARE = frozenset({"index", "agentjobs-spare", "agentjobs-held", "agentjobs-setup"})
 """What lies in the ``.git`` of a spare tree (see ``pool``); nothing else may."""
 
+OWN = ".agentjobs"
+"""The directory of a project that its trees lie in."""
+
 HALF_DONE = ("rebase-merge", "rebase-apply", "sequencer", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD")
 
 
 def made(git: Git, tree_dir: Path, lock: int) -> bool:
     """Whether the tree is whole. A reset that was cut off is completed first."""
-    admin = admin_dir(git, tree_dir)
+    admin = admin_dir(git, tree_dir) or _brought_along(git, tree_dir)
     if admin is None or not is_directory(tree_dir) or is_foreign(tree_dir):
         return False
     disarm_admin(admin)
@@ -57,6 +61,21 @@ def made(git: Git, tree_dir: Path, lock: int) -> bool:
         link_back(tree_dir, admin)
         return True
     return False
+
+
+def _brought_along(git: Git, tree_dir: Path) -> Path | None:
+    """Find the administrative directory of a tree that was moved with its project; let it lead to the tree again."""
+    own = [at for at, part in enumerate(tree_dir.parts) if part == OWN]
+    if not own or not tree_dir.is_dir():
+        return None
+    same_place = os.sep.join(("", *tree_dir.parts[own[-1] :], ".git"))
+    with registration(git):
+        for link in sorted((git.common_dir / "worktrees").glob("*/gitdir")):
+            there = os.fsdecode(link.read_bytes()).rstrip("\n")
+            if there.endswith(same_place) and not os.path.lexists(there):
+                replace_file(link, os.fsencode(tree_dir / ".git") + b"\n")
+                return link.parent
+    return None
 
 
 def register(git: Git, tree_dir: Path, base: str, lock: int) -> None:

@@ -11,11 +11,10 @@ from agentjobs import claims
 from agentjobs.circles import UNSPENT
 from agentjobs.errors import UserError
 from agentjobs.logfile import read_tail
-from agentjobs.model import Outcome, StepKind
+from agentjobs.model import FRESH, Outcome, StepKind
 from agentjobs.outcome import last_text
 from agentjobs.predecessors import written
 from agentjobs.store import step_files
-from agentjobs.trees import FRESH
 from agentjobs.writing import printable
 
 if TYPE_CHECKING:

@@ -121,7 +121,7 @@ def _keep(project: Project, task_id: str, tree: Path) -> str:
     tip = head(git, tree) if admin_dir(git, tree) is not None else None
     if tip is None:
         return "it was no worktree that git knows; nothing could be kept"
-    ref = f"refs/agentjobs/{task_id}/cleaned"
+    ref = git.kept(task_id, "cleaned")
     try:
         workspace.keep(git, tree, tip, ref, f"{task_id}: what its tree held when it was removed", time.time())
     except GitError as error:

@@ -25,6 +25,8 @@ from agentjobs.decisions import (
     Wait,
 )
 from agentjobs.model import (
+    BY_HAND,
+    FRESH,
     Attempt,
     Exited,
     Lost,
@@ -97,7 +99,7 @@ def _grant(task: Task, wish: Status, last: Attempt | None, policy: Policy, now: 
     if not isinstance(stopping, Wait) or stopping.until:
         return stopping
     note = {
-        Status.DONE: "accepted by hand",
+        Status.DONE: BY_HAND,
         Status.SKIPPED: "skipped by hand" if task.row.line else REMOVED,
         Status.FAILED: "given up by hand",
     }.get(wish, "")
@@ -346,6 +348,8 @@ def _again(task: Task, last: Attempt, result: Result, policy: Policy) -> Decisio
         mode, fresh = Mode.RESUME, False
     else:
         mode, fresh = last.intent.mode, True
+        if mode in FRESH and has_begun(last):
+            mode = Mode.RESUME  # its work so far is in the tree
     return Begin(
         mode, fresh=fresh, why=f"attempt {last.number} did not count: {told(result)}", profile=last.intent.profile
     )
@@ -367,8 +371,13 @@ def can_resume(attempt: Attempt, policy: Policy) -> bool:
     result = attempt.result
     session = (result.session if result else "") or attempt.intent.session
     lost = result is not None and result.outcome in {Outcome.NO_SESSION, Outcome.CONTEXT_FULL}
-    started = attempt.last(StepKind.AGENT) is not None
-    return bool(agent and agent.resume and session and started and not lost)
+    return bool(agent and agent.resume and session and has_begun(attempt) and not lost)
+
+
+def has_begun(attempt: Attempt) -> bool:
+    """Whether the agent of this attempt was started: its tree may hold work."""
+    agent = attempt.last(StepKind.AGENT)
+    return agent is not None and not isinstance(agent.phase, Prepared)
 
 
 def restarts_after(last: Attempt | None, mode: Mode) -> int:

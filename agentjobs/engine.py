@@ -275,9 +275,9 @@ class Engine:
             self.roster.settled(task_id)
 
     def _new_task(self, row: Row) -> Task | None:
-        """Open a round for a row that says TODO; None where the facts say that it is settled."""
+        """Open a round for a row that says TODO; None where the facts say that it is settled, or at work already."""
         task = self.roster.rounds.open(row, self.roster.scope)
-        if task is None:
+        if task is None and not self.store.is_active(row.id):
             self.roster.settled(row.id)
         self.roster.begun(row.id)
         return task

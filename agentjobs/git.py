@@ -87,7 +87,7 @@ class Git:
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
-        self._places: tuple[Path, Path] | None = None
+        self._places: tuple[Path, Path, Path] | None = None
         self.confine: Callable[[Mapping[str, str]], Mapping[str, str]] | None = None
         """Returns settings by which the commands that git runs on the files of a tree are confined."""
 
@@ -150,11 +150,12 @@ class Git:
         done = self.run("rev-parse", "--is-inside-work-tree", ok=(0, 128))
         return done.code == 0 and done.stdout.strip() == b"true"
 
-    def _where(self) -> tuple[Path, Path]:
+    def _where(self) -> tuple[Path, Path, Path]:
         if self._places is None:
-            done = self.run("rev-parse", "--path-format=absolute", "--show-toplevel", "--git-common-dir")
-            top, common = text(done.stdout).splitlines()
-            self._places = Path(top), Path(common)
+            places = ("--show-toplevel", "--git-common-dir", "--git-dir")
+            done = self.run("rev-parse", "--path-format=absolute", *places)
+            top, common, own = map(Path, text(done.stdout).splitlines())
+            self._places = top, common, own
         return self._places
 
     @property
@@ -166,6 +167,14 @@ class Git:
     def common_dir(self) -> Path:
         """The directory that all worktrees of the repository share."""
         return self._where()[1]
+
+    def kept(self, task_id: str, name: str | int) -> str:
+        """Return the ref that keeps something of a task: ``refs/agentjobs/<id>/<name>``.
+
+        All worktrees of a repository share its refs: in a linked one, ``+<name of that>`` comes before the id.
+        """
+        _, common, own = self._where()
+        return f"refs/agentjobs/{f'+{own.name}/' if own != common else ''}{task_id}/{name}"
 
     def worktrees(self) -> Iterator[Worktree]:
         """Yield every registered worktree, the main one first."""

@@ -55,6 +55,20 @@ def landing_message(
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def landed_as(git: Git, target: str, task: str, attempt: int, since: str = "") -> str:
+    """Return the commit by which an attempt's work is on the target, found by its trailers; empty where it is not.
+
+    ``since``: a commit that is older, if one is known.
+    """
+    tip = git.resolve(branch_ref(target))
+    if tip is None:
+        return ""
+    trailers = (f"Agentjobs-Task: {task.replace('.', '[.]')}", f"Agentjobs-Attempt: {attempt}")
+    greps = [f"--grep=^{trailer}$" for trailer in trailers]
+    known = [f"^{since}"] if since and git.resolve(since) else []
+    return git.line("log", "-1", "--format=%H", "--basic-regexp", "--all-match", *greps, tip, *known)
+
+
 def integrate(
     git: Git, tree_dir: Path, commit: str, tip: str, message: str, at: float, *, stands_on: str = ""
 ) -> Integrated:

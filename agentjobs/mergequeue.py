@@ -128,6 +128,7 @@ class MergeQueue:
         if git.resolve(batch.head) is None:  # a power cut, or `git gc`: it can be merged again
             self._close(run, Outcome.STOPPED, "the commit it was to run on is gone", now)
             return
+        self.attempts.be_alone(intent, [])
         workspace.create(git, tree, batch.head)
         # What an earlier run left behind must not be what makes this one green; what its own setup made stays.
         anew = launch.kind is StepKind.SETUP or not intent.setup
@@ -381,7 +382,7 @@ class MergeQueue:
 
         return Intent(
             id=QUEUE_ID, number=number, round=0, mode=Mode.FIRST, profile="", agent="", started_at=now, why=why,
-            base=tip, tree=str(self.store.dir / "gate"), marker=f"{uuid.uuid4().hex[:12]}.gate.{number}",
+            base=tip, tree=str(self.store.dir / "gate"), marker=f"{uuid.uuid4().hex[:12]}.{QUEUE_ID}.{number}",
             checks=self.project.policy.landing.gate,
         )  # fmt: skip
 

@@ -42,6 +42,10 @@ class Mode(StrEnum):
     """Of the step that judges an attempt; no attempt is begun for it."""
 
 
+FRESH = frozenset({Mode.FIRST, Mode.RESTART})
+"""Modes in which the tree is put on the base of the attempt."""
+
+
 class StepKind(StrEnum):
     """What a detached process of an attempt is for."""
 
@@ -232,6 +236,8 @@ class Intent(Struct, frozen=True, omit_defaults=True):
     """Begun before its account was known to be over a trouble: to meet it again is not the task's doing."""
     context: int = 0
     """Tokens it was expected to hold, where ``limits.tokens_in_flight`` asked for that."""
+    edited: tuple[str, ...] = ()
+    """What a person had edited in the tree since the attempt before: it goes on from there."""
 
 
 class Spending(Struct, frozen=True, omit_defaults=True):
@@ -365,6 +371,12 @@ class Settled(Struct, frozen=True, omit_defaults=True):
     note: str
     at: float
     commit: str = ""
+    tree: str = ""
+    """What the task's tree held then, as git names it, where the work has not landed."""
+
+
+BY_HAND = "accepted by hand"
+"""Note of a round that ended because somebody wrote DONE into the table."""
 
 
 class Task(Struct, frozen=True):

@@ -152,7 +152,7 @@ class PhaseRuns:
         intent = Intent(
             id=task_id, number=number, round=generations(self.project).get(phase, 1), mode=Mode.FIRST, profile=phase,
             agent="", started_at=now, why=f"phase {phase} is to be planned",
-            marker=f"{uuid.uuid4().hex[:12]}.plan.{number}", checks=(profile.plan or "",),
+            marker=f"{uuid.uuid4().hex[:12]}.+plan.{number}", checks=(profile.plan or "",),
         )  # fmt: skip
         self.store.write_fact(task_id, number, "attempt.json", intent)
         self.store.event(now, task_id, "begin", attempt=number, why=intent.why)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jinja2 import Template
     from jinja2.sandbox import SandboxedEnvironment
 
-    from agentjobs.model import Row
+    from agentjobs.model import Result, Row
 
 VARIABLES = ("id", "row", "files", "docs", "verify", "mode", "attempt", "base", "errors", "tried", "handoffs",
              "phase", "missing", "dependents", "handoff", "context", "sections")  # fmt: skip
@@ -188,6 +188,22 @@ def resume_prompt(outcome: Outcome, detail: str = "", *, verify: Sequence[str] =
         lines += ["", "Avoid commands that do not end by themselves (servers, watchers, questions)."]
     if verify:
         lines += ["", "Your work will be checked with:", "", *_block("\n".join(verify))]
+    return "\n".join(lines) + "\n"
+
+
+def begun_section(before: Result | None, edited: Sequence[str] = ()) -> str:
+    """Return what a fresh conversation is told of work that it finds in its tree.
+
+    ``before`` is how the attempt before it ended in this round, ``edited`` what a person has edited in the tree since.
+    """
+    lines = ["", "## This task was begun before", ""]
+    if edited:
+        lines += ["A person has edited these files since, as part of this task. Keep what they did:", ""]
+        lines += [*_block("\n".join(edited)), ""]
+    elif before is not None:
+        why = INTERRUPTED.get(before.outcome, "it did not come to its end")
+        lines += [f"Another agent was interrupted before it had finished: {why}.", ""]
+    lines += ["The work so far is in the files. Look at what is already done, then continue the task to its end."]
     return "\n".join(lines) + "\n"
 
 

@@ -48,6 +48,7 @@ class Roster:
         if scope != self.scope:
             self.scope = scope
             self._forget()
+        self.rounds.take_up()
 
     def _forget(self) -> None:
         self._statuses = None

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from agentjobs.circles import UNSPENT
 from agentjobs.decide import REMOVED
-from agentjobs.model import SETTLED, Row, Settled, Status, Task
+from agentjobs.model import BY_HAND, SETTLED, Row, Settled, Status, Task
+from agentjobs.progress import told_attempt
 from agentjobs.queue import in_play
 from agentjobs.store import Marker
 from agentjobs.table import PERSONAL, parse_status
@@ -36,6 +37,34 @@ class Rounds:
         edits = self.file.load()
         if edits is not None:
             self.absorb(edits, now)
+        self.take_up()
+
+    def take_up(self) -> None:
+        """Open the rounds again that are at work by the table, and whose markers are gone.
+
+        A person may have removed them, or a power cut: they are not flushed, and the table is.
+        """
+        table, active = self.file.table, self.store.active()
+        busy = sum(count for status, count in table.counts().items() if status not in PERSONAL)
+        if busy <= sum(self._is_busy(task_id, table.cell(task_id, "status")) for task_id in active if task_id in table):
+            return
+        for task_id, text in table.cells("status"):
+            if self._is_busy(task_id, text) and task_id not in active:
+                number, newest = self._newest(task_id)
+                told = told_attempt(table.row(task_id))
+                known = newest >= told
+                marker = Marker(number) if known else Marker(self.next_round(task_id), told=told)
+                self.store.set_marker(task_id, marker)
+
+    def _is_busy(self, task_id: str, text: str) -> bool:
+        """Whether a row says that it is at work, with what is still to be written."""
+        text = self.file.pending[task_id].get("status", text) if task_id in self.file.pending else text
+        return parse_status(text) not in PERSONAL
+
+    def _newest(self, task_id: str) -> tuple[int, int]:
+        """Return the round of the newest attempt that there are facts of, and its number; (1, 0) for none."""
+        attempts = self.store.attempts(task_id)
+        return (attempts[-1].intent.round, attempts[-1].number) if attempts else (1, 0)
 
     def absorb(self, edits: Edits, now: float) -> None:
         """Note every wish in the facts, then take the table as read. May be killed anywhere and done again."""
@@ -60,7 +89,7 @@ class Rounds:
         elif wish is Status.TODO:
             self.store.set_marker(task_id, Marker(self.next_round(task_id)))
         else:
-            note = {Status.DONE: "accepted by hand", Status.SKIPPED: "skipped by hand"}.get(wish, "by hand")
+            note = {Status.DONE: BY_HAND, Status.SKIPPED: "skipped by hand"}.get(wish, "by hand")
             self.store.settle(task_id, Settled(self.next_round(task_id), wish, note, now))
             self.file.set(task_id, {"note": note})
 
@@ -162,13 +191,17 @@ class Rounds:
         return Task(row, marker.round, mine, earlier, wish, in_play(scope, task_id, row.profile), void)
 
     def open(self, row: Row, scope: Scope) -> Task | None:
-        """Return the first round of a row that says TODO; None where the facts say that it is settled.
+        """Return the first round of a row that says TODO; None where the facts say that it is settled, or at work.
 
         The facts win over a TODO that nobody asked for: a table restored from an old copy starts nothing again.
         """
         if not self.store.names(row.id):
             return Task(row, in_play=in_play(scope, row.id, row.profile))
         settled = self.store.settled(row.id)
+        number, newest = self._newest(row.id)
+        if newest and number > (settled[-1].round if settled else 0):
+            self.store.set_marker(row.id, Marker(number))  # it has begun: only its marker is gone
+            return None
         if settled and settled[-1].note != REMOVED:
             return None
         return Task(row, self.next_round(row.id), (), 0, None, in_play(scope, row.id, row.profile))

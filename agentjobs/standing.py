@@ -12,7 +12,7 @@ from agentjobs.batches import QUEUE_ID
 from agentjobs.board import overspent
 from agentjobs.decide import verified_at
 from agentjobs.errors import UserError
-from agentjobs.model import SETTLED, Exited, Halt, Lost, Pause, Running, Scope, Status
+from agentjobs.model import BY_HAND, SETTLED, Exited, Halt, Lost, Pause, Running, Scope, Status
 from agentjobs.phases import PLANS
 from agentjobs.progress import spent_of
 from agentjobs.queue import Queue, in_play
@@ -66,6 +66,8 @@ class Standing(Struct, frozen=True):
 
     counts: dict[str, int]
     total: int
+    by_hand: tuple[str, ...]
+    """Tasks that are DONE because somebody wrote so into the table, and whose work has not landed."""
     scope: Scope | None
     outside: int
     """Tasks that are not settled and not in play."""
@@ -131,6 +133,7 @@ def standing(project: Project, now: float, only: tuple[str, ...] = ()) -> Standi
     return Standing(
         counts=counts,
         total=len(mine) if only else len(table),
+        by_hand=tuple(i for i in accepted_by_hand(project) if not only or i in mine),
         scope=scope,
         outside=_outside(project, scope, mine if only else None),
         running=tuple(running),
@@ -145,6 +148,14 @@ def standing(project: Project, now: float, only: tuple[str, ...] = ()) -> Standi
         estimated=bool(spent.cost) and _estimated(project),
         now=now,
     )
+
+
+def accepted_by_hand(project: Project) -> tuple[str, ...]:
+    """Return the tasks that are DONE because somebody wrote so into the table, and whose work has not landed."""
+    table, store = project.file.table, project.store
+    done = (i for i, text in table.cells("status") if parse_status(text) is Status.DONE)
+    said = [i for i in done if not table.cell(i, "ended") or table.cell(i, "note") == BY_HAND]
+    return tuple(i for i in said if not any(a.result and a.result.landed for a in store.attempts(i)))
 
 
 def _at_work(project: Project, active: Sequence[str], scope: Scope | None) -> tuple[list[Live], list[Between]]:

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from agentjobs.elapsed import Looks
 from agentjobs.errors import LockBusy, UserError
+from agentjobs.home import settle_in, tree_here
 from agentjobs.launch.local import StepFiles, probe
 from agentjobs.model import (
     AgentEnd,
@@ -71,6 +73,8 @@ class Marker(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the person said with the wish."""
     begun: tuple[str, ...] = ()
     """The ``AGENTJOBS_MARK`` of each attempt of the round that was started: known although its facts may be deleted."""
+    told: int = 0
+    """The number of an attempt of it that the table tells of, and no fact any more."""
 
 
 class Store:
@@ -105,13 +109,18 @@ class Store:
                     f"layout {found!r} was written by another version of agentjobs (this one: {LAYOUT!r})",
                     file=".agentjobs/VERSION",
                 )
+            settle_in(self.dir)
             return
         self._make()
         self.dir.chmod(0o700)  # somebody may have made it
+        settle_in(self.dir)
+        self._make_directories()
+        write_bytes(self.dir / "README", README.encode())
+        write_bytes(version, LAYOUT.encode() + b"\n", durable=True)
+
+    def _make_directories(self) -> None:
         for name in ("attempts", "active", "trees", "tally", "baseline"):
             (self.dir / name).mkdir(mode=0o700, exist_ok=True)
-        write_bytes(self.dir / "README", README.encode())
-        write_bytes(version, LAYOUT.encode() + b"\n")
 
     def _make(self) -> None:
         self.dir.mkdir(mode=0o700, exist_ok=True)
@@ -129,12 +138,17 @@ class Store:
 
     @contextlib.contextmanager
     def lock(self, timeout_s: float) -> Iterator[None]:
-        """Hold the project's lock; LockBusy when it is not free within ``timeout_s`` (0: at once)."""
+        """Hold the project's lock; LockBusy when it is not free within ``timeout_s`` (0: at once).
+
+        Nothing is written without it. UserError in a copy of a project (see ``home``).
+        """
         from filelock import FileLock, Timeout  # noqa: PLC0415
 
         lock = FileLock(self.dir / "lock", timeout=timeout_s, mode=0o600)
         try:
             with lock.acquire(poll_interval=0.02):
+                settle_in(self.dir)
+                self._make_directories()  # `git clean` may have removed some of them
                 yield
         except Timeout:
             raise LockBusy(
@@ -241,14 +255,14 @@ class Store:
         """Return every id that ever had an attempt or a settled round."""
         return frozenset(names_in(self._attempts))
 
-    def claim(self, task_id: str, begun: int = 0) -> int:
-        """Take the next attempt number of a task, for ever; ``begun``: the last one known to have been started."""
-        number = max([begun, *self.numbers(task_id)])
+    def claim(self, task_id: str, used: int = 0) -> int:
+        """Take the next attempt number of a task, for ever. ``used``: one that was taken; its facts may be gone."""
+        number = max([used, *self.numbers(task_id)])
         path = self.attempt_dir(task_id, number)
         if os.path.lexists(path.parent) and not is_directory(path.parent):
             put_aside(path.parent)  # an agent may have put a link there
-            number = begun
-        if number > begun and is_directory(path) and all(name.endswith("~") for name in names_in(path)):
+            number = used
+        if number > used and is_directory(path) and all(name.endswith("~") for name in names_in(path)):
             return number  # claimed by a poll that was killed before it wrote the intent: nothing was started
         number += 1
         path = self.attempt_dir(task_id, number)
@@ -286,7 +300,7 @@ class Store:
         intent = self._intents.get(key) or read_json(f"{path}/attempt.json", Intent)
         if intent is None:
             return None
-        self._intents[key] = intent
+        self._intents[key] = intent = replace(intent, tree=tree_here(self.root, intent.tree))
         present = names_in(path)
         result = read_json(f"{path}/result.json", Result) if "result.json" in present else None
         end = read_json(f"{path}/agent.end.json", AgentEnd) if "agent.end.json" in present else None

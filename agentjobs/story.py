@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
 
+from agentjobs.errors import UserError
 from agentjobs.judging import blocking, place
 from agentjobs.model import Exited, Lost, Running, Settled, Spending
 from agentjobs.reading import check_known
@@ -98,6 +100,10 @@ class Story(Struct, frozen=True):
     rounds: tuple[Settled, ...]
     wish: str
     """What a person asked for and is not done yet."""
+    tree: str
+    """Where its tree is, if it is there."""
+    kept: tuple[str, ...]
+    """Refs that keep what its tree held before it was begun anew, or removed."""
 
 
 def story(project: Project, task_id: str) -> Story:
@@ -115,8 +121,20 @@ def story(project: Project, task_id: str) -> Story:
         attempts=tuple(_attempt(project, attempt) for attempt in store.attempts(task_id)),
         rounds=tuple(store.settled(task_id)),
         wish=marker.wish.value if marker and marker.wish else "",
+        **_left(project, task_id),
     )
     return msgspec.convert(project.masking.texts(msgspec.to_builtins(found)), Story)
+
+
+def _left(project: Project, task_id: str) -> dict[str, Any]:
+    """Return where a task's tree is, and the refs that keep what it held before: no attempt tells of these."""
+    tree = project.trees_dir / task_id
+    kept: list[str] = []
+    with contextlib.suppress(UserError):
+        if project.uses_trees:
+            names = [project.git.kept(task_id, name) for name in ("before-*", "cleaned")]
+            kept = project.git.line("for-each-ref", "--format=%(refname)", *names).splitlines()
+    return {"tree": str(tree) if tree.is_dir() else "", "kept": tuple(kept)}
 
 
 def _attempt(project: Project, attempt: Attempt) -> AttemptTold:

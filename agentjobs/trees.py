@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
+from agentjobs.circles import UNSPENT
+from agentjobs.decide import told
 from agentjobs.errors import GitError, UserError
-from agentjobs.model import Mode
+from agentjobs.model import FRESH, Mode
+from agentjobs.scope import normalise
+from agentjobs.writing import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agentjobs.model import Intent, Task
+    from agentjobs.decisions import Begin
+    from agentjobs.model import Attempt, Intent, Row, Task
     from agentjobs.project import Project
 
-FRESH = frozenset({Mode.FIRST, Mode.RESTART})
-"""Modes in which the tree is put on the base of the attempt."""
+
+SHOWN = 3
 
 
 class Trees:
@@ -74,11 +82,12 @@ class Trees:
         fresh, there = intent.mode in FRESH, tree.is_dir()
         if there and fresh and intent.tree not in self._handed:
             try:
-                ref = f"refs/agentjobs/{intent.id}/before-{intent.number}"
+                ref = git.kept(intent.id, f"before-{intent.number}")
                 self._hand_out(tree, intent.base, task.row.files)
                 if workspace.holds_unkept_work(git, tree):
                     taken = workspace.keep(git, tree, intent.base, ref, f"{intent.id}: before a new start", now)
                     inside.keep(git, tree, taken, ref, now)
+                    self.project.store.event(now, intent.id, "kept", attempt=intent.number, ref=ref)
                     prepared.forget(git, tree)  # somebody was at work there
                 inside.discard(git, tree)
                 workspace.put_back(git, tree)
@@ -99,6 +108,54 @@ class Trees:
             raise UserError(f"the tree {tree} was changed while its attempt began; the setup command must run there")
         if settings.copy or settings.link:
             workspace.setup_files(git, self.project.root, tree, copy=settings.copy, link=settings.link)
+
+    def content(self, row: Row) -> str:
+        """Return what the tree of a task holds, as git names it; empty where there is none, or git cannot say."""
+        from pathlib import Path  # noqa: PLC0415
+
+        from agentjobs import workspace  # noqa: PLC0415
+
+        tree = Path(self.project.trees_dir / row.id)
+        if not self.project.uses_trees or not tree.is_dir():
+            return ""
+        with contextlib.suppress(UserError, OSError):
+            return workspace.content(self.project.git, tree, named=[normalise(path) for path in row.files])
+        return ""
+
+    def gone_on(
+        self, row: Row, before: Attempt, begin: Begin, base: str, stands_on: str
+    ) -> tuple[Begin, str, tuple[str, ...]]:
+        """Let a new round go on in the tree as it is, where a person has edited it, or its agent was interrupted.
+
+        ``before`` is the attempt before it, ``stands_on`` what its work stands on. Return how the round begins, its
+        base, and what was edited. Without the commit it stands on it begins anew: what the tree held is kept then.
+        """
+        if not stands_on or self.project.git.resolve(stands_on) is None:
+            why = f"{begin.why}; what its tree held is kept: `agentjobs show {row.id}`"
+            return replace(begin, why=why), base, ()
+        edited = self.edits(row, stands_on)
+        result, end = before.result, before.end
+        if edited:
+            why = f"a person edited {' '.join(map(printable, edited[:SHOWN]))}"
+            why += f" and {len(edited) - SHOWN} more" if len(edited) > SHOWN else ""
+        elif result is not None and result.outcome in UNSPENT and end is not None and end.changed:
+            why = f"attempt {before.number} {told(result)}"
+        else:
+            return begin, base, ()
+        begin = replace(begin, mode=Mode.RESUME, why=f"goes on in its tree: {why}")
+        return begin, stands_on, tuple(map(printable, edited))
+
+    def edits(self, row: Row, base: str) -> tuple[str, ...]:
+        """Return what a person has edited in the tree since the task was settled; ``base``: what its work stands on."""
+        git = self.project.git
+        left = next((s.tree for s in reversed(self.project.store.settled(row.id)) if s.tree), "")
+        now = self.content(row) if left else ""
+        if not now or now == left:
+            return ()
+        try:
+            return git.changed(left, now)
+        except GitError:  # what it held is so long ago that git has dropped it
+            return git.changed(base, now)
 
     def is_ready(self, intent: Intent) -> None:
         """Remember what is in the tree as its agent is about to begin, and that the setup command succeeded there."""
@@ -146,6 +203,6 @@ class Trees:
         if not held.tip or git.contains(held.tip, intent.base):
             return False
         if held.changed:
-            ref = f"refs/agentjobs/{intent.id}/before-{intent.number}"
+            ref = git.kept(intent.id, f"before-{intent.number}")
             workspace.keep(git, tree, held.tip, ref, f"{intent.id}: before it was rebased", intent.started_at)
         return True

@@ -150,7 +150,7 @@ class Verdicts:
             raise TreeError(f"the tree {tree_dir} is gone")
         if workspace.create(git, tree_dir, intent.base):
             raise TreeError(f"{tree_dir} was not as agentjobs made it; what stood there is kept beside it")
-        ref = f"refs/agentjobs/{intent.id}/{intent.number}"
+        ref = git.kept(intent.id, intent.number)
         named = [normalise(path) for path in task.row.files]
         taken = workspace.keep(git, tree_dir, intent.base, ref, self.message(task, attempt), at, named=named)
         unlandable = inside.keep(git, tree_dir, taken, ref, at)
@@ -389,7 +389,7 @@ class Verdicts:
             return self._infra(attempt, result)
         if outcome is Outcome.OK and intent.base and commit != intent.base:
             with contextlib.suppress(UserError):
-                self.project.git.keep(f"refs/agentjobs/{intent.id}/done", commit)
+                self.project.git.keep(self.project.git.kept(intent.id, "done"), commit)
         return result
 
     def _dir(self, attempt: Attempt) -> Path:

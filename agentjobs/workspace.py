@@ -183,6 +183,13 @@ def setup_files(git: Git, root: Path, tree_dir: Path, *, copy: Sequence[str], li
             shutil.copy2(source, target)
 
 
+def content(git: Git, tree_dir: Path, *, named: Sequence[str] = ()) -> str:
+    """Return the id of a tree object with all that ``snapshot`` finds in the tree; empty for one that is half-made."""
+    with tree_lock(tree_dir) as lock:
+        tip = head(git, tree_dir) if made(git, tree_dir, lock) else None
+    return snapshot(git, tree_dir, tip, "agentjobs: what a tree holds", 0.0, named=named).tree if tip else ""
+
+
 def holds_unkept_work(git: Git, tree_dir: Path) -> bool:
     """Whether the tree holds anything, but for ignored files, that is in no commit which a ref keeps."""
     if admin_dir(git, tree_dir) is None:

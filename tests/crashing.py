@@ -32,6 +32,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agentjobs.home import HOME, settle_in
 from agentjobs.launch.processes import boot_id
 from tests.forking import preload
 
@@ -559,7 +560,7 @@ class Driver:
 
 _HEX = re.compile(r"\b[0-9a-f]{40}\b|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b[0-9a-f]{12}\b")
 _INSTANT = re.compile(r"\b\d{9,}(?:\.\d+)?(?:e\d+)?\b|\d{4}-\d\d-\d\dT[\d:]+Z|\b\d+\.\d{3,}\b")
-_NUMBERS = re.compile(r'"(pid|start|boot|marker|mark)":("[^"]*"|\d+)')
+_NUMBERS = re.compile(r'"(pid|start|boot|marker|mark|device|inode)":("[^"]*"|\d+)')
 
 
 def _constant(text: str, root: str) -> str:
@@ -622,6 +623,9 @@ class Campaign:
         self.driver.clear()
         shutil.rmtree(self.driver.place)
         subprocess.run(("cp", "-a", str(self.copies / str(number)), str(self.driver.place)), check=True)
+        own = self.driver.root / ".agentjobs"
+        if (own / HOME).exists():
+            settle_in(own)  # or each command would begin by writing down that it is another directory
         for attempt_dir in self.alive[number]:
             self.driver.revive(attempt_dir)
 

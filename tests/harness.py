@@ -379,6 +379,11 @@ class Project:
         events = "\n".join(json.dumps(event) for event in self.events()[-60:])
         return f"{table}\n{events}\nhalt: {self.state('halt')} pauses: {self.state('pauses')}"
 
+    def shell(self, script: str) -> None:
+        """Run a shell script in the project, as a person would."""
+        env = self.env | {"GIT_CONFIG_GLOBAL": os.devnull}
+        subprocess.run(["/bin/sh", "-c", script], cwd=self.root, env=env, check=True, stdin=subprocess.DEVNULL)
+
     def git(self, *args: str, check: bool = True) -> str:
         env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
         env.update(GIT_CONFIG_GLOBAL=os.devnull, GIT_CONFIG_NOSYSTEM="1")

@@ -40,10 +40,10 @@ def command(quiet: bool, lock_timeout: float) -> int:
         dispatch(project, ids=(), only=None, dry_run=False, force=False, lock_timeout_s=lock_timeout)
     with view(quiet=quiet) as shown:
         turn = watched(project, Watch(project, shown.show), lock_timeout_s=lock_timeout)
-    counts = {status.value: count for status, count in project.file.table.counts().items()}
-    click.echo(counts_line(counts, sum(counts.values())))
+    stand = standing(project, time.time())
+    click.echo(counts_line(stand.counts, stand.total, stand.by_hand))
     if turn.code is ExitCode.NOTHING_LEFT and not quiet:
-        for line in rest_lines(standing(project, time.time())):
+        for line in rest_lines(stand):
             click.echo(f"agentjobs: {line}", err=True)
     if turn.code is ExitCode.HALTED:
         click.echo(f"agentjobs: {turn.why}", err=True)

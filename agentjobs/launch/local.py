@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from agentjobs.launch.inside import Place, occupied
 from agentjobs.launch.processes import boot_id
-from agentjobs.launch.reap import adopt_child, alive, is_ours, reap_children, sweep
+from agentjobs.launch.reap import adopt_child, alive, is_ours, marks_of, reap_children, sweep
 from agentjobs.launch.step import (
     MARK,
     StepFiles,
@@ -43,6 +43,7 @@ __all__ = [
     "alive",
     "free_memory",
     "hard_kill",
+    "marks_of",
     "occupied",
     "probe",
     "signal_group",

@@ -15,7 +15,6 @@ from msgspec import Struct
 from agentjobs.launch.step import MARK
 
 _LINUX = sys.platform == "linux"
-_MARK = b"\0" + MARK.encode() + b"="
 _CHUNK = 1 << 16
 
 
@@ -85,7 +84,7 @@ def read_marker(pid: int) -> bytes | None:
     None too where we may not look: what runs as another user is not ours to kill. Raises :class:`Starting`.
     """
     if not _LINUX:
-        return _read_marker_elsewhere(pid)
+        return _read_variable_elsewhere(pid, MARK)
     now = time.monotonic()
     if now < _unmarked.get(pid, 0.0):
         return None
@@ -95,14 +94,21 @@ def read_marker(pid: int) -> bytes | None:
         return None
     if not data and _is_starting(pid):
         raise Starting
-    data = b"\0" + data
-    at = data.find(_MARK)
-    if at < 0:
+    mark = _value(data, MARK)
+    if mark is None:
         _unmarked[pid] = now + _UNMARKED_S
-        return None
-    at += len(_MARK)
-    end = data.find(b"\0", at)
-    return data[at:] if end < 0 else data[at:end]
+    return mark
+
+
+def read_variables(pid: int, *names: str) -> tuple[bytes | None, ...]:
+    """Return the values of variables that a process was started with; None for what it has not, or we may not see."""
+    if not _LINUX:
+        return tuple(_read_variable_elsewhere(pid, name) for name in names)
+    try:
+        data = _read(f"/proc/{pid}/environ")
+    except OSError:
+        return (None,) * len(names)
+    return tuple(_value(data, name) for name in names)
 
 
 def arguments(pid: int) -> list[str]:
@@ -149,6 +155,16 @@ def _is_starting(pid: int) -> bool:
     return int(fields[_ENV_END]) == 0 or fields[_ENV_START] != fields[_ENV_END]
 
 
+def _value(environ: bytes, name: str) -> bytes | None:
+    data, sought = b"\0" + environ, b"\0" + name.encode() + b"="
+    at = data.find(sought)
+    if at < 0:
+        return None
+    at += len(sought)
+    end = data.find(b"\0", at)
+    return data[at:] if end < 0 else data[at:end]
+
+
 def _read_stat(pid: int) -> list[bytes]:
     try:
         data = _read(f"/proc/{pid}/stat")
@@ -192,11 +208,11 @@ def _read_process_elsewhere(pid: int) -> Process | None:
         return None
 
 
-def _read_marker_elsewhere(pid: int) -> bytes | None:
+def _read_variable_elsewhere(pid: int, name: str) -> bytes | None:
     import psutil  # noqa: PLC0415 - 33 ms, needed only here
 
     try:
-        value = psutil.Process(pid).environ().get(MARK)
+        value = psutil.Process(pid).environ().get(name)
     except (psutil.Error, OSError):
         return None
     return None if value is None else os.fsencode(value)

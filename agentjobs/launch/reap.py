@@ -19,8 +19,9 @@ from agentjobs.launch.processes import (
     process_table,
     read_marker,
     read_process,
+    read_variables,
 )
-from agentjobs.launch.step import Record, StepFiles, read_record
+from agentjobs.launch.step import MARK, Record, StepFiles, is_held, read_exit, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -82,6 +83,19 @@ def alive(markers: Collection[str]) -> list[int]:
     return [process.pid for process in found if process is not None and not process.dead]
 
 
+def marks_of(root: str, task_id: str) -> list[str]:
+    """Return the marks of living processes that were started for a task of the project at ``root``.
+
+    Also those that no fact knows any more: somebody may have removed the facts while the agent was at work.
+    """
+    found = set()
+    for pid in set(pids()) - _ourselves():
+        mark, of = read_variables(pid, MARK, "AGENTJOBS_ROOT")
+        if mark and of == os.fsencode(root) and mark.partition(b".")[2].rpartition(b".")[0] == task_id.encode():
+            found.add(mark.decode(errors="replace"))
+    return sorted(found)
+
+
 def is_ours(record: Record) -> bool:
     """Say whether the number in the record still means that living runner, or a living group that it left."""
     runner = _runner(record)
@@ -91,6 +105,17 @@ def is_ours(record: Record) -> bool:
     if runner is not None or record.pid <= 1 or not record.mark:
         return runner is not None and bool(members)
     return not members.isdisjoint(_scan(frozenset([record.mark.encode()]))[0])
+
+
+def runs_elsewhere(files: StepFiles) -> int:
+    """Return the pid of a step's runner that lives and does not hold the step's lock, nor has written an exit; else 0.
+
+    The lock that it holds is then another file: these facts are a copy of its own.
+    """
+    if is_held(files) or read_exit(files) is not None or (record := read_record(files)) is None:
+        return 0
+    runner = _runner(record)
+    return 0 if runner is None or runner.dead else runner.pid
 
 
 def adopt_child(pid: int) -> None:

@@ -17,15 +17,19 @@ MOST = 30
 """Lines of one list; a terminal has no more."""
 
 
-def counts_line(counts: Mapping[str, int], total: int) -> str:
-    """Return how many tasks there are of each status."""
+def counts_line(counts: Mapping[str, int], total: int, by_hand: Sequence[str] = ()) -> str:
+    """Return how many tasks there are of each status; ``by_hand``: those DONE ones that only the table calls so."""
     parts = [f"{count} {status}" for status, count in counts.items() if count]
+    if by_hand:  # at the end, where a list can stand
+        done = f"{counts['DONE']} DONE"
+        parts.remove(done)
+        parts.append(f"{done}, {len(by_hand)} of them accepted by hand and not landed: {names(by_hand)}")
     return f"{many(total, 'task')}: {', '.join(parts)}" if parts else "no tasks yet"
 
 
 def status_lines(standing: Standing) -> Iterator[str]:
     """Yield what ``status`` prints."""
-    yield counts_line(standing.counts, standing.total)
+    yield counts_line(standing.counts, standing.total, standing.by_hand)
     yield _in_play(standing)
     if standing.phases:
         yield "phases:"

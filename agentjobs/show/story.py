@@ -25,6 +25,9 @@ def story_lines(story: Story, now: float) -> Iterator[str]:
     told = {"id", "status", "attempt", "started", "ended", "tokens", "cost", "commit"}
     cells = [(f"{name}:", one_line(value)) for name, value in story.row.items() if value and name not in told]
     yield from columns(cells, "  ")
+    left = [("tree:", story.tree)] if story.tree else []
+    left += [("kept:", f"{ref}  (what the tree held before: git show {ref})") for ref in story.kept]
+    yield from columns(left, "  ")
     rounds = {settled.round: settled for settled in story.rounds}
     if not story.attempts:
         yield "no attempt yet"

@@ -154,6 +154,62 @@ def do_hang(_: str) -> int:
     return 0
 
 
+def do_half(_: str) -> int:
+    """Do half of the work, and hang."""
+    write("half\n", f"{OUT}.part")
+    time.sleep(LONG_S)
+    return 0
+
+
+def do_claim(_: str) -> int:
+    """Write DONE into the row of the task, and hang."""
+    table = os.path.join(os.environ["AGENTJOBS_ROOT"], "tasks.tsv")
+    with open(table) as file:
+        lines = [line.split("\t") for line in file]
+    at = lines[0].index("status")
+    with open(table + ".new", "w") as file:
+        for cells in lines:
+            if cells[0] == TASK:
+                cells[at] = "DONE"
+            file.write("\t".join(cells))
+    os.replace(table + ".new", table)
+    return do_hang("")
+
+
+def do_half_limit(_: str) -> int:
+    """Do half of the work, and meet the plan's limit."""
+    write("half\n", f"{OUT}.part")
+    return do_limit("in 1 second")
+
+
+def do_half_auth(_: str) -> int:
+    """Do half of the work, and be logged out."""
+    write("half\n", f"{OUT}.part")
+    return do_auth("")
+
+
+def do_half_overloaded(_: str) -> int:
+    """Do half of the work, and meet a server that is busy."""
+    write("half\n", f"{OUT}.part")
+    return do_overloaded("")
+
+
+def do_once(_: str) -> int:
+    """Hang when the task is begun for the first time, whatever number the attempt has; then do the work."""
+    with open(os.environ["FAKE_LEDGER"]) as file:
+        first = sum(line.startswith(f"{TASK}\t") for line in file) == 1
+    return do_hang("") if first else do_ok("")
+
+
+def do_finish(_: str) -> int:
+    """Finish what `half` left, or, where nothing was left, fail."""
+    with open(f"{OUT}.part") as file:
+        write(f"ok {TASK}\n{file.read()}")
+    os.remove(f"{OUT}.part")
+    final()
+    return 0
+
+
 def do_chatter(_: str) -> int:
     """Talk for ever and never end."""
     while True:
