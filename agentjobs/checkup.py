@@ -325,7 +325,7 @@ def _named_at(data: bytes, policy: Policy, agent: str) -> int | None:
 def _repository(project: Project) -> Iterator[Finding]:
     if not project.uses_trees:
         return
-    from agentjobs.landing import check_target  # noqa: PLC0415
+    from agentjobs.landing import base_commit, check_target  # noqa: PLC0415
 
     if not shutil.which("git"):
         yield Finding("there is no git; install 2.38 or newer")
@@ -338,9 +338,11 @@ def _repository(project: Project) -> Iterator[Finding]:
         yield Finding(f"git is {'.'.join(map(str, version))}; 2.38 or newer is needed")
     data = read_raw(project.root / POLICY)
     base, target = project.policy.base, project.policy.target
-    if project.git.resolve(base) is None:
-        message = f"base {base!r} is no commit of this repository; commit something, or set base"
-        yield Finding(message, POLICY, line_of(data, ("base",)))
+    if found := _attempt(lambda: base_commit(project.git, base)):
+        yield Finding(found.message, POLICY, line_of(data, ("base",)))
+    for key, value in project.git.meddled():
+        message = f"{key} is {value} in .git/config: an agent may have set it; `git config --unset {key}` puts it right"
+        yield Finding(message, warning=True)
     if project.lands and (
         found := _attempt(lambda: check_target(project.git, target, trees_dir=project.trees_dir))
     ):
