@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from agentjobs.errors import UserError
 from agentjobs.store import read_raw, write_bytes
 from agentjobs.table import TOOL_COLUMNS, Edits, Table, append, apply, human_edits, parse
+from agentjobs.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -88,7 +89,7 @@ class TaskFile:
         """
         seen = _identity(self.path)
         if not seen or seen == self._seen or time.time() - seen[2] / 1e9 > LEFT_SO_S or _is_ended(self.path):
-            return False
+            return False  # an empty one is refused: nothing is lost
         known = read_raw(self.base_path)
         if not known or read_raw(self.path) == known:
             return False
@@ -146,11 +147,12 @@ class TaskFile:
         self._edits = None
 
     def set(self, task_id: str, cells: Mapping[str, str]) -> None:
-        """Mark cells to be written with the next ``save``."""
+        """Mark cells of the tool's to be written with the next ``save``; notes hold what agents made up."""
         if task_id not in self.table:
             return
         wanted = self.pending.get(task_id, {})
-        changed = {c: v for c, v in cells.items() if wanted.get(c, self.table.cell(task_id, c)) != v}
+        told = {column: visible(value) for column, value in cells.items()}
+        changed = {c: v for c, v in told.items() if wanted.get(c, self.table.cell(task_id, c)) != v}
         if changed:
             self.pending.setdefault(task_id, {}).update(changed)
 
@@ -288,13 +290,13 @@ def exchange(one: Path, other: Path) -> bool:
 
 
 def _is_ended(path: Path) -> bool:
-    """Whether the last line of a file has its end; without reading the others."""
+    """Whether the last line of a file has its end, if there is one; without reading the others."""
     try:
         with path.open("rb") as file:
             file.seek(-1, os.SEEK_END)
             return file.read() == b"\n"
-    except OSError:  # it is empty
-        return False
+    except OSError:  # it is empty, or gone
+        return True
 
 
 def _identity(path: Path) -> tuple[int, ...]:
