@@ -15,6 +15,7 @@ from msgspec import Struct
 from agentjobs import briefing, steps
 from agentjobs.errors import UserError
 from agentjobs.excerpt import error_excerpt
+from agentjobs.landing import base_commit
 from agentjobs.launch import local
 from agentjobs.logfile import read_tail
 from agentjobs.model import SETTLED, Exited, Intent, Lost, Mode, Row, Status
@@ -113,12 +114,7 @@ def measure(project: Project, name: str, profile: Profile) -> Baseline:
 
 
 def _base(project: Project) -> str:
-    if not project.uses_trees:
-        return ""
-    commit = project.git.resolve(project.policy.base)
-    if commit is None:
-        raise UserError(f"base {project.policy.base!r} is no commit of this repository", file="agentjobs.toml")
-    return commit
+    return base_commit(project.git, project.policy.base) if project.uses_trees else ""
 
 
 def _key(project: Project, profile: Profile, commit: str) -> str:

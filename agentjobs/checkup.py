@@ -9,11 +9,10 @@ from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
-from agentjobs import briefing, inheritance, scope
+from agentjobs import briefing, inheritance, rowdoubts, scope
 from agentjobs.baseline import profiles_in_use
 from agentjobs.errors import UserError
+from agentjobs.finding import Finding
 from agentjobs.installed import doubts, missing, program_of
 from agentjobs.launch import local
 from agentjobs.planning import EMPTY
@@ -50,21 +49,6 @@ VERSION_S = 5.0
 """So long agents in use may take to say their versions."""
 
 
-class Finding(Struct, frozen=True):
-    """One thing to put right (an error) or to think about (a warning)."""
-
-    message: str
-    file: str = ""
-    line: int | None = None
-    column: int | None = None
-    warning: bool = False
-
-    def __str__(self) -> str:
-        place = ":".join(str(part) for part in (self.file or None, self.line, self.column) if part is not None)
-        text = f"warning: {self.message}" if self.warning else self.message
-        return " ".join((f"{place}: {text}" if place else text).split("\n"))
-
-
 def findings(project: Project) -> Iterator[Finding]:
     """Yield all that is wrong or doubtful with policy, table, prompts, programs, repository and machine."""
     policy_error = _attempt(lambda: project.policy)
@@ -87,8 +71,11 @@ def findings(project: Project) -> Iterator[Finding]:
     if policy_error:
         return
     if not table_error:
+        yield from rowdoubts.column_doubts(project)
+        yield from _grouped(rowdoubts.cell_doubts(project))
         yield from _grouped(_rows(project))
         yield from _shared(project)
+        yield from _grouped(rowdoubts.file_doubts(project))
         yield from _variables(project)
         yield from _phases(project)
     rendered = () if table_error else profiles_in_use(project)
@@ -338,7 +325,7 @@ def _named_at(data: bytes, policy: Policy, agent: str) -> int | None:
 def _repository(project: Project) -> Iterator[Finding]:
     if not project.uses_trees:
         return
-    from agentjobs.landing import check_target  # noqa: PLC0415
+    from agentjobs.landing import base_commit, check_target  # noqa: PLC0415
 
     if not shutil.which("git"):
         yield Finding("there is no git; install 2.38 or newer")
@@ -351,9 +338,11 @@ def _repository(project: Project) -> Iterator[Finding]:
         yield Finding(f"git is {'.'.join(map(str, version))}; 2.38 or newer is needed")
     data = read_raw(project.root / POLICY, follow=True)
     base, target = project.policy.base, project.policy.target
-    if project.git.resolve(base) is None:
-        message = f"base {base!r} is no commit of this repository; commit something, or set base"
-        yield Finding(message, POLICY, line_of(data, ("base",)))
+    if found := _attempt(lambda: base_commit(project.git, base)):
+        yield Finding(found.message, POLICY, line_of(data, ("base",)))
+    for key, value in project.git.meddled():
+        message = f"{key} is {value} in .git/config: an agent may have set it; `git config --unset {key}` puts it right"
+        yield Finding(message, warning=True)
     if project.lands and (
         found := _attempt(lambda: check_target(project.git, target, trees_dir=project.trees_dir))
     ):

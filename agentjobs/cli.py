@@ -6,13 +6,14 @@ import contextlib
 import importlib
 import os
 import sys
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO, cast
 
 import click
 
 from agentjobs import __version__
 from agentjobs.errors import ExitCode, UserError
 from agentjobs.launch.parent import make_ready
+from agentjobs.visible import Stream
 
 COMMANDS = {
     "init": "Write agentjobs.toml, a prompt and checks for one kind of job.",
@@ -98,11 +99,16 @@ def cli(directory: str | None) -> None:
 def main(argv: list[str] | None = None) -> NoReturn:
     """Run the command line and end the process with one of the documented codes."""
     make_ready()
-    code = _run(sys.argv[1:] if argv is None else argv)
+    streams = sys.stdout, sys.stderr
     try:
-        sys.stdout.flush()
-    except OSError:
-        _abandon_stdout()
+        sys.stdout, sys.stderr = (stream and cast("TextIO", Stream(stream)) for stream in streams)
+        code = _run(sys.argv[1:] if argv is None else argv)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _abandon_stdout()
+    finally:
+        sys.stdout, sys.stderr = streams
     sys.exit(code)
 
 

@@ -147,6 +147,9 @@ class Engine:
         scope = self.store.scope()
         if scope is None:
             raise UserError("nothing is in play yet; `agentjobs dispatch` says what is and starts it")
+        if self.project.file.unfinished(self.store.dir / "table.cut"):
+            why = "ends in the middle of a line, as if it were being written; it is read again"
+            return Turn(0, ExitCode.OK, self.clock() + LOOK_S, f"{self.project.file.path.name} {why}")
         self.roster.load(scope, self.clock())
         settled = not self.roster.owes and not self.store.active() and not self._unsettled()
         gating = self.store.numbers(QUEUE_ID) and self.queue.runs.open() is not None

@@ -90,6 +90,8 @@ class Git:
         self._places: tuple[Path, Path, Path] | None = None
         self.confine: Callable[[Mapping[str, str]], Mapping[str, str]] | None = None
         """Returns settings by which the commands that git runs on the files of a tree are confined."""
+        self._bound: dict[str, str] = {}
+        """What binds calls to the checkout at ``root``, whatever an agent wrote into its settings."""
 
     # --- the funnel ---------------------------------------------------------------------------------------
 
@@ -114,6 +116,8 @@ class Git:
             kind = TreeError
             if self.confine is not None:
                 env = with_settings(env, self.confine(env))
+        if cwd is None:
+            env = self._bound | dict(env or {})
         try:
             done = proc.run(
                 ["git", *args], cwd=cwd or self.root, env=environment(env), stdin=stdin, check=False,
@@ -145,10 +149,39 @@ class Git:
         found = re.search(r"(\d+(?:\.\d+)+)", self.line("version"))
         return tuple(int(part) for part in found[1].split(".")) if found else ()
 
-    def is_repository(self) -> bool:
-        """Whether ``root`` lies in the working tree of a repository."""
+    def refusal(self) -> str:
+        """Say in git's own words why ``root`` does not lie in a working tree; empty where it does.
+
+        A checkout with an index is one, also where ``core.bare`` or ``core.worktree`` of its settings says otherwise:
+        an agent may have set them, and that must not stop the tasks of others. Calls are bound to it from then on.
+        """
         done = self.run("rev-parse", "--is-inside-work-tree", ok=(0, 128))
-        return done.code == 0 and done.stdout.strip() == b"true"
+        own = self.root / ".git"
+        if done.code != 0:
+            if own.exists() or not done.stderr.startswith(b"fatal: not a git repository (or any"):
+                return f"git cannot use the repository of {self.root}: {proc.words(done.stderr)}"
+            return f'{self.root} is not in a git repository; `git init` and commit, or workspace.kind = "none"'
+        if (own / "index").is_file():
+            self._bound = {"GIT_DIR": str(own), "GIT_WORK_TREE": str(self.root)}
+        elif done.stdout.strip() != b"true":
+            where = self.line("rev-parse", "--absolute-git-dir")
+            return (
+                f"{self.root} is in no working tree: {where} is a bare repository; use one of its worktrees "
+                f"(`git worktree list` names them), or, if it is not meant to be bare, `git config core.bare false`"
+            )
+        return ""
+
+    def meddled(self) -> Iterator[tuple[str, str]]:
+        """Yield the settings of a checkout that turn git's own commands away from it, and their values."""
+        for key in ("core.bare", "core.worktree") if self._bound else ():
+            value = self.run("config", "--local", "--get", key, ok=(0, 1, 2)).stdout.decode("utf-8", "replace").strip()
+            usual = value.lower() in {"", "false", "no", "off", "0"}
+            if not usual and (self.root / ".git" / value).resolve() != self.root.resolve():
+                yield key, value
+
+    def branch(self) -> str:
+        """Return what is checked out in ``root``, for people: a branch, or HEAD where it is on none."""
+        return self.run("symbolic-ref", "--short", "-q", "HEAD", ok=(0, 1)).stdout.decode().strip() or "HEAD"
 
     def _where(self) -> tuple[Path, Path, Path]:
         if self._places is None:

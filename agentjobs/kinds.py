@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,12 @@ from agentjobs.errors import UserError
 from agentjobs.git import Git
 from agentjobs.table import parse
 from agentjobs.tomlfile import load
+from agentjobs.tomltext import value_text
 
 DEMO = "demo"
 """The directory of a template that holds a small repository to try it on."""
+
+_BASE = re.compile(r'^base = "main"', re.MULTILINE)
 
 LEFT_OUT = frozenset({DEMO, "demo.sh", "__pycache__", "node_modules", ".ruff_cache"})
 """Names that are about the template itself, or were left by running it."""
@@ -85,6 +89,24 @@ def write_demo(kind: str, directory: Path) -> Written:
     git.run("add", "--", *sources)
     git.run("commit", "-q", "-m", f"What to try {kind} on")
     return written
+
+
+def fit_in(directory: Path, written: Written) -> str:
+    """Let a new agentjobs.toml begin at the branch that is checked out; say what is wrong with the place, if anything.
+
+    A directory without a repository is left alone: `check` tells, and not all kinds need one.
+    """
+    git, path = Git(directory), directory / "agentjobs.toml"
+    with contextlib.suppress(UserError):
+        if git.refusal():
+            return ""
+        here = git.branch()
+        if path.name in written.made and (here != "HEAD" or not git.resolve("main")):
+            text = path.read_text(encoding="utf-8")
+            path.write_text(_BASE.sub(lambda _: f"base = {value_text(here)}", text, count=1), encoding="utf-8")
+        if git.toplevel.resolve() != directory.resolve():
+            return f"this lies below the top of its repository; trees and `files` begin there: run it in {git.toplevel}"
+    return ""
 
 
 def next_steps(directory: Path, *, demo: bool) -> str:

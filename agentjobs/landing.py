@@ -36,12 +36,17 @@ def branch_ref(name: str) -> str:
 
 def target_tip(git: Git, target: str, base: str) -> str:
     """Return the commit of the target or, where it is absent, of ``base``; ``UserError`` without either."""
-    tip = git.resolve(branch_ref(target)) or git.resolve(base)
-    if tip is None:
-        raise UserError(
-            f"base {base!r} is no commit of this repository; commit something, or set base in agentjobs.toml"
-        )
-    return tip
+    return git.resolve(branch_ref(target)) or base_commit(git, base)
+
+
+def base_commit(git: Git, base: str) -> str:
+    """Return the commit that ``base`` names; ``UserError`` where there is none."""
+    found = git.resolve(base)
+    if found is None:
+        here = git.branch()
+        cure = f"did you mean {here!r}?" if git.resolve(here) else "commit something first"
+        raise UserError(f"base {base!r} is no commit of this repository; {cure}", file="agentjobs.toml")
+    return found
 
 
 def landing_message(

@@ -19,8 +19,8 @@ from agentjobs.table import PERSONAL, TOOL_COLUMNS, Table, append, apply, parse,
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-Format = Literal["auto", "lines", "csv", "jsonl"]
-"""How input is read; ``auto`` looks at it."""
+Format = Literal["auto", "lines", "csv", "tsv", "jsonl", "null"]
+"""How input is read; ``auto`` looks at it, ``null`` are lines that end in NUL."""
 
 _PLACEHOLDER: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _UNFIT: Final = re.compile(r"[^A-Za-z0-9._-]+")
@@ -45,13 +45,13 @@ def read_rows(
     *,
     file: str = "<stdin>",
     id_template: str | None = None,
-    column: str = "item",
+    column: str | None = None,
 ) -> list[dict[str, str]]:
-    """Return a row with an ``id`` for each line, CSV record or JSON object; UserError with its line.
+    """Return a row with an ``id`` for each line, record of a table or JSON object; UserError with its line.
 
     The id is, in this order: what ``id_template`` (``conv-{name}``) gives, the column ``id``, the text of the
     first column. Unless it was given as such it is made fit for an id and unique by ``-2``, ``-3`` … in input
-    order. A line goes into ``column``; quoted where that is ``files``, since a line is one path.
+    order. A line goes into ``column`` (``item``); quoted where that is ``files``, since a line is one path.
     """
     taken: dict[str, int] = {}
     numbers: dict[str, int] = {}

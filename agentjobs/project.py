@@ -82,10 +82,8 @@ class Project:
         from agentjobs.git import Git  # noqa: PLC0415 - a poll with nothing to do needs no git
 
         git = Git(self.root)
-        if not git.is_repository():
-            raise UserError(
-                f'{self.root} is not in a git repository; `git init` and commit, or workspace.kind = "none"'
-            )
+        if words := git.refusal():
+            raise UserError(words)
         if git.toplevel.resolve() != self.root.resolve():
             raise UserError(
                 f"lies below the top of its repository: put it, {TABLE} and the prompts into {git.toplevel}, "
@@ -130,14 +128,8 @@ class Project:
 
     def tip(self) -> str:
         """Return the commit that new work starts from: the target where work lands and it exists, else the base."""
-        from agentjobs.landing import target_tip  # noqa: PLC0415
+        from agentjobs.landing import base_commit, target_tip  # noqa: PLC0415
 
         if self.lands:
             return target_tip(self.git, self.policy.target, self.policy.base)
-        found = self.git.resolve(self.policy.base)
-        if found is None:
-            raise UserError(
-                f"base {self.policy.base!r} is no commit of this repository; commit something, or set base",
-                file=POLICY,
-            )
-        return found
+        return base_commit(self.git, self.policy.base)

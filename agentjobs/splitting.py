@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from agentjobs.checkup import ALIKE_MAX, Finding
+from agentjobs.checkup import ALIKE_MAX
+from agentjobs.finding import Finding
 from agentjobs.project import TABLE
 
 if TYPE_CHECKING:

@@ -22,8 +22,7 @@ from agentjobs.scope import normalise
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-TOOL_COLUMNS: Final = ("status", "attempt", "started", "ended", "tokens", "cost", "commit", "note")
-"""The columns the tool writes, in the order in which missing ones are added."""
+TOOL_COLUMNS: Final = tsv.TOOL_COLUMNS
 
 PERSONAL: Final = frozenset({Status.TODO, Status.SKIPPED, Status.DONE, Status.FAILED})
 """What a person may set a status to; the others are only ever written by the tool."""
@@ -81,16 +80,24 @@ class Table:
         if head is None:
             raise UserError('no header: the first line names the columns, "id" among them', file=file, line=1)
         self._head = head
-        self.header: Final = tsv.parse_header(lines, head)
-        """The names of the columns, unescaped."""
         self._rows: dict[str, Row] = {}
+        try:
+            self._read(lines, head)
+        except UserError as error:
+            raise tsv.broken_cell(lines, head, error) or error from None
+
+    def _read(self, lines: tsv.Lines, head: int) -> None:
+        """Read the header, ids and statuses."""
+        data, bodies = self.data, lines.bodies
+        self.header = tsv.parse_header(lines, head)
+        """The names of the columns, unescaped."""
         self._column_at = {name: at for at, name in enumerate(self.header)}
         id_cell, status_cell = self._column_at["id"], self._column_at.get("status", -1)
         ids, states, lines_at = tsv.scan(bodies, head + 1, id_cell, status_cell)
         tsv.check_cells(data, lines, lines_at, len(self.header))
         names = b"\n".join(ids).decode().split("\n") if ids else []
         tsv.check_ids(names, lines, lines_at, id_cell)
-        self.ids: Final = tuple(names)
+        self.ids = tuple(names)
         """The ids, in the order of the rows."""
         self._line_at = dict(zip(names, lines_at, strict=True))
         self._states = Counter(states)
@@ -105,6 +112,11 @@ class Table:
 
     def __contains__(self, id_: object) -> bool:
         return id_ in self._line_at
+
+    @property
+    def head_line(self) -> int:
+        """The line of the header, from 1."""
+        return self._head + 1
 
     def line_of(self, id_: str) -> int:
         """Return the line of the row, from 1; KeyError for an id that is not here."""

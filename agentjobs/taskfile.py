@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from typing import TYPE_CHECKING
 
 from agentjobs.errors import UserError
 from agentjobs.store import read_raw, write_bytes
 from agentjobs.table import TOOL_COLUMNS, Edits, Table, append, apply, human_edits, parse
+from agentjobs.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -24,6 +26,11 @@ Updates = dict[str, dict[str, str]]
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+WRITTEN_S = 1.0
+"""A table that lacks something and was written less than this ago may be in the middle of being written."""
+LEFT_SO_S = 30.0
+"""Nobody is still writing a file that has not changed for this long."""
+LOOK_S = 0.05
 LOOKS_MAX = 250
 """How often a table that somebody else keeps changing is read again before we give up: some seconds."""
 
@@ -48,7 +55,7 @@ class TaskFile:
             raise AssertionError("not loaded")
         return self._table
 
-    def load(self) -> Edits | None:
+    def load(self, looks: int = 1) -> Edits | None:
         """Read the table if it is not the one we hold, and return what people did to it since we last wrote.
 
         None: nothing has changed since the last ``absorb``. UserError where the table is missing, cannot be read
@@ -57,8 +64,8 @@ class TaskFile:
         base_seen = _identity(self.base_path)
         if self._table is not None and _identity(self.path) == self._seen and base_seen == self._base_seen:
             return self._edits
-        self._read()
         data = read_raw(self.base_path)
+        self._read(data)
         self._base_seen = base_seen
         if not data:
             self.base = None
@@ -70,9 +77,39 @@ class TaskFile:
             except UserError:  # only a power cut leaves that: as good as lost, the facts know better
                 self.base = None
         self._edits = Edits() if self.base is self.table else human_edits(self.base, self.table)
+        if self._edits.gone and looks < LOOKS_MAX and self._await():  # rows are gone from a file that goes on changing
+            return self.load(looks + 1)
         return self._edits
 
-    def _read(self) -> None:
+    def unfinished(self, memory: Path) -> bool:
+        """Whether the table looks cut off, as if somebody were still writing it; true once for each such content.
+
+        Its last line has no end, and it is not what we wrote: a row that is cut short is not the row, and the rows
+        behind it are not gone. ``memory`` is the file that remembers, for other polls too, what was looked at before.
+        """
+        seen = _identity(self.path)
+        if not seen or seen == self._seen or time.time() - seen[2] / 1e9 > LEFT_SO_S or _is_ended(self.path):
+            return False  # an empty one is refused: nothing is lost
+        known = read_raw(self.base_path)
+        if not known or read_raw(self.path) == known:
+            return False
+        mark = " ".join(map(str, seen)).encode()
+        if read_raw(memory) == mark:
+            return False
+        write_bytes(memory, mark)
+        return True
+
+    def _await(self) -> bool:
+        """Wait until the table has stood as it was read for a moment; return whether it has changed meanwhile."""
+        give_up_at = time.monotonic() + WRITTEN_S
+        while (now := _identity(self.path)) == self._seen:
+            if not 0 <= time.time() - now[2] / 1e9 < WRITTEN_S or time.monotonic() > give_up_at:
+                return False
+            time.sleep(LOOK_S)
+        return True
+
+    def _read(self, known: bytes = b"") -> None:
+        """Read the table; where it is not ``known`` and lacks its last line end, it is given a moment to be whole."""
         for _ in range(LOOKS_MAX):
             seen = _identity(self.path)
             if not seen:
@@ -81,8 +118,10 @@ class TaskFile:
                     file=self.path.name,
                 )
             data = read_raw(self.path, follow=True)
-            if _identity(self.path) == seen:
+            self._seen, whole = seen, data.endswith(b"\n") or not known or data == known
+            if _identity(self.path) == seen and (whole or not self._await()):
                 break
+        self._seen = ()
         self._table = parse(data, self.path.name)
         self._seen = seen
 
@@ -108,11 +147,12 @@ class TaskFile:
         self._edits = None
 
     def set(self, task_id: str, cells: Mapping[str, str]) -> None:
-        """Mark cells to be written with the next ``save``."""
+        """Mark cells of the tool's to be written with the next ``save``; notes hold what agents made up."""
         if task_id not in self.table:
             return
         wanted = self.pending.get(task_id, {})
-        changed = {c: v for c, v in cells.items() if wanted.get(c, self.table.cell(task_id, c)) != v}
+        told = {column: visible(value) for column, value in cells.items()}
+        changed = {c: v for c, v in told.items() if wanted.get(c, self.table.cell(task_id, c)) != v}
         if changed:
             self.pending.setdefault(task_id, {}).update(changed)
 
@@ -133,7 +173,7 @@ class TaskFile:
         for _ in range(LOOKS_MAX):
             moved = _identity(self.path) != self._seen
             if moved:
-                self._read()
+                self._read(known.data if known is not None else b"")
             edits = human_edits(known, self.table) if moved and known is not None else Edits()
             data = apply(self.table, self._respecting(edits.wishes))
             if edits == Edits():
@@ -247,6 +287,16 @@ def exchange(one: Path, other: Path) -> bool:
         return False
     done = renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
     return int(done) == 0
+
+
+def _is_ended(path: Path) -> bool:
+    """Whether the last line of a file has its end, if there is one; without reading the others."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read() == b"\n"
+    except OSError:  # it is empty, or gone
+        return True
 
 
 def _identity(path: Path) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ import msgspec
 from agentjobs.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 Path = tuple[str | int, ...]
 """Where a value is: keys, and positions (from 0) in arrays."""
@@ -95,11 +95,11 @@ def line_of(data: bytes, path: Path) -> int | None:
     return around if best == len(path) else inside or around
 
 
-def nearest(word: str, known: Iterator[str] | list[str]) -> str | None:
-    """Return the known word a typing error was probably meant to be."""
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the known word a typing error was probably meant to be; ``cutoff`` 1 accepts no difference."""
     from difflib import get_close_matches  # noqa: PLC0415 - only when something is wrong
 
-    close = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    close = get_close_matches(word, list(known), n=1, cutoff=cutoff)
     return close[0] if close else None
 
 

@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from agentjobs.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
 ID_RULE: Final = (
     'use letters, digits, ".", "_" and "-": at most 100, first a letter or digit, '
     'no "..", not ending in "." or ".lock"'
 )
 BOM: Final = b"\xef\xbb\xbf"
+
+TOOL_COLUMNS: Final = ("status", "attempt", "started", "ended", "tokens", "cost", "commit", "note")
+"""The columns the tool writes, in the order in which missing ones are added."""
+
+USER_COLUMNS: Final = ("id", "after", "files", "profile", "priority", "prompt", "verify")
+"""The columns the tool reads and never writes. Any other name is the user's own."""
 
 _ID: Final = re.compile(r"(?!.*\.\.)(?!.*\.(?:lock)?\Z)[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _IDS: Final = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]{0,99}+(?<!\.)\n)*+")
@@ -179,8 +185,39 @@ def check_ids(ids: Sequence[str], lines: Lines, lines_at: Sequence[int], cell: i
         first[folded] = index
 
 
+def check_name(name: str, others: Collection[str] = ()) -> None:
+    """Raise UserError for a column that is one of ours but for case, spaces, width or punctuation around it.
+
+    Every spreadsheet writes ``Files``; taken for a column of the user's it would drop the scope without a word.
+    ``others``: the names beside it.
+    """
+    ours = (*USER_COLUMNS, *TOOL_COLUMNS)
+    if name in ours or (meant := _bare(name)) not in ours:
+        return
+    todo = "rename one of the two" if meant in others else "write it so"
+    raise UserError(f"column {quoted(name)} is not {quoted(meant)}; {todo}")
+
+
+def _bare(name: str) -> str:
+    """Return ``name`` without case, width, accents, white space, invisible characters and what stands around it."""
+    import unicodedata  # noqa: PLC0415 -- most headers have exactly our names
+
+    plain = unicodedata.normalize("NFKD", name.upper()).casefold()
+    return "".join(one for one in plain if unicodedata.category(one)[0] not in "CMZ").strip("\"'`*:;,._-")
+
+
 def parse_header(lines: Lines, at: int) -> tuple[str, ...]:
-    """Return the names in the header line; UserError unless each has one, no two the same, one ``id``."""
+    """Return the names in the header line; UserError as in ``parse_names``, and where none is ``id``."""
+    names = parse_names(lines, at)
+    if "id" not in names:
+        found = ", ".join(quoted(name) for name in names[:12])
+        message = f'no column "id" in the header; its columns, separated by tabs, are: {found}'
+        raise lines.error(at, 0, message)
+    return names
+
+
+def parse_names(lines: Lines, at: int) -> tuple[str, ...]:
+    """Return the names in a header; UserError unless each column has one, no two the same, none nearly ours."""
     names: list[str] = []
     for cell, text in enumerate(lines.bodies[at].decode().split("\t")):
         try:
@@ -195,11 +232,29 @@ def parse_header(lines: Lines, at: int) -> tuple[str, ...]:
             message = f"column {quoted(name)} is there twice (columns {names.index(name) + 1} and {cell + 1})"
             raise lines.error(at, cell, message)
         names.append(name)
-    if "id" not in names:
-        found = ", ".join(quoted(name) for name in names[:12])
-        message = f'no column "id" in the header; its columns, separated by tabs, are: {found}'
-        raise lines.error(at, 0, message)
+    for cell, name in enumerate(names):
+        try:
+            check_name(name, names)
+        except UserError as error:
+            raise lines.error(at, cell, error.message) from None
     return tuple(names)
+
+
+def broken_cell(lines: Lines, head: int, error: UserError) -> UserError | None:
+    """Return what says it better than ``error``, where that lies in a cell that a spreadsheet broke over lines."""
+    opened = (-1, -1)
+    for at in range(head, len(lines.bodies)):
+        texts = lines.bodies[at].split(b"\t")
+        if opened[0] >= 0:
+            if texts[0].count(b'"') % 2 and texts[0].endswith(b'"'):
+                if opened[0] < (error.line or 0) <= at + 1:
+                    message = f"a quoted cell that goes on to line {at + 1}: write it on one line, \\n for a line break"
+                    return lines.error(*opened, message)
+                opened = (-1, -1)
+        else:
+            odd = [cell for cell, text in enumerate(texts) if text.startswith(b'"') and text.count(b'"') % 2]
+            opened = (at, odd[-1]) if odd else opened
+    return None
 
 
 def scan(

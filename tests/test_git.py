@@ -100,13 +100,13 @@ def test_the_environment_and_configuration_of_the_user_stay_out(
 
 def test_where_and_what(git: Git, tmp_path: Path) -> None:
     assert git.version() >= OLDEST_GIT
-    assert git.is_repository()
+    assert git.refusal() == ""
     below = Git(git.root / "lib")
     assert below.toplevel == git.root.resolve()
     assert below.common_dir == git.root.resolve() / ".git"
     outside = tmp_path / "outside"
     outside.mkdir()
-    assert not Git(outside).is_repository()
+    assert "is not in a git repository; `git init`" in Git(outside).refusal()
     assert git.resolve("main") == git.resolve("HEAD")
     assert git.resolve("nothing") is None
     assert git.resolve("--all") is None

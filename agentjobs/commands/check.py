@@ -12,7 +12,7 @@ from agentjobs.project import Project
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agentjobs.checkup import Finding
+    from agentjobs.finding import Finding
     from agentjobs.parallel import Advice
 
 
@@ -68,8 +68,8 @@ def command(baseline: bool, as_json: bool) -> int:
 def _advice(project: Project) -> tuple[Advice | None, list[Finding]]:
     """Return what speaks for and against many agents, and a warning for each task that does not fit."""
     from agentjobs.advising import look
-    from agentjobs.checkup import Finding
     from agentjobs.errors import UserError
+    from agentjobs.finding import Finding
     from agentjobs.splitting import warnings_of
 
     try:

@@ -18,7 +18,8 @@ import click
 def command(kind: str | None, as_list: bool, source: Path | None, demo: bool) -> None:
     """Write agentjobs.toml, a prompt and checks for one KIND of job (default: blank) into this directory.
 
-    A file that is already there is never overwritten. Nothing is added to git.
+    A file that is already there is never overwritten. Nothing is added to git. Tasks begin at the branch that is
+    checked out here (key `base`).
 
     \b
     Example:
@@ -26,7 +27,7 @@ def command(kind: str | None, as_list: bool, source: Path | None, demo: bool) ->
       agentjobs init js-to-ts
       mkdir try && cd try && agentjobs init fix-list --demo
     """
-    from agentjobs.kinds import kinds, next_steps, source_of, summary, write_demo, write_kind
+    from agentjobs.kinds import fit_in, kinds, next_steps, source_of, summary, write_demo, write_kind
     from agentjobs.show.text import columns, many
 
     if as_list:
@@ -46,4 +47,6 @@ def command(kind: str | None, as_list: bool, source: Path | None, demo: bool) ->
         click.echo(f"wrote {path}")
     for path in (path for path in written.kept if path not in shown):
         click.echo(f"agentjobs: {path} is there already and stays as it is", err=True)
+    if said := fit_in(Path.cwd(), written):
+        click.echo(f"agentjobs: {said}", err=True)
     click.echo(f"next: {next_steps(Path.cwd(), demo=demo)}", err=True)

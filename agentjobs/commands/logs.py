@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from agentjobs.project import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from agentjobs.follow import Log
 
 
 @click.command(name="logs")
@@ -16,7 +22,7 @@ from agentjobs.project import Project
 @click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="Of attempt N (default: the newest).")
 @click.option("--step", metavar="STEP", help="Only of one step (setup, agent, verify, gate), without headings.")
 def command(task_id: str, follow_it: bool, attempt: int | None, step: str | None) -> None:
-    """Print what an agent and the checks of its work said.
+    """Print what an agent and the checks of its work said: as it is, but on a terminal only text and colours.
 
     \b
     Example:
@@ -26,6 +32,7 @@ def command(task_id: str, follow_it: bool, attempt: int | None, step: str | None
     """
     from agentjobs.follow import check_attempt, follow, masked, whole
     from agentjobs.reading import check_known, newest
+    from agentjobs.visible import coloured
 
     project = Project.here()
     if attempt is not None:
@@ -36,12 +43,19 @@ def command(task_id: str, follow_it: bool, attempt: int | None, step: str | None
     else:
         pieces = whole(project, task_id, attempt or newest(project, task_id), step)
     out = sys.stdout.buffer
-    last = b"\n"
-    for log, piece in masked(pieces, project.masking):
-        if not piece and step is None:
-            gap = b"" if last.endswith(b"\n") else b"\n"
-            out.write(gap + f"==> {task_id} attempt {log.attempt} {log.step} <==\n".encode())
+    told = _told(task_id, masked(pieces, project.masking), headed=step is None)
+    for piece in coloured(told) if sys.stdout.isatty() else told:
         out.write(piece)
-        last = piece or last
         if follow_it:
             out.flush()
+
+
+def _told(task_id: str, pieces: Iterable[tuple[Log, bytes]], *, headed: bool) -> Iterator[bytes]:
+    """Yield the output, with a heading for each step."""
+    last = b"\n"
+    for log, piece in pieces:
+        if not piece and headed:
+            gap = b"" if last.endswith(b"\n") else b"\n"
+            yield gap + f"==> {task_id} attempt {log.attempt} {log.step} <==\n".encode()
+        yield piece
+        last = piece or last

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agentjobs.planfiles import FilePlan
+    from agentjobs.planrows import Format
 
 
 @click.group(name="plan", invoke_without_command=True, no_args_is_help=False)
@@ -48,19 +49,23 @@ for _more in (pack, tree, speckit):
 
 
 @command.command(name="rows")
-@click.option("--format", "format_", type=click.Choice(["auto", "lines", "csv", "jsonl"]), default="auto",
-              show_default=True, help="How stdin is read; auto looks at it.")
+@click.option("--format", "format_", type=click.Choice(["auto", "lines", "csv", "tsv", "jsonl"]), default="auto",
+              show_default=True, help="How stdin is read; auto looks at it. csv: fields between commas, semicolons or "
+              "tabs; tsv: as in tasks.tsv.")
+@click.option("-z", "--null", is_flag=True, help="Lines end in NUL, as `git ls-files -z` prints them.")
 @click.option("--id", "id_template", metavar="TEMPLATE",
               help="Make ids from columns, as in 'convert-{name}'; else from `id` or the first column.")
-@click.option("--column", default="item", show_default=True, metavar="NAME",
-              help="The column that plain lines go into; `files` takes each line as one path.")
+@click.option("--column", metavar="NAME",
+              help="The column that plain lines go into (item); `files` takes each line as one path, also as git "
+              "quotes it.")
 @PROFILE
 @DRY_RUN
 @LOCK_TIMEOUT
 def rows(
-    format_: str, id_template: str | None, column: str, profile: str | None, dry_run: bool, lock_timeout: float
+    format_: str, null: bool, id_template: str | None, column: str | None, profile: str | None, dry_run: bool,
+    lock_timeout: float,
 ) -> None:
-    """Turn lines, CSV or JSON lines on stdin into rows of tasks.tsv.
+    """Turn lines, a table (CSV, TSV) or JSON lines on stdin into rows of tasks.tsv.
 
     May be run again: rows that are TODO are refreshed, new ones appended, all others kept; nothing is removed. With
     --profile, rows that do not say so get that profile, and what its `output` says they write.
@@ -76,7 +81,9 @@ def rows(
     project = Project.here()
     if sys.stdin.isatty():
         click.echo("agentjobs: reading rows from the terminal; end with ^D", err=True)
-    format_name = cast("Literal['auto', 'lines', 'csv', 'jsonl']", format_)
+    if null and format_ not in {"auto", "lines"}:
+        raise click.UsageError("--null ends lines: it goes with --format lines alone")
+    format_name = cast("Format", "null" if null else format_)
     if profile is not None:
         check_profile(project, profile)
     found = read_rows(sys.stdin.buffer.read(), format_name, id_template=id_template, column=column)

@@ -36,7 +36,10 @@ def command(task_id: str, attempt: int | None, explain: bool, as_json: bool) -> 
     from agentjobs.reading import first_prompt, sent_prompt
 
     data = first_prompt(project, task_id) if attempt is None else sent_prompt(project, task_id, attempt)
-    sys.stdout.buffer.write(project.masking.mask(data))
+    from agentjobs.visible import coloured
+
+    data = project.masking.mask(data)
+    sys.stdout.buffer.write(b"".join(coloured([data])) if sys.stdout.isatty() else data)
 
 
 def _explain(project: Project, task_id: str, *, as_json: bool) -> None:
@@ -51,6 +54,7 @@ def _explain(project: Project, task_id: str, *, as_json: bool) -> None:
         click.echo(json.dumps(to_builtins(found)))
         return
     from agentjobs.show.sections import explained
+    from agentjobs.visible import visible
 
     for line in explained(found):
-        click.echo(project.masking.mask(line.encode("utf-8", "surrogateescape")))
+        click.echo(project.masking.mask(visible(line).encode("utf-8", "surrogateescape")))

@@ -57,6 +57,7 @@ def command(
     if agent is not None and encoding != "o200k_base":
         raise click.UsageError(f"the factor of an agent is for o200k_base, not for {encoding}")
     from agentjobs.counting import count_contents
+    from agentjobs.visible import visible
 
     try:
         project: Project | None = Project.here()
@@ -75,7 +76,7 @@ def command(
         click.echo(json.dumps(found))
         return
     for name, count in zip(names, counts, strict=True):
-        click.echo(f"{count}\t".encode() + os.fsencode(name))
+        click.echo(f"{count}\t".encode() + os.fsencode(visible(name)))
     if len(names) != 1:
         click.echo(f"{sum(counts)}\ttotal")
 

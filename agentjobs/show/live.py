@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from agentjobs.show.events import event_line
 from agentjobs.show.status import counts_line, live_cells
 from agentjobs.show.text import duration
+from agentjobs.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -94,13 +95,14 @@ class Screen:
         now = time.time()
         room = max(3, self._console.height - RECENT - 8)
         for live in running[:room]:
-            steps.add_row(*(Text(cell) for cell in live_cells(live, now)))
+            steps.add_row(*(Text(visible(cell)) for cell in live_cells(live, now)))
         parts: list[Table | Text] = [head, Text(counts_line(counts, total)), steps]
         if len(running) > room:
             parts.append(Text(f"… {len(running) - room} more running", style="dim"))
         if why:
-            parts.append(Text(why, style="yellow"))
-        parts += [Text(event_line(event), style="dim", no_wrap=True, overflow="ellipsis") for event in self._recent]
+            parts.append(Text(visible(why), style="yellow"))
+        lines = [visible(event_line(event)) for event in self._recent]
+        parts += [Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in lines]
         return Group(*parts)
 
 
@@ -123,6 +125,7 @@ def view(*, quiet: bool) -> Iterator[View]:
     from rich.console import Console  # noqa: PLC0415 - 60 ms, and only a person at a terminal sees it
     from rich.live import Live as Display  # noqa: PLC0415
 
-    console = Console(stderr=True)
+    # What rich draws are escapes; all that is text in it was made visible above.
+    console = Console(file=getattr(sys.stderr, "stream", sys.stderr))
     with Display(console=console, auto_refresh=False, transient=False, redirect_stdout=False) as display:
         yield Screen(console, lambda drawn, refresh=True: display.update(drawn, refresh=refresh))
