@@ -80,8 +80,8 @@ migrate-table: $(STAMP) ## write docs/migrations.md from the results
 bench: $(STAMP) ## measure
 	$(BIN)/python tests/bench/bench.py
 
-world: $(STAMP) ## play every case of tests/world: what was met outside, and the end that is right
-	$(BIN)/pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS) tests/world
+world: $(STAMP) ## play all combinations of the cases of tests/world: what was met outside, and the end that is right
+	WORLD=all $(BIN)/pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS) tests/world
 
 histories: $(STAMP) ## 200 random histories of the merge queue, polls killed at random (five minutes)
 	HISTORIES=100 $(BIN)/python -m pytest -n $(JOBS) tests/test_histories.py

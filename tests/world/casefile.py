@@ -1,7 +1,7 @@
 """What a file under ``cases/`` may say, read strictly: README.md beside this file describes it for people.
 
-One file holds one case, or with ``[each]`` several inputs of one class: the product of the lists there. ``@NAME@`` in
-any text of the file is replaced by a value of the list ``NAME``.
+One file holds one case, or with ``[each]`` several inputs of one class: each value of the lists there at least once,
+or all combinations. ``@NAME@`` in any text of the file is replaced by a value of the list ``NAME``.
 """
 
 from __future__ import annotations
@@ -101,17 +101,20 @@ class Case(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_default
                 raise ValueError(f"expect.status names {sorted(self.expect.status)}, the rows are {ids}")
 
 
-def load(path: Path) -> dict[str, Case]:
-    """Return the cases of a file by name: one, or one for each choice from ``[each]``."""
+def load(path: Path, *, every: bool = True) -> dict[str, Case]:
+    """Return the cases of a file by name: one, or one for each choice from ``[each]``.
+
+    ``every``: all combinations of its values, not only as many as it takes to have each value once.
+    """
     try:
-        return _cases(path.stem, tomllib.loads(path.read_text(encoding="utf-8")))
+        return _cases(path.stem, tomllib.loads(path.read_text(encoding="utf-8")), every=every)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, BadCaseError) as error:
         raise BadCaseError(f"{path.name}: {error}") from error
 
 
-def _cases(stem: str, raw: dict[str, Any]) -> dict[str, Case]:
+def _cases(stem: str, raw: dict[str, Any], *, every: bool) -> dict[str, Case]:
     cases: dict[str, Case] = {}
-    for suffix, values in _choices(raw.get("each", {})):
+    for suffix, values in _choices(raw.get("each", {}), every=every):
         used: set[str] = set()
         filled = {key: _filled(value, values, used) for key, value in raw.items() if key != "each"}
         if idle := sorted(set(values) - used):
@@ -127,12 +130,14 @@ def with_given(case: Case, given: Mapping[str, str]) -> Case:
     return msgspec.convert(_filled(msgspec.to_builtins(case), given, set()), Case)
 
 
-def _choices(each: Mapping[str, list[Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _choices(each: Mapping[str, list[Any]], *, every: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield, for each choice of one value from every list, what to add to the name, and the values by name.
 
     A value that is a table sets several names at once; its ``id`` is for the name of the case.
     """
-    for chosen in itertools.product(*each.values()):
+    longest = range(max(map(len, each.values()), default=1))
+    once = ([values[number % len(values)] for values in each.values()] for number in longest)
+    for chosen in itertools.product(*each.values()) if every else once:
         words: list[str] = []
         values: dict[str, Any] = {}
         for name, value in zip(each, chosen, strict=True):

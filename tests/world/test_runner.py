@@ -54,10 +54,10 @@ def test_every_expectation_and_every_invariant_has_a_case_that_fails() -> None:
     assert {name for name in names if not any(text.startswith(f"{name}: ") for text in wrong)} == set()
 
 
-def read(tmp_path: Path, text: str) -> dict[str, Case]:
+def read(tmp_path: Path, text: str, *, every: bool = True) -> dict[str, Case]:
     path = tmp_path / "case.toml"
     path.write_text(text)
-    return load(path)
+    return load(path, every=every)
 
 
 @pytest.mark.parametrize(
@@ -89,5 +89,6 @@ def test_each_makes_a_case_of_every_choice(tmp_path: Path) -> None:
     text = GOOD.replace("[[rows]]", each + '[settings.workspace]\ncopy = "@W@"\n[[rows]]\ndo = "@X@ @Z@ @ROOT@"')
     cases = read(tmp_path, text)
     assert list(cases) == ["case[1][p]", "case[1][q]", "case[2][p]", "case[2][q]"]
+    assert list(read(tmp_path, text, every=False)) == ["case[1][p]", "case[2][q]"]
     assert cases["case[2][p]"].rows[0]["do"] == "2 z @ROOT@"
     assert cases["case[2][p]"].settings == {"workspace": {"copy": ["w"]}}

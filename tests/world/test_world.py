@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from .casefile import Case, load
 from .expecting import complaints
 from .scene import Scene, lacking
 
-CASES = {
-    name: case for path in sorted(Path(__file__).with_name("cases").glob("*.toml")) for name, case in load(path).items()
-}
+EVERY = os.environ.get("WORLD") == "all"
+"""Play all combinations of the values under ``[each]``: ``make world``. Else each value once."""
+FILES = sorted(Path(__file__).with_name("cases").glob("*.toml"))
+CASES = {name: case for path in FILES for name, case in load(path, every=EVERY).items()}
 
 
 @pytest.mark.world
