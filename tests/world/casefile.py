@@ -75,6 +75,7 @@ class Case(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_default
     about: str
     expect: Expect
     needs: list[str] = []
+    project: str = "project"
     each: dict[str, list[Any]] = {}
     files: dict[str, str] = {}
     settings: dict[str, Any] = {}

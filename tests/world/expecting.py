@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import time
 from typing import TYPE_CHECKING
 
@@ -124,11 +125,11 @@ def _the_repository_stays(scene: Scene) -> list[str]:
     """``.git`` is the directory it was, whole, and the person's branch where it was."""
     if not scene.base:
         return []
-    if not (scene.root / ".git").is_dir():
+    if scene.git_is_directory and not (scene.root / ".git").is_dir():
         return [".git of the project is no directory any more"]
     if scene.git("rev-parse", "main") != scene.base:
         return ["main has moved"]
-    broken = scene.bash("git fsck --connectivity-only --no-dangling --no-progress 2>&1")
+    broken = scene.bash("git fsck --connectivity-only --no-dangling --no-progress", env=scene.plain)
     return [f"git fsck: {broken.stdout[-500:]}"] if broken.code else []
 
 
@@ -167,17 +168,16 @@ def _done_means_landed(scene: Scene) -> list[str]:
 def _replayed(scene: Scene, name: str, row: dict[str, str]) -> str:
     """Run setup and the checks of a task on a fresh clone of its commit, with what a tree gets; return what fails."""
     profile, workspace = scene.settings["profiles"]["default"], scene.settings.get("workspace", {})
-    clone = scene.world / "replay" / name
+    root, clone = shlex.quote(str(scene.root)), shlex.quote(str(scene.world / "replay" / name))
     brought = [*workspace.get("copy", []), *workspace.get("link", [])]
-    lines = [f"git clone -qns {scene.root} {clone}", f"cd {clone}", f"git checkout -q {row['commit']}"]
-    lines += [f"mkdir -p $(dirname {path}); cp -a {scene.root}/{path} {path}" for path in brought]
+    lines = [f"git clone -qns {root} {clone}", f"cd {clone}", f"git checkout -q {row['commit']}"]
+    lines += [f"mkdir -p $(dirname {path}); cp -a {root}/{path} {path}" for path in brought]
     lines += [f"({command})" for command in [workspace.get("setup")] if command]
     # A check that edits tracked files must not help the next one.
     lines += [f"({command})\ngit reset -q --hard" for command in (*profile["verify"], row.get("verify")) if command]
     files = "\n".join(row.get("files", "").split())
-    names = {"AGENTJOBS_TASK": name, "AGENTJOBS_FILES": files, "AGENTJOBS_ROOT": str(scene.root)}
-    given = "".join(f"export {key}='{value}'\n" for key, value in names.items())
-    done = scene.bash(given + "\n".join(lines))
+    given = {"AGENTJOBS_TASK": name, "AGENTJOBS_FILES": files, "AGENTJOBS_ROOT": str(scene.root)}
+    done = scene.bash("\n".join(lines), env=scene.plain | given)
     return done.stdout[-500:] or f"exit {done.code}" if done.code else ""
 
 

@@ -26,7 +26,7 @@ from tests.harness import FORKER, REPOSITORY, Completed, kill_all, merged, toml
 from .casefile import Step, with_given
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from .casefile import Case
 
@@ -112,7 +112,7 @@ class Scene:
 
     def __init__(self, case: Case, directory: Path) -> None:
         self.world = directory / "w"
-        self.root = self.world / "project"
+        self.root = self.world / case.project
         names = {"WORLD": str(self.world), "ROOT": str(self.root), "PYTHON": sys.executable}
         self.case = with_given(case, names)
         self.settings = merged(_given(SETTINGS, names), self.case.settings)
@@ -121,6 +121,7 @@ class Scene:
         self.polls = 0
         self.base = ""
         """The commit of ``main`` when the first step began; empty: there was no repository."""
+        self.git_is_directory = True
         for path in (self.root, self.world / "home", self.world / "bin", self.world / "ledger"):
             path.mkdir(parents=True)
 
@@ -129,7 +130,8 @@ class Scene:
     def prepare(self) -> None:
         """Make the project as the case describes it."""
         (self.world / "agent.sh").write_text(AGENT)
-        (self.world / "home" / ".gitconfig").write_text(HOME_CONFIG)
+        for path in (self.world / "home" / ".gitconfig", self.world / "plain.gitconfig"):
+            path.write_text(HOME_CONFIG)
         program = self.world / "bin" / "agentjobs"
         program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m agentjobs "$@"\n')
         program.chmod(0o755)
@@ -143,6 +145,7 @@ class Scene:
         if self.case.before:
             self._shell(self.case.before, "before")
         self.base = self.git("rev-parse", "-q", "--verify", "main^{commit}")
+        self.git_is_directory = (self.root / ".git").is_dir()
 
     @property
     def env(self) -> dict[str, str]:
@@ -210,11 +213,11 @@ class Scene:
             assert time.monotonic() < deadline, f"not within {UNTIL_S} s: {script}\n{self.story()}"
             time.sleep(0.03)
 
-    def bash(self, script: str, where: Path | None = None) -> Completed:
+    def bash(self, script: str, where: Path | None = None, env: Mapping[str, str] | None = None) -> Completed:
         """Run a script of the case, with its output in a file: what it starts may hold that open."""
         with (self.world / "shell.log").open("wb") as log:
             started = subprocess.Popen(
-                ["bash", "-c", SHELL + script], cwd=where or self.root, env=self.env,
+                ["bash", "-c", SHELL + script], cwd=where or self.root, env=self.env | dict(env or {}),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
             try:
@@ -225,9 +228,15 @@ class Scene:
                 code = 124
         return Completed(code, (self.world / "shell.log").read_text(errors="replace"), "")
 
+    @property
+    def plain(self) -> dict[str, str]:
+        """What keeps the person's settings from our own look at the end."""
+        return {"GIT_CONFIG_GLOBAL": str(self.world / "plain.gitconfig")}
+
     def git(self, *args: str) -> str:
         """Return what git says in the project; empty where it fails."""
-        done = subprocess.run(["git", *args], cwd=self.root, env=self.env, capture_output=True, check=False, timeout=30)
+        env = self.env | self.plain
+        done = subprocess.run(["git", *args], cwd=self.root, env=env, capture_output=True, check=False, timeout=30)
         return done.stdout.decode("utf-8", "surrogateescape").strip() if done.returncode == 0 else ""
 
     # --- the end
