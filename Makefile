@@ -12,7 +12,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	&& { echo $$python; exit; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help js-tools install test check lint types docs wheel demo review knowledge-base migrate migrate-table bench histories crash-points mutants agents test-agents record-agents clean
+.PHONY: help js-tools install test check lint types docs wheel demo review knowledge-base migrate migrate-table bench world histories crash-points mutants agents test-agents record-agents clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -79,6 +79,9 @@ migrate-table: $(STAMP) ## write docs/migrations.md from the results
 
 bench: $(STAMP) ## measure
 	$(BIN)/python tests/bench/bench.py
+
+world: $(STAMP) ## play all combinations of the cases of tests/world: what was met outside, and the end that is right
+	WORLD=all $(BIN)/pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS) tests/world
 
 histories: $(STAMP) ## 200 random histories of the merge queue, polls killed at random (five minutes)
 	HISTORIES=100 $(BIN)/python -m pytest -n $(JOBS) tests/test_histories.py
