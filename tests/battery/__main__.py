@@ -13,13 +13,12 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 from tests.battery.leftovers import KINDS, LAYOUTS, PROCESSES, SANDBOXES, WHEN, Deed, Scenario, draw
 from tests.battery.scenario import COMMAND_S, Run
 
-SHRINKS_MAX = 14
+SHRINKS_MAX = 8
 SHRINKING_S = 15.0
 """A command that took 40 s before need not be waited for so long again."""
 
@@ -85,7 +84,8 @@ def arguments() -> argparse.Namespace:
 def spelt(given: argparse.Namespace) -> Scenario:
     """Return the scenario that the options spell out."""
     leftovers = tuple(
-        ("git", text.removeprefix("git ")) if text.startswith("git ") else tuple(text.split()) for text in given.leftover
+        ("git", text.removeprefix("git ")) if text.startswith("git ") else tuple(text.split())
+        for text in given.leftover
     )
     deed = Deed(leftovers, given.when, given.end, given.process, given.once)
     return Scenario((deed,), given.kind or "worktree", given.sandbox or "none", given.layout)
@@ -110,24 +110,22 @@ def main() -> int:
     for scenario in scenarios:
         began = time.monotonic()
         problems = tried(place, scenario, given.keep)
-        took = time.monotonic() - began
-        if problems:
-            small, told = scenario, problems
-            first = problems[0].partition(":")[0]
-            is_known = any((first, step) in known for step in scenario.leftovers())
-            if not given.no_shrink and given.seeds and not is_known:
-                small, told = shrunk(place, scenario, problems)
-                if len(small.leftovers()) == 1:
-                    known.add((first, small.leftovers()[0]))
-            classes.update(kinds_of(problems))
-            if given.results:
-                line = {"seed": scenario.seed, "uid": os.getuid(), "problems": told, "small": small.json(), "text": str(small),
-                        "all": str(scenario), "known": is_known}  # fmt: skip
-                with given.results.open("a") as file:
-                    file.write(json.dumps(line) + "\n")
-            print(f"FAIL seed {scenario.seed} {took:.1f} s {small}" + "".join(f"\n     {text}" for text in told), flush=True)
-        else:
-            print(f"ok   seed {scenario.seed} {took:.1f} s {scenario}", flush=True)
+        took = f"{time.monotonic() - began:.1f} s"
+        if not problems:
+            print(f"ok   seed {scenario.seed} {took} {scenario}", flush=True)
+            continue
+        classes.update(kinds_of(problems))
+        small, first = scenario, problems[0].partition(":")[0]
+        is_known = any((first, step) in known for step in scenario.leftovers())
+        if given.seeds and not given.no_shrink and not is_known:
+            small, problems = shrunk(place, scenario, problems)
+            if len(small.leftovers()) == 1:
+                known.add((first, small.leftovers()[0]))
+        print(f"FAIL seed {scenario.seed} {took} {small}", *problems, sep="\n     ", flush=True)
+        if given.results:
+            told = {"seed": scenario.seed, "uid": os.getuid(), "problems": problems, "small": small.json()}
+            with given.results.open("a") as file:
+                file.write(json.dumps(told | {"text": str(small), "all": str(scenario), "known": is_known}) + "\n")
     print(f"{len(scenarios)} scenarios; {dict(classes.most_common()) or 'nothing wrong'}")
     if not given.keep:
         os.system(f"rm -rf '{place}'")  # deeper than Python removes

@@ -17,6 +17,7 @@ import stat
 import subprocess
 import sys
 import time
+from typing import Any, BinaryIO, NoReturn
 
 LINGER_S = 150
 """A process that is left behind and that nobody ends goes away by itself after that time."""
@@ -34,7 +35,7 @@ ODD = {
 class Agent:
     """One attempt: where things are, as they were when it began."""
 
-    def __init__(self, own, ledger):
+    def __init__(self, own: str, ledger: str) -> None:
         env = os.environ
         self.id, self.root, self.ledger = env["AGENTJOBS_TASK"], env["AGENTJOBS_ROOT"], ledger
         self.attempt = int(env["AGENTJOBS_ATTEMPT"])
@@ -56,22 +57,22 @@ class Agent:
         self.places["admin"] = admin
         common = read(f"{admin}/commondir").strip().decode()
         self.places["common"] = os.path.normpath(os.path.join(admin, common)) if common else admin
-        self.parents = {}
+        self.parents: dict[bytes, str | bytes] = {}
 
-    def path(self, place):
-        """Return the path of a place, in bytes: ``tree/x`` is in the tree, ``admin/HEAD`` in the administrative directory."""
+    def path(self, place: str) -> bytes:
+        """Return the path of a place: ``tree/x`` is in the tree, ``admin/HEAD`` in the administrative directory."""
         base, _, rest = place.partition("/")
         found = os.fsencode(self.places.get(base, f"{self.tree}/{base}") if base != "tree" else self.tree)
         for part in rest.split("/") if rest else ():
             found = os.path.join(found, ODD[part[1:]] if part.startswith("%") else os.fsencode(part))
         return found
 
-    def reachable(self, path):
+    def reachable(self, path: bytes) -> bool:
         """Whether the way to a path is still the one it was: no link that an earlier leftover put there."""
         parent = os.path.dirname(path)
         return self.parents.setdefault(path, os.path.realpath(parent)) == os.path.realpath(parent) == parent
 
-    def run(self, deed):
+    def run(self, deed: dict[str, Any]) -> NoReturn:
         for step in deed["steps"]:
             if step[0] != "edit":
                 self.reachable(self.path(step[-1]))
@@ -88,14 +89,14 @@ class Agent:
             os.kill(os.getpid(), signal.SIGKILL)
         sys.exit(int(deed["end"]))
 
-    def write_down(self, *words):
+    def write_down(self, *words: str) -> None:
         line = "\t".join([self.id, str(self.attempt), *words]).replace("\n", " ") + "\n"
         with contextlib.suppress(OSError), open(self.ledger, "a", encoding="utf-8", errors="replace") as file:
             file.write(line)
 
     # --- what an agent is there for
 
-    def edit(self):
+    def edit(self) -> str:
         path = os.fsencode(self.places["file"])
         with contextlib.suppress(FileNotFoundError):
             info = os.lstat(path)
@@ -109,7 +110,7 @@ class Agent:
 
     # --- actions
 
-    def put(self, thing, place):
+    def put(self, thing: str, place: str) -> str:
         """Make ``thing`` in the place of what is there."""
         path = self.path(place)
         if not self.reachable(path):
@@ -119,7 +120,7 @@ class Agent:
         self.make(thing, path)
         return ""
 
-    def over(self, thing, place):
+    def over(self, thing: str, place: str) -> str:
         """Make ``thing`` beside and rename it over what is there."""
         path = self.path(place)
         if not self.reachable(path):
@@ -134,36 +135,37 @@ class Agent:
         os.rename(beside, path)
         return "the old one put aside"
 
-    def delete(self, place):
+    def delete(self, place: str) -> str:
         if not self.reachable(path := self.path(place)):
             return "not reachable"
         os.lstat(path)
         remove(path)
         return ""
 
-    def chmod(self, mode, place):
+    def chmod(self, mode: str, place: str) -> str:
         path = self.path(place)
         if not self.reachable(path) or os.path.islink(path) or (os.path.isfile(path) and os.lstat(path).st_nlink > 1):
             return "not reachable"
         os.chmod(path, int(mode, 8))
         return ""
 
-    def append(self, place):
+    def append(self, place: str) -> str:
         with self.plain(place, os.O_APPEND) as file:
             file.write(b"\0\xff garbage [\n" * 3)
+        return ""
 
-    def truncate(self, place):
-        with self.plain(place, os.O_TRUNC):
-            pass
+    def truncate(self, place: str) -> str:
+        self.plain(place, os.O_TRUNC).close()
+        return ""
 
-    def plain(self, place, flags):
+    def plain(self, place: str, flags: int) -> BinaryIO:
         """Open a file that is there, a plain one of our own."""
         path = self.path(place)
         if not self.reachable(path) or not stat.S_ISREG(os.lstat(path).st_mode) or os.lstat(path).st_nlink > 1:
             raise OSError(errno.EINVAL, "not a plain file")
         return os.fdopen(os.open(path, os.O_WRONLY | flags | os.O_NOFOLLOW | os.O_NONBLOCK), "wb")
 
-    def flock(self, place):
+    def flock(self, place: str) -> str:
         """Let a process with our marker hold a lock on it."""
         path = self.path(place)
         if not self.reachable(path):
@@ -171,14 +173,14 @@ class Agent:
         self.spawn(["flock", os.fsdecode(path)], start_new_session=True)
         return ""
 
-    def git(self, name, script):
+    def git(self, name: str, script: str) -> str:
         """Run a script of git commands; not in a tree that earlier leftovers made part of another repository."""
         if os.path.realpath(self.tree) != self.tree or read(f"{self.tree}/.git") != self.dotgit:
             return "not reachable"
         env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
         env |= {
-            "GIT_CEILING_DIRECTORIES": os.path.dirname(self.tree), "GIT_CONFIG_GLOBAL": "/dev/null", "HOME": "/nonexistent",
-            "GIT_CONFIG_NOSYSTEM": "1", "ID": self.id, "ADMIN": self.places["admin"], "COMMON": self.places["common"],
+            "GIT_CEILING_DIRECTORIES": os.path.dirname(self.tree), "GIT_CONFIG_GLOBAL": "/dev/null",
+            "GIT_CONFIG_NOSYSTEM": "1", "HOME": "/nonexistent", "ID": self.id, "ADMIN": self.places["admin"], "COMMON": self.places["common"],
             "GIT_AUTHOR_NAME": "agent", "GIT_AUTHOR_EMAIL": "a@localhost", "GIT_EDITOR": "true",
             "GIT_COMMITTER_NAME": "agent", "GIT_COMMITTER_EMAIL": "a@localhost", "VICTIM": self.victim,
         }  # fmt: skip
@@ -190,7 +192,7 @@ class Agent:
 
     # --- things
 
-    def make(self, thing, path):
+    def make(self, thing: str, path: bytes) -> None:
         word, _, rest = thing.partition(":")
         if word == "link":
             os.symlink(self.target(rest, path), path)
@@ -211,7 +213,7 @@ class Agent:
         else:
             self.make_file(word, rest, path)
 
-    def make_file(self, word, rest, path):
+    def make_file(self, word: str, rest: str, path: bytes) -> None:
         exists = word == "immutable" and os.path.isfile(path)
         if not exists:
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
@@ -230,7 +232,7 @@ class Agent:
             fcntl.ioctl(fd, FS_IOC_SETFLAGS, bytes(flags))
             os.close(fd)
 
-    def target(self, word, path):
+    def target(self, word: str, path: bytes) -> str:
         return {
             "file": "README", "dir": "src", "parent": "..", "here": ".", "root": "/", "etc": "/etc/passwd",
             "nowhere": "/nowhere/at/all", "self": os.fsdecode(os.path.basename(path)), "project": self.root,
@@ -240,7 +242,7 @@ class Agent:
             "proc": "/proc/self/fd", "table": f"{self.root}/tasks.tsv",
         }[word]  # fmt: skip
 
-    def fill_deep(self, path):
+    def fill_deep(self, path: bytes) -> None:
         """Make more levels than a path may have bytes."""
         os.chdir(path)
         for _ in range(600):
@@ -250,7 +252,7 @@ class Agent:
             file.write("x\n")
         os.chdir("/")
 
-    def fill_deeper(self, path):
+    def fill_deeper(self, path: bytes) -> None:
         """Make more levels than a process may have open directories."""
         os.chdir(path)
         for _ in range(1200):
@@ -258,34 +260,34 @@ class Agent:
             os.chdir("d")
         os.chdir("/")
 
-    def fill_wide(self, path):
+    def fill_wide(self, path: bytes) -> None:
         for number in range(3000):
             os.close(os.open(os.path.join(path, b"f%d" % number), os.O_CREAT | os.O_WRONLY, 0o644))
 
-    def fill_file(self, path):
+    def fill_file(self, path: bytes) -> None:
         with open(os.path.join(path, b"inner"), "w", encoding="ascii") as file:
             file.write("x\n")
 
-    def fill_fifo(self, path):
+    def fill_fifo(self, path: bytes) -> None:
         for name in (b".gitignore", b".gitattributes", b"HEAD", b"config"):
             os.mkfifo(os.path.join(path, name))
 
-    def fill_closed(self, path):
+    def fill_closed(self, path: bytes) -> None:
         self.fill_file(path)
         os.chmod(path, 0)
 
-    def fill_readonly(self, path):
+    def fill_readonly(self, path: bytes) -> None:
         self.fill_file(path)
         os.chmod(path, 0o555)
 
-    def fill_odd(self, path):
+    def fill_odd(self, path: bytes) -> None:
         for name in ODD.values():
             with contextlib.suppress(OSError):
                 os.close(os.open(os.path.join(path, name), os.O_CREAT | os.O_WRONLY, 0o644))
 
     # --- processes
 
-    def leave(self, kind):
+    def leave(self, kind: str) -> None:
         words = kind.split("-")
         self.spawn(
             ["write" if "write" in words else "sleep", self.places["file"]],
@@ -294,16 +296,17 @@ class Agent:
             start_new_session="session" in words,
         )
 
-    def spawn(self, argv, **options):
+    def spawn(self, argv: list[str], **options: Any) -> None:
         with contextlib.suppress(OSError):  # the tree may be gone
             started = subprocess.Popen(
                 [sys.executable, "-IS", os.path.abspath(__file__), "linger", self.outside, *argv],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, **options,
             )  # fmt: skip
-            started.stdout.readline()
+            if started.stdout:
+                started.stdout.readline()
 
 
-def linger(what, path):
+def linger(what: str, path: str) -> int | None:
     """Be a process that its agent has left behind."""
     deadline = time.monotonic() + LINGER_S
     held = None
@@ -324,7 +327,7 @@ def linger(what, path):
     return held
 
 
-def read(path):
+def read(path: str) -> bytes:
     """Return a plain file's content, empty where there is none."""
     try:
         if stat.S_ISREG(os.stat(path).st_mode):
@@ -335,7 +338,7 @@ def read(path):
     return b""
 
 
-def remove(path):
+def remove(path: bytes) -> None:
     with contextlib.suppress(FileNotFoundError):
         if stat.S_ISDIR(os.lstat(path).st_mode):
             shutil.rmtree(path)

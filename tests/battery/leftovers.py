@@ -62,7 +62,7 @@ SHARES = (6, 2, 1, 3, 1, 1, 3)
 MODES = ("000", "555", "111", "7777")
 
 COMMIT = "git commit -q --allow-empty -m x"
-NESTED = 'git init -q nested; git -C nested commit -q --allow-empty -m inner; echo x >nested/x'
+NESTED = "git init -q nested; git -C nested commit -q --allow-empty -m inner; echo x >nested/x"
 GIT = {
     **{f"{name}.lock": f': >"$ADMIN/{name}.lock"' for name in ("index", "HEAD", "ORIG_HEAD")},
     "packed-refs.lock": ': >"$COMMON/packed-refs.lock"',
@@ -70,7 +70,7 @@ GIT = {
     "commit": f"git add -A; {COMMIT}",
     "amend": "echo x >extra; git add -A; git commit -q --amend -m other",
     "rm": "git rm -qrf .",
-    "reset": 'git reset -q --hard; git clean -qfdx',
+    "reset": "git reset -q --hard; git clean -qfdx",
     "orphan": "git checkout -q --orphan lone-$ID",
     "branch": "git checkout -q -b mine-$ID",
     "target": "git checkout -q agentjobs/landed",
@@ -86,8 +86,8 @@ GIT = {
     "stash": "echo 1 >>README; git stash -q",
     "sparse": "git sparse-checkout set nothing",
     "sparse-index": "git sparse-checkout set --cone --sparse-index nothing",
-    "skip-worktree": 'git ls-files -z | git update-index -z --skip-worktree --stdin',
-    "assume-unchanged": 'git ls-files -z | git update-index -z --assume-unchanged --stdin',
+    "skip-worktree": "git ls-files -z | git update-index -z --skip-worktree --stdin",
+    "assume-unchanged": "git ls-files -z | git update-index -z --assume-unchanged --stdin",
     "intent": "echo x >intended; git add -N intended",
     "split-index": "git update-index --split-index",
     "untracked-cache": "git update-index --force-untracked-cache",
@@ -113,7 +113,7 @@ GIT = {
     "worktree-inside": "git worktree add -q --detach inside HEAD",
     "worktree-beside": 'git worktree add -q --detach "$PWD.beside" HEAD',
     "nested": NESTED,
-    "nested-src": 'git init -q src; git -C src add -A; git -C src commit -q -m inner',
+    "nested-src": "git init -q src; git -C src add -A; git -C src commit -q -m inner",
     "nested-bare": "git init -q --bare bare.git",
     "nested-added": f"{NESTED}; git add nested",
     "nested-committed": f"{NESTED}; git add nested; git commit -q -m nested",
@@ -169,6 +169,9 @@ GIT = {
 }  # fmt: skip
 """Git commands an agent may have run last, by name. They see ID, ADMIN and COMMON: its directories of git; VICTIM."""
 
+SETTINGS = tuple(name for name in GIT if name.startswith("config:"))
+WRECKS = tuple(name for name in GIT if not name.startswith("config:"))
+
 WHEN = ("before", "after", "after", "instead")
 ENDS = ("0", "0", "0", "1", "kill")
 PROCESSES = (
@@ -204,9 +207,15 @@ class Deed:
         """Return what is left when one thing is left out."""
         for at in range(len(self.leftovers)):
             yield replace(self, leftovers=self.leftovers[:at] + self.leftovers[at + 1 :])
-        for name, plain in (("process", "none"), ("end", "0"), ("once", False), ("when", "after")):
-            if getattr(self, name) != plain:
-                yield replace(self, **{name: plain})
+        plain = Deed(self.leftovers)
+        for less in (
+            replace(self, process=plain.process),
+            replace(self, end=plain.end),
+            replace(self, once=plain.once),
+            replace(self, when=plain.when),
+        ):
+            if less != self:
+                yield less
 
     def __str__(self) -> str:
         words = "; ".join(" ".join(step) for step in self.leftovers) or "nothing"
@@ -271,7 +280,7 @@ def _deed(dice: random.Random) -> Deed:
 
 def _leftover(dice: random.Random) -> Leftover:
     if dice.random() < 0.4:
-        return ("git", dice.choice(list(GIT)))
+        return ("git", dice.choice(WRECKS if dice.random() < 0.8 else SETTINGS))
     place = dice.choice(dice.choices(PLACES, SHARES)[0])
     action = dice.choice(("put", "put", "put", "put", "over", "delete", "chmod", "append", "truncate", "flock"))
     if action in {"put", "over"}:

@@ -22,6 +22,7 @@ from tests.harness import Completed, Project, kill_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from collections.abc import Set as AbstractSet
 
     from tests.battery.leftovers import Scenario
 
@@ -214,9 +215,8 @@ class Run:
         for name in changed.split("\0") if done else ():
             if name and name not in {f"src/{task}.txt" for task in done}:
                 self.wrong(f"landed outside its files: {name!r}")
-        if done and self.git("fsck", "--no-reflogs", "--no-dangling", "refs/heads/agentjobs/landed", "main") is None and not (
-            self.shared("objects")
-        ):
+        checked = not done or self.shared("objects")
+        if not checked and self.git("fsck", "--no-reflogs", "--no-dangling", "agentjobs/landed", "main") is None:
             self.wrong("git fsck")
         starts = self.starts()
         for task in self.tasks:
@@ -233,7 +233,8 @@ class Run:
         git = root / ".git"
         found["config"] = digest(git / "config")
         found["HEAD"] = digest(git / "HEAD")
-        found |= {f"{part}/{name}": value for part in ("info", "hooks", "modules") for name, value in state(git / part).items()}
+        for part in ("info", "hooks", "modules"):
+            found |= {f"{part}/{name}": value for name, value in state(git / part).items()}
         for line in (self.git("for-each-ref", "--format=%(refname) %(objectname)") or "").splitlines():
             name, _, commit = line.partition(" ")
             if not name.startswith(("refs/agentjobs/", "refs/heads/agentjobs/landed")):
@@ -331,14 +332,13 @@ class Run:
 IGNORED = ".agentjobs/\nagentjobs.toml\nprompt.md.j2\ntasks.tsv\ndeps/\n"
 
 
-def state(directory: Path, without: frozenset[str] | set[str] = frozenset()) -> dict[str, str]:
+def state(directory: Path, without: AbstractSet[str] = frozenset()) -> dict[str, str]:
     """Return type, mode and content of all that is in a directory, by its path; links are not followed."""
     found: dict[str, str] = {}
     for place, names, files in os.walk(directory):
         if Path(place) == directory:
             names[:] = [name for name in names if name not in without]
-            files = [name for name in files if name not in without]
-        for name in (*names, *files):
+        for name in {*names, *files} - without:
             path = Path(place) / name
             found[os.fsdecode(os.path.relpath(path, directory))] = digest(path)
     return found
