@@ -180,7 +180,8 @@ class Agent:
         env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
         env |= {
             "GIT_CEILING_DIRECTORIES": os.path.dirname(self.tree), "GIT_CONFIG_GLOBAL": "/dev/null",
-            "GIT_CONFIG_NOSYSTEM": "1", "HOME": "/nonexistent", "ID": self.id, "ADMIN": self.places["admin"], "COMMON": self.places["common"],
+            "GIT_CONFIG_NOSYSTEM": "1", "HOME": "/nonexistent", "ID": self.id,
+            "ADMIN": self.places["admin"], "COMMON": self.places["common"],
             "GIT_AUTHOR_NAME": "agent", "GIT_AUTHOR_EMAIL": "a@localhost", "GIT_EDITOR": "true",
             "GIT_COMMITTER_NAME": "agent", "GIT_COMMITTER_EMAIL": "a@localhost", "VICTIM": self.victim,
         }  # fmt: skip

@@ -216,7 +216,7 @@ class Run:
             if name and name not in {f"src/{task}.txt" for task in done}:
                 self.wrong(f"landed outside its files: {name!r}")
         checked = not done or self.shared("objects")
-        if not checked and self.git("fsck", "--no-reflogs", "--no-dangling", "agentjobs/landed", "main") is None:
+        if not checked and self.git("fsck", "--connectivity-only", "--no-reflogs", "agentjobs/landed", "main") is None:
             self.wrong("git fsck")
         starts = self.starts()
         for task in self.tasks:
@@ -269,7 +269,7 @@ class Run:
 
     def processes(self) -> None:
         """Nothing that was started is left; of what has no marker only what could be found by its directory."""
-        unseen = {"session-bare", "bare"} if self.scenario.sandbox == "none" else set()
+        unseen = {"session-bare"} if self.scenario.sandbox == "none" else set()
         if any(deed.process in unseen for deed in self.scenario.deeds) or self.hung():
             return
         deadline = time.monotonic() + GONE_S
