@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SEEDS = (1, 2, 3)
+SEEDS = (3, 5)
 SMALLEST = (
     ("put", "fifo", "tree/src/.gitignore"),
     ("put", "link:project", "top"),
@@ -64,6 +64,7 @@ def test_the_battery_sees_a_false_done_and_a_hurt_bystander(tmp_path: Path) -> N
     assert [problem.partition(":")[0] for problem in run.problems] == [
         "bystander FAILED",
         "false DONE",
+        "landed outside its files",
         "the project's repository changed",
     ]
     assert "checkout/README, refs refs/heads/stranger" in run.problems[-1]

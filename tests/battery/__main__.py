@@ -116,11 +116,11 @@ def main() -> int:
             continue
         classes.update(kinds_of(problems))
         small, first = scenario, problems[0].partition(":")[0]
-        is_known = any((first, step) in known for step in scenario.leftovers())
+        is_known = any((first, cause) in known for cause in scenario.causes())
         if given.seeds and not given.no_shrink and not is_known:
             small, problems = shrunk(place, scenario, problems)
-            if len(small.leftovers()) == 1:
-                known.add((first, small.leftovers()[0]))
+            if len(small.causes()) == 1:
+                known.add((first, small.causes()[0]))
         print(f"FAIL seed {scenario.seed} {took} {small}", *problems, sep="\n     ", flush=True)
         if given.results:
             told = {"seed": scenario.seed, "uid": os.getuid(), "problems": problems, "small": small.json()}

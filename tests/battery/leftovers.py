@@ -247,9 +247,9 @@ class Scenario:
     def leftovers(self) -> list[Leftover]:
         return [step for deed in self.deeds for step in deed.leftovers]
 
-    def has(self, *beginning: str) -> bool:
-        """Whether a leftover begins with these words."""
-        return any(step[: len(beginning)] == beginning for step in self.leftovers())
+    def causes(self) -> list[Leftover]:
+        """Return the leftovers, and the processes that are left behind."""
+        return self.leftovers() + [("process", deed.process) for deed in self.deeds if deed.process != "none"]
 
     def __str__(self) -> str:
         where = " ".join(word for word in (self.kind, self.sandbox, self.layout) if word not in {"none", "plain"})
