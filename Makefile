@@ -12,7 +12,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	&& { echo $$python; exit; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help js-tools install test check lint types docs wheel demo review knowledge-base migrate migrate-table bench world histories crash-points mutants agents test-agents record-agents clean
+.PHONY: help js-tools install test check lint types docs wheel demo review knowledge-base migrate migrate-table bench world battery histories crash-points mutants agents test-agents record-agents clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -85,6 +85,9 @@ world: $(STAMP) ## play all combinations of the cases of tests/world: what was m
 
 histories: $(STAMP) ## 200 random histories of the merge queue, polls killed at random (five minutes)
 	HISTORIES=100 $(BIN)/python -m pytest -n $(JOBS) tests/test_histories.py
+
+battery: $(STAMP) ## SEEDS (1-50) of what agents leave in trees, in KIND (worktree, clone) and SANDBOX (none, bwrap)
+	nice $(BIN)/python -m tests.battery --seeds $(or $(SEEDS),1-50) $(if $(KIND),--kind $(KIND)) $(if $(SANDBOX),--sandbox $(SANDBOX))
 
 agents: $(STAMP) ## Claude Code and Codex, pinned, into .cache/agents (npm)
 	$(BIN)/python -m tests.realagents.install claude codex
