@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agentjobs import sandbox
-from tests.harness import Project, kill_all, processes_under
+from tests.harness import Project
 from tests.mockmodel import MockModel
 from tests.realagents import NAMES, environment, program, real
 from tests.realagents.cases import CASES, RESET, SCRIPTS
@@ -110,7 +110,7 @@ def test_an_edit_lands_from_a_sandbox(agent: str, tmp_path: Path) -> None:
         project.dispatch()
         if real(agent).resume:
             project.poll_until(lambda: any(r["hung"] for r in model.requests), LONG_S, "the model to hang")
-            kill_all(processes_under(tmp_path))
+            project.power_cut()
         assert project.loop(LONG_S).last == 2
         assert project.statuses() == {"a": "DONE"}, f"{project.story()}\n{end_of_log(project, 1)}"
         assert project.landed("out.txt") == "ok"
