@@ -14,7 +14,7 @@ import sys
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from tests.harness import REPOSITORY
 
@@ -37,7 +37,7 @@ def busy(loops: int) -> Iterator[None]:
 
 def failures(report: Path) -> Iterator[str]:
     """Yield the tests that failed, from a report of pytest in JUnit's form."""
-    for case in ElementTree.parse(report).iter("testcase") if report.exists() else ():
+    for case in ET.parse(report).iter("testcase") if report.exists() else ():
         if case.find("failure") is not None or case.find("error") is not None:
             yield f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name')}"
 
@@ -58,8 +58,8 @@ def main() -> int:
             began_at = time.monotonic()
             argv = [sys.executable, "-m", "pytest", f"--junitxml={report}", *arguments]
             with log.open("wb") as out:
-                code = subprocess.run(argv, cwd=REPOSITORY, stdout=out, stderr=subprocess.STDOUT, check=False).returncode
-            red = [*failures(report)] or ([f"(pytest itself: exit {code})"] if code else [])
+                done = subprocess.run(argv, cwd=REPOSITORY, stdout=out, stderr=subprocess.STDOUT, check=False)
+            red = [*failures(report)] or ([f"(pytest itself: exit {done.returncode})"] if done.returncode else [])
             failed.update(red)
             told = f"red ({log}): {' '.join(red)}" if red else "green"
             print(f"run {number} of {given.runs}: {time.monotonic() - began_at:.0f} s, {told}", flush=True)

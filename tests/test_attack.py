@@ -84,7 +84,7 @@ def test_a_tree_removed_while_it_is_checked_is_made_again(project: Project) -> N
     project.configure(profiles={"default": {"verify": [f"{GATED}; test -e a.txt"]}})
     project.plans(a="ok")
     project.dispatch()
-    project.poll_until(lambda: is_at(project, "a", "VERIFYING"))
+    project.poll_until(lambda: "verify" in project.attempts("a")[0], what="it is checked")
     project.git("worktree", "remove", "-f", "-f", str(project.tree("a")))
     project.open()
     assert project.loop().last == 2
@@ -231,7 +231,7 @@ def test_stopped_between_its_landing_and_the_note_of_it_it_has_landed(project: P
     project.configure(profiles={"default": {"verify": [GATED]}})
     project.plans(a="ok")
     project.dispatch()
-    project.poll_until(lambda: is_at(project, "a", "VERIFYING"))
+    project.poll_until(lambda: "verify" in project.attempts("a")[0], what="it is checked")
     project.open()
     attempt = project.root / ".agentjobs" / "attempts" / "a" / "001"
     project.wait_for(lambda: (attempt / "verify.exit.json").exists() and not project.processes())

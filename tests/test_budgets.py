@@ -109,7 +109,7 @@ def test_a_reboot_is_no_failure_of_the_tasks(project: Project) -> None:
 
 def test_layer_3_starts_over_after_all_else_with_the_other_profile(project: Project) -> None:
     project.configure(
-        slots=2,
+        slots=3,
         retry={"repairs": 1, "restarts": 1},
         profiles={
             "default": {"escalate": "strong"},

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agentjobs import sandbox
-from agentjobs.launch.processes import pids, read_marker
+from agentjobs.launch.reap import alive
 from agentjobs.mounts import FLAGS, View, wrapped
 from tests.harness import SILENT, Project
 
@@ -371,8 +371,7 @@ def test_without_trees_the_project_can_be_read_only(project: Project) -> None:
 
 def marked(project: Project) -> list[int]:
     """Return the processes that carry the marker of an attempt of ``a``."""
-    marks = {facts["attempt"]["marker"].encode() for facts in project.attempts("a")}
-    return [pid for pid in pids() if read_marker(pid) in marks]
+    return alive([facts["attempt"]["marker"] for facts in project.attempts("a")])
 
 
 @bubblewrap

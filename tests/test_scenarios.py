@@ -212,7 +212,7 @@ def test_the_target_moved_by_somebody_else_is_merged_again(project: Project) -> 
     ]}})  # fmt: skip
     project.plans(a="ok,ok")
     project.dispatch()
-    project.poll_until(lambda: project.statuses()["a"] == "VERIFYING")
+    project.poll_until(lambda: "verify" in project.attempts("a")[0], what="it is checked")
     (project.root / "other").write_text("fine\n")
     project.git("add", "-f", "other")
     tree = project.git("write-tree")
