@@ -64,7 +64,7 @@ def test_eight_pollers_and_a_dispatch_start_nothing_twice(project: Project) -> N
     project.dispatch()
     running = [project.start("poll", "--wait", "2") for _ in range(POLLERS)]
     running.append(project.start("dispatch"))
-    project.wait_for(lambda: len(agents_begun(project)) == SLOTS)
+    project.poll_until(lambda: len(agents_begun(project)) == SLOTS)
     gate.unlink()
     codes: Counter[int] = Counter()
 
@@ -100,7 +100,7 @@ def test_32_trees_at_once(project: Project) -> None:
     pollers = [project.start("dispatch") for _ in range(3)]
     try:
         project.wait_for(lambda: all(p.poll() is not None for p in pollers))
-        project.wait_for(lambda: sorted(agents_begun(project)) == sorted(project.statuses()), what="all 32 are at work")
+        project.poll_until(lambda: sorted(agents_begun(project)) == sorted(project.statuses()), what="all 32 work")
         assert len(project.git("worktree", "list").splitlines()) == 33
     finally:
         gate.unlink()

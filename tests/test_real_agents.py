@@ -70,7 +70,7 @@ def project_with(
 
 
 def nothing_runs(project: Project) -> None:
-    project.wait_for(lambda: not project.processes(), 5, "the processes to be gone")
+    project.wait_for(lambda: not project.processes(), LONG_S, "the processes to be gone")
 
 
 def agent_of(project: Project) -> int:
@@ -196,7 +196,7 @@ def test_a_conversation_that_is_not_there_is_begun_anew(agent: str, tmp_path: Pa
         project.dispatch()
         project.wait_for(lambda: any(r["hung"] for r in model.requests), LONG_S, "the model to hang")
         os.kill(agent_of(project), signal.SIGKILL)
-        project.wait_for(lambda: "agent.exit" in project.attempts("a")[0], 10, "the end of the agent")
+        project.wait_for(lambda: "agent.exit" in project.attempts("a")[0], LONG_S, "the end of the agent")
         for pattern in one.transcripts:
             for path in (tmp_path / "home").glob(pattern):
                 path.unlink()
