@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 JOBS ?= 3
 PYTEST_ARGS ?=
+RUNS ?= 10
+LOAD ?= 0
 
 # The first Python that is new enough; PYTHON=... overrides it.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -12,7 +14,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	&& { echo $$python; exit; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help js-tools install test check lint types docs wheel demo review knowledge-base migrate migrate-table bench world battery histories crash-points mutants agents test-agents record-agents clean
+.PHONY: help js-tools install test steady check lint types docs wheel demo review knowledge-base migrate migrate-table bench world battery histories crash-points mutants agents test-agents record-agents clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +32,9 @@ $(STAMP): pyproject.toml
 
 test: $(STAMP) ## run the tests
 	$(BIN)/pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
+
+steady: $(STAMP) ## run the tests RUNS times beside LOAD busy loops (10, 0): which ever fail?
+	$(BIN)/python -m tests.steady --runs $(RUNS) --load $(LOAD) -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 check: agents lint types test ## what CI runs: lint, types, tests, two of the real agents among them
 

@@ -45,8 +45,8 @@ POLLS_MAX = 60
 RECORD = -1
 """In place of the number of an effect: tell of every one, and live."""
 
-QUIET_S = 30.0
-TOLD_S = 1.0
+QUIET_S = 200.0
+TOLD_S = 3.0
 """An agent that was told to stop has done so within that time, or nobody did tell it."""
 READING = frozenset(
     {"rev-parse", "merge-base", "diff-tree", "diff-index", "cat-file", "for-each-ref", "check-ref-format", "ls-files"}

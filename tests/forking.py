@@ -6,6 +6,8 @@ directory and the three standard streams of the request, and is then what ``pyth
 between the two tells how it ended. ``Forker.run`` is the other side.
 
 What Python itself reads at its start (``PYTHON*``, the locale) is the server's; a test of that starts the program anew.
+One thing differs: a turn is not cut short after half a second, or what one command does in a test would depend on how
+busy the machine is. ``Project.start`` and the loop in bash run the program as it is.
 """
 
 from __future__ import annotations
@@ -138,8 +140,10 @@ def preload() -> None:
 def serve() -> None:
     """Fork for each request until the other side is gone."""
     preload()
+    from agentjobs import engine
     from agentjobs.tokens import count
 
+    engine.TURN_S = 60.0  # a turn does all that can be done, however slow the machine is
     count("")  # half a second, for whoever counts
     gc.freeze()
     requests = socket.socket(fileno=os.dup(0))

@@ -2,8 +2,11 @@
 
 ``Project(tmp_path / "p")`` makes a repository with one commit and an ``agentjobs.toml`` that starts
 ``tests/agents/fake_agent.py``. What the agent does comes from the row's ``plan`` cell ("crash,ok": the first attempt
-crashes, all later ones succeed; see the agent's own text for the words). It writes ``<id>.txt`` (or the ``out``
-cell), and the default check wants a line that begins with "ok" there.
+crashes, all later ones succeed; see the agent's own text for the words; "@go ok" waits before for ``open("go")``). It
+writes ``<id>.txt`` (or the ``out`` cell), and the default check wants a line that begins with "ok" there.
+
+Tests do not depend on how fast the machine is: an agent that a test wants to see at work waits for a gate, and what a
+test waits for stays (a fact, a line of the ledger), or cannot pass before the test opens a gate.
 """
 
 from __future__ import annotations
@@ -27,8 +30,12 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FORKER = Forker(REPOSITORY)
+LONG_S = 200.0
+"""Seconds to wait for what must come. Nothing that works takes so long, also on a slow machine with other work."""
 LONGEST_PIPED = 60_000
 """Bytes of standard input that a pipe takes at once."""
+SILENT = 6 / 60
+"""For ``idle_minutes`` and the like where a test waits for them: an agent at work says its first word sooner."""
 READ_BY_PYTHON = ("PYTHON", "LC_", "LANG", "TZ", "HOME")
 """How the names begin of what Python looks at only when it starts."""
 FAKE_AGENT = Path(__file__).resolve().parent / "agents" / "fake_agent.py"
@@ -106,7 +113,7 @@ def modules_of(cwd: Path, *argv: str) -> tuple[int, set[str]]:
     """Run the program in a Python of its own; return its exit code, and the modules imported by its end."""
     done = subprocess.run(
         [sys.executable, "-c", RUN_AND_LIST, *argv],
-        cwd=cwd, capture_output=True, text=True, timeout=100, check=True,
+        cwd=cwd, capture_output=True, text=True, timeout=LONG_S, check=True,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
     )  # fmt: skip
     words = done.stderr.splitlines()[-1].split()
@@ -212,7 +219,7 @@ class Project:
         stdin: str | None = None,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
-        timeout_s: float = 60,
+        timeout_s: float = LONG_S,
     ) -> Completed:
         """Run ``agentjobs args`` in the project; with ``code``, insist on that exit code."""
         ran = (self.env | dict(env or {})), cwd or self.root, (stdin or "").encode()
@@ -257,7 +264,7 @@ class Project:
     def poll(self, *args: str, code: int | None = None) -> Completed:
         return self.run("poll", *args, code=code)
 
-    def loop(self, timeout_s: float = 60) -> Looped:
+    def loop(self, timeout_s: float = LONG_S) -> Looped:
         """Do what the README's bash loop does; one that has not ended in time is stopped and fails the test."""
         deadline = time.monotonic() + timeout_s
         polls: list[int] = []
@@ -271,7 +278,7 @@ class Project:
             said += done.stderr
         return Looped(2 if polls[-1] == 2 else 1, polls, said)
 
-    def bash_loop(self, timeout_s: float = 60) -> Looped:
+    def bash_loop(self, timeout_s: float = LONG_S) -> Looped:
         """Run the README's loop in bash, with the program started anew each time."""
         codes = self.directory / "codes"
         codes.unlink(missing_ok=True)
@@ -298,12 +305,35 @@ class Project:
         polls = [int(word) for word in codes.read_text().split()]
         return Looped(started.returncode, polls, stderr)
 
-    def settle(self, timeout_s: float = 60) -> dict[str, str]:
+    def settle(self, timeout_s: float = LONG_S) -> dict[str, str]:
         """Dispatch everything, run the loop to its exit 2, and return the statuses."""
         self.dispatch()
         looped = self.loop(timeout_s)
         assert looped.last == 2, f"{looped}\n{self.story()}"
         return self.statuses()
+
+    def open(self, gate: str = "go") -> None:
+        """Let agents go on whose plan says ``@gate word``."""
+        (self.directory / gate).touch()
+
+    def waits(self, pid: int) -> bool:
+        """Return whether a command that was started waits for steps to end (Linux)."""
+        found = []
+        for fd in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                found.append(os.readlink(fd))
+        return any("pidfd" in link for link in found)
+
+    def power_cut(self) -> None:
+        """Kill all that agents or checks of this project started, so that none of it sees another one end."""
+
+        def none_left() -> bool:
+            pids = self.processes()
+            kill_all(pids, signal.SIGSTOP)
+            kill_all(pids)
+            return not pids
+
+        self.wait_for(none_left, what="no process is left")
 
     # --- what came of it
 
@@ -413,14 +443,14 @@ class Project:
         """Return every live process that agents or checks of this project left or are."""
         return processes_under(self.directory)
 
-    def wait_for(self, condition: Callable[[], object], timeout_s: float = 30, what: str = "") -> None:
+    def wait_for(self, condition: Callable[[], object], timeout_s: float = LONG_S, what: str = "") -> None:
         """Wait until ``condition()`` is true; AssertionError after ``timeout_s``."""
         deadline = time.monotonic() + timeout_s
         while not condition():
             assert time.monotonic() < deadline, f"not within {timeout_s} s: {what or condition}\n{self.story()}"
             time.sleep(0.01)
 
-    def poll_until(self, condition: Callable[[], object], timeout_s: float = 30, what: str = "") -> None:
+    def poll_until(self, condition: Callable[[], object], timeout_s: float = LONG_S, what: str = "") -> None:
         """Poll until ``condition()`` is true; AssertionError after ``timeout_s`` or when a poll fails."""
         deadline = time.monotonic() + timeout_s
         while not condition():
@@ -445,10 +475,10 @@ def processes_under(directory: Path) -> list[int]:
     return found
 
 
-def kill_all(pids: Iterable[int]) -> None:
+def kill_all(pids: Iterable[int], number: int = signal.SIGKILL) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
 
 
 def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from tests.harness import Project
+from tests.harness import LONG_S, Project
 
 QUICK = 'min_free_memory = "1MiB"\nstart_interval_s = 0\n'
 """Nothing of a test depends on the memory of the machine, or on how far apart agents start."""
@@ -68,7 +68,7 @@ class Job(Project):
         env = self.env | {"PATH": f"{self.directory / 'bin'}{os.pathsep}{os.environ['PATH']}"}
         done = subprocess.run(
             ["bash", "-o", "pipefail", "-c", command], cwd=self.root, env=env, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=LONG_S, check=False,
         )  # fmt: skip
         assert done.returncode == code, f"{command}: exit {done.returncode}\n{done.stdout}"
         return done.stdout
@@ -76,6 +76,6 @@ class Job(Project):
     def settled(self, *, bash: bool = True) -> dict[str, str]:
         """Dispatch, run the README's loop (in bash: the program started anew) to its exit 2; return the statuses."""
         self.dispatch()
-        looped = self.bash_loop(timeout_s=100) if bash else self.loop(timeout_s=100)
+        looped = self.bash_loop() if bash else self.loop()
         assert looped.last == 2, f"{looped}\n{self.story()}"
         return self.statuses()

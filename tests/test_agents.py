@@ -19,7 +19,7 @@ from agentjobs import presets
 from agentjobs.agents import Agent
 from agentjobs.installed import Place, ask, choices
 from agentjobs.tryout import CHECK, policy_text
-from tests.harness import REPOSITORY, Completed, Project
+from tests.harness import LONG_S, REPOSITORY, Completed, Project
 
 FAKE_CLAUDE = REPOSITORY / "tests" / "agents" / "fake_claude.py"
 TESTED = presets.preset("claude")["tested"][-1]  # type: ignore[index]
@@ -146,28 +146,28 @@ def test_all_are_asked_at_the_same_time(tmp_path: Path) -> None:
         name: asked(tmp_path / name, wait.format(mine=f"{name}.there", other=f"{other}.there"))
         for name, other in (("a", "b"), ("b", "a"))
     }
-    told = ask(agents, cwd=tmp_path, timeout_s=30)
+    told = ask(agents, cwd=tmp_path, timeout_s=LONG_S)
     assert {name: answer.version for name, answer in told.items()} == {"a": "1.2", "b": "1.2"}
 
 
 def test_one_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
     hangs = "setsid sleep 600 & echo $! $$ >pids; sleep 600; echo 1.0"
     agents = {"slow": asked(tmp_path / "slow", hangs), "quick": asked(tmp_path / "quick", "echo 2.0")}
-    told = ask(agents, cwd=tmp_path, timeout_s=3)
+    told = ask(agents, cwd=tmp_path, timeout_s=6)
     assert told["quick"].version == "2.0"
     assert told["slow"].version == ""
-    assert told["slow"].problem.endswith("slow did not say its version within 3 s")
+    assert told["slow"].problem.endswith("slow did not say its version within 6 s")
     assert_gone(tmp_path / "pids")
 
 
 def test_what_a_version_command_leaves_running_is_ended(tmp_path: Path) -> None:
     agents = {"a": asked(tmp_path / "a", "setsid sleep 600 & echo $! >pids; echo 2.0")}
-    assert ask(agents, cwd=tmp_path, timeout_s=30)["a"].version == "2.0"
+    assert ask(agents, cwd=tmp_path, timeout_s=LONG_S)["a"].version == "2.0"
     assert_gone(tmp_path / "pids")
 
 
 def assert_gone(pids: Path) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + LONG_S
     for pid in map(int, pids.read_text().split()):
         while alive(pid):
             assert time.monotonic() < deadline, f"{pid} lives"
@@ -364,7 +364,7 @@ def test_a_trial_that_fails(bench: Bench, does: str, shown: str, why: str) -> No
 
 def test_a_trial_that_hangs_ends_in_time(bench: Bench) -> None:
     bench.claude()
-    said = bench.run("try", "claude", "--timeout", "1", code=1, CLAUDE_FAKE="hang")
+    said = bench.run("try", "claude", "--timeout", "6", code=1, CLAUDE_FAKE="hang")
     assert "class    timeout" in said.stdout
     assert_gone(bench.config / "pids")
 
@@ -390,13 +390,13 @@ def test_a_trial_that_is_interrupted_leaves_nothing(bench: Bench, number: signal
         cwd=bench.outside, env={**bench.project.env, **bench.env, "CLAUDE_FAKE": "hang"},
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + LONG_S
     while not (bench.config / "pids").exists():
         assert time.monotonic() < deadline
         assert started.poll() is None, started.communicate()
         time.sleep(0.01)
     started.send_signal(number)
-    _, stderr = started.communicate(timeout=30)
+    _, stderr = started.communicate(timeout=LONG_S)
     assert (started.returncode, stderr) == (130, b"agentjobs: interrupted; the agent was ended\n")
     assert_gone(bench.config / "pids")
     assert bench.left() == []

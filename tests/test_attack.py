@@ -29,6 +29,9 @@ echo '{{"type":"result","is_error":false}}'
 """
 """An agent that does ``deed``; the first attempt of ``slow`` waits for the file ``go`` before."""
 
+GATED = "until [ -e $AGENTJOBS_ROOT/../go ]; do sleep 0.01; done"
+"""A command that waits until the test calls ``go``."""
+
 OK = 'echo ok >"$AGENTJOBS_TASK.txt"'
 FIRST_WRONG = f'if [ "$AGENTJOBS_ATTEMPT" = 1 ]; then echo wrong >"$AGENTJOBS_TASK.txt"; else {OK}; fi'
 
@@ -39,10 +42,6 @@ def use(project: Project, deed: str = OK) -> None:
     path.write_text(AGENT.format(directory=project.directory, deed=deed))
     path.chmod(0o755)
     project.configure(agents={"fake": {"command": [str(path)], "resume": None}})
-
-
-def go(project: Project) -> None:
-    (project.directory / "go").touch()
 
 
 def starts(project: Project, task_id: str) -> int:
@@ -67,7 +66,7 @@ def test_a_removed_tree_undoes_nothing_that_landed_meanwhile(project: Project, c
     project.dispatch()
     project.poll_until(lambda: is_at(project, "b", "DONE"))
     project.configure(limits={"run_attempts": 2})  # nothing more begins for now
-    go(project)
+    project.open()
     project.poll_until(lambda: project.outcomes("slow")[0] in {"verify_failed", "conflict"})
     shutil.rmtree(project.tree("slow"))
     project.git("worktree", "prune")
@@ -82,11 +81,12 @@ def test_a_removed_tree_undoes_nothing_that_landed_meanwhile(project: Project, c
 
 
 def test_a_tree_removed_while_it_is_checked_is_made_again(project: Project) -> None:
-    project.configure(profiles={"default": {"verify": ["sleep 1; test -e a.txt"]}})
+    project.configure(profiles={"default": {"verify": [f"{GATED}; test -e a.txt"]}})
     project.plans(a="ok")
     project.dispatch()
-    project.poll_until(lambda: is_at(project, "a", "VERIFYING"))
+    project.poll_until(lambda: "verify" in project.attempts("a")[0], what="it is checked")
     project.git("worktree", "remove", "-f", "-f", str(project.tree("a")))
+    project.open()
     assert project.loop().last == 2
     assert project.outcomes("a") == ["verify_failed", "ok"]
 
@@ -172,7 +172,7 @@ def test_finished_work_waits_while_the_target_is_checked_out(project: Project) -
     project.poll_until(lambda: is_at(project, "b", "DONE"))
     other = project.directory / "other"
     project.git("worktree", "add", "-q", str(other), "agentjobs/landed")
-    go(project)
+    project.open()
     looped = project.loop()
     assert looped.last == 3
     assert "checked out" in looped.stderr
@@ -196,7 +196,7 @@ def test_one_refusal_of_git_is_not_the_end(project: Project) -> None:
     project.poll_until(lambda: is_at(project, "b", "DONE"))
     other = project.directory / "other"
     project.git("worktree", "add", "-q", str(other), "agentjobs/landed")
-    go(project)
+    project.open()
     project.poll_until(lambda: project.state("hold") is not None)
     project.git("worktree", "remove", str(other))
     assert project.loop().last == 2
@@ -213,7 +213,7 @@ def test_what_was_dropped_from_the_target_does_not_come_back(project: Project, h
         project.git("branch", "-q", "-D", "agentjobs/landed")
     else:
         project.git("update-ref", "refs/heads/agentjobs/landed", "main")
-    go(project)
+    project.open()
     assert project.loop().last == 2
     assert is_at(project, "slow", "DONE")
     assert project.git("diff", "--name-only", "main", "agentjobs/landed").split() == ["slow.txt"]
@@ -228,13 +228,13 @@ def test_a_target_that_cannot_be_made_is_refused_before_it_costs_money(project: 
 
 
 def test_stopped_between_its_landing_and_the_note_of_it_it_has_landed(project: Project) -> None:
-    project.configure(profiles={"default": {"verify": [f"while [ ! -e {project.directory}/go ]; do sleep 0.05; done"]}})
+    project.configure(profiles={"default": {"verify": [GATED]}})
     project.plans(a="ok")
     project.dispatch()
-    project.poll_until(lambda: is_at(project, "a", "VERIFYING"))
-    go(project)
+    project.poll_until(lambda: "verify" in project.attempts("a")[0], what="it is checked")
+    project.open()
     attempt = project.root / ".agentjobs" / "attempts" / "a" / "001"
-    project.wait_for(lambda: (attempt / "verify.exit.json").exists())
+    project.wait_for(lambda: (attempt / "verify.exit.json").exists() and not project.processes())
     commit = project.attempts("a")[0]["verify.plan"]["commit"]
     project.git("update-ref", "refs/heads/agentjobs/landed", commit)  # and killed before it wrote that down
     project.run("stop", "a")
@@ -246,23 +246,25 @@ def test_stopped_between_its_landing_and_the_note_of_it_it_has_landed(project: P
 
 
 def test_an_agent_renamed_while_its_attempt_is_prepared(project: Project) -> None:
-    project.configure(workspace={"setup": "sleep 0.5"})
-    project.plans(a="ok")
+    project.configure(workspace={"setup": GATED})
+    project.plans(e="ok")  # asked again after two seconds
     project.dispatch()
     agent = project._settings["agents"]["fake"]
     project.configure(agents={"new": agent, "fake": None}, profiles={"default": {"agent": "new"}})
+    project.open()
     assert project.loop().last == 2
-    assert project.outcomes("a") == ["infra", "ok"]
+    assert project.outcomes("e") == ["infra", "ok"]
 
 
 def test_a_profile_renamed_while_its_attempts_run(project: Project) -> None:
     project.configure(profiles={"old": project._settings["profiles"]["default"]})
-    plans = {"a": "sleep:0.5", "c": "crash,recover"}
+    plans = {"a": "@go ok", "c": "@go crash,recover"}
     project.rows(*({"id": task_id, "plan": plan, "profile": "old"} for task_id, plan in plans.items()))
     project.dispatch()
     project.configure(profiles={"old": None})
     for task_id in ("a", "c"):
         project.edit(task_id, profile="default")
+    project.open()
     assert project.loop().last == 2
     assert project.statuses() == {"a": "DONE", "c": "DONE"}
     assert project.outcomes("c") == ["crashed", "ok"]
@@ -270,9 +272,10 @@ def test_a_profile_renamed_while_its_attempts_run(project: Project) -> None:
 
 def test_trees_asked_for_in_the_middle(project: Project) -> None:
     project.configure(workspace={"kind": "none"})
-    project.plans(a="wrong,ok")
+    project.plans(a="@go wrong,ok")
     project.dispatch()
     project.configure(workspace={"kind": "worktree"})
+    project.open()
     assert project.loop().last == 2
     assert project.outcomes("a") == ["verify_failed", "ok"]
     assert project.landed("a.txt") == "ok a"

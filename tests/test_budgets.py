@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.harness import kill_all
-
 if TYPE_CHECKING:
     from tests.harness import Project
 
@@ -103,7 +101,7 @@ def test_a_reboot_is_no_failure_of_the_tasks(project: Project) -> None:
     project.plans(a="hang,ok", b="hang,ok", c="hang,ok")
     project.dispatch()
     project.wait_for(lambda: len(project.ledger()) == 3)
-    kill_all(project.processes())
+    project.power_cut()
     assert project.loop().last == 2
     assert set(project.statuses().values()) == {"DONE"}, project.story()
     assert project.outcomes("a") == ["lost", "ok"]
@@ -111,16 +109,22 @@ def test_a_reboot_is_no_failure_of_the_tasks(project: Project) -> None:
 
 def test_layer_3_starts_over_after_all_else_with_the_other_profile(project: Project) -> None:
     project.configure(
-        slots=2,
+        slots=3,
         retry={"repairs": 1, "restarts": 1},
         profiles={
             "default": {"escalate": "strong"},
             "strong": {"agent": "fake", "verify": ["grep -q ^ok a.txt && test ! -e leftover"]},
         },
     )
-    project.plans(a="outside:leftover,same,ok", b="sleep:2.5", c="sleep:2.5", d="ok")
+    project.plans(a="outside:leftover,same,ok", b="@go ok", c="@go ok", d="ok")
     project.configure(profiles={"default": {"verify": ['grep -q ^ok "$AGENTJOBS_TASK.txt"; test ! -e leftover']}})
-    assert set(project.settle().values()) == {"DONE"}, project.story()
+    project.dispatch()
+    project.poll_until(lambda: project.outcomes("a")[1:] == ["verify_failed"] and project.starts()["c"])
+    project.poll(code=0)
+    assert project.starts()["a"] == 2, "it starts over when nothing else is left to do"
+    project.open()
+    assert project.loop().last == 2
+    assert set(project.statuses().values()) == {"DONE"}, project.story()
     facts = project.attempts("a")
     assert [f["attempt"]["mode"] for f in facts] == ["first", "repair", "restart"]
     assert facts[2]["attempt"]["profile"] == "strong"

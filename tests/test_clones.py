@@ -16,7 +16,7 @@ import pytest
 from agentjobs import clones, pool, sandbox, workspace
 from agentjobs.git import Git
 from agentjobs.snapshot import clone_dir, snapshot
-from tests.harness import Project
+from tests.harness import LONG_S, Project
 from tests.repositories import make_repository, sh, write
 
 PACKAGE_ROOT = Path(__file__).parent.parent
@@ -311,14 +311,14 @@ def test_killed_anywhere_it_is_made_whole(tmp_path: Path) -> None:
     for number in range(16):
         argv = [sys.executable, "-c", ATTACH_FOR_EVER, str(git.root), str(tree), kept.commit, base]
         process = subprocess.Popen(argv, cwd=PACKAGE_ROOT, start_new_session=True)
-        give_up_at = time.monotonic() + 20
+        give_up_at = time.monotonic() + LONG_S
         while not clone_dir(tree).exists() and time.monotonic() < give_up_at:
             time.sleep(0.001)
         end_at = time.monotonic() + chance.uniform(0, 0.08)
         while time.monotonic() < end_at:
             time.sleep(0.001)
         (os.killpg if number % 2 else os.kill)(process.pid, signal.SIGKILL)
-        process.wait(timeout=20)
+        process.wait(timeout=LONG_S)
         workspace.create(git, tree, base)
         clones.attach(git, tree)
         assert_own(git, tree, own(tree, "rev-parse", "HEAD"))
@@ -355,7 +355,7 @@ def test_every_kind_of_attempt_ends_as_in_a_worktree(tmp_path: Path, confined: b
     if confined:
         project.configure(workspace={"sandbox": "bwrap", "writable": [str(project.ledger_path)]})
     project.plans(**LIVES)
-    assert project.settle(120) == dict.fromkeys(LIVES, "DONE"), project.story()
+    assert project.settle() == dict.fromkeys(LIVES, "DONE"), project.story()
     assert sorted(project.landings()) == sorted(LIVES)
     for name, plan in LIVES.items():
         assert len(project.outcomes(name)) == len(plan.split(",")), f"{name}: {project.outcomes(name)}"
@@ -369,11 +369,15 @@ def test_every_kind_of_attempt_ends_as_in_a_worktree(tmp_path: Path, confined: b
 def test_the_next_agent_finds_both_sides_of_a_conflict_in_its_own_repository(tmp_path: Path) -> None:
     project = Project(tmp_path, settings={"workspace": {"kind": "clone"}})
     project.rows(
-        {"id": "slow", "out": "shared.txt", "plan": "sleep:1,replace:slow"},
+        {"id": "slow", "out": "shared.txt", "plan": "@go ok,replace:slow"},
         {"id": "quick", "out": "shared.txt", "plan": "replace:quick"},
     )
     project.configure(slots=2, profiles={"default": {"scope": "any"}})
-    assert project.settle() == {"slow": "DONE", "quick": "DONE"}, project.story()
+    project.dispatch()
+    project.poll_until(lambda: project.statuses()["quick"] == "DONE")
+    project.open()
+    assert project.loop().last == 2
+    assert project.statuses() == {"slow": "DONE", "quick": "DONE"}, project.story()
     assert project.landings()[0] == "quick"
     project.git("fsck", "--full", "--strict")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Project
+from tests.harness import LONG_S, Project
 
 COMMANDS = [
     "init", "plan", "plan rows", "check", "prompt", "dispatch", "poll", "run", "status", "logs", "show", "retry",
@@ -319,7 +319,7 @@ def test_logs_follow_over_steps_and_attempts_to_the_end(project: Project) -> Non
     assert following.stdout is not None
     first = following.stdout.readline()  # it begins with the newest attempt, which must be the first
     project.loop()
-    said = (first + following.communicate(timeout=20)[0]).decode()
+    said = (first + following.communicate(timeout=LONG_S)[0]).decode()
     assert following.returncode == 0
     heads = [line for line in said.splitlines() if line.startswith("==> a attempt")]
     assert heads == [f"==> a attempt {n} {step} <==" for n in (1, 2) for step in ("agent", "verify")]
@@ -351,11 +351,9 @@ def test_interrupted_run_leaves_agents_running(project: Project) -> None:
     project.dispatch()
     project.wait_for(project.ledger)
     running = project.start("run")
-    project.wait_for(lambda: (project.root / ".agentjobs" / "lock").exists())
-    with pytest.raises(subprocess.TimeoutExpired):
-        running.wait(1.0)
+    project.wait_for(lambda: project.waits(running.pid), what="run waits")
     running.send_signal(signal.SIGINT)
-    assert running.wait(20) == 130
+    assert running.wait(LONG_S) == 130
     assert project.processes()
     assert project.run("stop", code=0).lines == ["a\tstopped"]
     assert project.processes() == []

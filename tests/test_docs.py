@@ -23,6 +23,7 @@ from agentjobs.presets import preset
 from agentjobs.table import TOOL_COLUMNS
 from tests.agent_reference import table as agent_table
 from tests.command_reference import commands, reference
+from tests.harness import SILENT
 
 if TYPE_CHECKING:
     from tests.harness import Project
@@ -134,7 +135,7 @@ def test_every_file_of_the_store_is_described(project: Project) -> None:
     reviewer = str(ROOT / "tests" / "agents" / "reviewer.py")
     ledger = {"FAKE_LEDGER": str(project.ledger_path)}
     project.configure(
-        landing={"gate": ["true"]}, workspace={"setup": "true"}, limits={"idle_minutes": 0.01},
+        landing={"gate": ["true"]}, workspace={"setup": "true"}, limits={"idle_minutes": SILENT},
         profiles={"default": {"review": ["critic"]}, "critic": {"agent": "critic"}},
         agents={"critic": {"command": [sys.executable, "-IS", reviewer, "critic"], "env": ledger}},
     )  # fmt: skip

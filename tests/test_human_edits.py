@@ -6,6 +6,8 @@ import subprocess
 import threading
 from typing import TYPE_CHECKING
 
+from tests.harness import LONG_S
+
 if TYPE_CHECKING:
     from tests.harness import Project
 
@@ -136,7 +138,7 @@ def test_a_storm_of_sed_against_polls_loses_nothing(project: Project) -> None:
         f'sed -i "s/^\\($i\\t[^\\t]*\\t[^\\t]*\\t\\)-/\\1edit-$n/" tasks.tsv; done'
     )
     try:
-        subprocess.run(["bash", "-c", script], cwd=project.root, check=True, timeout=60)
+        subprocess.run(["bash", "-c", script], cwd=project.root, check=True, timeout=LONG_S)
     finally:
         over.set()
         poller.join()
@@ -161,7 +163,7 @@ def test_a_storm_of_wishes(project: Project) -> None:
     skipped = [f"t{n:02}" for n in range(15, 3, -3)]
     for task_id in skipped:
         project.edit(task_id, status="SKIPPED")
-    started.wait(60)
+    started.wait(LONG_S)
     assert project.loop().last == 2
     statuses = project.statuses()
     assert {i for i, status in statuses.items() if status == "DONE"} >= statuses.keys() - set(skipped)

@@ -14,7 +14,7 @@ import pytest
 
 from agentjobs.launch.processes import read_process
 from agentjobs.launch.reap import alive
-from tests.harness import REPOSITORY, Project
+from tests.harness import LONG_S, REPOSITORY, Project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +76,7 @@ def gone(pid: int) -> bool:
 @linux
 @pytest.mark.parametrize("whom", ["runner", "agent", "both"])
 def test_who_is_killed_is_resumed(project: Project, whom: str) -> None:
-    project.plans(a="sleep:60,ok", b="ok")
+    project.plans(a="hang,ok", b="ok")
     project.dispatch()
     agent = working(project, "a")
     pids = {"runner": [runner(project, "a")], "agent": [agent], "both": [runner(project, "a"), agent]}[whom]
@@ -100,7 +100,7 @@ def test_a_killed_check_is_no_verdict_on_the_work(project: Project, whom: str) -
     # The check of the first run waits to be killed; the same check, run again, passes.
     marks = project.directory / "check"
     check = (
-        f"if mkdir {marks}; then echo $$ >{marks}/pid~ && mv {marks}/pid~ {marks}/pid; exec sleep 60; fi; "
+        f"if mkdir {marks}; then echo $$ >{marks}/pid~ && mv {marks}/pid~ {marks}/pid; exec sleep 600; fi; "
         "grep -q ok a.txt"
     )
     project.configure({"profiles": {"default": {"verify": [check]}}})
@@ -128,7 +128,7 @@ def test_a_killed_check_is_no_verdict_on_the_work(project: Project, whom: str) -
 @pytest.fixture
 def innocent() -> Iterator[subprocess.Popen[bytes]]:
     """A process that has nothing to do with us, and the pid that a runner had before the machine went down."""
-    process = subprocess.Popen(["sleep", "300"], start_new_session=True)
+    process = subprocess.Popen(["sleep", "3000"], start_new_session=True)
     yield process
     process.kill()
     process.wait()
@@ -140,9 +140,9 @@ def test_after_a_reboot_everything_goes_on_and_reused_pids_are_left_alone(
 ) -> None:
     project.configure({"slots": 4, "limits": {"idle_minutes": 5}})
     marks = project.directory / "check"
-    check = f"if [ $AGENTJOBS_TASK = checked ] && mkdir {marks}; then sleep 60; fi; grep -q ok $AGENTJOBS_TASK.txt"
+    check = f"if [ $AGENTJOBS_TASK = checked ] && mkdir {marks}; then sleep 600; fi; grep -q ok $AGENTJOBS_TASK.txt"
     project.configure({"profiles": {"default": {"verify": [check]}}})
-    project.plans(finished="ok", working="sleep:60,ok", checked="ok", wrong="wrong,sleep:60,ok")
+    project.plans(finished="ok", working="hang,ok", checked="ok", wrong="wrong,hang,ok")
     project.dispatch()
     project.poll_until(lambda: project.statuses()["finished"] == "DONE")
     project.poll_until(marks.exists)
@@ -151,11 +151,8 @@ def test_after_a_reboot_everything_goes_on_and_reused_pids_are_left_alone(
     before = project.starts()
 
     # The power goes: every process is gone at once, no exit is written, all locks are free, one fact is cut off.
-    pids = project.processes()
-    assert len(pids) >= 6
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    project.wait_for(lambda: not project.processes())
+    assert len(project.processes()) >= 6
+    project.power_cut()
     start = read_process(innocent.pid)
     assert start is not None
     for record in project.root.glob(".agentjobs/attempts/*/*/*.json"):
@@ -182,12 +179,10 @@ def test_a_reused_pid_is_no_runner(
     project: Project, innocent: subprocess.Popen[bytes], same_boot: bool
 ) -> None:
     # The number came back within the same boot (another start time), or after one (perhaps the very same ticks).
-    project.plans(a="sleep:60,ok")
+    project.plans(a="hang,ok")
     project.dispatch()
     working(project, "a")
-    for pid in project.processes():
-        os.kill(pid, signal.SIGKILL)
-    project.wait_for(lambda: not project.processes())
+    project.power_cut()
     record = step_dir(project, "a") / "agent.json"
     facts = json.loads(record.read_text())
     facts["pid"] = innocent.pid
@@ -207,6 +202,7 @@ def test_a_reused_pid_is_no_runner(
 @linux
 def test_what_still_lives_of_an_earlier_attempt_is_ended_before_the_next(project: Project) -> None:
     """A process that turns up between two attempts, in the same tree and on the same conversation."""
+    project.configure(limits={"start_interval_s": 3600})  # the second attempt waits
     project.plans(a="crash,ok")
     project.dispatch()
     project.poll_until(lambda: "result" in project.attempts("a")[0], what="the crash")
@@ -214,9 +210,10 @@ def test_what_still_lives_of_an_earlier_attempt_is_ended_before_the_next(project
     left = subprocess.Popen(["sleep", "600"], env={**os.environ, "AGENTJOBS_MARK": marker})
     try:
         assert alive([marker]) == [left.pid]
+        project.configure(limits={"start_interval_s": 0})
         assert project.loop().last == 2
         assert project.statuses() == {"a": "DONE"}
-        assert left.wait(5) == -signal.SIGKILL
+        assert left.wait(LONG_S) == -signal.SIGKILL
         assert alive([marker]) == []
     finally:
         left.kill()

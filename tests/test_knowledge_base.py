@@ -30,7 +30,7 @@ def project(tmp_path: Path) -> Project:
 
 def test_documents_become_one(project: Project) -> None:
     assert project.run("check", code=0).lines[-1:] == ["0 tasks: 0 errors, 0 warnings"]
-    assert set(project.settle(120).values()) == {"DONE"}
+    assert set(project.settle().values()) == {"DONE"}
     table = project.table()
     by_phase = {phase: [i for i, cells in table.items() if cells["profile"] == phase] for phase in PHASES}
     assert {phase: len(ids) for phase, ids in by_phase.items()} == {
@@ -44,7 +44,7 @@ def test_documents_become_one(project: Project) -> None:
     assert all(project.outcomes(i) == ["ok"] for i in table)
 
     project.run("retry", "--phase", "write", code=0)
-    assert project.loop(120).last == 2
+    assert project.loop().last == 2
     assert {i for i in table if len(project.outcomes(i)) > 1} == set(by_phase["write"])
     assert (project.root / "knowledge-base.md").read_text() == text
 
@@ -58,7 +58,7 @@ def test_what_an_agent_loses_is_found(project: Project) -> None:
     assert line in text
     agent.write_text(text.replace(line, lazy))
     project.dispatch()
-    assert project.loop(120).last == 3
+    assert project.loop().last == 3
     failed = [i for i, cells in project.table().items() if cells["status"] == "FAILED"]
     assert failed
     assert all(i.startswith("normalise-") for i in failed)

@@ -19,7 +19,7 @@ made = job
 @pytest.fixture
 def shown(made: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A run that has ended well, in the place where the proof looks."""
-    assert set(made.settle(120).values()) == {"DONE"}
+    assert set(made.settle().values()) == {"DONE"}
     monkeypatch.setattr(prove, "PROJECT", made.root)
     monkeypatch.setattr(prove, "BUDGET", 400)
     monkeypatch.setattr(prove, "FAN_IN", 2)

@@ -22,6 +22,7 @@ from agentjobs.launch.local import StepFiles
 from agentjobs.launch.processes import boot_id
 from agentjobs.launch.step import read_record
 from agentjobs.model import Exited, Lost, Phase, Prepared, Running
+from tests.harness import LONG_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -91,7 +92,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     local.sweep([made.mark])
 
 
-def wait_for(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+def wait_for(condition: Callable[[], bool], timeout_s: float = LONG_S) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -612,7 +613,7 @@ def test_waiting_ends_with_the_first_that_ends(bench: Bench) -> None:
     assert [type(phase) for phase in phases] == [Running, Exited, Running]
     began = time.monotonic()
     local.wait_any(steps, 60)  # one has ended already
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_waiting_has_an_end(bench: Bench) -> None:
@@ -621,7 +622,7 @@ def test_waiting_has_an_end(bench: Bench) -> None:
     for steps in ([], [(pid, bench.files())], [(0, bench.files())]):
         began = time.monotonic()
         local.wait_any(steps, 0.05)
-        assert 0.04 < time.monotonic() - began < 5
+        assert 0.04 < time.monotonic() - began < 30
 
 
 def test_waiting_for_a_runner_whose_pid_is_not_known(bench: Bench) -> None:
@@ -634,7 +635,7 @@ def test_waiting_is_not_deceived_by_a_reused_pid(bench: Bench) -> None:
     bench.run("true")
     began = time.monotonic()
     local.wait_any([(os.getpid(), bench.files())], 60)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_waiting_collects_our_own_runners(bench: Bench) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.harness import modules_of
+from tests.harness import LONG_S, modules_of
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "agentjobs"
@@ -217,7 +217,7 @@ def test_every_module_imports_alone_without_a_warning() -> None:
     others = {i.module.split(".")[0] for path in MODULES for i in imports(path)} - {"agentjobs", "__future__"}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", IMPORT_EACH_ALONE, ",".join(sorted(others)), ",".join(names)],
-        cwd=ROOT, capture_output=True, text=True, timeout=100, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=LONG_S, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.harness import SILENT
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -50,7 +52,7 @@ def test_no_lie_becomes_done(tmp_path: Path, project: Project) -> None:
     project.configure(
         slots=8,
         retry=ONE_TRY,
-        limits={"idle_minutes": 3 / 60, "attempt_minutes": 6 / 60, "output": "2MiB", "file_size": "32MiB"},
+        limits={"idle_minutes": SILENT, "attempt_minutes": 2 * SILENT, "output": "2MiB", "file_size": "32MiB"},
     )
     (project.root / "tests").mkdir()
     (project.root / "tests" / "test_a.txt").write_text("a test\n")
@@ -61,7 +63,7 @@ def test_no_lie_becomes_done(tmp_path: Path, project: Project) -> None:
         files = f"t{number}.txt .gitignore filler.bin"
         rows.append({"id": f"t{number}", "plan": word, "files": files})
     project.rows(*rows)
-    statuses = project.settle(100)
+    statuses = project.settle()
     assert set(statuses.values()) == {"FAILED"}, project.story()
     found = {word: project.outcomes(f"t{number}")[0] for number, word in enumerate(LIES)}
     assert found == LIES
@@ -77,7 +79,7 @@ def test_what_outlives_the_agent_is_gone_before_its_checks(project: Project) -> 
     """A daemon, a process that goes on writing into the tree, a process that ignores TERM after its final event."""
     project.configure(
         profiles={"default": {"verify": ["sleep 0.3", 'grep -q ^ok "$AGENTJOBS_TASK.txt"']}},
-        limits={"idle_minutes": 1},
+        limits={"idle_minutes": 5},
     )
     project.plans(a="server", b="writing-server", c="linger", d="ok")
     project.dispatch()
@@ -96,7 +98,7 @@ def test_a_check_may_leave_nothing_behind_either(project: Project) -> None:
         slots=3,
         verify_slots=3,
         retry=ONE_TRY,
-        limits={"verify_minutes": 2.5 / 60, "output": "2MiB", "file_size": "4MiB"},
+        limits={"verify_minutes": SILENT, "output": "2MiB", "file_size": "4MiB"},
         profiles={"default": {"verify": ['sh -c "$AGENTJOBS_ROW_CHECK"']}},
     )
     project.rows(

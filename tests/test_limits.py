@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from tests.harness import Project
 
 
+SOON = "ebdac"
+"""Names of tasks: the account of the first three is tried again after two or three seconds, not ten (``hold_s``)."""
+
+
 def second_agent(project: Project, **more: object) -> None:
     """Give the project a second agent, on an account of its own, and the profile ``second`` for it."""
     command = [sys.executable, "-IS", str(FAKE_AGENT)]
@@ -34,16 +38,18 @@ def rows(project: Project, ours: dict[str, str], theirs: dict[str, str]) -> None
 def test_after_a_limit_nothing_starts_until_the_reset(project: Project) -> None:
     """Six tasks; the third meets a limit that ends in some seconds; those at work finish; then one by one."""
     project.configure(slots=3, retry={"resumes": 0, "repairs": 0, "restarts": 0})
-    plans = {"a": "sleep:1", "b": "sleep:1", "c": "limit:in 6 seconds,sleep:3"} | dict.fromkeys("defg", "sleep:3")
+    plans = {"a": "@end ok", "b": "@end ok", "c": "@go limit:in 3 seconds,sleep:3"} | dict.fromkeys("defg", "ok")
     project.plans(**plans)
     project.dispatch()
     project.wait_for(lambda: len(project.ledger()) == 3)
-    project.poll_until(lambda: project.state("pauses"))
+    project.open("go")
+    said = ""
+    while not project.state("pauses"):
+        said += project.poll("--wait", "0.2", code=0).stderr
     pause = project.state("pauses")["fake"]
     assert pause["outcome"] == "limit"
-    done = project.poll()
-    assert done.code == 0
-    assert "paused until" in done.stderr
+    assert "paused until" in said
+    project.open("end")
     looped = project.loop()
     assert looped.last == 2
     assert set(project.statuses().values()) == {"DONE"}, project.story()
@@ -93,16 +99,16 @@ def test_a_busy_server_is_left_alone_for_a_while(project: Project) -> None:
 
 def test_logged_out_is_tried_once_more_and_then_a_person_is_needed(project: Project) -> None:
     project.configure(slots=3)
-    project.plans(**dict.fromkeys("abcde", "auth,auth,ok"))
+    project.plans(**dict.fromkeys(SOON, "@go auth,auth,ok"))
     project.dispatch()
-    began = time.time()
+    project.wait_for(lambda: len(project.ledger()) == 3)
+    project.open()
     looped = project.loop()
     assert (looped.code, looped.last) == (1, 3)
-    assert time.time() - began < 20
     starts = project.ledger()
     assert len(starts) == 4, "three at once, and one retry for all"
     first = max(start.at for start in starts[:3])
-    assert 1.5 < starts[3].at - first < 15
+    assert 1.5 < starts[3].at - first < 60
     assert set(project.statuses().values()) <= {"TODO", ""}
     assert "401" in looped.stderr
     assert "dispatch" in looped.stderr, "it says how to go on"
@@ -114,7 +120,7 @@ def test_logged_out_is_tried_once_more_and_then_a_person_is_needed(project: Proj
 
 
 def test_a_wrong_model_name_halts_too(project: Project) -> None:
-    project.plans(a="infra", b="infra", c="infra")
+    project.plans(**dict.fromkeys(SOON, "infra"))
     project.configure(slots=1)
     project.dispatch()
     looped = project.loop()
@@ -125,7 +131,7 @@ def test_a_wrong_model_name_halts_too(project: Project) -> None:
 
 def test_a_program_that_is_not_there_halts(project: Project) -> None:
     project.configure(agents={"fake": {"command": ["no-such-agent"], "resume": None}})
-    project.plans(a="ok", b="ok")
+    project.plans(**dict.fromkeys(SOON, "ok"))
     project.dispatch()
     looped = project.loop()
     assert looped.last == 3
@@ -195,7 +201,7 @@ def test_a_limit_that_goes_on_costs_one_probe(project: Project) -> None:
 def test_logged_out_of_one_account_the_others_finish_and_then_a_person_is_asked(project: Project) -> None:
     second_agent(project)
     project.configure(slots=4)
-    rows(project, dict.fromkeys("abcde", "auth"), dict.fromkeys("vwxyz", "sleep:0.3"))
+    rows(project, dict.fromkeys(SOON, "auth"), dict.fromkeys("vwxyz", "sleep:0.3"))
     project.dispatch()
     looped = project.loop()
     assert (looped.code, looped.last) == (1, 3)
@@ -221,13 +227,13 @@ def test_logged_out_of_one_account_the_others_finish_and_then_a_person_is_asked(
 
 def test_a_program_that_is_not_there_stops_its_own_queue_alone(project: Project) -> None:
     second_agent(project, command=["no-such-agent"])
-    rows(project, dict.fromkeys("abc", "sleep:0.2"), dict.fromkeys("xy", "ok"))
+    rows(project, dict.fromkeys("xyz", "ok"), dict.fromkeys("eb", "ok"))
     project.dispatch()
     looped = project.loop()
     assert looped.last == 3
     assert "infra: second: " in looped.stderr
     assert "not found" in looped.stderr
-    assert [project.statuses()[name] or "TODO" for name in "abcxy"] == ["DONE"] * 3 + ["TODO"] * 2
+    assert [project.statuses()[name] or "TODO" for name in "xyzeb"] == ["DONE"] * 3 + ["TODO"] * 2
     second_agent(project)
     assert set(project.settle().values()) == {"DONE"}, project.story()
 
@@ -265,11 +271,11 @@ def test_a_kill_between_the_pause_and_the_result_changes_nothing(project: Projec
 
 def test_agents_that_share_an_account_share_its_limit(project: Project) -> None:
     second_agent(project, account="fake")
-    rows(project, {"a": "limit:in 6 seconds,ok"}, {"x": "ok"})
+    rows(project, {"a": "limit:in 3 seconds,ok"}, {"x": "ok"})
     project.configure(slots=1)
     assert ": fake: limit: a: " in project.run("run", code=2).stderr, "run tells it too"
     first, *later = project.ledger()
-    assert min(start.at for start in later) - first.at > 6
+    assert min(start.at for start in later) - first.at > 3
 
 
 def test_a_pause_that_an_older_version_wrote_is_kept(project: Project) -> None:

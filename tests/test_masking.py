@@ -18,7 +18,7 @@ from agentjobs import cli
 from agentjobs.logfile import read_tail
 from agentjobs.masking import TEXTS, MaskedStream, Masking
 from agentjobs.model import Result
-from tests.harness import CHECK, Project
+from tests.harness import CHECK, SILENT, Project
 
 KEY = 'sk-fake-0123456789"ü/abc'
 """Written otherwise in JSON and in addresses."""
@@ -263,7 +263,7 @@ def test_what_we_write_is_for_its_owner_alone(tmp_path: Path, umask: str) -> Non
         workspace={"setup": "mkdir -p node_modules; touch node_modules/x", "keep": ["node_modules"], "sparse": ["src"]},
         profiles={"default": {"verify": ["umask", CHECK], "baseline": "green"}},
         landing={"gate": ["true"]},
-        limits={"idle_minutes": 0.01},
+        limits={"idle_minutes": SILENT},
     )
     with (project.root / ".gitignore").open("a") as file:
         file.write("node_modules\n")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from agentjobs.project import Project as Jobs
 from agentjobs.scoping import skip
-from tests.harness import Project, kill_all
+from tests.harness import Project
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -226,9 +227,10 @@ def test_while_the_target_is_checked_out_verified_work_waits_and_the_run_halts(p
     project.git("worktree", "add", "-q", mine, "agentjobs/landed")
     closed.unlink()
     project.poll_until(lambda: project.state("hold"), what="git refuses")
+    hold = project.root / ".agentjobs" / "hold.json"
+    hold.write_text(json.dumps({**project.state("hold"), "until": time.time() + 3600}))
     project.poll()
     assert project.state("halt") is None, "it is asked again when its time has come, not at once"
-    hold = project.root / ".agentjobs" / "hold.json"
     hold.write_text(json.dumps({**project.state("hold"), "until": 0.0}))
     assert project.loop().last == 3
     assert "checked out" in project.state("halt")["detail"]
@@ -269,7 +271,7 @@ def test_a_power_cut_during_a_run_of_the_gate_loses_nothing(project: Project) ->
 
 def test_a_batch_whose_commits_are_gone_is_merged_again(project: Project) -> None:
     closed = held(project)
-    kill_all(project.processes())
+    project.power_cut()
     batch = json.loads((project.root / ".agentjobs" / "attempts" / "+gate" / "001" / "batch.json").read_text())
     head = batch["members"][-1]["commit"]
     (project.root / ".git" / "objects" / head[:2] / head[2:]).unlink()

@@ -23,7 +23,7 @@ def test_a_plan_that_wants_to_run_again_ends_where_its_rows_are_blocked(tmp_path
     rows = [row("r1", "read", plan="same"), row("r2", "read", after="r1")]
     project = pipeline(tmp_path, read={"rows": rows, "again": True})
     project.configure({"retry": {"repairs": 0, "restarts": 0}})
-    assert project.settle(20) == {"r1": "FAILED", "r2": "TODO"}
+    assert project.settle() == {"r1": "FAILED", "r2": "TODO"}
     assert len(plans(project)) == 2, "once, and once more when nothing of it could go on"
 
 

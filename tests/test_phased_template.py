@@ -49,7 +49,7 @@ def test_a_step_that_fails_holds_up_those_after_it_alone(tmp_path: Path, recipe:
     for name in ("resumes", "repairs", "restarts"):
         job.policy(f"{name} = . ", f"{name} = 0 ")
     job.dispatch()
-    looped = job.loop(timeout_s=100)
+    looped = job.loop()
     assert looped.last == 2, "what is left waits for what failed: nothing to do"
     statuses = job.statuses()
     assert {task_id for task_id, status in statuses.items() if status == "DONE"} == {"money", "cli", "report"}
@@ -62,7 +62,7 @@ def test_a_step_that_fails_holds_up_those_after_it_alone(tmp_path: Path, recipe:
     if "refund" in recipe:  # mended, the rest goes on from there
         job.edit("stock", do="move in_stock,reserve shop/core.py shop/stock.py")
         job.run("retry", "--failed", code=0)
-        assert job.loop(timeout_s=100).last == 2
+        assert job.loop().last == 2
         assert set(job.statuses().values()) == {"DONE"}
 
 

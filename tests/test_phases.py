@@ -13,7 +13,7 @@ import pytest
 
 from agentjobs.engine import Engine
 from agentjobs.project import Project as Program
-from tests.harness import Project, kill_all, modules_of
+from tests.harness import Project, modules_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,12 +140,11 @@ def test_polls_that_are_killed_plan_once(tmp_path: Path) -> None:
 
 
 def test_a_planning_whose_machine_went_down_runs_again(tmp_path: Path) -> None:
-    wait = "if mkdir ../first; then echo $$ >../pid; sleep 60; fi; " + PLAN + f"echo '{json.dumps(row('r1', 'read'))}'"
+    wait = "if mkdir ../first; then echo $$ >../pid; sleep 600; fi; " + PLAN + f"echo '{json.dumps(row('r1', 'read'))}'"
     project = pipeline(tmp_path, read={"plan": wait})
     project.dispatch()
     project.wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
-    kill_all(project.processes())
-    project.wait_for(lambda: not project.processes())
+    project.power_cut()
     assert project.loop().last == 2, project.story()
     assert project.statuses() == {"r1": "DONE"}
     assert len(plans(project)) == 1
@@ -232,7 +231,7 @@ def test_a_plan_that_fails_or_takes_too_long_says_why(tmp_path: Path) -> None:
     assert project.log("+plan.read", 1, "plan.log") == b"first\nno such corpus\n"
     assert "could not be planned" in project.run("status", code=0).stdout
 
-    project.configure({"limits": {"verify_minutes": 0.003}, "profiles": {"read": {"plan": "sleep 60"}}})
+    project.configure({"limits": {"verify_minutes": 0.003}, "profiles": {"read": {"plan": "sleep 600"}}})
     project.dispatch()
     looped = project.loop()
     assert looped.last == 3
@@ -396,11 +395,17 @@ def test_a_table_is_made_where_there_is_none(tmp_path: Path) -> None:
 
 
 def test_rows_of_a_later_phase_wait_when_an_earlier_one_is_at_work_again(tmp_path: Path) -> None:
-    project = three(tmp_path)
+    project = pipeline(
+        tmp_path,
+        read={"rows": [row("r1", "read"), row("r2", "read")]},
+        join={"rows": [row("j1", "join", plan="@go ok")]},
+        write={"rows": [row("w1", "write"), row("w2", "write")]},
+    )
     project.configure({"slots": 1})
     project.dispatch()
-    project.poll_until(lambda: project.statuses().get("j1") == "DONE" and "w1" not in project.statuses())
+    project.poll_until(lambda: project.starts()["j1"])
     project.run("retry", "r1", code=0)
+    project.open()
     assert project.loop().last == 2
     order = [start.task for start in project.ledger()]
     assert order.index("w1") > len(order) - 1 - order[::-1].index("r1")
@@ -442,7 +447,7 @@ def test_a_pilot_of_what_is_not_planned_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_stop_ends_a_planning_and_dispatch_takes_it_up(tmp_path: Path) -> None:
-    wait = f"if mkdir ../first; then sleep 60; fi; {PLAN}echo '{json.dumps(row('r1', 'read'))}'"
+    wait = f"if mkdir ../first; then sleep 600; fi; {PLAN}echo '{json.dumps(row('r1', 'read'))}'"
     project = pipeline(tmp_path, read={"plan": wait})
     project.dispatch()
     project.wait_for((tmp_path / "first").exists)

@@ -19,6 +19,7 @@ from agentjobs.errors import UserError
 from agentjobs.policy import Workspace
 from agentjobs.prepared import is_input, setup_done, setup_due
 from agentjobs.snapshot import admin_dir
+from tests.harness import LONG_S
 from tests.repositories import make_repository, sh, write
 from tests.test_workspace import assert_whole, held, wait_until
 
@@ -273,7 +274,7 @@ def test_killed_at_random(git: Git, trees: Path, spare: Path, with_git: bool) ->
         end_at = time.monotonic() + chance.uniform(0, 0.3)
         wait_until(lambda end_at=end_at: time.monotonic() > end_at)
         (os.killpg if with_git else os.kill)(process.pid, signal.SIGKILL)
-        process.wait(timeout=20)
+        process.wait(timeout=LONG_S)
         process.stdout.close()
         for number in (0, 1):
             tree = trees / f"t{number}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agentjobs import sandbox
-from tests.harness import Project, kill_all, processes_under
+from tests.harness import Project
 from tests.mockmodel import MockModel
 from tests.realagents import NAMES, environment, program, real
 from tests.realagents.cases import CASES, RESET, SCRIPTS
@@ -70,7 +70,7 @@ def project_with(
 
 
 def nothing_runs(project: Project) -> None:
-    project.wait_for(lambda: not project.processes(), 5, "the processes to be gone")
+    project.wait_for(lambda: not project.processes(), LONG_S, "the processes to be gone")
 
 
 def agent_of(project: Project) -> int:
@@ -110,7 +110,7 @@ def test_an_edit_lands_from_a_sandbox(agent: str, tmp_path: Path) -> None:
         project.dispatch()
         if real(agent).resume:
             project.poll_until(lambda: any(r["hung"] for r in model.requests), LONG_S, "the model to hang")
-            kill_all(processes_under(tmp_path))
+            project.power_cut()
         assert project.loop(LONG_S).last == 2
         assert project.statuses() == {"a": "DONE"}, f"{project.story()}\n{end_of_log(project, 1)}"
         assert project.landed("out.txt") == "ok"
@@ -196,7 +196,7 @@ def test_a_conversation_that_is_not_there_is_begun_anew(agent: str, tmp_path: Pa
         project.dispatch()
         project.wait_for(lambda: any(r["hung"] for r in model.requests), LONG_S, "the model to hang")
         os.kill(agent_of(project), signal.SIGKILL)
-        project.wait_for(lambda: "agent.exit" in project.attempts("a")[0], 10, "the end of the agent")
+        project.wait_for(lambda: "agent.exit" in project.attempts("a")[0], LONG_S, "the end of the agent")
         for pattern in one.transcripts:
             for path in (tmp_path / "home").glob(pattern):
                 path.unlink()

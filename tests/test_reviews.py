@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from agentjobs import sandbox
-from tests.harness import RULES, Project
+from tests.harness import RULES, SILENT, Project
 
 REVIEWER = Path(__file__).resolve().parent / "agents" / "reviewer.py"
 TEMPLATE = "Judge {{ id }} ({{ verify|length }} checks).\n{{ diff }}\n"
@@ -139,11 +139,14 @@ def test_a_reviewer_that_crashes_is_asked_once_more(tmp_path: Path) -> None:
 
 def test_a_limit_of_the_reviewer_holds_back_its_own_account_alone(tmp_path: Path) -> None:
     p = reviewed(tmp_path)
-    p.rows({"id": "a", "critic": "limit:in 8 seconds,pass"}, *({"id": name} for name in "bcdef"))
+    p.rows({"id": "a", "critic": "limit:in 3 hours,pass"}, *({"id": name} for name in "bcdef"))
     p.configure(slots=1)
     p.dispatch()
     p.poll_until(lambda: p.state("pauses"))
     assert list(p.state("pauses")) == ["a-critic"]
+    p.poll_until(lambda: p.starts() == dict.fromkeys("abcdef", 1) and not p.processes())
+    p.poll(code=0)
+    p.run("dispatch", "--force", code=0)
     assert p.loop().last == 2
     assert p.statuses() == dict.fromkeys("abcdef", "DONE")
     assert p.starts() == dict.fromkeys("abcdef", 1)
@@ -249,7 +252,7 @@ def test_a_running_review_is_stopped_and_its_work_is_not_lost(tmp_path: Path) ->
 
 
 def test_a_reviewer_that_is_late_or_does_not_go_is_ended(tmp_path: Path) -> None:
-    p = reviewed(tmp_path, "late", "lingers", settings={"limits": {"idle_minutes": 0.03}})
+    p = reviewed(tmp_path, "late", "lingers", settings={"limits": {"idle_minutes": SILENT}})
     p.rows({"id": "a", "late": "hang,pass", "lingers": "linger"})
     assert p.settle() == {"a": "DONE"}
     facts = p.attempts("a")[0]

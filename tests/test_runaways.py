@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.harness import SILENT
+
 if TYPE_CHECKING:
     from tests.harness import Project
 
@@ -75,7 +77,7 @@ def test_no_handoff_where_nobody_can_be_asked(project: Project) -> None:
 
 
 def test_who_ends_well_when_told_to_stop_has_finished(project: Project) -> None:
-    watched(project)
+    watched(project, {"stop_grace_s": 60})
     project.plans(a="grow:late")
     assert project.settle() == {"a": "DONE"}, project.story()
     assert project.outcomes("a") == ["ok"]
@@ -167,7 +169,7 @@ def test_the_same_error_again_and_again(project: Project) -> None:
 
 
 def test_zero_turns_the_watch_for_errors_off(project: Project) -> None:
-    watched(project, {"same_errors": 0, "idle_minutes": 0.02})
+    watched(project, {"same_errors": 0, "idle_minutes": SILENT})
     project.plans(a="errors:50,ok")
     assert project.settle() == {"a": "DONE"}, project.story()
     assert project.outcomes("a") == ["stalled", "ok"]
@@ -183,7 +185,7 @@ def test_many_requests_without_an_edit(project: Project) -> None:
 
 
 def test_without_a_tree_nobody_looks_for_edits(project: Project) -> None:
-    watched(project, {"idle_requests": 20, "idle_minutes": 0.02})
+    watched(project, {"idle_requests": 20, "idle_minutes": SILENT})
     project.configure(workspace={"kind": "none"}, profiles={"default": {"verify": [], "require_change": False}})
     project.plans(a="requests:40,free")
     assert project.settle() == {"a": "DONE"}, project.story()
@@ -193,7 +195,7 @@ def test_without_a_tree_nobody_looks_for_edits(project: Project) -> None:
 def test_more_than_the_task_may_cost(project: Project) -> None:
     watched(project, {"task_cost_usd": 0.2}, usage=STEPS)
     project.plans(a="spend:0.3", b="spend:0.1,ok")
-    project.configure(limits={"idle_minutes": 0.05})
+    project.configure(limits={"idle_minutes": SILENT})
     assert project.settle() == {"a": "FAILED", "b": "DONE"}, project.story()
     assert project.outcomes("a") == ["runaway"]
     assert "over limits.task_cost_usd (0.30 of 0.20)" in project.table()["a"]["note"]
@@ -219,7 +221,7 @@ def test_past_the_hard_cap_running_agents_are_ended(project: Project) -> None:
 
 def test_below_the_hard_cap_they_go_on(project: Project) -> None:
     watched(project, {"run_cost_usd": 0.2, "hard_cap": 3}, usage=STEPS)
-    project.configure(slots=2, limits={"idle_minutes": 0.03})
+    project.configure(slots=2, limits={"idle_minutes": SILENT})
     project.plans(a="spend:0.2,ok", b="spend:0.2,ok", c="spend:0.2,ok")
     project.dispatch()
     assert project.loop().last == 3

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.harness import SILENT
+
 if TYPE_CHECKING:
     from tests.harness import Project
 
-NEVER_LONG = {"idle_minutes": 2 / 60, "attempt_minutes": 1}
+NEVER_LONG = {"idle_minutes": SILENT, "attempt_minutes": 1}
 
 
 def test_twenty_tasks_end_by_exit_two(project: Project) -> None:
@@ -23,7 +25,7 @@ def test_twenty_tasks_end_by_exit_two(project: Project) -> None:
     assert len(plans) == 20
     project.plans(**plans)
     project.dispatch()
-    looped = project.bash_loop(100)
+    looped = project.bash_loop()
     assert looped.code == 2, looped
     assert set(looped.polls[:-1]) <= {0}
     statuses = project.statuses()
@@ -110,7 +112,7 @@ def test_tasks_that_may_touch_one_path_never_run_together(project: Project) -> N
     )
     assert set(project.settle().values()) == {"DONE"}, project.story()
     assert not list(project.directory.glob("*.met"))
-    assert max(s.at for s in project.ledger()) - min(s.at for s in project.ledger()) < 20
+    assert max(s.at for s in project.ledger()) - min(s.at for s in project.ledger()) < 60
 
 
 def test_overlap_holds_in_a_new_round_and_when_starting_over(project: Project) -> None:
@@ -155,14 +157,14 @@ def test_setup_runs_once_in_each_new_tree(project: Project) -> None:
 
 def test_a_setup_that_fails_halts_and_no_agent_starts(project: Project) -> None:
     project.configure(workspace={"setup": "echo no such package; exit 3"})
-    project.plans(a="ok", b="ok", c="ok")
+    project.plans(e="ok", b="ok", d="ok")  # for these the machine is asked again after two or three seconds
     project.dispatch()
     looped = project.loop()
     assert (looped.code, looped.last) == (1, 3)
     assert "setup" in looped.stderr
     assert not project.ledger()
     assert set(project.statuses().values()) == {"TODO"}
-    assert "no such package" in str(project.log("a", 1, "setup.log"))
+    assert "no such package" in str(project.log("e", 1, "setup.log"))
     project.configure(workspace={"setup": "true"})
     assert set(project.settle().values()) == {"DONE"}, project.story()
 
@@ -191,10 +193,13 @@ def test_conflict_markers_never_land(project: Project) -> None:
     project.configure(profiles={"default": {"verify": ["true"]}}, retry={"repairs": 2, "restarts": 0})
     project.rows(
         {"id": "a", "out": "shared.txt", "plan": "replace:one"},
-        {"id": "b", "out": "shared.txt", "plan": "sleep:1.5,add-file,add-file:2,add-file:3"},
+        {"id": "b", "out": "shared.txt", "plan": "@go ok,add-file,add-file:2,add-file:3"},
     )
-    statuses = project.settle()
-    assert statuses == {"a": "DONE", "b": "FAILED"}, project.story()
+    project.dispatch()
+    project.poll_until(lambda: project.statuses()["a"] == "DONE")
+    project.open()
+    assert project.loop().last == 2
+    assert project.statuses() == {"a": "DONE", "b": "FAILED"}, project.story()
     assert project.landed("shared.txt") == "ok one"
     assert project.outcomes("b")[0] == "conflict"
 
@@ -202,12 +207,12 @@ def test_conflict_markers_never_land(project: Project) -> None:
 def test_the_target_moved_by_somebody_else_is_merged_again(project: Project) -> None:
     """The checks run again on what is merged; what somebody else put on the target stays."""
     project.configure(profiles={"default": {"verify": [
-        "[ ! -e other ] || ! grep -q breaks other", 'sleep 0.8; grep -q ^ok "$AGENTJOBS_TASK.txt"',
+        "[ ! -e other ] || ! grep -q breaks other",
+        f'until [ -e {project.directory}/go ]; do sleep 0.01; done; grep -q ^ok "$AGENTJOBS_TASK.txt"',
     ]}})  # fmt: skip
     project.plans(a="ok,ok")
     project.dispatch()
-    project.poll_until(lambda: project.statuses()["a"] == "VERIFYING")
-    tree = project.git("write-tree")
+    project.poll_until(lambda: "verify" in project.attempts("a")[0], what="it is checked")
     (project.root / "other").write_text("fine\n")
     project.git("add", "-f", "other")
     tree = project.git("write-tree")
@@ -215,6 +220,7 @@ def test_the_target_moved_by_somebody_else_is_merged_again(project: Project) -> 
     (project.root / "other").unlink()
     commit = project.git("commit-tree", tree, "-p", "main", "-m", "somebody else's")
     project.git("update-ref", "refs/heads/agentjobs/landed", commit)
+    project.open()
     assert project.loop().last == 2
     assert project.statuses() == {"a": "DONE"}, project.story()
     assert project.landed("other") == "fine"

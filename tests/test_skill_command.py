@@ -12,6 +12,7 @@ import pytest
 
 from agentjobs.policy import parse_policy
 from agentjobs.presets import preset
+from tests.harness import LONG_S
 from tests.skillfiles import faults
 from tests.templatejobs import Job
 
@@ -137,7 +138,7 @@ def test_on_a_terminal_it_asks(tmp_path: Path) -> None:
     )  # fmt: skip
     os.close(theirs)
     os.write(ours, b"Sum it up\ndocs/*.md\nout/{id}.md\nn\n")
-    out, err = done.communicate(timeout=60)
+    out, err = done.communicate(timeout=LONG_S)
     os.close(ours)
     assert done.returncode == 0, err
     assert b"What is to be done for each item?" in err

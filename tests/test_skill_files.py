@@ -14,6 +14,7 @@ import pytest
 from agentjobs.kinds import kinds, summary, templates_dir
 from agentjobs.policy import parse_policy
 from agentjobs.presets import preset
+from tests.harness import LONG_S
 from tests.skillfiles import DESCRIPTION_MAX, calls, code, faults, front_matter, misused
 from tests.templatejobs import Job
 
@@ -104,7 +105,7 @@ def test_rows_that_are_only_looked_at_end_quietly(kind: str, script: str, tmp_pa
     with os.fdopen(write, "wb") as gone:  # nobody reads any more, as after `| head -3`
         done = subprocess.run(
             [sys.executable, f"tools/{script}"], cwd=job.root, input=b"a.py:1:1: W1 one\n", stdout=gone,
-            stderr=subprocess.PIPE, timeout=60, check=False,
+            stderr=subprocess.PIPE, timeout=LONG_S, check=False,
         )  # fmt: skip
     assert b"Error" not in done.stderr
     assert done.returncode == -signal.SIGPIPE

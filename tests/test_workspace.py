@@ -20,6 +20,7 @@ from agentjobs import workspace
 from agentjobs.deletion import delete
 from agentjobs.errors import GitError, UserError
 from agentjobs.snapshot import admin_dir, head, snapshot
+from tests.harness import LONG_S
 from tests.repositories import make_repository, sh, write
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def test_many_processes_at_once_and_two_for_each_tree(git: Git, base: str, trees
     names = [f"t{number}" for number in range(32)]
     running = [start_create(git, base, *names[k::8], *names[(k + 1) % 8 :: 8]) for k in range(8)]
     for process in running:
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=LONG_S)
         assert process.returncode == 0, err.decode()
     for name in names:
         assert_whole(git, trees / name, base)
@@ -138,7 +139,7 @@ def test_killed_in_the_middle_then_made_again(tmp_path: Path, with_git: bool) ->
         wait_until(lambda end_at=end_at: time.monotonic() > end_at)
         with contextlib.suppress(ProcessLookupError):
             (os.killpg if with_git else os.kill)(process.pid, signal.SIGKILL)
-        process.wait(timeout=30)
+        process.wait(timeout=LONG_S)
         assert process.stderr
         process.stderr.close()
         unfinished += process.returncode != 0
@@ -161,7 +162,7 @@ def held(lock: Path) -> bool:
     return False
 
 
-def wait_until(condition: object, timeout_s: float = 20.0) -> None:
+def wait_until(condition: object, timeout_s: float = LONG_S) -> None:
     assert callable(condition)
     give_up_at = time.monotonic() + timeout_s
     while not condition():
@@ -235,7 +236,7 @@ def test_a_git_that_outlives_us_is_waited_for(git: Git, base: str, tree: Path) -
     process = start_create(git, slow, "t2")
     wait_until(filter_started.exists)
     process.kill()
-    process.wait(timeout=20)  # its output stays open in the git that lives on
+    process.wait(timeout=LONG_S)  # its output stays open in the git that lives on
     assert process.stderr
     process.stderr.close()
     with ThreadPoolExecutor(1) as pool:
@@ -243,7 +244,7 @@ def test_a_git_that_outlives_us_is_waited_for(git: Git, base: str, tree: Path) -
         assert not made.done()
         assert held(tree.parent / ".t2.lock")
         write(gate, "open")
-        assert made.result(timeout=20)
+        assert made.result(timeout=LONG_S)
     assert_whole(git, tree.parent / "t2", slow)
 
 
@@ -365,7 +366,7 @@ def test_killed_in_a_reset_the_kept_work_survives(tmp_path: Path) -> None:
         end_at = time.monotonic() + chance.uniform(0, 0.05)
         wait_until(lambda end_at=end_at: time.monotonic() > end_at)
         process.kill()
-        process.wait(timeout=20)
+        process.wait(timeout=LONG_S)
         assert not workspace.create(git, tree, base)
         assert head(git, tree) in {base, kept.commit}
         assert_whole(git, tree, head(git, tree) or "")

@@ -1,8 +1,9 @@
 """A scripted agent for tests. What it does comes from the row's ``plan`` cell: one word an attempt, the last repeats.
 
-``word:argument`` gives a word an argument ("sleep:0.5"). It runs under ``python -IS`` (quick start), writes a line to
-the ledger named by FAKE_LEDGER as its first deed, reads its prompt from stdin, and does in its working directory what
-the word says. Run directly it lists its words.
+``word:argument`` gives a word an argument ("sleep:0.5"); ``@go word`` waits before until there is a file ``go`` beside
+the ledger, so that a test can see the agent at work for as long as it likes. It runs under ``python -IS`` (quick
+start), writes a line to the ledger named by FAKE_LEDGER as its first deed, reads its prompt from stdin, and does in its
+working directory what the word says. Run directly it lists its words.
 """
 
 from __future__ import annotations
@@ -42,6 +43,12 @@ def write(text: str, path: str = OUT) -> None:
         os.makedirs(directory, exist_ok=True)
     with open(path, "w") as file:
         file.write(text)
+
+
+def wait_for(gate: str) -> None:
+    """Wait until there is a file of this name beside the ledger."""
+    while not os.path.exists(os.path.join(os.path.dirname(os.environ["FAKE_LEDGER"]), gate)):
+        time.sleep(0.01)
 
 
 def git(*args: str) -> None:
@@ -607,8 +614,7 @@ def do_halves(_: str) -> int:
     """Print its key in two pieces, the second one when the file `go` is there next to the ledger; do the work."""
     key = os.environ["FAKE_API_KEY"]
     print(f"key: {key[:9]}", end="", flush=True)
-    while not os.path.exists(os.path.join(os.path.dirname(os.environ["FAKE_LEDGER"]), "go")):
-        time.sleep(0.01)
+    wait_for("go")
     print(f"{key[9:]}.", flush=True)
     return do_ok("")
 
@@ -683,6 +689,7 @@ def main() -> int:
     steps = (os.environ.get("AGENTJOBS_ROW_PLAN") or "ok").split(",")
     step = steps[min(attempt, len(steps)) - 1].strip()
     step = os.environ.get("FAKE_WORD") or step
+    gate, step = step[1:].split(" ", 1) if step.startswith("@") else ("", step)
     word, _, argument = step.partition(":")
     mode, session = os.environ["AGENTJOBS_MODE"], os.environ.get("AGENTJOBS_SESSION", "")
     fields = [TASK, str(attempt), mode, step, str(os.getpid()), session, repr(time.time()), os.getcwd()]
@@ -691,6 +698,8 @@ def main() -> int:
     os.close(ledger)
     PROMPT = sys.stdin.buffer.read().decode("utf-8", "replace")
     print(json.dumps({"type": "start", "task": TASK, "attempt": attempt, "prompt_bytes": len(PROMPT)}), flush=True)
+    if gate:
+        wait_for(gate)
     return int(WORDS[word.replace("-", "_")](argument))
 
 
