@@ -45,7 +45,8 @@ def clean(
     if not store.exists() or not project.trees_dir.is_dir():
         return
     project.file.load()
-    trees = sorted(entry.name for entry in os.scandir(project.trees_dir) if entry.is_dir() and entry.name[0] != ".")
+    there = (entry for entry in os.scandir(project.trees_dir) if entry.name[0] != ".")
+    trees = sorted(entry.name for entry in there if entry.is_dir(follow_symlinks=False))
     known(project, [task_id for task_id in ids if task_id not in set(trees)])
     for task_id in trees:
         if ids and task_id not in ids:

@@ -39,8 +39,8 @@ echo '{"type":"result","is_error":false}'
 IN_TREE = (".gitignore", ".gitattributes", ".gitmodules", "new/.gitignore", "src", "src/a.txt", "new/.git/HEAD", ".git",
            "README", "$AGENTJOBS_TASK.txt", "new/deep")  # fmt: skip
 IN_ADMIN = ("HEAD", "index", "gitdir", "commondir", "config.worktree", "logs", "logs/HEAD", "info",
-            "info/sparse-checkout", "agentjobs-index", "agentjobs-placed", "agentjobs-placed~", "agentjobs-setup",
-            "")  # fmt: skip
+            "info/sparse-checkout", "agentjobs-index", "agentjobs-placed", "agentjobs-placed~",
+            "agentjobs-setup", "")  # fmt: skip
 IN_FACTS = ("output.log", "agent.json", "agent.exit.json", "agent.lock", "agent.end.json", "agent.end.json~",
             "verify.log", "verify.at", "verify.lock", "verify.json", "verify.plan.json", "verify.1.check",
             "result.json~", "result.json", "handoff.md", "handoff", "../own", "prompt.md", "")  # fmt: skip
@@ -68,8 +68,7 @@ WRECKS = {
     "no rights": 'chmod 000 "$p"',
     "read-only": 'chmod -R a-w "$p"',
     "repository": MAKE + 'rm -rf "$p"; git init -q "$p"',
-    "very deep": 'mkdir -p "$p"; cd -P "$p" && '
-                 'for i in $(seq 600); do mkdir ddddddddd && cd -P ddddddddd || break; done',
+    "very deep": 'mkdir -p "$p"; cd -P "$p" && for i in $(seq 700); do mkdir ddddddd && cd -P ddddddd || break; done',
 }  # fmt: skip
 ALL = [f'p="{place}"; {WRECKS[wreck]}' for place, wreck in product(PLACES, WRECKS)]
 AT_ONCE = 20
@@ -124,7 +123,7 @@ def test_what_an_agent_leaves_is_its_own_tasks_trouble(
     project.rows(*culprits, {"id": "b1"}, {"id": "b2"})
     before = state_of(victim)
     project.dispatch()
-    looped = project.loop(timeout_s=90)
+    looped = project.loop(timeout_s=60)
     told = "\n".join(f"{c['id']}: {c['do']}" for c in culprits)
     assert looped.last == 2, f"{looped}\n{told}\n{project.story()}"
     ends = project.statuses()
