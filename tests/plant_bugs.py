@@ -63,7 +63,9 @@ BUGS: tuple[tuple[str, str, str], ...] = (
     ("decide.py", "if newest.tree and any(", "if any("),
     ("decide.py", "spent = task.earlier + sum(", "spent = sum("),
     ("decide.py", "if a.intent.restarts == restarts)", "if True)"),
-    ("decide.py", "and started and not lost)", "and started)"),
+    ("decide.py", "and has_begun(attempt) and not lost)", "and has_begun(attempt))"),
+    ("decide.py", "if mode in FRESH and has_begun(last):", "if False:"),
+    ("decide.py", "if mode in FRESH and has_begun(last):", "if mode in FRESH:"),
     # plan
     ("plan.py", "free = self.policy.slots - self.agents", "free = self.policy.slots"),
     ("plan.py", "if last.end is None:", "if not last.steps:"),

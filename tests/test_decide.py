@@ -327,6 +327,20 @@ def test_to_meet_a_trouble_that_others_met_is_not_a_tasks_doing(outcome: Outcome
     assert isinstance(ask(*met(PROBES_MAX + 1)), Settle), "but there is an end to everything"
 
 
+@pytest.mark.parametrize("outcome", sorted(UNSPENT))
+@pytest.mark.parametrize("mode", list(Mode)[:4])
+def test_what_an_agent_left_that_cannot_be_resumed_is_gone_on_with(outcome: Outcome, mode: Mode) -> None:
+    deaf = Policy(profiles=POLICY.profiles, agents={n: replace(a, resume=()) for n, a in POLICY.agents.items()})
+    begun = ask(attempt(agent(Exited(1, NOW)), result=outcome, mode=mode), policy=deaf)
+    assert isinstance(begun, Begin)
+    assert (begun.mode, begun.fresh) == (Mode.REPAIR if mode is Mode.REPAIR else Mode.RESUME, True)
+    never = attempt(agent(Prepared()), result=outcome, mode=mode)
+    for before in (never, replace(never, steps=())):
+        again = ask(before, policy=deaf)
+        assert isinstance(again, Begin)
+        assert (again.mode, again.fresh) == (mode, True), "nothing was done: the tree may be put on its base"
+
+
 def test_a_restart_that_did_not_count_starts_over_again_and_is_one_restart() -> None:
     failed = attempt(agent(Prepared()), number=5, result=Outcome.INFRA, mode=Mode.RESTART, restarts=1)
     again = ask(*history(*[Outcome.VERIFY_FAILED] * 4), failed)

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SEEDS = range(60 if os.environ.get("ALL_CRASH_POINTS", "") not in ("", "0") else 5)
 SETTLED = {"DONE", "FAILED", "SKIPPED"}
 
-SETTINGS: dict[str, dict[str, object]] = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "one by one": {},
     "a queue": {"landing": {"gate": ["until test -e $AGENTJOBS_ROOT/../go; do sleep 0.02; done"], "wait_s": 0}},
     "no landing": {"landing": {"enabled": False}},
