@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agentjobs import briefing, checkruns, handoffs, reviewing, steps
+from agentjobs import briefing, checkruns, handoffs, intents, reviewing, steps
 from agentjobs.accounts import account_of
-from agentjobs.circles import UNSPENT
-from agentjobs.decide import SETUP_AGAIN, has_begun, restarts_after, stop_signals
+from agentjobs.circles import UNSPENT, likeness
+from agentjobs.decide import SETUP_AGAIN, has_begun, stop_signals
 from agentjobs.decisions import Begin, Conclude, Decision, End, Judge, Land, Launch, Look, Settle, Weigh
 from agentjobs.endings import is_patient, verdict_on
 from agentjobs.errors import TreeBusy, TreeError, UserError, is_machines, said
+from agentjobs.facts import write_bytes, write_json
 from agentjobs.launch import local
 from agentjobs.model import (
     FRESH,
@@ -35,12 +36,10 @@ from agentjobs.model import (
     StepKind,
     Task,
 )
-from agentjobs.pauses import LANDING, hold_s, jitter, pauses_after
-from agentjobs.progress import told_attempt
-from agentjobs.schemachecks import checks_of
-from agentjobs.store import Marker, step_files, write_bytes, write_json
+from agentjobs.pauses import LANDING, hold_s, pauses_after
+from agentjobs.store import Marker, step_files
 from agentjobs.trees import Trees
-from agentjobs.verdicts import Verdicts, likeness
+from agentjobs.verdicts import Verdicts
 from agentjobs.writing import printable
 
 if TYPE_CHECKING:
@@ -50,8 +49,6 @@ if TYPE_CHECKING:
     from agentjobs.model import Attempt
     from agentjobs.project import Project
     from agentjobs.reviewers import Reviewers
-
-PORTS_FROM, PORTS_EACH, PORTS_TREES = 20_000, 10, 2_000
 
 
 Guarded = Launch | Judge | Look | Weigh | Conclude | Land
@@ -177,13 +174,10 @@ class Attempts:
     def begin(self, task: Task, begin: Begin, now: float) -> None:
         """Claim the next attempt, write its intent, launch its first step."""
         project, row, last = self.project, task.row, task.last
-        import uuid  # noqa: PLC0415 - 5 ms, and a poll that begins nothing needs it not
-
-        profile = project.profile(row, begin.profile)
         base, tree = (self._base(last, begin), str(project.trees_dir / row.id)) if project.uses_trees else ("", "")
         edited: tuple[str, ...] = ()
         anew = begin.mode
-        if last is None and (before := self._before(task)) is not None:
+        if last is None and (before := intents.before(project, task)) is not None:
             begin, base, edited = self.trees.gone_on(row, before, begin, base, self.verdicts.base_after(before))
             anew = begin.mode if has_begun(before) else anew
         store = self.store
@@ -192,47 +186,15 @@ class Attempts:
             begun = marker.begun if marker is not None and marker.round == task.round else ()
             marker = Marker(task.round, begun=begun)
             store.set_marker(row.id, marker)
-        if (commit := self._landed_unseen(task)) != "":
+        if (commit := intents.landed_unseen(project, task)) != "":
             if last is not None:
                 self._release(last)
             store.settle(row.id, Settled(task.round, Status.DONE, "had landed when its facts were lost", now, commit))
             store.event(now, row.id, Status.DONE.value, commit=commit)
             return
-        used = max((int(mark.rpartition(".")[2]) for mark in marker.begun), default=0)
-        number = store.claim(row.id, max(used, told_attempt(row)))
-        attempt_dir = store.attempt_dir(row.id, number)
-        agent = project.policy.agents.get(profile.agent)
-        # An agent that chooses the id itself is not told one: it would be taken for its own.
-        session = "" if agent is not None and agent.learns else str(uuid.uuid4())
-        if not begin.fresh and last is not None:
-            session = (last.result.session if last.result else "") or last.intent.session
-        intent = Intent(
-            id=row.id,
-            number=number,
-            round=task.round,
-            mode=begin.mode,
-            profile=begin.profile if begin.profile in project.policy.profiles else row.profile,
-            agent=profile.agent,
-            started_at=now,
-            why=begin.why,
-            fresh=begin.fresh,
-            session=session,
-            model=profile.model or "",
-            base=base,
-            tree=tree,
-            port=PORTS_FROM + PORTS_EACH * int(PORTS_TREES * jitter(row.id)),
-            marker=f"{uuid.uuid4().hex[:12]}.{row.id}.{number}",
-            restarts=restarts_after(last, begin.mode),
-            setup=self.trees.setup_for(tree, anew, base, row.files),
-            checks=checks_of(profile),
-            review=profile.review,
-            review_pass=profile.review_pass,
-            review_blocks=profile.review_blocks,
-            probe=begin.probe,
-            context=begin.context,
-            edited=edited,
-        )
-        intent = replace(intent, argv=tuple(briefing.command(project, row, intent, attempt_dir)))
+        intent = intents.claimed(project, task, begin, now, marker=marker, base=base, tree=tree, edited=edited)
+        intent = replace(intent, setup=self.trees.setup_for(tree, anew, base, row.files))
+        number = intent.number
         store.write_fact(row.id, number, "attempt.json", intent)
         store.event(now, row.id, "begin", attempt=number, mode=begin.mode.value, why=begin.why)
         attempt = store.attempt(row.id, number)
@@ -240,30 +202,6 @@ class Attempts:
             kind = StepKind.SETUP if intent.setup else StepKind.AGENT
             follow = Task(row, task.round, (*task.attempts, attempt), task.earlier, void=task.void)
             self._guarded(follow, attempt, Launch(kind.value, kind), now)
-
-    def _before(self, task: Task) -> Attempt | None:
-        """Return the newest attempt of the rounds before this one, if the task's tree is there still."""
-        if not self.project.uses_trees or not (self.project.trees_dir / task.row.id).is_dir():
-            return None
-        earlier = [a for a in self.store.attempts(task.row.id) if a.intent.round < task.round]
-        return earlier[-1] if earlier else None
-
-    def _landed_unseen(self, task: Task) -> str:
-        """Return the commit that an attempt of this round landed as, before the facts that told of it were lost."""
-        if not self.project.lands:
-            return ""
-        from agentjobs.landing import landed_as  # noqa: PLC0415
-
-        marker, known = self.store.marker(task.row.id), {attempt.number for attempt in task.attempts}
-        since = {a.number: a.intent.base for a in task.attempts if a.result and a.result.outcome is Outcome.LOST}
-        for number in self.store.numbers(task.row.id):
-            if number not in known and self.store.attempt(task.row.id, number) is None:
-                since[number] = ""
-        if marker is not None and marker.told:
-            since[marker.told] = ""
-        git, target = self.project.git, self.project.policy.target
-        found = (landed_as(git, target, task.row.id, number, base) for number, base in since.items())
-        return next(filter(None, found), "")
 
     def _base(self, last: Attempt | None, begin: Begin) -> str:
         """Return the commit that an attempt's work is measured from: what its tree holds already is still its own."""

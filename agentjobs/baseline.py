@@ -15,11 +15,12 @@ from msgspec import Struct
 from agentjobs import briefing, steps
 from agentjobs.errors import UserError
 from agentjobs.excerpt import error_excerpt
+from agentjobs.facts import read_json, write_json
 from agentjobs.landing import base_commit
 from agentjobs.launch import local
 from agentjobs.logfile import read_tail
 from agentjobs.model import SETTLED, Exited, Intent, Lost, Mode, Row, Status
-from agentjobs.store import read_json, step_files, write_json
+from agentjobs.store import step_files
 from agentjobs.treelock import flock
 
 if TYPE_CHECKING:

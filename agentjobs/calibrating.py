@@ -8,12 +8,13 @@ from msgspec import Struct
 
 from agentjobs.calibration import Sample, fit
 from agentjobs.counting import count_contents
+from agentjobs.facts import read_json, read_raw, write_json
 from agentjobs.jsonlines import every, matches, read_events
 from agentjobs.logfile import read_head
 from agentjobs.model import Row, Status, Task
 from agentjobs.scales import STATE, Learnt, State, scale_of
 from agentjobs.spending import transcript_of
-from agentjobs.store import read_json, read_raw, step_files, write_json
+from agentjobs.store import step_files
 from agentjobs.usage import amount, measure
 
 if TYPE_CHECKING:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from agentjobs.errors import UserError
+from agentjobs.facts import read_json, read_raw, write_bytes
 from agentjobs.logfile import read_tail
 from agentjobs.model import Exited, Prepare, Seen, StepKind
-from agentjobs.store import read_json, read_raw, step_files, write_bytes
+from agentjobs.store import step_files
 from agentjobs.writing import printable
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from agentjobs import briefing, inheritance, rowdoubts, scope
 from agentjobs.baseline import profiles_in_use
 from agentjobs.errors import UserError
+from agentjobs.facts import read_raw
 from agentjobs.finding import Finding
 from agentjobs.installed import doubts, missing, program_of
 from agentjobs.launch import local
@@ -19,7 +20,6 @@ from agentjobs.planning import EMPTY
 from agentjobs.project import POLICY, TABLE
 from agentjobs.schemachecks import checks_of
 from agentjobs.scoping import plans_first
-from agentjobs.store import read_raw
 from agentjobs.table import check_graph
 from agentjobs.tomlfile import line_of, load
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from posixpath import basename
 from typing import TYPE_CHECKING
 
+from agentjobs.excerpt import signature
 from agentjobs.model import Outcome
 
 if TYPE_CHECKING:
-    from agentjobs.model import Attempt
+    from agentjobs.model import Attempt, Result, Row
 
 LAYER_1 = frozenset(
     {Outcome.CRASHED, Outcome.LOST, Outcome.TIMEOUT, Outcome.STALLED, Outcome.NO_SESSION, Outcome.SESSION_BUSY}
@@ -54,3 +57,23 @@ def oscillating(segment: tuple[Attempt, ...]) -> bool:
         return any(other.signature == newest.signature for other in before)
     run = failures[-SIGNATURE_RUN_MAX:]
     return len(run) == SIGNATURE_RUN_MAX and all(other.signature == newest.signature for other in run)
+
+
+MUTE = frozenset(
+    {
+        Outcome.TIMEOUT, Outcome.STALLED, Outcome.RUNAWAY, Outcome.NO_CHANGE, Outcome.OUT_OF_SCOPE,
+        Outcome.CONTEXT_FULL,
+    }
+)  # fmt: skip
+"""Failures that are alike whatever was said before: what an agent said until then is no error."""
+
+
+def likeness(row: Row, tree: str, result: Result) -> str:
+    """Return what makes failures of different tasks alike: the error without the names that are the task's own."""
+    if result.outcome in MUTE or result.outcome is Outcome.OK:
+        return ""
+    text = result.errors or result.detail
+    names = {row.id, *row.files, *(basename(path) for path in row.files)} - {""}
+    for name in sorted(names, key=len, reverse=True):
+        text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "<task>", text)
+    return signature(text.encode("utf-8", "surrogateescape"), tree)

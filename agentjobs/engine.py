@@ -18,12 +18,13 @@ from agentjobs.batches import QUEUE_ID
 from agentjobs.decide import decide
 from agentjobs.decisions import Begin, Conclude, Defer, End, Judge, Look, Settle, Weigh
 from agentjobs.errors import ExitCode, UserError
+from agentjobs.facts import read_raw
 from agentjobs.launch.step import is_held
 from agentjobs.model import Halt, Running, Status
 from agentjobs.pauses import RUN, told_of
 from agentjobs.reviewing import AGENTS, last_start
 from agentjobs.roster import Roster
-from agentjobs.store import read_raw, step_files
+from agentjobs.store import step_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from agentjobs.batches import QUEUE_ID, Batch, Case, Verdict, still
 from agentjobs.decide import decide
 from agentjobs.decisions import Land
+from agentjobs.facts import read_json
 from agentjobs.model import Running
-from agentjobs.store import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,13 +16,14 @@ from msgspec.structs import replace
 
 from agentjobs import briefing
 from agentjobs.errors import UserError
+from agentjobs.facts import read_json, write_json
 from agentjobs.logfile import Place, read_on, read_tail
 from agentjobs.model import Gauge, Outcome, Running, Spending, StepKind
 from agentjobs.observing import Seen, measured, observe, sights
 from agentjobs.outcome import finished
 from agentjobs.policy import finish_grace_s
 from agentjobs.reviewing import AGENTS, agent_of
-from agentjobs.store import own_dir, read_json, step_files, write_json
+from agentjobs.store import own_dir, step_files
 from agentjobs.transcripts import locate
 from agentjobs.usage import priced, since, together
 

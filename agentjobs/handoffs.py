@@ -13,6 +13,7 @@ from agentjobs.agents import expand, flags_of
 from agentjobs.briefing import HANDOFF_PROMPT, PARTIAL
 from agentjobs.briefing import HANDOFF_STEP as STEP
 from agentjobs.errors import UserError
+from agentjobs.facts import read_json, write_bytes
 from agentjobs.handoffnotes import HANDOFF_MAX
 from agentjobs.logfile import read_head, read_tail
 from agentjobs.model import Exited, Handoff, StepKind
@@ -20,7 +21,7 @@ from agentjobs.outcome import last_text
 from agentjobs.policy import wishes_of
 from agentjobs.prompt import handoff_prompt
 from agentjobs.spending import told_by
-from agentjobs.store import read_json, step_files, write_bytes
+from agentjobs.store import step_files
 
 if TYPE_CHECKING:
     from agentjobs.agents import Agent

@@ -16,9 +16,9 @@ from msgspec import Struct, field
 from agentjobs import presets
 from agentjobs.agents import NO_PRESET, PLACEHOLDERS, Agent, expand, preset_of, table_of
 from agentjobs.errors import UserError
+from agentjobs.facts import read_raw
 from agentjobs.launch.local import MARK, sweep
 from agentjobs.project import POLICY, find_root
-from agentjobs.store import read_raw
 from agentjobs.tomlfile import decode, load, nearest
 from agentjobs.versions import Standing, range_of, standing, version_in
 

@@ -20,12 +20,13 @@ from agentjobs.decide import GATE_RUNS_MAX, next_of_gate
 from agentjobs.decisions import Conclude, End, Launch, Look, Wait
 from agentjobs.errors import UserError, said
 from agentjobs.excerpt import error_excerpt
+from agentjobs.facts import read_json, write_json
 from agentjobs.gateruns import GateRuns
 from agentjobs.launch import local
 from agentjobs.logfile import read_tail
 from agentjobs.model import Halt, Intent, Mode, Outcome, Pause, Prepare, Result, Running, StepKind
 from agentjobs.pauses import LANDING, hold_s
-from agentjobs.store import read_json, step_files, write_json
+from agentjobs.store import step_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

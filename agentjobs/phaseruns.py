@@ -16,6 +16,7 @@ import msgspec
 from agentjobs.decisions import Conclude, End, Launch, Wait
 from agentjobs.errors import UserError, said
 from agentjobs.excerpt import error_excerpt
+from agentjobs.facts import read_json, write_bytes, write_json
 from agentjobs.launch import local
 from agentjobs.logfile import read_tail
 from agentjobs.model import SETTLED, Exited, Halt, Intent, Mode, Outcome, Result, Running, Settled, Status
@@ -44,7 +45,7 @@ from agentjobs.stages import (
     rows_of,
     stages_of,
 )
-from agentjobs.store import Marker, read_json, step_files, write_bytes, write_json
+from agentjobs.store import Marker, step_files
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterator

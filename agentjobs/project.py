@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentjobs.errors import UserError
-from agentjobs.store import Store, read_raw
+from agentjobs.facts import read_raw
+from agentjobs.store import Store
 from agentjobs.taskfile import TaskFile
 
 if TYPE_CHECKING:

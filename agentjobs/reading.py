@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from agentjobs import briefing
 from agentjobs.errors import UserError
+from agentjobs.facts import read_raw
 from agentjobs.scoping import known
-from agentjobs.store import read_raw
 
 if TYPE_CHECKING:
     from agentjobs.model import Row

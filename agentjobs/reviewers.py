@@ -14,6 +14,7 @@ from agentjobs.accounts import account_of
 from agentjobs.deletion import delete
 from agentjobs.endings import verdict_on
 from agentjobs.errors import GitError, UserError
+from agentjobs.facts import read_json, write_bytes
 from agentjobs.judging import weighed
 from agentjobs.launch import local
 from agentjobs.model import Exited, Lost, Outcome
@@ -23,7 +24,7 @@ from agentjobs.reviewing import as_attempt, runs
 from agentjobs.scope import normalise
 from agentjobs.snapshot import snapshot
 from agentjobs.spending import told_by
-from agentjobs.store import own_dir, read_json, step_files, write_bytes
+from agentjobs.store import own_dir, step_files
 from agentjobs.verdictfile import Verdict, read_verdict
 from agentjobs.writing import printable
 

@@ -73,7 +73,7 @@ def trouble() -> str:
 
 def require(project: Project) -> None:
     """Raise UserError where the policy wants a sandbox and there can be none."""
-    from agentjobs.store import read_raw  # noqa: PLC0415
+    from agentjobs.facts import read_raw  # noqa: PLC0415
     from agentjobs.tomlfile import line_of  # noqa: PLC0415
 
     if project.policy.workspace.sandbox == "none" or not (found := trouble()):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from agentjobs.calibration import Scale
+from agentjobs.facts import read_json
 from agentjobs.presets import preset
-from agentjobs.store import read_json
 
 if TYPE_CHECKING:
     from agentjobs.project import Project

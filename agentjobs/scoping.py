@@ -14,12 +14,13 @@ from agentjobs.decide import verified_at
 from agentjobs.drive import poll
 from agentjobs.engine import Engine
 from agentjobs.errors import UserError
+from agentjobs.facts import write_bytes
 from agentjobs.model import SETTLED, Scope, Settled, Status
 from agentjobs.pauses import lifted
 from agentjobs.queue import Queue, in_play
 from agentjobs.rounds import Rounds
 from agentjobs.show.text import many
-from agentjobs.store import Marker, write_bytes
+from agentjobs.store import Marker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from agentjobs.census import Census
+from agentjobs.facts import read_json, write_json
 from agentjobs.model import SETTLED, Outcome, Scope, Status
 from agentjobs.phases import SHOWN, Planned, Planning, Stage, plan_id
 from agentjobs.queue import Queue
-from agentjobs.store import read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

@@ -11,38 +11,33 @@ import contextlib
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from msgspec.structs import replace
 
 from agentjobs.elapsed import Looks
 from agentjobs.errors import LockBusy, UserError
+from agentjobs.facts import read_json, read_raw, read_steps, write_bytes, write_json
 from agentjobs.home import settle_in, tree_here
-from agentjobs.launch.local import StepFiles, probe
+from agentjobs.launch.local import StepFiles
 from agentjobs.model import (
     AgentEnd,
     Attempt,
     Halt,
     Intent,
     Json,
-    Kill,
     Pause,
-    Prepare,
-    Prepared,
     Result,
     Scope,
-    Seen,
     Settled,
     Status,
-    Step,
     StepKind,
 )  # fmt: skip
 from agentjobs.pauses import RUN
-from agentjobs.plainfile import FACT_MAX, is_directory, names_in, put_aside, read_plain
-from agentjobs.reviewfacts import ReviewEnd, ReviewPlan
+from agentjobs.plainfile import is_directory, names_in, put_aside
 from agentjobs.tsv import is_id
-from agentjobs.writing import encode, make_room, remove, replace_file
+from agentjobs.writing import encode, make_room, remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -58,10 +53,8 @@ This directory belongs to agentjobs: the facts behind tasks.tsv. Every file unde
 and says what happened; deleting this directory forgets all of it. `agentjobs show ID` reads it for you.
 """
 
-_STEP = re.compile(r"(setup|agent|verify|review|gate|plan)(-[0-9]+)?\.(?:lock|plan\.json)")
 _NUMBER = re.compile(r"(?!000)[0-9]{3}|[1-9][0-9]{3,8}")
 """The name of an attempt's directory."""
-T = TypeVar("T")
 
 
 class Marker(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -304,7 +297,7 @@ class Store:
         present = names_in(path)
         result = read_json(f"{path}/result.json", Result) if "result.json" in present else None
         end = read_json(f"{path}/agent.end.json", AgentEnd) if "agent.end.json" in present else None
-        steps = _steps(path, present)
+        steps = read_steps(path, present)
         if self.lookout is not None and result is None:
             look, where = self.lookout.corrected, Path(path)
             steps = [look(f"{task_id}/{number}/{step.name}", step, StepFiles(where, step.name)) for step in steps]
@@ -397,36 +390,6 @@ class Store:
         return masking.told(msgspec.to_builtins(value)) if masking else value
 
 
-CHECKS = frozenset({StepKind.VERIFY, StepKind.GATE})
-_ORDER = {kind: place for place, kind in enumerate(StepKind)}
-
-
-def _steps(path: str, present: list[str]) -> list[Step]:
-    """Read the steps of an attempt from its directory, in the order in which they ran."""
-    names = {f"{m[1]}{m[2] or ''}" for m in map(_STEP.fullmatch, present) if m}
-    steps = []
-    for name in names:
-        files = StepFiles(Path(path), name)
-        kind = StepKind(name.partition("-")[0])
-        prepared = read_json(f"{path}/{name}.plan.json", Prepare) if kind in CHECKS else None
-        review = read_json(f"{path}/{name}.plan.json", ReviewPlan) if kind is StepKind.REVIEW else None
-        verdict = read_json(f"{path}/{name}.end.json", ReviewEnd) if review is not None else None
-        seen = read_json(f"{path}/{name}.seen.json", Seen) if prepared and f"{name}.seen.json" in present else None
-        phase = probe(files)
-        started_at = 0.0
-        if not isinstance(phase, Prepared):
-            # A runner that has just begun holds the lock but may not have written its record yet.
-            started_at = _mtime(f"{path}/{name}.json") or _mtime(f"{path}/{name}.lock")
-        kill = read_json(f"{path}/{name}.kill.json", Kill) if f"{name}.kill.json" in present else None
-        if kill is not None:
-            sent = sum(other.startswith(f"{name}.kill-") for other in present)
-            kill = Kill(kill.why, kill.at, 1 + sent, kill.detail)
-        commit = prepared.commit if prepared else review.commit if review else ""
-        checks, rest = (len(prepared.checks), len(prepared.rest)) if prepared else (0, 0)
-        steps.append(Step(name, kind, phase, started_at, kill, commit, review, verdict, checks, rest, seen))
-    return sorted(steps, key=lambda step: (_ORDER[step.kind], len(step.name), step.name))
-
-
 def own_dir(attempt_dir: Path, step: str = "agent") -> Path:
     """Return the directory that ``{dir}`` is for the agent of a step.
 
@@ -438,46 +401,3 @@ def own_dir(attempt_dir: Path, step: str = "agent") -> Path:
 def step_files(attempt_dir: Path, name: str) -> StepFiles:
     """Return where the facts of a step are."""
     return StepFiles(attempt_dir, name)
-
-
-# --- files ------------------------------------------------------------------------------------------------
-
-
-def _mtime(path: str) -> float:
-    try:
-        return os.lstat(path).st_mtime
-    except OSError:
-        return 0.0
-
-
-def read_raw(path: Path | str, *, follow: bool = False) -> bytes:
-    """Return the bytes of a file, or none where there is no regular file; a person's own may be a link (``follow``)."""
-    try:
-        data = read_plain(path, FACT_MAX + 1, follow=follow)
-    except FileNotFoundError:
-        return b""
-    return data if len(data) <= FACT_MAX else b""
-
-
-def read_json(path: Path | str, kind: type[T]) -> T | None:
-    """Return a fact, or None where there is none that can be read."""
-    data = read_raw(path)
-    if not data:
-        return None
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except msgspec.MsgspecError:
-        return None
-
-
-def write_json(path: Path, value: object, *, durable: bool = False) -> None:
-    """Write a value as JSON, by rename; ``durable``: it must survive a power cut too."""
-    write_bytes(path, encode(value) + b"\n", durable=durable)
-
-
-def write_bytes(path: Path, data: bytes, *, durable: bool = False) -> None:
-    """Replace a file by rename, mode 0600; nothing of it is seen before all of it is there."""
-    try:
-        replace_file(path, data, durable=durable)
-    except OSError as error:
-        raise UserError(f"cannot write: {error.strerror}", file=str(path)) from error

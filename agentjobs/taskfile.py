@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING
 
 from agentjobs.errors import UserError
-from agentjobs.store import read_raw, write_bytes
+from agentjobs.facts import read_raw, write_bytes
 from agentjobs.table import TOOL_COLUMNS, Edits, Table, append, apply, human_edits, parse
 from agentjobs.visible import visible
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,17 +18,18 @@ from agentjobs.checkruns import ended
 from agentjobs.endings import is_patient, verdict_on
 from agentjobs.errors import TreeBusy, TreeError, UserError, is_machines, said
 from agentjobs.excerpt import error_excerpt, signature
+from agentjobs.facts import read_json
 from agentjobs.judging import rejection
 from agentjobs.launch import local
 from agentjobs.logfile import read_tail
 from agentjobs.model import AgentEnd, Exited, Lost, Outcome, Prepare, Result, StepKind
 from agentjobs.scope import in_scope, normalise
 from agentjobs.spending import told_by
-from agentjobs.store import read_json, step_files
+from agentjobs.store import step_files
 from agentjobs.writing import printable
 
 if TYPE_CHECKING:
-    from agentjobs.model import Attempt, Row, Task
+    from agentjobs.model import Attempt, Task
     from agentjobs.outcome import Verdict
     from agentjobs.project import Project
     from agentjobs.snapshot import Snapshot
@@ -427,26 +427,6 @@ class Verdicts:
         output, _ = read_tail(step_files(self._dir(attempt), step.name).log, self.project.masking)
         what = f"the setup command {ended(step)}" if step is setup else f"{step.name} {ended(step)} again and again"
         return replace(result, detail=what, signature=signature(output), errors=error_excerpt(output))
-
-
-MUTE = frozenset(
-    {
-        Outcome.TIMEOUT, Outcome.STALLED, Outcome.RUNAWAY, Outcome.NO_CHANGE, Outcome.OUT_OF_SCOPE,
-        Outcome.CONTEXT_FULL,
-    }
-)  # fmt: skip
-"""Failures that are alike whatever was said before: what an agent said until then is no error."""
-
-
-def likeness(row: Row, tree: str, result: Result) -> str:
-    """Return what makes failures of different tasks alike: the error without the names that are the task's own."""
-    if result.outcome in MUTE or result.outcome is Outcome.OK:
-        return ""
-    text = result.errors or result.detail
-    names = {row.id, *row.files, *(Path(path).name for path in row.files)} - {""}
-    for name in sorted(names, key=len, reverse=True):
-        text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "<task>", text)
-    return signature(text.encode("utf-8", "surrogateescape"), tree)
 
 
 def _names(paths: tuple[str, ...], most: int = 5) -> str:

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from agentjobs import tokens
 from agentjobs.calibrating import calibrate, first_request
 from agentjobs.calibration import Sample, Scale, fit
+from agentjobs.facts import read_json, write_json
 from agentjobs.project import Project as Own
 from agentjobs.scales import Learnt, State, scale_of
-from agentjobs.store import read_json, write_json
 from tests.harness import Project
 
 FIXTURES = Path(__file__).parent / "fixtures" / "agents"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agentjobs.store import write_bytes
+from agentjobs.facts import write_bytes
 from agentjobs.taskfile import TaskFile
 
 if TYPE_CHECKING:
