@@ -129,8 +129,9 @@ def _the_repository_stays(scene: Scene) -> list[str]:
         return [".git of the project is no directory any more"]
     if scene.git("rev-parse", "main") != scene.base:
         return ["main has moved"]
-    broken = scene.bash("git fsck --connectivity-only --no-dangling --no-progress", env=scene.plain)
-    return [f"git fsck: {broken.stdout[-500:]}"] if broken.code else []
+    # Not fsck: it also minds what an agent wrote into the administrative directory of its own tree.
+    broken = scene.bash("git rev-list --objects --quiet --single-worktree --all", env=scene.plain)
+    return [f"git misses objects: {broken.stdout[-500:]}"] if broken.code else []
 
 
 def _nothing_left_means_settled(scene: Scene) -> list[str]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from .casefile import Case
 
-COMMAND_S = 40
+COMMAND_S = 60
 """A command of ours that takes longer hangs."""
 UNTIL_S = 30
 SHELL_S = 60
@@ -236,7 +236,7 @@ class Scene:
     def git(self, *args: str) -> str:
         """Return what git says in the project; empty where it fails."""
         env = self.env | self.plain
-        done = subprocess.run(["git", *args], cwd=self.root, env=env, capture_output=True, check=False, timeout=30)
+        done = subprocess.run(["git", *args], cwd=self.root, env=env, capture_output=True, check=False, timeout=SHELL_S)
         return done.stdout.decode("utf-8", "surrogateescape").strip() if done.returncode == 0 else ""
 
     # --- the end
