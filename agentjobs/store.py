@@ -5,7 +5,7 @@ cut) counts as not there. State files (``scope.json``, ``pauses.json``, ``halt.j
 replaced whole. Only who holds the lock writes.
 """
 
-from __future__ import annotations
+from __future__ import annotations  # noqa: I001 - the facts are many, and packed
 
 import contextlib
 import os
@@ -15,25 +15,11 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
-from agentjobs.elapsed import Looks
 from agentjobs.errors import LockBusy, UserError
 from agentjobs.launch.local import StepFiles, probe
 from agentjobs.model import (
-    AgentEnd,
-    Attempt,
-    Halt,
-    Intent,
-    Json,
-    Kill,
-    Pause,
-    Prepare,
-    Prepared,
-    Result,
-    Scope,
-    Settled,
-    Status,
-    Step,
-    StepKind,
+    AgentEnd, Attempt, Halt, Intent, Json, Kill, Pause, Prepare, Prepared, Result, Scope, Settled, Status,
+    Step, StepKind,
 )  # fmt: skip
 from agentjobs.pauses import RUN
 from agentjobs.reviewfacts import ReviewEnd, ReviewPlan
@@ -164,18 +150,6 @@ class Store:
         (self.dir / "pause.json").unlink(missing_ok=True)  # not before its pause is in the other file
         if not pauses:
             path.unlink(missing_ok=True)
-
-    def look(self, now: float) -> None:
-        """Look at the clocks: from here on running steps are read with the time that does not count."""
-        from agentjobs.lookout import Lookout  # noqa: PLC0415 - only who decides
-
-        self.lookout = Lookout(read_json(self.dir / "looks.json", Looks), now)
-
-    def looked(self) -> None:
-        """Keep what this look saw. Where the disk is full, the next one knows less."""
-        if self.lookout is not None:
-            with contextlib.suppress(UserError):
-                self.lookout.save(lambda looks: write_json(self.dir / "looks.json", looks))
 
     def hold(self) -> Pause | None:
         """Return until when finished work waits, because it could be neither checked nor landed."""
