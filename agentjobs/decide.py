@@ -81,8 +81,7 @@ def decide(task: Task, policy: Policy, now: float) -> Decision:
     if not task.in_play and not landed:
         return _stop(last, policy, now)
     if last is None:
-        over = _over_its_limits(task, policy)
-        if over:
+        if over := _over_its_limits(task, policy):
             return Settle(Status.FAILED, over)
         return Begin(Mode.FIRST, fresh=True, why="first attempt", profile=task.row.profile)
     if last.result is None:
@@ -412,8 +411,7 @@ def _cost(task: Task) -> float:
 
 def _over_its_limits(task: Task, policy: Policy) -> str:
     limits, void = policy.limits, len(task.void)
-    place = f".agentjobs/attempts/{task.row.id}"
-    lost = f"the facts of {void} attempts in {place} were deleted or damaged, perhaps by the agent"
+    lost = f"facts of {void} attempts in .agentjobs/attempts/{task.row.id} were deleted or damaged, maybe by the agent"
     if void >= VOID_MAX:
         return f"gave up: {lost}"
     results = [a.result for a in task.attempts if a.result is not None]

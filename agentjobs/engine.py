@@ -157,9 +157,11 @@ class Engine:
         if settled and not gating and not (self._phased and self._phases_go_on()):
             return self._rest()
         self.project.file.check_writable()
-        self.store.look(self.clock())
+        from agentjobs.lookout import Lookout  # noqa: PLC0415 - not where every row is settled
+
+        self.store.lookout = lookout = Lookout(self.store.dir, self.clock())
         acted, made = self._passes()
-        self.store.looked()
+        lookout.save()
         now = self.clock()
         if not resident or now - self._saved_at >= BURST_S:
             self._saved_at = now

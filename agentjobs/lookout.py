@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from typing import TYPE_CHECKING
@@ -9,19 +10,22 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from agentjobs.elapsed import Looks, Pace, Reading, age_of, gap_before, paced
+from agentjobs.errors import UserError
 from agentjobs.launch.processes import boot_id
 from agentjobs.launch.step import StepFiles, read_record
 from agentjobs.model import Running, Step
+from agentjobs.store import read_json, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
 
 class Lookout:
-    """One look: ``before`` is the last one, as it was kept."""
+    """One look. ``store.lookout`` is set to it; ``directory`` is where the last one was kept."""
 
-    def __init__(self, before: Looks | None, wall: float) -> None:
-        self.before = before
+    def __init__(self, directory: Path, wall: float) -> None:
+        self._path = directory / "looks.json"
+        self.before = read_json(self._path, Looks)
         uptime = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
         self.now = Reading(wall, time.monotonic(), time.clock_gettime(uptime), boot_id())
         self._steps: dict[str, Pace] = {}
@@ -41,10 +45,11 @@ class Lookout:
         unheard_s = self.now.wall - quiet_at - pace.silent_s
         return replace(step, phase=replace(running, asleep_s=asleep_s, unheard_s=unheard_s))
 
-    def save(self, write: Callable[[Looks], None]) -> None:
-        """Keep what is known for the next look, where there is anything."""
+    def save(self) -> None:
+        """Keep what is known for the next look. Where the disk is full, that one knows less."""
         if self._steps or (self.before is not None and self.before.steps):
-            write(Looks(self.now, gap_before(self.before, self.now) or 0.0, self._steps))
+            with contextlib.suppress(UserError):
+                write_json(self._path, Looks(self.now, gap_before(self.before, self.now) or 0.0, self._steps))
 
 
 def _began(files: StepFiles) -> float | None:

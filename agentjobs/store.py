@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 from msgspec.structs import replace
 
-from agentjobs.elapsed import Looks
 from agentjobs.errors import LockBusy, UserError
 from agentjobs.facts import read_json, read_raw, read_steps, write_bytes, write_json
 from agentjobs.home import settle_in, tree_here
@@ -173,18 +172,6 @@ class Store:
         (self.dir / "pause.json").unlink(missing_ok=True)  # not before its pause is in the other file
         if not pauses:
             path.unlink(missing_ok=True)
-
-    def look(self, now: float) -> None:
-        """Look at the clocks: from here on running steps are read with the time that does not count."""
-        from agentjobs.lookout import Lookout  # noqa: PLC0415 - only who decides
-
-        self.lookout = Lookout(read_json(self.dir / "looks.json", Looks), now)
-
-    def looked(self) -> None:
-        """Keep what this look saw. Where the disk is full, the next one knows less."""
-        if self.lookout is not None:
-            with contextlib.suppress(UserError):
-                self.lookout.save(lambda looks: write_json(self.dir / "looks.json", looks))
 
     def hold(self) -> Pause | None:
         """Return until when finished work waits, because it could be neither checked nor landed."""

@@ -37,7 +37,7 @@ SPOILT = {
     "its directory a link elsewhere": 'mv "$facts" "$facts~"; ln -s "$AGENTJOBS_ROOT" "$facts"',
     "intent garbled": 'echo "{" >"$facts/attempt.json"',
     "intent empty": ': >"$facts/attempt.json"',
-    "intent not text": r'printf "\377\0" >"$facts/attempt.json"',
+    "intent not text": 'head -c 40 /dev/zero >"$facts/attempt.json"',
     "intent of another kind": 'echo "[]" >"$facts/attempt.json"',
     "intent a directory": 'rm "$facts/attempt.json"; mkdir "$facts/attempt.json"',
     "intent a link to itself": 'ln -sf attempt.json "$facts/attempt.json"',
