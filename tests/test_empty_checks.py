@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agentjobs import briefing, commanddoubts
-from agentjobs.batches import Batch
+from agentjobs.batches import Batch, Case
 from agentjobs.model import Intent, Mode, Row, Status
 from agentjobs.project import Project as Opened
 
@@ -83,7 +83,7 @@ def test_the_names_it_knows_are_those_there_are(project: Project) -> None:
     there = briefing.environment(opened, row, intent, Path("x"), "verify")
     prefix = "AGENTJOBS_"
     assert {name.removeprefix(prefix) for name in there if name.startswith(prefix)} == commanddoubts.STEP | {"ROW_ID"}
-    gate = briefing.gate_environment(opened, intent, Batch(members=(), tip="x"))
+    gate = briefing.gate_environment(opened, intent, Batch(case=Case(), tip="x"))
     assert {name.removeprefix(prefix) for name in gate if name.startswith(prefix)} == commanddoubts.GATE
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 @click.command(name="check")
 @click.option("--baseline", is_flag=True,
-              help="Also run the checks of each profile in use once on the base, and say which are red; and those of its "
-              "first rows, with their own variables: they prove nothing if they pass before any work.")
+              help="Also run the checks of each profile in use once on the base, and say which are red; and those of "
+              "its first rows, with their own variables: they prove nothing if they pass before any work.")
 @click.option("--json", "as_json", is_flag=True, help="Print findings and advice as one JSON object.")
 def command(baseline: bool, as_json: bool) -> int:
     """Say what would go wrong, before it costs money: policy, table, prompts, programs, repository, machine.
