@@ -7,7 +7,9 @@ commit, checks and workspace settings.
 from __future__ import annotations
 
 import contextlib
+import re
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -20,11 +22,12 @@ from agentjobs.landing import base_commit
 from agentjobs.launch import local
 from agentjobs.logfile import read_tail
 from agentjobs.model import SETTLED, Exited, Intent, Lost, Mode, Row, Status
+from agentjobs.schemachecks import checks_of
 from agentjobs.store import step_files
 from agentjobs.treelock import flock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from agentjobs.policy import Profile
@@ -32,6 +35,12 @@ if TYPE_CHECKING:
 
 BASELINE_WAIT_S = 120.0
 """How long to wait for another dispatch that runs the checks on the base."""
+
+
+SAMPLE = 3
+"""So many rows of a profile are tried with checks of their own."""
+
+_OF_THE_ROW = re.compile(r"AGENTJOBS_(?:TASK|FILES|ROW_)")
 
 
 class CheckRun(Struct, frozen=True):
@@ -129,7 +138,52 @@ def _digest(*parts: str) -> str:
     return blake2b("\0".join(parts).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
 
 
-def _run(project: Project, profile: Profile, commit: str, directory: Path) -> tuple[CheckRun, ...]:
+def green_before(project: Project) -> Iterator[Row]:
+    """Yield open rows whose checks all pass on the base, with the row's own variables: they prove no work.
+
+    Looked at are the first few rows of each profile, and the first few that bring a check of their own. A profile
+    whose checks know nothing of the row (a test suite) is meant to be green before and after, and passed over.
+    """
+    from agentjobs import workspace  # noqa: PLC0415
+
+    rows = _samples(project)
+    if not rows:
+        return
+    project.store.create()
+    commit, directory = _base(project), project.store.dir / "baseline"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    with flock(directory / "lock"), _tree(project, rows[0][1], commit, directory) as tree:
+        for row, profile in rows:
+            if commit:  # without what the checks of the row before left
+                workspace.reset(project.git, tree, commit)
+            steps = _Steps(project, profile, commit, tree, directory, row)
+            try:
+                if all(check.green for check in steps.all(checks_of(profile))):
+                    yield row
+            finally:
+                steps.sweep()
+
+
+def _samples(project: Project) -> list[tuple[Row, Profile]]:
+    """Return the rows to try, with their profiles."""
+    table = project.file.table
+    statuses, seen = table.statuses(), Counter[tuple[str, bool]]()
+    found = []
+    for task_id, verify in table.cells("verify"):
+        group = (table.profile(task_id), bool(verify))
+        if statuses[task_id] in SETTLED or seen[group] >= SAMPLE:
+            continue
+        row = table.row(task_id)
+        profile = project.profile(row)
+        if profile.require_change and (verify or any(map(_OF_THE_ROW.search, checks_of(profile)))):
+            seen[group] += 1
+            found.append((row, profile))
+    return found
+
+
+@contextlib.contextmanager
+def _tree(project: Project, profile: Profile, commit: str, directory: Path) -> Iterator[Path]:
+    """Make a tree of the base, as the tasks have it; without trees it is the project's directory."""
     from agentjobs import workspace  # noqa: PLC0415
 
     settings = project.policy.workspace
@@ -139,35 +193,45 @@ def _run(project: Project, profile: Profile, commit: str, directory: Path) -> tu
         workspace.reset(project.git, tree, commit)
         if settings.copy or settings.link:
             workspace.setup_files(project.git, project.root, tree, copy=settings.copy, link=settings.link)
-    steps = _Steps(project, profile, commit, tree, directory)
     try:
         if commit and settings.setup:
-            setup = steps.run(settings.setup, "setup", project.policy.limits.setup_s)
+            steps = _Steps(project, profile, commit, tree, directory)
+            try:
+                setup = steps.run(settings.setup, "setup", project.policy.limits.setup_s)
+            finally:
+                steps.sweep()
             if not setup.green:
                 said = " ".join(setup.excerpt.split())[-200:]
                 raise UserError(f"workspace.setup {setup.ended} on the base: {said}", file="agentjobs.toml")
-        return tuple(
-            steps.run(check, f"verify-{number}", project.policy.limits.verify_s)
-            for number, check in enumerate(profile.verify, 1)
-        )
+        yield tree
     finally:
-        steps.sweep()
         if commit:
             with contextlib.suppress(UserError):
                 workspace.remove(project.git, tree, force=True)
 
 
+def _run(project: Project, profile: Profile, commit: str, directory: Path) -> tuple[CheckRun, ...]:
+    with _tree(project, profile, commit, directory) as tree:
+        steps = _Steps(project, profile, commit, tree, directory)
+        try:
+            return tuple(steps.all(profile.verify))
+        finally:
+            steps.sweep()
+
+
 class _Steps:
     """Runs commands one after the other, with what a task's checks are given."""
 
-    def __init__(self, project: Project, profile: Profile, commit: str, tree: Path, directory: Path) -> None:
+    def __init__(
+        self, project: Project, profile: Profile, commit: str, tree: Path, directory: Path, row: Row | None = None
+    ) -> None:
         self.project = project
         self.directory = directory / "steps"
         self.directory.mkdir(mode=0o700, exist_ok=True)
         self.tree = tree
-        self.row = Row("baseline", 0, Status.TODO, cells={"id": "baseline"})
+        self.row = row or Row("baseline", 0, Status.TODO, cells={"id": "baseline"})
         self.intent = Intent(
-            id="baseline",
+            id=self.row.id,
             number=0,
             round=0,
             mode=Mode.FIRST,
@@ -181,6 +245,11 @@ class _Steps:
         )
         self.names: list[str] = []
         self.sweep()
+
+    def all(self, checks: Sequence[str]) -> Iterator[CheckRun]:
+        """Run the checks in order, each when it is asked for."""
+        for number, check in enumerate(checks, 1):
+            yield self.run(check, f"verify-{number}", self.project.policy.limits.verify_s)
 
     def run(self, command: str, name: str, limit_s: float) -> CheckRun:
         files = step_files(self.directory, name)

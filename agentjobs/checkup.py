@@ -9,7 +9,7 @@ from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
-from agentjobs import briefing, inheritance, rowdoubts, scope
+from agentjobs import briefing, commanddoubts, inheritance, rowdoubts, scope
 from agentjobs.baseline import profiles_in_use
 from agentjobs.errors import UserError
 from agentjobs.facts import read_raw
@@ -77,6 +77,8 @@ def findings(project: Project) -> Iterator[Finding]:
         yield from _shared(project)
         yield from _grouped(rowdoubts.file_doubts(project))
         yield from _variables(project)
+        yield from _grouped(commanddoubts.variable_doubts(project))
+        yield from commanddoubts.program_doubts(project)
         yield from _phases(project)
     rendered = () if table_error else profiles_in_use(project)
     names = tuple(project.policy.profiles) if table_error else (*rendered, *project.policy.phases)

@@ -11,10 +11,10 @@ from msgspec.structs import replace
 
 from agentjobs.elapsed import Looks, Pace, Reading, age_of, gap_before, paced
 from agentjobs.errors import UserError
+from agentjobs.facts import read_json, write_json
 from agentjobs.launch.processes import boot_id
 from agentjobs.launch.step import StepFiles, read_record
 from agentjobs.model import Running, Step
-from agentjobs.store import read_json, write_json
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from agentjobs.documents import Place
 from agentjobs.errors import UserError
 from agentjobs.finding import Finding
 from agentjobs.model import SETTLED
@@ -62,12 +61,12 @@ def cell_doubts(project: Project) -> Iterator[Finding]:
 
 
 def file_doubts(project: Project) -> Iterator[Finding]:
-    """Warn of open rows whose ``files`` cover nothing that is there, in one line: tasks may make new files."""
+    """Warn of open rows whose ``files`` cover nothing that trees start with, in one line: tasks may make new files."""
     table = project.file.table
-    if "files" not in table.header:
+    if "files" not in table.header or not project.uses_trees:
         return
     try:
-        names = Names(Place(project).names)
+        names = Names(project.git.files(project.tip()))
     except UserError:  # no repository, or no base: `check` tells
         return
     lost: list[tuple[str, str]] = []

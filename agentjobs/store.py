@@ -34,7 +34,7 @@ from agentjobs.model import (
     StepKind,
 )  # fmt: skip
 from agentjobs.pauses import RUN
-from agentjobs.plainfile import is_directory, names_in, put_aside
+from agentjobs.plainfile import is_directory, is_plain, names_in, put_aside
 from agentjobs.tsv import is_id
 from agentjobs.writing import encode, make_room, remove
 
@@ -367,8 +367,11 @@ class Store:
         """Append one line to ``events.jsonl``: for people and reports, never read to decide."""
         record: Json = {"at": round(at, 3), "id": task_id, "event": what, **more}
         if self._events is None:
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-            self._events = os.open(self.dir / "events.jsonl", flags, 0o600)
+            path = self.dir / "events.jsonl"
+            if os.path.lexists(path) and not is_plain(path):
+                put_aside(path)
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+            self._events = os.open(path, flags, 0o600)
         os.write(self._events, encode(self._told(record)) + b"\n")
 
     def _told(self, value: object) -> object:

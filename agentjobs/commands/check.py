@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 @click.command(name="check")
 @click.option("--baseline", is_flag=True,
-              help="Also run the checks of each profile in use once on the base, and say which are red.")
+              help="Also run the checks of each profile in use once on the base, and say which are red; and those of "
+              "its first rows, with their own variables: they prove nothing if they pass before any work.")
 @click.option("--json", "as_json", is_flag=True, help="Print findings and advice as one JSON object.")
 def command(baseline: bool, as_json: bool) -> int:
     """Say what would go wrong, before it costs money: policy, table, prompts, programs, repository, machine.
@@ -48,6 +49,9 @@ def command(baseline: bool, as_json: bool) -> int:
         for line, red in _baseline(project):
             errors += red
             click.echo(line)
+        for finding in _green_before(project):
+            found.append(finding)
+            click.echo(f"agentjobs: {finding}", err=True)
     advice, more = (None, []) if errors else _advice(project)
     if as_json:
         _print_json(project, [*found, *more], advice)
@@ -77,6 +81,16 @@ def _advice(project: Project) -> tuple[Advice | None, list[Finding]]:
     except (UserError, OSError) as error:
         return None, [Finding(f"no advice, as what tasks name cannot be read: {error}", warning=True)]
     return found.advice, list(warnings_of(found.too_large))
+
+
+def _green_before(project: Project) -> Iterator[Finding]:
+    from agentjobs.baseline import green_before
+    from agentjobs.finding import Finding
+    from agentjobs.project import TABLE
+
+    for row in green_before(project):
+        message = f"all checks of {row.id} pass before any work: they do not prove that it was done"
+        yield Finding(message, TABLE, row.line, warning=True)
 
 
 def _print_json(project: Project, findings: list[Finding], advice: Advice | None) -> None:
