@@ -154,7 +154,8 @@ class Attempts:
             store.settle(row.id, Settled(task.round, Status.DONE, "had landed when its facts were lost", now, commit))
             store.event(now, row.id, Status.DONE.value, commit=commit)
             return
-        number = store.claim(row.id, told_attempt(row))
+        marker = store.marker(row.id)
+        number = store.claim(row.id, max(told_attempt(row), marker.told if marker else 0))
         attempt_dir = store.attempt_dir(row.id, number)
         agent = project.policy.agents.get(profile.agent)
         # An agent that chooses the id itself is not told one: it would be taken for its own.

@@ -53,7 +53,7 @@ This directory belongs to agentjobs: the facts behind tasks.tsv. Every file unde
 and says what happened; deleting this directory forgets all of it. `agentjobs show ID` reads it for you.
 """
 
-_STEP = re.compile(r"(setup|agent|verify|review|gate|plan)(-\d+)?\.(?:lock|plan\.json)")
+_STEP = re.compile(r"(setup|agent|verify|review|gate|plan)(-\d+)?\.(?:lock|(?:plan\.|exit\.)?json)")
 T = TypeVar("T")
 
 
