@@ -16,7 +16,7 @@ from agentjobs.plainfile import FACT_MAX, read_plain
 from agentjobs.reviewfacts import ReviewEnd, ReviewPlan
 from agentjobs.writing import encode, replace_file
 
-_STEP = re.compile(r"(setup|agent|verify|review|gate|plan)(-[0-9]+)?\.(?:lock|plan\.json)")
+_STEP = re.compile(r"(setup|agent|verify|review|gate|plan)(-[0-9]+)?\.(?:lock|(?:plan\.|exit\.)?json)")
 T = TypeVar("T")
 CHECKS = frozenset({StepKind.VERIFY, StepKind.GATE})
 _ORDER = {kind: place for place, kind in enumerate(StepKind)}

@@ -51,10 +51,8 @@ class Rounds:
         for task_id, text in table.cells("status"):
             if self._is_busy(task_id, text) and task_id not in active:
                 number, newest = self._newest(task_id)
-                told = told_attempt(table.row(task_id))
-                known = newest >= told
-                marker = Marker(number) if known else Marker(self.next_round(task_id), told=told)
-                self.store.set_marker(task_id, marker)
+                lost = told_attempt(table.row(task_id)) > newest
+                self.store.set_marker(task_id, Marker(self.next_round(task_id) if lost else number))
 
     def _is_busy(self, task_id: str, text: str) -> bool:
         """Whether a row says that it is at work, with what is still to be written."""
@@ -140,6 +138,7 @@ class Rounds:
             # Only a power cut leaves a marker that cannot be read; the facts say which round it was.
             rounds = [a.intent.round for a in self.store.attempts(task_id)]
             marker = Marker(max(rounds, default=1))
+        marker = self._with_lost(task_id, marker)
         names = self.store.names(task_id)
         known = f"settled-{marker.round}.json" in names
         settled = self.store.settled_round(task_id, marker.round) if known else None
@@ -151,6 +150,17 @@ class Rounds:
         elif marker.wish is None and self._told(task_id, marker.round, known=known):
             return None
         return self._build(task_id, marker, scope, names)
+
+    def _with_lost(self, task_id: str, marker: Marker) -> Marker:
+        """Note in the marker an attempt that no fact knows: the table, which was flushed, says that its round began."""
+        table = self.file.table
+        if task_id not in table or not table.cell(task_id, "started") or table.cell(task_id, "ended"):
+            return marker
+        number = told_attempt(table.row(task_id))
+        if number > max(marker.told, self._newest(task_id)[1], *self.store.numbers(task_id), 0):
+            marker = replace(marker, told=number)
+            self.store.set_marker(task_id, marker)
+        return marker
 
     def _told(self, task_id: str, number: int, *, known: bool) -> bool:
         """Write again the end of a round that a power cut took, where the table (which is flushed) tells of it.

@@ -268,7 +268,7 @@ def retry(
                 project.store.set_marker(task_id, replace(marker, wish=Status.TODO, note=""))
             elif statuses[task_id] in SETTLED or project.store.settled(task_id):
                 project.store.set_marker(task_id, Marker(rounds.next_round(task_id)))
-                project.file.set(task_id, {"status": "TODO", "ended": "", "note": "", "commit": ""})
+                project.file.set(task_id, {"status": "TODO", "started": "", "ended": "", "note": "", "commit": ""})
         scope = project.store.scope() or Scope(time.time())
         everything = scope.everything and not scope.out
         project.store.set_state("scope", _widened(scope, chosen, everything=everything, phases=phases, back=rows))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.harness import Project
 
-SEEDS = range(60 if os.environ.get("ALL_CRASH_POINTS", "") not in ("", "0") else 5)
+SEEDS = range(60 if os.environ.get("ALL_CRASH_POINTS", "") not in ("", "0") else 12)
 SETTLED = {"DONE", "FAILED", "SKIPPED"}
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -64,7 +64,7 @@ def cut_off(project: Project) -> None:
     """Bring tasks to every stage there is, and let everything end at once."""
     check = "test $AGENTJOBS_TASK != slow || until test -e $AGENTJOBS_ROOT/../go; do sleep 0.02; done; "
     project.configure(
-        verify_slots=4, slots=6, retry={"repairs": 0, "resumes": 1, "restarts": 0},
+        verify_slots=4, slots=6, retry={"repairs": 0, "resumes": 6, "restarts": 0},
         profiles={"default": {"verify": [check + "grep -q '^ok' $AGENTJOBS_TASK.txt"]}},
     )  # fmt: skip
     plans = {"done": "ok", "slow": "ok", "bad": "wrong", "busy": "once", "again": "crash,once", "next": "ok"}
