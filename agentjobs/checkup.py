@@ -9,7 +9,7 @@ from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
-from agentjobs import briefing, commanddoubts, inheritance, rowdoubts, scope
+from agentjobs import briefing, commanddoubts, inheritance, rowdoubts, scope, treedoubts
 from agentjobs.baseline import profiles_in_use
 from agentjobs.errors import UserError
 from agentjobs.facts import read_raw
@@ -342,6 +342,8 @@ def _repository(project: Project) -> Iterator[Finding]:
     base, target = project.policy.base, project.policy.target
     if found := _attempt(lambda: base_commit(project.git, base)):
         yield Finding(found.message, POLICY, line_of(data, ("base",)))
+    else:
+        yield from treedoubts.submodule_doubts(project, project.tip())
     for key, value in project.git.meddled():
         message = f"{key} is {value} in .git/config: an agent may have set it; `git config --unset {key}` puts it right"
         yield Finding(message, warning=True)
@@ -355,6 +357,7 @@ def _repository(project: Project) -> Iterator[Finding]:
             if not (project.root / path).exists():
                 message = f"workspace.{key}: {path} does not exist here; create it, or take it out"
                 yield Finding(message, POLICY, line_of(data, ("workspace", key)))
+    yield from treedoubts.link_doubts(project)
 
 
 def _machine(project: Project) -> Iterator[Finding]:

@@ -331,7 +331,8 @@ def _after(task: Task, last: Attempt, result: Result, policy: Policy, now: float
 
 
 def _layer_3(last: Attempt, note: str, policy: Policy) -> Decision:
-    if last.intent.restarts >= policy.retry.restarts:
+    inside = last.end is not None and last.end.inside
+    if inside or last.intent.restarts >= policy.retry.restarts:
         return Settle(Status.FAILED, note)
     return Defer(note)
 

@@ -91,7 +91,7 @@ def put_back(tree_dir: Path, *, placed: Iterable[str], tracked: Callable[[], Col
     for path in dict.fromkeys([*added, *spoilt]):
         delete(tree_dir / path)
     for root in ours if changed else ():
-        if _is_inside(tree_dir, root) and not any(_below(path, (root,)) for path in landed):
+        if not is_behind_link(tree_dir, root) and not any(_below(path, (root,)) for path in landed):
             delete(tree_dir / root)
     return theirs
 
@@ -100,15 +100,15 @@ def _below(path: str, tops: Iterable[str]) -> bool:
     return any(path == top or path.startswith(top + "/") for top in tops)
 
 
-def _is_inside(tree_dir: Path, path: str) -> bool:
-    """Whether no link stands on the way to a path of the tree: what it leads to is not ours to touch."""
+def is_behind_link(tree_dir: Path, path: str) -> bool:
+    """Whether a link stands on the way to a path of the tree: what it leads to is not ours to touch."""
     parts = path.split("/")
-    return not any((tree_dir / "/".join(parts[:end])).is_symlink() for end in range(1, len(parts)))
+    return any((tree_dir / "/".join(parts[:end])).is_symlink() for end in range(1, len(parts)))
 
 
 def _files(tree_dir: Path, roots: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yield everything but directories at and below these paths, with a mark; no link is followed."""
-    todo = [root for root in roots if _is_inside(tree_dir, root)]
+    todo = [root for root in roots if not is_behind_link(tree_dir, root)]
     while todo:
         path = todo.pop()
         full = os.path.join(tree_dir, path)

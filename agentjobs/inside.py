@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from agentjobs.checkout import unregister
 from agentjobs.deletion import delete
 from agentjobs.git import raw, text
+from agentjobs.handed import is_behind_link
 from agentjobs.plainfile import is_directory, read_plain
 from agentjobs.snapshot import (
     GITLINK,
@@ -75,10 +76,16 @@ def keep(git: Git, tree_dir: Path, taken: Snapshot, ref: str, at: float) -> tupl
 
 
 def discard(git: Git, tree_dir: Path) -> None:
-    """Empty the submodules of a tree whose content is kept elsewhere."""
-    tip = head(git, tree_dir)
-    for found in inside(git, tree_dir, tip) if tip else ():
-        delete(tree_dir / found.path)
+    """Empty the submodules of a tree, as git makes them before anybody initialises them; what they held is kept.
+
+    Their repositories are in the administrative directory, and go with it.
+    """
+    if not os.path.lexists(tree_dir / ".gitmodules"):
+        return
+    for path, _ in submodules(git, tree_environment(git, tree_dir)):
+        if os.path.lexists(tree_dir / path / ".git") and not is_behind_link(tree_dir, path):
+            delete(tree_dir / path)
+            (tree_dir / path).mkdir()
 
 
 def _keep_worktrees(git: Git, tree_dir: Path, taken: Snapshot, ref: str, at: float) -> None:

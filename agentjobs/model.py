@@ -279,6 +279,8 @@ class AgentEnd(Struct, frozen=True, omit_defaults=True):
     """Where what it said it changed is not what it changed."""
     removed: tuple[str, ...] = ()
     """Ignored files and directories of the agent's, removed because they do not land: the checks run without them."""
+    inside: bool = False
+    """Submodules of the tree hold work that no commit can: it is not started over with another tree."""
     setup: str = ""
     """The setup command, if it has to run again before the checks: the agent had changed what it made."""
 

@@ -23,6 +23,7 @@ from agentjobs.checkout import clear, delete_tree, fill, is_foreign, link_back, 
 from agentjobs.clones import drop
 from agentjobs.deletion import delete
 from agentjobs.errors import GitError, UserError
+from agentjobs.inside import discard
 from agentjobs.plainfile import is_directory, is_plain, read_plain
 from agentjobs.prepared import MEMORY, forget, forget_if_changed
 from agentjobs.snapshot import (
@@ -187,6 +188,7 @@ def _clean(git: Git, tree_dir: Path, held: Held, keep: Sequence[str], lock: int)
     for path in placed(admin):
         _delete_below(tree_dir, path)
     set_placed(admin, ())
+    discard(git, tree_dir)
     for path in keep:  # a link, or a Python environment, which works in one place only
         if (tree_dir / path).is_symlink() or (tree_dir / path / "pyvenv.cfg").exists():
             _delete_below(tree_dir, path)

@@ -202,6 +202,15 @@ def differing(git: Git, tree_dir: Path) -> tuple[str, ...]:
     return tuple(path for path in paths if path not in same)
 
 
+def differing_from(git: Git, tree_dir: Path, tree: str) -> dict[str, tuple[str, str]]:
+    """Return what a tree object has, where that is not what we checked out: mode and blob by path, as in ``handed``."""
+    bound = tree_environment(git, tree_dir)
+    env = {**bound, "GIT_INDEX_FILE": str(Path(bound["GIT_DIR"]) / SEED_INDEX)}
+    flags = ("--cached", "--raw", "-z", "--no-renames")
+    changes = parse_raw(git.run("diff-index", *flags, tree, cwd=tree_dir, env=env).stdout)
+    return {change.path: _entry(change.old_mode, change.old) for change in changes}
+
+
 def submodules(git: Git, env: dict[str, str]) -> list[tuple[str, str]]:
     """Return path and name of each submodule that ``.gitmodules`` declares in the index that ``env`` names."""
     listing = ("config", "--blob=:.gitmodules", "--no-includes", "-z", "--get-regexp", r"^submodule\..*\.path$")
@@ -222,7 +231,7 @@ def _take_back_untouched(
     if handed:  # what was added one by one is not among ``changes`` yet
         flags = ("--cached", "--raw", "-z", "--no-renames")
         changes = parse_raw(git.run("diff-index", *flags, base, cwd=tree_dir, env=env).stdout)
-    untouched = {change.path for change in changes if handed.get(change.path) == entry_of(change)}
+    untouched = {change.path for change in changes if handed.get(change.path) == _entry(change.new_mode, change.new)}
     converted = [c.path for c in changes if c.path not in untouched and _is_converted(tree_dir, c)]
     seed = {**env, "GIT_INDEX_FILE": str(scratch / "seed")}
     if not untouched and not converted:
@@ -242,9 +251,9 @@ def _take_back_untouched(
     git.run("update-index", "-z", "--index-info", cwd=tree_dir, env=env, stdin=b"".join(lines))
 
 
-def entry_of(change: Change) -> tuple[str, str]:
-    """Return what stands at a path after a change, as ``handed`` writes it down: mode and blob."""
-    return (change.new_mode, change.new) if int(change.new_mode, 8) else ("0", "")
+def _entry(mode: str, blob: str) -> tuple[str, str]:
+    """Return what stands at a path as ``handed`` writes it down."""
+    return (mode, blob) if int(mode, 8) else ("0", "")
 
 
 def _is_converted(tree_dir: Path, change: Change) -> bool:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from agentjobs.circles import UNSPENT
 from agentjobs.decide import told
-from agentjobs.errors import GitError, UserError
+from agentjobs.errors import GitError, TreeError, UserError
 from agentjobs.model import FRESH, Mode
 from agentjobs.scope import normalise
 from agentjobs.writing import printable
@@ -86,9 +86,11 @@ class Trees:
                 self._hand_out(tree, intent.base, task.row.files)
                 if workspace.holds_unkept_work(git, tree):
                     taken = workspace.keep(git, tree, intent.base, ref, f"{intent.id}: before a new start", now)
-                    inside.keep(git, tree, taken, ref, now)
+                    unlandable = inside.keep(git, tree, taken, ref, now)
                     self.project.store.event(now, intent.id, "kept", attempt=intent.number, ref=ref)
                     prepared.forget(git, tree)  # somebody was at work there
+                    if unlandable:
+                        raise TreeError("; ".join(unlandable))
                 inside.discard(git, tree)
                 workspace.put_back(git, tree)
             except GitError:  # it cannot be kept as a commit, so it is kept as it is

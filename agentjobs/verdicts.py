@@ -120,7 +120,7 @@ class Verdicts:
         end = replace(
             end, tree=work.taken.tree, commit=work.taken.commit,
             changed=tuple(map(printable, work.changed)), outside=tuple(map(printable, outside)),
-            removed=tuple(map(printable, work.removed)), setup=work.setup,
+            removed=tuple(map(printable, work.removed)), setup=work.setup, inside=bool(work.unlandable),
         )  # fmt: skip
         if verdict.outcome is not Outcome.OK:
             return end

@@ -22,7 +22,16 @@ from agentjobs.git import text
 from agentjobs.inside import inside
 from agentjobs.linked import link as link_into
 from agentjobs.plainfile import is_directory
-from agentjobs.snapshot import Snapshot, admin_dir, entry_of, head, placed, set_placed, snapshot, tree_environment
+from agentjobs.snapshot import (
+    Snapshot,
+    admin_dir,
+    differing_from,
+    head,
+    placed,
+    set_placed,
+    snapshot,
+    tree_environment,
+)
 from agentjobs.sparse import record, recorded, widened
 from agentjobs.treelock import MAKING, READY, own_directory, set_state, state, tree_lock
 
@@ -121,8 +130,7 @@ def note_handed(git: Git, tree_dir: Path, *, with_setup: bool, keep: Sequence[st
         listed = git.run("ls-files", "-z", "--others", "--directory", cwd=tree_dir, env=bound).stdout.split(b"\0")
         roots = tuple(text(path).rstrip("/") for path in listed if path)
     if with_setup and (tip := head(git, tree_dir)) is not None:
-        taken = snapshot(git, tree_dir, tip, "agentjobs: what setup left", 0.0)
-        entries = {change.path: entry_of(change) for change in git.changes(tip, taken.tree)}
+        entries = differing_from(git, tree_dir, snapshot(git, tree_dir, tip, "agentjobs: what setup left", 0.0).tree)
     handed.record(tree_dir, entries, roots)
 
 

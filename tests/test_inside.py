@@ -131,3 +131,11 @@ def test_a_worktree_inside_the_tree_is_no_content(project: Project, kind: str, f
         assert project.git("rev-parse", "claude/sub") == project.git("rev-parse", "main"), "its branch stays"
         if "precious" in more:
             assert project.git("show", "refs/agentjobs/a/1.worktree-1:p.txt") == "precious"
+
+
+def test_work_inside_a_submodule_is_not_started_over(with_submodule: Project) -> None:
+    project = with_submodule
+    project.configure(retry={"restarts": 1})
+    run(project, WORK)
+    assert project.starts().total() <= 1
+    assert "precious" in (project.tree("a") / "vendor/lib/lib.txt").read_text()

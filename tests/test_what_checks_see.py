@@ -112,9 +112,13 @@ def test_a_setup_that_fails_the_second_time_is_trouble_of_the_machine(project: P
 
 
 @pytest.mark.parametrize("scope", ["a.txt", ""])
-@pytest.mark.parametrize("setup", ["echo x >> README", "echo x > made", "rm README", "chmod +x README"])
+@pytest.mark.parametrize(
+    "setup",
+    ["echo x >> README", "echo x > made", "rm README", "chmod +x README", "echo x > made; git add .; git commit -qm x"],
+)
 def test_what_setup_changes_is_nobodys_work(project: Project, setup: str, scope: str) -> None:
-    shell(project, "true", "true", workspace={"setup": setup})
+    identity = "export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b; "
+    shell(project, "true", "true", workspace={"setup": identity + setup})
     good = {"id": "good", "files": scope and "b.txt", "do": "echo ok > b.txt"}
     project.rows({"id": "idle", "files": scope, "do": "true"}, good)
     assert project.settle() == {"idle": "FAILED", "good": "DONE"}
