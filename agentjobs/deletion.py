@@ -47,8 +47,8 @@ def make_writable(top: Path) -> None:
         pass
 
 
-def directories(top: Path, *, enter: Callable[[str, int | None], int]) -> Iterator[tuple[int, list[str], int]]:
-    """Yield each directory from ``top`` down, as (descriptor, names of those in it, length of its path).
+def directories(top: Path, *, enter: Callable[[str, int | None], int]) -> Iterator[tuple[int, list[str], int, int]]:
+    """Yield each directory from ``top`` down, as (descriptor, names of those in it, length of its path, its level).
 
     Whoever iterates may take names out of the list: the walk does not go down there. ``enter`` opens a directory that
     lies in another one, given by its descriptor.
@@ -60,7 +60,7 @@ def directories(top: Path, *, enter: Callable[[str, int | None], int]) -> Iterat
         while True:
             if len(todo) == len(above):  # just entered
                 found = _subdirectories(at)
-                yield at, found, length
+                yield at, found, length, len(above)
                 todo.append(found)
             if todo[-1]:
                 name = todo[-1].pop()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from agentjobs import proc
 from agentjobs.errors import GitError, MachineError, TimedOut, TreeError
 from agentjobs.gitenv import environment, with_settings
-from agentjobs.hazards import disarm_worktrees
+from agentjobs.hazards import disarm_common, disarm_worktrees
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -44,6 +44,9 @@ _MACHINE = re.compile(
     re.IGNORECASE,
 )
 """Git's words for what is the machine's doing, and no tree's."""
+
+_REFUSED = re.compile(rb"permission denied|read-only file system|unable to (?:create|append|write)", re.IGNORECASE)
+"""Git's words where the directory of the refs cannot be written."""
 
 
 class Merged(NamedTuple):
@@ -118,6 +121,7 @@ class Git:
                 env = with_settings(env, self.confine(env))
         if cwd is None:
             env = self._bound | dict(env or {})
+        disarm_common(self._places[1] if self._places is not None else self.root / ".git")
         try:
             done = proc.run(
                 ["git", *args], cwd=cwd or self.root, env=environment(env), stdin=stdin, check=False,
@@ -269,7 +273,8 @@ class Git:
                 return False
             # It stands where it should, so it is locked: by another git for an instant, or by a dead one.
             if not lock.exists() or time.monotonic() > give_up_at:
-                raise GitError(f"git update-ref failed: {proc.words(done.stderr)}")
+                kind = MachineError if _REFUSED.search(done.stderr) else GitError
+                raise kind(f"git update-ref failed: {proc.words(done.stderr)}")
             if _age_s(lock) > STALE_LOCK_S:
                 lock.unlink(missing_ok=True)
             else:

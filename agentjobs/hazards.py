@@ -28,6 +28,9 @@ RULES_MAX = 16 << 20
 PATH_MAX = 4000
 """Bytes of a path in a tree: no git can name a longer one."""
 
+LEVELS_MAX = 256
+"""Directories one inside the other: the time that ``git clean`` takes grows with the square of them."""
+
 _FILES = frozenset(
     {
         "HEAD", "ORIG_HEAD", "FETCH_HEAD", "MERGE_HEAD", "index", "gitdir", "commondir", "config.worktree", "locked",
@@ -35,6 +38,13 @@ _FILES = frozenset(
     }
 )  # fmt: skip
 """Files of an administrative directory."""
+
+_COMMON = (
+    "info/exclude", "info/attributes", "info/grafts", "info/sparse-checkout", "shallow", "packed-refs", "HEAD",
+    "config", "config.worktree", "index", "objects/info/alternates", "objects/info/commit-graph", "objects/info/packs",
+    "objects/pack/multi-pack-index",
+)  # fmt: skip
+"""Files that git reads in the directory that all worktrees share, whatever it is asked."""
 
 _KEPT_BY_OTHERS = frozenset({"modules", "lfs"})
 """Directories in there that git reads only where it enters a submodule, which ours does not."""
@@ -67,8 +77,8 @@ def _special(tree_dir: Path, entered: Callable[[str, int | None], int]) -> Itera
     In the repositories inside a tree as well: to know one as such, git reads its ``HEAD``.
     """
     try:
-        for at, _, length in directories(tree_dir, enter=entered):
-            if length > PATH_MAX:
+        for at, _, length, level in directories(tree_dir, enter=entered):
+            if length > PATH_MAX or level > LEVELS_MAX:
                 raise TreeError(f"{tree_dir} has directories so deep that git cannot name what is in them; remove them")
             with os.scandir(at) as entries:
                 found = [entry for entry in entries if entry.name in READ_BY_GIT or not _is_usual(entry)]
@@ -99,7 +109,7 @@ def disarm_admin(admin: Path) -> None:
     A directory in the place of a file is renamed aside; anything else has no content and is removed.
     """
     spoilt = False
-    for at, inside, length in directories(admin, enter=enter_writable):
+    for at, inside, length, _ in directories(admin, enter=enter_writable):
         for name in _KEPT_BY_OTHERS.intersection(inside):
             inside.remove(name)
         for name in os.listdir(at):
@@ -123,6 +133,18 @@ def _mended(admin: Path) -> None:
     for name, content in (("HEAD", _NO_HEAD), ("commondir", b"../..\n")):
         with contextlib.suppress(FileExistsError), (admin / name).open("xb") as file:
             file.write(content)
+
+
+def disarm_common(common_dir: Path) -> None:
+    """Remove what is neither file, directory nor link where git reads in a repository's common directory.
+
+    A directory in the place of one of these files is git's to complain about.
+    """
+    for name in _COMMON:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            mode = os.lstat(path := f"{common_dir}/{name}").st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
+                os.unlink(path)  # noqa: PTH108 - before each git: a Path costs more than the look
 
 
 def disarm_worktrees(common_dir: Path) -> None:

@@ -135,6 +135,10 @@ def _view(
             admin = Path(tree_environment(project.git, tree)["GIT_DIR"])
             # A commit in the tree comes to be here. Branches and settings of the repository are only to be read.
             writable += [admin, common / "objects"]
+            # What every git reads, whichever object it looks for: a pipe there would let all of them wait.
+            for shared in (common / "objects/info", common / "objects/pack"):
+                shared.mkdir(exist_ok=True)
+                fixed.append(shared)
             if is_directory(common / "lfs"):  # where git-lfs keeps the files that it takes out of commits
                 writable.append(common / "lfs")
             (admin / "config.worktree").touch()  # or a step could make it, and git of ours would do as it says

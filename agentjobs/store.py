@@ -325,6 +325,8 @@ class Store:
         path = self.dir / "attempts" / task_id / f"settled-{settled.round}.json"
         if read_raw(path):
             return
+        if path.parent.is_symlink():
+            put_aside(path.parent)  # what it leads to is not ours
         make_room(path)  # a row may be settled without an attempt
         write_json(path, self._told(settled))
 
