@@ -126,7 +126,8 @@ class Attempts:
                 raise
             detail = printable(said(error))
             lands, starts = isinstance(decision, Launch | Land), isinstance(decision, Launch) and last.end is None
-            if _is_of_tree(error, last) or not (lands or is_machines(error)):
+            new = starts and last.intent.mode in FRESH  # then nobody has been in the tree: it is not what fails
+            if (_is_of_tree(error, last) and not new) or not (lands or is_machines(error)):
                 outcome = Outcome.CRASHED
             elif starts or (last.end is not None and last.end.outcome is not Outcome.OK):
                 outcome = Outcome.INFRA

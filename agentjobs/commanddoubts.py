@@ -64,6 +64,8 @@ def _unset(command: str, known: frozenset[str], columns: set[str], known_rows: b
     rows = columns if known & {"TASK"} else set()
     for found in _NAME.finditer(command):
         name = found[2]
+        if found[1] and command[: found.start()].endswith("\\"):
+            continue  # the shell takes it as it is written
         if name in known or name in own or name in rows or (found[1] == "${" and (found[3] or "?")[-1] != "?"):
             continue
         if name.startswith(_ROW) and rows and not known_rows:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-LONG_S = 5.0
+LONG_S = 3.0
 """A gap between two looks that is longer was either a stop of everything, or nobody polls more often."""
 
 

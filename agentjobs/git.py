@@ -6,6 +6,7 @@ Paths are ``str`` relative to the top of the tree; bytes that are not UTF-8 are 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from agentjobs import proc
 from agentjobs.errors import GitError, MachineError, TimedOut, TreeError
 from agentjobs.gitenv import environment, with_settings
-from agentjobs.hazards import disarm_common, disarm_worktrees
+from agentjobs.hazards import disarm, disarm_common, disarm_worktrees
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -126,6 +127,7 @@ class Git:
             done = proc.run(
                 ["git", *args], cwd=cwd or self.root, env=environment(env), stdin=stdin, check=False,
                 timeout_s=SLOW_S if command in _SLOW else QUICK_S, pass_fds=pass_fds,
+                meanwhile=lambda: self._release(env or {}),
             )  # fmt: skip
         except TimedOut as error:
             raise kind(f"git {command} was killed: {error}") from error
@@ -137,6 +139,15 @@ class Git:
                 self._can_write()
             raise kind(f"git {command} failed: {said}")
         return done
+
+    def _release(self, env: Mapping[str, str]) -> None:
+        """Let a git go on that waits at a pipe which was put into its way after we had looked."""
+        common = self._places[1] if self._places is not None else self.root / ".git"
+        disarm_common(common)
+        disarm_worktrees(common)
+        if self._bound.get("GIT_WORK_TREE") != env.get("GIT_WORK_TREE", ""):
+            with contextlib.suppress(TreeError, OSError):
+                disarm(Path(env["GIT_WORK_TREE"]))
 
     def _can_write(self) -> None:
         """Raise ``MachineError`` where no object can be written: then that, and not a tree, made git fail."""

@@ -60,7 +60,14 @@ def disarm(tree_dir: Path) -> None:
     Call it while nobody is at work there. Raises ``TreeError`` where git could not work in it all the same.
     """
     for at, name in _special(tree_dir, enter_writable):
-        os.unlink(name, dir_fd=at)
+        _take_away(name, at)
+
+
+def _take_away(name: str, within: int | None = None) -> None:
+    """Remove what has no content; whoever waits at a pipe for somebody to write reads its end."""
+    with contextlib.suppress(OSError):
+        os.close(os.open(name, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=within))
+    os.unlink(name, dir_fd=within)
 
 
 def is_safe(tree_dir: Path) -> bool:
@@ -144,7 +151,7 @@ def disarm_common(common_dir: Path) -> None:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             mode = os.lstat(path := f"{common_dir}/{name}").st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
-                os.unlink(path)  # noqa: PTH108 - before each git: a Path costs more than the look
+                _take_away(path)
 
 
 def disarm_worktrees(common_dir: Path) -> None:
@@ -153,4 +160,4 @@ def disarm_worktrees(common_dir: Path) -> None:
         for name in names_in(admin) if is_directory(admin) else ():
             mode = (admin / name).lstat().st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
-                (admin / name).unlink()
+                _take_away(str(admin / name))

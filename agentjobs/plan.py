@@ -229,7 +229,7 @@ class _Planner:
         until = min((since + landing.wait_s for since, _, _ in waiting), default=0.0)
         # Verified in a future that this pass has not reached: the clock was put back, so it has waited long enough.
         early = any(since > self.now + STAGGER_S + landing.wait_s for since, _, _ in waiting)
-        coming = self.checks > 0 or self.launches
+        coming = self.checks > 0 or self.launches or any(isinstance(a.decision, Look) for a in self.actions)
         due = self.board.asked or len(waiting) >= landing.batch or early or self.now >= until
         due = due or (self.starving and not coming)
         if not due:

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from agentjobs.errors import TimedOut, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
+
+_LOOK_S = 3.0
+"""How often ``meanwhile`` is called."""
 
 _GRACE_S = 1.0
 """How long a command that is to end may take to clean up."""
@@ -42,6 +45,7 @@ def run(
     check: bool = True,
     timeout_s: float | None = None,
     pass_fds: Collection[int] = (),
+    meanwhile: Callable[[], object] | None = None,
 ) -> Completed:
     """Run ``argv`` in ``cwd`` until it ends, with ``stdin`` (default: nothing) and ``env`` (default: ours).
 
@@ -49,7 +53,7 @@ def run(
     child does. Raises ``UserError`` if the command cannot be started and, with ``check``, if it exits with
     anything but 0; ``TimedOut`` if it takes longer than ``timeout_s``. The command runs in a process group of
     its own, which is killed as a whole when the time is over, or when we are interrupted. It does not start where
-    exit codes cannot be read.
+    exit codes cannot be read. ``meanwhile`` is called every few seconds for as long as the command runs.
     """
     name = argv[0].decode("utf-8", "replace") if isinstance(argv[0], bytes) else argv[0]
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:  # `subprocess` would report exit code 0, whatever happened
@@ -73,7 +77,7 @@ def run(
     except OSError as error:
         raise UserError(f"cannot run {name}: {error.strerror or error}") from error
     try:
-        stdout, stderr = process.communicate(stdin or None, timeout_s)
+        stdout, stderr = _outputs(process, stdin or None, timeout_s, meanwhile)
     except BaseException as error:
         _kill(process)
         if isinstance(error, subprocess.TimeoutExpired):
@@ -84,6 +88,24 @@ def run(
         said = words(completed.stderr) or "it said nothing"
         raise UserError(f"{name} failed with exit code {completed.code}: {said}")
     return completed
+
+
+def _outputs(
+    process: subprocess.Popen[bytes],
+    stdin: bytes | None,
+    timeout_s: float | None,
+    meanwhile: Callable[[], object] | None,
+) -> tuple[bytes, bytes]:
+    """Wait for a command and return what it said; ``TimeoutExpired`` if it takes too long."""
+    left_s = timeout_s
+    while meanwhile is not None and (left_s is None or left_s > _LOOK_S):
+        try:
+            return process.communicate(stdin, _LOOK_S)
+        except subprocess.TimeoutExpired:
+            meanwhile()
+            stdin = None  # it was taken with the first call
+            left_s = None if left_s is None else left_s - _LOOK_S
+    return process.communicate(stdin, left_s)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -102,6 +102,10 @@ class Trees:
                 workspace.reset(git, tree, intent.base, ignored_to_keep=keep, sparse=sparse)
         else:
             self._restore(task, intent, tree)
+            if intent.edited:  # the agent may undo what a person did
+                ref = git.kept(intent.id, f"before-{intent.number}")
+                workspace.keep(git, tree, intent.base, ref, f"{intent.id}: edited by hand", now)
+                self.project.store.event(now, intent.id, "kept", attempt=intent.number, ref=ref)
         self._handed.discard(intent.tree)
         settings = self.project.policy.workspace
         if intent.setup:

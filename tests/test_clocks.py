@@ -37,7 +37,7 @@ def poll_ahead(project: Project, seconds: float) -> int:
 
 def waiting(project: Project, step: str, **limits: float) -> None:
     """Dispatch a task whose agent, setup, check or gate runs until it is told to end."""
-    quick = 'echo ok >"$AGENTJOBS_TASK.txt"'
+    quick = 'echo ok >>"$AGENTJOBS_TASK.txt"'
     project.configure(
         limits=limits,
         agents={"fake": {"command": ["sh", "-c", UNTIL_TOLD if step == "agent" else quick], "rules": []}},

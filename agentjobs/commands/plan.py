@@ -18,7 +18,21 @@ if TYPE_CHECKING:
     from agentjobs.planrows import Format
 
 
-@click.group(name="plan", invoke_without_command=True, no_args_is_help=False)
+class Plans(click.Group):
+    """The group of all plans."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Say where an option belongs that stands before the name of a plan."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            raise click.UsageError(
+                f"No such option {error.option_name!r}: options come after the name of a plan, as in "
+                f"`agentjobs plan files {error.option_name}`.", ctx,
+            ) from None  # fmt: skip
+
+
+@click.group(name="plan", cls=Plans, invoke_without_command=True, no_args_is_help=False)
 @click.pass_context
 def command(ctx: click.Context) -> None:
     """Make rows of the task table. What was begun or settled stays as it is.
