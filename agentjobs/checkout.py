@@ -71,7 +71,10 @@ def _brought_along(git: Git, tree_dir: Path) -> Path | None:
     same_place = os.sep.join(("", *tree_dir.parts[own[-1] :], ".git"))
     with registration(git):
         for link in sorted((git.common_dir / "worktrees").glob("*/gitdir")):
-            there = os.fsdecode(link.read_bytes()).rstrip("\n")
+            try:
+                there = os.fsdecode(read_plain(link)).rstrip("\n")
+            except OSError:
+                continue
             if there.endswith(same_place) and not os.path.lexists(there):
                 replace_file(link, os.fsencode(tree_dir / ".git") + b"\n")
                 return link.parent

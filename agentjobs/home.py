@@ -15,6 +15,7 @@ import msgspec
 from agentjobs.errors import UserError
 from agentjobs.launch.reap import runs_elsewhere
 from agentjobs.launch.step import StepFiles
+from agentjobs.plainfile import read_plain
 from agentjobs.writing import replace_file
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def tree_here(root: Path, tree: str) -> str:
 
 def _read(directory: Path) -> Home | None:
     try:
-        return msgspec.json.decode((directory / HOME).read_bytes(), type=Home)
+        return msgspec.json.decode(read_plain(directory / HOME), type=Home)
     except (OSError, msgspec.MsgspecError):
         return None
 

@@ -95,7 +95,7 @@ class Store:
         """Make the directory, or check that this version can work in it; UserError where it cannot."""
         version = self.dir / "VERSION"
         if version.exists():
-            found = version.read_text().strip()
+            found = read_raw(version).decode("ascii", "replace").strip()
             if found != LAYOUT:
                 raise UserError(
                     f"layout {found!r} was written by another version of agentjobs (this one: {LAYOUT!r})",
