@@ -50,7 +50,7 @@ class Workspace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     agent can touch your branches, objects or settings; `none`: the project's own directory, for jobs that change no
     file of it."""
     setup: str | None = None
-    """A shell command run once in a new tree, before the agent."""
+    """A shell command run once in a new tree, before the agent. What it changes does not land."""
     copy: tuple[str, ...] = ()
     """Paths below the project root to copy into each tree."""
     link: tuple[str, ...] = ()
