@@ -17,6 +17,7 @@ from agentjobs.decide import (
     UNSPENT_MAX,
     can_resume,
     decide,
+    next_of_gate,
     restarts_after,
 )
 from agentjobs.decisions import (
@@ -28,6 +29,7 @@ from agentjobs.decisions import (
     Judge,
     Land,
     Launch,
+    Look,
     Settle,
     Wait,
 )
@@ -46,6 +48,7 @@ from agentjobs.model import (
     Result,
     Row,
     Running,
+    Seen,
     Status,
     Step,
     StepKind,
@@ -180,6 +183,68 @@ def test_an_agent_is_started_once_and_judged_however_it_ended() -> None:
 
 def checked(*steps: Step, **more: object) -> Attempt:
     return attempt(agent(Exited(0, NOW)), *steps, end=Outcome.OK, **more)  # type: ignore[arg-type]
+
+
+def several(kind: StepKind, name: str = "", *, checks: int = 2, rest: int = 0, changed: bool | None = None) -> Step:
+    """Return a run of several checks that all passed; ``changed``: what was seen of the tree afterwards."""
+    seen = None if changed is None else Seen(("a.txt",) if changed else ())
+    return replace(step(kind, Exited(0, NOW), name), checks=checks, rest=rest, seen=seen)
+
+
+@pytest.mark.parametrize("kind", [StepKind.VERIFY, StepKind.GATE])
+def test_checks_behind_one_that_changed_files_run_again_alone(kind: StepKind) -> None:
+    name = kind.value
+    assert ask(checked(several(kind, checks=1))) == Land(), "nothing could hide anything from a single check"
+    assert ask(checked(several(kind))) == Look(name)
+    assert ask(checked(several(kind, changed=False))) == Land()
+    first = several(kind, changed=True, checks=3)
+    assert ask(checked(first)) == Launch(f"{name}-2", kind)
+    second = several(kind, f"{name}-2", checks=1, rest=1)
+    assert ask(checked(first, second)) == Launch(f"{name}-3", kind)
+    assert ask(checked(first, second, several(kind, f"{name}-3", checks=1))) == Land()
+    failed = step(kind, Exited(1, NOW), f"{name}-2")
+    wrong = Outcome.VERIFY_FAILED if kind is StepKind.VERIFY else Outcome.GATE_FAILED
+    assert ask(checked(first, failed)) == Conclude(wrong)
+    assert ask(checked(several(kind), base="")) == Conclude(Outcome.OK), "without a tree there is no commit to see"
+
+
+def test_the_gate_of_a_batch_looks_at_its_tree_too() -> None:
+    def next_(*steps: Step) -> Decision:
+        return next_of_gate(attempt(*steps), POLICY, NOW, wanted=True)
+
+    gate = StepKind.GATE
+    first = several(gate, changed=True)
+    assert next_(several(gate)) == Look("gate")
+    assert next_(several(gate, changed=False)) == Conclude(Outcome.OK)
+    assert next_(first) == Launch("gate-2", gate)
+    assert next_(first, several(gate, "gate-2", checks=1)) == Conclude(Outcome.OK)
+    assert next_(first, step(gate, Exited(1, NOW), "gate-2")) == Conclude(Outcome.GATE_FAILED)
+
+
+def test_setup_runs_again_before_the_checks_where_the_agent_changed_what_it_had_made() -> None:
+    setup = StepKind.SETUP
+    before = checked(step(setup, Exited(0, NOW)), setup="x")
+    assert before.end is not None
+    spoilt = replace(before, end=replace(before.end, setup="x"))
+    assert ask(before) == Launch("verify", StepKind.VERIFY)
+    assert ask(spoilt) == Launch("setup-2", setup)
+
+    def after(phase: Phase, kill: Kill | None = None) -> Decision:
+        return ask(replace(spoilt, steps=(*spoilt.steps, step(setup, phase, "setup-2", kill))))
+
+    assert after(Prepared()) == Launch("setup-2", setup)
+    assert after(Exited(0, NOW)) == Launch("verify", StepKind.VERIFY)
+    assert after(Exited(1, NOW)) == after(Lost(NOW)) == Conclude(Outcome.INFRA)
+    assert after(Exited(0, NOW), Kill("stopped", NOW)) == Conclude(Outcome.STOPPED)
+
+
+def test_work_that_no_commit_can_hold_is_not_started_over() -> None:
+    policy = replace(POLICY, retry=replace(POLICY.retry, repairs=0, restarts=1))
+    last = attempt(agent(Exited(0, NOW)), end=Outcome.NO_CHANGE, result=Outcome.NO_CHANGE)
+    assert last.end is not None
+    assert isinstance(ask(last, policy=policy), Defer)
+    held = replace(last, end=replace(last.end, inside=True))
+    assert ask(held, policy=policy) == Settle(Status.FAILED, "no_change")
 
 
 def test_checks_decide_and_not_the_agent() -> None:
