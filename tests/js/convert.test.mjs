@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 import { TOOLS_DIR, load, repository, skip } from './kit.mjs';
@@ -174,6 +174,16 @@ test('as an agent: files are replaced, the result is an event, the handoff is wr
   assert.equal(existsSync(path.join(treeDir, 'a.js')), false);
   assert.match(readFileSync(path.join(treeDir, 'a.ts'), 'utf8'), /export declare let a: any/);
   assert.match(readFileSync(handoff, 'utf8'), /a\.ts is TypeScript now/);
+});
+
+test('what is executable stays so', { skip }, (t) => {
+  const treeDir = repository(t, { 'bin/cli.js': "#!/usr/bin/env node\nconsole.log(1);\n", 'lib.js': 'exports.a = 1;\n' });
+  chmodSync(path.join(treeDir, 'bin/cli.js'), 0o755);
+  const env = { ...process.env, AGENTJOBS_FILES: 'bin/cli.js\nlib.js', AGENTJOBS_MODE: 'first', AGENTJOBS_ROOT: treeDir };
+  const run = spawnSync(process.execPath, [path.join(TOOLS_DIR, 'convert', 'main.mjs')], { cwd: treeDir, input: '', encoding: 'utf8', env });
+  assert.equal(run.status, 0, run.stdout + run.stderr);
+  assert.equal(statSync(path.join(treeDir, 'bin/cli.ts')).mode & 0o111, 0o111);
+  assert.equal(statSync(path.join(treeDir, 'lib.ts')).mode & 0o111, 0);
 });
 
 test('as an agent: a half-done attempt begins again', { skip }, (t) => {

@@ -1,7 +1,7 @@
 // A task's files: taken up from the worktree, and put back as TypeScript.
 
 import { execFileSync } from 'node:child_process';
-import { renameSync, unlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, renameSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { isJavaScript, isTypeScript, typeScriptName } from '../project.mjs';
 import { exportedSignature } from './annotate.mjs';
@@ -56,11 +56,15 @@ function atBase(bench, original) {
   }
 }
 
-/** Write the TypeScript, then remove the JavaScript: a kill in between leaves both, and the next attempt starts over. */
+/**
+ * Write the TypeScript, as executable as what it replaces, then remove the JavaScript: a kill in between leaves both, and
+ * the next attempt starts over.
+ */
 export function putBack(bench, file) {
   const to = path.join(bench.treeDir, file.name);
   const draft = `${to}.draft`;
   writeFileSync(draft, bench.text(file.name));
+  chmodSync(draft, statSync(file.fresh ? path.join(bench.treeDir, file.original) : to).mode);
   renameSync(draft, to);
   if (file.fresh) unlinkSync(path.join(bench.treeDir, file.original));
 }
