@@ -11,7 +11,7 @@ from agentjobs import briefing
 from agentjobs.decide import restarts_after
 from agentjobs.model import Intent, Outcome
 from agentjobs.pauses import jitter
-from agentjobs.progress import told_attempt
+from agentjobs.rounds import newest_in_table
 from agentjobs.schemachecks import checks_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def claimed(
     row, last = task.row, task.last
     profile = project.profile(row, begin.profile)
     used = max((int(mark.rpartition(".")[2]) for mark in marker.begun), default=0)
-    number = project.store.claim(row.id, max(used, told_attempt(row), marker.told))
+    number = project.store.claim(row.id, max(used, newest_in_table(row), marker.told))
     agent = project.policy.agents.get(profile.agent)
     # An agent that chooses the id itself is not told one: it would be taken for its own.
     session = "" if agent is not None and agent.learns else str(uuid.uuid4())
