@@ -141,7 +141,7 @@ def green_before(project: Project) -> Iterator[Row]:
     """Yield open rows whose checks all pass on the base, with the row's own variables: they prove no work.
 
     Looked at are the first few rows of each profile, and the first few that bring a check of their own. A profile
-    whose checks know nothing of the row (a test suite) is meant to be green before and after, and passed over.
+    with checks that know nothing of the row (a test suite) is meant to be green before and after: it is passed over.
     """
     from agentjobs import workspace  # noqa: PLC0415
 

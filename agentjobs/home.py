@@ -1,7 +1,7 @@
 """Where a project lives, and which directory its ``.agentjobs`` is, so that no copy is taken for it.
 
 A copy has the same facts, so also the same marks of agents: it would take the original's agents for its own, call them
-lost, and end them. A project that was renamed, mounted elsewhere or restored from a backup is no copy.
+lost, and end them. A project that was renamed, mounted elsewhere or restored from a backup is not a copy.
 """
 
 from __future__ import annotations

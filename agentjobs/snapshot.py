@@ -226,7 +226,7 @@ def _take_back_untouched(
     """Give every path that nobody has touched since the tree was handed to the agent its old entry in the index.
 
     Touched is not what git reports alone. Line endings and filters can make a file differ from its own commit as soon
-    as it is checked out; and what setup changed is no work of the agent.
+    as it is checked out; and what setup changed is not the agent's work.
     """
     handed = read_handed(tree_dir).entries
     if handed:  # what was added one by one is not among ``changes`` yet

@@ -66,7 +66,7 @@ class Marker(msgspec.Struct, frozen=True, omit_defaults=True):
     begun: tuple[str, ...] = ()
     """The ``AGENTJOBS_MARK`` of each attempt of the round that was started: known although its facts may be deleted."""
     told: int = 0
-    """The number of an attempt of it that the table tells of, and no fact any more."""
+    """The number of an attempt of it that is in the table and has no facts any more."""
 
 
 class Store:
@@ -83,7 +83,7 @@ class Store:
         self._dirs: dict[tuple[str, int], Path] = {}
         self._events: int | None = None
         self.lookout: Lookout | None = None
-        """Whoever decides by how long steps have run sets it."""
+        """Set by the engine, which decides by how long steps have run."""
 
     # --- the directory and its lock
 
