@@ -400,7 +400,7 @@ class Attempts:
         from agentjobs import pool  # noqa: PLC0415
 
         policy, tree = self.project.policy, attempt.intent.tree
-        if tree and not local.occupied(tree):  # a person is there, who is not to find another task's files
+        if tree and not local.occupied(tree):  # a person is there, and would find another task's files
             with contextlib.suppress(UserError, OSError):
                 spare_dir, keep = self.project.spare_dir, policy.workspace.keep
                 known, _ = self.verdicts.candidate(attempt)

@@ -36,9 +36,8 @@ if TYPE_CHECKING:
 BASELINE_WAIT_S = 120.0
 """How long to wait for another dispatch that runs the checks on the base."""
 
-
 SAMPLE = 3
-"""So many rows of a profile are tried with checks of their own."""
+"""At most this many rows of a profile are tried, and as many that have a check of their own."""
 
 _OF_THE_ROW = re.compile(r"AGENTJOBS_(?:TASK|FILES|ROW_)")
 
@@ -142,7 +141,7 @@ def green_before(project: Project) -> Iterator[Row]:
     """Yield open rows whose checks all pass on the base, with the row's own variables: they prove no work.
 
     Looked at are the first few rows of each profile, and the first few that bring a check of their own. A profile
-    whose checks know nothing of the row (a test suite) is meant to be green before and after, and passed over.
+    with checks that know nothing of the row (a test suite) is meant to be green before and after: it is passed over.
     """
     from agentjobs import workspace  # noqa: PLC0415
 
@@ -152,7 +151,7 @@ def green_before(project: Project) -> Iterator[Row]:
     project.store.create()
     commit, directory = _base(project), project.store.dir / "baseline"
     directory.mkdir(mode=0o700, exist_ok=True)
-    with flock(directory / "lock"), _tree(project, rows[0][1], commit, directory) as tree:
+    with flock(directory / "lock", BASELINE_WAIT_S), _tree(project, rows[0][1], commit, directory) as tree:
         for row, profile in rows:
             if commit:  # without what the checks of the row before left
                 workspace.reset(project.git, tree, commit)

@@ -174,24 +174,19 @@ def fill(
     return tuple(removed)
 
 
-def aside(tree_dir: Path) -> None:
-    """Rename what stands at ``tree_dir``, so that a tree can be made there; nothing in it is touched."""
-    put_aside(tree_dir)
-
-
 def clear(tree_dir: Path, lock: int) -> None:
     """See that nothing stands at ``tree_dir``: what we had half made goes, anything else is put aside."""
     if os.path.lexists(tree_dir):
         if state(lock)[:1] == [MAKING]:
             delete_tree(tree_dir)
         else:
-            aside(tree_dir)
+            put_aside(tree_dir)
 
 
 def delete_tree(tree_dir: Path) -> None:
     """Delete a tree of ours; one that an agent made a repository of its own is put aside instead."""
     if is_foreign(tree_dir):
-        aside(tree_dir)
+        put_aside(tree_dir)
     else:
         delete(tree_dir)
 

@@ -29,13 +29,13 @@ LAYER_2 = frozenset(
         Outcome.CONTEXT_FULL,
     }
 )
-"""Finished and wrong: a fresh conversation is told what is wrong."""
+"""Finished and wrong: a fresh conversation gets the errors."""
 
 UNSPENT = frozenset({Outcome.LIMIT, Outcome.OVERLOADED, Outcome.AUTH, Outcome.INFRA, Outcome.STOPPED})
 """Not the task's fault: the attempt does not count."""
 
 SIGNATURE_RUN_MAX = 3
-"""The same error so many times running is no progress."""
+"""The same error this many times running counts as going in circles."""
 
 
 def oscillating(segment: tuple[Attempt, ...]) -> bool:

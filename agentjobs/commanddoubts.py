@@ -59,7 +59,7 @@ def variable_doubts(project: Project) -> Iterator[Finding]:
 
 
 def _unset(command: str, known: frozenset[str], columns: set[str], known_rows: bool) -> Iterator[str]:
-    """Say which variables in a command nobody sets; what has a default, or is set there, is meant so."""
+    """Yield the variables in a command that nobody sets; one with a default, or set in the command, is intended."""
     own = {found[2] for found in _NAME.finditer(command) if not found[1] and found[3] == "="}
     rows = columns if known & {"TASK"} else set()
     for found in _NAME.finditer(command):
@@ -80,7 +80,7 @@ def _unset(command: str, known: frozenset[str], columns: set[str], known_rows: b
 
 
 def program_doubts(project: Project) -> Iterator[Finding]:
-    """Warn of checks whose program is not here: they would fail whatever an agent does."""
+    """Warn of checks with a program that is not here: they would fail whatever an agent does."""
     policy = project.policy
     data = (project.root / POLICY).read_bytes()
     commands = [(("profiles", name, "verify"), command)

@@ -55,7 +55,7 @@ SETUP_AGAIN = "setup-2"
 """The step in which setup runs once more, after an agent that changed what the first run of it had made."""
 
 VOID_MAX = 3
-"""Attempts of a round whose facts were deleted or spoilt before the task is given up."""
+"""At this many attempts of a round with deleted or spoilt facts the task is given up."""
 
 CHECK_RUNS_MAX = 3
 """How often a check that was lost (killed with its runner) is run again in one attempt."""

@@ -3,7 +3,7 @@
 The wall clock jumps: it is set, and a suspended machine wakes hours later. So time is added up from look to look, by a
 clock that stands still while the machine sleeps. What is known at a look is kept for the next one.
 
-A stop of everything (a debugger, a frozen container) is no silence of the agent: where nobody looked for long, that gap
+A stop of everything (a debugger, a frozen container) is not silence of the agent: where nobody looked for long, it
 is not counted as silence. Two such gaps in a row mean that looks are rare here, as with a poll in cron: they count.
 """
 

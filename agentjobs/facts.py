@@ -1,4 +1,4 @@
-"""Facts as files: read where they can be, written whole; and the steps of an attempt as its directory tells of them."""
+"""Facts as files: read where they can be, written whole; and the steps of an attempt, read from its directory."""
 
 from __future__ import annotations
 

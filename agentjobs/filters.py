@@ -53,7 +53,7 @@ class Filters:
 
     def _commands(self) -> dict[str, str]:
         now = time.monotonic()
-        if now > self._known[0] or not self._known[0]:
+        if now > self._known[0]:
             done = self.project.git.run("config", "-z", "--includes", "--get-regexp", _FILTER, ok=(0, 1))
             found = (entry.partition(b"\n") for entry in done.stdout.split(b"\0") if entry)
             self._known = (now + _REMEMBERED_S, {text(key): text(value) for key, _, value in found if value.strip()})

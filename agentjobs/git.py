@@ -145,9 +145,10 @@ class Git:
         common = self._places[1] if self._places is not None else self.root / ".git"
         disarm_common(common)
         disarm_worktrees(common)
-        if self._bound.get("GIT_WORK_TREE") != env.get("GIT_WORK_TREE", ""):
+        tree = env.get("GIT_WORK_TREE")
+        if tree is not None and tree != self._bound.get("GIT_WORK_TREE"):
             with contextlib.suppress(TreeError, OSError):
-                disarm(Path(env["GIT_WORK_TREE"]))
+                disarm(Path(tree))
 
     def _can_write(self) -> None:
         """Raise ``MachineError`` where no object can be written: then that, and not a tree, made git fail."""

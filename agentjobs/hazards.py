@@ -132,10 +132,10 @@ def disarm_admin(admin: Path) -> None:
                 put_aside(admin / name)
                 spoilt = True
     if spoilt:
-        _mended(admin)
+        _complete(admin)
 
 
-def _mended(admin: Path) -> None:
+def _complete(admin: Path) -> None:
     """Write anew what git cannot do without, and what always says the same."""
     for name, content in (("HEAD", _NO_HEAD), ("commondir", b"../..\n")):
         with contextlib.suppress(FileExistsError), (admin / name).open("xb") as file:
@@ -148,16 +148,18 @@ def disarm_common(common_dir: Path) -> None:
     A directory in the place of one of these files is git's to complain about.
     """
     for name in _COMMON:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            mode = os.lstat(path := f"{common_dir}/{name}").st_mode
-            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
-                _take_away(path)
+        _clear(f"{common_dir}/{name}")
 
 
 def disarm_worktrees(common_dir: Path) -> None:
     """Remove what is neither file, directory nor link from all worktrees' directories: git reads some of each."""
     for admin in (common_dir / "worktrees" / name for name in names_in(common_dir / "worktrees")):
         for name in names_in(admin) if is_directory(admin) else ():
-            mode = (admin / name).lstat().st_mode
-            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
-                _take_away(str(admin / name))
+            _clear(f"{admin}/{name}")
+
+
+def _clear(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        mode = os.lstat(path).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
+            _take_away(path)

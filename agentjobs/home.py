@@ -1,13 +1,14 @@
 """Where a project lives, and which directory its ``.agentjobs`` is, so that no copy is taken for it.
 
 A copy has the same facts, so also the same marks of agents: it would take the original's agents for its own, call them
-lost, and end them. A project that was renamed, mounted elsewhere or restored from a backup is no copy.
+lost, and end them. A project that was renamed, mounted elsewhere or restored from a backup is not a copy.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,7 +21,6 @@ from agentjobs.writing import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 HOME = "home.json"
 SEEN_S = 0.5
@@ -79,8 +79,6 @@ def _read(directory: Path) -> Home | None:
 
 def _lives_there(known: Home, now: os.stat_result) -> bool:
     """Whether the project is still where it was, and that is another directory than this one (``now``)."""
-    from pathlib import Path  # noqa: PLC0415
-
     there = Path(known.path) / ".agentjobs"
     try:
         same = os.path.samestat(there.stat(), now)

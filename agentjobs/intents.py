@@ -11,7 +11,7 @@ from agentjobs import briefing
 from agentjobs.decide import restarts_after
 from agentjobs.model import Intent, Outcome
 from agentjobs.pauses import jitter
-from agentjobs.progress import told_attempt
+from agentjobs.rounds import newest_in_table
 from agentjobs.schemachecks import checks_of
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ def claimed(
     row, last = task.row, task.last
     profile = project.profile(row, begin.profile)
     used = max((int(mark.rpartition(".")[2]) for mark in marker.begun), default=0)
-    number = project.store.claim(row.id, max(used, told_attempt(row), marker.told))
+    number = project.store.claim(row.id, max(used, newest_in_table(row), marker.told))
     agent = project.policy.agents.get(profile.agent)
-    # An agent that chooses the id itself is not told one: it would be taken for its own.
+    # An agent that chooses the id itself does not get one: it would be taken for its own.
     session = "" if agent is not None and agent.learns else str(uuid.uuid4())
     if not begin.fresh and last is not None:
         session = (last.result.session if last.result else "") or last.intent.session
@@ -75,7 +75,7 @@ def before(project: Project, task: Task) -> Attempt | None:
 
 
 def landed_unseen(project: Project, task: Task) -> str:
-    """Return the commit that an attempt of this round landed as, before the facts that told of it were lost."""
+    """Return the commit that an attempt of this round landed as, although the facts that recorded it are lost."""
     if not project.lands:
         return ""
     from agentjobs.landing import landed_as  # noqa: PLC0415

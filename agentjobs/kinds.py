@@ -94,7 +94,7 @@ def write_demo(kind: str, directory: Path) -> Written:
 def fit_in(directory: Path, written: Written) -> str:
     """Let a new agentjobs.toml begin at the branch that is checked out; say what is wrong with the place, if anything.
 
-    A directory without a repository is left alone: `check` tells, and not all kinds need one.
+    A directory without a repository is left alone: `check` reports it, and not all kinds need one.
     """
     git, path = Git(directory), directory / "agentjobs.toml"
     with contextlib.suppress(UserError):

@@ -60,10 +60,10 @@ def landing_message(
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def landed_as(git: Git, target: str, task: str, attempt: int, since: str = "") -> str:
+def landed_as(git: Git, target: str, task: str, attempt: int, since: str) -> str:
     """Return the commit by which an attempt's work is on the target, found by its trailers; empty where it is not.
 
-    ``since``: a commit that is older, if one is known.
+    ``since``: a commit that is older; empty where none is known.
     """
     tip = git.resolve(branch_ref(target))
     if tip is None:

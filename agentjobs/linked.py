@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def link(source: Path, target: Path, root: Path, tree_dir: Path) -> None:
-    """Let ``target`` in the tree lead to ``source`` in the user's checkout, whose top is ``root``."""
+    """Let ``target`` in the tree lead to ``source`` in the user's checkout at ``root``."""
     real = Path(os.path.realpath(source))
     back = links_back(real, os.path.realpath(root), real.stat().st_mtime_ns) if real.is_dir() else {}
     back = {path: leads for path, leads in back.items() if (tree_dir / leads.partition("/")[0]).exists()}
@@ -37,7 +37,7 @@ def link(source: Path, target: Path, root: Path, tree_dir: Path) -> None:
 def links_back(directory: Path, root: str, _changed_at: int) -> dict[str, str]:
     """Return the links below a directory that lead to other places of the project: their path, and where they lead.
 
-    All paths are real ones. ``_changed_at`` is there to tell apart what is remembered.
+    All paths are real ones. ``_changed_at`` is part of the key of the cache.
     """
     found = {}
     inside = os.path.relpath(directory, root) + "/"

@@ -22,7 +22,7 @@ LOOK_BYTES = 2 * 1024 * 1024
 
 
 LOOK_LINES = 20_000
-"""So many lines of it: what is in a short line costs as much as what is in a long one."""
+"""At most this many lines of it: a short line costs as much as a long one."""
 
 
 class Place(Struct, frozen=True, omit_defaults=True):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Lookout:
-    """One look. ``store.lookout`` is set to it; ``directory`` is where the last one was kept."""
+    """One look. The engine sets ``store.lookout`` to it; ``directory`` is where the last one was kept."""
 
     def __init__(self, directory: Path, wall: float) -> None:
         self._path = directory / "looks.json"
@@ -53,7 +53,7 @@ class Lookout:
 
 
 def _began(files: StepFiles) -> float | None:
-    """Return when the runner began, in seconds since this boot, as the kernel tells it."""
+    """Return when the runner began, in seconds since this boot, by the kernel's record."""
     record = read_record(files)
     if record is None or record.boot != boot_id() or not record.start.isdecimal():
         return None

@@ -394,7 +394,7 @@ class Task(Struct, frozen=True):
     in_play: bool = True
     """``stop`` takes a task out of play: what runs is ended, nothing is begun."""
     void: tuple[str, ...] = ()
-    """Marks of attempts of the round that were started and whose facts are gone: somebody deleted or spoilt them."""
+    """Marks of attempts of the round that were started and have no facts any more: somebody deleted or spoilt them."""
 
     @property
     def last(self) -> Attempt | None:

@@ -37,7 +37,7 @@ DEEPEST: Final = 6
 """Levels of a line that are compared with those of another."""
 
 EVENTS: Final = 20_000
-"""Of new lines at most so many events are looked at, the newest: one line may be an array of a million."""
+"""At most this many events of the new lines are read, the newest: one line may be an array of a million."""
 
 _VOLATILE = re.compile(r"[\w./:+-]*\d[\w./:+-]*")
 """Words with a digit: counts, delays, ids, instants, addresses."""

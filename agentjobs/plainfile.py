@@ -96,10 +96,12 @@ def regain(path: str | os.PathLike[str]) -> bool:
     return changed
 
 
-def put_aside(path: str | os.PathLike[str]) -> str:
-    """Rename what stands at ``path``, whatever it is, to a free name next to it, and return that name."""
+def put_aside(path: str | os.PathLike[str], ending: str = "") -> None:
+    """Rename what stands at ``path``, whatever it is, to a free name next to it.
+
+    Where names are ids or numbers, the new one has to end in ``~``: nothing of ours does, once it is written.
+    """
     number = 1
-    while os.path.lexists(target := f"{os.fspath(path)}.aside-{number}"):
+    while os.path.lexists(target := f"{os.fspath(path)}.aside-{number}{ending}"):
         number += 1
     os.rename(path, target)  # noqa: PTH104
-    return target

@@ -109,7 +109,7 @@ def _outputs(
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End a command with its process group, and wait for nobody who holds its output open."""
+    """End a command with its process group, and do not wait for a process that holds its output open."""
     for number in (signal.SIGTERM, signal.SIGKILL):  # a git that is asked politely removes its lock files
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, number)

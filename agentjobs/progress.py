@@ -15,11 +15,10 @@ from agentjobs.reviewing import passed, spent_on
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agentjobs.model import Attempt, Row, Settled, Task
+    from agentjobs.model import Attempt, Settled, Task
     from agentjobs.taskfile import TaskFile
 
 NOTE_MAX = 200
-NUMBER_DIGITS = 6
 
 
 def instant(at: float) -> str:
@@ -33,12 +32,6 @@ def parse_instant(text: str) -> float:
         return float(calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ")))
     except ValueError:
         return 0.0
-
-
-def told_attempt(row: Row) -> int:
-    """Return the number of the newest attempt that the table tells of; 0 for none, or what cannot be one."""
-    text = row.cells.get("attempt", "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= NUMBER_DIGITS else 0
 
 
 def stage(attempt: Attempt) -> Status:

@@ -192,7 +192,7 @@ def resume_prompt(outcome: Outcome, detail: str = "", *, verify: Sequence[str] =
 
 
 def begun_section(before: Result | None, edited: Sequence[str] = ()) -> str:
-    """Return what a fresh conversation is told of work that it finds in its tree.
+    """Return the section that tells a fresh conversation about the work in its tree.
 
     ``before`` is how the attempt before it ended in this round, ``edited`` what a person has edited in the tree since.
     """

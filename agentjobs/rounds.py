@@ -9,7 +9,6 @@ from msgspec.structs import replace
 from agentjobs.circles import UNSPENT
 from agentjobs.decide import REMOVED
 from agentjobs.model import BY_HAND, SETTLED, Row, Settled, Status, Task
-from agentjobs.progress import told_attempt
 from agentjobs.queue import in_play
 from agentjobs.store import Marker
 from agentjobs.table import PERSONAL, parse_status
@@ -20,6 +19,14 @@ if TYPE_CHECKING:
     from agentjobs.model import Attempt, Scope
     from agentjobs.project import Project
     from agentjobs.table import Edits
+
+NUMBER_DIGITS = 6
+
+
+def newest_in_table(row: Row) -> int:
+    """Return the number of the newest attempt, as the table has it; 0 for none, or what cannot be one."""
+    text = row.cells.get("attempt", "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= NUMBER_DIGITS else 0
 
 
 class Rounds:
@@ -51,7 +58,7 @@ class Rounds:
         for task_id, text in table.cells("status"):
             if self._is_busy(task_id, text) and task_id not in active:
                 number, newest = self._newest(task_id)
-                lost = told_attempt(table.row(task_id)) > newest
+                lost = newest_in_table(table.row(task_id)) > newest
                 self.store.set_marker(task_id, Marker(self.next_round(task_id) if lost else number))
 
     def _is_busy(self, task_id: str, text: str) -> bool:
@@ -138,8 +145,8 @@ class Rounds:
             # Only a power cut leaves a marker that cannot be read; the facts say which round it was.
             rounds = [a.intent.round for a in self.store.attempts(task_id)]
             marker = Marker(max(rounds, default=1))
-        marker = self._with_lost(task_id, marker)
         names = self.store.names(task_id)
+        marker = self._with_lost(task_id, marker, names)
         known = f"settled-{marker.round}.json" in names
         settled = self.store.settled_round(task_id, marker.round) if known else None
         if settled is not None:
@@ -151,13 +158,13 @@ class Rounds:
             return None
         return self._build(task_id, marker, scope, names)
 
-    def _with_lost(self, task_id: str, marker: Marker) -> Marker:
+    def _with_lost(self, task_id: str, marker: Marker, names: list[str]) -> Marker:
         """Note in the marker an attempt that no fact knows: the table, which was flushed, says that its round began."""
         table = self.file.table
         if task_id not in table or not table.cell(task_id, "started") or table.cell(task_id, "ended"):
             return marker
-        number = told_attempt(table.row(task_id))
-        if number > max(marker.told, self._newest(task_id)[1], *self.store.numbers(task_id), 0):
+        number = newest_in_table(table.row(task_id))
+        if number > max(marker.told, *self.store.numbers(task_id, names), 0):
             marker = replace(marker, told=number)
             self.store.set_marker(task_id, marker)
         return marker

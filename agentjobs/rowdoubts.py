@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from agentjobs.project import Project
 
 ALIKE: Final = 0.8
-"""So like one of our columns a name must be to be a typing error: ``file`` and ``prority`` are, ``title`` is not."""
+"""A name at least this similar to one of our columns is a typing error: ``file``, ``prority``; not ``title``."""
 
 OTHER_WORDS: Final = dict.fromkeys(
     ("depends", "depends_on", "dependencies", "deps", "needs", "requires", "blocked_by"), "after"
@@ -27,7 +27,7 @@ OTHER_WORDS: Final = dict.fromkeys(
 """What other programs call a column of ours."""
 
 NAMED_MAX: Final = 3
-"""So many rows are named in one warning."""
+"""At most this many rows are named in one warning."""
 
 _CSV_QUOTED: Final = re.compile(r'"(?:[^"]|"")*""(?:[^"]|"")*"')
 
@@ -67,7 +67,7 @@ def file_doubts(project: Project) -> Iterator[Finding]:
         return
     try:
         names = Names(project.git.files(project.tip()))
-    except UserError:  # no repository, or no base: `check` tells
+    except UserError:  # no repository, or no base: `check` reports it
         return
     lost: list[tuple[str, str]] = []
     statuses = table.statuses()
@@ -78,7 +78,7 @@ def file_doubts(project: Project) -> Iterator[Finding]:
             files = table.row(task_id).files
             if not files or names.covered(files):
                 continue
-        except UserError:  # `check` tells
+        except UserError:  # `check` reports it
             continue
         joined = [path for path in files if names.covered([part for part in re.split("[,;]", path) if part])]
         if joined:

@@ -72,7 +72,7 @@ def guess(text: str, column: str | None = None, file: str = "<stdin>") -> str:
         looks_so = _names(first, _LOOSE) if separator == "," else True
         if kind == "tsv" or (column is None and (ours or (several and looks_so))):
             raise UserError(
-                f"this may be a table ({called} in the first line, which is no header of plain names) or plain lines; "
+                f"this may be a table ({called} in the first line, which is not a header of names) or plain lines; "
                 f"say --format {kind} or --format lines",
                 file=file,
                 line=1,
@@ -81,7 +81,7 @@ def guess(text: str, column: str | None = None, file: str = "<stdin>") -> str:
 
 
 def _names(record: list[str], pattern: re.Pattern[str]) -> bool:
-    """Tell whether a record may be a header."""
+    """Return whether a record may be a header."""
     return all(pattern.fullmatch(name) for name in record) and len(set(record)) == len(record)
 
 

@@ -23,7 +23,7 @@ from agentjobs.sparse import may_lack_files, outside, recorded
 from agentjobs.writing import replace_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from agentjobs.git import Change, Git
 
@@ -158,16 +158,12 @@ def snapshot(
         take_in_changes(git, tree_dir, env)
         plain, nested = untracked(git, tree_dir, env, ours)
         _add(git, tree_dir, env, plain)
-        differing = parse_raw(
-            git.run(
-                "diff-index", "--cached", "--raw", "-z", "--no-renames", base, cwd=tree_dir, env=env
-            ).stdout
-        )
-        hidden = [change.path for change in differing if not int(change.new_mode, 8)]
+        changes = _staged(git, tree_dir, base, env)
+        hidden = [change.path for change in changes if not int(change.new_mode, 8)]
         hidden += _added_by_agent(git, tree_dir, agents_view(tree_dir, bound), base)
         hidden += [path for path in named if ".git" not in path.lower().split("/")]
         _add(git, tree_dir, env, _present(tree_dir, hidden, ours))
-        links = [c.path for c in differing if c.new_mode == GITLINK and c.old_mode != GITLINK]
+        links = [c.path for c in changes if c.new_mode == GITLINK and c.old_mode != GITLINK]
         if links:
             declared = {path for path, _ in submodules(git, env)}
             links = [path for path in links if path not in declared]
@@ -180,7 +176,7 @@ def snapshot(
             tree = _nested_tree(git, tree_dir, path, bound, inner_index)
             if tree:
                 git.run("read-tree", f"--prefix={path}/", tree, cwd=tree_dir, env=env)
-        _take_back_untouched(git, tree_dir, base, differing, env, Path(scratch))
+        _take_back_untouched(git, tree_dir, base, changes, env, Path(scratch))
         tree = git.line("write-tree", env=env)
     if tree == git.tree_of(base):
         return Snapshot(tree, base, worktrees)
@@ -206,15 +202,20 @@ def differing_from(git: Git, tree_dir: Path, tree: str) -> dict[str, tuple[str, 
     """Return what a tree object has, where that is not what we checked out: mode and blob by path, as in ``handed``."""
     bound = tree_environment(git, tree_dir)
     env = {**bound, "GIT_INDEX_FILE": str(Path(bound["GIT_DIR"]) / SEED_INDEX)}
+    return {change.path: _entry(change.old_mode, change.old) for change in _staged(git, tree_dir, tree, env)}
+
+
+def _staged(git: Git, tree_dir: Path, tree: str, env: dict[str, str]) -> Sequence[Change]:
+    """Return how the index that ``env`` names differs from a commit or tree object."""
     flags = ("--cached", "--raw", "-z", "--no-renames")
-    changes = parse_raw(git.run("diff-index", *flags, tree, cwd=tree_dir, env=env).stdout)
-    return {change.path: _entry(change.old_mode, change.old) for change in changes}
+    return parse_raw(git.run("diff-index", *flags, tree, cwd=tree_dir, env=env).stdout)
 
 
-def submodules(git: Git, env: dict[str, str]) -> list[tuple[str, str]]:
-    """Return path and name of each submodule that ``.gitmodules`` declares in the index that ``env`` names."""
-    listing = ("config", "--blob=:.gitmodules", "--no-includes", "-z", "--get-regexp", r"^submodule\..*\.path$")
-    done = git.run(*listing, env=env, ok=range(256))  # 1 and 128: there are none, or nothing that git can read
+def submodules(git: Git, env: Mapping[str, str], commit: str = "") -> list[tuple[str, str]]:
+    """Return path and name of each submodule that ``.gitmodules`` declares in a commit, or in the index of ``env``."""
+    listing = ("config", f"--blob={commit}:.gitmodules", "--no-includes", "-z")
+    # 1 and 128: there are none, or nothing that git can read.
+    done = git.run(*listing, "--get-regexp", r"^submodule\..*\.path$", env=env, ok=range(256))
     pairs = (entry.partition(b"\n") for entry in done.stdout.split(b"\0") if done.code == 0 and entry)
     return [(text(path), text(key)[len("submodule.") : -len(".path")]) for key, _, path in pairs]
 
@@ -225,12 +226,11 @@ def _take_back_untouched(
     """Give every path that nobody has touched since the tree was handed to the agent its old entry in the index.
 
     Touched is not what git reports alone. Line endings and filters can make a file differ from its own commit as soon
-    as it is checked out; and what setup changed is no work of the agent.
+    as it is checked out; and what setup changed is not the agent's work.
     """
     handed = read_handed(tree_dir).entries
     if handed:  # what was added one by one is not among ``changes`` yet
-        flags = ("--cached", "--raw", "-z", "--no-renames")
-        changes = parse_raw(git.run("diff-index", *flags, base, cwd=tree_dir, env=env).stdout)
+        changes = _staged(git, tree_dir, base, env)
     untouched = {change.path for change in changes if handed.get(change.path) == _entry(change.new_mode, change.new)}
     converted = [c.path for c in changes if c.path not in untouched and _is_converted(tree_dir, c)]
     seed = {**env, "GIT_INDEX_FILE": str(scratch / "seed")}

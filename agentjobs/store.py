@@ -66,7 +66,7 @@ class Marker(msgspec.Struct, frozen=True, omit_defaults=True):
     begun: tuple[str, ...] = ()
     """The ``AGENTJOBS_MARK`` of each attempt of the round that was started: known although its facts may be deleted."""
     told: int = 0
-    """The number of an attempt of it that the table tells of, and no fact any more."""
+    """The number of an attempt of it that is in the table and has no facts any more."""
 
 
 class Store:
@@ -83,7 +83,7 @@ class Store:
         self._dirs: dict[tuple[str, int], Path] = {}
         self._events: int | None = None
         self.lookout: Lookout | None = None
-        """Whoever decides by how long steps have run sets it."""
+        """Set by the engine, which decides by how long steps have run."""
 
     # --- the directory and its lock
 
@@ -240,7 +240,7 @@ class Store:
         number = max([used, *self.numbers(task_id)])
         path = self.attempt_dir(task_id, number)
         if os.path.lexists(path.parent) and not is_directory(path.parent):
-            put_aside(path.parent)  # an agent may have put a link there
+            put_aside(path.parent, "~")  # an agent may have put a link there
             number = used
         if number > used and is_directory(path) and all(name.endswith("~") for name in names_in(path)):
             return number  # claimed by a poll that was killed before it wrote the intent: nothing was started
@@ -326,7 +326,7 @@ class Store:
         if read_raw(path):
             return
         if path.parent.is_symlink():
-            put_aside(path.parent)  # what it leads to is not ours
+            put_aside(path.parent, "~")  # what it leads to is not ours
         make_room(path)  # a row may be settled without an attempt
         write_json(path, self._told(settled))
 

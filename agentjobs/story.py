@@ -127,7 +127,7 @@ def story(project: Project, task_id: str) -> Story:
 
 
 def _left(project: Project, task_id: str) -> dict[str, Any]:
-    """Return where a task's tree is, and the refs that keep what it held before: no attempt tells of these."""
+    """Return where a task's tree is, and the refs that keep what it held before: no attempt records these."""
     tree = project.trees_dir / task_id
     kept: list[str] = []
     with contextlib.suppress(UserError):

@@ -91,7 +91,7 @@ class TaskFile:
         if not seen or seen == self._seen or time.time() - seen[2] / 1e9 > LEFT_SO_S or _is_ended(self.path):
             return False  # an empty one is refused: nothing is lost
         known = read_raw(self.base_path)
-        if not known or read_raw(self.path) == known:
+        if not known or read_raw(self.path, follow=True) == known:
             return False
         mark = " ".join(map(str, seen)).encode()
         if read_raw(memory) == mark:

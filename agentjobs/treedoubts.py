@@ -6,8 +6,9 @@ import os
 from typing import TYPE_CHECKING
 
 from agentjobs.finding import Finding
-from agentjobs.git import text
+from agentjobs.plainfile import read_plain
 from agentjobs.project import POLICY
+from agentjobs.snapshot import submodules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,10 +27,7 @@ def submodule_doubts(project: Project, base: str) -> Iterator[Finding]:
     """Warn of submodules of the commit that tasks start from, unless setup mentions them: they are empty in a tree."""
     if "submodule" in (project.policy.workspace.setup or ""):
         return
-    listing = ("config", f"--blob={base}:.gitmodules", "--no-includes", "-z", "--get-regexp", r"^submodule\..*\.path$")
-    done = project.git.run(*listing, ok=range(256))  # 1 and 128: there are none
-    entries = done.stdout.split(b"\0") if done.code == 0 else []
-    paths = [text(entry.partition(b"\n")[2]) for entry in entries if entry]
+    paths = [path for path, _ in submodules(project.git, {}, base)]
     if paths:
         what = f"{', '.join(paths)} is a submodule" if len(paths) == 1 else f"{', '.join(paths)} are submodules"
         setup = 'workspace.setup = "git submodule update --init --recursive"'
@@ -52,7 +50,6 @@ def link_doubts(project: Project) -> Iterator[Finding]:
 
 def _content(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            return file.read(READ_MAX)
+        return read_plain(path, READ_MAX, follow=True)
     except OSError:
         return b""

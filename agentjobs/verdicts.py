@@ -324,7 +324,7 @@ class Verdicts:
         commit, parent = self.candidate(attempt)
         merged = self.merge(task, attempt, commit, parent)
         if isinstance(merged, Result):
-                return replace(merged, errors=f"{merged.errors}\n\nBefore that the gate said of this work:\n{errors}")
+            return replace(merged, errors=f"{merged.errors}\n\nBefore that the gate said of this work:\n{errors}")
         end = attempt.end
         assert end is not None
         return Result(

@@ -2,7 +2,7 @@ r"""Text from outside as a terminal may have it: control characters are shown (`
 
 Agents choose the names of files, and what logs and findings say. An escape sequence in them could set the title of a
 terminal, write its clipboard or hide a line. All text we print goes through a ``Stream``, and each note of the table
-through ``visible``; so nobody who prints has to think of it.
+through ``visible``; so no code that prints has to think of it.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from agentjobs import handed, prepared
-from agentjobs.checkout import aside, clear, delete_tree, fill, made, reach, register, unregister
+from agentjobs import handed, plainfile, prepared
+from agentjobs.checkout import clear, delete_tree, fill, made, reach, register, unregister
 from agentjobs.clones import drop, leftovers
 from agentjobs.deletion import delete
 from agentjobs.errors import TreeError, UserError
@@ -65,7 +65,7 @@ def put_aside(tree_dir: Path) -> None:
     """Rename the directory of a tree, so that the next ``create`` makes another; nothing in it is touched."""
     with tree_lock(tree_dir):
         if os.path.lexists(tree_dir):
-            aside(tree_dir)
+            plainfile.put_aside(tree_dir)
 
 
 def reset(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agentjobs.errors import is_machines
-from agentjobs.plainfile import is_directory, regain
+from agentjobs.plainfile import is_directory, put_aside, regain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,20 +74,12 @@ def make_room(path: Path) -> None:
     """
     for there in (path, path.with_name(f"{path.name}~")):
         if is_directory(there):
-            _put_aside(there)
+            put_aside(there, "~")
     if not path.parent.is_dir():
         if os.path.lexists(path.parent):
-            _put_aside(path.parent)
+            put_aside(path.parent, "~")
         path.parent.mkdir(mode=0o700, parents=True)
     regain(path)
-
-
-def _put_aside(path: Path) -> None:
-    """Rename it to a free name next to it that ends in ``~``; nothing of ours does, once it is written."""
-    number = 1
-    while os.path.lexists(aside := path.with_name(f"{path.name}.{number}~")):
-        number += 1
-    path.rename(aside)
 
 
 def encode(value: object) -> bytes:

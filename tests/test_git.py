@@ -47,6 +47,17 @@ def tree(git: Git, base: str) -> Path:
     return path
 
 
+@pytest.mark.parametrize("bound", [False, True])
+def test_a_call_that_takes_long_and_concerns_no_tree_ends_as_any_other(
+    git: Git, bound: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if bound:
+        assert git.refusal() == ""
+    monkeypatch.setattr(proc, "_LOOK_S", 0.05)
+    for cwd in (None, git.root):
+        assert git.run("-c", "alias.slow=!sleep 0.5; echo done", "slow", cwd=cwd).stdout == b"done\n"
+
+
 # --- proc -------------------------------------------------------------------------------------------------
 
 

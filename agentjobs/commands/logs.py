@@ -43,14 +43,14 @@ def command(task_id: str, follow_it: bool, attempt: int | None, step: str | None
     else:
         pieces = whole(project, task_id, attempt or newest(project, task_id), step)
     out = sys.stdout.buffer
-    told = _told(task_id, masked(pieces, project.masking), headed=step is None)
-    for piece in coloured(told) if sys.stdout.isatty() else told:
+    shown = _headed(task_id, masked(pieces, project.masking), headed=step is None)
+    for piece in coloured(shown) if sys.stdout.isatty() else shown:
         out.write(piece)
         if follow_it:
             out.flush()
 
 
-def _told(task_id: str, pieces: Iterable[tuple[Log, bytes]], *, headed: bool) -> Iterator[bytes]:
+def _headed(task_id: str, pieces: Iterable[tuple[Log, bytes]], *, headed: bool) -> Iterator[bytes]:
     """Yield the output, with a heading for each step."""
     last = b"\n"
     for log, piece in pieces:

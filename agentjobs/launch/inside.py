@@ -8,10 +8,10 @@ is in the tree, or it has a file there open for writing. It is ended if all of t
 - It carries a marker of the same task (of an attempt that nobody remembers), or it has no marker and began after the
   first step of the attempt.
 - It is not at a person's terminal. People look into trees: a process with a controlling terminal is theirs. The one
-  exception is what a terminal multiplexer was told to run, as in ``tmux new-session -d "npm run dev"``: the session's
+  exception is a command that a terminal multiplexer runs, as in ``tmux new-session -d "npm run dev"``: the session's
   leader is a child of the multiplexer, and not just a shell.
 
-A shell in a multiplexer may be a person's or may have been opened by an agent; nothing tells one from the other, so it
+A shell in a multiplexer may be a person's or may have been opened by an agent; they look the same, so it
 is left alone. A tree with anybody in it is not handed on (``occupied``).
 
 Linux only: elsewhere nothing is found here.
@@ -100,8 +100,8 @@ def _is_at_a_persons_terminal(process: Process) -> bool:
 
 def _is_a_shell(argv: list[str]) -> bool:
     """Whether this command line is that of a shell that was given nothing to run."""
-    told = [word for word in argv[1:] if not word.startswith("-") or word == "-c"]
-    return bool(argv) and argv[0].rpartition("/")[2].endswith("sh") and not told
+    given = [word for word in argv[1:] if not word.startswith("-") or word == "-c"]
+    return bool(argv) and argv[0].rpartition("/")[2].endswith("sh") and not given
 
 
 def _is_unmarked_since(pid: int, since: int) -> bool:
