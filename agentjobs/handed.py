@@ -61,10 +61,31 @@ def record(tree_dir: Path, entries: Mapping[str, tuple[str, str]], roots: Sequen
     if not entries and not roots:
         forget(tree_dir)
         return
-    records = [raw(f"entry\t{mode} {blob}\t{path}") for path, (mode, blob) in entries.items()]
-    records += [raw(f"root\t\t{path}") for path in roots]
-    records += [raw(f"file\t{mark}\t{path}") for path, mark in _files(tree_dir, roots)]
+    _write(tree_dir, Handed(entries, tuple(roots), dict(_files(tree_dir, roots))))
+
+
+def _write(tree_dir: Path, handed: Handed) -> None:
+    records = [raw(f"entry\t{mode} {blob}\t{path}") for path, (mode, blob) in handed.entries.items()]
+    records += [raw(f"root\t\t{path}") for path in handed.roots]
+    records += [raw(f"file\t{mark}\t{path}") for path, mark in handed.files.items()]
     replace_file(_file(tree_dir), b"\0".join(records))
+
+
+def forget_tracked(tree_dir: Path) -> None:
+    """Forget what setup had changed in tracked files: they were reset, so what differs in them from now on is work.
+
+    Not in a submodule, which no reset moves.
+    """
+    handed = read(tree_dir)
+    left = {path: entry for path, entry in handed.entries.items() if path in handed.files or entry[0] == "160000"}
+    if len(left) != len(handed.entries):
+        _write(tree_dir, handed._replace(entries=left))
+
+
+def is_untouched(tree_dir: Path, path: str) -> bool:
+    """Whether a file that git does not track is as it was handed over."""
+    mark = read(tree_dir).files.get(path)
+    return mark is not None and dict(_files(tree_dir, (path,))).get(path) == mark
 
 
 def forget(tree_dir: Path) -> None:

@@ -158,6 +158,9 @@ def disarm_worktrees(common_dir: Path) -> None:
     """Remove what is neither file, directory nor link from all worktrees' directories: git reads some of each."""
     for admin in (common_dir / "worktrees" / name for name in names_in(common_dir / "worktrees")):
         for name in names_in(admin) if is_directory(admin) else ():
-            mode = (admin / name).lstat().st_mode
+            try:
+                mode = (admin / name).lstat().st_mode
+            except FileNotFoundError:  # a lock file of a git that is at work there
+                continue
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
                 _take_away(str(admin / name))

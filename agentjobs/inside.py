@@ -89,15 +89,29 @@ def discard(git: Git, tree_dir: Path) -> None:
 
 
 def _keep_worktrees(git: Git, tree_dir: Path, taken: Snapshot, ref: str, at: float) -> None:
-    for number, path in enumerate(taken.worktrees, 1):
+    paths = dict.fromkeys([*taken.worktrees, *_registered_below(git, tree_dir)])  # git does not list ignored ones
+    for number, path in enumerate(paths, 1):
         nested = tree_dir / path
         if admin_dir(git, nested) is not None:  # not in a clone, which goes as a whole
             tip = head(git, nested)
-            held = snapshot(git, nested, tip, f"{path}: what a worktree held", at).commit if tip else None
-            if held and not git.line("for-each-ref", "--count=1", f"--contains={held}"):
+            base = tip or taken.commit  # its branch may have no commit yet
+            held = snapshot(git, nested, base, f"{path}: what a worktree held", at).commit
+            if not git.line("for-each-ref", "--count=1", f"--contains={held}"):
                 git.keep(f"{ref}.worktree-{number}", held)
             delete(nested)
             unregister(git, nested)
+
+
+def _registered_below(git: Git, tree_dir: Path) -> Iterator[str]:
+    """Yield the paths of the repository's worktrees that stand inside the tree."""
+    above = os.path.realpath(tree_dir) + os.sep
+    for link in sorted((git.common_dir / "worktrees").glob("*/gitdir")):
+        try:
+            there = os.path.dirname(os.path.realpath(text(read_plain(link, 1 << 16)).rstrip("\n")))
+        except OSError:
+            continue
+        if there.startswith(above) and os.path.isdir(there):
+            yield there.removeprefix(above)
 
 
 def inside(git: Git, tree_dir: Path, commit: str) -> Iterator[Inside]:

@@ -139,3 +139,22 @@ def test_work_inside_a_submodule_is_not_started_over(with_submodule: Project) ->
     run(project, WORK)
     assert project.starts().total() <= 1
     assert "precious" in (project.tree("a") / "vendor/lib/lib.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    "do", ["worktree add -qb topic .x/wt", "worktree add -q --detach .x/wt; cd .x/wt; $git checkout -q --orphan new"]
+)
+def test_what_a_worktree_in_an_ignored_place_or_without_a_commit_holds_is_kept(project: Project, do: str) -> None:
+    write(project.root / ".gitignore", ".x/\n.agentjobs/\n")
+    commit(project.root, "ignore")
+    project.configure(
+        {"agents": {"shell": {"command": SHELL}}, "profiles": {"default": {"agent": "shell", "verify": ["true"]}}},
+    )
+    run(
+        project,
+        f"echo x > a.txt; top=$PWD; git=git; git {do}; echo precious > $top/.x/wt/new.txt",
+        files="a.txt",
+        expected="DONE",
+    )
+    assert sh(project.root, "git", "show", "refs/agentjobs/a/1.worktree-1:new.txt") == "precious"
+    assert ".x" not in sh(project.root, "git", "worktree", "list")
