@@ -19,7 +19,7 @@ from agentjobs.clones import drop, leftovers
 from agentjobs.deletion import delete
 from agentjobs.errors import TreeError, UserError
 from agentjobs.git import text
-from agentjobs.inside import inside
+from agentjobs.inside import contents, inside
 from agentjobs.linked import link as link_into
 from agentjobs.linked import turn
 from agentjobs.plainfile import is_directory
@@ -130,7 +130,7 @@ def note_handed(git: Git, tree_dir: Path, *, with_setup: bool, keep: Sequence[st
     """
     bound = tree_environment(git, tree_dir)
     admin = Path(bound["GIT_DIR"])
-    roots, entries = placed(admin), {}
+    roots, entries, below = placed(admin), {}, {}
     handed.forget(tree_dir)  # what an earlier setup left is no measure of what this one did
     if with_setup or keep:
         bound = {**bound, "GIT_INDEX_FILE": str(admin / SEED_INDEX)}  # setup may have added to the tree's own
@@ -138,7 +138,8 @@ def note_handed(git: Git, tree_dir: Path, *, with_setup: bool, keep: Sequence[st
         roots = tuple(text(path).rstrip("/") for path in listed if path)
     if with_setup and (tip := head(git, tree_dir)) is not None:
         entries = differing_from(git, tree_dir, snapshot(git, tree_dir, tip, "agentjobs: what setup left", 0.0).tree)
-    handed.record(tree_dir, entries, roots)
+        below = contents(git, tree_dir, tip)
+    handed.record(tree_dir, entries, roots, below)
 
 
 def show_merge(git: Git, tree_dir: Path, commit: str, tree: str) -> None:

@@ -229,7 +229,7 @@ def test_a_new_start_sees_nothing_of_the_agent_before_it_not_even_in_what_is_kep
     write(project.root / ".gitignore", "nm/\n.agentjobs/\n")
     sh(project.root, "git", "add", ".gitignore")
     sh(project.root, "git", "commit", "-qm", "ignore")
-    do = 'cat >/dev/null; test "$AGENTJOBS_ATTEMPT" != 1 && echo x > a.txt || { mkdir -p p/nm; echo x > p/nm/x; exit 1; }'
+    do = 'cat >/dev/null; echo x > a.txt; test "$AGENTJOBS_ATTEMPT" != 1 || (mkdir -p p/nm; echo x > p/nm/x; exit 1)'
     project.configure(
         {
             "agents": {"shell": {"command": ["sh", "-c", do]}},
