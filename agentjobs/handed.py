@@ -33,6 +33,8 @@ class Handed(NamedTuple):
     """The topmost paths that git does not track."""
     files: Mapping[str, str] = {}
     """A mark of each file below the roots, by which a change of it is seen."""
+    inside: Mapping[str, str] = {}
+    """What each submodule held, where that was not what its own commit does."""
 
 
 def read(tree_dir: Path) -> Handed:
@@ -41,7 +43,7 @@ def read(tree_dir: Path) -> Handed:
         records = read_plain(_file(tree_dir)).split(b"\0")
     except FileNotFoundError:
         return Handed()
-    entries, roots, files = {}, [], {}
+    entries, roots, files, inside = {}, [], {}, {}
     for record in records:
         kind, value, path = (text(part) for part in ([*record.split(b"\t", 2), b"", b""])[:3])
         if not path or path.startswith("/") or ".." in path.split("/"):
@@ -53,18 +55,44 @@ def read(tree_dir: Path) -> Handed:
             roots.append(path)
         elif kind == "file":
             files[path] = value
-    return Handed(entries, tuple(roots), files)
+        elif kind == "inside":
+            inside[path] = value
+    return Handed(entries, tuple(roots), files, inside)
 
 
-def record(tree_dir: Path, entries: Mapping[str, tuple[str, str]], roots: Sequence[str]) -> None:
+def record(
+    tree_dir: Path, entries: Mapping[str, tuple[str, str]], roots: Sequence[str], inside: Mapping[str, str]
+) -> None:
     """Write down the tree as it is now; ``roots`` are gone through."""
-    if not entries and not roots:
+    if not entries and not roots and not inside:
         forget(tree_dir)
         return
-    records = [raw(f"entry\t{mode} {blob}\t{path}") for path, (mode, blob) in entries.items()]
-    records += [raw(f"root\t\t{path}") for path in roots]
-    records += [raw(f"file\t{mark}\t{path}") for path, mark in _files(tree_dir, roots)]
+    _write(tree_dir, Handed(entries, tuple(roots), dict(_files(tree_dir, roots)), inside))
+
+
+def _write(tree_dir: Path, handed: Handed) -> None:
+    records = [raw(f"entry\t{mode} {blob}\t{path}") for path, (mode, blob) in handed.entries.items()]
+    records += [raw(f"root\t\t{path}") for path in handed.roots]
+    records += [raw(f"file\t{mark}\t{path}") for path, mark in handed.files.items()]
+    records += [raw(f"inside\t{tree}\t{path}") for path, tree in handed.inside.items()]
     replace_file(_file(tree_dir), b"\0".join(records))
+
+
+def forget_tracked(tree_dir: Path) -> None:
+    """Forget what setup had changed in tracked files: they were reset, so what differs in them from now on is work.
+
+    Not in a submodule, which no reset moves.
+    """
+    handed = read(tree_dir)
+    left = {path: entry for path, entry in handed.entries.items() if path in handed.files or entry[0] == "160000"}
+    if len(left) != len(handed.entries):
+        _write(tree_dir, handed._replace(entries=left))
+
+
+def is_untouched(tree_dir: Path, path: str) -> bool:
+    """Whether a file that git does not track is as it was handed over."""
+    mark = read(tree_dir).files.get(path)
+    return mark is not None and dict(_files(tree_dir, (path,))).get(path) == mark
 
 
 def forget(tree_dir: Path) -> None:

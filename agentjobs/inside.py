@@ -15,6 +15,7 @@ from agentjobs.checkout import unregister
 from agentjobs.deletion import delete
 from agentjobs.git import raw, text
 from agentjobs.handed import is_behind_link
+from agentjobs.handed import read as read_handed
 from agentjobs.plainfile import is_directory, read_plain
 from agentjobs.snapshot import (
     GITLINK,
@@ -60,8 +61,8 @@ def keep(git: Git, tree_dir: Path, taken: Snapshot, ref: str, at: float) -> tupl
         kept = f"{ref}.inside-{number}"
         # With its history where git allows that (not from a shallow clone), else its files alone.
         fetch = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
-        done = git.run(*fetch, str(found.directory), f"+HEAD:{kept}", ok=range(256))
-        parents = (found.commit,) if done.code == 0 else ()
+        fetched = found.commit and git.run(*fetch, str(found.directory), f"+HEAD:{kept}", ok=range(256)).code == 0
+        parents = (found.commit,) if fetched else ()
         if found.edited or not parents:
             tree = _tree(git, tree_dir / found.path, found, whole=not parents)
             git.keep(kept, git.commit_tree(tree, parents, f"{found.path}: what the submodule held", at))
@@ -89,15 +90,29 @@ def discard(git: Git, tree_dir: Path) -> None:
 
 
 def _keep_worktrees(git: Git, tree_dir: Path, taken: Snapshot, ref: str, at: float) -> None:
-    for number, path in enumerate(taken.worktrees, 1):
+    paths = dict.fromkeys([*taken.worktrees, *_registered_below(git, tree_dir)])  # git does not list ignored ones
+    for number, path in enumerate(paths, 1):
         nested = tree_dir / path
         if admin_dir(git, nested) is not None:  # not in a clone, which goes as a whole
             tip = head(git, nested)
-            held = snapshot(git, nested, tip, f"{path}: what a worktree held", at).commit if tip else None
-            if held and not git.line("for-each-ref", "--count=1", f"--contains={held}"):
+            base = tip or taken.commit  # its branch may have no commit yet
+            held = snapshot(git, nested, base, f"{path}: what a worktree held", at).commit
+            if not git.line("for-each-ref", "--count=1", f"--contains={held}"):
                 git.keep(f"{ref}.worktree-{number}", held)
             delete(nested)
             unregister(git, nested)
+
+
+def _registered_below(git: Git, tree_dir: Path) -> Iterator[str]:
+    """Yield the paths of the repository's worktrees that stand inside the tree."""
+    above = os.path.realpath(tree_dir) + os.sep
+    for link in sorted((git.common_dir / "worktrees").glob("*/gitdir")):
+        try:
+            there = os.path.dirname(os.path.realpath(text(read_plain(link, 1 << 16)).rstrip("\n")))
+        except OSError:
+            continue
+        if there.startswith(above) and os.path.isdir(there):
+            yield there.removeprefix(above)
 
 
 def inside(git: Git, tree_dir: Path, commit: str) -> Iterator[Inside]:
@@ -105,27 +120,54 @@ def inside(git: Git, tree_dir: Path, commit: str) -> Iterator[Inside]:
 
     ``commit``: what was made of the tree.
     """
-    if not os.path.lexists(tree_dir / ".gitmodules"):
+    links = _links(git, commit, {})
+    if not links:
         return
-    bound = tree_environment(git, tree_dir)
+    bound, handed = tree_environment(git, tree_dir), read_handed(tree_dir).inside
     with tempfile.TemporaryDirectory(prefix="agentjobs-snapshot-", dir=bound["GIT_DIR"]) as scratch:
         env = {**bound, "GIT_INDEX_FILE": str(Path(scratch) / "index")}
         git.run("read-tree", commit, env=env)
-        listed = git.run("ls-files", "-s", "-z", env=env).stdout.split(b"\0")
-        links = {text(line.partition(b"\t")[2]) for line in listed if line.startswith(GITLINK.encode())}
-        declared = [(path, name) for path, name in submodules(git, env) if path in links]
-    for path, name in declared:
-        directory = _repository(tree_dir / path)
-        if directory is None:
-            continue
-        done = git.run("rev-parse", "--verify", "-q", "HEAD^{commit}", env=_only(directory), ok=range(256))
-        tip = text(done.stdout).strip()
-        if done.code != 0:
-            continue
-        found = Inside(path, directory, tip, not _is_known(git, directory, name, tip), edited=False)
-        found = found._replace(edited=_tree(git, tree_dir / path, found) != _tree_of(git, found))
-        if found.only_here or found.edited:
-            yield found
+        names = dict(submodules(git, env))
+    for path in links:
+        for found, name in _initialised(git, tree_dir, path, names.get(path, path)):
+            content = _tree(git, tree_dir / found.path, found)
+            edited = content not in {_tree_of(git, found), handed.get(found.path)}
+            known = not found.commit or _is_known(git, found.directory, name, found.commit)
+            if edited or not known:
+                yield found._replace(edited=edited, only_here=not known)
+
+
+def contents(git: Git, tree_dir: Path, commit: str) -> dict[str, str]:
+    """Return what each submodule holds, as a tree object, where that is not what its own commit does."""
+    found = [one for path in _links(git, commit, {}) for one, _ in _initialised(git, tree_dir, path, path)]
+    held = {one.path: (_tree(git, tree_dir / one.path, one), _tree_of(git, one)) for one in found}
+    return {path: now for path, (now, own) in held.items() if now != own}
+
+
+def _links(git: Git, commit: str, env: dict[str, str]) -> list[str]:
+    listed = git.run("ls-tree", "-r", "-z", "--full-tree", commit, env=env).stdout.split(b"\0")
+    return [text(line.partition(b"\t")[2]) for line in listed if line.startswith(GITLINK.encode())]
+
+
+def _initialised(git: Git, tree_dir: Path, path: str, name: str) -> Iterator[tuple[Inside, str]]:
+    """Yield the submodule at a path and those inside it, with their names.
+
+    One that nobody initialised has no commit, and is of interest where files stand in its directory all the same.
+    """
+    if is_behind_link(tree_dir, path) or not is_directory(tree_dir / path):
+        return
+    directory = _repository(tree_dir / path)
+    if directory is None:
+        if any((tree_dir / path).iterdir()):
+            yield Inside(path, git.common_dir, "", only_here=False, edited=False), name
+        return
+    done = git.run("rev-parse", "--verify", "-q", "HEAD^{commit}", env=_only(directory), ok=range(256))
+    if done.code != 0:
+        return
+    found = Inside(path, directory, text(done.stdout).strip(), only_here=False, edited=False)
+    yield found, name
+    for below in _links(git, found.commit, _reading(git, found)):
+        yield from _initialised(git, tree_dir, f"{path}/{below}", f"{name}/modules/{below}")
 
 
 def _repository(sub_dir: Path) -> Path | None:
@@ -160,6 +202,8 @@ def _reading(git: Git, found: Inside) -> dict[str, str]:
 
 
 def _tree_of(git: Git, found: Inside) -> str:
+    if not found.commit:
+        return ""
     return git.line("rev-parse", "--verify", f"{found.commit}^{{tree}}", env=_reading(git, found))
 
 
@@ -167,7 +211,7 @@ def _tree(git: Git, sub_dir: Path, found: Inside, *, whole: bool = False) -> str
     """Return a tree object of the files of a submodule; ``whole``: our own repository has all of its content then."""
     with tempfile.TemporaryDirectory(prefix="agentjobs-snapshot-") as scratch:
         env = _reading(git, found) | {"GIT_WORK_TREE": str(sub_dir), "GIT_INDEX_FILE": str(Path(scratch) / "index")}
-        git.run("read-tree", found.commit, cwd=sub_dir, env=env)
+        git.run("read-tree", found.commit or "--empty", cwd=sub_dir, env=env)
         take_in_changes(git, sub_dir, env)
         plain, _ = untracked(git, sub_dir, env)
         tracked = git.run("ls-files", "-z", cwd=sub_dir, env=env).stdout

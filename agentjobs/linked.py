@@ -15,6 +15,10 @@ from pathlib import Path
 def link(source: Path, target: Path, root: Path, tree_dir: Path) -> None:
     """Let ``target`` in the tree lead to ``source`` in the user's checkout at ``root``."""
     real = Path(os.path.realpath(source))
+    leads = os.path.relpath(real, os.path.realpath(root))
+    if _in_project(leads) and (tree_dir / leads).exists():  # itself a link to what the tree has
+        target.symlink_to(tree_dir / leads)
+        return
     back = links_back(real, os.path.realpath(root), real.stat().st_mtime_ns) if real.is_dir() else {}
     back = {path: leads for path, leads in back.items() if (tree_dir / leads.partition("/")[0]).exists()}
     if not back:
@@ -33,6 +37,16 @@ def link(source: Path, target: Path, root: Path, tree_dir: Path) -> None:
                 (target / path).symlink_to(tree_dir / back[path] if path in back else entry)
 
 
+def turn(source: Path, target: Path, root: Path, tree_dir: Path) -> None:
+    """Let absolute links to files of the project, in a copy of a directory of the checkout, lead to the tree's own."""
+    real = Path(os.path.realpath(source))
+    for path, leads in links_back(real, os.path.realpath(root), real.stat().st_mtime_ns).items():
+        found = target / path
+        if found.readlink().is_absolute() and (tree_dir / leads.partition("/")[0]).exists():
+            found.unlink()
+            found.symlink_to(tree_dir / leads)
+
+
 @lru_cache
 def links_back(directory: Path, root: str, _changed_at: int) -> dict[str, str]:
     """Return the links below a directory that lead to other places of the project: their path, and where they lead.
@@ -49,7 +63,11 @@ def links_back(directory: Path, root: str, _changed_at: int) -> dict[str, str]:
                     todo.append(entry.path)
                 elif entry.is_symlink():
                     leads = os.path.relpath(os.path.realpath(entry.path), root)
-                    elsewhere = leads.split("/")[0] in {"..", ".", ".git", ".agentjobs"}
-                    if not elsewhere and not f"{leads}/".startswith(inside):
+                    if _in_project(leads) and not f"{leads}/".startswith(inside):
                         found[os.path.relpath(entry.path, directory)] = leads
     return found
+
+
+def _in_project(path: str) -> bool:
+    """Whether a path from the top of the checkout leads to files of the project (``.``: to all of it)."""
+    return path.partition("/")[0] not in {"..", ".git", ".agentjobs"}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from agentjobs.errors import TreeError
 from agentjobs.git import parse_raw, raw, text
+from agentjobs.handed import is_untouched
 from agentjobs.handed import read as read_handed
 from agentjobs.hazards import disarm, disarm_admin
 from agentjobs.plainfile import is_directory, is_plain, read_plain
@@ -161,7 +162,8 @@ def snapshot(
         changes = _staged(git, tree_dir, base, env)
         hidden = [change.path for change in changes if not int(change.new_mode, 8)]
         hidden += _added_by_agent(git, tree_dir, agents_view(tree_dir, bound), base)
-        hidden += [path for path in named if ".git" not in path.lower().split("/")]
+        allowed = (path for path in named if ".git" not in path.lower().split("/"))
+        hidden += [path for path in allowed if not is_untouched(tree_dir, path)]
         _add(git, tree_dir, env, _present(tree_dir, hidden, ours))
         links = [c.path for c in changes if c.new_mode == GITLINK and c.old_mode != GITLINK]
         if links:
@@ -231,23 +233,25 @@ def _take_back_untouched(
     handed = read_handed(tree_dir).entries
     if handed:  # what was added one by one is not among ``changes`` yet
         changes = _staged(git, tree_dir, base, env)
-    untouched = {change.path for change in changes if handed.get(change.path) == _entry(change.new_mode, change.new)}
-    converted = [c.path for c in changes if c.path not in untouched and _is_converted(tree_dir, c)]
+    as_handed = {c.path: c for c in changes if handed.get(c.path) == _entry(c.new_mode, c.new)}
+    converted = [c.path for c in changes if c.path not in as_handed and _is_converted(tree_dir, c)]
     seed = {**env, "GIT_INDEX_FILE": str(scratch / "seed")}
-    if not untouched and not converted:
+    if not as_handed and not converted:
         return
     try:
         shutil.copy2(Path(env["GIT_DIR"]) / SEED_INDEX, scratch / "seed")
     except FileNotFoundError:
         git.run("read-tree", base, cwd=tree_dir, env=seed)
-    if converted:
-        untouched |= _as_checked_out(git, tree_dir, seed, converted, scratch)
-    if not untouched:
+    untouched = _as_checked_out(git, tree_dir, seed, converted, scratch) if converted else set()
+    if not untouched and not as_handed:
         return
     listed = git.run("ls-files", "-s", "-z", cwd=tree_dir, env=seed).stdout.split(b"\0")
     known = {text(path): head for head, _, path in (line.partition(b"\t") for line in listed)}
     none = b"0 " + b"0" * len(changes[0].old)
-    lines = (known.get(path, none) + b"\t" + raw(path) + b"\0" for path in sorted(untouched))
+    entries = {path: known.get(path, none) for path in untouched}
+    # Of `base`, not as checked out: an earlier attempt may have changed it, and this one put it back.
+    entries |= {path: raw(f"{change.old_mode} {change.old}") for path, change in as_handed.items()}
+    lines = (entry + b"\t" + raw(path) + b"\0" for path, entry in sorted(entries.items()))
     git.run("update-index", "-z", "--index-info", cwd=tree_dir, env=env, stdin=b"".join(lines))
 
 

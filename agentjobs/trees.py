@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from agentjobs.circles import UNSPENT
-from agentjobs.decide import told
+from agentjobs.decide import has_begun, told
 from agentjobs.errors import GitError, TreeError, UserError
 from agentjobs.model import FRESH, Mode
 from agentjobs.scope import normalise
@@ -92,6 +92,9 @@ class Trees:
                     if unlandable:
                         raise TreeError("; ".join(unlandable))
                 inside.discard(git, tree)
+                if any(has_begun(before) for before in task.attempts if before.number < intent.number):
+                    # Also what an agent put in a path that `keep` names: a reset would take it for setup's.
+                    workspace.restore(git, self.project.root, tree, intent.base, self.project.policy.workspace)
                 workspace.put_back(git, tree)
             except GitError:  # it cannot be kept as a commit, so it is kept as it is
                 workspace.put_aside(tree)

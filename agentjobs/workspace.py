@@ -19,10 +19,12 @@ from agentjobs.clones import drop, leftovers
 from agentjobs.deletion import delete
 from agentjobs.errors import TreeError, UserError
 from agentjobs.git import text
-from agentjobs.inside import inside
+from agentjobs.inside import contents, inside
 from agentjobs.linked import link as link_into
+from agentjobs.linked import turn
 from agentjobs.plainfile import is_directory
 from agentjobs.snapshot import (
+    SEED_INDEX,
     Snapshot,
     admin_dir,
     differing_from,
@@ -85,7 +87,9 @@ def reset(
     with tree_lock(tree_dir) as lock:
         if sparse:
             record(tree_dir, sparse)
-        return reach(git, tree_dir, lock, commit, ignored_to_keep=ignored_to_keep)
+        removed = reach(git, tree_dir, lock, commit, ignored_to_keep=ignored_to_keep)
+        handed.forget_tracked(tree_dir)
+        return removed
 
 
 def restore(
@@ -125,19 +129,24 @@ def note_handed(git: Git, tree_dir: Path, *, with_setup: bool, keep: Sequence[st
     ``with_setup``: a command has been at work there, which may have left anything.
     """
     bound = tree_environment(git, tree_dir)
-    roots, entries = placed(Path(bound["GIT_DIR"])), {}
+    admin = Path(bound["GIT_DIR"])
+    roots, entries, below = placed(admin), {}, {}
+    handed.forget(tree_dir)  # what an earlier setup left is no measure of what this one did
     if with_setup or keep:
+        bound = {**bound, "GIT_INDEX_FILE": str(admin / SEED_INDEX)}  # setup may have added to the tree's own
         listed = git.run("ls-files", "-z", "--others", "--directory", cwd=tree_dir, env=bound).stdout.split(b"\0")
         roots = tuple(text(path).rstrip("/") for path in listed if path)
     if with_setup and (tip := head(git, tree_dir)) is not None:
         entries = differing_from(git, tree_dir, snapshot(git, tree_dir, tip, "agentjobs: what setup left", 0.0).tree)
-    handed.record(tree_dir, entries, roots)
+        below = contents(git, tree_dir, tip)
+    handed.record(tree_dir, entries, roots, below)
 
 
 def show_merge(git: Git, tree_dir: Path, commit: str, tree: str) -> None:
     """Put the tree on ``commit``, with the files of ``tree`` (a merge with markers) in it, uncommitted."""
     with tree_lock(tree_dir) as lock:
         reach(git, tree_dir, lock, commit, tree)
+        handed.forget_tracked(tree_dir)
 
 
 def keep(
@@ -187,6 +196,7 @@ def setup_files(git: Git, root: Path, tree_dir: Path, *, copy: Sequence[str], li
             link_into(source, target, root, tree_dir)
         elif source.is_dir():
             shutil.copytree(source, target, symlinks=True)
+            turn(source, target, root, tree_dir)
         else:
             shutil.copy2(source, target)
 

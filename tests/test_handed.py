@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agentjobs.git import Git
+    from tests.harness import Project
 
 TRACKED = {"t.txt": "t\n", "d/t.txt": "dt\n", "d/e/t.txt": "det\n"}
 UNTRACKED = ("u.txt", "d/u.txt", "gen/u.txt")
@@ -91,6 +92,51 @@ def test_only_what_the_agent_changed_lands_and_is_seen_by_checks(
             assert {path: seen[path] for path in seen if path not in expected} == beside, "and what setup made"
         else:
             assert set(seen) == set(expected), "or nothing else, before setup runs again"
+
+
+def test_a_repair_may_put_back_what_setup_made_and_may_make_what_setup_had_made() -> None:
+    with a_tree() as (git, base, tree):
+        edit(tree, {"gen/u.txt": "one\n", "t.txt": "one\n", "d/t.txt": None})
+        workspace.note_handed(git, tree, with_setup=True)
+        edit(tree, {"gen/u.txt": "two\n", "d/e/t.txt": "two\n"})
+        first = workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "work", 0.0)
+        assert git.changed(base, first.commit) == ("d/e/t.txt", "gen/u.txt")
+        workspace.restore(git, git.root, tree, first.commit, Workspace())
+        edit(tree, {"gen/u.txt": "one\n", "t.txt": "one\n", "d/t.txt": None})  # tracked files were reset meanwhile
+        second = workspace.keep(git, tree, base, "refs/agentjobs/t1/2", "work", 0.0)
+        assert git.changed(base, second.commit) == ("d/e/t.txt", "d/t.txt", "t.txt")
+
+
+def test_what_setup_makes_again_is_no_work_either() -> None:
+    with a_tree() as (git, base, tree):
+        for _ in range(2):
+            edit(tree, {"gen/u.txt": "one\n"})
+            workspace.note_handed(git, tree, with_setup=True)
+        assert workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "nothing", 0.0).commit == base
+
+
+@pytest.mark.parametrize("more", ["true", "git add -A", "git add -A && git commit -qm setup"])
+def test_what_setup_adds_to_the_index_is_there_for_the_checks(more: str) -> None:
+    with a_tree() as (git, base, tree):
+        edit(tree, {"u.txt": "one\n"})
+        sh(tree, "sh", "-c", more)
+        workspace.note_handed(git, tree, with_setup=True)
+        edit(tree, {"t.txt": "work\n"})
+        taken = workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "work", 0.0)
+        _, again = workspace.restore(git, git.root, tree, taken.commit, Workspace())
+        assert (git.changed(base, taken.commit), again) == (("t.txt",), False)
+        assert (tree / "u.txt").exists()
+
+
+def test_an_ignored_file_that_a_task_is_to_write_is_no_work_as_setup_or_an_earlier_task_left_it() -> None:
+    with a_tree() as (git, base, tree):
+        edit(tree, {"i.log": "one\n"})
+        workspace.note_handed(git, tree, with_setup=False, keep=("i.log",))
+        kept = workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "nothing", 0.0, named=("i.log",))
+        assert kept.commit == base
+        edit(tree, {"i.log": "two\n"})
+        kept = workspace.keep(git, tree, base, "refs/agentjobs/t1/2", "work", 0.0, named=("i.log",))
+        assert git.changed(base, kept.commit) == ("i.log",)
 
 
 def test_a_tree_without_setup_holds_nothing_beside_its_commit_when_it_is_checked() -> None:
@@ -177,3 +223,20 @@ def test_nothing_is_removed_through_a_link_or_above_the_tree(root: str) -> None:
         taken = workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "work", 0.0)
         workspace.restore(git, git.root, tree, taken.commit, Workspace())
         assert (git.root / "precious/u/file").read_text() == "mine\n"
+
+
+def test_a_new_start_sees_nothing_of_the_agent_before_it_not_even_in_what_is_kept(project: Project) -> None:
+    write(project.root / ".gitignore", "nm/\n.agentjobs/\n")
+    sh(project.root, "git", "add", ".gitignore")
+    sh(project.root, "git", "commit", "-qm", "ignore")
+    do = 'cat >/dev/null; echo x > a.txt; test "$AGENTJOBS_ATTEMPT" != 1 || (mkdir -p p/nm; echo x > p/nm/x; exit 1)'
+    project.configure(
+        {
+            "agents": {"shell": {"command": ["sh", "-c", do]}},
+            "profiles": {"default": {"agent": "shell", "verify": ["test ! -e p/nm/x"]}},
+        },
+        workspace={"setup": "mkdir -p nm; echo d > nm/d", "keep": ["nm"]},
+        retry={"resumes": 0, "repairs": 0, "restarts": 1, "diagnose_above": 1.0},
+    )
+    project.rows({"id": "a", "files": "a.txt"})
+    assert project.settle() == {"a": "DONE"}, project.story()

@@ -139,3 +139,42 @@ def test_work_inside_a_submodule_is_not_started_over(with_submodule: Project) ->
     run(project, WORK)
     assert project.starts().total() <= 1
     assert "precious" in (project.tree("a") / "vendor/lib/lib.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    "do", ["worktree add -qb topic .x/wt", "worktree add -q --detach .x/wt; cd .x/wt; $git checkout -q --orphan new"]
+)
+def test_what_a_worktree_in_an_ignored_place_or_without_a_commit_holds_is_kept(project: Project, do: str) -> None:
+    write(project.root / ".gitignore", ".x/\n.agentjobs/\n")
+    commit(project.root, "ignore")
+    project.configure(
+        {"agents": {"shell": {"command": SHELL}}, "profiles": {"default": {"agent": "shell", "verify": ["true"]}}},
+    )
+    run(
+        project,
+        f"echo x > a.txt; top=$PWD; git=git; git {do}; echo precious > $top/.x/wt/new.txt",
+        files="a.txt",
+        expected="DONE",
+    )
+    assert sh(project.root, "git", "show", "refs/agentjobs/a/1.worktree-1:new.txt") == "precious"
+    assert ".x" not in sh(project.root, "git", "worktree", "list")
+
+
+@pytest.mark.parametrize(
+    ("setup", "do", "ended"),
+    [
+        ("", "echo x > a.txt; echo precious > vendor/lib/new.txt", "FAILED"),
+        (f"{SETUP} && echo o > vendor/lib/out.o && echo more >> vendor/lib/lib.txt", "echo x > a.txt", "DONE"),
+        (f"{SETUP} && echo o > vendor/lib/out.o", "echo x > a.txt; echo more > vendor/lib/out.o", "FAILED"),
+        (
+            SETUP,
+            f"echo x > a.txt; git rm -q --cached .gitmodules; rm .gitmodules; {WORK}; git commit -qam work",
+            "FAILED",
+        ),
+    ],
+)
+def test_what_a_submodule_held_before_the_agent_is_no_obstacle_and_the_rest_never_lands_unseen(
+    with_submodule: Project, setup: str, do: str, ended: str
+) -> None:
+    with_submodule.configure(workspace={"setup": setup})
+    run(with_submodule, do, files="", expected=ended)

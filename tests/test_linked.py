@@ -26,6 +26,7 @@ LAYOUTS = {
         ".pnpm/node_modules/b": "../../../packages/b",
     },
     "absolute": {"a": "{root}/packages/a"},
+    "itself": {"me": "..", "@s/a": "../../packages/a"},
     "deep": {"x/y/z/a": "../../../../packages/a", "x/y/own": "../../plain"},
 }
 
@@ -53,7 +54,8 @@ def test_links_to_the_projects_own_packages_lead_to_those_of_the_tree(git: Git, 
         found = (tree / "node_modules" / path).resolve()
         theirs = (root / "node_modules" / path).resolve()
         assert found.exists()
-        assert found.is_relative_to(tree) == theirs.is_relative_to(root / "packages"), leads
+        of_project = theirs == root or theirs.is_relative_to(root / "packages")
+        assert found.is_relative_to(tree) == of_project, leads
     assert (tree / "node_modules/plain/index.js").read_text() == "plain\n"
     taken = snapshot(git, tree, base, "work", 0.0)
     assert sorted(git.changed(base, taken.commit)) == ["packages/a/index.js", "packages/b/index.js"]
@@ -77,3 +79,19 @@ def test_a_directory_that_leads_nowhere_else_is_one_link(git: Git) -> None:
     workspace.setup_files(git, root, tree, copy=(), link=("node_modules",))
     assert (tree / "node_modules").is_symlink()
     assert links_back(root / "node_modules", str(root), 0) == {"nowhere": "nowhere"}
+
+
+def test_a_copy_and_a_link_to_a_link_lead_to_the_trees_own_files(git: Git) -> None:
+    root, tree = git.root, git.root / ".agentjobs/trees/t1"
+    (root / "node_modules/.bin").mkdir(parents=True)
+    (root / "node_modules/a").symlink_to(root / "packages/a")
+    (root / "node_modules/.bin/cli").symlink_to("../../packages/b/cli.js")
+    (root / "node_modules/usr").symlink_to("/usr")
+    (root / ".env").symlink_to("packages/b/cli.js")
+    base = git.resolve("main")
+    assert base
+    workspace.create(git, tree, base)
+    workspace.setup_files(git, root, tree, copy=("node_modules",), link=(".env",))
+    assert (tree / "node_modules/a").resolve() == tree / "packages/a"
+    assert (tree / "node_modules/.bin/cli").resolve() == (tree / ".env").resolve() == tree / "packages/b/cli.js"
+    assert (tree / "node_modules/usr").resolve() == Path("/usr")
