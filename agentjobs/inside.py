@@ -137,6 +137,23 @@ def inside(git: Git, tree_dir: Path, commit: str) -> Iterator[Inside]:
                 yield found._replace(edited=edited, only_here=not known)
 
 
+def initialised(git: Git, tree_dir: Path, commit: str) -> tuple[str, ...]:
+    """Return the paths of the submodules of a commit that somebody has initialised in the tree."""
+    return tuple(path for path in _links(git, commit, {}) if _repository(tree_dir / path) is not None)
+
+
+def files_inside(git: Git, tree_dir: Path) -> Iterator[str]:
+    """Yield the files that belong to the commits on which the submodules of a tree stand, and their ``.git``."""
+    tip = head(git, tree_dir)
+    for path in _links(git, tip, {}) if tip else ():
+        for found, _ in _initialised(git, tree_dir, path, path):
+            yield f"{found.path}/.git"
+            if found.commit:
+                names = ("ls-tree", "-r", "-z", "--name-only", "--full-tree", found.commit)
+                listed = git.run(*names, env=_reading(git, found)).stdout.split(b"\0")
+                yield from (f"{found.path}/{text(name)}" for name in listed if name)
+
+
 def contents(git: Git, tree_dir: Path, commit: str) -> dict[str, str]:
     """Return what each submodule holds, as a tree object, where that is not what its own commit does."""
     found = [one for path in _links(git, commit, {}) for one, _ in _initialised(git, tree_dir, path, path)]

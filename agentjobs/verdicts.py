@@ -157,7 +157,7 @@ class Verdicts:
         changed = git.changed(intent.base, taken.commit)
         removed: tuple[str, ...] = ()
         spoilt = False
-        if finished:
+        if finished and not unlandable:
             removed, spoilt = workspace.restore(git, self.project.root, tree_dir, taken.commit, settings)
         else:
             workspace.reset(git, tree_dir, taken.commit)

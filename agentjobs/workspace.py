@@ -19,7 +19,7 @@ from agentjobs.clones import drop, leftovers
 from agentjobs.deletion import delete
 from agentjobs.errors import TreeError, UserError
 from agentjobs.git import text
-from agentjobs.inside import contents, inside
+from agentjobs.inside import contents, files_inside, initialised, inside
 from agentjobs.linked import link as link_into
 from agentjobs.linked import turn
 from agentjobs.plainfile import is_directory
@@ -115,7 +115,8 @@ def put_back(git: Git, tree_dir: Path) -> bool:
     bound = tree_environment(git, tree_dir)
 
     def tracked() -> set[str]:
-        return {text(path) for path in git.run("ls-files", "-z", cwd=tree_dir, env=bound).stdout.split(b"\0")}
+        own = {text(path) for path in git.run("ls-files", "-z", cwd=tree_dir, env=bound).stdout.split(b"\0")}
+        return own.union(files_inside(git, tree_dir))
 
     spoilt = handed.put_back(tree_dir, placed=placed(Path(bound["GIT_DIR"])), tracked=tracked)
     if spoilt:
@@ -139,6 +140,7 @@ def note_handed(git: Git, tree_dir: Path, *, with_setup: bool, keep: Sequence[st
     if with_setup and (tip := head(git, tree_dir)) is not None:
         entries = differing_from(git, tree_dir, snapshot(git, tree_dir, tip, "agentjobs: what setup left", 0.0).tree)
         below = contents(git, tree_dir, tip)
+        roots += initialised(git, tree_dir, tip)  # git does not clean them
     handed.record(tree_dir, entries, roots, below)
 
 

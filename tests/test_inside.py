@@ -178,3 +178,27 @@ def test_what_a_submodule_held_before_the_agent_is_no_obstacle_and_the_rest_neve
 ) -> None:
     with_submodule.configure(workspace={"setup": setup})
     run(with_submodule, do, files="", expected=ended)
+
+
+def test_ignored_files_inside_a_submodule_help_no_check(with_submodule: Project, tmp_path: Path) -> None:
+    project = with_submodule
+    write(tmp_path / "lib/.gitignore", "build/\n")
+    new = commit(tmp_path / "lib", "ignore")
+    allow = ("git", "-c", "protocol.file.allow=always")
+    sh(project.root / "vendor/lib", *allow, "fetch", "-q", "origin")
+    sh(project.root / "vendor/lib", "git", "checkout", "-q", new)
+    sh(project.root, "git", "commit", "-qam", "newer")
+    project.configure(profiles={"default": {"verify": ["test -e vendor/lib/build/flag"]}})
+    result = run(project, "mkdir -p vendor/lib/build; : > vendor/lib/build/flag; echo x > a.txt", files="a.txt")
+    assert result["outcome"] == "verify_failed"
+
+
+def test_a_submodule_that_moved_is_there_for_the_checks(with_submodule: Project, tmp_path: Path) -> None:
+    project = with_submodule
+    write(tmp_path / "lib/new.txt", "new\n")
+    new = commit(tmp_path / "lib", "new")
+    fetch = "git -c protocol.file.allow=always fetch -q origin"
+    project.configure(profiles={"default": {"verify": [
+        "grep -qx new vendor/lib/new.txt", "test -s vendor/lib/lib.txt",
+    ]}})  # fmt: skip
+    run(project, f"cd vendor/lib && {fetch} && git checkout -q {new}", expected="DONE")
