@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from agentjobs import proc
 from agentjobs.errors import GitError, MachineError, TimedOut, TreeError
 from agentjobs.gitenv import environment, with_settings
-from agentjobs.hazards import disarm, disarm_common, disarm_worktrees
+from agentjobs.hazards import disarm, disarm_common, disarm_shared, disarm_worktrees
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -123,12 +123,16 @@ class Git:
         if cwd is None:
             env = self._bound | dict(env or {})
         disarm_common(self._places[1] if self._places is not None else self.root / ".git")
+        freed: list[bool] = []
         try:
-            done = proc.run(
-                ["git", *args], cwd=cwd or self.root, env=environment(env), stdin=stdin, check=False,
-                timeout_s=SLOW_S if command in _SLOW else QUICK_S, pass_fds=pass_fds,
-                meanwhile=lambda: self._release(env or {}),
-            )  # fmt: skip
+            for _ in range(2):
+                done = proc.run(
+                    ["git", *args], cwd=cwd or self.root, env=environment(env), stdin=stdin, check=False,
+                    timeout_s=SLOW_S if command in _SLOW else QUICK_S, pass_fds=pass_fds,
+                    meanwhile=lambda: freed.append(self._release(env or {})),
+                )  # fmt: skip
+                if done.code == 0 or not any(freed):
+                    break  # else it read the end of a pipe, and that is out of its way now
         except TimedOut as error:
             raise kind(f"git {command} was killed: {error}") from error
         if done.code not in ok:
@@ -136,23 +140,26 @@ class Git:
             if _MACHINE.search(done.stderr):
                 kind = MachineError
             elif kind is TreeError:
-                self._can_write()
+                self._check_shared()
             raise kind(f"git {command} failed: {said}")
         return done
 
-    def _release(self, env: Mapping[str, str]) -> None:
-        """Let a git go on that waits at a pipe which was put into its way after we had looked."""
-        common = self._places[1] if self._places is not None else self.root / ".git"
-        disarm_common(common)
-        disarm_worktrees(common)
+    def _release(self, env: Mapping[str, str]) -> bool:
+        """Let a git go on that waits at a pipe put into its way since we looked; whether there was one."""
+        freed = disarm_shared(self._places[1] if self._places is not None else self.root / ".git")
         tree = env.get("GIT_WORK_TREE")
         if tree is not None and tree != self._bound.get("GIT_WORK_TREE"):
             with contextlib.suppress(TreeError, OSError):
                 disarm(Path(tree))
+        return freed
 
-    def _can_write(self) -> None:
-        """Raise ``MachineError`` where no object can be written: then that, and not a tree, made git fail."""
-        self.run("hash-object", "-w", "--stdin", stdin=os.urandom(16))
+    def _check_shared(self) -> None:
+        """Raise ``MachineError`` where the repository itself is at fault, and not a tree, which made git fail."""
+        try:
+            self.run("hash-object", "-w", "--stdin", stdin=os.urandom(16))
+            self.run("for-each-ref", "--count=1", "--format=%(parent)", "refs/heads")
+        except GitError as error:
+            raise MachineError(error.message) from error
 
     def line(self, *args: str, env: Mapping[str, str] | None = None, stdin: bytes | None = None) -> str:
         """Run git and return its output without the line end."""
@@ -283,6 +290,8 @@ class Git:
                 return True
             if now != old:
                 return False
+            if disarm_shared(self.common_dir):
+                continue  # something stood in the place of a directory of refs or logs
             # It stands where it should, so it is locked: by another git for an instant, or by a dead one.
             if not lock.exists() or time.monotonic() > give_up_at:
                 kind = MachineError if _REFUSED.search(done.stderr) else GitError

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentjobs.deletion import directories, enter, enter_writable, grant
@@ -17,7 +18,6 @@ from agentjobs.plainfile import is_directory, names_in, put_aside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 READ_BY_GIT = frozenset({".gitignore", ".gitattributes", ".gitmodules", ".mailmap"})
 """Files that git opens wherever they lie in a tree."""
@@ -64,9 +64,9 @@ def disarm(tree_dir: Path) -> None:
 
 
 def _take_away(name: str, within: int | None = None) -> None:
-    """Remove what has no content; whoever waits at a pipe for somebody to write reads its end."""
+    """Remove what has no content; whoever waits at a pipe for somebody to write to, or to read from, goes on."""
     with contextlib.suppress(OSError):
-        os.close(os.open(name, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=within))
+        os.close(os.open(name, os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=within))
     os.unlink(name, dir_fd=within)
 
 
@@ -143,12 +143,46 @@ def _complete(admin: Path) -> None:
 
 
 def disarm_common(common_dir: Path) -> None:
-    """Remove what is neither file, directory nor link where git reads in a repository's common directory.
+    """Put out of git's way what no read of it ends at, where it reads in a repository's common directory.
 
-    A directory in the place of one of these files is git's to complain about.
+    A directory in the place of one of these files is renamed aside.
     """
     for name in _COMMON:
-        _clear(f"{common_dir}/{name}")
+        path = f"{common_dir}/{name}"
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            mode = os.lstat(path).st_mode
+            if stat.S_ISDIR(mode):
+                put_aside(path)
+            elif stat.S_ISSOCK(mode) or (not stat.S_ISREG(mode) and _is_endless(path)):
+                _take_away(path)
+
+
+def disarm_shared(common_dir: Path) -> bool:
+    """Do the same for every file below it, refs, logs and objects among them; return whether there was any.
+
+    That takes a while in a large repository: it is for when a git does wait.
+    """
+    found, todo = False, [os.fspath(common_dir)]
+    while todo:
+        with contextlib.suppress(OSError), os.scandir(todo.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    todo += [] if entry.name in _KEPT_BY_OTHERS else [entry.path]
+                elif not entry.is_file(follow_symlinks=False) and _is_endless(entry.path):
+                    _take_away(entry.path)
+                    found = True
+    return found
+
+
+def _is_endless(name: str) -> bool:
+    """Whether a pipe or a device stands there, or a link leads to one; /dev/null has an end."""
+    try:
+        path = Path(name)
+        found = path.stat()
+        special = stat.S_ISFIFO(found.st_mode) or stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode)
+        return special and (not path.is_symlink() or found.st_rdev != Path(os.devnull).stat().st_rdev)
+    except OSError:
+        return False
 
 
 def disarm_worktrees(common_dir: Path) -> None:

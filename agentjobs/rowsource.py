@@ -22,6 +22,13 @@ EXPORTED: Final = re.compile(
 )
 """A cell that a spreadsheet has put in quotes because it had to; in a table of ours quotes are text."""
 
+_NO_ROWS: Final = (
+    (re.compile(r'\A"?sep=[^\n]?"?\r?$', re.MULTILINE | re.IGNORECASE), "a spreadsheet's `sep=`: delete this line"),
+    (re.compile(r"^(?:<{7}|>{7}) ", re.MULTILINE), "a conflict marker of git: resolve the conflict first"),
+    (re.compile(r"^ *\|?(?: *:?-{3,}:? *\|)+(?: *:?-{3,}:?)? *\r?$", re.MULTILINE), "a Markdown table: make it CSV"),
+)
+"""Lines that are nobody's task, and what they are."""
+
 _C_QUOTED: Final = re.compile(rb'"(?:[^"\\]|\\(?:[abtnvfr"\\]|[0-3][0-7]{2}))*"')
 _C_ESCAPE: Final = re.compile(rb"\\([0-7]{3}|.)")
 _C_MEANING: Final = dict(zip(b'abtnvfr"\\', b'\a\b\t\n\v\f\r"\\', strict=True))
@@ -59,6 +66,8 @@ def guess(text: str, column: str | None = None, file: str = "<stdin>") -> str:
     """
     if text.lstrip().startswith("{"):
         return "jsonl"
+    if column is None:
+        _check_lines(text, file)
     for separator, called in _SEPARATED_BY.items():
         first = _first(text, separator)
         if len(first) < 2:  # noqa: PLR2004 -- the line has no such separator
@@ -77,7 +86,29 @@ def guess(text: str, column: str | None = None, file: str = "<stdin>") -> str:
                 file=file,
                 line=1,
             )
-    return "csv" if _first(text, ",") == ["id"] else "lines"
+    first = _first(text, ",")
+    if column is None and len(first) == 1 and {tsv.bare(first[0])} & {*tsv.USER_COLUMNS} and first != ["id"]:
+        message = "this may be the header of a table of one column or a plain line; say --format csv or --format lines"
+        raise UserError(message, file=file, line=1)
+    return "csv" if first == ["id"] else "lines"
+
+
+def _check_lines(text: str, file: str) -> None:
+    """Raise UserError for what is neither a table of ours nor plain lines: each line of it would become a paid task."""
+    for pattern, what in _NO_ROWS:
+        if found := pattern.search(text):
+            line = text.count("\n", 0, found.start()) + 1
+            raise UserError(f"{what} (or say --format lines)", file=file, line=line)
+    if text.lstrip().startswith("["):
+        import json  # noqa: PLC0415 -- only planning needs it
+
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            return
+        if any(isinstance(item, dict) for item in value):
+            message = "a JSON array: give one object on each line (`jq -c '.[]'` makes that), or say --format lines"
+            raise UserError(message, file=file, line=1)
 
 
 def _names(record: list[str], pattern: re.Pattern[str]) -> bool:

@@ -89,12 +89,12 @@ class Store:
 
     def exists(self) -> bool:
         """Whether anything was ever dispatched here."""
-        return (self.dir / "VERSION").exists()
+        return os.path.lexists(self.dir / "VERSION") or self.scope() is not None
 
     def create(self) -> None:
         """Make the directory, or check that this version can work in it; UserError where it cannot."""
         version = self.dir / "VERSION"
-        if version.exists():
+        if is_plain(version):
             found = read_raw(version).decode("ascii", "replace").strip()
             if found != LAYOUT:
                 raise UserError(
@@ -112,7 +112,16 @@ class Store:
 
     def _make_directories(self) -> None:
         for name in ("attempts", "active", "trees", "tally", "baseline"):
-            (self.dir / name).mkdir(mode=0o700, exist_ok=True)
+            self._directory(name)
+
+    def _directory(self, name: str) -> Path:
+        """Return a directory of ours, made where it is missing; what an agent put in its place is put aside."""
+        path = self.dir / name
+        if not path.is_dir():
+            if os.path.lexists(path):
+                put_aside(path)
+            path.mkdir(mode=0o700, exist_ok=True)
+        return path
 
     def _make(self) -> None:
         self.dir.mkdir(mode=0o700, exist_ok=True)
@@ -150,8 +159,8 @@ class Store:
     # --- state
 
     def scope(self) -> Scope | None:
-        """Return what ``dispatch`` put in play, or None before the first one."""
-        return read_json(self.dir / "scope.json", Scope)
+        """Return what ``dispatch`` put in play, or None before the first one. It is kept twice: nothing else knows."""
+        return read_json(self.dir / "scope.json", Scope) or read_json(self.dir / "scope.kept.json", Scope)
 
     def pauses(self) -> dict[str, Pause]:
         """Return the pause of each account that has one; ``RUN`` is all of them.
@@ -169,9 +178,9 @@ class Store:
         path = self.dir / "pauses.json"
         if pauses:
             write_json(path, self._told(pauses), durable=True)
-        (self.dir / "pause.json").unlink(missing_ok=True)  # not before its pause is in the other file
+        remove(self.dir / "pause.json")  # not before its pause is in the other file
         if not pauses:
-            path.unlink(missing_ok=True)
+            remove(path)
 
     def hold(self) -> Pause | None:
         """Return until when finished work waits, because it could be neither checked nor landed."""
@@ -185,9 +194,11 @@ class Store:
         """Replace, or with None remove, a state file."""
         path = self.dir / f"{name}.json"
         if value is None:
-            path.unlink(missing_ok=True)
+            remove(path)
         else:
             write_json(path, self._told(value), durable=True)
+            if name == "scope":
+                write_json(self.dir / "scope.kept.json", self._told(value), durable=True)
 
     def active(self) -> list[str]:
         """Return the ids with an open round."""
@@ -303,7 +314,11 @@ class Store:
         path = self.attempt_dir(task_id, number) / name
         if read_json(path, type(fact)) is not None:
             return
-        write_json(path, self._told(fact))
+        try:
+            write_json(path, self._told(fact))
+        except UserError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise  # else its agent has just deleted the attempt: the next look finds none
 
     # --- settled rounds
 
@@ -351,8 +366,7 @@ class Store:
 
     def count_unspent(self, task_id: str, number: int) -> None:
         """Note an attempt that does not count, for the budget of attempts."""
-        (self.dir / "unspent").mkdir(mode=0o700, exist_ok=True)
-        (self.dir / "unspent" / f"{task_id}.{number}").touch(mode=0o600)
+        (self._directory("unspent") / f"{task_id}.{number}").touch(mode=0o600)
 
     def unspent(self) -> int:
         """Return how many attempts did not count: a limit, a lost login, a stop."""

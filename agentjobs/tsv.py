@@ -192,18 +192,20 @@ def check_name(name: str, others: Collection[str] = ()) -> None:
     ``others``: the names beside it.
     """
     ours = (*USER_COLUMNS, *TOOL_COLUMNS)
-    if name in ours or (meant := _bare(name)) not in ours:
+    if name in ours or (meant := bare(name)) not in ours:
         return
     todo = "rename one of the two" if meant in others else "write it so"
     raise UserError(f"column {quoted(name)} is not {quoted(meant)}; {todo}")
 
 
-def _bare(name: str) -> str:
+def bare(name: str) -> str:
     """Return ``name`` without case, width, accents, white space, invisible characters and what stands around it."""
     import unicodedata  # noqa: PLC0415 -- most headers have exactly our names
 
     plain = unicodedata.normalize("NFKD", name.upper()).casefold()
-    return "".join(one for one in plain if unicodedata.category(one)[0] not in "CMZ").strip("\"'`*:;,._-")
+    word = "".join(one for one in plain if unicodedata.category(one)[0] not in "CMZ")
+    marks = {one for one in word if unicodedata.category(one)[0] == "P"} - {*"#%&@"} | {*"`=+|<>^~"}
+    return word.strip("".join(marks))
 
 
 def parse_header(lines: Lines, at: int) -> tuple[str, ...]:

@@ -163,10 +163,44 @@ def test_a_git_that_waits_is_the_trees_trouble(git: Git, tree: Path, monkeypatch
 def test_a_store_that_cannot_be_written_is_the_machines_trouble(
     git: Git, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Git, "_can_write", lambda _: (_ for _ in ()).throw(MachineError("git hash-object failed")))
+    monkeypatch.setattr(Git, "_check_shared", lambda _: (_ for _ in ()).throw(MachineError("git hash-object failed")))
     (git.common_dir / "worktrees" / "t1" / "agentjobs-index").write_bytes(b"broken")
     with pytest.raises(MachineError):
         workspace.keep(git, tree, git.resolve("main") or "", "refs/agentjobs/t1/1", "m", 0.0)
+
+
+@pytest.mark.parametrize(
+    "place", ["refs/agentjobs/t1", "refs/heads/other", "logs/refs/heads/kept", "logs", "packed-refs"]
+)
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_pipe_where_refs_and_their_logs_are_stops_no_git(
+    git: Git, place: str, linked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proc, "_LOOK_S", 0.2)
+    path = git.common_dir / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        path.rename(tmp_path / "aside")
+    if linked:
+        os.mkfifo(tmp_path / "pipe")
+        path.symlink_to(tmp_path / "pipe")
+    else:
+        os.mkfifo(path)
+    tip = git.resolve("main") or ""
+    assert git.update_ref("refs/agentjobs/t1/1", tip, None)
+    assert git.update_ref("refs/heads/kept", tip, None)
+    assert "refs/heads/kept" in git.line("for-each-ref")
+
+
+@pytest.mark.parametrize("name", ["packed-refs", "shallow"])
+def test_what_is_broken_in_the_repository_is_no_trees_trouble(git: Git, tree: Path, name: str) -> None:
+    base = git.resolve("main") or ""
+    (git.common_dir / name).write_bytes(b"garbage")
+    with pytest.raises(MachineError):
+        workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 0.0)
+    (git.common_dir / name).unlink()
+    (git.common_dir / name).mkdir()
+    workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 0.0)
 
 
 def test_whose_trouble_an_error_is() -> None:

@@ -266,3 +266,39 @@ def test_quotes_that_git_did_not_make_stay() -> None:
 
 def test_null_goes_with_lines_alone(project: Project) -> None:
     project.run("plan", "rows", "-z", "--format", "csv", stdin="x", code=64)
+
+
+@pytest.mark.parametrize(
+    "written", ["(files)", "[files]", "files?", "<files>", "|files|", "\u00abfiles\u00bb", "\u201efiles\u201c"]
+)
+def test_marks_around_a_column_of_ours_make_it_no_other(written: str) -> None:
+    assert 'is not "files"; write it so' in refused(f"id\t{written}\na\tx\n".encode())
+
+
+@pytest.mark.parametrize("name", ["cost $", "cost %", "cost (usd)", "#files", "files (count)"])
+def test_a_column_that_counts_something_of_ours_is_the_users_own(name: str) -> None:
+    assert parse(f"id\t{name}\na\tx\n".encode()).header == ("id", name)
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        (b'[{"id": "a"}, {"id": "b"}]', 1), (b'[\n{"id": "a"},\n{"id": "b"}\n]\n', 1), (b"files\nsrc/a.txt\n", 1),
+        (b"Files\r\nsrc/a.txt\r\n", 1), (b'"sep=,"\r\nid,files\r\na,x\r\n', 1), (b"sep=;\r\nid;files\r\na;x\r\n", 1),
+        (b"| id | task |\n|----|:----:|\n| a | b |\n", 2), (b"a\n<<<<<<< HEAD\nb\n=======\nc\n>>>>>>> x\n", 2),
+    ],
+)  # fmt: skip
+def test_what_is_no_list_of_lines_is_asked_for(data: bytes, line: int) -> None:
+    with pytest.raises(UserError) as caught:
+        read_rows(data)
+    assert str(caught.value).startswith(f"<stdin>:{line}: ")
+    assert "--format lines" in str(caught.value)
+    assert read_rows(data, "lines")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"[a] fix\n[b] fix\n", b"[1, 2]\n", b"---\n", b"a | b\n", b"Fix sep=, in parser\n", b"files to fix\nx\n"],
+)
+def test_lines_that_only_look_a_little_so_are_lines(data: bytes) -> None:
+    assert len(read_rows(data)) == len(data.split(b"\n")) - 1
