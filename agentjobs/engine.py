@@ -197,6 +197,8 @@ class Engine:
         put_off = self._put_off = {}
         while True:
             now = self.clock()
+            if self.store.lookout is not None:
+                self.store.lookout.look(now)
             queued = self.queue.advance(now) if self._queued else 0
             planned = self.phases.advance(now) if self._phased else 0
             tasks = self._tasks(now)

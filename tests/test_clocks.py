@@ -10,10 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentjobs.elapsed import LONG_S, Looks, Pace, Reading, age_of, gap_before, paced
+from agentjobs.launch.step import StepFiles
+from agentjobs.lookout import Lookout
+from agentjobs.model import Running, Step, StepKind
 from tests.harness import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from tests.harness import Project
 
@@ -141,3 +145,17 @@ def test_another_boot_and_a_state_that_is_gone_begin_anew() -> None:
     for before, boot in ((old, "y"), (None, "x")):
         pace = paced(before, Reading(1e9, 50.0, 60.0, boot), "a", (1e9, 1), 20.0)
         assert pace == Pace(20.0, 0.0, (1e9, 1))
+
+
+def test_a_step_that_begins_late_in_a_long_turn_is_not_silent(tmp_path: Path) -> None:
+    lookout = Lookout(tmp_path, 1000.0)
+    lookout.look(1060.0)  # the turn has lasted that long
+    step = Step("agent", StepKind.AGENT, Running(1, output_at=1059.0), started_at=1059.0)
+    seen = lookout.corrected("a/1/agent", step, StepFiles(tmp_path, "agent")).phase
+    assert isinstance(seen, Running)
+    assert 1059.0 + seen.unheard_s >= 1059.0
+    assert 1059.0 + seen.asleep_s >= 1059.0
+    lookout.save()
+    kept = Lookout(tmp_path, 1060.0).before
+    assert kept is not None
+    assert kept.steps["a/1/agent"].silent_s < 30
