@@ -102,7 +102,7 @@ class Attempts:
             raise AssertionError(f"{decision} needs an attempt")
         elif isinstance(decision, End):
             self.end(last, decision, now)
-        elif isinstance(decision, Launch | Judge | Look | Weigh | Conclude | Land):
+        elif isinstance(decision, Guarded):
             self._guarded(task, last, decision, now)
 
     def _guarded(self, task: Task, last: Attempt, decision: Guarded, now: float) -> None:

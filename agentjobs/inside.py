@@ -137,11 +137,6 @@ def inside(git: Git, tree_dir: Path, commit: str) -> Iterator[Inside]:
                 yield found._replace(edited=edited, only_here=not known)
 
 
-def initialised(git: Git, tree_dir: Path, commit: str) -> tuple[str, ...]:
-    """Return the paths of the submodules of a commit that somebody has initialised in the tree."""
-    return tuple(path for path in _links(git, commit, {}) if _repository(tree_dir / path) is not None)
-
-
 def files_inside(git: Git, tree_dir: Path) -> Iterator[str]:
     """Yield the files that belong to the commits on which the submodules of a tree stand, and their ``.git``."""
     tip = head(git, tree_dir)
@@ -154,11 +149,16 @@ def files_inside(git: Git, tree_dir: Path) -> Iterator[str]:
                 yield from (f"{found.path}/{text(name)}" for name in listed if name)
 
 
-def contents(git: Git, tree_dir: Path, commit: str) -> dict[str, str]:
-    """Return what each submodule holds, as a tree object, where that is not what its own commit does."""
-    found = [one for path in _links(git, commit, {}) for one, _ in _initialised(git, tree_dir, path, path)]
+def contents(git: Git, tree_dir: Path, commit: str) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return which submodules of a commit somebody has initialised in the tree, and what submodules hold.
+
+    The latter as tree objects, where that is not what the submodule's own commit does.
+    """
+    links = _links(git, commit, {})
+    found = [one for path in links for one, _ in _initialised(git, tree_dir, path, path)]
     held = {one.path: (_tree(git, tree_dir / one.path, one), _tree_of(git, one)) for one in found}
-    return {path: now for path, (now, own) in held.items() if now != own}
+    initialised = tuple(path for path in links if _repository(tree_dir / path) is not None)
+    return initialised, {path: now for path, (now, own) in held.items() if now != own}
 
 
 def _links(git: Git, commit: str, env: dict[str, str]) -> list[str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from agentjobs.errors import TreeError
 from agentjobs.git import parse_raw, raw, text
-from agentjobs.handed import is_untouched
+from agentjobs.handed import is_behind_link, is_untouched
 from agentjobs.handed import read as read_handed
 from agentjobs.hazards import disarm, disarm_admin
 from agentjobs.plainfile import is_directory, is_plain, read_plain
@@ -404,8 +404,7 @@ def _present(tree_dir: Path, paths: Iterable[str], ours: Sequence[str]) -> Itera
         if any(path == mine or path.startswith(mine + "/") for mine in own):
             continue
         full = tree_dir / path
-        below = [tree_dir.joinpath(*Path(path).parts[:depth]) for depth in range(1, len(Path(path).parts))]
-        if any(parent.is_symlink() for parent in below):
+        if is_behind_link(tree_dir, path):
             continue
         if full.is_symlink() or full.is_file():
             yield path

@@ -19,7 +19,7 @@ from agentjobs.clones import drop, leftovers
 from agentjobs.deletion import delete
 from agentjobs.errors import TreeError, UserError
 from agentjobs.git import text
-from agentjobs.inside import contents, files_inside, initialised, inside
+from agentjobs.inside import contents, files_inside, inside
 from agentjobs.linked import link as link_into
 from agentjobs.linked import turn
 from agentjobs.plainfile import is_directory
@@ -131,7 +131,8 @@ def note_handed(git: Git, tree_dir: Path, *, with_setup: bool, keep: Sequence[st
     """
     bound = tree_environment(git, tree_dir)
     admin = Path(bound["GIT_DIR"])
-    roots, entries, below = placed(admin), {}, {}
+    roots, entries = placed(admin), {}
+    below: dict[str, str] = {}
     handed.forget(tree_dir)  # what an earlier setup left is no measure of what this one did
     if with_setup or keep:
         bound = {**bound, "GIT_INDEX_FILE": str(admin / SEED_INDEX)}  # setup may have added to the tree's own
@@ -139,8 +140,8 @@ def note_handed(git: Git, tree_dir: Path, *, with_setup: bool, keep: Sequence[st
         roots = tuple(text(path).rstrip("/") for path in listed if path)
     if with_setup and (tip := head(git, tree_dir)) is not None:
         entries = differing_from(git, tree_dir, snapshot(git, tree_dir, tip, "agentjobs: what setup left", 0.0).tree)
-        below = contents(git, tree_dir, tip)
-        roots += initialised(git, tree_dir, tip)  # git does not clean them
+        initialised, below = contents(git, tree_dir, tip)
+        roots += initialised  # git does not clean them
     handed.record(tree_dir, entries, roots, below)
 
 
