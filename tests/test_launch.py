@@ -540,6 +540,19 @@ def test_one_sweep_serves_many_markers(bench: Bench) -> None:
     assert [sleeper.wait() for sleeper in sleeps] == [-signal.SIGKILL] * 3
 
 
+@pytest.mark.skipif(not LINUX, reason="elsewhere the marker is asked of psutil")
+def test_what_was_killed_is_dead_when_the_sweep_returns(bench: Bench) -> None:
+    # Its environment is out of sight as soon as it begins to die; giving back so much memory takes a while.
+    code = "import mmap; m = mmap.mmap(-1, 384 << 20); m[::4096] = bytes(len(m) >> 12); print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], env=bench.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert local.sweep([bench.mark]) == 1
+        assert not lives(process.pid)
+
+
 def test_we_ourselves_are_spared(bench: Bench) -> None:
     code = (
         "import sys; from agentjobs.launch import local\n"

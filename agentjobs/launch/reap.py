@@ -60,7 +60,7 @@ def sweep(markers: Collection[str], records: Iterable[StepFiles] = (), places: C
     quiet = 0
     while True:
         found = _find(wanted, known, spared, places)
-        quiet = 0 if found.processes else quiet + 1
+        quiet = 0 if found.processes or any(_is_dying(*process) for process in ended) else quiet + 1
         if quiet and (not found.unsure or quiet == _QUIET_SCANS):
             break
         for process in found.processes:
@@ -214,6 +214,12 @@ def _ancestry(pid: int) -> frozenset[int]:
         pid = process.parent
         found.add(pid)
     return frozenset(found)
+
+
+def _is_dying(pid: int, start: str) -> bool:
+    """Whether a process that was killed is not dead yet: its environment and its directory are gone before it is."""
+    process = read_process(pid)
+    return process is not None and process.start == start and not process.dead
 
 
 def _kill(process: Process) -> bool:
