@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from agentjobs.model import Outcome, Running, StepKind
-from agentjobs.pauses import RUN, SILENT, TROUBLE, told_of
+from agentjobs.pauses import RUN, SILENT, TROUBLE, in_force, told_of
 from agentjobs.reviewing import at_work
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ CAREFUL_INTERVAL_S = 1.0
 
 PROBE_S = 60.0
 """An agent that has run so long after a limit or a 401 has got past it."""
+
+SILENT_PROBE_S = 600.0
+"""One that does not tell its tokens has run so long when its service is taken to answer again."""
 
 
 def account_of(policy: Policy, agent: str) -> str:
@@ -47,7 +50,7 @@ class Gate:
         self, policy: Policy, tasks: Iterable[Task], pauses: Mapping[str, Pause], news: Collection[str], now: float
     ) -> None:
         self._policy = policy
-        self._pauses = pauses
+        self._pauses = pauses = in_force(pauses)
         self._now = now
         self._busy = set(news)
         last = [task.last for task in tasks if task.last is not None] if pauses else []
@@ -109,23 +112,33 @@ class Gate:
         due = pause.until
         if pause.outcome is not Outcome.OVERLOADED and not pause.passed:
             since = [a for a in mine if pause.at < a.intent.started_at <= self._now]
-            if not any(_got_past(attempt, self._now) for attempt in since):
-                probes = [_past_at(attempt, self._now) for attempt in since if attempt.result is None]
+            if not any(self._got_past(attempt, pause) for attempt in since):
+                probes = [self._past_at(attempt, pause) for attempt in since if attempt.result is None]
                 due = max(due, min(probes, default=0.0))
         last = max((attempt.intent.started_at for attempt in mine), default=0.0)
         return max(due, last + CAREFUL_INTERVAL_S) if last <= self._now else due
 
+    def _got_past(self, attempt: Attempt, pause: Pause) -> bool:
+        """Whether an attempt begun since a trouble shows that it is over."""
+        if attempt.result is not None and attempt.result.outcome in TROUBLE:
+            return False
+        if attempt.end is not None:
+            return attempt.end.outcome not in TROUBLE | SILENT
+        return attempt.result is None and self._now >= self._past_at(attempt, pause)
 
-def _got_past(attempt: Attempt, now: float) -> bool:
-    """Whether an attempt begun since a trouble shows that it is over."""
-    if attempt.end is not None:
-        return attempt.end.outcome not in TROUBLE | SILENT
-    return attempt.result is None and now >= _past_at(attempt, now)
+    def _past_at(self, attempt: Attempt, pause: Pause) -> float:
+        """Return when an agent that runs will have run long enough; its setup command proves nothing.
 
-
-def _past_at(attempt: Attempt, now: float) -> float:
-    """Return when an agent that runs will have run long enough; its setup command proves nothing."""
-    step = attempt.last(StepKind.AGENT)
-    if step is None or not isinstance(step.phase, Running):
-        return now + PROBE_S
-    return max(step.started_at, attempt.intent.started_at) + PROBE_S
+        Where the service could not be reached time proves nothing, for agents go on trying for minutes: an answer does,
+        as far as the agent tells of any.
+        """
+        step = attempt.last(StepKind.AGENT)
+        if step is None or not isinstance(step.phase, Running):
+            return self._now + PROBE_S
+        began_at = max(step.started_at, attempt.intent.started_at)
+        agent = self._policy.agents.get(attempt.intent.agent)
+        if pause.outcome is not Outcome.UNREACHABLE or agent is None:
+            return began_at + PROBE_S
+        if step.phase.gauge.used or step.phase.gauge.tokens:
+            return self._now
+        return self._now + PROBE_S if agent.tells_tokens else began_at + SILENT_PROBE_S

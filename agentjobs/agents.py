@@ -132,6 +132,22 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return bool(self.context or self.watch or self.usage or self.transcript_usage)
 
     @property
+    def tells_tokens(self) -> bool:
+        """Whether it says what it used, in its output or on disk: then none told is none used."""
+        return self.usage is not None or self.transcript_usage is not None or self._has_database
+
+    @property
+    def tells_at_once(self) -> bool:
+        """Whether what it used is told with each answer, and not only when it ends well."""
+        return (self.usage is not None and self.usage.scope == "event") or (
+            self.transcript is not None and (self.transcript_usage is not None or self._has_database)
+        )
+
+    @property
+    def _has_database(self) -> bool:
+        return self.transcript is not None and self.transcript.database is not None
+
+    @property
     def learns(self) -> bool:
         """Whether the agent, and not we, chooses the id of a conversation."""
         if any("{session}" in part for part in self.command):

@@ -19,7 +19,7 @@ from agentjobs.accounts import account_of
 from agentjobs.circles import UNSPENT, likeness
 from agentjobs.decide import SETUP_AGAIN, has_begun, stop_signals
 from agentjobs.decisions import Begin, Conclude, Decision, End, Judge, Land, Launch, Look, Settle, Weigh
-from agentjobs.endings import is_patient, verdict_on
+from agentjobs.endings import is_patient, unanswered, verdict_on
 from agentjobs.errors import TreeBusy, TreeError, UserError, is_machines, said
 from agentjobs.facts import write_bytes, write_json
 from agentjobs.launch import local
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agentjobs.model import Attempt
+    from agentjobs.pauses import Meaning
     from agentjobs.project import Project
     from agentjobs.reviewers import Reviewers
 
@@ -344,17 +345,30 @@ class Attempts:
             attempt_dir = store.attempt_dir(intent.id, attempt.number)
             records = [step_files(attempt_dir, name) for name in names]
             local.sweep([intent.marker], records, steps.places((intent, attempt_dir)))
-        before, account = store.pauses(), account_of(self.project.policy, intent.agent)
-        after, halt = pauses_after(before, account, intent, attempt.end, result, now)
-        if halt is not None:
-            store.set_state("halt", halt)
-        if after != before:
-            store.set_pauses(after)
+        before, policy = store.pauses(), self.project.policy
+        meaning = pauses_after(
+            before, account_of(policy, intent.agent), intent, attempt.end, result, policy.limits, now,
+            unanswered(policy, task.row, attempt, result),
+        )  # fmt: skip
+        if meaning.halt is not None:
+            store.set_state("halt", meaning.halt)
+        if meaning.pauses != before:
+            store.set_pauses(meaning.pauses)
+        result = self._excuse(attempt, result, meaning)
         if result.outcome not in _SILENT and self._armed:
             store.count(intent.id, result.outcome.value, likeness(task.row, intent.tree, result))
         if result.outcome in UNSPENT:
             store.count_unspent(intent.id, intent.number)
         self.verdicts.write_result(attempt, result, now)
+
+    def _excuse(self, attempt: Attempt, result: Result, meaning: Meaning) -> Result:
+        """Let the attempts that failed for their account's trouble not count; return what this one came to."""
+        own = f"{attempt.intent.id}/{attempt.number}"
+        for key in meaning.excused:
+            task_id, _, number = key.rpartition("/")
+            if key != own:
+                self.store.excuse(task_id, int(number))
+        return replace(result, outcome=Outcome.UNREACHABLE) if own in meaning.excused else result
 
     @property
     def _armed(self) -> bool:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agentjobs.circles import likeness
 from agentjobs.errors import TreeBusy
 from agentjobs.logfile import read_tail
-from agentjobs.model import Exited, Lost, StepKind
+from agentjobs.model import Exited, Lost, Mode, Outcome, StepKind
 from agentjobs.outcome import classify
+from agentjobs.pauses import SEVERAL, Unanswered
 from agentjobs.store import step_files
 
 if TYPE_CHECKING:
-    from agentjobs.model import Attempt
+    from agentjobs.model import Attempt, Result, Row
     from agentjobs.outcome import Verdict
+    from agentjobs.policy import Policy
     from agentjobs.project import Project
 
 PATIENCE_S = 120.0
@@ -36,6 +39,30 @@ def verdict_on(project: Project, attempt: Attempt, now: float) -> Verdict | None
         now=now,
         tree_dir=intent.tree,
     )
+
+
+AT_ONCE_S = 60.0
+"""An agent that ends within so long has not worked, where it does not tell what it used."""
+
+
+def unanswered(policy: Policy, row: Row, attempt: Attempt, result: Result) -> Unanswered | None:
+    """Tell whether the agent of an attempt crashed without an answer of its model; None where it had one, or may have.
+
+    An agent that tells its tokens has told none. Of another one (a script has no model) only the first attempt of a
+    task counts, with the same error: a person is asked then, as by the breaker at the beginning of a run.
+    """
+    step, agent = attempt.first(StepKind.AGENT), policy.agents.get(attempt.intent.agent)
+    if attempt.end is None or step is None or agent is None or not isinstance(step.phase, Exited | Lost):
+        return None
+    if attempt.end.outcome is not Outcome.CRASHED or result.outcome is not Outcome.CRASHED or attempt.end.tokens:
+        return None
+    at_once = step.phase.at - step.started_at <= AT_ONCE_S
+    if agent.tells_tokens:
+        return Unanswered(SEVERAL) if at_once or agent.tells_at_once else None
+    several, first = policy.limits.breaker, attempt.intent.mode is Mode.FIRST
+    if not several or not first or not at_once or attempt.end.changed:
+        return None
+    return Unanswered(several, likeness(row, attempt.intent.tree, result), final=True)
 
 
 def is_patient(error: Exception, attempt: Attempt, now: float) -> bool:

@@ -21,7 +21,7 @@ from agentjobs.errors import ExitCode, UserError
 from agentjobs.facts import read_raw
 from agentjobs.launch.step import is_held
 from agentjobs.model import Halt, Running, Status
-from agentjobs.pauses import RUN, told_of
+from agentjobs.pauses import RUN, in_force, told_of
 from agentjobs.reviewing import AGENTS, last_start
 from agentjobs.roster import Roster
 from agentjobs.store import step_files
@@ -419,7 +419,7 @@ class Engine:
     def _paused(self) -> str:
         """Say who waits for what and until when, for people."""
         now, hold = self.clock(), self.store.hold()
-        pauses = [*sorted(self.store.pauses().items()), *([(RUN, hold)] if hold is not None else [])]
+        pauses = [*sorted(in_force(self.store.pauses()).items()), *([(RUN, hold)] if hold is not None else [])]
         said = []
         for account, pause in pauses:
             if pause.stuck:

@@ -44,7 +44,14 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     file_size: str = "1GiB"
     """Hard limit of any one file an agent or a check writes."""
     breaker: Count = 5
-    """Halt when the first so many attempts all failed alike; 0 turns it off."""
+    """Halt when the first so many attempts all failed alike. Later in a run: an account whose agent does not tell its
+    tokens is stopped when so many new tasks in a row failed alike in their first minute. 0 turns both off."""
+    unreachable_minutes: Amount = 15.0
+    """An account whose service cannot be reached is tried again for so long, a little later each time; then a person
+    is asked. With 15 that is after four attempts; for a run at night more is better."""
+    limit_hours: Amount | None = None
+    """How long the end of a usage limit is waited for, from the moment it was met; a limit that ends later stops the
+    account, and a person is asked. 0: always. Unset: as long as it takes."""
     run_attempts: Several | None = None
     """Attempts of the whole run."""
     run_tokens: Several | None = None
@@ -113,6 +120,16 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def handoff_s(self) -> float:
         """``handoff_minutes`` in seconds."""
         return self.handoff_minutes * 60
+
+    @property
+    def unreachable_s(self) -> float:
+        """``unreachable_minutes`` in seconds."""
+        return self.unreachable_minutes * 60
+
+    @property
+    def limit_s(self) -> float:
+        """``limit_hours`` in seconds; infinity where it is not set."""
+        return math.inf if self.limit_hours is None else self.limit_hours * 3600
 
     @property
     def min_free_memory_bytes(self) -> int:

@@ -78,6 +78,7 @@ class Outcome(StrEnum):
     CONTEXT_FULL = "context_full"
     LIMIT = "limit"
     OVERLOADED = "overloaded"
+    UNREACHABLE = "unreachable"
     AUTH = "auth"
     INFRA = "infra"
     STOPPED = "stopped"
@@ -406,10 +407,10 @@ class Pause(Struct, frozen=True, omit_defaults=True):
     """Of one account, in the state ``pauses.json``: nothing of it starts before ``until``."""
 
     outcome: Outcome
-    """limit, overloaded, auth, infra."""
+    """limit, overloaded, unreachable, auth, infra; or crashed, which holds nothing back yet: see ``alike``."""
     until: float
     at: float
-    """When it was last met."""
+    """When it was last met by an attempt begun since the time before."""
     detail: str
     count: int = 1
     """How often running."""
@@ -417,6 +418,13 @@ class Pause(Struct, frozen=True, omit_defaults=True):
     """An attempt begun since got past it, if not to a good end: others may follow, one at a time."""
     stuck: bool = False
     """Nothing starts until a person says so."""
+    since: float = 0.0
+    """When it was first met; 0 in a file of an older version."""
+    alike: tuple[str, ...] = ()
+    """The newest attempts (``id/number``) that met it, where it was a lost login, or is only known by their number. Of
+    crashed: those that have failed in a row without an answer of the model."""
+    mark: str = ""
+    """What the errors of those attempts have in common, where they are compared."""
 
 
 class Halt(Struct, frozen=True, omit_defaults=True):

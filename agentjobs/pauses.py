@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from agentjobs.model import Halt, Outcome, Pause
@@ -15,19 +16,17 @@ from agentjobs.model import Halt, Outcome, Pause
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from agentjobs.limits import Limits
     from agentjobs.model import AgentEnd, Intent, Result
 
 RUN = ""
 """In place of an account: all of them, because the machine is at fault."""
 
-PROBED = frozenset({Outcome.AUTH, Outcome.INFRA})
-"""Trouble that does not end by itself: once it is met again, a person is needed."""
-
-TROUBLE = frozenset({Outcome.LIMIT, Outcome.OVERLOADED, Outcome.AUTH, Outcome.INFRA})
+TROUBLE = frozenset({Outcome.LIMIT, Outcome.OVERLOADED, Outcome.UNREACHABLE, Outcome.AUTH, Outcome.INFRA})
 """Outcomes that mean something for others."""
 
 SILENT = frozenset({Outcome.STOPPED, Outcome.LOST, Outcome.NO_SESSION, Outcome.SESSION_BUSY})
-"""Ends before anybody was asked: they do not say that a trouble is over."""
+"""Ends before the model was asked: they do not say that a trouble is over."""
 
 WELL = frozenset(
     {
@@ -44,10 +43,51 @@ WELL = frozenset(
 """The agent was served to the end, whatever it made of that."""
 
 REFUSALS_MAX = 100
-"""So many times running (at one an hour: four days) a limit is waited for; then a person is asked."""
+"""So many times running (at one an hour: four days) a limit or a server in trouble is waited for; then a person is
+asked."""
+
+RUNNING_MAX = {Outcome.AUTH: 3, Outcome.INFRA: 2}
+"""Trouble that hardly ends by itself: met so many times running, a person is asked."""
+
+REFUSED_MAX = 5
+"""Likewise after a probe, where so many attempts in all met a lost login, or trouble that only their number shows."""
+
+KEPT = 24
+"""So many of the newest attempts that met a trouble are remembered."""
+
+STEPS_S = (20.0, 70.0, 540.0, 1200.0)
+"""How long an account is left alone after the first, second … attempt running that could not reach its service, and a
+tenth more at random. A network that is there for two minutes of every four is met while it is."""
+
+SEVERAL_S = 130.0
+"""Likewise after several tasks have failed without an answer."""
+
+SEVERAL = 3
+"""So many different tasks in a row that failed without using a token are not to blame: their account is."""
 
 LANDING = "landing"
 """Why of a halt because finished work can be neither checked nor landed: it waits as it stands."""
+
+
+class Unanswered(Struct, frozen=True):
+    """That an attempt failed without an answer of the model, whatever its error says."""
+
+    several: int
+    """So many different tasks in a row that fail so are their account's trouble."""
+    mark: str = ""
+    """What their errors must have in common; empty: nothing."""
+    final: bool = False
+    """Then a person is asked at once."""
+
+
+class Meaning(Struct, frozen=True):
+    """What the end of an attempt means."""
+
+    pauses: dict[str, Pause]
+    halt: Halt | None = None
+    excused: tuple[str, ...] = ()
+    """Attempts (``id/number``) that failed for the account's trouble, this one perhaps among them: they do not
+    count."""
 
 
 def hold_s(key: str) -> float:
@@ -68,20 +108,44 @@ def told_of(account: str, pause: Pause, first: Literal["account", "outcome"] = "
     return ": ".join([*(name for name in names if name), pause.detail])
 
 
+def in_force(pauses: Mapping[str, Pause]) -> dict[str, Pause]:
+    """Return the pauses without those that hold nothing back: a single task may have failed by its own fault."""
+    return {account: pause for account, pause in pauses.items() if pause.outcome in TROUBLE}
+
+
 def pauses_after(
-    pauses: Mapping[str, Pause], account: str, intent: Intent, end: AgentEnd | None, result: Result, now: float
-) -> tuple[dict[str, Pause], Halt | None]:
-    """Return all pauses after an attempt whose agent (of ``account``) came to ``end``, and a halt of the run.
+    pauses: Mapping[str, Pause],
+    account: str,
+    intent: Intent,
+    end: AgentEnd | None,
+    result: Result,
+    limits: Limits,
+    now: float,
+    unanswered: Unanswered | None = None,
+) -> Meaning:
+    """Return what an attempt means whose agent (of ``account``) came to ``end``.
 
     What the agent met is its account's trouble. ``infra`` that is not the agent's (git, a full disk, the setup
     command) is everybody's: met again it halts the run.
     """
     after = dict(pauses)
     key = f"{intent.id}/{intent.number}"
-    judged = partial(pause_after, started_at=intent.started_at, key=key, now=now)
+    excused: tuple[str, ...] = ()
+    judged = partial(pause_after, started_at=intent.started_at, key=key, limits=limits, now=now)
     if end is not None:
         words = f"{intent.id}: {end.detail}"
-        put(after, account, judged(pauses.get(account), end.outcome, reset_at=end.reset_at, detail=words))
+        before, outcome = pauses.get(account), end.outcome
+        found: Pause | None
+        if unanswered is not None and (before is None or before.outcome is Outcome.CRASHED):
+            found = _suspected(before, unanswered, key, words, now)
+        else:
+            outcome = Outcome.UNREACHABLE if unanswered is not None else outcome
+            found = judged(before, outcome, reset_at=end.reset_at, detail=words)
+        if found is not None and found.outcome in TROUBLE and unanswered is not None:
+            excused = found.alike if key in found.alike else (key,)
+        elif before is not None and before.outcome is Outcome.CRASHED and outcome in TROUBLE:
+            excused = before.alike
+        put(after, account, found)
     machine = Outcome.STOPPED
     if result.outcome is Outcome.INFRA and (end is None or end.outcome is not Outcome.INFRA):
         machine = Outcome.INFRA
@@ -90,9 +154,9 @@ def pauses_after(
     detail = f"{intent.id}: {result.detail}"
     found = judged(pauses.get(RUN), machine, reset_at=0.0, detail=detail)
     if found is not None and found.stuck:
-        return after, Halt(found.outcome.value, detail, now)
+        return Meaning(after, Halt(found.outcome.value, detail, now), excused)
     put(after, RUN, found)
-    return after, None
+    return Meaning(after, None, excused)
 
 
 def put(pauses: dict[str, Pause], account: str, pause: Pause | None) -> None:
@@ -104,47 +168,115 @@ def put(pauses: dict[str, Pause], account: str, pause: Pause | None) -> None:
 
 
 def pause_after(
-    pause: Pause | None, outcome: Outcome, *, started_at: float, reset_at: float, detail: str, key: str, now: float
+    pause: Pause | None,
+    outcome: Outcome,
+    *,
+    started_at: float,
+    reset_at: float,
+    detail: str,
+    key: str,
+    limits: Limits,
+    now: float,
 ) -> Pause | None:
     """Return the pause of an account after an attempt that ended so; None: go on.
 
-    ``started_at``: of the attempt, to tell news from an echo of the trouble we know.
+    ``started_at``: of the attempt, to tell news from an echo of the trouble we know. ``reset_at``: when a limit ends;
+    0: not known. ``key``: of the attempt, for the jitter.
     """
     if pause is not None and pause.stuck:  # a limit that an older attempt meets is still to be waited for afterwards
         return replace(pause, until=max(pause.until, reset_at)) if outcome is Outcome.LIMIT else pause
+    if outcome not in TROUBLE:
+        return _after_none(pause, outcome, started_at, now)
+    if pause is not None and pause.outcome is Outcome.CRASHED:
+        pause = None
     news = pause is not None and started_at > pause.at
-    same = pause is not None and pause.outcome is outcome
+    same = pause is not None and _is_same(pause.outcome, outcome)
+    alike = pause.alike if pause is not None and same else ()
+    if outcome is Outcome.AUTH or (outcome is Outcome.UNREACHABLE and alike):
+        alike = _with(alike, key)
+    if pause is not None and same and not news and outcome not in {Outcome.LIMIT, Outcome.OVERLOADED}:
+        return replace(pause, alike=alike)
     count = pause.count + news if pause is not None and same else 1
-    if outcome is Outcome.LIMIT:
-        until = _limit_ends(reset_at, count, now)
-    elif outcome is Outcome.OVERLOADED:
-        until = now + min(600.0, 15.0 * 2.0 ** min(count - 1, 10)) * (0.75 + 0.5 * jitter(key))
-    elif outcome in PROBED:
-        if pause is not None and same:
-            return Pause(outcome, now, now, detail, count, stuck=True) if news else pause
-        until = now + hold_s(key)
-    elif pause is None or outcome in SILENT or not news or pause.until > now:
-        return pause
-    else:
-        return None if outcome in WELL else replace(pause, passed=True)
+    since = (pause.since or pause.at) if pause is not None and same else now
+    until = _until(outcome, count, reset_at, key, now)
     if pause is not None and not same and pause.until > until:
         return pause  # the longer trouble goes on; what is new will be met again after it
+    at = now if news or not same or pause is None else pause.at
     if pause is not None and same:
         until = max(until, pause.until)
-    return Pause(outcome, until, now, detail, count, stuck=count > REFUSALS_MAX)
+    stuck = count > REFUSALS_MAX or count >= RUNNING_MAX.get(outcome, count + 1)
+    stuck = stuck or (news and len(alike) >= REFUSED_MAX)
+    stuck = stuck or (outcome is Outcome.LIMIT and until > since + limits.limit_s)
+    stuck = stuck or (outcome is Outcome.UNREACHABLE and until > since + limits.unreachable_s)
+    if stuck and outcome is not Outcome.LIMIT:
+        until = now
+    return Pause(outcome, until, at, detail, count, stuck=stuck, since=since, alike=alike)
+
+
+def _with(alike: tuple[str, ...], key: str) -> tuple[str, ...]:
+    return alike if key in alike else (*alike, key)[-KEPT:]
+
+
+def _after_none(pause: Pause | None, outcome: Outcome, started_at: float, now: float) -> Pause | None:
+    """Return the pause after an attempt that met no trouble that is known."""
+    if pause is None or outcome in SILENT or started_at <= pause.at or pause.until > now:
+        return pause
+    if pause.outcome is Outcome.CRASHED:
+        return None
+    return None if outcome in WELL else replace(pause, passed=True)
+
+
+def _is_same(one: Outcome, other: Outcome) -> bool:
+    """Whether trouble is met again: who cannot log in may be told that the service cannot be reached."""
+    return one is other or {one, other} == {Outcome.AUTH, Outcome.UNREACHABLE}
+
+
+def _until(outcome: Outcome, count: int, reset_at: float, key: str, now: float) -> float:
+    """Return when an account is tried again that met this trouble ``count`` times running."""
+    if outcome is Outcome.LIMIT:
+        return _limit_ends(reset_at, count, now)
+    if outcome is Outcome.OVERLOADED:
+        return now + min(600.0, 15.0 * 2.0 ** min(count - 1, 10)) * (0.75 + 0.5 * jitter(key))
+    if outcome is Outcome.UNREACHABLE or count > 1:
+        return now + STEPS_S[min(count, len(STEPS_S)) - 1] * (1.0 + 0.1 * jitter(key))
+    return now + hold_s(key)
 
 
 def _limit_ends(reset_at: float, count: int, now: float) -> float:
-    """Return when a limit is tried again that was met ``count`` times running: no wrong time is believed for ever."""
-    if reset_at <= now:
+    """Return when a limit is tried again that was met ``count`` times running: no wrong time is believed for ever.
+
+    A time that is over was rounded down: then it is a matter of seconds.
+    """
+    if reset_at <= 0.0:
         return now + min(3600.0, 300.0 * 2.0 ** min(count - 1, 10))
-    least = min(3600.0, 15.0 * 2.0 ** min(count - 2, 10)) if count > 1 else 0.0
+    least = min(3600.0, 15.0 * 2.0 ** min(count - 2, 10)) if count > 1 else 1.0
     return max(reset_at, now + least)
+
+
+def _suspected(pause: Pause | None, unanswered: Unanswered, key: str, detail: str, now: float) -> Pause:
+    """Return what is held against an account after one more attempt without an answer.
+
+    Up to ``several`` different tasks nothing is: each may have failed by its own fault.
+    """
+    if pause is None or pause.mark != unanswered.mark:
+        pause = Pause(Outcome.CRASHED, now, now, detail, since=now, mark=unanswered.mark)
+    alike = _with(pause.alike, key)
+    count = len({other.rpartition("/")[0] for other in alike})
+    if count < unanswered.several:
+        return replace(pause, detail=detail, count=count, alike=alike)
+    words = f"{count} tasks in a row failed without an answer of the model; {detail}"
+    if unanswered.final:
+        return Pause(Outcome.UNREACHABLE, now, now, words, count, stuck=True, since=pause.since, alike=alike)
+    until = now + SEVERAL_S * (1.0 + 0.1 * jitter(key))
+    return Pause(Outcome.UNREACHABLE, until, now, words, count, since=pause.since, alike=alike)
 
 
 def lifted(pauses: Mapping[str, Pause], now: float) -> dict[str, Pause]:
     """Return the pauses after a person said "go on": who was stuck tries once more, a limit goes on."""
-    return {
-        account: replace(p, stuck=False, at=min(p.at, now), count=1) if p.stuck else p
-        for account, p in pauses.items()
-    }
+
+    def lift(pause: Pause) -> Pause:
+        count = RUNNING_MAX.get(pause.outcome, 2) - 1  # the next refusal asks for a person again
+        again = replace(pause, stuck=False, at=min(pause.at, now), count=count, since=now, alike=())
+        return again if pause.stuck else pause
+
+    return {account: lift(pause) for account, pause in pauses.items()}

@@ -322,9 +322,15 @@ class _Planner:
         after = [
             item
             for item, account in zip(begins, accounts, strict=True)
-            if accounts.count(account) == 1 and self.gate.is_wary(account) and _refused(item[0].last)
+            if (accounts.count(account) == 1 and self.gate.is_wary(account) and _refused(item[0].last))
+            or self._is_suspect(account, item[0])
         ]
         return [item for item in begins if item not in after], after
+
+    def _is_suspect(self, account: str, task: Task) -> bool:
+        """Whether a task is one of those that have failed without an answer: another one shows whose trouble it is."""
+        pause, last = self.board.pauses.get(account), task.last
+        return pause is not None and last is not None and f"{task.row.id}/{last.number}" in pause.alike
 
     def _begin_all(self, waiting: set[str], ready: Ready) -> None:
         if self.staggered:

@@ -149,7 +149,7 @@ class Reviewers:
         pause = pause_after(
             before.get(account), end.outcome, started_at=intent.started_at, reset_at=reset_at,
             detail=f"{intent.id}: {intent.profile}: {end.detail}",
-            key=f"{intent.id}/{intent.number}/{step.name}", now=now,
+            key=f"{intent.id}/{intent.number}/{step.name}", limits=self.project.policy.limits, now=now,
         )  # fmt: skip
         after = dict(before)
         put(after, account, pause)

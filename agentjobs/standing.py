@@ -13,6 +13,7 @@ from agentjobs.board import overspent
 from agentjobs.decide import verified_at
 from agentjobs.errors import UserError
 from agentjobs.model import BY_HAND, SETTLED, Exited, Halt, Lost, Pause, Running, Scope, Status
+from agentjobs.pauses import in_force
 from agentjobs.phases import PLANS
 from agentjobs.progress import spent_of
 from agentjobs.queue import Queue, in_play
@@ -127,7 +128,7 @@ def standing(project: Project, now: float, only: tuple[str, ...] = ()) -> Standi
         run = store.attempt(own, numbers[-1]) if numbers else None
         if run is not None and (live := live_of(run)) is not None:
             running.append(live)
-    pauses, halt = store.pauses(), store.halt()
+    pauses, halt = in_force(store.pauses()), store.halt()
     waits = any(pause.stuck or pause.until > now for pause in pauses.values())
     spent = spent_of(project.file, store.unspent())
     return Standing(

@@ -26,6 +26,7 @@ from agentjobs.model import (
     Halt,
     Intent,
     Json,
+    Outcome,
     Pause,
     Result,
     Scope,
@@ -294,6 +295,8 @@ class Store:
         self._intents[key] = intent = replace(intent, tree=tree_here(self.root, intent.tree))
         present = names_in(path)
         result = read_json(f"{path}/result.json", Result) if "result.json" in present else None
+        if result is not None and result.outcome is Outcome.CRASHED and self._is_excused(task_id, number):
+            result = replace(result, outcome=Outcome.UNREACHABLE)
         end = read_json(f"{path}/agent.end.json", AgentEnd) if "agent.end.json" in present else None
         steps = read_steps(path, present)
         if self.lookout is not None and result is None:
@@ -367,6 +370,14 @@ class Store:
     def count_unspent(self, task_id: str, number: int) -> None:
         """Note an attempt that does not count, for the budget of attempts."""
         (self._directory("unspent") / f"{task_id}.{number}").touch(mode=0o600)
+
+    def excuse(self, task_id: str, number: int) -> None:
+        """Note that an attempt failed for its account's trouble, as turned out later: it does not count."""
+        self.count_unspent(task_id, number)
+        self._closed.pop((task_id, number), None)
+
+    def _is_excused(self, task_id: str, number: int) -> bool:
+        return os.path.exists(f"{self.dir}/unspent/{task_id}.{number}")  # noqa: PTH110 - a Path costs more than the look
 
     def unspent(self) -> int:
         """Return how many attempts did not count: a limit, a lost login, a stop."""

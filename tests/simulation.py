@@ -57,7 +57,7 @@ from agentjobs.model import (
     StepKind,
     Task,
 )
-from agentjobs.pauses import RUN, lifted, pause_after, pauses_after
+from agentjobs.pauses import RUN, SEVERAL, Unanswered, in_force, lifted, pause_after, pauses_after
 from agentjobs.plan import plan
 from agentjobs.restarts import History
 from agentjobs.reviewfacts import Finding, ReviewEnd, ReviewPlan
@@ -73,7 +73,7 @@ if TYPE_CHECKING:
 START = 1_000_000.0
 TURNS_MAX = 4000
 PASSES_MAX = 200
-STRANGE = frozenset({Outcome.LIMIT, Outcome.OVERLOADED, Outcome.AUTH, Outcome.INFRA})
+STRANGE = frozenset({Outcome.LIMIT, Outcome.OVERLOADED, Outcome.UNREACHABLE, Outcome.AUTH, Outcome.INFRA})
 
 
 ASTRAY = (Gauge(used=10**9), Gauge(errors=10**3), Gauge(idle=10**4), Gauge(cost=2.0, tokens=900))
@@ -116,6 +116,7 @@ class Odds(Struct, frozen=True):
     clock_back: float = 0.0
     same_error: float = 0.2
     full: float = 0.05
+    unanswered: float = 0.3
     cost: float = 0.5
 
 
@@ -558,7 +559,7 @@ class World:
             self.no_start_before[account] = max(self.no_start_before.get(account, 0.0), reset_at)
         after = pause_after(
             self.pauses.get(account), outcome, started_at=step.review.at, reset_at=reset_at, detail="", key=name,
-            now=self.now,
+            limits=self.policy.limits, now=self.now,
         )  # fmt: skip
         self.pauses = {name: pause for name, pause in self.pauses.items() if name != account}
         if after is not None:
@@ -739,19 +740,41 @@ class World:
         account = account_of(self.policy, attempt.intent.agent)
         if result.outcome is Outcome.LIMIT and result.reset_at > self.now:
             self.no_start_before[account] = max(self.no_start_before.get(account, 0.0), result.reset_at)
-        after, halt = pauses_after(self.pauses, account, attempt.intent, attempt.end, result, self.now)
-        self.halt = halt or self.halt
+        crashed = result.outcome is Outcome.CRASHED and attempt.end is not None
+        unanswered = Unanswered(SEVERAL) if crashed and self.random.random() < self.odds.unanswered else None
+        found = pauses_after(
+            self.pauses, account, attempt.intent, attempt.end, result, self.policy.limits, self.now, unanswered
+        )
+        after = found.pauses
+        self.halt = found.halt or self.halt
+        result = self._excuse(found.excused, attempt, result)
         for name in after.keys() | self.pauses.keys():
             hold(name in {account, RUN} or after.get(name) == self.pauses.get(name), "trouble is its account's alone")
             pause = after.get(name)
             if pause is not None and pause != self.pauses.get(name) and not pause.stuck and not pause.passed:
-                hold(pause.until > self.now, "a pause lasts")
+                echo = name in self.pauses and replace(self.pauses[name], alike=pause.alike) == pause
+                hold(echo or pause.until > self.now or pause.outcome is Outcome.CRASHED, "a pause lasts")
         self.pauses = after
         if result.outcome not in UNSPENT and task.row.id not in self.counted:
             self.counted.add(task.row.id)
             self.tally.append((result.outcome.value, result.signature))
         task.attempts[-1] = replace(attempt, result=result)
         task.parents.clear()
+
+    def _excuse(self, excused: Iterable[str], attempt: Attempt, result: Result) -> Result:
+        """Let attempts not count that failed for the account's trouble; only crashes are ever excused."""
+        for key in excused:
+            task_id, _, number = key.rpartition("/")
+            own = (task_id, int(number)) == (attempt.intent.id, attempt.number)
+            hold(not own or result.outcome in {Outcome.CRASHED, *STRANGE}, "only crashes are excused")
+            if own:
+                result = replace(result, outcome=Outcome.UNREACHABLE)
+                continue
+            other = self.tasks[task_id]
+            for at, old in enumerate(other.attempts):
+                if old.number == int(number) and old.result is not None:
+                    other.attempts[at] = replace(old, result=replace(old.result, outcome=Outcome.UNREACHABLE))
+        return result
 
     def _settle(self, task: SimTask, settle: Settle) -> None:
         last = task.mine[-1] if task.mine else None
@@ -850,7 +873,7 @@ class World:
     def _check_accounts(self, board: Board, accounts: list[str]) -> None:
         for account in set(accounts):
             for name in (account, RUN):
-                pause = board.pauses.get(name)
+                pause = in_force(board.pauses).get(name)
                 if pause is None:
                     continue
                 hold(not pause.stuck, "nothing starts of an account that is stuck")

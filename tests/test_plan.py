@@ -34,7 +34,7 @@ from agentjobs.model import (
     StepKind,
     Task,
 )
-from agentjobs.pauses import LANDING, REFUSALS_MAX, RUN, jitter, lifted, pause_after, pauses_after
+from agentjobs.pauses import LANDING, REFUSALS_MAX, RUN, TROUBLE, jitter, lifted, pause_after, pauses_after
 from agentjobs.plan import plan as planned
 from agentjobs.policy import Landing, Policy, Profile, Workspace
 from agentjobs.restarts import History, pays, sweep_due
@@ -657,19 +657,51 @@ def test_too_many_failures_are_diagnosed_and_not_repeated() -> None:
 # --- pauses
 
 
+LIMITS = Limits()
+
+
 def after(
-    pause: Pause | None, outcome: Outcome, started_at: float = NOW - 100, reset_at: float = 0.0
+    pause: Pause | None,
+    outcome: Outcome,
+    started_at: float = NOW - 100,
+    reset_at: float = 0.0,
+    limits: Limits = LIMITS,
 ) -> Pause | None:
-    return pause_after(pause, outcome, started_at=started_at, reset_at=reset_at, detail="", key="k", now=NOW)
+    return pause_after(
+        pause, outcome, started_at=started_at, reset_at=reset_at, detail="", key="k", limits=limits, now=NOW
+    )
 
 
 def test_a_limit_lasts_until_its_reset() -> None:
-    assert after(None, Outcome.LIMIT, reset_at=NOW + 9) == Pause(Outcome.LIMIT, NOW + 9, NOW, "", 1)
+    assert after(None, Outcome.LIMIT, reset_at=NOW + 9) == Pause(Outcome.LIMIT, NOW + 9, NOW, "", since=NOW)
     unknown = after(None, Outcome.LIMIT)
     assert isinstance(unknown, Pause)
     assert unknown.until == NOW + 300
     known = Pause(Outcome.LIMIT, NOW + 5000, NOW - 50, "")
-    assert after(known, Outcome.LIMIT, reset_at=NOW + 9) == Pause(Outcome.LIMIT, NOW + 5000, NOW, "", 1)
+    assert after(known, Outcome.LIMIT, reset_at=NOW + 9) == replace(known, since=NOW - 50), "an echo"
+
+
+def test_a_time_that_was_rounded_down_is_a_matter_of_seconds() -> None:
+    pause: Pause | None = None
+    waits = []
+    for _ in range(5):
+        pause = after(pause, Outcome.LIMIT, started_at=NOW - 1, reset_at=NOW - 30)
+        assert pause is not None
+        waits.append(pause.until - NOW)
+        pause = replace(pause, at=NOW - 2, until=NOW - 2)
+    assert waits == [1, 15, 30, 60, 120]
+
+
+def test_waiting_for_a_limit_can_be_bounded_and_switched_off() -> None:
+    reset_at = NOW + 3 * 3600
+    for hours, stuck in ((None, False), (4.0, False), (2.0, True), (0.0, True)):
+        found = after(None, Outcome.LIMIT, reset_at=reset_at, limits=Limits(limit_hours=hours))
+        assert found is not None
+        assert (found.stuck, found.until) == (stuck, reset_at)
+    refused = Pause(Outcome.LIMIT, NOW - 1, NOW - 60, "", 3, since=NOW - 3 * 3600)
+    again = after(refused, Outcome.LIMIT, started_at=NOW - 1, limits=Limits(limit_hours=2.0))
+    assert again is not None
+    assert again.stuck, "from when it was first met"
 
 
 @pytest.mark.parametrize("outcome", [Outcome.OVERLOADED, Outcome.AUTH, Outcome.INFRA])
@@ -682,17 +714,21 @@ def test_a_lesser_trouble_does_not_shorten_a_limit(outcome: Outcome) -> None:
     assert (longer.outcome, longer.until) == (Outcome.LIMIT, NOW + 9)
 
 
-@pytest.mark.parametrize("outcome", [Outcome.AUTH, Outcome.INFRA])
-def test_one_retry_within_15_seconds_then_a_person(outcome: Outcome) -> None:
+@pytest.mark.parametrize(("outcome", "probes"), [(Outcome.AUTH, 2), (Outcome.INFRA, 1)])
+def test_a_few_retries_then_a_person(outcome: Outcome, probes: int) -> None:
     first = after(None, outcome)
     assert isinstance(first, Pause)
     assert NOW + 2 <= first.until <= NOW + 15
     pause = Pause(outcome, NOW - 5, NOW - 10, "")
-    assert after(pause, outcome, started_at=NOW - 11) == pause, "an echo of the same trouble"
-    assert after(pause, outcome, started_at=NOW - 10) == pause, "begun in the very pass that found it"
-    again = after(pause, outcome, started_at=NOW - 4)
-    assert again is not None
-    assert again.stuck
+    met = replace(pause, alike=("k",) if outcome is Outcome.AUTH else ())
+    assert after(pause, outcome, started_at=NOW - 11) == met, "an echo of the same trouble"
+    assert after(pause, outcome, started_at=NOW - 10) == met, "begun in the very pass that found it"
+    for left in reversed(range(probes)):
+        again = after(pause, outcome, started_at=NOW - 4)
+        assert again is not None
+        assert again.stuck == (not left)
+        assert again.stuck or NOW + 60 <= again.until <= NOW + 80
+        pause = replace(again, until=NOW - 5, at=NOW - 10)
 
 
 def test_overload_backs_off() -> None:
@@ -731,16 +767,16 @@ def test_an_account_that_never_opens_waits_for_a_person_in_the_end() -> None:
 
 
 def test_who_is_stuck_stays_so_until_a_person_speaks() -> None:
-    stuck = Pause(Outcome.AUTH, NOW - 5, NOW - 5, "", 2, stuck=True)
+    stuck = Pause(Outcome.AUTH, NOW - 5, NOW - 5, "", 3, stuck=True)
     for outcome in Outcome:
         assert after(stuck, outcome, started_at=NOW - 1) == stuck
     later = after(stuck, Outcome.LIMIT, reset_at=NOW + 50)
     assert later == replace(stuck, until=NOW + 50), "what an older attempt meets is waited for afterwards"
     limit = Pause(Outcome.LIMIT, NOW + 50, NOW - 5, "")
     again = lifted({"a": stuck, "b": limit}, NOW)
-    assert again == {"a": replace(stuck, stuck=False, count=1), "b": limit}
+    assert again == {"a": replace(stuck, stuck=False, count=2, since=NOW), "b": limit}
     assert after(again["a"], Outcome.AUTH, started_at=NOW - 1) == replace(
-        stuck, at=NOW, until=NOW, count=2
+        stuck, at=NOW, until=NOW, count=3, since=NOW, alike=("k",)
     ), "one more probe, not two"
 
 
@@ -749,11 +785,11 @@ def test_whose_trouble_it_is() -> None:
         intent = Intent("x", 1, 1, Mode.FIRST, "default", "a", NOW - 9, "")
         known = {RUN: Pause(Outcome.INFRA, NOW - 5, NOW - 20, "")} if end is None else {}
         ended = AgentEnd(end, NOW, detail="said") if end else None
-        after, halt = pauses_after(known, "a", intent, ended, Result(result, NOW, detail="came"), NOW)
-        assert all(pause.detail == "x: said" for name, pause in after.items() if name)
-        return set(after), halt is not None
+        found = pauses_after(known, "a", intent, ended, Result(result, NOW, detail="came"), Limits(), NOW)
+        assert all(pause.detail == "x: said" for name, pause in found.pauses.items() if name)
+        return set(found.pauses), found.halt is not None
 
-    for outcome in (Outcome.LIMIT, Outcome.OVERLOADED, Outcome.AUTH, Outcome.INFRA):
+    for outcome in TROUBLE:
         assert names(outcome, outcome) == ({"a"}, False)
     assert names(Outcome.INFRA, Outcome.OK) == ({RUN}, False), "a check that was lost is the machine's"
     assert names(Outcome.INFRA, None) == ({RUN}, True), "git, disk, setup: met again, everything halts"
