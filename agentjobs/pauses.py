@@ -268,7 +268,7 @@ def _suspected(pause: Pause | None, unanswered: Unanswered, key: str, detail: st
     if unanswered.final:
         return Pause(Outcome.UNREACHABLE, now, now, words, count, stuck=True, since=pause.since, alike=alike)
     until = now + SEVERAL_S * (1.0 + 0.1 * jitter(key))
-    return Pause(Outcome.UNREACHABLE, until, now, words, count, since=pause.since, alike=alike)
+    return Pause(Outcome.UNREACHABLE, until, now, words, 2, since=pause.since, alike=alike)
 
 
 def lifted(pauses: Mapping[str, Pause], now: float) -> dict[str, Pause]:
