@@ -31,7 +31,9 @@ LAYER_2 = frozenset(
 )
 """Finished and wrong: a fresh conversation gets the errors."""
 
-UNSPENT = frozenset({Outcome.LIMIT, Outcome.OVERLOADED, Outcome.AUTH, Outcome.INFRA, Outcome.STOPPED})
+UNSPENT = frozenset(
+    {Outcome.LIMIT, Outcome.OVERLOADED, Outcome.UNREACHABLE, Outcome.AUTH, Outcome.INFRA, Outcome.STOPPED}
+)
 """Not the task's fault: the attempt does not count."""
 
 SIGNATURE_RUN_MAX = 3

@@ -18,6 +18,7 @@ AGENT_CLASSES: Final = (
     Outcome.OK,
     Outcome.LIMIT,
     Outcome.OVERLOADED,
+    Outcome.UNREACHABLE,
     Outcome.AUTH,
     Outcome.CONTEXT_FULL,
     Outcome.NO_SESSION,

@@ -78,6 +78,7 @@ class Outcome(StrEnum):
     CONTEXT_FULL = "context_full"
     LIMIT = "limit"
     OVERLOADED = "overloaded"
+    UNREACHABLE = "unreachable"
     AUTH = "auth"
     INFRA = "infra"
     STOPPED = "stopped"

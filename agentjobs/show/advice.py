@@ -5,6 +5,7 @@ from __future__ import annotations
 _ADVICE = {
     "limit": "It goes on refusing: look at its plan, then `agentjobs dispatch`.",
     "overloaded": "It goes on refusing: look at its service, then `agentjobs dispatch`.",
+    "unreachable": "Its service cannot be reached: look at the network, then `agentjobs dispatch`.",
     "auth": "Log the agent in again, then `agentjobs dispatch`.",
     "infra": "Put right what the message names, then `agentjobs dispatch`.",
     "landing": "Put right what the message names, then `agentjobs dispatch`: the work is done and waits.",
