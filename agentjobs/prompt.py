@@ -37,6 +37,7 @@ INTERRUPTED = {
     Outcome.STALLED: "there was no output for too long",
     Outcome.LIMIT: "a usage limit was reached, which has been reset since",
     Outcome.OVERLOADED: "the model service was overloaded",
+    Outcome.UNREACHABLE: "the model service could not be reached",
     Outcome.AUTH: "the login had failed",
     Outcome.STOPPED: "it was stopped",
 }

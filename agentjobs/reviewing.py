@@ -33,7 +33,9 @@ RUNS_MAX: Final = 60
 UNREVIEWED: Final = "has no review"
 """Why a task waits whose reviewers gave no verdict."""
 
-WAITED_FOR: Final = frozenset({Outcome.LIMIT, Outcome.OVERLOADED, Outcome.AUTH, Outcome.INFRA})
+WAITED_FOR: Final = frozenset(
+    {Outcome.LIMIT, Outcome.OVERLOADED, Outcome.UNREACHABLE, Outcome.AUTH, Outcome.INFRA}
+)
 """Trouble of the reviewer's account: it is asked again once that is over, as one is that was stopped for the budget."""
 
 AGENTS: Final = frozenset({StepKind.AGENT, StepKind.REVIEW})
