@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agentjobs import briefing
 from agentjobs.errors import UserError
 from agentjobs.facts import read_json, write_json
 from agentjobs.logfile import Place, read_on, read_tail
@@ -23,7 +22,8 @@ from agentjobs.observing import Seen, measured, observe, sights
 from agentjobs.outcome import finished
 from agentjobs.policy import finish_grace_s
 from agentjobs.reviewing import AGENTS, agent_of
-from agentjobs.store import own_dir, step_files
+from agentjobs.spending import whose
+from agentjobs.store import step_files
 from agentjobs.transcripts import locate
 from agentjobs.usage import priced, since, together
 
@@ -42,6 +42,8 @@ class Watched(Struct, frozen=True, omit_defaults=True):
     """What the output says."""
     path: str = ""
     """Where the transcript is."""
+    session: str = ""
+    """The id by which it was recognised; empty where nobody knew that yet."""
     transcript: Place = Place()
     kept: Seen = Seen()
     """What the transcript says."""
@@ -143,20 +145,14 @@ def _read_output(
 def _read_transcript(
     watched: Watched, project: Project, task: Task, attempt: Attempt, agent: Agent, sight: Sight
 ) -> tuple[Watched, bool]:
-    where, intent = agent.transcript, attempt.intent
+    where, session = agent.transcript, watched.said.session or attempt.intent.session
     if where is None:
         return watched, False
-    if not watched.path or not Path(watched.path).exists():
-        attempt_dir = project.store.attempt_dir(intent.id, intent.number)
-        path = locate(
-            where,
-            env=briefing.environment(project, task.row, intent, attempt_dir, "agent"),
-            session=watched.said.session or intent.session,
-            tree=intent.tree or str(project.root),
-            since=intent.started_at,
-            own=str(own_dir(attempt_dir)),
-        )
-        watched = replace(watched, path=path, transcript=Place(), kept=Seen())
+    if not watched.path or session != watched.session or not Path(watched.path).exists():
+        path = locate(where, whose(project, task, attempt, session))
+        if path != watched.path:
+            watched = replace(watched, path=path, transcript=Place(), kept=Seen())
+        watched = replace(watched, session=session)
     if not watched.path:
         return watched, False
     news = read_on(watched.path, watched.transcript)
