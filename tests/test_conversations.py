@@ -139,6 +139,57 @@ def test_a_file_of_one_name_is_the_attempts_own_once_it_changes(tmp_path: Path) 
     assert locate(where, noted) == str(path)
 
 
+FAILS_FIRST = """\
+cat >/dev/null
+for id; do :; done
+chats="$GEMINI_CLI_HOME/.gemini/tmp/x/chats"
+case " $* " in *" --resume "*)
+    if ! grep -qs "$id" "$chats"/*; then echo "Error resuming session: Invalid session identifier"; exit 42; fi ;;
+esac
+if [ "$AGENTJOBS_ATTEMPT" = 1 ]; then
+    if [ "$1" = answered ]; then echo '{{"type":"tool_use"}}'; fi
+    if [ "$1" = written ]; then mkdir -p "$chats"; echo '{{"sessionId":"'"$id"'"}}' >"$chats/session-1.jsonl"; fi
+    echo '{{"type":"result","status":"error","error":{{"message":"it broke"}}}}'
+    exit 1
+fi
+echo ok >a.txt
+echo '{{"type":"result","status":"success"}}'
+"""
+"""Stands for Gemini CLI, whose first request fails; braces are doubled as in any command."""
+
+
+@pytest.mark.parametrize(
+    ("case", "outcomes"),
+    [
+        ("nothing", ["crashed", "ok"]),
+        ("written", ["crashed", "ok"]),
+        ("answered", ["crashed", "no_session", "ok"]),  # it may be kept where the preset does not look
+    ],
+)
+def test_a_conversation_that_was_never_written_is_not_resumed(project: Project, case: str, outcomes: list[str]) -> None:
+    """No attempt is lost to a session that is not there, and the next one is told the whole task."""
+    stand_in = ["sh", "-c", FAILS_FIRST, "sh", case]
+    project.configure(
+        agents={
+            "fake": None,
+            "gemini": {
+                "command": [*stand_in, "--session-id", "{session}"],
+                "resume": [*stand_in, "--resume", "{session}"],
+                "env": {"GEMINI_CLI_HOME": str(project.directory / "home")},
+            },
+        },
+        profiles={"default": {"agent": "gemini"}},
+    )
+    project.rows({"id": "a"})
+    project.dispatch()
+    project.poll_until(lambda: project.statuses()["a"] in {"DONE", "FAILED"})
+    assert project.outcomes("a") == outcomes, project.story()
+    first, second, *_ = project.attempts("a")
+    assert first["agent.end"].get("unwritten", False) is (case == "nothing")
+    assert second["attempt"].get("fresh", True) is (case == "nothing")
+    assert (second["attempt"]["session"] == first["attempt"]["session"]) is (case != "nothing")
+
+
 # --- the whole program ------------------------------------------------------------------------------------
 
 
@@ -151,7 +202,8 @@ def test_the_conversation_after_a_full_one_is_not_stopped_for_it(project: Projec
         profiles={"default": {"agent": "codex"}},
     )
     project.rows({"id": "a"})
-    assert project.settle() == {"a": "DONE"}, project.story()
+    project.dispatch()
+    project.poll_until(lambda: project.statuses()["a"] in {"DONE", "FAILED"})
     first, second = project.attempts("a")
     assert "agent.kill" not in second, project.story()
     assert project.outcomes("a") == ["context_full", "ok"]

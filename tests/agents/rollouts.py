@@ -63,9 +63,8 @@ when = os.environ.get("SAYS_ITS_ID", "late")
 if when == "early":
     say(type="thread.started", thread_id=session)
 if not first:
-    for _ in range(2):  # its own rollout is not there yet
-        say(type="turn.started")
-        wait_until_read()
+    say(type="turn.started")
+    wait_until_read()  # its own rollout is not there yet
 keep(type="session_meta", payload={"id": session, "cwd": os.getcwd()})
 used(1000)
 if not first:
