@@ -57,8 +57,9 @@ USUAL: Final = (
 """What programs usually need to run, and nothing by which they could act elsewhere in somebody's name."""
 
 _AGENTS: Final = (
-    "CLAUDE(?:_CODE)?", "CODEX", "GEMINI(?:_CLI)?", "QWEN(?:_CODE)?", "OPENCODE", "COPILOT(?:_AGENT)?", "KIMI(?:_CODE|_CLI)?",
-    "CURSOR(?:_AGENT)?", "PI(?:_CODING_AGENT)?", "GOOSE", "AMP", "AIDER", "CRUSH", "MSWEA", "AGENT", "AI_AGENT",
+    "CLAUDE(?:_CODE)?", "CODEX", "GEMINI(?:_CLI)?", "QWEN(?:_CODE)?", "OPENCODE", "COPILOT(?:_AGENT)?",
+    "KIMI(?:_CODE|_CLI)?", "CURSOR(?:_AGENT)?", "PI(?:_CODING_AGENT)?", "GOOSE", "AMP", "AIDER", "CRUSH", "MSWEA",
+    "AGENT", "AI_AGENT",
 )  # fmt: skip
 """How the names of variables of agent programs begin."""
 
@@ -69,17 +70,18 @@ _OF_A_PROCESS: Final = (
     "SESSION(?:_KIND|_NAME|_LOG|_ORIGIN|_ATTENDED|_CREATED_AT_MS|_BEGAN_AS_COPY|_SURFACE)?", "TMUX_SESSION",
     "RESUME_FROM_SESSION", "PROJECTS_SESSION", "P?PID", "ENTRYPOINT", "EXECPATH", "PROCESS_ROLE",
     # Its descriptors, ports and sockets.
-    "(?:[A-Z0-9]+_)*(?:FD|FILE_DESCRIPTOR)", "(?:[A-Z0-9]+_)*(?:SSE_PORT|IDE_SERVER_PORT|MESSAGING_SOCKET|WORKER_SOCKET)",
+    "(?:[A-Z0-9]+_)*(?:FD|FILE_DESCRIPTOR)",
+    "(?:[A-Z0-9]+_)*(?:SSE_PORT|IDE_SERVER_PORT|MESSAGING_SOCKET|WORKER_SOCKET)",
     "IDE_(?:WORKSPACE_PATH|AUTH_TOKEN|PID)",
     # Where it works, how it is confined or hosted, and how hard it was thinking just then.
-    "PROJECT_DIR", "ENV_FILE", "JOB_DIR", "EFFORT", "REMOTE", "SANDBOX(?:_NETWORK_DISABLED)?", "CI",
-    "(?:BRIDGE|RUNNER|REMOTE|BG)_[A-Z0-9_]+", "INTERNAL_ORIGINATOR_OVERRIDE", "TERMINAL", "CLI", "CODE", "AGENT",
+    "PROJECT_DIR", "ENV_FILE", "JOB_DIR", "EFFORT", "REMOTE", "SANDBOX_NETWORK_DISABLED", "CI",
+    "(?:BRIDGE|RUNNER|REMOTE|BG)_[A-Z0-9_]+", "INTERNAL_ORIGINATOR_OVERRIDE", "TERMINAL", "CLI",
 )  # fmt: skip
 _SETTING: Final = re.compile(r"(?:^|_)(?:DISABLE|ENABLE|FORCE|SKIP|MAX|MIN|TIMEOUT)(?:_|$)")
 """A word that only settings have: ``CLAUDE_CODE_MAX_SUBAGENTS_PER_SESSION`` tells nothing about a process."""
 
 _IDENTITY: Final = re.compile(
-    rf"CLAUDECODE|PI_CODING_AGENT|AI_AGENT|(?:{'|'.join(_AGENTS)})(?:_(?:{'|'.join(_OF_A_PROCESS)}))?"
+    rf"CLAUDECODE|CODEX_SANDBOX|PI_CODING_AGENT|AI_AGENT|(?:{'|'.join(_AGENTS)})(?:_(?:{'|'.join(_OF_A_PROCESS)}))?"
 )
 
 _NAMES: Final = frozenset(name for name in USUAL if not name.endswith("*"))
