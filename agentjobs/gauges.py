@@ -93,10 +93,20 @@ def gauged(project: Project, task: Task) -> Task:
 def held_at_end(project: Project, attempt: Attempt) -> int:
     """Return the tokens in an agent's window when it was last looked at; 0 where nothing said so."""
     step = attempt.last(StepKind.AGENT)
-    if step is None:
-        return 0
-    seen = read_json(_state(project.store.attempt_dir(attempt.intent.id, attempt.number), step.name), Watched)
-    return max(seen.said.used, seen.kept.used) if seen is not None else 0
+    return _filled(project, attempt, step.name)[0] if step is not None else 0
+
+
+def filled_at_end(project: Project, attempt: Attempt) -> tuple[int, int]:
+    """Return the tokens in the window of an attempt's first agent step at its end, and its size; 0 for unknown."""
+    step = attempt.first(StepKind.AGENT)
+    return _filled(project, attempt, step.name) if step is not None else (0, 0)
+
+
+def _filled(project: Project, attempt: Attempt, step: str) -> tuple[int, int]:
+    seen = read_json(_state(project.store.attempt_dir(attempt.intent.id, attempt.number), step), Watched)
+    if seen is None:
+        return 0, 0
+    return max(seen.said.used, seen.kept.used), max(seen.said.window, seen.kept.window)
 
 
 def _gauge(project: Project, task: Task, attempt: Attempt, step: Step, agent: Agent) -> Gauge:
