@@ -371,6 +371,7 @@ def can_resume(attempt: Attempt, policy: Policy) -> bool:
     result = attempt.result
     session = (result.session if result else "") or attempt.intent.session
     lost = result is not None and result.outcome in {Outcome.NO_SESSION, Outcome.CONTEXT_FULL}
+    lost = lost or (attempt.end is not None and attempt.end.unwritten)
     return bool(agent and agent.resume and session and has_begun(attempt) and not lost)
 
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agentjobs import briefing
 from agentjobs.errors import UserError
 from agentjobs.facts import read_json, write_json
 from agentjobs.logfile import Place, read_on, read_tail
@@ -23,7 +22,8 @@ from agentjobs.observing import Seen, measured, observe, sights
 from agentjobs.outcome import finished
 from agentjobs.policy import finish_grace_s
 from agentjobs.reviewing import AGENTS, agent_of
-from agentjobs.store import own_dir, step_files
+from agentjobs.spending import whose
+from agentjobs.store import step_files
 from agentjobs.transcripts import locate
 from agentjobs.usage import priced, since, together
 
@@ -42,6 +42,8 @@ class Watched(Struct, frozen=True, omit_defaults=True):
     """What the output says."""
     path: str = ""
     """Where the transcript is."""
+    session: str = ""
+    """The id by which it was recognised; empty where nobody knew that yet."""
     transcript: Place = Place()
     kept: Seen = Seen()
     """What the transcript says."""
@@ -91,10 +93,20 @@ def gauged(project: Project, task: Task) -> Task:
 def held_at_end(project: Project, attempt: Attempt) -> int:
     """Return the tokens in an agent's window when it was last looked at; 0 where nothing said so."""
     step = attempt.last(StepKind.AGENT)
-    if step is None:
-        return 0
-    seen = read_json(_state(project.store.attempt_dir(attempt.intent.id, attempt.number), step.name), Watched)
-    return max(seen.said.used, seen.kept.used) if seen is not None else 0
+    return _filled(project, attempt, step.name)[0] if step is not None else 0
+
+
+def filled_at_end(project: Project, attempt: Attempt) -> tuple[int, int]:
+    """Return the tokens in the window of an attempt's first agent step at its end, and its size; 0 for unknown."""
+    step = attempt.first(StepKind.AGENT)
+    return _filled(project, attempt, step.name) if step is not None else (0, 0)
+
+
+def _filled(project: Project, attempt: Attempt, step: str) -> tuple[int, int]:
+    seen = read_json(_state(project.store.attempt_dir(attempt.intent.id, attempt.number), step), Watched)
+    if seen is None:
+        return 0, 0
+    return max(seen.said.used, seen.kept.used), max(seen.said.window, seen.kept.window)
 
 
 def _gauge(project: Project, task: Task, attempt: Attempt, step: Step, agent: Agent) -> Gauge:
@@ -146,20 +158,14 @@ def _read_output(
 def _read_transcript(
     watched: Watched, project: Project, task: Task, attempt: Attempt, agent: Agent, sight: Sight
 ) -> tuple[Watched, bool]:
-    where, intent = agent.transcript, attempt.intent
+    where, session = agent.transcript, watched.said.session or attempt.intent.session
     if where is None:
         return watched, False
-    if not watched.path or not Path(watched.path).exists():
-        attempt_dir = project.store.attempt_dir(intent.id, intent.number)
-        path = locate(
-            where,
-            env=briefing.environment(project, task.row, intent, attempt_dir, "agent"),
-            session=watched.said.session or intent.session,
-            tree=intent.tree or str(project.root),
-            since=intent.started_at,
-            own=str(own_dir(attempt_dir)),
-        )
-        watched = replace(watched, path=path, transcript=Place(), kept=Seen())
+    if not watched.path or session != watched.session or not Path(watched.path).exists():
+        path = locate(where, whose(project, task, attempt, session))
+        if path != watched.path:
+            watched = replace(watched, path=path, transcript=Place(), kept=Seen())
+        watched = replace(watched, session=session)
     if not watched.path:
         return watched, False
     news = read_on(watched.path, watched.transcript)

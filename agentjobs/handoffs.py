@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING
 
 from agentjobs import briefing
 from agentjobs.agents import expand, flags_of
+from agentjobs.astray import FIRST
 from agentjobs.briefing import HANDOFF_PROMPT, PARTIAL
 from agentjobs.briefing import HANDOFF_STEP as STEP
+from agentjobs.derivation import FILES_MAX
 from agentjobs.errors import UserError
 from agentjobs.facts import read_json, write_bytes
+from agentjobs.gauges import filled_at_end
 from agentjobs.handoffnotes import HANDOFF_MAX
 from agentjobs.logfile import read_head, read_tail
 from agentjobs.model import Exited, Handoff, StepKind
 from agentjobs.outcome import last_text
-from agentjobs.policy import wishes_of
+from agentjobs.policy import window_of, wishes_of
 from agentjobs.prompt import handoff_prompt
 from agentjobs.spending import told_by
 from agentjobs.store import step_files
@@ -34,6 +37,12 @@ __all__ = ["STEP", "ask", "may_be_asked", "prepare", "told"]
 TURNS = 5
 """Turns of the model that a handoff may take, where the agent can be told so."""
 
+ROOM = 2_000
+"""Tokens that the turn needs: its prompt and its answer. With less room it would only fail, or be compacted away."""
+
+LAST_WORDS = 2_000
+"""Characters of an agent's last message that stand for a handoff it did not write."""
+
 _PLAN = f"{STEP}.plan.json"
 
 
@@ -46,9 +55,13 @@ def may_be_asked(attempt: Attempt, policy: Policy) -> bool:
 
 
 def ask(project: Project, task: Task, attempt: Attempt, now: float) -> bool:
-    """Write down that the conversation is to be asked; False where nobody knows which one it is."""
+    """Write down that the conversation is to be asked; False where nobody knows which one it is, or it has no room."""
     intent = attempt.intent
     agent = project.policy.agents.get(intent.agent)
+    profile = project.profile(task.row, intent.profile)
+    used, window = filled_at_end(project, attempt)
+    if used + ROOM > (window or window_of(project.policy, profile)):
+        return False
     session = told_by(project, task, attempt).session
     if agent is None or not agent.resume or not session:
         return False
@@ -58,7 +71,7 @@ def ask(project: Project, task: Task, attempt: Attempt, now: float) -> bool:
         "session": session,
         "prompt": str(attempt_dir / HANDOFF_PROMPT),
     }
-    argv = expand(agent.resume, values, _flags(agent, project.profile(task.row, intent.profile)))
+    argv = expand(agent.resume, values, _flags(agent, profile))
     project.store.write_fact(intent.id, intent.number, _PLAN, Handoff(argv, session, now))
     project.store.event(now, intent.id, "handoff", attempt=intent.number)
     return True
@@ -84,7 +97,7 @@ def told(project: Project, attempt: Attempt, detail: str) -> str:
     if not left:
         return (
             f"{begins} It left no handoff. Its work so far is in the files: look at what is done already, and "
-            "continue from there. Do not start over."
+            f"continue from there. Do not start over.{_derived(project, attempt)}"
         )
     return f"{begins} Its work so far is in the files. It left this handoff:\n\n{left}"
 
@@ -101,6 +114,23 @@ def _left(project: Project, attempt: Attempt) -> str:
         if step is not None and step.kill is None and isinstance(step.phase, Exited) and step.phase.code == 0:
             text = last_text(read_tail(step_files(attempt_dir, STEP).log, project.masking)[0])
     return text if len(text) <= HANDOFF_MAX else f"{text[:HANDOFF_MAX]}\n[cut]"
+
+
+def _derived(project: Project, attempt: Attempt) -> str:
+    """Return what stands for a handoff that was not written: the files that were changed, and the last message."""
+    intent, end = attempt.intent, attempt.end
+    changed = list(end.changed) if end is not None else []
+    told = f"\n\nFiles it changed: {', '.join(changed[:FILES_MAX])}" if changed else ""
+    if len(changed) > FILES_MAX:
+        told += f" and {len(changed) - FILES_MAX} more"
+    agent = project.policy.agents.get(intent.agent)
+    if agent is None or agent.context is None:
+        return told  # of plain output nobody can tell which of it is a last message
+    log = step_files(project.store.attempt_dir(intent.id, intent.number), FIRST).log
+    words = last_text(read_tail(log, project.masking)[0]).strip()
+    if not words or (end is not None and words in end.detail):
+        return told
+    return f"{told}\n\nThe last thing it said:\n\n{words[:LAST_WORDS]}{' [cut]' if len(words) > LAST_WORDS else ''}"
 
 
 def _flags(agent: Agent, profile: Profile) -> tuple[str, ...]:

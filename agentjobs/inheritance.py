@@ -56,6 +56,34 @@ USUAL: Final = (
 )  # fmt: skip
 """What programs usually need to run, and nothing by which they could act elsewhere in somebody's name."""
 
+_AGENTS: Final = (
+    "CLAUDE(?:_CODE)?", "CODEX", "GEMINI(?:_CLI)?", "QWEN(?:_CODE)?", "OPENCODE", "COPILOT(?:_AGENT)?",
+    "KIMI(?:_CODE|_CLI)?", "CURSOR(?:_AGENT)?", "PI(?:_CODING_AGENT)?", "GOOSE", "AMP", "AIDER", "CRUSH", "MSWEA",
+    "AGENT", "AI_AGENT",
+)  # fmt: skip
+"""How the names of variables of agent programs begin."""
+
+_OF_A_PROCESS: Final = (
+    # Which conversation, thread or tool call it is, and in which process, of which parent.
+    "(?:[A-Z0-9]+_)*(?:SESSION|THREAD|TRACE|RUN|CONVERSATION|TOOL_USE|TRIGGER|CONTAINER|TASK_LIST|ORDER)_(?:ID|IDS|UUID)",
+    "(?:[A-Z0-9]+_)*CHILD_SESSION", "(?:[A-Z0-9]+_)*SESSION_(?:ACCESS|INGRESS)_TOKEN(?:_FILE)?",
+    "SESSION(?:_KIND|_NAME|_LOG|_ORIGIN|_ATTENDED|_CREATED_AT_MS|_BEGAN_AS_COPY|_SURFACE)?", "TMUX_SESSION",
+    "RESUME_FROM_SESSION", "PROJECTS_SESSION", "P?PID", "ENTRYPOINT", "EXECPATH", "PROCESS_ROLE",
+    # Its descriptors, ports and sockets.
+    "(?:[A-Z0-9]+_)*(?:FD|FILE_DESCRIPTOR)",
+    "(?:[A-Z0-9]+_)*(?:SSE_PORT|IDE_SERVER_PORT|MESSAGING_SOCKET|WORKER_SOCKET)",
+    "IDE_(?:WORKSPACE_PATH|AUTH_TOKEN|PID)",
+    # Where it works, how it is confined or hosted, and how hard it was thinking just then.
+    "PROJECT_DIR", "ENV_FILE", "JOB_DIR", "EFFORT", "REMOTE", "SANDBOX_NETWORK_DISABLED", "CI",
+    "(?:BRIDGE|RUNNER|REMOTE|BG)_[A-Z0-9_]+", "INTERNAL_ORIGINATOR_OVERRIDE", "TERMINAL", "CLI",
+)  # fmt: skip
+_SETTING: Final = re.compile(r"(?:^|_)(?:DISABLE|ENABLE|FORCE|SKIP|MAX|MIN|TIMEOUT)(?:_|$)")
+"""A word that only settings have: ``CLAUDE_CODE_MAX_SUBAGENTS_PER_SESSION`` tells nothing about a process."""
+
+_IDENTITY: Final = re.compile(
+    rf"CLAUDECODE|CODEX_SANDBOX|PI_CODING_AGENT|AI_AGENT|(?:{'|'.join(_AGENTS)})(?:_(?:{'|'.join(_OF_A_PROCESS)}))?"
+)
+
 _NAMES: Final = frozenset(name for name in USUAL if not name.endswith("*"))
 _BEGINNINGS: Final = tuple(name[:-1] for name in USUAL if name.endswith("*"))
 
@@ -95,10 +123,20 @@ def is_usual(name: str) -> bool:
     return name in _NAMES or (name.startswith(_BEGINNINGS) and not looks_secret(name))
 
 
+def is_identity(name: str) -> bool:
+    """Tell whether a variable says which agent process its children belong to, rather than how agents are to work.
+
+    An agent that starts agentjobs sets such variables. An agent that inherits them takes itself for a part of the outer
+    conversation: it does not save its own, or reports to the other.
+    """
+    return _IDENTITY.fullmatch(name) is not None and _SETTING.search(name) is None
+
+
 def passed(environ: Mapping[str, str], wanted: Iterable[str]) -> dict[str, str]:
     """Return what a step gets of ``environ``: the usual variables, and those that ``wanted`` names.
 
-    ``wanted``: names and globs (``*``, ``?``, ``[…]``) that people wrote down; what looks secret passes by them.
+    ``wanted``: names and globs (``*``, ``?``, ``[…]``) that people wrote down; what looks secret passes by them. What
+    identifies an outer agent process passes by its full name alone.
     """
     asked = tuple(wanted)
     matches = _matcher([pattern for pattern in asked if is_glob(pattern)])
@@ -107,7 +145,7 @@ def passed(environ: Mapping[str, str], wanted: Iterable[str]) -> dict[str, str]:
         for name, value in environ.items()
         if name not in NEVER
         and not name.startswith(OWN)
-        and (name in asked or is_usual(name) or matches(name))
+        and (name in asked or ((is_usual(name) or matches(name)) and not is_identity(name)))
     }
 
 

@@ -272,6 +272,8 @@ class AgentEnd(Struct, frozen=True, omit_defaults=True):
     detail: str = ""
     signature: str = ""
     session: str = ""
+    unwritten: bool = False
+    """The agent has kept nothing of its conversation, so that it cannot be resumed."""
     tokens: int = 0
     cost: float = 0.0
     spent: Spending = Spending()

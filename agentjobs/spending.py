@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agentjobs import briefing
+from agentjobs.astray import FIRST
+from agentjobs.facts import read_json
 from agentjobs.jsonlines import lookup, matches, read_events, scalar_text
 from agentjobs.logfile import read_head, read_tail
 from agentjobs.model import Spending, StepKind
 from agentjobs.plainfile import is_plain, read_plain
 from agentjobs.resets import parse_reset
 from agentjobs.store import own_dir, step_files
-from agentjobs.transcripts import find
+from agentjobs.transcripts import Standing, Whose, find, unwritten
 from agentjobs.usage import measure, priced, since, together
 
 if TYPE_CHECKING:
@@ -65,15 +67,25 @@ def transcript_of(project: Project, task: Task, attempt: Attempt, agent: Agent, 
     """Return what the agent has on disk of the attempt's conversation."""
     if agent.transcript is None:
         return None
+    return find(agent.transcript, whose(project, task, attempt, session))
+
+
+def whose(project: Project, task: Task, attempt: Attempt, session: str) -> Whose:
+    """Return what is known of an attempt, or of a review of one, by which its transcript is recognised."""
     intent = attempt.intent
     attempt_dir = project.store.attempt_dir(intent.id, intent.number)
-    return find(
-        agent.transcript,
+    review = attempt.steps[0].name if attempt.steps and attempt.steps[0].name.startswith(StepKind.REVIEW.value) else ""
+    step = review or FIRST
+    others = {id_of(other) for other in task.attempts if review or other.number != intent.number}
+    return Whose(
         env=briefing.environment(project, task.row, intent, attempt_dir, "agent"),
-        session=session,
         tree=intent.tree or str(project.root),
         since=intent.started_at,
-        own=str(own_dir(attempt_dir, attempt.steps[0].name if attempt.steps else "agent")),
+        own=str(own_dir(attempt_dir, step)),
+        session=session,
+        before=read_json(attempt_dir / f"{step}.before.json", Standing),
+        others=frozenset(others - {""}),
+        alone=bool(intent.tree) or project.policy.slots == 1,
     )
 
 
@@ -94,6 +106,29 @@ def reset_in(lines: bytes, resets: Sequence[Reset], said_at: float) -> float:
         if told:
             return max((at for text in told if text and (at := parse_reset(text, said_at))), default=0.0)
     return 0.0
+
+
+def id_of(attempt: Attempt) -> str:
+    """Return the id of an attempt's conversation, as far as it is known."""
+    told = (attempt.result.session if attempt.result else "") or (attempt.end.session if attempt.end else "")
+    return told or attempt.intent.session
+
+
+def was_written(project: Project, task: Task, attempt: Attempt, told: Told) -> bool:
+    """Return False where the attempt's conversation cannot be resumed, because its agent has kept nothing of it.
+
+    That is so after a first request that failed, with some agents. Where its output shows an answer of the model the
+    conversation counts as kept: a newer version may keep it elsewhere.
+    """
+    agent = project.policy.agents.get(attempt.intent.agent)
+    if agent is None or agent.transcript is None or told.spent.tokens or not told.session:
+        return True
+    if not unwritten(agent.transcript, whose(project, task, attempt, told.session)):
+        return True
+    request = agent.watch.request if agent.watch is not None else None
+    log = step_files(project.store.attempt_dir(attempt.intent.id, attempt.number), FIRST).log
+    events = read_events(read_tail(log)[0]) if request is not None else ()
+    return any(matches(event.fields, request) for event in events if request is not None)
 
 
 def learnt(output: bytes, where: Session | None) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agentjobs.astray import FIRST
+from agentjobs.facts import write_json
 from agentjobs.launch import local
 from agentjobs.plainfile import names_in
 from agentjobs.reviewing import AGENTS
 from agentjobs.store import own_dir, step_files
+from agentjobs.transcripts import Whose, standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -45,6 +49,7 @@ def start(
     """
     if name.partition("-")[0] in AGENTS:
         own_dir(attempt_dir, name).mkdir(mode=0o700, exist_ok=True)
+        _note_transcripts(project, intent, attempt_dir, name, env)
     settings = project.policy.workspace
     local.sweep((), (), places((intent, attempt_dir)))
     if intent.base:
@@ -64,3 +69,15 @@ def start(
         stdin=stdin,
         file_size=project.policy.limits.file_size_bytes,
     )
+
+
+def _note_transcripts(project: Project, intent: Intent, attempt_dir: Path, name: str, env: Mapping[str, str]) -> None:
+    """Write down which transcripts are there before an agent starts, unless its own will be known by an id of ours."""
+    agent, lock = project.policy.agents.get(intent.agent), step_files(attempt_dir, name).lock
+    if agent is None or agent.transcript is None or lock.exists() or name.startswith(f"{FIRST}-"):
+        return
+    tree, own = intent.tree or str(project.root), str(own_dir(attempt_dir, name))
+    asked = Whose(env=env, tree=tree, since=intent.started_at, own=own, session=intent.session)
+    there = standing(agent.transcript, asked, time.time())
+    if there is not None:
+        write_json(attempt_dir / f"{name}.before.json", there)

@@ -5,21 +5,21 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import glob
+import math
 import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import MsgspecError, Struct, json
+from msgspec.structs import replace
 
 from agentjobs.jsonlines import lookup, matches, read_events, scalar_text
-from agentjobs.logfile import read_head
 from agentjobs.model import Spending
 from agentjobs.plainfile import is_plain, open_plain
 from agentjobs.usage import Measured, amount
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from agentjobs.evidence import Transcript
 
@@ -28,6 +28,13 @@ MOST_FILES = 200
 
 MOST_BYTES = 256 * 1024 * 1024
 """Of a larger transcript only the end is read."""
+
+HEAD_BYTES = 256 * 1024
+"""The line that says whose a transcript is stands within so many bytes from its beginning."""
+
+SLACK_S = 600.0
+"""Seconds by which the clock of the disk may differ from ours. A file that was last written longer ago than this before
+an agent started is not that agent's; the later ones are listed in ``Standing``."""
 
 ANY = "*"
 SESSION = "{session}"
@@ -44,63 +51,139 @@ class Found(Struct, frozen=True):
     """What a database says of it."""
 
 
-def find(where: Transcript, *, env: Mapping[str, str], session: str, tree: str, since: float, own: str) -> Found | None:
-    """Return the transcript of an attempt; None where there is none.
+class Standing(Struct, frozen=True):
+    """Fact ``<step>.before.json``: the transcripts that were there before an agent started. None of them is its own."""
 
-    ``env``: the agent's environment; ``session``: the id, if it is known; ``tree``: the directory it worked in;
-    ``since``: when it began (seconds since the epoch); ``own``: the task's own directory, ``{dir}``.
-    """
-    values = {"session": session or ANY, "tree": os.path.realpath(tree), "dir": own}
+    at: float
+    """When they were listed (seconds since the epoch)."""
+    files: dict[str, str] = {}
+    """By path, the state of each file that was written lately: its size and time."""
+
+
+class Whose(Struct, frozen=True, kw_only=True):
+    """What is known of the attempt that a transcript is searched for."""
+
+    env: Mapping[str, str]
+    """The agent's environment."""
+    tree: str
+    """The directory it works in."""
+    since: float
+    """When it began (seconds since the epoch)."""
+    own: str
+    """The task's own directory, ``{dir}``."""
+    session: str = ""
+    """The id of its conversation; empty while nobody knows it."""
+    before: Standing | None = None
+    """What was there when it started; None where that was not noted."""
+    others: frozenset[str] = frozenset()
+    """The ids of conversations that are not its own."""
+    alone: bool = True
+    """No other agent works in that directory: a new conversation there is this one's."""
+
+    @property
+    def values(self) -> dict[str, str]:
+        """What the placeholders of paths and lines stand for."""
+        return {"session": self.session or ANY, "tree": os.path.realpath(self.tree), "dir": self.own}
+
+
+def find(where: Transcript, whose: Whose) -> Found | None:
+    """Return the transcript of an attempt; None where there is none, or where nobody could say which one it is."""
     if where.database is not None:
-        return _in_database(where, expanded(where.database, env, values), session, values["tree"], since)
-    found = _own(where, env, values, session, since, lambda path: _lines(_read(path)))
+        return _in_database(where, whose)[0]
+    found = _own(where, whose)
     if found is None:
         return None
-    path, told = found.path, found.session or session
-    if where.owner is None:
-        return Found(told, _lines(_read(path)))
-    return Found(told or _named(path, where.files), found.lines)
+    return Found(found.session or whose.session or _named(found.path, where.files), _lines(_read(found.path)))
 
 
-def locate(
-    where: Transcript, *, env: Mapping[str, str], session: str, tree: str, since: float, own: str
-) -> str:
-    """Return the path of an attempt's transcript, of which only the beginning is looked at; empty where there is none.
-
-    The arguments are those of ``find``.
-    """
-    values = {"session": session or ANY, "tree": os.path.realpath(tree), "dir": own}
-    found = _own(where, env, values, session, since, lambda path: read_head(Path(path)))
+def locate(where: Transcript, whose: Whose) -> str:
+    """Return the path of an attempt's transcript; empty where ``find`` would find none."""
+    found = _own(where, whose)
     return found.path if found is not None else ""
+
+
+def unwritten(where: Transcript, whose: Whose) -> bool:
+    """Return whether the conversation ``whose.session`` is certainly not on disk, so that it cannot be resumed."""
+    if not whose.session:
+        return False
+    if where.database is not None:
+        found, certain = _in_database(where, whose)
+        return found is None and certain
+    return _own(where, replace(whose, since=-math.inf)) is None
+
+
+def standing(where: Transcript, whose: Whose, now: float) -> Standing | None:
+    """List the transcripts that an agent must not be given for its own; None where its own is known by its id."""
+    if not where.files or _by_id(where, whose.session):
+        return None
+    return Standing(now, {path: state for path, _, state in _files(where, whose, now - SLACK_S)})
 
 
 class _Own(NamedTuple):
     path: str
     session: str = ""
     """The id that the owner's line tells."""
-    lines: bytes = b""
-    """What was read to know whose it is."""
 
 
-def _own(
-    where: Transcript,
-    env: Mapping[str, str],
-    values: Mapping[str, str],
-    session: str,
-    since: float,
-    read: Callable[[str], bytes],
-) -> _Own | None:
-    """Return the newest file that is the attempt's own; ``read`` gives as much of one as is looked at for that."""
+def _by_id(where: Transcript, session: str) -> bool:
+    """Whether a transcript can be recognised by the id of its conversation."""
+    in_line = where.id is not None or any(SESSION in str(value) for value in (where.owner or {}).values())
+    return bool(session) and (in_line or all(SESSION in pattern for pattern in where.files))
+
+
+def _own(where: Transcript, whose: Whose) -> _Own | None:
+    """Return the file that is the attempt's own.
+
+    Where the id is known, that is the newest file with this id. Otherwise it is the only file that
+    appeared since the agent started: with two of them nobody could say.
+    """
+    values, session = whose.values, whose.session
     wanted = {path: _filled(value, values) for path, value in where.owner.items()} if where.owner else None
-    for path in _newest(where, env, values, since):
-        if wanted is None:
-            return _Own(path)
-        lines = read(path)
-        event = next((event for event in read_events(lines) if matches(event.fields, wanted)), None)
-        told = scalar_text(lookup(event.fields, where.id)) if event is not None and where.id else None
-        if event is not None and (not session or told in {None, session}):
-            return _Own(path, told or "", lines)
-    return None
+    known = _by_id(where, session)
+    found: list[_Own] = []
+    for path in _newest(where, whose, known=known):
+        told = ""
+        if wanted is not None:
+            event = next((event for event in read_events(_head(path)) if matches(event.fields, wanted)), None)
+            if event is None:
+                continue
+            told = (scalar_text(lookup(event.fields, where.id)) or "") if where.id else ""
+            if session and told not in {"", session}:
+                continue
+        if known or wanted is None:
+            return _Own(path, told)
+        if (told or _named(path, where.files)) not in whose.others:
+            found.append(_Own(path, told))
+    return found[0] if len(found) == 1 and whose.alone else None
+
+
+def _newest(where: Transcript, whose: Whose, *, known: bool) -> list[str]:
+    """Return the files that may be the attempt's own, the newest first."""
+    before = whose.before
+    if known:
+        earliest = -math.inf if all(SESSION in pattern for pattern in where.files) else whose.since - SLACK_S
+    else:
+        earliest = before.at - SLACK_S if before is not None else whose.since
+    new_file = where.id is not None or any(SESSION in pattern for pattern in where.files)
+    found: list[tuple[float, str]] = []
+    for path, changed, state in _files(where, whose, earliest):
+        was = before.files.get(path) if before is not None and not known else None
+        if was is None or (was != state and not new_file):
+            found.append((changed, path))
+    return [path for _, path in sorted(found, reverse=True)[:MOST_FILES]]
+
+
+def _files(where: Transcript, whose: Whose, earliest: float) -> Iterator[tuple[str, float, str]]:
+    """Yield path, time and state of the transcripts that were written since ``earliest``."""
+    values = whose.values
+    for pattern in where.files:
+        if SESSION in pattern and not whose.session and where.owner is None:
+            continue  # whose it is nobody could say
+        for path in glob.glob(expanded(pattern, whose.env, values), recursive=True):  # noqa: PTH207 - absolute patterns
+            with contextlib.suppress(OSError):
+                found = os.stat(path)  # noqa: PTH116 - a Path costs more than the look
+                if found.st_mtime >= earliest:
+                    yield path, found.st_mtime, f"{found.st_size}:{found.st_mtime_ns}"
 
 
 def _named(path: str, patterns: Sequence[str]) -> str:
@@ -129,20 +212,6 @@ def _lines(content: bytes) -> bytes:
         return content
 
 
-def _newest(where: Transcript, env: Mapping[str, str], values: Mapping[str, str], since: float) -> list[str]:
-    """Return the files that were written since the attempt began, the newest first."""
-    found: list[tuple[float, str]] = []
-    for pattern in where.files:
-        if SESSION in pattern and values["session"] == ANY and where.owner is None:
-            continue  # whose it is nobody could say
-        for path in glob.glob(expanded(pattern, env, values), recursive=True):  # noqa: PTH207 - absolute patterns
-            with contextlib.suppress(OSError):
-                changed = os.stat(path).st_mtime  # noqa: PTH116 - a Path costs more than the look
-                if changed >= since - 1.0:
-                    found.append((changed, path))
-    return [path for _, path in sorted(found, reverse=True)[:MOST_FILES]]
-
-
 def expanded(pattern: str, env: Mapping[str, str], values: Mapping[str, str]) -> str:
     """Return a path with ``${NAME:-default}``, a leading ``~`` and the placeholders filled in.
 
@@ -163,6 +232,14 @@ def _filled(value: object, values: Mapping[str, str]) -> object:
     return value
 
 
+def _head(path: str) -> bytes:
+    try:
+        with os.fdopen(open_plain(path, follow=True), "rb") as file:
+            return file.read(HEAD_BYTES)
+    except OSError:
+        return b""
+
+
 def _read(path: str) -> bytes:
     try:
         with os.fdopen(open_plain(path, follow=True), "rb") as file:
@@ -173,25 +250,32 @@ def _read(path: str) -> bytes:
         return b""
 
 
-def _in_database(where: Transcript, path: str, session: str, tree: str, since: float) -> Found | None:
+def _in_database(where: Transcript, whose: Whose) -> tuple[Found | None, bool]:
+    """Return what a database says of the conversation, and whether that is certain: it was read, or is not there."""
     import sqlite3  # noqa: PLC0415 - for the few agents that use one
 
-    paths = glob.glob(path)  # noqa: PTH207 - an absolute pattern
-    if not paths or not is_plain(paths[0], follow=True):
-        return None
-    values = {"session": session, "tree": tree, "since_ms": int(since * 1000)}
+    values = whose.values
+    paths = glob.glob(expanded(where.database or "", whose.env, values))  # noqa: PTH207 - an absolute pattern
+    if not paths:
+        return None, True
+    if not is_plain(paths[0], follow=True) or not (whose.session or whose.alone):
+        return None, False
+    asked = {"session": whose.session, "tree": values["tree"], "since_ms": int(whose.since * 1000)}
     try:
         with sqlite3.connect(f"file:{paths[0]}?mode=ro", uri=True, timeout=2.0) as connection:
             connection.row_factory = sqlite3.Row
-            row = connection.execute(where.query or "", values).fetchone()
+            row = connection.execute(where.query or "", asked).fetchone()
         connection.close()
     except sqlite3.Error:
-        return None
+        return None, False
     if row is None:
-        return None
+        return None, True
     told = {name: row[name] for name in row.keys()}  # noqa: SIM118 - a Row iterates over its values
+    session = str(told.get("session") or whose.session)
+    if not whose.session and session in whose.others:
+        return None, True
     tokens = [int(amount(told.get(name))) for name in ("input", "cache_read", "cache_write", "output")]
     cost = amount(told["cost"]) if told.get("cost") is not None else None
     spending = Spending(tokens[0], tokens[1], tokens[2], tokens[3], cost)
     measured = Measured(spending, str(told.get("model") or ""), whole=True, whole_cost=True)
-    return Found(str(told.get("session") or session), measured=measured)
+    return Found(session, measured=measured), True

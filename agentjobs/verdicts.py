@@ -24,7 +24,7 @@ from agentjobs.launch import local
 from agentjobs.logfile import read_tail
 from agentjobs.model import AgentEnd, Exited, Lost, Outcome, Prepare, Result, StepKind
 from agentjobs.scope import in_scope, normalise
-from agentjobs.spending import told_by
+from agentjobs.spending import told_by, was_written
 from agentjobs.store import step_files
 from agentjobs.writing import printable
 
@@ -76,6 +76,7 @@ class Verdicts:
             detail=verdict.detail,
             signature=verdict.signature,
             session=told.session or intent.session,
+            unwritten=verdict.outcome is not Outcome.OK and not was_written(self.project, task, attempt, told),
             tokens=told.spent.tokens,
             cost=told.spent.cost or 0.0,
             spent=told.spent,

@@ -457,6 +457,8 @@ def test_who_can_be_resumed() -> None:
     assert not can_resume(history(Outcome.NO_SESSION)[0], POLICY)
     assert not can_resume(history(Outcome.CONTEXT_FULL)[0], POLICY)
     assert not can_resume(Attempt(attempt().intent, (), None, Result(Outcome.INFRA, NOW)), POLICY)
+    crashed = history(Outcome.CRASHED)[0]
+    assert not can_resume(replace(crashed, end=AgentEnd(Outcome.CRASHED, NOW, unwritten=True)), POLICY)
     without = Policy(profiles=POLICY.profiles, agents={"a": Agent(command=("x",))})
     assert not can_resume(history(Outcome.CRASHED)[0], without)
     assert not can_resume(history(Outcome.CRASHED)[0], Policy())

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentjobs.errors import UserError
-from agentjobs.inheritance import NEVER, USUAL, is_usual, looks_secret, passed
+from agentjobs.inheritance import NEVER, USUAL, is_identity, is_usual, looks_secret, passed
 from agentjobs.policy import parse_policy
+from agentjobs.presets import names, preset
 from tests.harness import FAKE_AGENT, Project
 
 SECRET = (
@@ -73,6 +74,79 @@ def test_all_can_be_asked_for_but_what_would_mislead(environ: dict[str, str]) ->
     asked = passed(environ, ("*",))
     assert asked == {n: v for n, v in environ.items() if n not in NEVER and not n.startswith("AGENTJOBS_")}
     assert passed(environ, tuple(NEVER)) == passed(environ, ())
+
+
+# --- the identity of an agent that started us: what real programs set for their children
+
+IDENTITY = (
+    # Claude Code 2.1.329, for its shell commands, hooks and MCP servers; its desktop and web hosts.
+    "CLAUDECODE", "CLAUDE_CODE_SESSION_ID", "CLAUDE_CODE_CHILD_SESSION", "CLAUDE_CODE_SESSION_ATTENDED", "CLAUDE_PID",
+    "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_EXECPATH", "CLAUDE_CODE_REMOTE", "CLAUDE_CODE_REMOTE_SESSION_ID",
+    "CLAUDE_CODE_SSE_PORT", "CLAUDE_PROJECT_DIR", "CLAUDE_ENV_FILE", "CLAUDE_EFFORT", "CLAUDE_JOB_DIR", "AI_AGENT",
+    "CLAUDE_CODE_LAUNCHED_BY_SESSION_IDS", "CLAUDE_CODE_HOST_SESSION_ID", "CLAUDE_CODE_SESSION_ACCESS_TOKEN",
+    "CLAUDE_CODE_OAUTH_TOKEN_FILE_DESCRIPTOR", "CLAUDE_CODE_TOOL_USE_ID", "CLAUDE_CODE_SESSION_KIND",
+    "CLAUDE_SESSION_ID",
+    "CLAUDE_CODE_MESSAGING_SOCKET", "CLAUDE_CODE_BRIDGE_SESSION_ID", "CLAUDE_RUNNER_ACTIVITY_FD",
+    "CLAUDE_CODE_TASK_LIST_ID",
+    "CLAUDE_CODE_CONTAINER_ID", "CLAUDE_CODE_RESUME_FROM_SESSION", "CLAUDE_SESSION_INGRESS_TOKEN_FILE", "CLAUDE_CODE",
+    # Codex 0.169.0.
+    "CODEX_THREAD_ID", "CODEX_SANDBOX", "CODEX_SANDBOX_NETWORK_DISABLED", "CODEX_CI",
+    "CODEX_INTERNAL_ORIGINATOR_OVERRIDE",
+    # Others.
+    "GEMINI_CLI", "GEMINI_CLI_IDE_SERVER_PORT", "GEMINI_CLI_IDE_WORKSPACE_PATH", "QWEN_CODE",
+    "QWEN_CODE_IDE_SERVER_PORT",
+    "OPENCODE", "OPENCODE_PID", "OPENCODE_RUN_ID", "OPENCODE_PROCESS_ROLE", "COPILOT_CLI", "COPILOT_AGENT_SESSION_ID",
+    "CURSOR_AGENT", "CURSOR_TRACE_ID", "PI_CODING_AGENT", "PI_SESSION_ID", "KIMI_SESSION_ID", "GOOSE_TERMINAL",
+    "AMP_THREAD_ID", "AMP_CURRENT_THREAD_ID", "AGENT_SESSION_ID", "CRUSH", "AGENT",
+)  # fmt: skip
+SETTINGS = (
+    "CLAUDE_CONFIG_DIR", "CLAUDE_CODE_OAUTH_TOKEN", "CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX",
+    "CLAUDE_CODE_MAX_OUTPUT_TOKENS", "CLAUDE_CODE_MAX_RETRIES", "CLAUDE_CODE_API_KEY_HELPER_TTL_MS",
+    "ANTHROPIC_API_KEY",
+    "CLAUDE_CODE_DISABLE_NESTED_SESSION_ID", "CLAUDE_CODE_FORCE_SESSION_PERSISTENCE", "CLAUDE_CODE_EFFORT_LEVEL",
+    "CLAUDE_CODE_MAX_SUBAGENTS_PER_SESSION", "CLAUDE_CODE_SUBAGENT_MODEL", "CLAUDE_CODE_SHELL", "CLAUDE_CODE_TMPDIR",
+    "CLAUDE_CODE_SESSIONEND_HOOKS_TIMEOUT_MS", "CLAUDE_AGENT_SDK_VERSION", "CLAUDE_CODE_HOST_CREDS_FILE",
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "CLAUDE_CODE_CLIENT_CERT", "CLAUDE_CODE_PROXY_HOST", "CLAUDE_TMPDIR",
+    "CODEX_HOME", "CODEX_API_KEY", "CODEX_ACCESS_TOKEN", "CODEX_CA_CERTIFICATE", "CODEX_SQLITE_HOME", "OPENAI_API_KEY",
+    "OPENAI_BASE_URL", "OPENAI_ORG_ID", "GEMINI_API_KEY", "GEMINI_MODEL", "GEMINI_CLI_HOME", "GEMINI_SANDBOX",
+    "GEMINI_SANDBOX_PROXY_COMMAND",
+    "GOOGLE_CLOUD_PROJECT", "GEMINI_CLI_NO_RELAUNCH", "QWEN_HOME", "QWEN_CODE_SUPPRESS_YOLO_WARNING", "OPENCODE_CONFIG",
+    "OPENCODE_DISABLE_AUTOUPDATE", "OPENCODE_CONFIG_CONTENT", "COPILOT_HOME", "COPILOT_GITHUB_TOKEN", "COPILOT_MODEL",
+    "COPILOT_PROVIDER_BASE_URL", "KIMI_CODE_HOME", "KIMI_API_KEY", "PI_CODING_AGENT_DIR", "PI_OFFLINE",
+    "GOOSE_PROVIDER",
+    "GOOSE_MODE", "AMP_API_KEY", "CURSOR_API_KEY", "AIDER_MODEL", "MSWEA_MODEL_NAME", "AWS_SESSION_TOKEN", "AWS_REGION",
+    "AWS_ROLE_SESSION_NAME", "DBUS_SESSION_BUS_ADDRESS", "XDG_SESSION_ID",
+)  # fmt: skip
+
+
+def test_an_outer_session_is_told_from_settings() -> None:
+    assert [name for name in IDENTITY if not is_identity(name)] == []
+    assert [name for name in SETTINGS if is_identity(name)] == []
+    assert [name for name in USUAL if is_identity(name)] == []
+
+
+@pytest.mark.parametrize("name", names())
+def test_no_preset_passes_an_outer_session_on(name: str) -> None:
+    policy = parse_policy(f'[profiles.default]\nagent = "{name}"\n'.encode(), preset=preset)
+    wanted = policy.inherit + policy.agents[name].inherit
+    beginnings = tuple(pattern.removesuffix("*") for pattern in wanted)
+    given = passed(dict.fromkeys((*IDENTITY, *SETTINGS), "x"), wanted)
+    assert not given.keys() & set(IDENTITY)
+    for setting in SETTINGS:
+        assert (setting in given) is (setting.startswith(beginnings) or is_usual(setting)), setting
+
+
+@given(
+    st.sampled_from(["CLAUDE_CODE", "CODEX", "OPENCODE", "QWEN_CODE", "KIMI", "COPILOT", "PI", "AMP", "CURSOR"]),
+    st.lists(st.sampled_from(["HOST", "OUTER", "PARENT", "CLOUD", "X2"]), max_size=3),
+    st.sampled_from(["SESSION_ID", "THREAD_ID", "TRACE_ID", "RUN_ID", "CHILD_SESSION", "SSE_PORT", "SESSION_UUID",
+    "FD"]),
+)
+def test_whatever_identifies_a_process_passes_by_its_name_alone(program: str, words: list[str], what: str) -> None:
+    name = "_".join([program, *words, what])
+    assert is_identity(name)
+    assert passed({name: "x"}, ("*", f"{program}_*", f"{name}*")) == {}
+    assert passed({name: "x"}, (name,)) == {name: "x"}
 
 
 @pytest.mark.parametrize(

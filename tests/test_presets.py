@@ -20,7 +20,7 @@ from agentjobs.outcome import Verdict, classify
 from agentjobs.policy import Agent, parse_policy
 from agentjobs.presets import names, preset
 from agentjobs.spending import learnt
-from agentjobs.transcripts import Found, find
+from agentjobs.transcripts import Found, Whose, find
 from agentjobs.usage import Measured, measure, since
 from tests.realagents import NAMES, real
 
@@ -62,9 +62,8 @@ class Recording:
         """Find the conversation where the CLI had left it, with ``home`` for HOME."""
         if self.agent.transcript is None:
             return None
-        return find(
-            self.agent.transcript, env={"HOME": str(home)}, session=session, tree="/work/tree", since=0.0, own=str(home)
-        )
+        whose = Whose(env={"HOME": str(home)}, session=session, tree="/work/tree", since=0.0, own=str(home))
+        return find(self.agent.transcript, whose)
 
     def home(self, scratch: Path) -> Path:
         """Return the HOME it left; with a database, which is recorded as SQL, that is a copy."""
@@ -260,7 +259,7 @@ def test_the_path_of_a_transcript_may_name_the_conversation(tmp_path: Path) -> N
         kept.write_text(json.dumps({"cwd": cwd}) + "\n")
     where = Transcript(files=("${KEPT:-~/a/b}/sessions/*/run-*-{session}.d/*.jsonl",), owner={"cwd": "{tree}"})
     env = {"HOME": "/nowhere", "KEPT": str(tmp_path)}
-    found = find(where, env=env, session="", tree="/work/tree", since=0.0, own="")
+    found = find(where, Whose(env=env, tree="/work/tree", since=0.0, own=""))
     assert found is not None
     assert found.session == "one"
 
@@ -268,7 +267,8 @@ def test_the_path_of_a_transcript_may_name_the_conversation(tmp_path: Path) -> N
 @pytest.mark.parametrize("indent", [None, 2])
 def test_a_transcript_may_be_one_value_over_many_lines(indent: int | None, tmp_path: Path) -> None:
     (tmp_path / "t.json").write_text(json.dumps({"kind": "run", "steps": [{"n": 3}, {"n": 4}]}, indent=indent))
-    found = find(Transcript(files=("{dir}/t.json",)), env={}, session="s", tree="/", since=0.0, own=str(tmp_path))
+    whose = Whose(env={}, session="s", tree="/", since=0.0, own=str(tmp_path))
+    found = find(Transcript(files=("{dir}/t.json",)), whose)
     assert found is not None
     measured = measure(found.lines, Usage(event={"kind": "run"}, scope="session", tokens=("steps.*.n",)))
     assert measured is not None
@@ -283,7 +283,7 @@ def test_a_transcript_of_another_tree_is_not_ours(tmp_path: Path) -> None:
     where = Transcript(
         files=("~/rollout-*.jsonl",), owner={"type": "session_meta", "payload.cwd": "{tree}"}, id="payload.id"
     )
-    found = find(where, env={"HOME": str(tmp_path)}, session="", tree="/work/tree", since=0.0, own="")
+    found = find(where, Whose(env={"HOME": str(tmp_path)}, tree="/work/tree", since=0.0, own=""))
     assert found is not None
     assert found.session == "mine"
 

@@ -64,6 +64,18 @@ def test_a_handoff_that_fails_is_done_without(project: Project, how: str) -> Non
         assert kill_of(project, "a", step="agent-2")["why"] == "timeout"
 
 
+def test_a_conversation_without_room_for_a_turn_is_not_asked(project: Project) -> None:
+    """The turn would end in the same error: what was changed and said stands for the handoff."""
+    watched(project)
+    project.configure(profiles={"default": {"window": 91_000}})
+    project.plans(a="grow,recover")
+    assert project.settle() == {"a": "DONE"}, project.story()
+    assert project.outcomes("a") == ["context_full", "ok"]
+    assert "agent-2.plan" not in project.attempts("a")[0]
+    assert "It left no handoff" in project.prompt("a", 2)
+    assert "Files it changed: a.txt.part" in project.prompt("a", 2)
+
+
 def test_no_handoff_where_nobody_can_be_asked(project: Project) -> None:
     watched(project, resume=None)
     project.plans(a="grow,recover")
