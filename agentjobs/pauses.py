@@ -50,7 +50,7 @@ RUNNING_MAX = {Outcome.AUTH: 3, Outcome.INFRA: 2}
 """Trouble that hardly ends by itself: met so many times running, a person is asked."""
 
 REFUSED_MAX = 5
-"""Likewise after a probe, where so many attempts in all met a lost login, or trouble that only their number shows."""
+"""Likewise after a probe, where so many attempts in all met a lost login."""
 
 KEPT = 24
 """So many of the newest attempts that met a trouble are remembered."""
@@ -59,8 +59,8 @@ STEPS_S = (20.0, 70.0, 540.0, 1200.0)
 """How long an account is left alone after the first, second … attempt running that could not reach its service, and a
 tenth more at random. A network that is there for two minutes of every four is met while it is."""
 
-SEVERAL_S = 130.0
-"""Likewise after several tasks have failed without an answer."""
+UNKNOWN_STEPS_S = (20.0, 20.0, 130.0, 1200.0)
+"""Likewise where only the number of tasks that failed without an answer shows it: several stand for two attempts."""
 
 SEVERAL = 3
 """So many different tasks in a row that failed without using a token are not to blame: their account is."""
@@ -198,14 +198,15 @@ def pause_after(
         return replace(pause, alike=alike)
     count = pause.count + news if pause is not None and same else 1
     since = (pause.since or pause.at) if pause is not None and same else now
-    until = _until(outcome, count, reset_at, key, now)
+    steps = UNKNOWN_STEPS_S if alike and outcome is Outcome.UNREACHABLE else STEPS_S
+    until = _until(outcome, count, reset_at, key, now, steps)
     if pause is not None and not same and pause.until > until:
         return pause  # the longer trouble goes on; what is new will be met again after it
     at = now if news or not same or pause is None else pause.at
     if pause is not None and same:
         until = max(until, pause.until)
     stuck = count > REFUSALS_MAX or count >= RUNNING_MAX.get(outcome, count + 1)
-    stuck = stuck or (news and len(alike) >= REFUSED_MAX)
+    stuck = stuck or (outcome is Outcome.AUTH and news and len(alike) >= REFUSED_MAX)
     stuck = stuck or (outcome is Outcome.LIMIT and until > since + limits.limit_s)
     stuck = stuck or (outcome is Outcome.UNREACHABLE and until > since + limits.unreachable_s)
     if stuck and outcome is not Outcome.LIMIT:
@@ -231,14 +232,16 @@ def _is_same(one: Outcome, other: Outcome) -> bool:
     return one is other or {one, other} == {Outcome.AUTH, Outcome.UNREACHABLE}
 
 
-def _until(outcome: Outcome, count: int, reset_at: float, key: str, now: float) -> float:
+def _until(
+    outcome: Outcome, count: int, reset_at: float, key: str, now: float, steps: tuple[float, ...] = STEPS_S
+) -> float:
     """Return when an account is tried again that met this trouble ``count`` times running."""
     if outcome is Outcome.LIMIT:
         return _limit_ends(reset_at, count, now)
     if outcome is Outcome.OVERLOADED:
         return now + min(600.0, 15.0 * 2.0 ** min(count - 1, 10)) * (0.75 + 0.5 * jitter(key))
     if outcome is Outcome.UNREACHABLE or count > 1:
-        return now + STEPS_S[min(count, len(STEPS_S)) - 1] * (1.0 + 0.1 * jitter(key))
+        return now + steps[min(count, len(steps)) - 1] * (1.0 + 0.1 * jitter(key))
     return now + hold_s(key)
 
 
@@ -267,7 +270,7 @@ def _suspected(pause: Pause | None, unanswered: Unanswered, key: str, detail: st
     words = f"{count} tasks in a row failed without an answer of the model; {detail}"
     if unanswered.final:
         return Pause(Outcome.UNREACHABLE, now, now, words, count, stuck=True, since=pause.since, alike=alike)
-    until = now + SEVERAL_S * (1.0 + 0.1 * jitter(key))
+    until = _until(Outcome.UNREACHABLE, 2, 0.0, key, now, UNKNOWN_STEPS_S)
     return Pause(Outcome.UNREACHABLE, until, now, words, 2, since=pause.since, alike=alike)
 
 

@@ -97,23 +97,26 @@ def test_a_busy_server_is_left_alone_for_a_while(project: Project) -> None:
     assert project.starts() == {"a": 1}
 
 
-def test_logged_out_is_tried_once_more_and_then_a_person_is_needed(project: Project) -> None:
+def test_logged_out_is_tried_twice_more_and_then_a_person_is_needed(project: Project) -> None:
     project.configure(slots=3)
     project.plans(**dict.fromkeys(SOON, "@go auth,auth,ok"))
     project.dispatch()
     project.wait_for(lambda: len(project.ledger()) == 3)
     project.open()
-    looped = project.loop()
-    assert (looped.code, looped.last) == (1, 3)
+    project.poll_until(lambda: (project.state("pauses") or {}).get("fake", {}).get("count") == 2)
     starts = project.ledger()
     assert len(starts) == 4, "three at once, and one retry for all"
     first = max(start.at for start in starts[:3])
     assert 1.5 < starts[3].at - first < 60
+    assert 60 < project.skip_pause() < 80
+    looped = project.loop()
+    assert (looped.code, looped.last) == (1, 3)
+    assert len(project.ledger()) == 5, "and one more"
     assert set(project.statuses().values()) <= {"TODO", ""}
     assert "401" in looped.stderr
     assert "dispatch" in looped.stderr, "it says how to go on"
     assert project.poll().code == 3
-    assert len(project.ledger()) == 4
+    assert len(project.ledger()) == 5
     # Logged in again: dispatch goes on, and no attempt was spent.
     project.configure(agents={"fake": {"env": {"FAKE_WORD": "ok"}}})
     assert set(project.settle().values()) == {"DONE"}, project.story()

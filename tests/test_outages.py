@@ -84,27 +84,13 @@ class Outage:
         self.env["SERVED"] = str(number)
         self.project.configure({"agents": {self.agent: {"env": self.env}}})
 
-    def skip(self) -> None:
-        """Let the time pass until the first pause is over."""
-        path = self.project.root / ".agentjobs" / "pauses.json"
-        pauses = self.project.state("pauses") or {}
-        ends = [p["until"] for p in pauses.values() if not p.get("stuck") and p["until"] > time.time()]
-        if not ends:
-            return
-        gone = min(ends) - time.time()
-        self.passed_s += gone
-        for pause in pauses.values():
-            pause["until"] -= gone
-            pause["since"] -= gone
-        path.write_text(json.dumps(pauses))
-
     def loop(self, until: Callable[[], object] = lambda: False) -> Completed:
         """Poll until it says something else than "again", with no waiting in pauses."""
         give_up_at = time.monotonic() + LONG_S
         polled = self.project.poll("--wait", "0.5")
         while polled.code == 0 and not until():
             assert time.monotonic() < give_up_at, self.project.story()
-            self.skip()
+            self.passed_s += self.project.skip_pause()
             polled = self.project.poll("--wait", "0.5")
         return polled
 
