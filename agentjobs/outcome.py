@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 import signal
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from agentjobs.evidence import Rule
 from agentjobs.excerpt import clean_lines, error_excerpt, looks_like_error, signature
 from agentjobs.jsonlines import Event, every, is_json, lookup, matches, read_events, scalar_text
 from agentjobs.model import Exited, Kill, Lost, Outcome
 from agentjobs.resets import parse_reset
+from agentjobs.words import CORRECTED, RESET, failure_words, is_failure, plain_trouble, trouble
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from agentjobs.evidence import Rule
 
 __all__ = ["Verdict", "classify", "error_excerpt", "event_words", "finished", "last_text", "parse_reset", "signature"]
 
@@ -43,6 +44,12 @@ KILLED = {
 PLAIN = frozenset({Outcome.TIMEOUT, Outcome.STALLED, Outcome.CRASHED, Outcome.LOST, Outcome.RUNAWAY})
 """What says how a step ended but not why; any other class that a rule finds is the cause and is preferred."""
 
+
+UNTOLD = frozenset({Outcome.CRASHED, Outcome.LOST})
+"""Ends after which the last plain lines of a program are its last words."""
+
+LAST_EVENTS = 5
+"""An error that more events follow is past: the program went on."""
 
 SAID = ("result", "message.content.*.text", "item.text", "part.text", "content", "response", "text", "message")
 """Where the lines of agents hold what the model wrote."""
@@ -159,7 +166,7 @@ def classify(
         return Verdict(outcome=Outcome.INFRA, detail=detail, signature=signature(output, tree_dir))
 
     ending = killed or _ending(phase, seen, output_bytes, rules, hung=hung)
-    found = _first_match(seen, rules, failed=ending[0] is not Outcome.OK)
+    found = _by_words(seen, _first_match(seen, rules, failed=ending[0] is not Outcome.OK), ending[0])
     outcome, detail = ending
     repeats = kill is not None and kill.why == SAME_ERROR
     if found is not None and _prefers(found.rule.class_, Outcome.STALLED if repeats else outcome):
@@ -224,6 +231,31 @@ def _first_match(seen: _Output, rules: Sequence[Rule], *, failed: bool) -> _Matc
         if found is not None:
             return found
     return None
+
+
+def _by_words(seen: _Output, found: _Match | None, ending: Outcome) -> _Match | None:
+    """Return what the words that all agents share say of a failure, where no rule says it, or only by a status."""
+    if ending not in PLAIN:
+        return found
+    if found is not None:
+        words = failure_words(found.event.fields) if found.event is not None else found.detail
+        outcome = trouble(words)
+        if outcome is None or outcome not in CORRECTED.get(found.rule.class_, ()):
+            return found
+        return _Match(rule=_shared(outcome), line=words, detail=found.detail, event=found.event)
+    for event in seen.events[:LAST_EVENTS]:
+        if is_failure(event.fields):
+            words = failure_words(event.fields)
+            outcome = trouble(words)
+            if outcome is not None:
+                return _Match(rule=_shared(outcome), line=words, detail=event_words(event), event=event)
+    told = plain_trouble(seen.plain.split("\n")) if ending in UNTOLD else None
+    return _Match(rule=_shared(told[0]), line=told[1], detail=told[1]) if told is not None else None
+
+
+@cache
+def _shared(outcome: Outcome) -> Rule:
+    return Rule(class_=outcome, text=".", reset=RESET if outcome is Outcome.LIMIT else None)
 
 
 def _reset_at(found: _Match, seen: _Output, ended_at: float, now: float) -> float:
