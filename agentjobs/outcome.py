@@ -248,7 +248,7 @@ def _by_words(seen: _Output, found: _Match | None, ending: Outcome) -> _Match | 
             words = failure_words(event.fields)
             outcome = trouble(words)
             if outcome is not None:
-                return _Match(rule=_shared(outcome), line=words, detail=event_words(event), event=event)
+                return _Match(rule=_shared(outcome), line=words, detail=words.split("\n", 1)[0], event=event)
     told = plain_trouble(seen.plain.split("\n")) if ending in UNTOLD else None
     return _Match(rule=_shared(told[0]), line=told[1], detail=told[1]) if told is not None else None
 

@@ -8,8 +8,12 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 DAY_S = 86_400.0
 LONGEST_S = 35 * DAY_S
 """A reset further off than a monthly limit is a misreading."""
-ROUNDED_S = 120.0
-"""A clock time so little in the past was rounded down to the minute; it is not tomorrow's."""
+JUST_PASSED_S = 600.0
+"""An instant so little in the past is not tomorrow's, and not unknown: it was rounded down, or the clocks differ."""
+SOON_S = 5.0
+"""How long to wait after an instant that has just passed."""
+MINUTE_S = 60.0
+"""A clock time without seconds was cut to the minute: its limit ends before that minute does."""
 LONGEST_TEXT = 1_000
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -18,7 +22,8 @@ _DAY = r"(?P<day>[0-9]{1,2})(?:st|nd|rd|th)?\b"
 _YEAR = r"(?P<year>20[0-9]{2})\b"
 _EPOCH = re.compile(r"(?<![0-9.])([0-9]{13}|[0-9]{10})(?:\.[0-9]+)?(?![0-9])")
 _ISO = re.compile(
-    r"(?<![0-9])(20[0-9]{2})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2}))?(?:[.,][0-9]+)?"
+    r"(?<![0-9])(20[0-9]{2})-([0-9]{2})-([0-9]{2})"
+    r"(?:(?:[Tt ]|,? at )([0-9]{2}):([0-9]{2})(?::([0-9]{2}))?(?:[.,][0-9]+)?|(?![0-9T-]))"
 )
 _DATES = (
     re.compile(rf"\b{_MONTH}\s*{_DAY}(?:,?\s*{_YEAR})?", re.IGNORECASE),
@@ -57,14 +62,16 @@ def parse_reset(text: str, now: float, zone: tzinfo | None = None) -> float | No
     Understood: an epoch in seconds or milliseconds, an ISO date-time, ``Apr 10 at 7am``, ``10 Apr 2026
     07:00``, a clock time (``3:54am (UTC)``, ``9am (America/Chicago)``, ``15:55``), a duration
     (``4h28m20s``, ``in 2 hours``), a bare number of seconds. Without a zone of its own a clock time is in
-    ``zone``, by default this machine's. What is returned lies in the future of ``now``, by at most
-    ``LONGEST_S``: a clock time past today is tomorrow's, any other instant in the past is None. Never raises.
+    ``zone``, by default this machine's, and without seconds it is the end of its minute. What is returned lies in the
+    future of ``now``, by at most ``LONGEST_S``: an instant that has just passed is in some seconds, a clock time that
+    passed before is tomorrow's, any other instant in the past is None. Never raises.
     """
     text = text[:LONGEST_TEXT]
     try:
         for read in (_epoch, _iso, _date, _clock, _duration):
             at = read(text, now, zone)
             if at is not None:
+                at = now + SOON_S if now - JUST_PASSED_S < at <= now else at
                 return at if now < at <= now + LONGEST_S else None
     except (ValueError, OverflowError, OSError, LookupError):  # no such day, hour or zone; an absurd ``now``
         return None
@@ -85,7 +92,8 @@ def _iso(text: str, _now: float, zone: tzinfo | None) -> float | None:
     year, month, day, hour, minute, second = (int(part or 0) for part in found.groups())
     # Where the date-time ends its zone begins; the minus signs of the date are no offset.
     own = _zone(found[0][-1] + text[found.end() :])
-    return _instant(datetime(year, month, day, hour, minute, second), own or zone)  # noqa: DTZ001 - next step
+    at = _instant(datetime(year, month, day, hour, minute, second), own or zone)  # noqa: DTZ001 - next step
+    return at + (MINUTE_S if found[4] and not found[6] else 0.0)
 
 
 def _date(text: str, now: float, zone: tzinfo | None) -> float | None:
@@ -94,26 +102,25 @@ def _date(text: str, now: float, zone: tzinfo | None) -> float | None:
         return None
     rest = text[found.end() :]
     zone = _zone(rest) or zone
-    hour, minute, second, _end = _time(rest) or (0, 0, 0, 0)
+    time = _time(rest)
+    hour, minute, second, cut_s, _end = time or (0, 0, 0, 0.0, 0)
     month = _MONTHS.index(found["month"].lower()[:3]) + 1
     years = [int(found["year"])] if found["year"] else [_local(now, zone).year + step for step in (0, 1)]
-    instants = [_instant(datetime(y, month, int(found["day"]), hour, minute, second), zone) for y in years]  # noqa: DTZ001 - _instant gives it its zone
-    return next((at for at in instants if at > now), instants[-1])
+    days = [datetime(year, month, int(found["day"]), hour, minute, second) for year in years]  # noqa: DTZ001 - next step
+    return _next([at for day in days for at in _instants(day, zone, cut_s)], now)
 
 
 def _clock(text: str, now: float, zone: tzinfo | None) -> float | None:
     time = _time(text)
     if time is None:
         return None
-    hour, minute, second, end = time
+    hour, minute, second, cut_s, end = time
     zone = _zone(text[end - 1 :]) or zone
     today = _local(now, zone).replace(hour=hour, minute=minute, second=second, microsecond=0, tzinfo=None)
     if "tomorrow" in text.lower():
-        return _instant(today + timedelta(days=1), zone)
-    at = _instant(today, zone)
-    if now - ROUNDED_S < at <= now:
-        return now + 60.0
-    return at if at > now else _instant(today + timedelta(days=1), zone)
+        return _instant(today + timedelta(days=1), zone) + cut_s
+    days = (today + timedelta(days=step) for step in (-1, 0, 1))
+    return _next([at for day in days for at in _instants(day, zone, cut_s)], now)
 
 
 def _duration(text: str, now: float, _zone: tzinfo | None) -> float | None:
@@ -129,8 +136,11 @@ def _duration(text: str, now: float, _zone: tzinfo | None) -> float | None:
     return now + seconds
 
 
-def _time(text: str) -> tuple[int, int, int, int] | None:
-    """Return hour, minute, second and where the text goes on; a ``ValueError`` for 13pm is the caller's."""
+def _time(text: str) -> tuple[int, int, int, float, int] | None:
+    """Return hour, minute, second, the seconds that were cut off at most, and where the text goes on.
+
+    A ``ValueError`` for 13pm is the caller's.
+    """
     for form in _CLOCKS:
         found = form.search(text)
         if found is None:
@@ -141,7 +151,7 @@ def _time(text: str) -> tuple[int, int, int, int] | None:
             if not 1 <= hour <= 12:  # noqa: PLR2004 - the hours of a clock face
                 raise ValueError(text)
             hour = hour % 12 + (12 if found["half"] in "pP" else 0)
-        return hour, minute, second, found.end()
+        return hour, minute, second, 0.0 if found["second"] else MINUTE_S, found.end()
     return None
 
 
@@ -170,6 +180,16 @@ def _zone(text: str) -> tzinfo | None:
 
 def _local(now: float, zone: tzinfo | None) -> datetime:
     return datetime.fromtimestamp(now, UTC).astimezone(zone)
+
+
+def _next(instants: list[float], now: float) -> float:
+    """Return the first instant that is not long past, else the last."""
+    return next((at for at in instants if at > now - JUST_PASSED_S), instants[-1])
+
+
+def _instants(naive: datetime, zone: tzinfo | None, cut_s: float) -> list[float]:
+    """Return the instants at which a wall clock shows ``naive``: two where the clocks go back; with what was cut."""
+    return sorted({_instant(naive.replace(fold=fold), zone) + cut_s for fold in (0, 1)})
 
 
 def _instant(naive: datetime, zone: tzinfo | None) -> float:

@@ -56,7 +56,7 @@ REPORTED: list[tuple[str, Events, int, Outcome, float]] = [
     ("gemini", LOOP, 0, Outcome.RUNAWAY, 0.0),
     ("qwen", qwen("[API Error: 429 You exceeded your current quota, check your plan.]"), 1, Outcome.AUTH, 0.0),
     ("qwen", qwen("[API Error: 429 hour allocated quota exceeded.]"), 1, Outcome.LIMIT, 0.0),
-    ("qwen", qwen("[API Error: Connection error.]"), 1, Outcome.CRASHED, 0.0),
+    ("qwen", qwen("[API Error: Connection error.]"), 1, Outcome.UNREACHABLE, 0.0),
     ("copilot", [LATER, *WEEKLY], 1, Outcome.LIMIT, 2 * HOUR),
     ("copilot", copilot(errorType="rate_limit", message=HOURS, statusCode=429), 1, Outcome.LIMIT, 51 * HOUR),
     ("copilot", copilot(errorType="rate_limit", message=WEEK, statusCode=429), 1, Outcome.LIMIT, 38 * HOUR),

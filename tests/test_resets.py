@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.resets import LONGEST_S, parse_reset
+from agentjobs.resets import LONGEST_S, SOON_S, parse_reset
 
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC).timestamp()  # a Saturday, 04:00 in Chicago
 
@@ -16,21 +17,21 @@ NOW = datetime(2026, 11, 21, 10, tzinfo=UTC).timestamp()  # a Saturday, 04:00 in
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("3:54am (UTC)", "2026-11-22T03:54:00"),
-        ("You've hit your 5-hour limit · resets 3:54am (UTC)", "2026-11-22T03:54:00"),
-        ("5-hour limit reached ∙ resets 2am", "2026-11-22T02:00:00"),
-        ("9am (America/Chicago)", "2026-11-21T15:00:00"),
-        ("try again at 11:55 AM.", "2026-11-21T11:55:00"),
-        ("11:55\u202fAM", "2026-11-21T11:55:00"),
-        ("12am", "2026-11-22T00:00:00"),
-        ("12:30 p.m.", "2026-11-21T12:30:00"),
-        ("15:55", "2026-11-21T15:55:00"),
-        ("5pm (PST)", "2026-11-22T01:00:00"),
-        ("5pm PT", "2026-11-22T01:00:00"),
-        ("1pm UTC+2", "2026-11-21T11:00:00"),
-        ("tomorrow at 11am", "2026-11-22T11:00:00"),
-        ("Nov 30 at 7am (America/Chicago)", "2026-11-30T13:00:00"),
-        ("Nov 22nd, 2026 3:54 PM", "2026-11-22T15:54:00"),
+        ("3:54am (UTC)", "2026-11-22T03:55:00"),
+        ("You've hit your 5-hour limit · resets 3:54am (UTC)", "2026-11-22T03:55:00"),
+        ("5-hour limit reached ∙ resets 2am", "2026-11-22T02:01:00"),
+        ("9am (America/Chicago)", "2026-11-21T15:01:00"),
+        ("try again at 11:55 AM.", "2026-11-21T11:56:00"),
+        ("11:55\u202fAM", "2026-11-21T11:56:00"),
+        ("12am", "2026-11-22T00:01:00"),
+        ("12:30 p.m.", "2026-11-21T12:31:00"),
+        ("15:55", "2026-11-21T15:56:00"),
+        ("5pm (PST)", "2026-11-22T01:01:00"),
+        ("5pm PT", "2026-11-22T01:01:00"),
+        ("1pm UTC+2", "2026-11-21T11:01:00"),
+        ("tomorrow at 11am", "2026-11-22T11:01:00"),
+        ("Nov 30 at 7am (America/Chicago)", "2026-11-30T13:01:00"),
+        ("Nov 22nd, 2026 3:54 PM", "2026-11-22T15:55:00"),
         ("Sat, 21 Nov 2026 23:54:00 GMT", "2026-11-21T23:54:00"),
         ("1 December", "2026-12-01T00:00:00"),
         ("2026-11-21T12:00:00Z", "2026-11-21T12:00:00"),
@@ -45,7 +46,12 @@ NOW = datetime(2026, 11, 21, 10, tzinfo=UTC).timestamp()  # a Saturday, 04:00 in
         ("1 day, 3 hours", "2026-11-22T13:00:00"),
         ("1.5h", "2026-11-21T11:30:00"),
         ("3600", "2026-11-21T11:00:00"),
-        ("09:59:30 UTC", "2026-11-21T10:01:00"),  # rounded down by whoever said it; not tomorrow
+        ("09:59:30 UTC", "2026-11-21T10:00:05"),  # it has just passed: soon, not tomorrow
+        ("9:58am (UTC)", "2026-11-21T10:00:05"),
+        ("2026-11-21T09:59:30Z", "2026-11-21T10:00:05"),
+        ("1795255100", "2026-11-21T10:00:05"),
+        ("2026-12-01 at 00:00 UTC", "2026-12-01T00:01:00"),
+        ("2026-12-01.", "2026-12-01T00:00:00")
     ],
 )
 def test_forms(text: str, expected: str) -> None:
@@ -65,19 +71,68 @@ def test_no_instant(text: str) -> None:
 
 def test_a_zone_for_times_without_one() -> None:
     east = timezone(timedelta(hours=2))
-    assert parse_reset("1pm", NOW, east) == NOW + 3600
-    assert parse_reset("1pm (UTC)", NOW, east) == NOW + 3 * 3600
+    assert parse_reset("1pm", NOW, east) == NOW + 3600 + 60
+    assert parse_reset("1pm (UTC)", NOW, east) == NOW + 3 * 3600 + 60
 
 
 def test_the_turn_of_the_year() -> None:
     december = datetime(2026, 12, 30, tzinfo=UTC).timestamp()
-    assert parse_reset("Jan 2 at 1am", december, UTC) == datetime(2027, 1, 2, 1, tzinfo=UTC).timestamp()
+    assert parse_reset("Jan 2 at 1am", december, UTC) == datetime(2027, 1, 2, 1, 1, tzinfo=UTC).timestamp()
 
 
 def test_daylight_saving_is_the_zones_business() -> None:
     before = datetime(2026, 10, 31, 20, tzinfo=UTC).timestamp()  # the clocks of Chicago go back that night
-    expected = datetime(2026, 11, 1, 15, tzinfo=UTC).timestamp()
+    expected = datetime(2026, 11, 1, 15, 1, tzinfo=UTC).timestamp()
     assert parse_reset("9am (America/Chicago)", before) == expected
+
+
+ZONES = st.sampled_from(
+    ["UTC", "America/Chicago", "America/Sao_Paulo", "Europe/Rome", "Asia/Kolkata", "Asia/Tokyo", "Australia/Lord_Howe",
+     "Pacific/Auckland", "America/St_Johns"]
+)  # fmt: skip
+BORDERS = st.sampled_from(
+    [
+        datetime(2026, 11, 1, 6, tzinfo=UTC),  # Chicago's clocks have gone back
+        datetime(2026, 3, 8, 8, tzinfo=UTC),  # and forward
+        datetime(2026, 10, 25, 1, tzinfo=UTC),  # Rome's have gone back
+        datetime(2027, 1, 1, tzinfo=UTC),
+        datetime(2026, 12, 1, tzinfo=UTC),
+        datetime(2026, 11, 21, 10, tzinfo=UTC),
+    ]
+)
+FORMS = {
+    "%-I:%M%p ({zone})": 6 * 3600.0,
+    "resets %I:%M %p ({zone})": 6 * 3600.0,
+    "%H:%M ({zone})": 6 * 3600.0,
+    "%H:%M:%S ({zone})": 6 * 3600.0,
+    "%b %-d at %-I:%M%p ({zone})": 8 * 86_400.0,
+    "try again at %b %-d, %Y %-I:%M %p ({zone}).": 8 * 86_400.0,
+}
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    zone=ZONES,
+    border=BORDERS,
+    off=st.floats(-7200, 7200),
+    form=st.sampled_from(sorted(FORMS)),
+    wait=st.one_of(st.floats(-300, 300), st.floats(0, 1)),
+)
+def test_no_pause_is_longer_than_what_was_cut_off(
+    zone: str, border: datetime, off: float, form: str, wait: float
+) -> None:
+    """A clock tells the reset, cut to the minute, in any zone, near any border: it is never tomorrow's, and no minute
+    later than it should be; the hour that a clock shows twice may be taken for its first time."""
+    now = border.timestamp() + off
+    reset = now + (wait * FORMS[form] if 0 <= wait <= 1 else wait)
+    there = ZoneInfo(zone)
+    told = datetime.fromtimestamp(reset, there)
+    text = told.strftime(form).format(zone=zone)
+    at = parse_reset(text, now)
+    assert at is not None
+    assert at <= max(reset, now) + 60
+    twice = told.replace(fold=0).utcoffset() != told.replace(fold=1).utcoffset()
+    assert twice or at >= min(reset, now + SOON_S) - 1e-3
 
 
 WORDS = st.sampled_from(
