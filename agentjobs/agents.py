@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct, field
 
-from agentjobs.evidence import Context, Rule, Session, Tariff, Transcript, Usage, Watch  # noqa: TC001 - msgspec's
+from agentjobs.evidence import Context, Reset, Rule, Session, Tariff, Transcript, Usage, Watch  # noqa: TC001 - msgspec's
 from agentjobs.tomlfile import FieldError
 
 if TYPE_CHECKING:
@@ -97,6 +97,8 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where it keeps its conversations; see below."""
     transcript_usage: Usage | None = None
     """Where tokens and cost are in its transcript, for an attempt that was killed; keys as in `usage`."""
+    transcript_resets: tuple[Reset, ...] = ()
+    """Where its transcript says exactly when a limit ends; of several that are told at once, the last one counts."""
     context: Context | None = None
     """Where it says how full its window is; see below."""
     watch: Watch | None = None
@@ -121,6 +123,8 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             check_writable(path)
         if self.transcript_usage is not None and (self.transcript is None or self.transcript.database):
             raise FieldError("transcript_usage", "needs a transcript with files")
+        if self.transcript_resets and (self.transcript is None or self.transcript.database):
+            raise FieldError("transcript_resets", "needs a transcript with files")
         if self.context is not None and self.context.source == "transcript" and not (
             self.transcript and self.transcript.files
         ):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agentjobs.decisions import End
-from agentjobs.model import Running, StepKind
-from agentjobs.outcome import SAME_ERROR
+from agentjobs.model import Outcome, Running, StepKind
+from agentjobs.observing import BOUNDS
+from agentjobs.outcome import SAME_ERROR, TROUBLE
 from agentjobs.policy import window_of
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ def astray(attempt: Attempt, step: Step, policy: Policy, spent: float) -> End | 
     if policy.limits.same_errors and running.gauge.errors >= policy.limits.same_errors:
         detail = f"the same error {running.gauge.errors} times: {running.gauge.error}"
         return End(step.name, SAME_ERROR, hard=True, detail=detail)
+    gauge = running.gauge
+    if gauge.trouble and gauge.troubles >= BOUNDS[Outcome(gauge.trouble)]:
+        return End(step.name, TROUBLE, hard=False, detail=f"{gauge.trouble}: {gauge.told}")
     cause = _runaway(running, policy, spent)
     if cause:
         return End(step.name, "runaway", hard=True, detail=cause)

@@ -261,7 +261,7 @@ class Attempts:
         """Judge an agent that has ended; one that was stopped for its full context is asked for a handoff first."""
         if handoffs.may_be_asked(attempt, self.project.policy):
             self.verdicts.sweep(attempt)
-            verdict = verdict_on(self.project, attempt, now)
+            verdict = verdict_on(self.project, task, attempt, now)
             full = verdict is not None and verdict.outcome is Outcome.CONTEXT_FULL
             if full and handoffs.ask(self.project, task, attempt, now):
                 self.verdicts.swept.discard(attempt.intent.marker)  # more of it is to come

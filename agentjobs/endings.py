@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from agentjobs.errors import TreeBusy
 from agentjobs.logfile import read_tail
-from agentjobs.model import Exited, Lost, StepKind
+from agentjobs.model import Exited, Lost, Outcome, StepKind
 from agentjobs.outcome import classify
+from agentjobs.spending import exact_reset
 from agentjobs.store import step_files
 
 if TYPE_CHECKING:
-    from agentjobs.model import Attempt
+    from agentjobs.model import Attempt, Task
     from agentjobs.outcome import Verdict
     from agentjobs.project import Project
 
@@ -19,7 +22,7 @@ PATIENCE_S = 120.0
 """For so long what needs a tree is put off while another process holds its lock; then the machine is at fault."""
 
 
-def verdict_on(project: Project, attempt: Attempt, now: float) -> Verdict | None:
+def verdict_on(project: Project, task: Task, attempt: Attempt, now: float) -> Verdict | None:
     """Classify by how it ended and what it said; None where it has not ended."""
     intent, step = attempt.intent, attempt.first(StepKind.AGENT)
     if step is None or not isinstance(step.phase, Exited | Lost):
@@ -27,7 +30,7 @@ def verdict_on(project: Project, attempt: Attempt, now: float) -> Verdict | None
     attempt_dir = project.store.attempt_dir(intent.id, intent.number)
     output, size = read_tail(step_files(attempt_dir, step.name).log, project.masking)
     agent = project.policy.agents.get(intent.agent)
-    return classify(
+    verdict = classify(
         phase=step.phase,
         kill=step.kill,
         output=output,
@@ -36,6 +39,11 @@ def verdict_on(project: Project, attempt: Attempt, now: float) -> Verdict | None
         now=now,
         tree_dir=intent.tree,
     )
+    if agent is None or verdict.outcome is not Outcome.LIMIT:
+        return verdict
+    said_at = min(step.phase.at, now) if step.phase.at > 0 else now
+    at = exact_reset(project, task, attempt, agent, said_at)
+    return replace(verdict, reset_at=max(at, now + 1.0)) if at else verdict
 
 
 def is_patient(error: Exception, attempt: Attempt, now: float) -> bool:

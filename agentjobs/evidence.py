@@ -159,6 +159,19 @@ class Transcript(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         check_event("owner", self.owner)
 
 
+class Reset(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the transcript says exactly when a limit ends, of an agent whose own words round it."""
+
+    event: Event
+    """Which JSON lines: dotted paths and the values they must have, as in a rule; the newest that matches counts."""
+    at: str
+    """Dotted path of the moment: epoch seconds, a date with a time, or a duration."""
+
+    def __post_init__(self) -> None:
+        check_event("event", self.event)
+        check_path("at", self.at)
+
+
 class Context(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"source": "from"}):
     """How full the window is: what the newest JSON line that matches says, while the agent runs."""
 
@@ -186,9 +199,15 @@ class Watch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A line that stands for one answer of the model; `limits.idle_requests` without a change are a runaway."""
     key: str | None = None
     """Dotted path of an id of the answer: lines that follow each other with the same one are one answer."""
+    retry: str | None = None
+    """A regular expression for the lines that are no JSON by which a program that tries again for ever tells why:
+    a limit or a login that is met twice, an overload or a dead network that is met six times with no answer between,
+    ends the agent, with that class."""
 
     def __post_init__(self) -> None:
         check_event("error", self.error)
+        if self.retry is not None:
+            check_pattern("retry", self.retry)
         check_event("request", self.request)
         if self.key is not None:
             check_path("key", self.key)

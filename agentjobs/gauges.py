@@ -121,6 +121,9 @@ def _gauge(project: Project, task: Task, attempt: Attempt, step: Step, agent: Ag
         tokens=spent.tokens,
         cost=spent.cost or 0.0,
         final=now.said.final,
+        trouble=now.said.trouble,
+        troubles=0 if more else now.said.troubles,
+        told=now.said.told,
     )
 
 

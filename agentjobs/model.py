@@ -126,6 +126,11 @@ class Gauge(Struct, frozen=True):
     """Likewise, in US dollars."""
     final: bool = False
     """It has said its last word."""
+    trouble: str = ""
+    """The class of the trouble that it tries again for, with no answer since; ``told``: its own words."""
+    troubles: int = 0
+    """How often it has said so."""
+    told: str = ""
 
 
 class Running(Struct, frozen=True, tag="running"):
@@ -163,7 +168,7 @@ Phase = Prepared | Running | Exited | Lost
 class Kill(Struct, frozen=True):
     """Fact ``<step>.kill.json``: we ended the step, and why.
 
-    ``why``: timeout, stalled, runaway, same_error, context, over_budget, hung, stopped.
+    ``why``: timeout, stalled, runaway, same_error, trouble, context, over_budget, hung, stopped.
     """
 
     why: str

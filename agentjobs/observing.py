@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from agentjobs.excerpt import clean_lines
 from agentjobs.jsonlines import every, lookup, matches, read_events, scalar_text
 from agentjobs.model import Outcome, Spending
 from agentjobs.outcome import event_words
 from agentjobs.usage import Measured, amount, money_in, tokens_in
+from agentjobs.words import failure_words, trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,6 +40,12 @@ DEEPEST: Final = 6
 
 EVENTS: Final = 20_000
 """At most this many events of the new lines are read, the newest: one line may be an array of a million."""
+
+LASTING: Final = frozenset({Outcome.LIMIT, Outcome.AUTH})
+"""Trouble that no second try of the program gets over."""
+
+BOUNDS: Final = dict.fromkeys(LASTING, 2) | {Outcome.OVERLOADED: 6, Outcome.UNREACHABLE: 6}
+"""How often in a row, with no answer between, a program may say that it tries again for such trouble."""
 
 _VOLATILE = re.compile(r"[\w./:+-]*\d[\w./:+-]*")
 """Words with a digit: counts, delays, ids, instants, addresses."""
@@ -79,6 +87,11 @@ class Seen(Struct, frozen=True, omit_defaults=True):
     """The final event of success has come, and no answer after it."""
     session: str = ""
     """The conversation's id, where the agent says it."""
+    trouble: str = ""
+    """Whose trouble it tries again for (a class), with no answer since; and in its own words."""
+    troubles: int = 0
+    """How often it has said so in a row."""
+    told: str = ""
     meter: Meter = Meter()
 
 
@@ -90,9 +103,12 @@ class Sight(Struct, frozen=True):
     usage: Usage | None = None
     session: Session | None = None
     final: tuple[Wanted, ...] = ()
+    known: tuple[tuple[Outcome, str], ...] = ()
+    """Texts of rules that tell of trouble, each with its class."""
 
     def __bool__(self) -> bool:
-        return bool(self.context or self.usage or (self.watch and (self.watch.error or self.watch.request)))
+        watch = self.watch
+        return bool(self.context or self.usage or (watch and (watch.error or watch.request or watch.retry)))
 
 
 def sights(agent: Agent) -> tuple[Sight, Sight]:
@@ -100,7 +116,8 @@ def sights(agent: Agent) -> tuple[Sight, Sight]:
     context, where = agent.context, agent.transcript
     inside = context is not None and context.source == "transcript"
     final = tuple(rule.event for rule in agent.rules if rule.class_ is Outcome.OK and rule.event is not None)
-    output = Sight(None if inside else context, agent.watch, agent.usage, agent.session, final)
+    known = tuple((rule.class_, rule.text) for rule in agent.rules if rule.text and rule.class_ in BOUNDS)
+    output = Sight(None if inside else context, agent.watch, agent.usage, agent.session, final, known)
     if where is None or not where.files:
         return output, Sight()
     return output, Sight(context if inside else None, usage=agent.transcript_usage)
@@ -112,7 +129,7 @@ def observe(seen: Seen, lines: bytes, sight: Sight) -> Seen:
     seen = replace(seen, meter=replace(meter, recent=dict(meter.recent)))  # ours, to be changed in place
     for event in reversed(list(islice(read_events(lines), EVENTS))):
         seen = _one(seen, event, sight)
-    return seen
+    return _retried(seen, lines, sight) if sight.watch is not None and sight.watch.retry else seen
 
 
 def measured(seen: Seen, where: Usage | None, *, conversation: bool = False) -> Measured | None:
@@ -140,9 +157,15 @@ def _one(seen: Seen, event: Event, sight: Sight) -> Seen:
         mark = likeness(fields)
         words = " ".join(event_words(event).split())[:WORDS]
         seen = replace(seen, mark=mark, error=words, errors=seen.errors + 1 if mark == seen.mark else 1)
+        told = failure_words(fields)
+        outcome = trouble(told)
+        if outcome in LASTING:
+            seen = _troubled(seen, outcome, told)
     elif seen.mark:
         seen = replace(seen, mark="", error="", errors=0)
     if watch is not None and watch.request is not None and matches(fields, watch.request):
+        if seen.trouble:
+            seen = replace(seen, trouble="", troubles=0, told="")
         answer = (scalar_text(lookup(fields, watch.key)) or "") if watch.key else ""
         if not answer or answer != seen.answer:
             seen = replace(seen, requests=seen.requests + 1, answer=answer, final=False)
@@ -155,6 +178,33 @@ def _one(seen: Seen, event: Event, sight: Sight) -> Seen:
     if sight.session is not None and not seen.session and matches(fields, sight.session.event):
         seen = replace(seen, session=scalar_text(lookup(fields, sight.session.id)) or "")
     return seen
+
+
+def _retried(seen: Seen, lines: bytes, sight: Sight) -> Seen:
+    """Take in the plain lines by which the program says that it tries again, and why: those since the last answer."""
+    assert sight.watch is not None
+    assert sight.watch.retry is not None
+    found: list[tuple[Outcome, str]] = []
+    answered = False
+    for line in reversed(clean_lines(lines)):
+        if line[:1] in ("{", "["):
+            wanted = sight.watch.request
+            answered = wanted is not None and any(matches(e.fields, wanted) for e in read_events(line.encode()))
+            if answered:
+                break
+        elif re.search(sight.watch.retry, line):
+            by_rule = (outcome for outcome, text in sight.known if re.search(text, line, re.MULTILINE))
+            outcome = next(by_rule, None) or trouble(line)
+            if outcome in BOUNDS:
+                found.append((outcome, line))
+    for outcome, line in reversed(found):
+        seen = _troubled(seen, outcome, line)
+    return seen
+
+
+def _troubled(seen: Seen, outcome: Outcome, words: str) -> Seen:
+    again = seen.troubles + 1 if seen.trouble == outcome.value else 1
+    return replace(seen, trouble=outcome.value, troubles=again, told=" ".join(words.split())[: 4 * WORDS])
 
 
 def _filled(seen: Seen, fields: Mapping[str, object], where: Context) -> Seen:

@@ -30,8 +30,12 @@ NOT_STARTED = {
     126: "agent command cannot be executed (exit 126)",
     127: "agent command not found (exit 127)",
 }
+TROUBLES = frozenset({Outcome.LIMIT, Outcome.OVERLOADED, Outcome.AUTH, Outcome.UNREACHABLE})
 SAME_ERROR = "same_error"
 """Why a step was ended that met one error again and again; where a rule knows that error, it is the cause."""
+
+TROUBLE = "trouble"
+"""Why a step was ended that tried again and again for what is its account's trouble: class and words are its detail."""
 
 KILLED = {
     "timeout": (Outcome.TIMEOUT, "ended at its time limit"),
@@ -167,6 +171,8 @@ def classify(
 
     ending = killed or _ending(phase, seen, output_bytes, rules, hung=hung)
     found = _by_words(seen, _first_match(seen, rules, failed=ending[0] is not Outcome.OK), ending[0])
+    if found is None and killed is not None and killed[0] in TROUBLES:
+        found = _Match(rule=_shared(killed[0]), line=killed[1], detail=killed[1])
     outcome, detail = ending
     repeats = kill is not None and kill.why == SAME_ERROR
     if found is not None and _prefers(found.rule.class_, Outcome.STALLED if repeats else outcome):
@@ -187,6 +193,9 @@ def finished(output: bytes, rules: Sequence[Rule]) -> bool:
 
 
 def _killed(kill: Kill) -> tuple[Outcome, str]:
+    if kill.why == TROUBLE:
+        name, _, said = kill.detail.partition(": ")
+        return (Outcome(name), said) if name in TROUBLES else (Outcome.STALLED, f"ended: {kill.detail}")
     outcome, words = KILLED.get(kill.why, (Outcome.CRASHED, f"ended: {kill.why}"))
     return outcome, f"{words.partition(':')[0]}: {kill.detail}" if kill.detail else words
 

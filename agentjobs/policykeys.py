@@ -34,6 +34,7 @@ SECTIONS: Final = (
     ("[[agents.NAME.rules]]", evidence.Rule),
     ("[agents.NAME.usage]", evidence.Usage),
     ("[agents.NAME.transcript]", evidence.Transcript),
+    ("[[agents.NAME.transcript_resets]]", evidence.Reset),
     ("[agents.NAME.context]", evidence.Context),
     ("[agents.NAME.watch]", evidence.Watch),
     ("[[agents.NAME.prices]]", evidence.Tariff),

@@ -104,7 +104,7 @@ class Reviewers:
             return
         local.sweep([intent.marker], [step_files(attempt_dir, name)])
         reviewer = as_attempt(attempt, step)
-        ended = verdict_on(self.project, reviewer, now)
+        ended = verdict_on(self.project, task, reviewer, now)
         if ended is None:
             return
         touched = self._put_back(attempt, step.review.commit)

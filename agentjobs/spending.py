@@ -11,15 +11,17 @@ from agentjobs.jsonlines import lookup, matches, read_events, scalar_text
 from agentjobs.logfile import read_head, read_tail
 from agentjobs.model import Spending, StepKind
 from agentjobs.plainfile import is_plain, read_plain
+from agentjobs.resets import parse_reset
 from agentjobs.store import own_dir, step_files
 from agentjobs.transcripts import find
 from agentjobs.usage import measure, priced, since, together
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from agentjobs.agents import Agent
-    from agentjobs.evidence import Session
+    from agentjobs.evidence import Reset, Session
     from agentjobs.model import Attempt, Task
     from agentjobs.project import Project
     from agentjobs.transcripts import Found
@@ -73,6 +75,25 @@ def transcript_of(project: Project, task: Task, attempt: Attempt, agent: Agent, 
         since=intent.started_at,
         own=str(own_dir(attempt_dir, attempt.steps[0].name if attempt.steps else "agent")),
     )
+
+
+def exact_reset(project: Project, task: Task, attempt: Attempt, agent: Agent, said_at: float) -> float:
+    """Return when the limit that an attempt met ends, as the agent keeps it on disk; 0 where it does not say it."""
+    if not agent.transcript_resets:
+        return 0.0
+    log = step_files(project.store.attempt_dir(attempt.intent.id, attempt.number), "agent").log
+    session = learnt(read_head(log), agent.session) or attempt.intent.session
+    kept = transcript_of(project, task, attempt, agent, session)
+    return reset_in(kept.lines, agent.transcript_resets, said_at) if kept is not None else 0.0
+
+
+def reset_in(lines: bytes, resets: Sequence[Reset], said_at: float) -> float:
+    """Return the last of the moments that the newest line which tells any of them tells; 0 for none to come."""
+    for event in read_events(lines):
+        told = [scalar_text(lookup(event.fields, one.at)) for one in resets if matches(event.fields, one.event)]
+        if told:
+            return max((at for text in told if text and (at := parse_reset(text, said_at))), default=0.0)
+    return 0.0
 
 
 def learnt(output: bytes, where: Session | None) -> str:

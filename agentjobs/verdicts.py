@@ -66,7 +66,7 @@ class Verdicts:
         intent = attempt.intent
         self.sweep(attempt)
         self.swept.discard(intent.marker)
-        step, verdict = attempt.first(StepKind.AGENT), verdict_on(self.project, attempt, now)
+        step, verdict = attempt.first(StepKind.AGENT), verdict_on(self.project, task, attempt, now)
         if verdict is None or step is None or not isinstance(step.phase, Exited | Lost):
             return
         told = told_by(self.project, task, attempt)

@@ -4,34 +4,46 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agentjobs.model import Exited, Kill
-from agentjobs.outcome import Verdict, classify
+from agentjobs.decisions import End
+from agentjobs.evidence import Reset
+from agentjobs.model import Exited, Gauge, Kill, Outcome, Running
+from agentjobs.observing import Seen, observe, sights
+from agentjobs.outcome import TROUBLE, Verdict, classify
 from agentjobs.policy import parse_policy
 from agentjobs.presets import preset
+from agentjobs.spending import reset_in
+from tests.test_decide import NOW as DECIDED_AT
+from tests.test_decide import agent as step
+from tests.test_decide import ask, attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 WORDS = Path(__file__).parent / "fixtures" / "words"
 NOW = 1_780_000_000.0
 OWN = '[agents.mine]\ncommand = ["sh", "agent.sh"]\n'
 
 
-def rules_of(agent: str) -> Any:
-    text = f'[profiles.default]\nagent = "{agent}"\n' + (OWN if agent == "mine" else "")
-    return parse_policy(text.encode(), preset=preset).agents[agent].rules
+def agent_of(agent: str, more: str = "") -> Any:
+    text = f'[profiles.default]\nagent = "{agent}"\n' + (OWN if agent == "mine" else "") + more
+    return parse_policy(text.encode(), preset=preset).agents[agent]
 
 
-def printed(agent: str, words: str) -> list[dict[str, Any] | str]:
+def printed(agent: str, words: str) -> Sequence[dict[str, Any] | str]:
     """Return what an agent prints that fails with these words: only the fields that all of its versions have."""
-    events: dict[str, list[dict[str, Any] | str]] = {
+    events: dict[str, Sequence[dict[str, Any] | str]] = {
         "claude": [{"type": "result", "subtype": "success", "is_error": True, "result": words}],
         "codex": [{"type": "error", "message": words}, {"type": "turn.failed", "error": {"message": words}}],
         "gemini": [
             {"type": "result", "status": "error", "error": {"type": "unknown", "message": f"[API Error: {words}]"}}
         ],
-        "opencode": [{"type": "error", "sessionID": "ses_1", "error": {"name": "APIError", "data": {"message": words}}}],
+        "opencode": [
+            {"type": "error", "sessionID": "ses_1", "error": {"name": "APIError", "data": {"message": words}}}
+        ],
         "copilot": [
             {"type": "session.error", "data": {"errorType": "query", "message": words}},
             {"type": "assistant.idle", "data": {}},
@@ -46,14 +58,19 @@ def printed(agent: str, words: str) -> list[dict[str, Any] | str]:
         ],
         "amp": [{"type": "result", "subtype": "error_during_execution", "is_error": True, "error": words}],
     }
-    return events.get(agent, words.split("\n"))  # type: ignore[return-value]
+    return events.get(agent, words.split("\n"))
 
 
-def ended(agent: str, lines: list[dict[str, Any] | str], *, code: int = 1, kill: Kill | None = None) -> Verdict:
-    output = "".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines).encode()
-    return classify(
-        phase=Exited(code, NOW), kill=kill, output=output, output_bytes=len(output), rules=rules_of(agent), now=NOW
-    )
+def output_of(lines: Sequence[dict[str, Any] | str]) -> bytes:
+    return "".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines).encode()
+
+
+def ended(
+    agent: str, lines: Sequence[dict[str, Any] | str], *, code: int = 1, kill: Kill | None = None, more: str = "",
+    now: float = NOW,
+) -> Verdict:  # fmt: skip
+    output, rules = output_of(lines), agent_of(agent, more).rules
+    return classify(phase=Exited(code, now), kill=kill, output=output, output_bytes=len(output), rules=rules, now=now)
 
 
 def reported(name: str) -> list[Any]:
@@ -75,3 +92,161 @@ def test_as_other_people_reported_it(agent: str, classes: list[str], words: str)
     """Written down before the table was: what it does not know here it would not have known in the field."""
     verdict = ended(agent, printed(agent, words))
     assert verdict.outcome.value in classes, verdict
+
+
+TOOL = {"type": "user", "message": {"content": [{"type": "tool_result", "is_error": True, "content": "ECONNREFUSED"}]}}
+PROSE = {"type": "assistant", "message": {"content": [{"type": "text", "text": "You've hit your usage limit."}]}}
+RETRY = {"type": "system", "subtype": "api_retry", "attempt": 1, "error_status": 401, "error": "authentication_failed"}
+STALLED = Kill("stalled", NOW)
+
+
+@pytest.mark.parametrize(
+    ("agent", "lines", "code", "kill", "expected"),
+    [
+        ("claude", [TOOL, PROSE], 1, None, Outcome.CRASHED),
+        ("claude", [TOOL, PROSE], 143, STALLED, Outcome.STALLED),
+        ("claude", [RETRY, *[PROSE] * 6], 1, None, Outcome.CRASHED),  # it got over it
+        ("claude", [PROSE, RETRY], 143, STALLED, Outcome.AUTH),
+        ("gemini", [{"type": "tool_result", "status": "error", "error": {"message": "ECONNREFUSED"}}], 1, None,
+         Outcome.CRASHED),
+        ("codex", [{"type": "item.completed", "item": {"type": "command_execution", "exit_code": 1,
+                    "aggregated_output": "Error: connect ECONNREFUSED"}}], 1, None, Outcome.CRASHED),
+        ("copilot", [{"type": "tool.execution_complete", "data": {"success": False, "message": "fetch failed"}}], 1,
+         None, Outcome.CRASHED),
+        ("claude", [{"type": "hook_error", "message": "Connection refused"}], 1, None, Outcome.CRASHED),
+        ("mine", ["Error: connect ECONNREFUSED 127.0.0.1:3000"], 1, None, Outcome.CRASHED),  # a server of the task
+        ("mine", ["FAIL src/net.test.ts", "  Error: connect ECONNREFUSED 10.0.0.1:80"], 1, None, Outcome.CRASHED),
+        ("mine", ["1 test failed: expected the usage limit to be reached"], 1, None, Outcome.CRASHED),
+        ("mine", ["Error: fetch failed", "Trying again.", "Done.", "Now the checks.", "make: *** [check] Error 2"], 2,
+         None, Outcome.CRASHED),
+        ("mine", ["The docs say: usage limit reached, resets in 5 hours."], 143, STALLED, Outcome.STALLED),
+        ("mine", ["Error: fetch failed"], 0, None, Outcome.OK),
+        ("claude", [{"type": "result", "subtype": "success", "is_error": False, "result": "401 Unauthorized"}], 0,
+         None, Outcome.OK),
+    ],
+)  # fmt: skip
+def test_what_is_not_the_accounts_trouble(
+    agent: str, lines: list[dict[str, Any] | str], code: int, kill: Kill | None, expected: Outcome
+) -> None:
+    assert ended(agent, lines, code=code, kill=kill).outcome is expected
+
+
+def test_a_rule_of_ones_own_goes_first() -> None:
+    rule = '[[agents.mine.rules]]\nclass = "crashed"\ntext = "ECONNREFUSED"\n'
+    assert ended("mine", ["Error: connect ECONNREFUSED 10.0.0.1:80"], more=rule).outcome is Outcome.CRASHED
+
+
+@pytest.mark.parametrize(
+    ("agent", "event", "expected"),
+    [
+        ("opencode", {"type": "error", "error": {"name": "APIError", "data": {"statusCode": 429, "message":
+            "You exceeded your current quota, please check your plan and billing details."}}}, Outcome.AUTH),
+        ("opencode", {"type": "error", "error": {"name": "APIError", "data": {"statusCode": 429, "message":
+            "Too many requests"}}}, Outcome.OVERLOADED),
+        ("claude", {"type": "result", "is_error": True, "api_error_status": 403, "result":
+            "API Error: 403 <!DOCTYPE html><html><title>Blocked by your company</title>"}, Outcome.UNREACHABLE),
+        ("claude", {"type": "result", "is_error": True, "api_error_status": 400, "api_error_type": "billing_error",
+            "result": "Your organization must pay"}, Outcome.AUTH),
+        ("claude", {"type": "result", "is_error": True, "api_error_status": 402, "result": "No"}, Outcome.AUTH),
+        ("kimi", {"type": "error", "status_code": 403, "error_message": "You've reached your usage limit for this "
+            "billing cycle."}, Outcome.LIMIT),
+        ("mine", {"event": "error", "status_code": 503, "message": "no"}, Outcome.OVERLOADED),
+    ],
+)  # fmt: skip
+def test_words_say_more_than_a_status(agent: str, event: dict[str, Any], expected: Outcome) -> None:
+    assert ended(agent, [event]).outcome is expected
+
+
+@pytest.mark.parametrize(
+    ("agent", "words", "after"),
+    [
+        ("claude", "Opus weekly limit reached ∙ resets in 3 hours", 3 * 3600.0),
+        ("claude", "Claude AI usage limit reached|1780003600", 3600.0),
+        ("codex", "You've hit your usage limit. Upgrade to Pro or try again in 5 days 22 hours 11 minutes.", 511860.0),
+        ("codex", "You have reached your usage limit, or try again after May 29, 2026 at 2:45 PM (UTC).", 65_960.0),
+        ("pi", 'Codex error: {"error":{"type":"usage_limit_reached","resets_at":1780003600}}', 3600.0),
+        ("claude", "You have reached your specified API usage limits. Regain access on 2026-06-01 at 00:00 UTC.",
+         272_060.0),
+        ("mine", "Error: usage limit reached. Try again in 2 hours.", 7200.0),
+        ("mine", "Error: usage limit reached.", 0.0),
+    ],
+)  # fmt: skip
+def test_when_the_limit_ends(agent: str, words: str, after: float) -> None:
+    verdict = ended(agent, printed(agent, words))
+    assert verdict.outcome is Outcome.LIMIT
+    assert (verdict.reset_at - NOW if verdict.reset_at else 0.0) == pytest.approx(after, abs=61)
+
+
+# --- while it runs
+
+LOG = 'timestamp=2026-11-30T14:53:29Z level=ERROR run=f1 message="stream error" error.error="AI_APICallError: {}"'
+ANSWER = {"type": "step_finish", "part": {"id": "p1", "reason": "tool-calls"}}
+
+
+def seen_in(agent: str, *looks: Sequence[dict[str, Any] | str]) -> Seen:
+    seen, sight = Seen(), sights(agent_of(agent))[0]
+    for lines in looks:
+        seen = observe(seen, output_of(lines), sight)
+    return seen
+
+
+def is_ended(seen: Seen) -> bool:
+    gauge = Gauge(trouble=seen.trouble, troubles=seen.troubles, told=seen.told)
+    decided = ask(attempt(step(Running(1, DECIDED_AT, gauge=gauge))), now=DECIDED_AT)
+    return isinstance(decided, End) and decided.why == TROUBLE and not decided.hard
+
+
+LIMITED, BUSY = LOG.format("The usage limit is reached, resets in 2 hours"), LOG.format("Overloaded")
+DEAD, BROKE = LOG.format("Cannot connect to API: fetch failed"), LOG.format("Insufficient Balance")
+
+
+@pytest.mark.parametrize(
+    ("agent", "looks", "expected"),
+    [
+        ("opencode", [[LIMITED]], ""),
+        ("opencode", [[LIMITED], [LIMITED]], "limit"),
+        ("opencode", [[BROKE, BROKE]], "auth"),
+        ("opencode", [[BUSY] * 5], ""),
+        ("opencode", [[BUSY] * 4, [BUSY] * 2], "overloaded"),
+        ("opencode", [[BUSY] * 5, [ANSWER, BUSY]], ""),
+        ("opencode", [[*[BUSY] * 7, ANSWER]], ""),
+        ("opencode", [[DEAD] * 6], "unreachable"),
+        ("opencode", [[BUSY, DEAD] * 5], ""),
+        ("opencode", [['level=WARN message="retry later"'] * 9], ""),
+        ("claude", [[RETRY], [RETRY]], "auth"),
+        ("claude", [[RETRY, PROSE, RETRY]], ""),
+        ("claude", [[RETRY | {"error_status": 529, "error": "overloaded"}] * 12], ""),  # its own tries have an end
+        ("qwen", [["Retrying in 60s (attempt 1/10): [API Error: 503 Overloaded]"] * 6], "overloaded"),
+    ],
+)
+def test_who_tries_again_for_ever_is_ended(
+    agent: str, looks: list[list[dict[str, Any] | str]], expected: str
+) -> None:
+    seen = seen_in(agent, *looks)
+    assert is_ended(seen) is bool(expected), seen
+    assert not expected or seen.trouble == expected
+
+
+def test_it_is_then_its_accounts_trouble() -> None:
+    kill = Kill(TROUBLE, NOW, detail="limit: " + LIMITED)
+    for lines in ([LIMITED] * 2, [*[LIMITED] * 2, "Aborted"], []):
+        verdict = ended("opencode", lines, code=143, kill=kill)
+        assert verdict.outcome is Outcome.LIMIT
+        assert verdict.reset_at == NOW + 7200
+    assert ended("opencode", [], code=143, kill=Kill(TROUBLE, NOW, detail="?")).outcome is Outcome.STALLED
+
+
+def test_the_exact_moment_is_in_the_transcript() -> None:
+    def line(primary: float, secondary: float, at: float = NOW) -> dict[str, Any]:
+        limits = {
+            "primary": {"used_percent": primary, "resets_at": int(at + 60)},
+            "secondary": {"used_percent": secondary, "resets_at": int(at + 600)},
+        }
+        return {"type": "event_msg", "payload": {"type": "token_count", "rate_limits": limits}}
+
+    resets: tuple[Reset, ...] = agent_of("codex").transcript_resets
+    assert reset_in(output_of([line(100.0, 20.0)]), resets, NOW) == NOW + 60
+    assert reset_in(output_of([line(99.4, 100)]), resets, NOW) == NOW + 600
+    assert reset_in(output_of([line(100.0, 100.0), line(100, 3, NOW + 5)]), resets, NOW) == NOW + 65
+    assert reset_in(output_of([line(12.0, 9.9)]), resets, NOW) == 0
+    assert reset_in(output_of([line(100.0, 0, NOW - 9999)]), resets, NOW) == 0
