@@ -59,7 +59,7 @@ REPORTED: list[tuple[str, Events, int, Outcome, float]] = [
     ("qwen", qwen("[API Error: Connection error.]"), 1, Outcome.UNREACHABLE, 0.0),
     ("copilot", [LATER, *WEEKLY], 1, Outcome.LIMIT, 2 * HOUR),
     ("copilot", copilot(errorType="rate_limit", message=HOURS, statusCode=429), 1, Outcome.LIMIT, 51 * HOUR),
-    ("copilot", copilot(errorType="rate_limit", message=WEEK, statusCode=429), 1, Outcome.LIMIT, 38 * HOUR),
+    ("copilot", copilot(errorType="rate_limit", message=WEEK, statusCode=429), 1, Outcome.LIMIT, 38 * HOUR + 60),
     ("copilot", copilot(errorType="quota", errorCode="quota_exceeded", message="x"), 1, Outcome.LIMIT, 0.0),
     ("copilot", copilot(errorType="quota", errorCode="billing_not_configured", message="x"), 1, Outcome.AUTH, 0.0),
     ("copilot", copilot(errorType="context_limit", message="x"), 1, Outcome.CONTEXT_FULL, 0.0),

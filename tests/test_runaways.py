@@ -165,7 +165,21 @@ def test_the_same_error_again_and_again(project: Project) -> None:
     assert project.outcomes("a") == ["runaway", "ok"]
     assert project.outcomes("b") == ["ok"], "something came between"
     detail = project.attempts("a")[0]["result"]["detail"]
-    assert detail == "ended: the same error 12 times: Overloaded (request 11)"
+    assert detail == "ended: the same error 12 times: Malformed answer (request 11)"
+
+
+def test_who_tries_again_for_ever_is_ended_and_its_account_pauses(project: Project) -> None:
+    watched(project, watch=WATCH | {"retry": "^retry [0-9]+: "})
+    project.plans(a="retries:in 2 hours")
+    project.dispatch()
+    project.poll_until(lambda: project.state("pauses"))
+    pause = project.state("pauses")["fake"]
+    assert pause["outcome"] == "limit"
+    assert 7000 < pause["until"] - pause["at"] < 7260
+    assert kill_of(project, "a")["why"] == "trouble"
+    assert project.outcomes("a") == ["limit"]
+    assert project.statuses()["a"] == "TODO", "no attempt is spent"
+    assert project.processes() == []
 
 
 def test_zero_turns_the_watch_for_errors_off(project: Project) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 _ADVICE = {
     "limit": "It goes on refusing: look at its plan, then `agentjobs dispatch`.",
     "overloaded": "It goes on refusing: look at its service, then `agentjobs dispatch`.",
@@ -17,8 +19,17 @@ _ADVICE = {
 }
 
 
+_PAID = re.compile(
+    r"credit|billing|balance|quota|spend|paym|invoice|upgrade|\bplan\b|organi[sz]ation|workspace|disabled|suspended",
+    re.IGNORECASE,
+)
+"""Words of a login that is well: its account has no money, or not the plan."""
+
+
 def advice(why: str) -> str:
     """Return how to go on; ``why`` begins with the kind of the trouble."""
+    if why.startswith("auth") and _PAID.search(why):
+        return "Put the agent's account right (money, plan, organisation), then `agentjobs dispatch`."
     if why.endswith("(limits.min_free_memory)"):
         return "It goes on by itself when there is more; or lower the limit in agentjobs.toml."
     if why.endswith("`agentjobs approve`"):

@@ -370,6 +370,14 @@ def do_overloaded(_: str) -> int:
     return 1
 
 
+def do_retries(argument: str) -> int:
+    """Try again for ever, saying each time that the plan's limit is reached; the argument as for ``limit``."""
+    for number in range(100_000):
+        print(f"retry {number}: usage limit reached, resets {argument}", flush=True)
+        time.sleep(0.05)
+    return 1
+
+
 def do_auth(_: str) -> int:
     """Logged out."""
     print("API error: 401 Unauthorized", flush=True)
@@ -442,7 +450,7 @@ def do_errors(argument: str) -> int:
     for number in range(int(count)):
         if run and number and number % int(run) == 0:
             say(type="assistant", usage={"window": 1000})
-        say(type="error", attempt=number, delay_ms=500 * number, status=529, message=f"Overloaded (request {number})")
+        say(type="error", attempt=number, delay_ms=500 * number, status=400, message=f"Malformed answer (request {number})")
     if run:
         return do_ok("")
     time.sleep(LONG_S)

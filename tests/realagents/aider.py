@@ -50,7 +50,7 @@ REAL = Real(
     argument=True,
     model="openai/mock",
     transcripts=("aider-*.jsonl",),
-    classes={"cut": "overloaded", "no_session": "ok"},  # it calls any broken connection a server that is overloaded
+    classes={"no_session": "ok"},
     notes={"no_session": "it begins a new history where it finds none"},
     scripts={
         "ok": EDIT,

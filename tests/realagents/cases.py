@@ -34,7 +34,7 @@ CASES: dict[str, str] = {
     "overload": "overloaded",
     "auth": "auth",
     "context": "context_full",
-    "cut": "crashed",
+    "cut": "unreachable",
     "hang": "stalled",
     "sigkill": "crashed",
     "resume": "ok",

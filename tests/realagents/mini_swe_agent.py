@@ -45,7 +45,6 @@ REAL = Real(
     argument=True,
     model="openai/mock",
     transcripts=("mini-*.json",),
-    classes={"cut": "overloaded"},  # any broken connection is an internal error of the server to it
     scripts={
         "ok": [EDIT[0], {"run": SUBMIT, "usage": [203, 23]}],
         "limit": [
