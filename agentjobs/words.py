@@ -79,6 +79,7 @@ TABLE: Final = (
             r"oauth (?:token|session|authentication)\b[^\n]{0,40}(?:expired|revoked|not allowed|invalid)",
             r"oauth_org_not_allowed",
             r"run /login",
+            r"has been discontinued",
             r"login (?:has )?expired",
             r"not logged in",
             r"(?:log|sign) in again",

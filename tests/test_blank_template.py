@@ -164,4 +164,4 @@ def test_a_claude_limit_in_words_has_its_reset() -> None:
         phase=Exited(code=1, at=NOW), kill=None, output=output, output_bytes=9, rules=agent.rules, now=NOW
     )
     assert found.outcome is Outcome.LIMIT
-    assert found.reset_at % 86400 == 3 * 3600 + 54 * 60
+    assert found.reset_at % 86400 == 3 * 3600 + 55 * 60

@@ -154,11 +154,11 @@ def test_prose_inside_an_event_is_not_an_event() -> None:
 def test_reset_of_a_limit() -> None:
     verdict = judge(b"usage limit reached: resets at 1:30pm (UTC)\nbye\n", 1)
     assert verdict.detail == "usage limit reached: resets at 1:30pm (UTC)"
-    assert verdict.reset_at == NOON + 5400
+    assert verdict.reset_at == NOON + 5460  # the end of that minute
 
 
 def test_reset_from_a_later_line_or_an_event() -> None:
-    assert judge(b"usage limit reached\nIt resets 2pm (UTC)\n", 1).reset_at == NOON + 7200
+    assert judge(b"usage limit reached\nIt resets 2pm (UTC)\n", 1).reset_at == NOON + 7260
     rule = Rule(
         class_=Outcome.LIMIT,
         event={"rate_limit_info.status": "rejected"},
@@ -170,7 +170,7 @@ def test_reset_from_a_later_line_or_an_event() -> None:
 
 def test_reset_is_reckoned_from_the_end_of_the_agent() -> None:
     said = b"usage limit reached: resets 12:30pm (UTC)"
-    assert judge(said, 1, now=NOON + 600).reset_at == NOON + 1800
+    assert judge(said, 1, now=NOON + 600).reset_at == NOON + 1860
     assert judge(said, 1, now=NOON + 7200).reset_at == NOON + 7201  # over by now, not tomorrow
 
 
