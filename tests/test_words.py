@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agentjobs.decisions import End
 from agentjobs.evidence import Reset
@@ -16,6 +18,7 @@ from agentjobs.outcome import TROUBLE, Verdict, classify
 from agentjobs.policy import parse_policy
 from agentjobs.presets import preset
 from agentjobs.spending import reset_in
+from agentjobs.words import failure_words, is_failure, plain_trouble, trouble
 from tests.test_decide import NOW as DECIDED_AT
 from tests.test_decide import agent as step
 from tests.test_decide import ask, attempt
@@ -250,3 +253,20 @@ def test_the_exact_moment_is_in_the_transcript() -> None:
     assert reset_in(output_of([line(100.0, 100.0), line(100, 3, NOW + 5)]), resets, NOW) == NOW + 65
     assert reset_in(output_of([line(12.0, 9.9)]), resets, NOW) == 0
     assert reset_in(output_of([line(100.0, 0, NOW - 9999)]), resets, NOW) == 0
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.sampled_from(["type", "error", "data", "message", "status", "result", "code"]), inner),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(fields=st.dictionaries(st.sampled_from(["type", "error", "data", "message", "status", "is_error"]), JSON))
+def test_no_event_makes_it_raise(fields: dict[str, Any]) -> None:
+    words = failure_words(fields)
+    assert is_failure(fields) in {True, False}
+    assert trouble(words) is None or words
+    plain_trouble(words.split("\n"))

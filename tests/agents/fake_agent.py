@@ -450,7 +450,8 @@ def do_errors(argument: str) -> int:
     for number in range(int(count)):
         if run and number and number % int(run) == 0:
             say(type="assistant", usage={"window": 1000})
-        say(type="error", attempt=number, delay_ms=500 * number, status=400, message=f"Malformed answer (request {number})")
+        words = f"Malformed answer (request {number})"
+        say(type="error", attempt=number, delay_ms=500 * number, status=400, message=words)
     if run:
         return do_ok("")
     time.sleep(LONG_S)
