@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from agentjobs.decisions import End
-from agentjobs.model import Outcome, Running, StepKind
+from agentjobs.model import Running, StepKind
 from agentjobs.observing import BOUNDS
 from agentjobs.outcome import SAME_ERROR, TROUBLE
 from agentjobs.policy import window_of
@@ -31,7 +32,7 @@ def astray(attempt: Attempt, step: Step, policy: Policy, spent: float) -> End | 
         detail = f"the same error {running.gauge.errors} times: {running.gauge.error}"
         return End(step.name, SAME_ERROR, hard=True, detail=detail)
     gauge = running.gauge
-    if gauge.trouble and gauge.troubles >= BOUNDS[Outcome(gauge.trouble)]:
+    if gauge.trouble and gauge.troubles >= BOUNDS.get(gauge.trouble, math.inf):
         return End(step.name, TROUBLE, hard=False, detail=f"{gauge.trouble}: {gauge.told}")
     cause = _runaway(running, policy, spent)
     if cause:

@@ -44,7 +44,9 @@ EVENTS: Final = 20_000
 LASTING: Final = frozenset({Outcome.LIMIT, Outcome.AUTH})
 """Trouble that no second try of the program gets over."""
 
-BOUNDS: Final = dict.fromkeys(LASTING, 2) | {Outcome.OVERLOADED: 6, Outcome.UNREACHABLE: 6}
+BOUNDS: Final[dict[str, int]] = {
+    Outcome.LIMIT: 2, Outcome.AUTH: 2, Outcome.OVERLOADED: 6, Outcome.UNREACHABLE: 6
+}  # fmt: skip
 """How often in a row, with no answer between, a program may say that it tries again for such trouble."""
 
 _VOLATILE = re.compile(r"[\w./:+-]*\d[\w./:+-]*")

@@ -190,7 +190,7 @@ LONGEST: Final = 1_200
 PLAIN_LINES: Final = 3
 """Of the program's plain lines so many of the last ones are looked at: its last words, not its log."""
 
-FRONT: Final = 24
+FRONT: Final = 8
 """A plain line that is no error by its beginning has to begin with the words, but for so many characters."""
 
 FAILED: Final = (

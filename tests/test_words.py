@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agentjobs.decisions import End
 from agentjobs.evidence import Reset
@@ -15,7 +17,9 @@ from agentjobs.observing import Seen, observe, sights
 from agentjobs.outcome import TROUBLE, Verdict, classify
 from agentjobs.policy import parse_policy
 from agentjobs.presets import preset
+from agentjobs.show.advice import advice
 from agentjobs.spending import reset_in
+from agentjobs.words import failure_words, is_failure, plain_trouble, trouble
 from tests.test_decide import NOW as DECIDED_AT
 from tests.test_decide import agent as step
 from tests.test_decide import ask, attempt
@@ -250,3 +254,37 @@ def test_the_exact_moment_is_in_the_transcript() -> None:
     assert reset_in(output_of([line(100.0, 100.0), line(100, 3, NOW + 5)]), resets, NOW) == NOW + 65
     assert reset_in(output_of([line(12.0, 9.9)]), resets, NOW) == 0
     assert reset_in(output_of([line(100.0, 0, NOW - 9999)]), resets, NOW) == 0
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.sampled_from(["type", "error", "data", "message", "status", "result", "code"]), inner),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(fields=st.dictionaries(st.sampled_from(["type", "error", "data", "message", "status", "is_error"]), JSON))
+def test_no_event_makes_it_raise(fields: dict[str, Any]) -> None:
+    words = failure_words(fields)
+    assert is_failure(fields) in {True, False}
+    assert trouble(words) is None or words
+    plain_trouble(words.split("\n"))
+
+
+@pytest.mark.parametrize(
+    ("why", "logs_in"),
+    [
+        ("auth: claude: t1: API error: 401 Unauthorized", True),
+        ("auth: claude: t1: Failed to authenticate: OAuth session expired and could not be refreshed", True),
+        ("auth: claude: t1: Credit balance is too low", False),
+        ("auth: codex: t1: Quota exceeded. Check your plan and billing details.", False),
+        ("auth: codex: t1: To use Codex with your ChatGPT plan, upgrade to Plus", False),
+        ("auth: claude: t1: This organization has been disabled.", False),
+        ("unreachable: claude: t1: fetch failed", False),
+    ],
+)
+def test_nobody_is_told_to_log_in_where_that_helps_nothing(why: str, logs_in: bool) -> None:
+    assert ("Log the agent in again" in advice(why)) is logs_in
+    assert "`agentjobs dispatch`" in advice(why)
