@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from agentjobs.errors import TreeBusy
-from agentjobs.logfile import read_tail
+from agentjobs.logfile import lines_before, read_tail
 from agentjobs.model import Exited, Lost, StepKind
-from agentjobs.outcome import classify
+from agentjobs.outcome import Reading, classify, finished
 from agentjobs.store import step_files
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agentjobs.agents import Agent
     from agentjobs.model import Attempt
     from agentjobs.outcome import Verdict
     from agentjobs.project import Project
@@ -25,7 +29,8 @@ def verdict_on(project: Project, attempt: Attempt, now: float) -> Verdict | None
     if step is None or not isinstance(step.phase, Exited | Lost):
         return None
     attempt_dir = project.store.attempt_dir(intent.id, intent.number)
-    output, size = read_tail(step_files(attempt_dir, step.name).log, project.masking)
+    log = step_files(attempt_dir, step.name).log
+    output, size = read_tail(log, project.masking)
     agent = project.policy.agents.get(intent.agent)
     return classify(
         phase=step.phase,
@@ -35,7 +40,23 @@ def verdict_on(project: Project, attempt: Attempt, now: float) -> Verdict | None
         rules=agent.rules if agent else (),
         now=now,
         tree_dir=intent.tree,
+        reading=reading_of(project, agent, log),
     )
+
+
+def has_finished(project: Project, agent: Agent, log: Path) -> bool:
+    """Whether a running agent has said its last word."""
+    output, size = read_tail(log)
+    return finished(output, agent.rules, reading_of(project, agent, log, mask=False), cut=size > len(output))
+
+
+def reading_of(project: Project, agent: Agent | None, log: Path, *, mask: bool = True) -> Reading:
+    """Return how an agent's log is read beyond its tail."""
+    if agent is None:
+        return Reading()
+    masking = project.masking if mask else None
+    earlier = partial(lines_before, log, project.policy.limits.output_bytes, masking)
+    return Reading(agent.watch, agent.text_after, earlier)
 
 
 def is_patient(error: Exception, attempt: Attempt, now: float) -> bool:
