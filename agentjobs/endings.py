@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from agentjobs.errors import TreeBusy
-from agentjobs.logfile import lines_before, read_tail
+from agentjobs.logfile import TAIL_BYTES, lines_before, read_tail
 from agentjobs.model import Exited, Lost, StepKind
 from agentjobs.outcome import Reading, classify, finished
 from agentjobs.store import step_files
@@ -36,7 +36,7 @@ def verdict_on(project: Project, attempt: Attempt, now: float) -> Verdict | None
         phase=step.phase,
         kill=step.kill,
         output=output,
-        output_bytes=size,
+        output_bytes=size if size > TAIL_BYTES else len(output),  # masked it may be shorter, and yet is not cut
         rules=agent.rules if agent else (),
         now=now,
         tree_dir=intent.tree,
@@ -47,7 +47,7 @@ def verdict_on(project: Project, attempt: Attempt, now: float) -> Verdict | None
 def has_finished(project: Project, agent: Agent, log: Path) -> bool:
     """Whether a running agent has said its last word."""
     output, size = read_tail(log)
-    return finished(output, agent.rules, reading_of(project, agent, log, mask=False), cut=size > len(output))
+    return finished(output, agent.rules, reading_of(project, agent, log, mask=False), cut=size > TAIL_BYTES)
 
 
 def reading_of(project: Project, agent: Agent | None, log: Path, *, mask: bool = True) -> Reading:

@@ -22,10 +22,10 @@ LONGEST_INDEX = 6
 """Digits of an index into a list; a longer number leads nowhere."""
 SHORTEST = len('{"":1}')
 """Characters of a line that says anything; a million of shorter ones would take seconds."""
-SLOW_TRIES = 5_000
+SLOW_TRIES = 2_000
 """At most this many lines are searched for an event beside other text in one reading."""
 IN_A_ROW = 1_000
-"""At most this many events are read from one such line."""
+"""At most this many events, and states of a line that is redrawn, are read from one such line."""
 CONTROL = re.compile(
     rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 )
@@ -58,7 +58,7 @@ def events_of(lines: Iterable[bytes]) -> Iterator[Event]:
         if len(line) < SHORTEST or (b'{"' not in line and line.lstrip()[:1] not in (b"{", b"[")):
             continue
         found = _whole(line.strip())
-        if found is None and tries:
+        if found is None and tries and b'{"' in line:
             tries -= 1
             found = _embedded(line)
         yield from reversed(found or ())
@@ -89,7 +89,7 @@ def _as_line(item: dict[str, object]) -> str:
 def _embedded(line: bytes) -> list[Event]:
     """Return the objects of a line that also holds other text or terminal escapes."""
     found: list[Event] = []
-    for part in line.split(b"\r"):
+    for part in line.split(b"\r")[-IN_A_ROW:]:
         if b'{"' not in part:
             continue
         text = CONTROL.sub(b"", part)
