@@ -242,7 +242,7 @@ def test_a_long_event_far_from_the_end(size: int, code: int, tmp_path: Path) -> 
     for after in (b"", NOISE, NOISE * (size // len(NOISE)), b"no end of line " * 19_000):
         assert judge(claude, lines(*events) + after, code, scratch=tmp_path).outcome is Outcome.OK, len(after)
         assert judge(claude, lines(*events).strip() + after, code, scratch=tmp_path).outcome is Outcome.OK, len(after)
-    many = [INIT, *[{**SAYS, "n": n, "text": "y" * 500} for n in range(size // 500)], CLAUDE_OK]
+    many: list[Any] = [INIT, *[{**SAYS, "n": n, "text": "y" * 500} for n in range(size // 500)], CLAUDE_OK]
     assert judge(claude, json.dumps(many).encode(), code, scratch=tmp_path).outcome is Outcome.OK
     assert judge(claude, json.dumps(many[:-1]).encode(), code, scratch=tmp_path).outcome is Outcome.CRASHED
 
