@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct, field
 
-from agentjobs.evidence import Context, Reset, Rule, Session, Tariff, Transcript, Usage, Watch  # noqa: TC001 - msgspec's
+from agentjobs.evidence import Context, Reset, Rule, Session, Tariff, Transcript, Usage, Watch, check_pattern
 from agentjobs.tomlfile import FieldError
 
 if TYPE_CHECKING:
@@ -91,6 +91,9 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where it says the id of its conversation; without it agentjobs gives the id. See below."""
     rules: tuple[Rule, ...] = ()
     """How to tell a limit, a full context, a lost login … from a crash; see below."""
+    text_after: str | None = None
+    """For an agent that prints the text of its model as plain lines: a regular expression for a line after which only
+    the program itself speaks. `text` rules look from the last such line on; without one in the output, at all of it."""
     usage: Usage | None = None
     """Where it reports tokens and cost; see below."""
     transcript: Transcript | None = None
@@ -119,6 +122,8 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 raise FieldError("env", f"{name!r} cannot be a variable of the environment")
             if name.startswith("AGENTJOBS_"):
                 raise FieldError("env", f"{name!r} is set by agentjobs itself; choose another name")
+        if self.text_after is not None:
+            check_pattern("text_after", self.text_after)
         for path in self.writable:
             check_writable(path)
         if self.transcript_usage is not None and (self.transcript is None or self.transcript.database):

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from agentjobs.circles import likeness
 from agentjobs.errors import TreeBusy
-from agentjobs.logfile import read_tail
+from agentjobs.logfile import TAIL_BYTES, lines_before, read_tail
 from agentjobs.model import Exited, Lost, Mode, Outcome, StepKind
-from agentjobs.outcome import classify
+from agentjobs.outcome import Reading, classify, finished
 from agentjobs.pauses import SEVERAL, Unanswered
 from agentjobs.spending import exact_reset
 from agentjobs.store import step_files
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agentjobs.agents import Agent
     from agentjobs.model import Attempt, Result, Row, Task
     from agentjobs.outcome import Verdict
     from agentjobs.policy import Policy
@@ -31,16 +35,18 @@ def verdict_on(project: Project, task: Task, attempt: Attempt, now: float) -> Ve
     if step is None or not isinstance(step.phase, Exited | Lost):
         return None
     attempt_dir = project.store.attempt_dir(intent.id, intent.number)
-    output, size = read_tail(step_files(attempt_dir, step.name).log, project.masking)
+    log = step_files(attempt_dir, step.name).log
+    output, size = read_tail(log, project.masking)
     agent = project.policy.agents.get(intent.agent)
     verdict = classify(
         phase=step.phase,
         kill=step.kill,
         output=output,
-        output_bytes=size,
+        output_bytes=size if size > TAIL_BYTES else len(output),  # masked it may be shorter, and yet is not cut
         rules=agent.rules if agent else (),
         now=now,
         tree_dir=intent.tree,
+        reading=reading_of(project, agent, log),
     )
     if agent is None or verdict.outcome is not Outcome.LIMIT:
         return verdict
@@ -71,6 +77,21 @@ def unanswered(policy: Policy, row: Row, attempt: Attempt, result: Result) -> Un
     if not several or not first or not at_once or attempt.end.changed:
         return None
     return Unanswered(several, likeness(row, attempt.intent.tree, result), final=True)
+
+
+def has_finished(project: Project, agent: Agent, log: Path) -> bool:
+    """Whether a running agent has said its last word."""
+    output, size = read_tail(log)
+    return finished(output, agent.rules, reading_of(project, agent, log, mask=False), cut=size > TAIL_BYTES)
+
+
+def reading_of(project: Project, agent: Agent | None, log: Path, *, mask: bool = True) -> Reading:
+    """Return how an agent's log is read beyond its tail."""
+    if agent is None:
+        return Reading()
+    masking = project.masking if mask else None
+    earlier = partial(lines_before, log, project.policy.limits.output_bytes, masking)
+    return Reading(agent.watch, agent.text_after, earlier)
 
 
 def is_patient(error: Exception, attempt: Attempt, now: float) -> bool:

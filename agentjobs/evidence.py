@@ -51,7 +51,8 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename
     """Dotted paths into a JSON line of the output, each with the value it must have there; a string that
     begins with `re:` is a regular expression."""
     code: int | None = None
-    """The exit code it must have ended with, alone or besides `text` or `event`."""
+    """The exit code it must have ended with, alone or besides `text` or `event`. Until it has ended by itself such a
+    rule does not match."""
     reset_path: str | None = None
     """Dotted path of the moment a limit ends, in the line that matched."""
     reset_event: Event | None = None
@@ -203,12 +204,27 @@ class Watch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A regular expression for the lines that are no JSON by which a program that tries again for ever tells why:
     a limit or a login that is met twice, an overload or a dead network that is met six times with no answer between,
     ends the agent, with that class."""
+    goes_on: tuple[Event, ...] = ()
+    """Lines that show that the agent works on: its final event, if one came before, was not the last. `request` lines
+    show it as well."""
+    background: Event | None = None
+    """A line that lists the work that runs in the background: the newest one counts. As long as the list is not empty
+    the agent is not over, whatever its final event said."""
+    tasks: str | None = None
+    """Dotted path of that list."""
 
     def __post_init__(self) -> None:
         check_event("error", self.error)
         if self.retry is not None:
             check_pattern("retry", self.retry)
         check_event("request", self.request)
+        check_event("background", self.background)
+        for event in self.goes_on:
+            check_event("goes_on", event)
+        if (self.background is None) != (self.tasks is None):
+            raise FieldError("background", '"background" needs "tasks", and the other way round')
+        if self.tasks is not None:
+            check_path("tasks", self.tasks)
         if self.key is not None:
             check_path("key", self.key)
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from agentjobs.endings import has_finished
 from agentjobs.errors import UserError
 from agentjobs.facts import read_json, write_json
-from agentjobs.logfile import Place, read_on, read_tail
+from agentjobs.logfile import Place, read_on
 from agentjobs.model import Gauge, Outcome, Running, Spending, StepKind
 from agentjobs.observing import Seen, measured, observe, sights
-from agentjobs.outcome import finished
 from agentjobs.policy import finish_grace_s
 from agentjobs.reviewing import AGENTS, agent_of
 from agentjobs.spending import whose
@@ -63,12 +63,12 @@ def finished_of(project: Project, task: Task, now: float) -> Task:
         agent = policy.agents.get(name)
         if agent is None or step.kind not in AGENTS or not isinstance(running, Running):
             continue
-        if now - running.output_at < finish_grace_s(policy, name):
+        if now - running.output_at < min(finish_grace_s(policy, name), policy.limits.idle_s):
             continue
         if not any(rule.class_ is Outcome.OK for rule in agent.rules):
             continue
         log = step_files(project.store.attempt_dir(task.row.id, last.number), step.name).log
-        if finished(read_tail(log)[0], agent.rules):
+        if has_finished(project, agent, log):
             steps[at] = replace(step, phase=replace(running, finished=True))
     return replace(task, attempts=(*task.attempts[:-1], replace(last, steps=tuple(steps))))
 

@@ -1,4 +1,12 @@
-"""JSON lines in an agent's output: found, looked into, compared. Pure; no bytes make it raise."""
+"""JSON lines in an agent's output: found, looked into, compared. Pure; no bytes make it raise.
+
+stdout and stderr of an agent share one log, so an event can share its line with other text: terminal escapes, a
+progress display that is redrawn with carriage returns, a warning without an end of line. What remains after the escapes
+are taken off is read from its first ``{"`` on, and nowhere else: text of a model stands inside the strings of an event,
+where quotes are escaped, so an event that it quotes is never found. One risk remains: a line of plain text whose first
+JSON object looks like an event of the agent is taken for one. Agents with rules for events print the text of their
+model as JSON only, so this would have to be a line of the program itself or of a hook or server it started.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +16,21 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 LONGEST_INDEX = 6
 """Digits of an index into a list; a longer number leads nowhere."""
 SHORTEST = len('{"":1}')
 """Characters of a line that says anything; a million of shorter ones would take seconds."""
+SLOW_TRIES = 2_000
+"""At most this many lines are searched for an event beside other text in one reading."""
+IN_A_ROW = 1_000
+"""At most this many events, and states of a line that is redrawn, are read from one such line."""
+CONTROL = re.compile(
+    rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
+)
+"""Escape sequences of a terminal, and control characters."""
+CONTROL_CHARACTER = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 REGEX_PREFIX = "re:"
 """A wanted value that begins so is a regular expression, searched in the field's text."""
 
@@ -31,19 +48,73 @@ def read_events(output: bytes) -> Iterator[Event]:
     An object without a field says nothing. A line that is an array (an agent which prints all its events at once)
     yields its objects. The first line of a tail may be cut: it is then no JSON and is passed over like any other.
     """
-    for raw in reversed(output.split(b"\n")):
-        line = raw.strip()
-        if line[:1] not in (b"{", b"[") or len(line) < SHORTEST:
+    return events_of(reversed(output.split(b"\n")))
+
+
+def events_of(lines: Iterable[bytes]) -> Iterator[Event]:
+    """Yield the JSON objects of lines that come newest first, in that order."""
+    tries = SLOW_TRIES
+    for line in lines:
+        if len(line) < SHORTEST or (b'{"' not in line and line.lstrip()[:1] not in (b"{", b"[")):
             continue
+        found = _whole(line.strip())
+        if found is None and tries and b'{"' in line:
+            tries -= 1
+            found = _embedded(line)
+        yield from reversed(found or ())
+
+
+def _whole(text: bytes) -> list[Event] | None:
+    """Return the objects of a line that is JSON and nothing else; None for any other."""
+    if text[:1] not in (b"{", b"["):
+        return None
+    try:
+        value: object = msgspec.json.decode(text)
+    except (ValueError, RecursionError, msgspec.MsgspecError):
+        return None
+    if isinstance(value, dict):
+        return [Event(fields=value, line=text.decode("utf-8", "replace"))]
+    events = value if isinstance(value, list) else []
+    return [Event(fields=item, line=_as_line(item)) for item in events if isinstance(item, dict)]
+
+
+def _as_line(item: dict[str, object]) -> str:
+    """Return an event of an array as its own line, so that no expression finds the words of another event."""
+    try:
+        return msgspec.json.encode(item).decode("utf-8", "replace")
+    except (ValueError, RecursionError, msgspec.MsgspecError):
+        return "{}"
+
+
+def _embedded(line: bytes) -> list[Event]:
+    """Return the objects of a line that also holds other text or terminal escapes."""
+    found: list[Event] = []
+    for part in line.split(b"\r")[-IN_A_ROW:]:
+        if b'{"' not in part:
+            continue
+        text = CONTROL.sub(b"", part)
+        if b'{"' not in text:  # an escape sequence without its end takes in the rest of the line
+            text = CONTROL_CHARACTER.sub(b"", part)
+        at = text.find(b'{"')
+        text = text[at - (at > 0 and text[at - 1 : at] == b"[") :].strip()
+        found += _whole(text) or _in_a_row(text.decode("utf-8", "replace"))
+    return found
+
+
+def _in_a_row(text: str) -> list[Event]:
+    """Return the objects that ``text`` begins with, and those that other text separates from the one before."""
+    import json  # noqa: PLC0415 - 5 ms
+
+    found: list[Event] = []
+    at = 0
+    while at >= 0 and len(found) < IN_A_ROW:
         try:
-            value: object = msgspec.json.decode(line)
-        except (ValueError, RecursionError, msgspec.MsgspecError):
-            continue
-        found = value if isinstance(value, list) else [value]
-        text = line.decode("utf-8", "replace")
-        for item in reversed(found):
-            if isinstance(item, dict):
-                yield Event(fields=item, line=text)
+            _, end = json.JSONDecoder(strict=False).raw_decode(text, at)
+        except (ValueError, RecursionError):
+            break
+        found += _whole(text[at:end].encode("utf-8", "replace")) or ()
+        at = text.find('{"', end)
+    return found
 
 
 def is_json(line: str) -> bool:

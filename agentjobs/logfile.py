@@ -10,12 +10,18 @@ from msgspec import Struct
 from agentjobs.plainfile import open_plain, read_plain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+    from typing import BinaryIO
 
     from agentjobs.masking import Masking
 
 TAIL_BYTES = 256 * 1024
-"""So much of the end of a log is read to classify it."""
+"""So much of the end of a log is read to classify it; ``lines_before`` reads on where that does not decide."""
+
+CHUNK_BYTES = 1024 * 1024
+LONGEST_LINE = 16 * 1024 * 1024
+"""A longer line before the tail is passed over, so that memory stays bounded."""
 
 LOOK_BYTES = 2 * 1024 * 1024
 """So much of what is new is read in one look; a longer line is passed over."""
@@ -62,6 +68,59 @@ def read_tail(path: Path, masking: Masking | None = None, limit: int = TAIL_BYTE
     if not masking:
         return data, size
     return (masking.tail(data, lead) if lead else masking.mask(data)), size
+
+
+def lines_before(
+    path: Path, limit: int, masking: Masking | None = None, wanted: Callable[[bytes], bool] | None = None
+) -> Iterator[bytes]:
+    """Yield the lines that ``read_tail`` cut or left out, the newest first, without secrets.
+
+    Reads at most ``limit`` bytes, and only as far as lines are asked for; ``wanted`` says which ones are needed.
+    The first one is the line in whose middle the tail begins: it is read to its end.
+    """
+    try:
+        with os.fdopen(open_plain(path), "rb") as file:
+            size = file.seek(0, 2)
+            begin = max(0, size - TAIL_BYTES)
+            if not begin:
+                return
+            for line in _backwards(file, _end_of_line(file, begin, size), max(0, size - limit)):
+                if len(line) <= LONGEST_LINE and (wanted is None or wanted(line)):
+                    yield masking.mask(line) if masking else line
+    except FileNotFoundError:
+        return
+
+
+def _end_of_line(file: BinaryIO, at: int, size: int) -> int:
+    """Return where the line ends that ``at`` is in."""
+    file.seek(at)
+    while chunk := file.read(CHUNK_BYTES):
+        found = chunk.find(b"\n")
+        if found >= 0:
+            return at + found
+        at += len(chunk)
+    return size
+
+
+def _backwards(file: BinaryIO, end: int, floor: int) -> Iterator[bytes]:
+    """Yield the lines that end before ``end``, the newest first; one that begins before ``floor`` is left out."""
+    pieces: list[bytes] = []  # of a line whose beginning has not been read, the last first
+    held = 0
+    while end > floor:
+        start = max(floor, end - CHUNK_BYTES)
+        file.seek(start)
+        first, *lines = file.read(end - start).split(b"\n")
+        end = start
+        if lines:
+            last = lines.pop()
+            yield b"".join(reversed([*pieces, last])) if held <= LONGEST_LINE else b""
+            yield from reversed(lines)
+            pieces, held = [], 0
+        held += len(first)
+        if held <= LONGEST_LINE:
+            pieces.append(first)
+    if not floor and held <= LONGEST_LINE:
+        yield b"".join(reversed(pieces))
 
 
 def read_head(path: Path, limit: int = TAIL_BYTES) -> bytes:

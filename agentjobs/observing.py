@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from agentjobs.excerpt import clean_lines
 from agentjobs.jsonlines import every, lookup, matches, read_events, scalar_text
+from agentjobs.lastword import doubtful, works_on
 from agentjobs.model import Outcome, Spending
 from agentjobs.outcome import event_words
 from agentjobs.usage import Measured, amount, money_in, tokens_in
@@ -86,7 +87,7 @@ class Seen(Struct, frozen=True, omit_defaults=True):
     answer: str = ""
     """The id of the last one."""
     final: bool = False
-    """The final event of success has come, and no answer after it."""
+    """The final event of success has come, and no sign of work after it."""
     session: str = ""
     """The conversation's id, where the agent says it."""
     trouble: str = ""
@@ -173,6 +174,8 @@ def _one(seen: Seen, event: Event, sight: Sight) -> Seen:
             seen = replace(seen, requests=seen.requests + 1, answer=answer, final=False)
     if any(matches(fields, wanted) for wanted in sight.final):
         seen = replace(seen, final=True)
+    elif seen.final and watch is not None and (works_on(fields, watch) or doubtful(fields, watch)):
+        seen = replace(seen, final=False)
     if sight.context is not None and matches(fields, sight.context.event):
         seen = _filled(seen, fields, sight.context)
     if sight.usage is not None and matches(fields, sight.usage.event):

@@ -11,16 +11,28 @@ from msgspec import Struct
 
 from agentjobs.evidence import Rule
 from agentjobs.excerpt import clean_lines, error_excerpt, looks_like_error, signature
-from agentjobs.jsonlines import Event, every, is_json, lookup, matches, read_events, scalar_text
+from agentjobs.jsonlines import Event, events_of, every, is_json, lookup, matches, read_events, scalar_text
+from agentjobs.lastword import LastWord, filter_for, in_background, last_word
 from agentjobs.model import Exited, Kill, Lost, Outcome
 from agentjobs.resets import parse_reset
 from agentjobs.words import CORRECTED, RESET, failure_words, is_failure, plain_trouble, trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from agentjobs.evidence import Watch
 
-__all__ = ["Verdict", "classify", "error_excerpt", "event_words", "finished", "last_text", "parse_reset", "signature"]
+__all__ = [
+    "Reading",
+    "Verdict",
+    "classify",
+    "error_excerpt",
+    "event_words",
+    "finished",
+    "last_text",
+    "parse_reset",
+    "signature",
+]
 
 TAIL_LINES = 50
 """Text rules look at so many of the last lines that are not blank."""
@@ -49,9 +61,6 @@ PLAIN = frozenset({Outcome.TIMEOUT, Outcome.STALLED, Outcome.CRASHED, Outcome.LO
 """What says how a step ended but not why; any other class that a rule finds is the cause and is preferred."""
 
 
-UNTOLD = frozenset({Outcome.CRASHED, Outcome.LOST})
-"""Ends after which the last plain lines of a program are its last words."""
-
 LAST_EVENTS = 5
 """An error that more events follow is past: the program went on."""
 
@@ -74,6 +83,16 @@ class Verdict(Struct, frozen=True):
     """When a limit ends, as far as the output says: always after ``now``, or 0 for unknown."""
 
 
+class Reading(Struct, frozen=True):
+    """What else is known of an agent's output, besides its tail and the rules."""
+
+    watch: Watch | None = None
+    text_after: str | None = None
+    """A line after which only the program itself speaks."""
+    earlier: Callable[[Callable[[bytes], bool] | None], Iterator[bytes]] | None = None
+    """The lines before the tail, the newest first, as far as they are asked for and the given test wants them."""
+
+
 class _Match(Struct, frozen=True):
     rule: Rule
     line: str
@@ -84,14 +103,75 @@ class _Match(Struct, frozen=True):
 class _Output:
     """The output as rules see it, each view made once and only when asked for."""
 
-    def __init__(self, output: bytes, code: int | None, *, cut: bool = False) -> None:
+    def __init__(
+        self, output: bytes, code: int | None, rules: Sequence[Rule], reading: Reading, *, cut: bool = False
+    ) -> None:
         self.output = output.partition(b"\n")[2] if cut else output  # a line without its beginning says anything
         self.code = code
         """The exit code, if it ended by itself."""
+        self.rules = rules
+        self.reading = reading
 
     @cached_property
     def events(self) -> list[Event]:
+        """Those in the tail, the newest first."""
         return list(read_events(self.output))
+
+    def back_to(self, *wanted: Mapping[str, object]) -> Iterator[Event]:
+        """Yield the events of the tail, and then those before it that may be as one of ``wanted``, newest first."""
+        yield from self.events
+        if self.reading.earlier is not None:
+            yield from events_of(self.reading.earlier(filter_for(wanted)))
+
+    @cached_property
+    def wanted(self) -> list[Mapping[str, object]]:
+        """The events that rules look for."""
+        found = [(rule.event, rule.reset_event) for rule in self.rules]
+        return [event for pair in found for event in pair if event is not None]
+
+    @cached_property
+    def older(self) -> list[tuple[Mapping[str, object], Event]]:
+        """The newest event of each kind that rules look for, from before the tail."""
+        left, found = list(self.wanted), []
+        lines = self.reading.earlier(filter_for(left)) if self.reading.earlier is not None else ()
+        for event in events_of(lines):
+            met = [wanted for wanted in left if matches(event.fields, wanted)]
+            found += [(wanted, event) for wanted in met]
+            left = [wanted for wanted in left if wanted not in met]
+            if not left:
+                break
+        return found
+
+    @cached_property
+    def decided(self) -> bool:
+        """An event of the tail matches a rule: older ones do not count."""
+        kinds = [rule.event for rule in self.rules if rule.event is not None]
+        return any(matches(event.fields, kind) for event in self.events for kind in kinds)
+
+    @cached_property
+    def word(self) -> LastWord:
+        """What the newest events say, however far back they are."""
+        watch = self.reading.watch
+        marks = (watch.request, *watch.goes_on, watch.error, watch.background) if watch is not None else ()
+        return last_word(self.back_to(*self.wanted, *filter(None, marks)), self.rules, watch, self.code)
+
+    @cached_property
+    def background(self) -> tuple[str, ...]:
+        """What ran in the background when the agent last said so."""
+        watch = self.reading.watch
+        if watch is None or watch.background is None:
+            return ()
+        return in_background(self.back_to(watch.background), watch)
+
+    @property
+    def over(self) -> bool:
+        """The final event of success is the last word, also without exit 0."""
+        return self.word.final is not None and not self.word.doubt and not self.background
+
+    @property
+    def went_on(self) -> bool:
+        """The agent was at work again after its final event, or still in the background."""
+        return self.word.against or (self.word.final is not None and not self.over)
 
     @cached_property
     def tail(self) -> str:
@@ -99,31 +179,52 @@ class _Output:
 
     @cached_property
     def plain(self) -> str:
-        """The last lines that are no JSON: what the program itself says, not what its model wrote."""
-        lines = [line for line in clean_lines(self.output) if line.strip() and not is_json(line)]
+        """The last lines that are no JSON and stand where only the program speaks, not its model."""
+        return self._plain(self.output)
+
+    @cached_property
+    def after_final(self) -> str:
+        """Those after the final event of success."""
+        final = self.word.final
+        _, found, after = self.output.rpartition(final.line.encode("utf-8", "replace") if final else b"\0")
+        return self._plain(after) if found else self.plain
+
+    def _plain(self, output: bytes) -> str:
+        lines = [line for line in clean_lines(output) if line.strip() and not is_json(line)]
+        if self.reading.text_after is not None:
+            text = "\n".join(lines)
+            marks = list(re.finditer(self.reading.text_after, text, re.MULTILINE))
+            if marks:
+                lines = text[text.rfind("\n", 0, marks[-1].start()) + 1 :].split("\n")
         return "\n".join(lines[-TAIL_LINES:])
 
-    def match(self, rule: Rule) -> _Match | None:
-        """Return where ``rule`` matches last."""
+    def match(self, rule: Rule, plain: str | None = None) -> _Match | None:
+        """Return where ``rule`` matches last; ``plain``: what a ``text`` rule looks at."""
         if rule.code is not None and rule.code != self.code:
             return None
         if rule.event is not None:
-            event = self.newest(rule.event)
+            event = self.newest(rule.event, deep=not self.decided)
             return _Match(rule=rule, line=event.line, detail=event_words(event), event=event) if event else None
         if rule.text is None:
             return _Match(rule=rule, line="", detail=f"exit {rule.code}: {self.last_words}".rstrip(": "))
-        found = list(re.finditer(rule.text, self.plain, re.MULTILINE))
+        plain = self.plain if plain is None else plain
+        found = list(re.finditer(rule.text, plain, re.MULTILINE))
         if not found:
             return None
-        start = self.plain.rfind("\n", 0, found[-1].start()) + 1
-        return _Match(rule=rule, line=self.plain[start:], detail=self.plain[start:].split("\n", 1)[0])
+        start = plain.rfind("\n", 0, found[-1].start()) + 1
+        return _Match(rule=rule, line=plain[start:], detail=plain[start:].split("\n", 1)[0])
 
-    def newest(self, wanted: Mapping[str, object]) -> Event | None:
-        """Return the last line of JSON that is as ``wanted``."""
-        return next((event for event in self.events if matches(event.fields, wanted)), None)
+    def newest(self, wanted: Mapping[str, object], *, deep: bool = True) -> Event | None:
+        """Return the last JSON object that is as ``wanted``; ``deep``: also from before the tail."""
+        found = next((event for event in self.events if matches(event.fields, wanted)), None)
+        if found is None and deep:
+            found = next((event for kind, event in self.older if kind == wanted), None)
+        return found
 
-    def finished(self, rules: Sequence[Rule]) -> bool:
-        return any(self.match(rule) is not None for rule in rules if rule.class_ is Outcome.OK)
+    def finished(self) -> bool:
+        """Whether it reported success, and neither works nor fails after that."""
+        by_text = [rule for rule in self.rules if rule.class_ is Outcome.OK and rule.event is None]
+        return self.word.final is not None or any(self.match(rule) is not None for rule in by_text)
 
     @property
     def last_words(self) -> str:
@@ -145,34 +246,41 @@ def classify(
     rules: Sequence[Rule],
     now: float,
     tree_dir: str = "",
+    reading: Reading | None = None,
 ) -> Verdict:
     """Say what an agent step came to.
 
     ``output`` is the tail of its log (256 KiB are plenty) and ``output_bytes`` the size of all of it. Facts
     come first: a stop, a command that could not be started. Then the rules, of which the first that matches
     wins: ``event`` rules look at every JSON line, ``text`` rules only at the last lines of an agent that
-    failed (an ``ok`` rule may be either, and needs exit 0). A cause that a rule finds (a limit, a full
-    context, a lost login …) wins over "crashed", "lost", "timeout" and "stalled". Then the kill, the lock,
-    the exit code. Exit 0 is no success where an ``ok`` rule exists and the agent's final event is missing.
+    failed (an ``ok`` rule may be either). A cause that a rule finds (a limit, a full context, a lost login …)
+    wins over "crashed", "lost", "timeout" and "stalled". Then the kill, the lock, the exit code.
+
+    The agent's last event decides (see ``lastword``). Exit 0 is no success where an ``ok`` rule exists and the
+    final event is missing, or is older than an error or more work. Where that event is the last word, another exit
+    code is no failure, unless we ended the agent, a rule finds a cause, or work in the background was not done.
     An agent that finished just as it was to be ended (exit 0, and its final event) has finished.
 
     ``tree_dir`` is left out of the signature, so that the same failure in two trees is recognised.
     """
     if kill is not None and kill.why == "stopped":
         return Verdict(outcome=Outcome.STOPPED, detail="stopped by a person")
-    seen = _Output(output, phase.code if isinstance(phase, Exited) else None, cut=output_bytes > len(output))
+    code = phase.code if isinstance(phase, Exited) else None
+    seen = _Output(output, code, rules, reading or Reading(), cut=output_bytes > len(output))
     hung = kill is not None and kill.why == "hung"
-    in_time = isinstance(phase, Exited) and phase.code == 0 and seen.finished(rules)
-    killed = _killed(kill) if kill and not hung and not in_time else None
-    if kill is None and isinstance(phase, Exited) and phase.code in NOT_STARTED:
+    in_time = code == 0 and seen.finished()
+    killed = _killed(kill, seen) if kill and not hung and not in_time else None
+    if kill is None and code in NOT_STARTED and not seen.over:
         last = seen.last_words
-        detail = _one_line(f"{NOT_STARTED[phase.code]}: {last}" if last else NOT_STARTED[phase.code])
+        detail = _one_line(f"{NOT_STARTED[code]}: {last}" if last else NOT_STARTED[code])
         return Verdict(outcome=Outcome.INFRA, detail=detail, signature=signature(output, tree_dir))
 
-    ending = killed or _ending(phase, seen, output_bytes, rules, hung=hung)
-    found = _by_words(seen, _first_match(seen, rules, failed=ending[0] is not Outcome.OK), ending[0])
+    ending = killed or _ending(phase, seen, output_bytes, hung=hung)
+    found = _by_words(seen, _first_match(seen, failed=ending[0] is not Outcome.OK), ending[0])
     if found is None and killed is not None and killed[0] in TROUBLES:
         found = _Match(rule=_shared(killed[0]), line=killed[1], detail=killed[1])
+    if ending[0] is Outcome.OK and code != 0 and not hung and (found is None or found.rule.class_ is Outcome.OK):
+        found = _cause_after(seen) or found
     outcome, detail = ending
     repeats = kill is not None and kill.why == SAME_ERROR
     if found is not None and _prefers(found.rule.class_, Outcome.STALLED if repeats else outcome):
@@ -187,32 +295,42 @@ def classify(
     )
 
 
-def finished(output: bytes, rules: Sequence[Rule]) -> bool:
-    """Tell whether the agent's final event of success, its ``ok`` rule, is in the tail of its output."""
-    return _Output(output, 0).finished(rules)
+def finished(output: bytes, rules: Sequence[Rule], reading: Reading | None = None, *, cut: bool = False) -> bool:
+    """Tell whether a running agent has said its last word: it reported success, and nothing speaks against that.
+
+    Not one that works in the background, as it says itself, nor one whose ``ok`` rule wants an exit code.
+    """
+    seen = _Output(output, None, rules, reading or Reading(), cut=cut)
+    return seen.over or (seen.word.final is None and seen.finished())
 
 
-def _killed(kill: Kill) -> tuple[Outcome, str]:
+def _killed(kill: Kill, seen: _Output) -> tuple[Outcome, str]:
     if kill.why == TROUBLE:
         name, _, said = kill.detail.partition(": ")
         return (Outcome(name), said) if name in TROUBLES else (Outcome.STALLED, f"ended: {kill.detail}")
     outcome, words = KILLED.get(kill.why, (Outcome.CRASHED, f"ended: {kill.why}"))
-    return outcome, f"{words.partition(':')[0]}: {kill.detail}" if kill.detail else words
+    words = f"{words.partition(':')[0]}: {kill.detail}" if kill.detail else words
+    tasks = ", ".join(seen.background)
+    return outcome, f"{words}, while work in the background was not done: {tasks}" if tasks else words
 
 
-def _ending(
-    phase: Exited | Lost, seen: _Output, output_bytes: int, rules: Sequence[Rule], *, hung: bool
-) -> tuple[Outcome, str]:
+def _ending(phase: Exited | Lost, seen: _Output, output_bytes: int, *, hung: bool) -> tuple[Outcome, str]:
     """Say how a step ended that we did not have to kill, or killed only because it would not go."""
     if hung:
+        if seen.went_on:
+            return Outcome.STALLED, "ended after its final event, but by then it was at work again"
         return Outcome.OK, "finished, but its process had to be ended"
     if isinstance(phase, Lost):
+        if seen.over:
+            return Outcome.OK, "reported success; its process is gone and left no exit code"
         return Outcome.LOST, "its process is gone and left no exit code"
     if phase.code == 0:
-        if any(rule.class_ is Outcome.OK for rule in rules) and not seen.finished(rules):
+        if any(rule.class_ is Outcome.OK for rule in seen.rules) and not seen.finished():
             return Outcome.CRASHED, "exit 0, but no final event of success"
         return Outcome.OK, ""
     what = f"exit {phase.code}{_signal_name(phase.code)}"
+    if seen.over:
+        return Outcome.OK, f"reported success, then {what}"
     last = seen.last_words
     if last:
         return Outcome.CRASHED, f"{what}: {last}"
@@ -228,9 +346,9 @@ def _prefers(by_rule: Outcome, ending: Outcome) -> bool:
     return ending is not Outcome.RUNAWAY and by_rule not in PLAIN
 
 
-def _first_match(seen: _Output, rules: Sequence[Rule], *, failed: bool) -> _Match | None:
+def _first_match(seen: _Output, *, failed: bool) -> _Match | None:
     """Return the first rule that matches; neither ``ok`` for a failure nor plain text for a success does."""
-    for rule in rules:
+    for rule in seen.rules:
         if rule.class_ is Outcome.OK:
             if failed:
                 continue
@@ -258,13 +376,20 @@ def _by_words(seen: _Output, found: _Match | None, ending: Outcome) -> _Match | 
             outcome = trouble(words)
             if outcome is not None:
                 return _Match(rule=_shared(outcome), line=words, detail=words.split("\n", 1)[0], event=event)
-    told = plain_trouble(seen.plain.split("\n")) if ending in UNTOLD else None
+    by_itself = ending is Outcome.CRASHED and seen.code is not None and seen.code <= SIGNAL_BASE
+    told = plain_trouble(seen.plain.split("\n")) if by_itself else None
     return _Match(rule=_shared(told[0]), line=told[1], detail=told[1]) if told is not None else None
 
 
 @cache
 def _shared(outcome: Outcome) -> Rule:
     return Rule(class_=outcome, text=".", reset=RESET if outcome is Outcome.LIMIT else None)
+
+
+def _cause_after(seen: _Output) -> _Match | None:
+    """Return the first rule without an event that finds a cause after the final event of success."""
+    rules = [rule for rule in seen.rules if rule.class_ is not Outcome.OK and rule.event is None]
+    return next((found for rule in rules if (found := seen.match(rule, seen.after_final))), None)
 
 
 def _reset_at(found: _Match, seen: _Output, ended_at: float, now: float) -> float:

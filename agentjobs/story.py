@@ -154,7 +154,8 @@ def _attempt(project: Project, attempt: Attempt) -> AttemptTold:
         steps=tuple(_step(project, attempt, step) for step in attempt.steps),
         reviews=tuple(_reviews(attempt)),
         outcome=result.outcome.value if result else "",
-        detail=result.detail if result else (end.detail if end else ""),
+        detail=(result.detail if result else "")
+        or (end.detail if end and (not result or result.outcome is end.outcome) else ""),
         check=result.check if result else "",
         errors=result.errors if result else "",
         tokens=end.tokens if end else 0,

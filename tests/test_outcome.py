@@ -20,6 +20,7 @@ LIMIT = Rule(class_=Outcome.LIMIT, text="usage limit reached", reset=r"resets (?
 CONTEXT = Rule(class_=Outcome.CONTEXT_FULL, event={"type": "result", "terminal_reason": "prompt_too_long"})
 RULES = (OK, LIMIT, CONTEXT)
 DONE = b'{"type":"result","is_error":false,"result":"all converted"}\n'
+FULL = b'{"type":"result","is_error":true,"terminal_reason":"prompt_too_long"}\n'
 
 
 def judge(
@@ -48,7 +49,16 @@ def judge(
     [
         (DONE, 0, "", Outcome.OK),
         (b"", 0, "", Outcome.CRASHED),  # an ok rule, and no final event
-        (DONE, 1, "", Outcome.CRASHED),  # the agent says so, its exit code does not
+        (DONE, 1, "", Outcome.OK),  # its last event decides, and then the checks
+        (DONE, 137, "", Outcome.OK),  # killed by somebody else after it
+        (DONE, None, "", Outcome.OK),
+        (DONE, 127, "", Outcome.OK),
+        (DONE + b"usage limit reached\n", 1, "", Outcome.LIMIT),  # a cause that is said after it
+        (b"usage limit reached\n" + DONE, 1, "", Outcome.OK),
+        (DONE + FULL, 1, "", Outcome.CONTEXT_FULL),  # an error after it
+        (DONE + FULL, 0, "", Outcome.CONTEXT_FULL),
+        (FULL + DONE, 0, "", Outcome.OK),
+        (FULL + DONE, 1, "", Outcome.OK),
         (b"boom", 1, "", Outcome.CRASHED),
         (b"", 127, "", Outcome.INFRA),
         (b"", 126, "", Outcome.INFRA),
@@ -265,5 +275,5 @@ def test_no_output_makes_it_raise(output: bytes, code: int | None, why: str, at:
     tokens, cost = used(output)
     assert tokens >= 0
     assert cost >= 0
-    if why == "" and code not in (None, 0):
+    if why == "" and code not in (None, 0) and DONE.strip() not in output:
         assert verdict.outcome is not Outcome.OK
