@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct, field
 
-from agentjobs.evidence import Context, Rule, Session, Tariff, Transcript, Usage, Watch  # noqa: TC001 - msgspec's
+from agentjobs.evidence import (  # noqa: TC001 - msgspec's
+    Context,
+    Reading,
+    Rule,
+    Session,
+    Tariff,
+    Transcript,
+    Usage,
+    Watch,
+)
 from agentjobs.tomlfile import FieldError
 
 if TYPE_CHECKING:
@@ -91,6 +100,8 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where it says the id of its conversation; without it agentjobs gives the id. See below."""
     rules: tuple[Rule, ...] = ()
     """How to tell a limit, a full context, a lost login … from a crash; see below."""
+    reading: tuple[Reading, ...] = ()
+    """What its output tells people; see below."""
     usage: Usage | None = None
     """Where it reports tokens and cost; see below."""
     transcript: Transcript | None = None
@@ -178,18 +189,22 @@ def expand(command: Sequence[str], values: Mapping[str, str], flags: Sequence[st
 MERGED: Final = ("env", "flags")
 """Tables of which a section says only what differs from the preset."""
 
+JOINED: Final = ("rules", "reading")
+"""Lists of which the preset's entries follow those of a section."""
+
 
 def with_preset(section: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]:
     """Return the table of an agent: the preset's keys, with what the user's section says in their place.
 
-    `env` and `flags` are merged name by name, and the user's `rules` are tried before the preset's.
+    `env` and `flags` are merged name by name, and the user's `rules` and `reading` are tried before the preset's.
     """
     merged = {**preset, **section}
     for key in MERGED:
         if isinstance(preset.get(key), dict) and isinstance(section.get(key), dict):
             merged[key] = {**preset[key], **section[key]}
-    if isinstance(section.get("rules"), list):
-        merged["rules"] = [*section["rules"], *preset.get("rules", ())]
+    for key in JOINED:
+        if isinstance(section.get(key), list):
+            merged[key] = [*section[key], *preset.get(key, ())]
     return merged
 
 

@@ -35,6 +35,7 @@ def verdict_on(project: Project, attempt: Attempt, now: float) -> Verdict | None
         rules=agent.rules if agent else (),
         now=now,
         tree_dir=intent.tree,
+        reading=agent.reading if agent else (),
     )
 
 

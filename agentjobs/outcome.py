@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from agentjobs.excerpt import clean_lines, error_excerpt, looks_like_error, signature
+from agentjobs.excerpt import clean_lines, error_excerpt, signature
 from agentjobs.jsonlines import Event, every, is_json, lookup, matches, read_events, scalar_text
 from agentjobs.model import Exited, Kill, Lost, Outcome
 from agentjobs.resets import parse_reset
+from agentjobs.stream import event_words, last_words, line_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from agentjobs.evidence import Rule
+    from agentjobs.evidence import Reading, Rule
 
 __all__ = ["Verdict", "classify", "error_excerpt", "event_words", "finished", "last_text", "parse_reset", "signature"]
 
@@ -73,10 +74,13 @@ class _Match(Struct, frozen=True):
 class _Output:
     """The output as rules see it, each view made once and only when asked for."""
 
-    def __init__(self, output: bytes, code: int | None, *, cut: bool = False) -> None:
+    def __init__(
+        self, output: bytes, code: int | None, *, cut: bool = False, reading: Sequence[Reading] = ()
+    ) -> None:
         self.output = output.partition(b"\n")[2] if cut else output  # a line without its beginning says anything
         self.code = code
         """The exit code, if it ended by itself."""
+        self.reading = reading
 
     @cached_property
     def events(self) -> list[Event]:
@@ -98,14 +102,15 @@ class _Output:
             return None
         if rule.event is not None:
             event = self.newest(rule.event)
-            return _Match(rule=rule, line=event.line, detail=event_words(event), event=event) if event else None
+            return _Match(rule=rule, line=event.line, detail=event_words(event, self.reading), event=event) if event else None
         if rule.text is None:
             return _Match(rule=rule, line="", detail=f"exit {rule.code}: {self.last_words}".rstrip(": "))
         found = list(re.finditer(rule.text, self.plain, re.MULTILINE))
         if not found:
             return None
         start = self.plain.rfind("\n", 0, found[-1].start()) + 1
-        return _Match(rule=rule, line=self.plain[start:], detail=self.plain[start:].split("\n", 1)[0])
+        line = self.plain[start:].split("\n", 1)[0]
+        return _Match(rule=rule, line=self.plain[start:], detail=line_words(line, self.reading))
 
     def newest(self, wanted: Mapping[str, object]) -> Event | None:
         """Return the last line of JSON that is as ``wanted``."""
@@ -114,15 +119,11 @@ class _Output:
     def finished(self, rules: Sequence[Rule]) -> bool:
         return any(self.match(rule) is not None for rule in rules if rule.class_ is Outcome.OK)
 
-    @property
+    @cached_property
     def last_words(self) -> str:
-        """The line that most likely says what went wrong."""
-        lines = self.tail.split("\n")
-        plain = [line for line in lines if not line.lstrip().startswith(("{", "["))]
-        if not plain and self.events:
-            return event_words(self.events[0])
-        plain = plain or lines
-        return next((line for line in reversed(plain) if looks_like_error(line)), plain[-1])
+        """What the program most likely says went wrong, in one line."""
+        return last_words(self.events, self.plain.split("\n"), self.reading)
+
 
 
 def classify(
@@ -134,6 +135,7 @@ def classify(
     rules: Sequence[Rule],
     now: float,
     tree_dir: str = "",
+    reading: Sequence[Reading] = (),
 ) -> Verdict:
     """Say what an agent step came to.
 
@@ -145,11 +147,11 @@ def classify(
     the exit code. Exit 0 is no success where an ``ok`` rule exists and the agent's final event is missing.
     An agent that finished just as it was to be ended (exit 0, and its final event) has finished.
 
-    ``tree_dir`` is left out of the signature, so that the same failure in two trees is recognised.
+    ``reading`` says where the words for people are. ``tree_dir`` is left out of the signature, so that the same failure in two trees is recognised.
     """
     if kill is not None and kill.why == "stopped":
         return Verdict(outcome=Outcome.STOPPED, detail="stopped by a person")
-    seen = _Output(output, phase.code if isinstance(phase, Exited) else None, cut=output_bytes > len(output))
+    seen = _Output(output, phase.code if isinstance(phase, Exited) else None, cut=output_bytes > len(output), reading=reading)
     hung = kill is not None and kill.why == "hung"
     in_time = isinstance(phase, Exited) and phase.code == 0 and seen.finished(rules)
     killed = _killed(kill) if kill and not hung and not in_time else None
@@ -194,7 +196,8 @@ def _ending(
         return Outcome.LOST, "its process is gone and left no exit code"
     if phase.code == 0:
         if any(rule.class_ is Outcome.OK for rule in rules) and not seen.finished(rules):
-            return Outcome.CRASHED, "exit 0, but no final event of success"
+            last = seen.last_words
+            return Outcome.CRASHED, "exit 0, but no final event of success" + (f": {last}" if last else "")
         return Outcome.OK, ""
     what = f"exit {phase.code}{_signal_name(phase.code)}"
     last = seen.last_words
@@ -243,15 +246,6 @@ def _reset_at(found: _Match, seen: _Output, ended_at: float, now: float) -> floa
     instants = (parse_reset(words, said_at) for words in told if words)
     at = next((at for at in instants if at is not None), None)
     return 0.0 if at is None else max(at, now + 1.0)
-
-
-def event_words(event: Event) -> str:
-    """Return what an event says to people, as far as one of the usual fields holds it."""
-    for path in ("error.message", "message", "error", "result", "text", "errors.0"):
-        words = scalar_text(lookup(event.fields, path))
-        if words and words.strip() and words not in ("true", "false"):
-            return words
-    return event.line
 
 
 def last_text(output: bytes) -> str:

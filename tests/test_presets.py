@@ -55,8 +55,9 @@ class Recording:
         seen = self.output if output is None else output
         now = self.meta.get("at", self.meta.get("reset", 1e9) - 3 * 3600.0)
         return classify(
-            phase=phase, kill=kill, output=seen, output_bytes=len(seen), rules=self.agent.rules, now=now
-        )
+            phase=phase, kill=kill, output=seen, output_bytes=len(seen), rules=self.agent.rules, now=now,
+            reading=self.agent.reading,
+        )  # fmt: skip
 
     def transcript(self, session: str, home: Path) -> Found | None:
         """Find the conversation where the CLI had left it, with ``home`` for HOME."""
