@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct, field
 
-from agentjobs.evidence import (  # noqa: TC001 - msgspec's
+from agentjobs.evidence import (
     Context,
     Reading,
     Rule,
@@ -16,6 +16,7 @@ from agentjobs.evidence import (  # noqa: TC001 - msgspec's
     Transcript,
     Usage,
     Watch,
+    check_pattern,
 )
 from agentjobs.tomlfile import FieldError
 
@@ -69,6 +70,11 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How it is usually installed, for people."""
     version: tuple[str, ...] = ()
     """The command that prints its version."""
+    version_pattern: str | None = None
+    """A regular expression for the version in what that command prints: its first group. Without it the first version
+    there is taken."""
+    requires: dict[str, str] = field(default_factory=dict)
+    """Programs it cannot run without, each with its least version, as in `{ node = "22.19" }`."""
     tested: tuple[str, ...] = ()
     """The versions that these settings were proved with, the oldest first."""
     account: str | None = None
@@ -128,6 +134,11 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 raise FieldError("env", f"{name!r} cannot be a variable of the environment")
             if name.startswith("AGENTJOBS_"):
                 raise FieldError("env", f"{name!r} is set by agentjobs itself; choose another name")
+        if self.version_pattern is not None:
+            check_pattern("version_pattern", self.version_pattern)
+        for name, least in self.requires.items():
+            if not re.fullmatch(r"\d+(\.\d+)*", least):
+                raise FieldError("requires", f'{least!r} is not a version of {name}; write it as "22.19"')
         for path in self.writable:
             check_writable(path)
         if self.transcript_usage is not None and (self.transcript is None or self.transcript.database):

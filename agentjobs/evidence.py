@@ -194,19 +194,22 @@ class Watch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Reading(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one kind of line of the output tells people; of the ordered list the first match wins, and of several errors
-    the one whose entry comes first is the message."""
+    """What one kind of line of the output tells people; of the ordered list the first match wins.
+
+    Of several errors the one whose entry comes first is the message.
+    """
 
     kind: Literal[
         "error", "says", "thinks", "runs", "edits", "reads", "searches", "uses", "gives", "asks", "done", "note"
     ]
     """`error`: what went wrong; `says`, `thinks`: the model's text and its thoughts; `runs`: a shell command; `edits`,
     `reads`: a file; `searches`: what it looks for; `uses`: another tool; `gives`: what a tool returned; `asks`: a
-    question to a person; `done`: the end; `note`: what nobody needs to read, as what a program prints when it starts."""
+    question to a person; `done`: the end; `note`: what nobody needs to read, as start-up messages."""
     event: Event | None = None
     """Which JSON lines: dotted paths and the values they must have, as in a rule."""
     line: str | None = None
-    """Instead of `event`: a regular expression for lines that are not JSON; its first group, or all of it, is the text."""
+    """Instead of `event`: a regular expression for lines that are not JSON; its first group, or all of it, is the
+    text."""
     parts: str | None = None
     """Dotted path, with `*`, of parts of the JSON line that are read each by itself, as the blocks of a message."""
     part: Event | None = None

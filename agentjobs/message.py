@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 
 LONGEST: Final = 8_000
 """Characters of a text that are looked at."""
-DEEPEST: Final = 8
+DEEPEST: Final = 24
 """Levels of values, and of JSON inside of texts, that are gone into."""
+BLOCK: Final = 60
+"""Lines of JSON over several lines that are taken together."""
 ITEMS: Final = 20
 """Entries of a list that are looked at."""
 
 WORDS: Final = (
-    "error", "errors", "data", "errorMessage", "error_message", "message", "error_description", "detail", "details",
+    "error", "data", "errorMessage", "error_message", "message", "errors", "error_description", "detail", "details",
     "msg", "reason", "description", "cause", "metadata", "raw", "body", "response", "responseBody", "result", "text",
     "title",
 )  # fmt: skip
@@ -77,7 +79,8 @@ _POOR = re.compile(
     r"""(?xi)
     \[?(?:warn(?:ing)?|info|debug|trace|notice|note|hint|tip|help|usage)\b\]?(?:[:\s]|$)
     | see\s(?:log|also|https?:) | for\smore\s(?:information|details|help) | learn\smore | docs?: | more\sinfo
-    | if\syou\sneed\sto\sdebug | litellm\.info: | give\sfeedback | provider\slist: | run\s(?:with|`) | please\s(?:report|file)
+    | if\syou\sneed\sto\sdebug | litellm\.info: | give\sfeedback | provider\slist: | run\s(?:with|`)
+    | please\s(?:report|file)
     | (?:this\sis\san\sunexpected\serror) | update\syour\senvironment | (?:retrying|reconnecting)\b | will\sretry
     | (?:npm\s(?:ERR!|error)\s+)?(?:code|errno|syscall|path|dest|lifecycle)\s\S+$ | .*\bELIFECYCLE\b
     | .*\b(?:exited|failed|terminated|finished)\swith\s(?:non-?zero\s)?(?:exit\s)?(?:code|status)\s?:?\s?\d+\W*$
@@ -90,14 +93,19 @@ _DUMP = re.compile(r"['\"\[]*[a-z][\w-]*['\"\]]*:\s(?:\[?\{?$|(?:['\"\[{-]|\d|un
 _STRONG = re.compile(
     r"""(?xi)
     (?:[\w.$:-]*(?:Error|Exception|Exceeded|Denied)\b (?!\s?\d*\s(?:handling|count|reporting))
-     | \[?api\serror | errors?\b\s?[:\]!(] | error\s | fatal\b | panic | failed\b | failure\b | (?:un)?caught | unhandled
+     | \[?api\serror | errors?\b\s?[:\]!(] | error\s | fatal\b | panic | failed\b | failure\b | (?:un)?caught
+     | unhandled
      | thread\s.*\spanicked | cannot\b | can't\b | could\snot\b | unable\b | abort)
     """
 )
-_TROUBLE = re.compile(r"(?i)unknown|unrecogni[sz]ed|not (?:support|log|allow|authori|install|enabl)|limit|quota|expired"
-                      r"|timed? ?out|too (?:long|large|many)|exhaust|must (?:specify|set|be)|please (?:set|log)|exceed")  # fmt: skip
+_TROUBLE = re.compile(
+    r"(?i)unknown|unrecogni[sz]ed|not (?:support|log|allow|authori|install|enabl)|limit|quota|expired|timed? ?out"
+    r"|too (?:long|large|many)|exhaust|must (?:specify|set|be)|please (?:set|log)|exceed"
+)
 
-_EDGE = re.compile(r"^[\s\u2500-\u257f|\u2716\u2717\u2715\u2718\u00d7\u274c\u26a0\ufe0f\u25cf\u25a0\u23bf\u2022>]+|[\s\u2500-\u257f|]+$")
+_CROSSES: Final = "\u2716\u2717\u2715\u2718\u00d7\u274c"
+_EDGE = re.compile(rf"^[\s\u2500-\u257f|{_CROSSES}\u26a0\ufe0f\u25cf\u25a0\u23bf\u2022>]+|[\s\u2500-\u257f|]+$")
+"""Boxes, crosses and bullets around a line."""
 _STAMP = re.compile(
     r"""(?x)
     \[?(?:
@@ -106,9 +114,13 @@ _STAMP = re.compile(
     )\]?[\s:,|-]*
     """
 )
-_LEVEL = re.compile(r"[\[(<]?(ERROR|ERR|FATAL|CRITICAL|SEVERE|WARN(?:ING)?|INFO|DEBUG|TRACE|NOTICE)[\])>]?[\s:|-]+", re.IGNORECASE)
+_LEVEL = re.compile(
+    r"(?i)[\[(<]?(ERROR|ERR|FATAL|CRITICAL|SEVERE|WARN(?:ING)?|INFO|DEBUG|TRACE|NOTICE)[\])>]?[\s:|-]+"
+)
 _CALM_LEVEL = re.compile(r"warn|info|debug|trace|notice", re.IGNORECASE)
-_ORIGIN = re.compile(r"(?:\[[\w.:/ -]{1,60}\]\s*:?\s+|\w+(?:(?:::|\.)\w+)+:\s+|[\w./-]+\.(?:py|go|rs|js|ts):\d+\]?:?\s+|\+\d+ms\s+)")
+_ORIGIN = re.compile(
+    r"(?:\[[\w.:/ -]{1,60}\]\s*:?\s+|\w+(?:(?:::|\.)\w+)+:\s+|[\w./-]+\.(?:py|go|rs|js|ts):\d+\]?:?\s+|\+\d+ms\s+)"
+)
 _PAIR = re.compile(r"([\w.]+)=(\"(?:[^\"\\]|\\.)*\"?|\S+)")
 _LOGFMT: Final = ("error.error", "error", "err", "cause", "message", "msg")
 _REPORT = re.compile(r"\s*Full report available at: \S+")
@@ -149,7 +161,7 @@ def unwrapped(text: str, depth: int = DEEPEST) -> str:
     """Return a text on one line, with the message of JSON and of web pages in their place, without stack frames."""
     text = text[:LONGEST]
     parts: list[str] = []
-    for _ in range(DEEPEST):
+    for _ in range(ITEMS):
         found = _BEGIN.search(text)
         if found is None:
             break
@@ -184,9 +196,9 @@ def cleaned(line: str) -> tuple[str, int]:
     words = unwrapped(text[panicked.end() :] if panicked else text)
     if not words:
         return "", FRAME
-    if calm or _POOR.match(words) or _DUMP.match(text):
+    if calm or words.endswith(":") or _POOR.match(words) or _DUMP.match(text):
         return words, POOR
-    if logged or panicked or _STRONG.match(words) or _EDGE.match(line.lstrip())  and line.lstrip()[0] in "✖✗✕✘×❌":
+    if logged or panicked or _STRONG.match(words) or line.lstrip(" \t\u2502|")[:1] in _CROSSES:
         return words, STRONG
     return words, TELLING if looks_like_error(words) or _TROUBLE.search(words) else PLAIN
 
@@ -205,29 +217,45 @@ def message_in(lines: Sequence[str], least: int = POOR) -> str:
 
 def _joined(lines: Sequence[str]) -> Iterator[str]:
     """Yield lines; one that ends with a colon is joined with the next, and code above a row of ^ is left out."""
-    before = ""
+    before, done = "", 0
     for at, line in enumerate(lines):
-        text = line.strip()
+        if at < done:
+            continue
+        text = whole = line.strip()
+        if text.endswith(("{", "[{")) and not _FRAME.match(text):
+            done = _block(lines, at)
+            yield "\n".join(lines[at:done])
+            continue
         if at + 1 < len(lines) and re.fullmatch(r"[\s~^]*\^[\s~^]*", lines[at + 1]):
             continue
         if before and text and not _FRAME.match(_EDGE.sub("", text)):
-            line, before = f"{before} {text}", ""
+            whole = f"{before} {text}"
         elif before:
             yield before
-            before = ""
-        if (text.endswith(":") or _PANICKED.fullmatch(text)) and len(line) < LONGEST and (
-            _STRONG.match(text) or _PANICKED.match(text)
-        ):
-            before = line
-            continue
-        yield line
+        before = ""
+        if text.endswith(":") and len(whole) < LONGEST and (_STRONG.match(text) or _PANICKED.match(text)):
+            before = whole
+        else:
+            yield whole if whole != text else line
     if before:
         yield before
 
 
+def _block(lines: Sequence[str], at: int) -> int:
+    """Return where the JSON ends that begins at the end of a line and goes on over several."""
+    if at + 1 >= len(lines) or not _EDGE.sub("", lines[at + 1]).startswith(('"', "'", "{")):
+        return at + 1
+    level = 0
+    for end in range(at, min(len(lines), at + BLOCK)):
+        level += sum(lines[end].count(char) for char in "{[") - sum(lines[end].count(char) for char in "}]")
+        if level <= 0:
+            return end + 1
+    return min(len(lines), at + BLOCK)
+
+
 def _without_prefix(text: str) -> tuple[str, bool, bool]:
     """Return a line of a log without time, level and origin; whether it is of a calm level; whether of an error."""
-    pairs = {name: value for name, value in _PAIR.findall(text)} if "=" in text else {}
+    pairs: dict[str, str] = dict(_PAIR.findall(text)) if "=" in text else {}
     level = pairs.get("level", pairs.get("lvl", "")).strip('"')
     if level or ("time" in pairs and "msg" in pairs):
         value = next((pairs[name] for name in _LOGFMT if name in pairs), text)

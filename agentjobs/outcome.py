@@ -102,7 +102,9 @@ class _Output:
             return None
         if rule.event is not None:
             event = self.newest(rule.event)
-            return _Match(rule=rule, line=event.line, detail=event_words(event, self.reading), event=event) if event else None
+            if event is None:
+                return None
+            return _Match(rule=rule, line=event.line, detail=event_words(event, self.reading), event=event)
         if rule.text is None:
             return _Match(rule=rule, line="", detail=f"exit {rule.code}: {self.last_words}".rstrip(": "))
         found = list(re.finditer(rule.text, self.plain, re.MULTILINE))
@@ -147,11 +149,13 @@ def classify(
     the exit code. Exit 0 is no success where an ``ok`` rule exists and the agent's final event is missing.
     An agent that finished just as it was to be ended (exit 0, and its final event) has finished.
 
-    ``reading`` says where the words for people are. ``tree_dir`` is left out of the signature, so that the same failure in two trees is recognised.
+    ``reading`` says where the words for people are. ``tree_dir`` is left out of the signature, so that the same failure
+    in two trees is recognised.
     """
     if kill is not None and kill.why == "stopped":
         return Verdict(outcome=Outcome.STOPPED, detail="stopped by a person")
-    seen = _Output(output, phase.code if isinstance(phase, Exited) else None, cut=output_bytes > len(output), reading=reading)
+    code = phase.code if isinstance(phase, Exited) else None
+    seen = _Output(output, code, cut=output_bytes > len(output), reading=reading)
     hung = kill is not None and kill.why == "hung"
     in_time = isinstance(phase, Exited) and phase.code == 0 and seen.finished(rules)
     killed = _killed(kill) if kill and not hung and not in_time else None

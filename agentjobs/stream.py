@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from agentjobs.excerpt import clean_lines
+from agentjobs.excerpt import clean_lines, error_excerpt
 from agentjobs.jsonlines import every, lookup, matches, read_events, scalar_text
 from agentjobs.message import FRAME, PLAIN, POOR, TELLING, cleaned, label_of, message_in, unwrapped, words_of
 
@@ -27,6 +27,9 @@ OTHER: Final = "other"
 
 PROGRESS: Final = frozenset({"says", "thinks", "runs", "edits", "reads", "searches", "uses", "gives"})
 """After one of these an earlier error was overcome."""
+DOES: Final = (PROGRESS - {"gives", "thinks"}) | {"error", "asks"}
+"""What a running agent is doing."""
+LONGEST_LINE: Final = 400
 NEAR: Final = 15
 """Without an entry for errors a message is looked for in so many of the last plain lines."""
 EVENTS: Final = 20
@@ -75,7 +78,7 @@ def read(output: bytes, reading: Sequence[Reading]) -> list[Said]:
     return found
 
 
-def told_lines(output: bytes, reading: Sequence[Reading], most: int = 400) -> list[str]:
+def told_lines(output: bytes, reading: Sequence[Reading], most: int = LONGEST_LINE) -> list[str]:
     """Return an output as lines for people, each on one line of ``most`` characters; plain text stays as it is."""
     lines: list[str] = []
     events = any(entry.event is not None for entry in reading)
@@ -86,12 +89,32 @@ def told_lines(output: bytes, reading: Sequence[Reading], most: int = 400) -> li
         if kind == PRINTS:
             lines.append(text)
             continue
-        if kind == "done" and text == said:
-            text = ""
+        again = kind == "done" and text == said  # the last event says the last text once more
         said = text if kind == "says" else said
-        line = _TELLS.get(kind, "") + (unwrapped(text) if kind in {"error", OTHER} else " ".join(text.split()))
-        lines.append((line if len(line) <= most else f"{line[: most - 2]} …").rstrip(": "))
+        lines.append(told_line(Said(kind, "" if again else text), most))
     return lines
+
+
+def told_line(said: Said, most: int = LONGEST_LINE) -> str:
+    """Return one thing of an output as a line for people."""
+    words = unwrapped(said.text) if said.kind in {"error", OTHER} else " ".join(said.text[: 4 * most].split())
+    line = _TELLS.get(said.kind, "") + words
+    return (line if len(line) <= most else f"{line[: most - 2]} …").rstrip(": ")
+
+
+def excerpt(output: bytes, reading: Sequence[Reading]) -> str:
+    """Return what matters in an agent's output, as lines for people: no raw JSON, and of bounded length."""
+    if b"{" not in output:  # plain text stays what it is
+        return error_excerpt(output)
+    return error_excerpt("\n".join(told_lines(output, reading)).encode("utf-8", "replace"))
+
+
+def doing(output: bytes, reading: Sequence[Reading]) -> str:
+    """Return the last thing that a running agent did or said, in a line; empty where its output does not tell."""
+    if not any(entry.event is not None for entry in reading):
+        return ""
+    last = next((one for one in reversed(read(output, reading)) if one.kind in DOES), None)
+    return told_line(last) if last is not None else ""
 
 
 def event_words(event: Event, reading: Sequence[Reading] = ()) -> str:
@@ -113,8 +136,8 @@ def line_words(line: str, reading: Sequence[Reading] = ()) -> str:
 def last_words(events: Sequence[Event], lines: Sequence[str], reading: Sequence[Reading]) -> str:
     """Return what a failed program most likely says went wrong, in one line; empty where it says nothing.
 
-    ``events`` are its JSON lines, the newest first, and ``lines`` its other lines. Of the errors that ``reading`` knows,
-    and that were not overcome, the one whose entry comes first counts, and of that the newest.
+    ``events`` are its JSON lines, the newest first, and ``lines`` its other lines. Of the errors that ``reading``
+    knows, and that were not overcome, the one whose entry comes first counts, and of that the newest.
     """
     best = min(filter(None, (_event_error(events, reading), _line_error(lines, reading))), default=None)
     if best is not None:
