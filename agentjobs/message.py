@@ -104,7 +104,7 @@ _TROUBLE = re.compile(
 )
 
 _CROSSES: Final = "\u2716\u2717\u2715\u2718\u00d7\u274c"
-_EDGE = re.compile(rf"^[\s\u2500-\u257f|{_CROSSES}\u26a0\ufe0f\u25cf\u25a0\u23bf\u2022>]+|[\s\u2500-\u257f|]+$")
+_EDGE = re.compile(rf"^[\s\u2500-\u257f|{_CROSSES}\u26a0\ufe0f\u25cf\u25a0\u23bf\u23fa\u2139\u2022>]+|[\s\u2500-\u257f|]+$")
 """Boxes, crosses and bullets around a line."""
 _STAMP = re.compile(
     r"""(?x)
