@@ -95,7 +95,7 @@ _STRONG = re.compile(
     (?:[\w.$:-]*(?:Error|Exception|Exceeded|Denied)\b (?!\s?\d*\s(?:handling|count|reporting))
      | \[?api\serror | errors?\b\s?[:\]!(] | error\s | fatal\b | panic | failed\b | failure\b | (?:un)?caught
      | unhandled
-     | thread\s.*\spanicked | cannot\b | can't\b | could\snot\b | unable\b | abort)
+     | caused\sby: | thread\s.*\spanicked | cannot\b | can't\b | could\snot\b | unable\b | abort)
     """
 )
 _TROUBLE = re.compile(
@@ -104,7 +104,8 @@ _TROUBLE = re.compile(
 )
 
 _CROSSES: Final = "\u2716\u2717\u2715\u2718\u00d7\u274c"
-_EDGE = re.compile(rf"^[\s\u2500-\u257f|{_CROSSES}\u26a0\ufe0f\u25cf\u25a0\u23bf\u23fa\u2139\u2022>]+|[\s\u2500-\u257f|]+$")
+_BULLETS: Final = "\u26a0\ufe0f\u25cf\u25a0\u23bf\u23fa\u2139\u2022>"
+_EDGE = re.compile(rf"^[\s\u2500-\u257f|{_CROSSES}{_BULLETS}]+|[\s\u2500-\u257f|]+$")
 """Boxes, crosses and bullets around a line."""
 _STAMP = re.compile(
     r"""(?x)

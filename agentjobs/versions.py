@@ -13,7 +13,7 @@ _OTHERS: Final = re.compile(
     r"(?i)warn|deprecat|node\.js|(?:new|newer|latest) version|available|requires?\b|needs?\b|https?://"
 )
 """Lines in which a version is not the program's own."""
-_VERSION: Final = re.compile(r"(?<![\w.=:])v?(\d{1,9}(?:\.\d{1,9}){1,4}(?:-[0-9A-Za-z.]+)?)")
+_VERSION: Final = re.compile(r"(?<![\w.=])v?(\d{1,9}(?:\.\d{1,9}){1,4}(?:-[0-9A-Za-z.]+)?)")
 
 
 class Standing(StrEnum):
@@ -31,8 +31,8 @@ class Standing(StrEnum):
 def version_in(printed: str, pattern: str | None = None) -> str:
     """Return the version in what a program printed; empty where there is none.
 
-    ``pattern`` is a regular expression whose first group is the version. Without it that is the first one in a line that
-    speaks neither of a value, as ``temperature=0.5``, nor of another program or a newer version, as warnings do.
+    ``pattern`` is a regular expression whose first group is the version. Without it that is the first one in a line
+    that speaks neither of a value, as ``temperature=0.5``, nor of another program or a newer version, as warnings do.
     """
     if pattern is not None:
         found = re.search(pattern, printed, re.MULTILINE)

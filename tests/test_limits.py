@@ -159,7 +159,7 @@ def test_others_go_on_while_one_account_is_limited(project: Project) -> None:
     pause = project.state("pauses")["fake"]
     project.configure(slots=3)
     said = project.poll().stderr
-    at = time.strftime("%H:%M:%S", time.localtime(pause["until"]))
+    at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(pause["until"]))
     assert f"paused until {at}: fake: limit: a: Error: usage limit reached" in said
     text = project.run("status", code=0).stdout
     assert f"{at}: fake: limit: a:" in text

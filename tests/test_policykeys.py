@@ -26,7 +26,9 @@ def test_the_keys_are_all_keys() -> None:
         for name in (i.encode_name for i in msgspec.structs.fields(kind))
     }
     tables = {("", n) for n in ("limits", "retry", "workspace", "profiles", "agents", "landing", "plan")}
-    sections = ("flags", "session", "rules", "reading", "usage", "transcript", "transcript_usage", "context", "watch", "prices")
+    sections = (
+        "flags", "session", "rules", "reading", "usage", "transcript", "transcript_usage", "context", "watch", "prices",
+    )  # fmt: skip
     tables |= {("[agents.NAME]", name) for name in sections}
     tables |= {("[profiles.NAME]", "context"), ("[profiles.NAME]", "checks")}
     assert {(key.section, key.name) for key in KEYS} == places - tables

@@ -64,15 +64,17 @@ EDITS: dict[str, tuple[dict[str, Any], str]] = {
     "codex": ({"type": "item.completed", "item": {"type": "file_change", "changes": [
         {"path": "src/a.py", "kind": "update"}, {"path": "b.py", "kind": "add"}]}}, "src/a.py b.py"),
     "gemini": ({"type": "tool_use", "tool_name": "replace", "parameters": {"file_path": "src/a.py"}}, "src/a.py"),
-    "opencode": ({"type": "tool_use", "part": {"tool": "edit", "state": {"input": {"filePath": "src/a.py"}}}}, "src/a.py"),
-    "copilot": ({"type": "tool.execution_start", "data": {"toolName": "create", "arguments": {"path": "src/a.py"}}}, "src/a.py"),
+    "opencode": ({"type": "tool_use", "part": {"tool": "edit", "state": {"input": {"filePath": "src/a.py"}}}},
+                 "src/a.py"),
+    "copilot": ({"type": "tool.execution_start", "data": {"toolName": "create", "arguments": {"path": "src/a.py"}}},
+                "src/a.py"),
     "kimi": ({"role": "assistant", "tool_calls": [
         {"function": {"name": "Edit", "arguments": '{"path": "src/a.py"}'}}]}, "src/a.py"),
     "pi": ({"type": "tool_execution_start", "toolName": "edit", "args": {"path": "src/a.py"}}, "src/a.py"),
     "goose": ({"type": "message", "message": {"role": "assistant", "content": [{"type": "toolRequest", "toolCall": {
         "value": {"name": "developer__text_editor", "arguments": {"path": "src/a.py"}}}}]}}, "src/a.py"),
-    "cursor": ({"type": "tool_call", "subtype": "started", "tool_call": {"editToolCall": {"args": {"path": "src/a.py"}}}},
-               "src/a.py"),
+    "cursor": ({"type": "tool_call", "subtype": "started",
+                "tool_call": {"editToolCall": {"args": {"path": "src/a.py"}}}}, "src/a.py"),
     "amp": ({"type": "assistant", "message": {"content": [
         {"type": "tool_use", "name": "edit_file", "input": {"path": "src/a.py"}}]}}, "src/a.py"),
 }  # fmt: skip
@@ -91,7 +93,8 @@ def test_every_recorded_agent_but_plain_ones_tells_edits() -> None:
 
 
 def test_pieces_of_one_text_are_one() -> None:
-    pieces = [{"type": "message", "role": "assistant", "content": part, "delta": True} for part in ("I will ", "do it.")]
+    parts = ("I will ", "do it.")
+    pieces = [{"type": "message", "role": "assistant", "content": part, "delta": True} for part in parts]
     output = "\n".join(map(json.dumps, [*pieces, {"type": "result", "status": "success"}, pieces[0]])).encode()
     assert read(output, agent_of("gemini").reading) == [
         Said("says", "I will do it."), Said("done", ""), Said("says", "I will "),
