@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct, field
 
-from agentjobs.evidence import Context, Reset, Rule, Session, Tariff, Transcript, Usage, Watch, check_pattern
+from agentjobs.evidence import (
+    Context,
+    Reading,
+    Reset,
+    Rule,
+    Session,
+    Tariff,
+    Transcript,
+    Usage,
+    Watch,
+    check_pattern,
+)
 from agentjobs.tomlfile import FieldError
 
 if TYPE_CHECKING:
@@ -60,6 +71,11 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How it is usually installed, for people."""
     version: tuple[str, ...] = ()
     """The command that prints its version."""
+    version_pattern: str | None = None
+    """A regular expression for the version in what that command prints: its first group. Without it the first version
+    there is taken."""
+    requires: dict[str, str] = field(default_factory=dict)
+    """Programs it cannot run without, each with its least version, as in `{ node = "22.19" }`."""
     tested: tuple[str, ...] = ()
     """The versions that these settings were proved with, the oldest first."""
     account: str | None = None
@@ -94,6 +110,8 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     text_after: str | None = None
     """For an agent that prints the text of its model as plain lines: a regular expression for a line after which only
     the program itself speaks. `text` rules look from the last such line on; without one in the output, at all of it."""
+    reading: tuple[Reading, ...] = ()
+    """What its output tells people; see below."""
     usage: Usage | None = None
     """Where it reports tokens and cost; see below."""
     transcript: Transcript | None = None
@@ -124,6 +142,11 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 raise FieldError("env", f"{name!r} is set by agentjobs itself; choose another name")
         if self.text_after is not None:
             check_pattern("text_after", self.text_after)
+        if self.version_pattern is not None:
+            check_pattern("version_pattern", self.version_pattern)
+        for name, least in self.requires.items():
+            if not re.fullmatch(r"\d+(\.\d+)*", least):
+                raise FieldError("requires", f'{least!r} is not a version of {name}; write it as "22.19"')
         for path in self.writable:
             check_writable(path)
         if self.transcript_usage is not None and (self.transcript is None or self.transcript.database):
@@ -203,18 +226,22 @@ def expand(command: Sequence[str], values: Mapping[str, str], flags: Sequence[st
 MERGED: Final = ("env", "flags")
 """Tables of which a section says only what differs from the preset."""
 
+JOINED: Final = ("rules", "reading")
+"""Lists of which the preset's entries follow those of a section."""
+
 
 def with_preset(section: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]:
     """Return the table of an agent: the preset's keys, with what the user's section says in their place.
 
-    `env` and `flags` are merged name by name, and the user's `rules` are tried before the preset's.
+    `env` and `flags` are merged name by name, and the user's `rules` and `reading` are tried before the preset's.
     """
     merged = {**preset, **section}
     for key in MERGED:
         if isinstance(preset.get(key), dict) and isinstance(section.get(key), dict):
             merged[key] = {**preset[key], **section[key]}
-    if isinstance(section.get("rules"), list):
-        merged["rules"] = [*section["rules"], *preset.get("rules", ())]
+    for key in JOINED:
+        if isinstance(section.get(key), list):
+            merged[key] = [*section[key], *preset.get(key, ())]
     return merged
 
 

@@ -70,6 +70,10 @@ class Plan(Struct, frozen=True):
     """Whose work is to go into it, unless one was asked for: verified, the longest waiting first."""
 
 
+UNSERVED = "without having used a token"
+"""How the detail of a halt ends if the agents of all tasks that failed crashed before a model answered."""
+
+
 def overspent(limits: Limits, spent: Spent) -> str:
     """Say which budget of the run is spent; empty where none is."""
     if limits.run_cost_usd is not None and spent.cost >= limits.run_cost_usd:

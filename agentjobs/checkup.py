@@ -273,7 +273,7 @@ def _profiles(project: Project, names: tuple[str, ...], rendered: tuple[str, ...
     there = {name: agent for name, agent in agents.items() if program_of(agent, project.root)}
     for name, doubt in doubts(there, cwd=project.root, timeout_s=VERSION_S).items():
         line = line_of(data, ("agents", name)) or _named_at(data, policy, name)
-        yield Finding(f"agent {name}: {doubt}", POLICY, line, warning=True)
+        yield Finding(f"agent {name}: {doubt.words}", POLICY, line, warning=not doubt.fatal)
 
 
 def _templates(project: Project, profile: Profile, line: int | None, *, read: bool) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from agentjobs.circles import likeness
 from agentjobs.errors import TreeBusy
 from agentjobs.logfile import TAIL_BYTES, lines_before, read_tail
 from agentjobs.model import Exited, Lost, Mode, Outcome, StepKind
-from agentjobs.outcome import Reading, classify, finished
+from agentjobs.outcome import Knowledge, classify, finished
 from agentjobs.pauses import SEVERAL, Unanswered
 from agentjobs.spending import exact_reset
 from agentjobs.store import step_files
@@ -46,7 +46,7 @@ def verdict_on(project: Project, task: Task, attempt: Attempt, now: float) -> Ve
         rules=agent.rules if agent else (),
         now=now,
         tree_dir=intent.tree,
-        reading=reading_of(project, agent, log),
+        knowledge=knowledge_of(project, agent, log),
     )
     if agent is None or verdict.outcome is not Outcome.LIMIT:
         return verdict
@@ -82,16 +82,16 @@ def unanswered(policy: Policy, row: Row, attempt: Attempt, result: Result) -> Un
 def has_finished(project: Project, agent: Agent, log: Path) -> bool:
     """Whether a running agent has said its last word."""
     output, size = read_tail(log)
-    return finished(output, agent.rules, reading_of(project, agent, log, mask=False), cut=size > TAIL_BYTES)
+    return finished(output, agent.rules, knowledge_of(project, agent, log, mask=False), cut=size > TAIL_BYTES)
 
 
-def reading_of(project: Project, agent: Agent | None, log: Path, *, mask: bool = True) -> Reading:
+def knowledge_of(project: Project, agent: Agent | None, log: Path, *, mask: bool = True) -> Knowledge:
     """Return how an agent's log is read beyond its tail."""
     if agent is None:
-        return Reading()
+        return Knowledge()
     masking = project.masking if mask else None
     earlier = partial(lines_before, log, project.policy.limits.output_bytes, masking)
-    return Reading(agent.watch, agent.text_after, earlier)
+    return Knowledge(agent.watch, agent.text_after, earlier, agent.reading)
 
 
 def is_patient(error: Exception, attempt: Attempt, now: float) -> bool:

@@ -24,6 +24,7 @@ from agentjobs.model import Halt, Running, Status
 from agentjobs.pauses import RUN, in_force, told_of
 from agentjobs.reviewing import AGENTS, last_start
 from agentjobs.roster import Roster
+from agentjobs.show.text import until_text
 from agentjobs.store import step_files
 
 if TYPE_CHECKING:
@@ -425,8 +426,7 @@ class Engine:
             if pause.stuck:
                 said.append(f"stopped: {told_of(account, pause)}")
             elif pause.until > now:
-                at = time.strftime("%H:%M:%S", time.localtime(pause.until))
-                said.append(f"paused until {at}: {told_of(account, pause)}")
+                said.append(f"paused until {until_text(pause.until)}: {told_of(account, pause)}")
         return "; ".join(said)
 
     def _starved(self) -> str:

@@ -229,6 +229,48 @@ class Watch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             check_path("key", self.key)
 
 
+class Reading(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one kind of line of the output tells people; of the ordered list the first match wins.
+
+    Of several errors the one whose entry comes first is the message.
+    """
+
+    kind: Literal[
+        "error", "says", "thinks", "runs", "edits", "reads", "searches", "uses", "gives", "asks", "done", "note"
+    ]
+    """`error`: what went wrong; `says`, `thinks`: the model's text and its thoughts; `runs`: a shell command; `edits`,
+    `reads`: a file; `searches`: what it looks for; `uses`: another tool; `gives`: what a tool returned; `asks`: a
+    question to a person; `done`: the end; `note`: what nobody needs to read, as start-up messages."""
+    event: Event | None = None
+    """Which JSON lines: dotted paths and the values they must have, as in a rule."""
+    line: str | None = None
+    """Instead of `event`: a regular expression for lines that are not JSON; its first group, or all of it, is the
+    text."""
+    parts: str | None = None
+    """Dotted path, with `*`, of parts of the JSON line that are read each by itself, as the blocks of a message."""
+    part: Event | None = None
+    """What such a part must hold."""
+    text: Paths = ()
+    """Dotted paths of the text, in the line or in the part; a path may lead into JSON inside of a string. Where none of
+    them holds a text the entry does not match."""
+    pieces: bool = False
+    """Lines of this kind that follow each other are pieces of one text."""
+
+    def __post_init__(self) -> None:
+        if (self.event is None) == (self.line is None):
+            raise FieldError("kind", 'either "event" or "line"')
+        if self.part is not None and self.parts is None:
+            raise FieldError("part", 'needs "parts", the path of the parts')
+        if self.line is not None:
+            if self.parts is not None or self.text:
+                raise FieldError("line", 'has no "parts" and no "text": its first group is the text')
+            check_pattern("line", self.line)
+        check_event("event", self.event)
+        check_event("part", self.part)
+        for path in (*self.text, *filter(None, (self.parts,))):
+            check_path("text", path)
+
+
 class Tariff(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a model costs, for agents that report no money; the sums are marked as estimates."""
 

@@ -17,13 +17,14 @@ from msgspec.structs import replace
 from agentjobs.endings import has_finished
 from agentjobs.errors import UserError
 from agentjobs.facts import read_json, write_json
-from agentjobs.logfile import Place, read_on
+from agentjobs.logfile import Place, read_on, read_tail
 from agentjobs.model import Gauge, Outcome, Running, Spending, StepKind
 from agentjobs.observing import Seen, measured, observe, sights
 from agentjobs.policy import finish_grace_s
 from agentjobs.reviewing import AGENTS, agent_of
 from agentjobs.spending import whose
 from agentjobs.store import step_files
+from agentjobs.stream import doing
 from agentjobs.transcripts import locate
 from agentjobs.usage import priced, since, together
 
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from agentjobs.model import Attempt, Step, Task
     from agentjobs.observing import Sight
     from agentjobs.project import Project
+
+
+DOING_BYTES = 64 * 1024
+"""So much of the end of an agent's output is read for what it is doing."""
 
 
 class Watched(Struct, frozen=True, omit_defaults=True):
@@ -107,6 +112,25 @@ def _filled(project: Project, attempt: Attempt, step: str) -> tuple[int, int]:
     if seen is None:
         return 0, 0
     return max(seen.said.used, seen.kept.used), max(seen.said.window, seen.kept.window)
+
+
+def session_at(project: Project, attempt: Attempt) -> str:
+    """Return the conversation's id as the agent's output was seen to say it; empty while it did not."""
+    step = attempt.first(StepKind.AGENT)
+    if step is None:
+        return ""
+    seen = read_json(_state(project.store.attempt_dir(attempt.intent.id, attempt.number), step.name), Watched)
+    return seen.said.session if seen is not None else ""
+
+
+def doing_at(project: Project, attempt: Attempt, step: Step) -> str:
+    """Return the last thing that a running agent did, in a line; empty where that is not known."""
+    name = agent_of(attempt, step)
+    agent = project.policy.agents.get(name) if step.kind in AGENTS and isinstance(step.phase, Running) else None
+    if agent is None:
+        return ""
+    log = step_files(project.store.attempt_dir(attempt.intent.id, attempt.number), step.name).log
+    return doing(read_tail(log, project.masking, DOING_BYTES)[0], agent.reading)
 
 
 def _gauge(project: Project, task: Task, attempt: Attempt, step: Step, agent: Agent) -> Gauge:

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from msgspec import Struct, field
 
@@ -18,13 +18,16 @@ from agentjobs.agents import NO_PRESET, PLACEHOLDERS, Agent, expand, preset_of, 
 from agentjobs.errors import UserError
 from agentjobs.facts import read_raw
 from agentjobs.launch.local import MARK, sweep
+from agentjobs.message import message_in
 from agentjobs.project import POLICY, find_root
 from agentjobs.tomlfile import decode, load, nearest
-from agentjobs.versions import Standing, range_of, standing, version_in
+from agentjobs.versions import Standing, range_of, standing, too_old, version_in
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Mapping
     from typing import IO
+
+K = TypeVar("K", bound="Hashable")
 
 VERSION_S = 10.0
 """So long a program may take to say its version; some need five seconds to start."""
@@ -82,6 +85,9 @@ class Question(NamedTuple):
 
     argv: tuple[str, ...]
     env: tuple[tuple[str, str], ...]
+    program: str = ""
+    """What people call it."""
+    pattern: str | None = None
 
 
 class Answer(NamedTuple):
@@ -89,6 +95,18 @@ class Answer(NamedTuple):
 
     version: str
     problem: str = ""
+
+
+class Doubt(NamedTuple):
+    """What is wrong with an installed agent."""
+
+    words: str
+    fatal: bool = False
+    """It does not even start: every task would fail."""
+
+
+CALLED = {"node": "Node.js"}
+"""What people call a program that agents need."""
 
 
 def place_of(directory: Path) -> Place:
@@ -175,7 +193,10 @@ def installed(place: Place) -> list[Installed]:
             problems[name] = str(error)
     programs = {name: program_of(agent, place.root) for name, agent in agents.items()}
     there = {name: agent for name, agent in agents.items() if programs[name]}
-    told = ask(there, cwd=place.root or Path.cwd(), timeout_s=VERSION_S)
+    cwd = place.root or Path.cwd()
+    told = ask(there, cwd=cwd, timeout_s=VERSION_S)
+    for name, doubt in unmet(there, told, cwd=cwd, timeout_s=VERSION_S).items():
+        told[name] = Answer("", doubt.words)
     return [
         _line(choice, agents.get(name), programs.get(name, ""), told.get(name, Answer("", problems.get(name, ""))))
         for name, choice in known.items()
@@ -207,7 +228,36 @@ def ask(agents: Mapping[str, Agent], *, cwd: Path, timeout_s: float) -> dict[str
 
     What has not answered in ``timeout_s``, and whatever else the commands leave running, is killed.
     """
-    asked = {name: Question(a.version, tuple(a.env.items())) for name, a in agents.items() if a.version}
+    return _ask({
+        name: Question(a.version, tuple(a.env.items()), os.path.basename(a.command[0]), a.version_pattern)
+        for name, a in agents.items()
+        if a.version
+    }, cwd=cwd, timeout_s=timeout_s)  # fmt: skip
+
+
+def unmet(agents: Mapping[str, Agent], told: Mapping[str, Answer], *, cwd: Path, timeout_s: float) -> dict[str, Doubt]:
+    """Return which agents do not start for want of a program they need, as ``Node.js 22``, in their environment.
+
+    ``told`` has their versions: an agent that says its own has all it needs, or brings it along.
+    """
+    asked = {
+        (name, program): Question((program, "--version"), tuple(agent.env.items()), program)
+        for name, agent in agents.items()
+        if name in told and not told[name].version
+        for program in agent.requires
+    }
+    answers = _ask(asked, cwd=cwd, timeout_s=timeout_s)
+    found: dict[str, Doubt] = {}
+    for (name, program), answer in answers.items():
+        least, called = agents[name].requires[program], CALLED.get(program, program)
+        if answer.version and not too_old(answer.version, least):
+            continue
+        here = f"this is {called} {answer.version}" if answer.version else f"there is no {program}"
+        found[name] = Doubt(f"{name} needs {called} {least}; {here}", fatal=True)
+    return found
+
+
+def _ask(asked: Mapping[K, Question], *, cwd: Path, timeout_s: float) -> dict[K, Answer]:
     mark = f"version.{os.getpid()}.{time.monotonic_ns()}"
     deadline = time.monotonic() + timeout_s
     runs: dict[Question, _Run] = {}
@@ -227,7 +277,8 @@ class _Run:
     """One command that prints a version."""
 
     def __init__(self, question: Question, cwd: Path, mark: str) -> None:
-        self.name = question.argv[0]
+        self.name = question.program or question.argv[0]
+        self.pattern = question.pattern
         self.problem = ""
         self.late = False
         # Files, not pipes: a child that lives on would keep a pipe open.
@@ -260,10 +311,10 @@ class _Run:
                 return Answer("", f"{self.name} did not say its version within {timeout_s:g} s")
             out, err = (_text(file) for file in (self.out, self.err))
             if code := self.process.returncode:
-                words = (err or out).strip().splitlines()
-                said = f": {words[-1].strip()}" if words else ""
+                words = message_in((err or out).splitlines())
+                said = f": {words}" if words else ""
                 return Answer("", f"{self.name} failed when asked for its version (exit {code}){said}")
-            version = version_in(out) or version_in(err)
+            version = version_in(out, self.pattern) or version_in(err, self.pattern)
             return Answer(version, "" if version else f"{self.name} printed no version")
 
 
@@ -275,20 +326,23 @@ def _text(file: IO[bytes]) -> str:
 # --- what check says --------------------------------------------------------------------------------------
 
 
-def doubts(agents: Mapping[str, Agent], *, cwd: Path, timeout_s: float) -> dict[str, str]:
-    """Return what is doubtful about the versions of agents that are installed, by their names."""
-    told = ask({name: agent for name, agent in agents.items() if agent.tested}, cwd=cwd, timeout_s=timeout_s)
-    found = {}
+def doubts(agents: Mapping[str, Agent], *, cwd: Path, timeout_s: float) -> dict[str, Doubt]:
+    """Return what is doubtful about agents that are installed, and about their versions, by their names."""
+    asked = {name: agent for name, agent in agents.items() if agent.tested or agent.requires}
+    told = ask(asked, cwd=cwd, timeout_s=timeout_s)
+    found = unmet(agents, told, cwd=cwd, timeout_s=timeout_s)
     for name, agent in agents.items():
+        if name in found:
+            continue
         advice = f"`agentjobs agents try {name}` shows whether it works"
         answer = told.get(name, Answer(""))
         where = standing(answer.version, agent.tested)
         if answer.problem:
-            found[name] = answer.problem
+            found[name] = Doubt(answer.problem)
         elif where in {Standing.NEWER, Standing.OLDER}:
-            found[name] = f"{answer.version} is {where.value} ({range_of(agent.tested)}); {advice}"
+            found[name] = Doubt(f"{answer.version} is {where.value} ({range_of(agent.tested)}); {advice}")
         elif where is Standing.UNTESTED and agent.preset not in {None, NO_PRESET}:
-            found[name] = f"its preset was never tested with the real program; {advice}"
+            found[name] = Doubt(f"its preset was never tested with the real program; {advice}")
     return found
 
 

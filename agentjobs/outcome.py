@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agentjobs.evidence import Rule
-from agentjobs.excerpt import clean_lines, error_excerpt, looks_like_error, signature
+from agentjobs.excerpt import clean_lines, error_excerpt, signature
 from agentjobs.jsonlines import Event, events_of, every, is_json, lookup, matches, read_events, scalar_text
 from agentjobs.lastword import LastWord, filter_for, in_background, last_word
 from agentjobs.model import Exited, Kill, Lost, Outcome
 from agentjobs.resets import parse_reset
+from agentjobs.stream import event_words, last_words, line_words
 from agentjobs.words import CORRECTED, RESET, failure_words, is_failure, plain_trouble, trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from agentjobs.evidence import Watch
+    from agentjobs.evidence import Reading, Watch
 
 __all__ = [
-    "Reading",
+    "Knowledge",
     "Verdict",
     "classify",
     "error_excerpt",
@@ -83,7 +84,7 @@ class Verdict(Struct, frozen=True):
     """When a limit ends, as far as the output says: always after ``now``, or 0 for unknown."""
 
 
-class Reading(Struct, frozen=True):
+class Knowledge(Struct, frozen=True):
     """What else is known of an agent's output, besides its tail and the rules."""
 
     watch: Watch | None = None
@@ -91,6 +92,8 @@ class Reading(Struct, frozen=True):
     """A line after which only the program itself speaks."""
     earlier: Callable[[Callable[[bytes], bool] | None], Iterator[bytes]] | None = None
     """The lines before the tail, the newest first, as far as they are asked for and the given test wants them."""
+    reading: Sequence[Reading] = ()
+    """Where the words for people are."""
 
 
 class _Match(Struct, frozen=True):
@@ -104,13 +107,14 @@ class _Output:
     """The output as rules see it, each view made once and only when asked for."""
 
     def __init__(
-        self, output: bytes, code: int | None, rules: Sequence[Rule], reading: Reading, *, cut: bool = False
+        self, output: bytes, code: int | None, rules: Sequence[Rule], knowledge: Knowledge, *, cut: bool = False
     ) -> None:
         self.output = output.partition(b"\n")[2] if cut else output  # a line without its beginning says anything
         self.code = code
         """The exit code, if it ended by itself."""
         self.rules = rules
-        self.reading = reading
+        self.knowledge = knowledge
+        self.reading = knowledge.reading
 
     @cached_property
     def events(self) -> list[Event]:
@@ -120,8 +124,8 @@ class _Output:
     def back_to(self, *wanted: Mapping[str, object]) -> Iterator[Event]:
         """Yield the events of the tail, and then those before it that may be as one of ``wanted``, newest first."""
         yield from self.events
-        if self.reading.earlier is not None:
-            yield from events_of(self.reading.earlier(filter_for(wanted)))
+        if self.knowledge.earlier is not None:
+            yield from events_of(self.knowledge.earlier(filter_for(wanted)))
 
     @cached_property
     def wanted(self) -> list[Mapping[str, object]]:
@@ -133,7 +137,7 @@ class _Output:
     def older(self) -> list[tuple[Mapping[str, object], Event]]:
         """The newest event of each kind that rules look for, from before the tail."""
         left, found = list(self.wanted), []
-        lines = self.reading.earlier(filter_for(left)) if self.reading.earlier is not None else ()
+        lines = self.knowledge.earlier(filter_for(left)) if self.knowledge.earlier is not None else ()
         for event in events_of(lines):
             met = [wanted for wanted in left if matches(event.fields, wanted)]
             found += [(wanted, event) for wanted in met]
@@ -151,14 +155,14 @@ class _Output:
     @cached_property
     def word(self) -> LastWord:
         """What the newest events say, however far back they are."""
-        watch = self.reading.watch
+        watch = self.knowledge.watch
         marks = (watch.request, *watch.goes_on, watch.error, watch.background) if watch is not None else ()
         return last_word(self.back_to(*self.wanted, *filter(None, marks)), self.rules, watch, self.code)
 
     @cached_property
     def background(self) -> tuple[str, ...]:
         """What ran in the background when the agent last said so."""
-        watch = self.reading.watch
+        watch = self.knowledge.watch
         if watch is None or watch.background is None:
             return ()
         return in_background(self.back_to(watch.background), watch)
@@ -191,9 +195,9 @@ class _Output:
 
     def _plain(self, output: bytes) -> str:
         lines = [line for line in clean_lines(output) if line.strip() and not is_json(line)]
-        if self.reading.text_after is not None:
+        if self.knowledge.text_after is not None:
             text = "\n".join(lines)
-            marks = list(re.finditer(self.reading.text_after, text, re.MULTILINE))
+            marks = list(re.finditer(self.knowledge.text_after, text, re.MULTILINE))
             if marks:
                 lines = text[text.rfind("\n", 0, marks[-1].start()) + 1 :].split("\n")
         return "\n".join(lines[-TAIL_LINES:])
@@ -204,7 +208,9 @@ class _Output:
             return None
         if rule.event is not None:
             event = self.newest(rule.event, deep=not self.decided)
-            return _Match(rule=rule, line=event.line, detail=event_words(event), event=event) if event else None
+            if event is None:
+                return None
+            return _Match(rule=rule, line=event.line, detail=event_words(event, self.reading), event=event)
         if rule.text is None:
             return _Match(rule=rule, line="", detail=f"exit {rule.code}: {self.last_words}".rstrip(": "))
         plain = self.plain if plain is None else plain
@@ -212,7 +218,8 @@ class _Output:
         if not found:
             return None
         start = plain.rfind("\n", 0, found[-1].start()) + 1
-        return _Match(rule=rule, line=plain[start:], detail=plain[start:].split("\n", 1)[0])
+        line = plain[start:].split("\n", 1)[0]
+        return _Match(rule=rule, line=plain[start:], detail=line_words(line, self.reading))
 
     def newest(self, wanted: Mapping[str, object], *, deep: bool = True) -> Event | None:
         """Return the last JSON object that is as ``wanted``; ``deep``: also from before the tail."""
@@ -226,15 +233,11 @@ class _Output:
         by_text = [rule for rule in self.rules if rule.class_ is Outcome.OK and rule.event is None]
         return self.word.final is not None or any(self.match(rule) is not None for rule in by_text)
 
-    @property
+    @cached_property
     def last_words(self) -> str:
-        """The line that most likely says what went wrong."""
-        lines = self.tail.split("\n")
-        plain = [line for line in lines if not line.lstrip().startswith(("{", "["))]
-        if not plain and self.events:
-            return event_words(self.events[0])
-        plain = plain or lines
-        return next((line for line in reversed(plain) if looks_like_error(line)), plain[-1])
+        """What the program most likely says went wrong, in one line."""
+        return last_words(self.events, self.plain.split("\n"), self.reading)
+
 
 
 def classify(
@@ -246,7 +249,7 @@ def classify(
     rules: Sequence[Rule],
     now: float,
     tree_dir: str = "",
-    reading: Reading | None = None,
+    knowledge: Knowledge | None = None,
 ) -> Verdict:
     """Say what an agent step came to.
 
@@ -261,12 +264,13 @@ def classify(
     code is no failure, unless we ended the agent, a rule finds a cause, or work in the background was not done.
     An agent that finished just as it was to be ended (exit 0, and its final event) has finished.
 
-    ``tree_dir`` is left out of the signature, so that the same failure in two trees is recognised.
+    ``tree_dir`` is left out of the signature, so that the same failure
+    in two trees is recognised.
     """
     if kill is not None and kill.why == "stopped":
         return Verdict(outcome=Outcome.STOPPED, detail="stopped by a person")
     code = phase.code if isinstance(phase, Exited) else None
-    seen = _Output(output, code, rules, reading or Reading(), cut=output_bytes > len(output))
+    seen = _Output(output, code, rules, knowledge or Knowledge(), cut=output_bytes > len(output))
     hung = kill is not None and kill.why == "hung"
     in_time = code == 0 and seen.finished()
     killed = _killed(kill, seen) if kill and not hung and not in_time else None
@@ -295,12 +299,14 @@ def classify(
     )
 
 
-def finished(output: bytes, rules: Sequence[Rule], reading: Reading | None = None, *, cut: bool = False) -> bool:
+def finished(
+    output: bytes, rules: Sequence[Rule], knowledge: Knowledge | None = None, *, cut: bool = False
+) -> bool:
     """Tell whether a running agent has said its last word: it reported success, and nothing speaks against that.
 
     Not one that works in the background, as it says itself, nor one whose ``ok`` rule wants an exit code.
     """
-    seen = _Output(output, None, rules, reading or Reading(), cut=cut)
+    seen = _Output(output, None, rules, knowledge or Knowledge(), cut=cut)
     return seen.over or (seen.word.final is None and seen.finished())
 
 
@@ -326,7 +332,8 @@ def _ending(phase: Exited | Lost, seen: _Output, output_bytes: int, *, hung: boo
         return Outcome.LOST, "its process is gone and left no exit code"
     if phase.code == 0:
         if any(rule.class_ is Outcome.OK for rule in seen.rules) and not seen.finished():
-            return Outcome.CRASHED, "exit 0, but no final event of success"
+            last = seen.last_words
+            return Outcome.CRASHED, "exit 0, but no final event of success" + (f": {last}" if last else "")
         return Outcome.OK, ""
     what = f"exit {phase.code}{_signal_name(phase.code)}"
     if seen.over:
@@ -409,15 +416,6 @@ def _reset_at(found: _Match, seen: _Output, ended_at: float, now: float) -> floa
     instants = (parse_reset(words, said_at) for words in told if words)
     at = next((at for at in instants if at is not None), None)
     return 0.0 if at is None else max(at, now + 1.0)
-
-
-def event_words(event: Event) -> str:
-    """Return what an event says to people, as far as one of the usual fields holds it."""
-    for path in ("error.message", "message", "error", "result", "text", "errors.0"):
-        words = scalar_text(lookup(event.fields, path))
-        if words and words.strip() and words not in ("true", "false"):
-            return words
-    return event.line
 
 
 def last_text(output: bytes) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from agentjobs.accounts import Gate, account_for, account_of
-from agentjobs.board import Board, Plan, overspent
+from agentjobs.board import UNSERVED, Board, Plan, overspent
 from agentjobs.caps import ends
 from agentjobs.decide import APPROVAL, SETUP_AGAIN, decide, verified_at
 from agentjobs.decisions import (
@@ -411,7 +411,10 @@ class _Planner:
         if not swept and failed >= DIAGNOSE_MIN and share > self.policy.retry.diagnose_above:
             for task, defer in self.deferred:
                 self.actions.append(Action(task.row.id, Settle(Status.FAILED, defer.note)))
-            return Halt("diagnose", f"{failed} of {self.board.total} tasks failed", self.now), set()
+            came_to = [a.end for task, _ in self.deferred for a in task.attempts]
+            unserved = all(end and end.outcome is Outcome.CRASHED and not end.tokens for end in came_to)
+            detail = f"{failed} of {self.board.total} tasks failed{f' {UNSERVED}' if unserved else ''}"
+            return Halt("diagnose", detail, self.now), set()
         restarts = []
         for task, defer in self.deferred:
             if pays(task, self.board.history, self.policy):

@@ -32,6 +32,7 @@ SECTIONS: Final = (
     ("[agents.NAME.flags]", agents.Flags),
     ("[agents.NAME.session]", evidence.Session),
     ("[[agents.NAME.rules]]", evidence.Rule),
+    ("[[agents.NAME.reading]]", evidence.Reading),
     ("[agents.NAME.usage]", evidence.Usage),
     ("[agents.NAME.transcript]", evidence.Transcript),
     ("[[agents.NAME.transcript_resets]]", evidence.Reset),

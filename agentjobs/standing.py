@@ -6,12 +6,14 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from agentjobs import reviewing
 from agentjobs.batches import QUEUE_ID
 from agentjobs.board import overspent
 from agentjobs.decide import verified_at
 from agentjobs.errors import UserError
+from agentjobs.gauges import doing_at
 from agentjobs.model import BY_HAND, SETTLED, Exited, Halt, Lost, Pause, Running, Scope, Status
 from agentjobs.pauses import in_force
 from agentjobs.phases import PLANS
@@ -40,6 +42,8 @@ class Live(Struct, frozen=True):
     output_bytes: int
     ending: str = ""
     """Why it is being ended, where it is."""
+    doing: str = ""
+    """The last thing that an agent did, where its output tells."""
 
 
 class Between(Struct, frozen=True):
@@ -168,7 +172,7 @@ def _at_work(project: Project, active: Sequence[str], scope: Scope | None) -> tu
         attempt = project.store.attempt(task_id, numbers[-1]) if numbers else None
         live = live_of(attempt) if attempt else None
         if live is not None:
-            running.append(live)
+            running.append(replace(live, doing=_doing(project, attempt)))
         else:
             playing = scope is not None and in_play(scope, task_id, _profile(project, task_id))
             marker = project.store.marker(task_id)
@@ -178,6 +182,14 @@ def _at_work(project: Project, active: Sequence[str], scope: Scope | None) -> tu
             what = _between(attempt, playing=playing, anew=anew)
             between.append(Between(task_id, attempt.number if attempt else 0, what))
     return running, between
+
+
+def _doing(project: Project, attempt: Attempt | None) -> str:
+    step = attempt.steps[-1] if attempt is not None and attempt.steps else None
+    try:
+        return doing_at(project, attempt, step) if attempt is not None and step is not None else ""
+    except UserError:  # how things stand is told all the same
+        return ""
 
 
 def _estimated(project: Project) -> bool:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from agentjobs.errors import UserError
+from agentjobs.gauges import doing_at, session_at
 from agentjobs.judging import blocking, place
 from agentjobs.model import Exited, Lost, Running, Settled, Spending
 from agentjobs.reading import check_known
@@ -35,6 +36,8 @@ class StepTold(Struct, frozen=True):
     """Why we ended it, where we did."""
     log: str
     output_bytes: int
+    doing: str = ""
+    """The last thing that a running agent did, where its output tells."""
 
 
 class ReviewTold(Struct, frozen=True):
@@ -147,7 +150,7 @@ def _attempt(project: Project, attempt: Attempt) -> AttemptTold:
         why=intent.why,
         profile=intent.profile,
         agent=intent.agent,
-        session=(end.session if end else "") or intent.session,
+        session=(end.session if end else "") or intent.session or session_at(project, attempt),
         fresh=intent.fresh,
         started_at=intent.started_at,
         ended_at=result.at if result else 0.0,
@@ -201,4 +204,12 @@ def _step(project: Project, attempt: Attempt, step: Step) -> StepTold:
         killed=step.kill.why if step.kill and not isinstance(phase, Running) else "",
         log=str(files.log.relative_to(project.root)),
         output_bytes=said,
+        doing=_doing(project, attempt, step),
     )
+
+
+def _doing(project: Project, attempt: Attempt, step: Step) -> str:
+    try:
+        return doing_at(project, attempt, step)
+    except UserError:  # the story can be told without agentjobs.toml
+        return ""

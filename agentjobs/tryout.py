@@ -16,13 +16,14 @@ from agentjobs.decide import verified_at
 from agentjobs.engine import Engine
 from agentjobs.errors import ExitCode, UserError
 from agentjobs.git import Git
-from agentjobs.installed import choice_of, missing, program_of, settings_of
+from agentjobs.installed import VERSION_S, ask, choice_of, missing, program_of, settings_of, unmet
 from agentjobs.launch import local
 from agentjobs.logfile import read_tail
 from agentjobs.model import Exited, Lost, Outcome, Running, Spending, StepKind
 from agentjobs.project import POLICY, TABLE, Project
 from agentjobs.scoping import dispatch, stop
 from agentjobs.store import step_files
+from agentjobs.stream import told_lines
 from agentjobs.tomltext import table_text
 
 if TYPE_CHECKING:
@@ -101,6 +102,11 @@ def tryout(
     agent = settings_of(place, choice)
     if not program_of(agent, place.root):
         raise UserError(f"{name} is not installed: {missing(agent, place.root)}")
+    if agent.requires:
+        there, cwd = {name: agent}, place.root or Path.cwd()
+        lacks = unmet(there, ask(there, cwd=cwd, timeout_s=VERSION_S), cwd=cwd, timeout_s=VERSION_S).get(name)
+        if lacks is not None and lacks.fatal:
+            raise UserError(lacks.words)
     directory = Path(tempfile.mkdtemp(prefix="agentjobs-try-")).resolve()
     failed = True
     try:
@@ -246,6 +252,8 @@ def _told(project: Project, attempt: Attempt, file: str, line: str) -> Told:
     outcome, detail = (end.outcome, end.detail) if end is not None else (None, "")
     if end is None and result is not None:
         outcome, detail = result.outcome, result.detail
+    agent = project.policy.agents.get(attempt.intent.agent)
+    reading = agent.reading if agent is not None else ()
     edit, done = _edit(Path(attempt.intent.tree) / file, line)
     files = step_files(project.store.attempt_dir(TASK, attempt.number), "agent")
     return Told(
@@ -257,7 +265,7 @@ def _told(project: Project, attempt: Attempt, file: str, line: str) -> Told:
         took_s=max(0.0, ended - step.started_at) if step is not None and ended else 0.0,
         edit=edit,
         done=done,
-        log=read_tail(files.log, project.masking, LOG_BYTES)[0].decode("utf-8", "replace"),
+        log="\n".join(told_lines(read_tail(files.log, project.masking, LOG_BYTES)[0], reading)),
     )
 
 

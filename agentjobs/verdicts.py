@@ -26,6 +26,7 @@ from agentjobs.model import AgentEnd, Exited, Lost, Outcome, Prepare, Result, St
 from agentjobs.scope import in_scope, normalise
 from agentjobs.spending import told_by, was_written
 from agentjobs.store import step_files
+from agentjobs.stream import excerpt
 from agentjobs.writing import printable
 
 if TYPE_CHECKING:
@@ -371,7 +372,8 @@ class Verdicts:
         )
         if end is not None and end.outcome is outcome and outcome is not Outcome.OK:
             output, _ = read_tail(step_files(self._dir(attempt), "agent").log, self.project.masking)
-            errors = error_excerpt(output)
+            agent = self.project.policy.agents.get(intent.agent)
+            errors = excerpt(output, agent.reading if agent else ())
             if end.outside:
                 files = ", ".join(task.row.files)
                 errors = f"{end.detail}\nThis task may change only: {files}\nPut every other file back as it was."

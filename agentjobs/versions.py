@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_VERSION: Final = re.compile(r"(?<![\w.])v?(\d{1,9}(?:\.\d{1,9}){1,4}(?:-[0-9A-Za-z.]+)?)")
+_OTHERS: Final = re.compile(
+    r"(?i)warn|deprecat|node\.js|(?:new|newer|latest) version|available|requires?\b|needs?\b|https?://"
+)
+"""Lines in which a version is not the program's own."""
+_VERSION: Final = re.compile(r"(?<![\w.=])v?(\d{1,9}(?:\.\d{1,9}){1,4}(?:-[0-9A-Za-z.]+)?)")
 
 
 class Standing(StrEnum):
@@ -24,10 +28,26 @@ class Standing(StrEnum):
     """The program does not say its version."""
 
 
-def version_in(printed: str) -> str:
-    """Return the first version in what a program printed; empty where there is none."""
-    found = _VERSION.search(printed)
-    return found[1].rstrip(".") if found else ""
+def version_in(printed: str, pattern: str | None = None) -> str:
+    """Return the version in what a program printed; empty where there is none.
+
+    ``pattern`` is a regular expression whose first group is the version. Without it that is the first one in a line
+    that speaks neither of a value, as ``temperature=0.5``, nor of another program or a newer version, as warnings do.
+    """
+    if pattern is not None:
+        found = re.search(pattern, printed, re.MULTILINE)
+        return (found[1] if found.re.groups else found[0]) or "" if found else ""
+    lines = [line for line in printed.splitlines() if not _OTHERS.search(line)]
+    for text in ("\n".join(lines), printed):
+        found = _VERSION.search(text)
+        if found is not None:
+            return found[1].rstrip(".")
+    return ""
+
+
+def too_old(version: str, least: str) -> bool:
+    """Tell whether a version is known and below ``least``, by their numbers."""
+    return bool(version) and _numbers(version) < _numbers(least)
 
 
 def standing(version: str, tested: Sequence[str]) -> Standing:

@@ -128,6 +128,46 @@ def test_a_program_that_does_not_tell(bench: Bench, script: str, problem: str) -
     assert row(said.lines, "claude") == f"claude Claude Code ? {TESTED} unknown"
 
 
+NODE_20 = "echo v20.20.2"
+KIMI_ON_NODE_20 = """\
+cat >&2 <<'END'
+import zlib, { createZstdDecompress, gzip } from "node:zlib";
+               ^^^^^^^^^^^^^^^^^^^^
+SyntaxError: The requested module 'node:zlib' does not provide an export named 'createZstdDecompress'
+    at ModuleJob._instantiate (node:internal/modules/esm/module_job:213:21)
+
+Node.js v20.20.2
+END
+exit 1"""
+LACKS = "kimi needs Node.js 22.19; this is Node.js 20.20.2"
+
+
+def test_what_a_program_needs_and_is_not_here(bench: Bench) -> None:
+    bench.program("node", NODE_20)
+    bench.program("kimi", KIMI_ON_NODE_20)
+    found = bench.listed()["kimi"]
+    assert (found["version"], found["problem"]) == ("", LACKS)
+    assert bench.run("try", "kimi", code=1).stderr == f"agentjobs: {LACKS}\n"
+    assert bench.left() == [], "it was not even begun"
+    bench.project.configure({"profiles": {"default": {"agent": "kimi"}}})
+    lines = [line for line in checked(bench) if "kimi" in line]
+    assert len(lines) == 1
+    assert lines[0].endswith(f": agent kimi: {LACKS}"), "an error: no task could run"
+
+
+def test_a_program_that_starts_has_what_it_needs(bench: Bench) -> None:
+    bench.program("node", NODE_20)
+    bench.program("kimi", "echo 2.1.0")
+    assert bench.listed()["kimi"]["problem"] == ""
+
+
+def test_what_a_program_said_instead_of_its_version_is_its_message(bench: Bench) -> None:
+    bench.program("node", "echo v22.19.0")
+    bench.program("kimi", KIMI_ON_NODE_20)
+    problem = bench.listed()["kimi"]["problem"]
+    assert problem.startswith("kimi failed when asked for its version (exit 1): SyntaxError: The requested module")
+
+
 def test_programs_are_told_not_to_phone_home(bench: Bench) -> None:
     bench.program("claude", 'echo "1.$DISABLE_TELEMETRY.$DISABLE_AUTOUPDATER"')
     assert bench.listed()["claude"]["version"] == "1.1.1"
@@ -355,7 +395,8 @@ def test_a_trial_that_fails(bench: Bench, does: str, shown: str, why: str) -> No
     said = bench.run("try", "claude", code=1, CLAUDE_FAKE=does)
     assert shown in said.stdout
     assert "the end of its log:\n" in said.stdout
-    assert '  | {"type": "result"' in said.stdout
+    assert "  | done: " in said.stdout or "  | error: " in said.stdout
+    assert "{" not in said.stdout.partition("the end of its log:\n")[2], "for people"
     kept, last = said.stderr.splitlines()
     assert last.startswith(f"agentjobs: claude does not work here: {why}")
     assert Path(kept.split()[2]).is_dir()

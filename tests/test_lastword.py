@@ -16,7 +16,7 @@ from agentjobs.lastword import filter_for, last_word
 from agentjobs.logfile import CHUNK_BYTES, TAIL_BYTES, lines_before, read_tail
 from agentjobs.masking import Masking
 from agentjobs.model import Exited, Kill, Lost, Outcome
-from agentjobs.outcome import Reading, Verdict, classify, finished
+from agentjobs.outcome import Knowledge, Verdict, classify, finished
 from agentjobs.tomlfile import FieldError
 from tests.test_presets import IDS, RECORDINGS, Recording, agent_of
 
@@ -34,9 +34,9 @@ def lines(*events: dict[str, Any]) -> bytes:
     return b"".join(json.dumps(event).encode() + b"\n" for event in events)
 
 
-def reading(agent: Agent, log: Path | None = None, masking: Masking | None = None) -> Reading:
+def reading(agent: Agent, log: Path | None = None, masking: Masking | None = None) -> Knowledge:
     earlier = partial(lines_before, log, LIMIT, masking) if log is not None else None
-    return Reading(agent.watch, agent.text_after, earlier)
+    return Knowledge(agent.watch, agent.text_after, earlier)
 
 
 def judge(
@@ -52,7 +52,7 @@ def judge(
         size = size if size > TAIL_BYTES else len(output)
     return classify(
         phase=Lost(0.0) if code is None else Exited(code, 0.0), kill=Kill(why, 0.0) if why else None, output=output,
-        output_bytes=size, rules=agent.rules, now=1e9, reading=reading(agent, log, masking),
+        output_bytes=size, rules=agent.rules, now=1e9, knowledge=reading(agent, log, masking),
     )  # fmt: skip
 
 
@@ -129,7 +129,7 @@ def test_the_last_event_decides(name: str) -> None:
 
 def test_another_exit_code_is_no_success_where_something_speaks_against_it() -> None:
     claude = agent_of("claude")
-    assert judge(claude, lines(CLAUDE_OK, RETRY), 1).outcome is Outcome.CRASHED
+    assert judge(claude, lines(CLAUDE_OK, RETRY), 1).outcome is Outcome.OVERLOADED
     assert judge(claude, lines(CLAUDE_OK, RETRY), 0).outcome is Outcome.OK
     assert judge(claude, lines(CLAUDE_OK, INIT), 0).outcome is Outcome.CRASHED
     said = lines(CLAUDE_OK) + b"No conversation found with session ID x\n"
@@ -238,7 +238,8 @@ def test_wrapping_changes_no_class(meta: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("code", [0, 1])
 @pytest.mark.parametrize("size", [TAIL_BYTES - 60, TAIL_BYTES, 300_000, CHUNK_BYTES * 3])
 def test_a_long_event_far_from_the_end(size: int, code: int, tmp_path: Path) -> None:
-    claude, events = agent_of("claude"), [INIT, SAYS, {**CLAUDE_OK, "result": "x" * size}]
+    claude = agent_of("claude")
+    events: list[Any] = [INIT, SAYS, {**CLAUDE_OK, "result": "x" * size}]
     for after in (b"", NOISE, NOISE * (size // len(NOISE)), b"no end of line " * 19_000):
         assert judge(claude, lines(*events) + after, code, scratch=tmp_path).outcome is Outcome.OK, len(after)
         assert judge(claude, lines(*events).strip() + after, code, scratch=tmp_path).outcome is Outcome.OK, len(after)
@@ -282,7 +283,7 @@ def test_only_the_tail_is_read_where_it_decides(tmp_path: Path) -> None:
         classify(
             phase=Exited(code, 0.0), kill=None, output=output[-TAIL_BYTES:], output_bytes=len(output) * 9,
             rules=[rule for rule in claude.rules if rule.reset_event is None], now=1e9,
-            reading=Reading(claude.watch, None, refuse),
+            knowledge=Knowledge(claude.watch, None, refuse),
         )  # fmt: skip
 
 

@@ -162,7 +162,7 @@ def test_others_go_on_while_one_account_is_limited(project: Project) -> None:
     pause = project.state("pauses")["fake"]
     project.configure(slots=3)
     said = project.poll().stderr
-    at = time.strftime("%H:%M:%S", time.localtime(pause["until"]))
+    at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(pause["until"]))
     assert f"paused until {at}: fake: limit: a: Error: usage limit reached" in said
     text = project.run("status", code=0).stdout
     assert f"{at}: fake: limit: a:" in text
@@ -213,10 +213,10 @@ def test_logged_out_of_one_account_the_others_finish_and_then_a_person_is_asked(
     assert len(auth) == 5, "four at once, and one probe"
     assert "auth: fake: " in looped.stderr
     assert "401 Unauthorized" in looped.stderr
-    assert "Log the agent in again, then `agentjobs dispatch`" in looped.stderr
+    assert "Fix what the agent says (log in, pay, change the plan), then `agentjobs dispatch`" in looped.stderr
     assert "stopped: fake: auth: " in project.run("status", code=0).stdout
     assert project.state("halt") is None
-    assert project.run("run", code=3).stderr.count("Log the agent in again") == 1
+    assert project.run("run", code=3).stderr.count("Fix what the agent says") == 1
     assert project.poll("--json", code=3).stdout.count("auth: fake")
     assert len([start for start in project.ledger() if start.task in "abcde"]) == 5
     project.dispatch()  # still logged out: one more start finds that out

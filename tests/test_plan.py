@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from agentjobs.accounts import account_for, account_of
 from agentjobs.agents import Agent
-from agentjobs.board import Board, Plan, Spent
+from agentjobs.board import UNSERVED, Board, Plan, Spent
 from agentjobs.decisions import Begin, Conclude, Judge, Land, Launch, Settle
 from agentjobs.limits import Limits, Retry
 from agentjobs.model import (
@@ -647,6 +647,11 @@ def test_too_many_failures_are_diagnosed_and_not_repeated() -> None:
     assert made.halt is not None
     assert made.halt.why == "diagnose"
     assert [a.decision for a in made.actions] == [Settle(Status.FAILED, "verify_failed")] * 3
+    assert made.halt.detail == "3 of 29 tasks failed"
+    crashed = tuple(task(name, Outcome.CRASHED, end=Outcome.CRASHED, times=6) for name in "xyz")
+    diagnosed = plan(Board(tasks=crashed, total=29), (), policy(), NOW).halt
+    assert diagnosed is not None
+    assert diagnosed.detail == f"3 of 29 tasks failed {UNSERVED}"
     assert begun(Board(tasks=three, total=30)) == ["x", "y", "z"], "a tenth is not above a tenth"
     assert begun(Board(tasks=three[:2], total=2)) == ["x", "y"], "two failures say nothing"
     assert begun(Board(tasks=three[:2], failed=1, total=29)) == []

@@ -27,8 +27,8 @@ def test_the_keys_are_all_keys() -> None:
     }
     tables = {("", n) for n in ("limits", "retry", "workspace", "profiles", "agents", "landing", "plan")}
     sections = (
-        "flags", "session", "rules", "usage", "transcript", "transcript_usage", "transcript_resets", "context", "watch",
-        "prices",
+        "flags", "session", "rules", "reading", "usage", "transcript", "transcript_usage", "transcript_resets",
+        "context", "watch", "prices",
     )  # fmt: skip
     tables |= {("[agents.NAME]", name) for name in sections}
     tables |= {("[profiles.NAME]", "context"), ("[profiles.NAME]", "checks")}

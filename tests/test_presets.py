@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from agentjobs.evidence import Transcript, Usage
 from agentjobs.jsonlines import matches, read_events
 from agentjobs.model import Exited, Kill, Lost, Outcome, Spending
-from agentjobs.outcome import Reading, Verdict, classify
+from agentjobs.outcome import Knowledge, Verdict, classify
 from agentjobs.policy import Agent, parse_policy
 from agentjobs.presets import names, preset
 from agentjobs.spending import learnt
@@ -56,7 +56,7 @@ class Recording:
         now = self.meta.get("at", self.meta.get("reset", 1e9) - 3 * 3600.0)
         return classify(
             phase=phase, kill=kill, output=seen, output_bytes=len(seen), rules=self.agent.rules, now=now,
-            reading=Reading(self.agent.watch, self.agent.text_after),
+            knowledge=Knowledge(self.agent.watch, self.agent.text_after, reading=self.agent.reading),
         )  # fmt: skip
 
     def transcript(self, session: str, home: Path) -> Found | None:

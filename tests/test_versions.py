@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from agentjobs.versions import Standing, range_of, standing, version_in
+from agentjobs.presets import names, preset
+from agentjobs.versions import Standing, range_of, standing, too_old, version_in
 
 
 @pytest.mark.parametrize(
@@ -48,3 +49,55 @@ def test_the_range_in_a_word() -> None:
     assert range_of([]) == ""
     assert range_of(["1.2"]) == "1.2"
     assert range_of(["1.10", "1.9", "1.9.5"]) == "1.9..1.10"
+
+
+NODE_20 = "Node.js v20.20.2"
+
+
+@pytest.mark.parametrize(
+    ("name", "printed", "version"),
+    [
+        ("claude", "2.1.332 (Claude Code)\n", "2.1.332"),
+        ("codex", "codex-cli 0.171.0\n", "0.171.0"),
+        ("gemini", "0.61.0\n", "0.61.0"),
+        ("opencode", "1.18.33\n", "1.18.33"),
+        ("copilot", "GitHub Copilot CLI 1.0.102.\nRun 'copilot update' to check for updates.\n", "1.0.102"),
+        ("qwen", "0.24.4\n", "0.24.4"),
+        ("kimi", "2.1.0\n", "2.1.0"),
+        ("kimi", f"(node:7) ExperimentalWarning: needs v22.19.0\n{NODE_20}\n2.1.0\n", "2.1.0"),
+        ("pi", "1.6.0\n", "1.6.0"),
+        ("aider", "aider 0.86.2\n", "0.86.2"),
+        ("aider", "Newer aider version v0.90.0 is available.\naider 0.86.2\n", "0.86.2"),
+        (
+            "mini-swe-agent",
+            "This is mini-swe-agent version 2.4.6.\nCheck the v2 guide\n -c model.model_kwargs.temperature=0.5\n",
+            "2.4.6",
+        ),
+        ("mini-swe-agent", " Usage: mini [OPTIONS]\n  -c mini.yaml -c model.model_kwargs.temperature=0.5\n", ""),
+    ],
+)
+def test_what_the_real_programs_print(name: str, printed: str, version: str) -> None:
+    settings = preset(name)
+    assert settings is not None
+    assert version_in(printed, settings.get("version_pattern")) == version
+
+
+def test_a_value_is_no_version() -> None:
+    assert version_in("  -c model.temperature=0.5\n") == ""
+    assert version_in("x=1.5 tool 2.5") == "2.5"
+    assert version_in("version:2.5") == "2.5"
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_preset_says_how_its_program_is_installed(name: str) -> None:
+    settings = preset(name)
+    assert settings is not None
+    assert settings["install"]
+
+
+def test_versions_are_compared_by_number() -> None:
+    assert too_old("20.20.2", "22.19")
+    assert too_old("22.9.1", "22.19")
+    assert not too_old("22.19.0", "22.19")
+    assert not too_old("24.0", "22.19")
+    assert not too_old("", "22.19")

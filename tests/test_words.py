@@ -17,7 +17,6 @@ from agentjobs.observing import Seen, observe, sights
 from agentjobs.outcome import TROUBLE, Verdict, classify
 from agentjobs.policy import parse_policy
 from agentjobs.presets import preset
-from agentjobs.show.advice import advice
 from agentjobs.spending import reset_in
 from agentjobs.words import failure_words, is_failure, plain_trouble, trouble
 from tests.test_decide import NOW as DECIDED_AT
@@ -271,20 +270,3 @@ def test_no_event_makes_it_raise(fields: dict[str, Any]) -> None:
     assert is_failure(fields) in {True, False}
     assert trouble(words) is None or words
     plain_trouble(words.split("\n"))
-
-
-@pytest.mark.parametrize(
-    ("why", "logs_in"),
-    [
-        ("auth: claude: t1: API error: 401 Unauthorized", True),
-        ("auth: claude: t1: Failed to authenticate: OAuth session expired and could not be refreshed", True),
-        ("auth: claude: t1: Credit balance is too low", False),
-        ("auth: codex: t1: Quota exceeded. Check your plan and billing details.", False),
-        ("auth: codex: t1: To use Codex with your ChatGPT plan, upgrade to Plus", False),
-        ("auth: claude: t1: This organization has been disabled.", False),
-        ("unreachable: claude: t1: fetch failed", False),
-    ],
-)
-def test_nobody_is_told_to_log_in_where_that_helps_nothing(why: str, logs_in: bool) -> None:
-    assert ("Log the agent in again" in advice(why)) is logs_in
-    assert "`agentjobs dispatch`" in advice(why)

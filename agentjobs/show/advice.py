@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
+from agentjobs.board import UNSERVED
 
 _ADVICE = {
     "limit": "It goes on refusing: look at its plan, then `agentjobs dispatch`.",
     "overloaded": "It goes on refusing: look at its service, then `agentjobs dispatch`.",
     "unreachable": "See that the agent works (network, proxy, login), then `agentjobs dispatch`.",
-    "auth": "Log the agent in again, then `agentjobs dispatch`.",
+    "auth": "Fix what the agent says (log in, pay, change the plan), then `agentjobs dispatch`.",
     "infra": "Put right what the message names, then `agentjobs dispatch`.",
     "landing": "Put right what the message names, then `agentjobs dispatch`: the work is done and waits.",
     "plan": "Put right what the message names, then `agentjobs dispatch`: the phase is planned again.",
@@ -19,17 +19,8 @@ _ADVICE = {
 }
 
 
-_PAID = re.compile(
-    r"credit|billing|balance|quota|spend|paym|invoice|upgrade|\bplan\b|organi[sz]ation|workspace|disabled|suspended",
-    re.IGNORECASE,
-)
-"""Words of a login that is well: its account has no money, or not the plan."""
-
-
 def advice(why: str) -> str:
     """Return how to go on; ``why`` begins with the kind of the trouble."""
-    if why.startswith("auth") and _PAID.search(why):
-        return "Put the agent's account right (money, plan, organisation), then `agentjobs dispatch`."
     if why.endswith("(limits.min_free_memory)"):
         return "It goes on by itself when there is more; or lower the limit in agentjobs.toml."
     if why.endswith("`agentjobs approve`"):
@@ -38,4 +29,9 @@ def advice(why: str) -> str:
         return "What is verified waits as it is."
     if why.startswith("phase ") or " waits for phase " in why or " waits: phase " in why:
         return "It goes on by itself then: `agentjobs poll`."
+    if why.endswith(("(crashed)", UNSERVED)):  # neither the prompt nor a check is the reason
+        return (
+            "The agent fails before it does any work: `agentjobs show ID` has its message, `agentjobs agents try NAME` "
+            "runs it alone. Fix that, then `agentjobs retry --failed`."
+        )
     return _ADVICE.get(why.partition(":")[0], "Raise the limit in agentjobs.toml, then poll again.")

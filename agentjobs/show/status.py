@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from agentjobs.pauses import told_of
 from agentjobs.show.advice import advice
-from agentjobs.show.text import clock, columns, duration, many, names, one_line, size
+from agentjobs.show.text import clock, columns, duration, many, names, one_line, size, until_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -40,7 +40,7 @@ def status_lines(standing: Standing) -> Iterator[str]:
     if standing.halt is not None:
         halt = standing.halt
         yield f"halted at {clock(halt.at)}: {halt.why}: {halt.detail}"
-        yield f"  {advice(halt.why)}"
+        yield f"  {advice(f'{halt.why}: {halt.detail}')}"
     yield from _pause_lines(standing)
     if standing.held:
         yield f"nothing starts: {standing.held}"
@@ -68,7 +68,7 @@ def _pause_lines(standing: Standing) -> Iterator[str]:
             yield f"stopped: {told}"
             yield f"  {advice(pause.outcome.value)}"
         elif pause.until > standing.now:
-            yield f"paused until {clock(pause.until)}: {told}"
+            yield f"paused until {until_text(pause.until)}: {told}"
             yield "  (`agentjobs dispatch --force` ends the pause now)"
         else:
             yield f"tried one at a time since {clock(pause.until)}: {told}"
@@ -109,7 +109,7 @@ def live_cells(live: Live, now: float) -> tuple[str, ...]:
     age = duration(now - live.started_at)
     what = f"attempt {live.attempt} ({live.mode})" if live.mode else f"run {live.attempt}"
     return (live.id, what, live.step, age, said,
-            f"ending: {live.ending}" if live.ending else "")  # fmt: skip
+            f"ending: {live.ending}" if live.ending else one_line(live.doing, 60))  # fmt: skip
 
 
 def _most(rows: Sequence[tuple[str, str]]) -> Iterator[str]:

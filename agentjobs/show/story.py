@@ -120,6 +120,7 @@ def _step_text(step: StepTold, now: float) -> str:
     took = duration((step.ended_at or now) - step.started_at)
     end = {"running": "runs", "lost": "killed from outside"}.get(step.state, f"exit {step.code}")
     why = f", ended as {step.killed}" if step.killed else ""
-    return f"{end} after {took}{why}, said {size(step.output_bytes)}" if step.state != "running" else (
-        f"runs for {took}, said {size(step.output_bytes)}"
-    )
+    said = f"said {size(step.output_bytes)}"
+    if step.state != "running":
+        return f"{end} after {took}{why}, {said}"
+    return f"runs for {took}, {said}" + (f"; now: {one_line(step.doing, 100)}" if step.doing else "")

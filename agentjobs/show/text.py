@@ -51,6 +51,11 @@ def clock(at: float) -> str:
     return time.strftime("%H:%M:%S", moment) if day == today else f"{day} {time.strftime('%H:%M:%S', moment)}"
 
 
+def until_text(at: float) -> str:
+    """Return when a wait ends, as people read it anywhere and at any time: always with its date."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
 def columns(rows: Sequence[Sequence[str]], indent: str = "") -> list[str]:
     """Return lines in which the cells of each column begin under each other."""
     if not rows:
