@@ -248,14 +248,21 @@ class Spending(Struct, frozen=True, omit_defaults=True):
     cache_write: int = 0
     output: int = 0
     cost: float | None = None
-    """None where nobody told."""
+    """None where it is not known."""
     estimated: bool = False
     """The cost is ours, from a table of prices."""
+    partly: bool = False
+    """The cost is not all of it: what some of the tokens cost is not known."""
 
     @property
     def tokens(self) -> int:
         """All tokens together."""
         return self.input + self.cache_read + self.cache_write + self.output
+
+    @property
+    def unknown(self) -> bool:
+        """Whether tokens were used whose cost is not known."""
+        return self.partly or (self.cost is None and self.tokens > 0)
 
 
 class AgentEnd(Struct, frozen=True, omit_defaults=True):

@@ -42,6 +42,8 @@ class Found(Struct, frozen=True):
     lines: bytes = b""
     measured: Measured | None = None
     """What a database says of it."""
+    also: tuple[str, ...] = ()
+    """Paths of more files that belong to it."""
 
 
 def find(where: Transcript, *, env: Mapping[str, str], session: str, tree: str, since: float, own: str) -> Found | None:
@@ -57,9 +59,23 @@ def find(where: Transcript, *, env: Mapping[str, str], session: str, tree: str, 
     if found is None:
         return None
     path, told = found.path, found.session or session
-    if where.owner is None:
-        return Found(told, _lines(_read(path)))
-    return Found(told or _named(path, where.files), found.lines)
+    lines = found.lines if where.owner is not None else _lines(_read(path))
+    told = told or (_named(path, where.files) if where.owner is not None else "")
+    return Found(told, lines, also=tuple(more(where, env, told, path)))
+
+
+def more(where: Transcript, env: Mapping[str, str], session: str, path: str) -> list[str]:
+    """Return the paths of a conversation's other files, such as those of sub-agents; ``path`` is the first."""
+    if not session:
+        return []
+    patterns = (expanded(pattern, env, {"session": session}) for pattern in where.also)
+    found = {other for pattern in patterns for other in glob.glob(pattern, recursive=True)}  # noqa: PTH207 - absolute
+    return sorted(found - {path})[:MOST_FILES]
+
+
+def lines_of(path: str) -> bytes:
+    """Return the JSON lines of a transcript; nothing where it cannot be read."""
+    return _lines(_read(path))
 
 
 def locate(
@@ -193,5 +209,6 @@ def _in_database(where: Transcript, path: str, session: str, tree: str, since: f
     tokens = [int(amount(told.get(name))) for name in ("input", "cache_read", "cache_write", "output")]
     cost = amount(told["cost"]) if told.get("cost") is not None else None
     spending = Spending(tokens[0], tokens[1], tokens[2], tokens[3], cost)
-    measured = Measured(spending, str(told.get("model") or ""), whole=True, whole_cost=True)
+    model = str(told.get("model") or "")
+    measured = Measured(spending, whole=True, whole_cost=True, parts={model: spending} if model else {})
     return Found(str(told.get("session") or session), measured=measured)
