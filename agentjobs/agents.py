@@ -132,6 +132,17 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return bool(self.context or self.watch or self.usage or self.transcript_usage)
 
     @property
+    def counts(self) -> bool:
+        """Whether it says, or keeps on disk, how many tokens it used."""
+        where = self.transcript
+        return bool(self.usage or self.transcript_usage or (where is not None and where.database))
+
+    @property
+    def tells_cost(self) -> bool:
+        """Whether it says what they cost, of models whose price it knows."""
+        return any(where is not None and where.cost is not None for where in (self.usage, self.transcript_usage))
+
+    @property
     def learns(self) -> bool:
         """Whether the agent, and not we, chooses the id of a conversation."""
         if any("{session}" in part for part in self.command):

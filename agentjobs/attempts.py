@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from agentjobs import briefing, checkruns, handoffs, intents, reviewing, steps
 from agentjobs.accounts import account_of
+from agentjobs.caps import UNKNOWN_COST
 from agentjobs.circles import UNSPENT, likeness
 from agentjobs.decide import SETUP_AGAIN, has_begun, stop_signals
 from agentjobs.decisions import Begin, Conclude, Decision, End, Judge, Land, Launch, Look, Settle, Weigh
@@ -346,6 +347,10 @@ class Attempts:
             local.sweep([intent.marker], records, steps.places((intent, attempt_dir)))
         before, account = store.pauses(), account_of(self.project.policy, intent.agent)
         after, halt = pauses_after(before, account, intent, attempt.end, result, now)
+        budget = self.project.policy.limits.money
+        if halt is None and budget and reviewing.cost_unknown(attempt):
+            what = f"what attempt {attempt.number} of {intent.id} cost is not known"
+            halt = Halt(UNKNOWN_COST, f"{what}, so limits.{budget} cannot be kept", now)
         if halt is not None:
             store.set_state("halt", halt)
         if after != before:

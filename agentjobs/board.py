@@ -21,6 +21,8 @@ class Spent(Struct, frozen=True):
     cost: float = 0.0
     tokens: int = 0
     attempts: int = 0
+    unknown: int = 0
+    """Rows whose cost is not known, or not all of it."""
 
 
 class Board(Struct, frozen=True):

@@ -249,10 +249,9 @@ class Spending(Struct, frozen=True, omit_defaults=True):
     output: int = 0
     cost: float | None = None
     """None where it is not known."""
-    estimated: bool = False
-    """The cost is ours, from a table of prices."""
+    estimated: bool = False  # the cost is ours, from a table of prices
     partly: bool = False
-    """The cost is not all of it: what some of the tokens cost is not known."""
+    """The cost is not all of it."""
 
     @property
     def tokens(self) -> int:

@@ -84,6 +84,8 @@ class Standing(Struct, frozen=True):
     """Why nothing starts although something could: a budget that is spent, memory."""
     tokens: int
     cost: float
+    unknown: int
+    """Tasks whose cost is not known, or not all of it: ``cost`` is what is known."""
     estimated: bool
     """Some agents do not tell what they cost: for them the cost is an estimate, where their prices are known."""
     now: float
@@ -145,6 +147,7 @@ def standing(project: Project, now: float, only: tuple[str, ...] = ()) -> Standi
         held=_held(project, spent) if scope and counts["TODO"] and not (running or waits or halt) else "",
         tokens=spent.tokens,
         cost=spent.cost,
+        unknown=spent.unknown,
         estimated=bool(spent.cost) and _estimated(project),
         now=now,
     )

@@ -168,7 +168,7 @@ def test_the_models_that_answered_give_the_estimate() -> None:
 
 def test_the_model_is_that_of_the_line_before() -> None:
     where = Usage(event={"type": "u"}, scope="session", input=("in",), model="model", model_event={"type": "turn"})
-    turn = {"type": "turn"}
+    turn: dict[str, object] = {"type": "turn"}
     output = lines(turn | {"model": "m-1"}, event(**{"in": 5}), turn | {"model": "m-2"}, event(**{"in": 9}))
     found = measure(output, where)
     assert found is not None
