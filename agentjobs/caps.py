@@ -43,8 +43,8 @@ def beyond(policy: Policy, names: Iterable[str]) -> tuple[str, str] | None:
         if not agent.counts:
             why = f'agent "{profile.agent}" does not say what it uses'
         elif profile.model:
-            price = f"[[agents.{profile.agent}.prices]]"
-            why = f'what model "{profile.model}" of agent "{profile.agent}" costs is not known: give it a price, {price}'
+            price = f"give it a price in [[agents.{profile.agent}.prices]]"
+            why = f'what model "{profile.model}" of agent "{profile.agent}" costs is not known: {price}'
         else:
             why = f'agent "{profile.agent}" does not say what it costs: name a "model" that has a price'
         what = f'limits.{budget} cannot be kept with profile "{name}"'
