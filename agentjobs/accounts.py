@@ -12,7 +12,8 @@ from agentjobs.reviewing import at_work
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable, Mapping
 
-    from agentjobs.model import Attempt, Pause, Row, Task
+    from agentjobs.model import Attempt, Row, Task
+    from agentjobs.pauses import Pause
     from agentjobs.policy import Policy
 
 CAREFUL_INTERVAL_S = 1.0
@@ -141,4 +142,4 @@ class Gate:
             return began_at + PROBE_S
         if step.phase.gauge.used or step.phase.gauge.tokens:
             return self._now
-        return self._now + PROBE_S if agent.tells_tokens else began_at + SILENT_PROBE_S
+        return self._now + PROBE_S if agent.counts else began_at + SILENT_PROBE_S

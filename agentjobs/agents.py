@@ -140,22 +140,22 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 raise FieldError("env", f"{name!r} cannot be a variable of the environment")
             if name.startswith("AGENTJOBS_"):
                 raise FieldError("env", f"{name!r} is set by agentjobs itself; choose another name")
-        if self.text_after is not None:
-            check_pattern("text_after", self.text_after)
-        if self.version_pattern is not None:
-            check_pattern("version_pattern", self.version_pattern)
+        for key in ("text_after", "version_pattern"):
+            check_pattern(key, getattr(self, key) or "")
         for name, least in self.requires.items():
             if not re.fullmatch(r"\d+(\.\d+)*", least):
                 raise FieldError("requires", f'{least!r} is not a version of {name}; write it as "22.19"')
         for path in self.writable:
             check_writable(path)
-        if self.transcript_usage is not None and (self.transcript is None or self.transcript.database):
-            raise FieldError("transcript_usage", "needs a transcript with files")
-        if self.transcript_resets and (self.transcript is None or self.transcript.database):
-            raise FieldError("transcript_resets", "needs a transcript with files")
-        if self.context is not None and self.context.source == "transcript" and not (
-            self.transcript and self.transcript.files
-        ):
+        if self.transcript is None or self.transcript.database:
+            self._refuse_what_needs_a_transcript()
+
+    def _refuse_what_needs_a_transcript(self) -> None:
+        keys = {"transcript_usage": self.transcript_usage, "transcript_resets": self.transcript_resets}
+        for key, value in keys.items():
+            if value:
+                raise FieldError(key, "needs a transcript with files")
+        if self.context is not None and self.context.source == "transcript":
             raise FieldError("context", 'from = "transcript" needs a transcript with files')
 
     @property
@@ -164,13 +164,13 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return bool(self.context or self.watch or self.usage or self.transcript_usage)
 
     @property
-    def tells_tokens(self) -> bool:
-        """Whether it says what it used, in its output or on disk: then none told is none used."""
+    def counts(self) -> bool:
+        """Whether it says, or keeps on disk, how many tokens it used: then none told is none used."""
         return self.usage is not None or self.transcript_usage is not None or self._has_database
 
     @property
-    def tells_at_once(self) -> bool:
-        """Whether what it used is told with each answer, and not only when it ends well."""
+    def counts_at_once(self) -> bool:
+        """Whether that is told with each answer, and not only when it ends well."""
         return (self.usage is not None and self.usage.scope == "event") or (
             self.transcript is not None and (self.transcript_usage is not None or self._has_database)
         )
@@ -178,6 +178,12 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def _has_database(self) -> bool:
         return self.transcript is not None and self.transcript.database is not None
+
+    @property
+    def tells_cost(self) -> bool:
+        """Whether it says what they cost, of models whose price it knows."""
+        return any(where is not None and where.cost is not None for where in (self.usage, self.transcript_usage))
+
 
     @property
     def learns(self) -> bool:

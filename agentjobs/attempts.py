@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from agentjobs import briefing, checkruns, handoffs, intents, reviewing, steps
 from agentjobs.accounts import account_of
+from agentjobs.caps import UNKNOWN_COST
 from agentjobs.circles import UNSPENT, likeness
 from agentjobs.decide import SETUP_AGAIN, has_begun, stop_signals
 from agentjobs.decisions import Begin, Conclude, Decision, End, Judge, Land, Launch, Look, Settle, Weigh
@@ -29,14 +30,13 @@ from agentjobs.model import (
     Intent,
     Kill,
     Outcome,
-    Pause,
     Result,
     Settled,
     Status,
     StepKind,
     Task,
 )
-from agentjobs.pauses import LANDING, hold_s, pauses_after
+from agentjobs.pauses import LANDING, Pause, hold_s, pauses_after
 from agentjobs.store import Marker, step_files
 from agentjobs.trees import Trees
 from agentjobs.verdicts import Verdicts
@@ -350,8 +350,12 @@ class Attempts:
             before, account_of(policy, intent.agent), intent, attempt.end, result, policy.limits, now,
             unanswered(policy, task.row, attempt, result),
         )  # fmt: skip
-        if meaning.halt is not None:
-            store.set_state("halt", meaning.halt)
+        halt, budget = meaning.halt, policy.limits.money
+        if halt is None and budget and reviewing.cost_unknown(attempt):
+            what = f"what attempt {attempt.number} of {intent.id} cost is not known"
+            halt = Halt(UNKNOWN_COST, f"{what}, so limits.{budget} cannot be kept", now)
+        if halt is not None:
+            store.set_state("halt", halt)
         if meaning.pauses != before:
             store.set_pauses(meaning.pauses)
         result = self._excuse(attempt, result, meaning)

@@ -12,7 +12,8 @@ from agentjobs.restarts import History
 if TYPE_CHECKING:
     from agentjobs.decisions import Action
     from agentjobs.limits import Limits
-    from agentjobs.model import Halt, Pause, Task
+    from agentjobs.model import Halt, Task
+    from agentjobs.pauses import Pause
 
 
 class Spent(Struct, frozen=True):
@@ -21,6 +22,8 @@ class Spent(Struct, frozen=True):
     cost: float = 0.0
     tokens: int = 0
     attempts: int = 0
+    unknown: int = 0
+    """Rows whose cost is not known, or not all of it."""
 
 
 class Board(Struct, frozen=True):

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from agentjobs.decisions import Action, End
 from agentjobs.model import Running
 from agentjobs.reviewing import AGENTS
+from agentjobs.usage import tariff_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -16,9 +17,39 @@ if TYPE_CHECKING:
     from agentjobs.board import Spent
     from agentjobs.limits import Limits
     from agentjobs.model import Step, Task
+    from agentjobs.policy import Policy
 
 OVER_BUDGET = "over_budget"
 """Why of a step that was ended for the budget of the run: its attempt does not count, and is taken up again."""
+
+
+UNKNOWN_COST = "unknown_cost"
+"""Why of a halt after an attempt whose cost nobody knows."""
+
+
+def beyond(policy: Policy, names: Iterable[str]) -> tuple[str, str] | None:
+    """Return the profile whose cost no budget of money can count, and why; None where all can be counted.
+
+    ``names``: profiles that work for the table. What they escalate to, and their reviewers, cost as well.
+    """
+    budget = policy.limits.money
+    used = [name for name in names if name in policy.profiles] if budget else []
+    for name in used:  # grows
+        profile = policy.profiles[name]
+        used += [other for other in (profile.escalate, *profile.review) if other and other not in used]
+        agent = policy.agents[profile.agent]
+        if agent.tells_cost or (agent.counts and tariff_of(profile.model or "", agent.prices) is not None):
+            continue
+        if not agent.counts:
+            why = f'agent "{profile.agent}" does not say what it uses'
+        elif profile.model:
+            price = f"give it a price in [[agents.{profile.agent}.prices]]"
+            why = f'what model "{profile.model}" of agent "{profile.agent}" costs is not known: {price}'
+        else:
+            why = f'agent "{profile.agent}" does not say what it costs: name a "model" that has a price'
+        what = f'limits.{budget} cannot be kept with profile "{name}"'
+        return name, f'{what}: {why}, or set limits.unknown_cost = "allow"'
+    return None
 
 
 def with_running(spent: Spent, tasks: Iterable[Task]) -> Spent:

@@ -19,7 +19,7 @@ from agentjobs.launch import local
 from agentjobs.planning import EMPTY
 from agentjobs.project import POLICY, TABLE
 from agentjobs.schemachecks import checks_of
-from agentjobs.scoping import plans_first
+from agentjobs.scoping import plans_first, require_known_cost
 from agentjobs.table import check_graph
 from agentjobs.tomlfile import line_of, load
 
@@ -83,6 +83,8 @@ def findings(project: Project) -> Iterator[Finding]:
     rendered = () if table_error else profiles_in_use(project)
     names = tuple(project.policy.profiles) if table_error else (*rendered, *project.policy.phases)
     yield from _profiles(project, tuple(dict.fromkeys(names)), rendered)
+    if not table_error and (found := _attempt(lambda: require_known_cost(project))):
+        yield found
     yield from _memory(project)
     yield from _repository(project)
     yield from _machine(project)

@@ -71,8 +71,8 @@ def unanswered(policy: Policy, row: Row, attempt: Attempt, result: Result) -> Un
     if attempt.end.outcome is not Outcome.CRASHED or result.outcome is not Outcome.CRASHED or attempt.end.tokens:
         return None
     at_once = step.phase.at - step.started_at <= AT_ONCE_S
-    if agent.tells_tokens:
-        return Unanswered(SEVERAL) if at_once or agent.tells_at_once else None
+    if agent.counts:
+        return Unanswered(SEVERAL) if at_once or agent.counts_at_once else None
     several, first = policy.limits.breaker, attempt.intent.mode is Mode.FIRST
     if not several or not first or not at_once or attempt.end.changed:
         return None

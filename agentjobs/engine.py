@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from agentjobs.decisions import Action, Decision
     from agentjobs.footprint import Expectations
     from agentjobs.mergequeue import MergeQueue
-    from agentjobs.model import Pause, Row, Task
+    from agentjobs.model import Row, Task
+    from agentjobs.pauses import Pause
     from agentjobs.phaseruns import PhaseRuns
     from agentjobs.project import Project
 

@@ -90,7 +90,7 @@ class Usage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """With scope `event`: dotted path of an id; of lines with the same one only the last counts."""
     tokens: Paths = ()
     """Dotted paths of the numbers that add up to the tokens; or, to have them apart, the four that follow. In a path
-    `*` goes through all of a table or a list."""
+    `*` goes through all of a table or a list; of paths with `|` between them the first counts that leads anywhere."""
     input: Paths = ()
     """Dotted paths of the tokens that were read."""
     cache_read: Paths = ()
@@ -105,19 +105,36 @@ class Usage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     inclusive: bool = False
     """`input` counts the tokens of the cache as well."""
     cost: str | None = None
-    """Dotted path of the cost in US dollars."""
+    """Dotted path of the cost in US dollars. A cost of 0 for tokens is taken for unknown: the agent knows no price."""
+    guess: Event | None = None
+    """What a line (of `models`: an entry) has whose cost the agent itself does not know: it is not counted."""
     cost_scope: Literal["run", "session", "event"] | None = None
     """What the cost counts, where that is not `scope`."""
     model: str | None = None
     """Dotted path of the model's name, for `prices`."""
+    model_event: Event | None = None
+    """The line that `model` leads into, where that is another one: what follows it was used by that model."""
+    models: str | None = None
+    """Dotted path of a table whose names are models: all other paths begin in its entries, or, in a line without the
+    table, in the line itself."""
+
+    @property
+    def paths(self) -> Paths:
+        """All paths that lead to tokens."""
+        return self.tokens + self.input + self.cache_read + self.cache_write + self.output + self.total
 
     def __post_init__(self) -> None:
         check_event("event", self.event)
+        check_event("model_event", self.model_event)
+        check_event("guess", self.guess)
+        if self.model_event is not None and self.model is None:
+            raise FieldError("model_event", 'needs "model", which leads into it')
         split = self.input + self.cache_read + self.cache_write + self.output + self.total
         if self.tokens and split:
             raise FieldError("tokens", "either tokens, or input, cache_read, cache_write, output and total")
-        for path in (*self.tokens, *split, *filter(None, (self.cost, self.key, self.model))):
-            check_path("event", path)
+        for path in (*self.paths, *filter(None, (self.cost, self.key, self.model, self.models))):
+            for one in path.split("|"):
+                check_path("event", one)
 
 
 class Session(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -144,6 +161,8 @@ class Transcript(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     id: str | None = None
     """Dotted path of the conversation's id in that line; without it the id is what `{session}` stands for in the
     path of the file."""
+    also: Paths = ()
+    """Globs of more files of the conversation `{session}`, such as those of sub-agents: what was used there counts."""
     database: str | None = None
     """Instead of files: an SQLite database."""
     query: str | None = None
@@ -155,6 +174,8 @@ class Transcript(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise FieldError("files", 'either "files" or "database"')
         if bool(self.database) != bool(self.query):
             raise FieldError("query", 'a "database" needs a "query", and the other way round')
+        if self.also and not self.files:
+            raise FieldError("also", 'needs "files"')
         if self.id is not None and self.owner is None:
             raise FieldError("id", 'leads into the line that "owner" names')
         check_event("owner", self.owner)

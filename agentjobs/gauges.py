@@ -19,24 +19,30 @@ from agentjobs.errors import UserError
 from agentjobs.facts import read_json, write_json
 from agentjobs.logfile import Place, read_on, read_tail
 from agentjobs.model import Gauge, Outcome, Running, Spending, StepKind
-from agentjobs.observing import Seen, measured, observe, sights
+from agentjobs.observing import Seen, Sight, measured, observe, sights
 from agentjobs.policy import finish_grace_s
 from agentjobs.reviewing import AGENTS, agent_of
 from agentjobs.spending import whose
 from agentjobs.store import step_files
 from agentjobs.stream import doing
-from agentjobs.transcripts import locate
-from agentjobs.usage import priced, since, together
+from agentjobs.transcripts import locate, more
+from agentjobs.usage import Meter, beside, of_attempt, together, told_by_meter
 
 if TYPE_CHECKING:
     from agentjobs.agents import Agent
     from agentjobs.model import Attempt, Step, Task
-    from agentjobs.observing import Sight
     from agentjobs.project import Project
 
 
 DOING_BYTES = 64 * 1024
 """So much of the end of an agent's output is read for what it is doing."""
+
+
+class Beside(Struct, frozen=True, omit_defaults=True):
+    """One more file of a conversation, such as a sub-agent's."""
+
+    place: Place = Place()
+    meter: Meter = Meter()
 
 
 class Watched(Struct, frozen=True, omit_defaults=True):
@@ -52,6 +58,8 @@ class Watched(Struct, frozen=True, omit_defaults=True):
     transcript: Place = Place()
     kept: Seen = Seen()
     """What the transcript says."""
+    also: dict[str, Beside] = {}
+    """What more files of the conversation say, by path."""
     tree: str = ""
     """What the tree was like when it had last been changed."""
 
@@ -185,16 +193,23 @@ def _read_transcript(
     where, session = agent.transcript, watched.said.session or attempt.intent.session
     if where is None:
         return watched, False
+    own = whose(project, task, attempt, session)
     if not watched.path or session != watched.session or not Path(watched.path).exists():
-        path = locate(where, whose(project, task, attempt, session))
+        path = locate(where, own)
         if path != watched.path:
-            watched = replace(watched, path=path, transcript=Place(), kept=Seen())
+            watched = replace(watched, path=path, transcript=Place(), kept=Seen(), also={})
         watched = replace(watched, session=session)
     if not watched.path:
         return watched, False
     news = read_on(watched.path, watched.transcript)
     kept = observe(Seen() if news.anew else watched.kept, news.lines, sight)
-    return replace(watched, transcript=news.place, kept=kept), news.more
+    behind, also = news.more, {}
+    for path in more(where, own, watched.path):
+        before = watched.also.get(path, Beside())
+        there = read_on(path, before.place)
+        seen = observe(Seen() if there.anew else Seen(meter=before.meter), there.lines, Sight(usage=sight.usage))
+        also[path], behind = Beside(there.place, seen.meter), behind or there.more
+    return replace(watched, transcript=news.place, kept=kept, also=also), behind
 
 
 def _look_at_tree(
@@ -229,11 +244,13 @@ def _all_watched(attempt: Attempt, step: Step, attempt_dir: Path, now: Watched) 
 
 def _spent(task: Task, attempt: Attempt, agent: Agent, steps: list[Watched]) -> Spending:
     """Return what the attempt is known to have used, as ``spending.told_by`` will once it has ended."""
-    found, complete = together([measured(one.said, agent.usage) for one in steps])
-    if not complete:
-        found = measured(steps[-1].kept, agent.transcript_usage, conversation=True) or found
-    if found is None:
-        return Spending()
+    where = agent.transcript_usage
+    said = together(measured(one.said, agent.usage) for one in steps)
+    last = steps[-1]
+    kept = beside(
+        told_by_meter(meter, where, conversation=True)
+        for meter in (last.kept.meter, *(one.meter for one in last.also.values()))
+    )
     session = next((one.said.session for one in steps if one.said.session), attempt.intent.session)
     earlier = [a.end.spent for a in task.attempts if a.number < attempt.number and a.end and a.end.session == session]
-    return priced(since(found, earlier), found.model or attempt.intent.model, agent.prices)
+    return of_attempt(said, kept, earlier, attempt.intent.model, agent.prices)

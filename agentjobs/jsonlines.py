@@ -144,12 +144,19 @@ def lookup(value: object, path: str) -> object:
 
 
 def every(value: object, path: str) -> Iterator[object]:
-    """Yield all that a dotted path leads to; `*` in it goes through every entry of a table or a list."""
+    """Yield all that a dotted path leads to; `*` in it goes through every entry of a table or a list.
+
+    Of several paths with `|` between them it is the first that leads anywhere.
+    """
+    if "|" in path:
+        found = (list(every(value, one)) for one in path.split("|"))
+        yield from next(filter(None, found), [])
+        return
     head, star, rest = path.partition("*")
     if not star:
-        found = lookup(value, path)
-        if found is not None:
-            yield found
+        there = lookup(value, path)
+        if there is not None:
+            yield there
         return
     among = lookup(value, head.rstrip(".")) if head else value
     for item in among.values() if isinstance(among, dict) else among if isinstance(among, list) else ():

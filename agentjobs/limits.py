@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
@@ -66,6 +66,10 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Attempts of one task over all its rounds."""
     task_cost_usd: Positive | None = None
     """Money of one task, US dollars; a running agent that is known to have used it up is ended as `runaway`."""
+    unknown_cost: Literal["refuse", "allow"] = "refuse"
+    """What becomes of `run_cost_usd` and `task_cost_usd` where a cost is not known. `refuse`: `check` and `dispatch`
+    refuse an agent that tells no cost and whose model has no price, and the run halts after an attempt whose cost
+    nobody knows. `allow`: the budgets count what is known."""
     hard_cap: Annotated[float, Meta(ge=1)] = 1.25
     """Running agents are ended, and taken up again once there is more, when `run_tokens` or `run_cost_usd` is
     exceeded by this factor."""
@@ -89,6 +93,12 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 parse_tokens(self.tokens_in_flight)
             except ValueError as error:
                 raise FieldError("tokens_in_flight", str(error)) from None
+
+    @property
+    def money(self) -> str:
+        """The key of a budget of money that has to be kept; empty where there is none."""
+        budgets = (key for key in ("run_cost_usd", "task_cost_usd") if getattr(self, key) is not None)
+        return next(budgets, "") if self.unknown_cost == "refuse" else ""
 
     @property
     def flight_tokens(self) -> int | None:

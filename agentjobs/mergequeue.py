@@ -24,8 +24,8 @@ from agentjobs.facts import read_json, write_json
 from agentjobs.gateruns import GateRuns
 from agentjobs.launch import local
 from agentjobs.logfile import read_tail
-from agentjobs.model import Halt, Intent, Mode, Outcome, Pause, Prepare, Result, Running, StepKind
-from agentjobs.pauses import LANDING, hold_s
+from agentjobs.model import Halt, Intent, Mode, Outcome, Prepare, Result, Running, StepKind
+from agentjobs.pauses import LANDING, Pause, hold_s
 from agentjobs.store import step_files
 
 if TYPE_CHECKING:

@@ -254,14 +254,20 @@ class Spending(Struct, frozen=True, omit_defaults=True):
     cache_write: int = 0
     output: int = 0
     cost: float | None = None
-    """None where nobody told."""
-    estimated: bool = False
-    """The cost is ours, from a table of prices."""
+    """None where it is not known."""
+    estimated: bool = False  # the cost is ours, from a table of prices
+    partly: bool = False
+    """The cost is not all of it."""
 
     @property
     def tokens(self) -> int:
         """All tokens together."""
         return self.input + self.cache_read + self.cache_write + self.output
+
+    @property
+    def unknown(self) -> bool:
+        """Whether tokens were used whose cost is not known."""
+        return self.partly or (self.cost is None and self.tokens > 0)
 
 
 class AgentEnd(Struct, frozen=True, omit_defaults=True):
@@ -408,30 +414,6 @@ class Task(Struct, frozen=True):
     def last(self) -> Attempt | None:
         """The newest attempt of the round."""
         return self.attempts[-1] if self.attempts else None
-
-
-class Pause(Struct, frozen=True, omit_defaults=True):
-    """Of one account, in the state ``pauses.json``: nothing of it starts before ``until``."""
-
-    outcome: Outcome
-    """limit, overloaded, unreachable, auth, infra; or crashed, which holds nothing back yet: see ``alike``."""
-    until: float
-    at: float
-    """When it was last met by an attempt begun since the time before."""
-    detail: str
-    count: int = 1
-    """How often running."""
-    passed: bool = False
-    """An attempt begun since got past it, if not to a good end: others may follow, one at a time."""
-    stuck: bool = False
-    """Nothing starts until a person says so."""
-    since: float = 0.0
-    """When it was first met; 0 in a file of an older version."""
-    alike: tuple[str, ...] = ()
-    """The newest attempts (``id/number``) that met it, where it was a lost login, or is only known by their number. Of
-    crashed: those that have failed in a row without an answer of the model."""
-    mark: str = ""
-    """What the errors of those attempts have in common, where they are compared."""
 
 
 class Halt(Struct, frozen=True, omit_defaults=True):

@@ -17,9 +17,9 @@ from msgspec.structs import replace
 from agentjobs.excerpt import clean_lines
 from agentjobs.jsonlines import every, lookup, matches, read_events, scalar_text
 from agentjobs.lastword import doubtful, works_on
-from agentjobs.model import Outcome, Spending
+from agentjobs.model import Outcome
 from agentjobs.outcome import event_words
-from agentjobs.usage import Measured, amount, money_in, tokens_in
+from agentjobs.usage import Meter, amount, metered, told_by_meter
 from agentjobs.words import failure_words, trouble
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from agentjobs.evidence import Context, Session, Usage, Watch
     from agentjobs.evidence import Event as Wanted
     from agentjobs.jsonlines import Event
+    from agentjobs.usage import Measured
 
 KEYS: Final = 64
 """Of lines that count once for each id, so many of the newest ids are remembered: a later line may replace theirs."""
@@ -55,18 +56,6 @@ _VOLATILE = re.compile(r"[\w./:+-]*\d[\w./:+-]*")
 
 _TELLING = re.compile(r"status|code", re.IGNORECASE)
 """Names of numbers that say which error it is."""
-
-
-class Meter(Struct, frozen=True, omit_defaults=True):
-    """What was used, by the lines so far."""
-
-    told: bool = False
-    spending: Spending = Spending()
-    model: str = ""
-    costs: int = 0
-    """How many of the lines that count told a cost: without one it is not known, rather than nothing."""
-    recent: dict[str, Spending] = {}
-    """What the newest lines with an id said, by that id."""
 
 
 class Seen(Struct, frozen=True, omit_defaults=True):
@@ -137,15 +126,7 @@ def observe(seen: Seen, lines: bytes, sight: Sight) -> Seen:
 
 def measured(seen: Seen, where: Usage | None, *, conversation: bool = False) -> Measured | None:
     """Return what was used so far as ``usage.measure`` would; ``conversation``: the source is a transcript."""
-    meter = seen.meter
-    if where is None or not meter.told:
-        return None
-    return Measured(
-        meter.spending,
-        meter.model,
-        whole=where.scope == "session" or conversation,
-        whole_cost=(where.cost_scope or where.scope) == "session" or conversation,
-    )
+    return told_by_meter(seen.meter, where, conversation=conversation)
 
 
 def likeness(fields: Mapping[str, object]) -> str:
@@ -178,8 +159,8 @@ def _one(seen: Seen, event: Event, sight: Sight) -> Seen:
         seen = replace(seen, final=False)
     if sight.context is not None and matches(fields, sight.context.event):
         seen = _filled(seen, fields, sight.context)
-    if sight.usage is not None and matches(fields, sight.usage.event):
-        seen = replace(seen, meter=_metered(seen.meter, event, sight.usage))
+    if sight.usage is not None and (meter := metered(seen.meter, fields, sight.usage, most=KEYS)) is not seen.meter:
+        seen = replace(seen, meter=meter)
     if sight.session is not None and not seen.session and matches(fields, sight.session.event):
         seen = replace(seen, session=scalar_text(lookup(fields, sight.session.id)) or "")
     return seen
@@ -217,31 +198,6 @@ def _filled(seen: Seen, fields: Mapping[str, object], where: Context) -> Seen:
     used = int(sum(amount(value) for path in where.used for value in every(fields, path)))
     window = int(amount(lookup(fields, where.window))) if where.window else 0
     return replace(seen, used=used or seen.used, window=window or seen.window)
-
-
-def _metered(meter: Meter, event: Event, where: Usage) -> Meter:
-    tokens = tokens_in(event, where)
-    cost = money_in(event, where.cost) if where.cost is not None else None
-    said, before = Spending(*tokens, cost), meter.spending
-    key = (scalar_text(lookup(event.fields, where.key)) or "") if where.key else ""
-    old = meter.recent.get(key, Spending()) if key else Spending()
-    added = Spending(
-        before.input + said.input - old.input,
-        before.cache_read + said.cache_read - old.cache_read,
-        before.cache_write + said.cache_write - old.cache_write,
-        before.output + said.output - old.output,
-    )
-    costs = meter.costs + (cost is not None) - (old.cost is not None)
-    money = (before.cost or 0.0) + (cost or 0.0) - (old.cost or 0.0) if costs else None
-    total = added if where.scope == "event" else Spending(*tokens)
-    total = replace(total, cost=money if (where.cost_scope or where.scope) == "event" else cost)
-    if key:
-        meter.recent.pop(key, None)
-        meter.recent[key] = said
-        if len(meter.recent) > KEYS:
-            del meter.recent[next(iter(meter.recent))]
-    model = (scalar_text(lookup(event.fields, where.model)) or "") if where.model else ""
-    return Meter(told=True, spending=total, model=model or meter.model, costs=costs, recent=meter.recent)
 
 
 def _words(value: object, name: str, depth: int) -> Iterator[str]:

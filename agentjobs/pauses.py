@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agentjobs.model import Halt, Outcome, Pause
+from agentjobs.model import Halt, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,6 +67,30 @@ SEVERAL = 3
 
 LANDING = "landing"
 """Why of a halt because finished work can be neither checked nor landed: it waits as it stands."""
+
+
+class Pause(Struct, frozen=True, omit_defaults=True):
+    """Of one account, in the state ``pauses.json``: nothing of it starts before ``until``."""
+
+    outcome: Outcome
+    """limit, overloaded, unreachable, auth, infra; or crashed, which holds nothing back yet: see ``alike``."""
+    until: float
+    at: float
+    """When it was last met by an attempt begun since the time before."""
+    detail: str
+    count: int = 1
+    """How often running."""
+    passed: bool = False
+    """An attempt begun since got past it, if not to a good end: others may follow, one at a time."""
+    stuck: bool = False
+    """Nothing starts until a person says so."""
+    since: float = 0.0
+    """When it was first met; 0 in a file of an older version."""
+    alike: tuple[str, ...] = ()
+    """The newest attempts (``id/number``) that met it, where it was a lost login, or is only known by their number. Of
+    crashed: those that have failed in a row without an answer of the model."""
+    mark: str = ""
+    """What the errors of those attempts have in common, where they are compared."""
 
 
 class Unanswered(Struct, frozen=True):

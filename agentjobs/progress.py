@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from agentjobs.board import Spent
 from agentjobs.decide import told, verified_at
 from agentjobs.model import Status, StepKind
-from agentjobs.reviewing import passed, spent_on
+from agentjobs.reviewing import cost_unknown, passed, spent_on
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from agentjobs.taskfile import TaskFile
 
 NOTE_MAX = 200
+
+AT_LEAST = "+"
+"""Behind a cost that is not all of it: some of the tokens have a cost that is not known."""
 
 
 def instant(at: float) -> str:
@@ -82,11 +85,12 @@ def _sums(attempts: Sequence[Attempt]) -> dict[str, str]:
     reviews = [spent_on(attempt) for attempt in attempts]
     tokens = sum(a.end.tokens for a in attempts if a.end) + sum(tokens for tokens, _ in reviews)
     cost = sum(a.end.cost for a in attempts if a.end) + sum(cost for _, cost in reviews)
+    unknown = any(map(cost_unknown, attempts))
     number = attempts[-1].number if attempts else 0
     return {
         "attempt": str(number) if number else "",
         "tokens": str(tokens) if tokens else "",
-        "cost": f"{cost:.4f}" if cost else "",
+        "cost": f"{cost:.4f}{AT_LEAST if unknown else ''}" if cost or (tokens and not unknown) else "",
     }
 
 
@@ -100,17 +104,19 @@ def spent_of(file: TaskFile, unspent: int = 0) -> Spent:
 
     ``unspent``: how many of the attempts do not count.
     """
-    sums = []
+    cells = []
     for column in ("cost", "tokens", "attempt"):
         pending = {i: c[column] for i, c in file.pending.items() if column in c}
-        values = (pending.get(task_id, text) for task_id, text in file.table.cells(column))
-        sums.append(sum(_number(text) for text in values if text))
-    return Spent(sums[0], int(sums[1]), max(0, int(sums[2]) - unspent))
+        cells.append([pending.get(task_id, text) for task_id, text in file.table.cells(column)])
+    sums = [sum(_number(text) for text in column if text) for column in cells]
+    used = zip(cells[0], cells[1], strict=True)
+    unknown = sum(cost.endswith(AT_LEAST) or (not cost and _number(tokens) > 0) for cost, tokens in used)
+    return Spent(sums[0], int(sums[1]), max(0, int(sums[2]) - unspent), unknown)
 
 
 def _number(text: str) -> float:
     try:
-        found = float(text)
+        found = float(text.removesuffix(AT_LEAST))
     except ValueError:
         return 0.0
     return found if math.isfinite(found) else 0.0

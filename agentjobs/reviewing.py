@@ -205,6 +205,14 @@ def spent_on(attempt: Attempt) -> tuple[int, float]:
     return sum(one.tokens for one in spent), sum(one.cost or 0.0 for one in spent)
 
 
+def cost_unknown(attempt: Attempt) -> bool:
+    """Whether an attempt, or one of its reviews, used tokens whose cost is not known."""
+    reviews = (step.verdict.spent for step in runs(attempt) if step.verdict is not None)
+    end = attempt.end
+    mine = end is not None and (end.spent.partly or (end.tokens > 0 and not end.cost and end.spent.cost is None))
+    return mine or any(one.unknown for one in reviews)
+
+
 def with_reviews(result: Result, attempt: Attempt) -> Result:
     """Return an attempt's result with the cost of its reviews, and with what was passed over in them."""
     if not attempt.intent.review:

@@ -14,9 +14,10 @@ from agentjobs.decide import verified_at
 from agentjobs.drive import poll
 from agentjobs.engine import Engine
 from agentjobs.errors import UserError
-from agentjobs.facts import write_bytes
+from agentjobs.facts import read_raw, write_bytes
 from agentjobs.model import SETTLED, Scope, Settled, Status
 from agentjobs.pauses import lifted
+from agentjobs.project import POLICY
 from agentjobs.queue import Queue, in_play
 from agentjobs.rounds import Rounds
 from agentjobs.show.text import many
@@ -76,6 +77,7 @@ def dispatch(
     if project.lands:
         check_target(project.git, project.policy.target, trees_dir=project.trees_dir)
     require(project)
+    require_known_cost(project)
     if dry_run:
         return _dry_run(project, ids or rows, only, phases)
     project.store.create()
@@ -89,6 +91,21 @@ def dispatch(
         project.store.set_state("scope", scope)
     turn = poll(project, wait_s=0.0, lock_timeout_s=lock_timeout_s)
     return Report((_in_play(project, scope),), (turn.why,) if turn.why else ())
+
+
+def require_known_cost(project: Project) -> None:
+    """Raise UserError where a budget of money could not be kept, as nobody would know what is spent."""
+    policy = project.policy
+    if not policy.limits.money:
+        return
+    from agentjobs.baseline import profiles_in_use  # noqa: PLC0415 - only with a budget
+    from agentjobs.caps import beyond  # noqa: PLC0415
+    from agentjobs.tomlfile import line_of  # noqa: PLC0415
+
+    found = beyond(policy, (*profiles_in_use(project), *policy.phases))
+    if found is not None:
+        data = read_raw(project.root / POLICY, follow=True)
+        raise UserError(found[1], file=POLICY, line=line_of(data, ("limits", policy.limits.money)))
 
 
 def _pilot(project: Project, only: int | None) -> tuple[str, ...]:

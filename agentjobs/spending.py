@@ -15,8 +15,8 @@ from agentjobs.model import Spending, StepKind
 from agentjobs.plainfile import is_plain, read_plain
 from agentjobs.resets import parse_reset
 from agentjobs.store import own_dir, step_files
-from agentjobs.transcripts import Standing, Whose, find, unwritten
-from agentjobs.usage import measure, priced, since, together
+from agentjobs.transcripts import Standing, Whose, find, lines_of, unwritten
+from agentjobs.usage import beside, measure, of_attempt, together
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,19 +48,14 @@ def told_by(project: Project, task: Task, attempt: Attempt) -> Told:
     names = [step.name for step in attempt.steps if step.kind is StepKind.AGENT] or ["agent"]
     logs = [step_files(project.store.attempt_dir(intent.id, intent.number), name).log for name in names]
     session = next((found for log in logs if (found := learnt(read_head(log), agent.session))), "") or intent.session
-    measured, complete = _from_output(logs, agent)
-    kept: Found | None = None
-    if agent.transcript is not None and (not session or not complete):
-        kept = transcript_of(project, task, attempt, agent, session)
-        if kept is not None:
-            session = kept.session or session
-            if not complete:
-                whole = kept.measured or measure(kept.lines, agent.transcript_usage, conversation=True)
-                measured = whole or measured
-    if measured is None:
-        return Told(session)
+    said = together(_from_output(log, agent) for log in logs)
+    kept = transcript_of(project, task, attempt, agent, session) if agent.transcript is not None else None
+    whole = None
+    if kept is not None:
+        session = kept.session or session
+        whole = kept.measured or _from_transcript(kept, agent)
     earlier = [a.end.spent for a in task.attempts if a.number < attempt.number and a.end and a.end.session == session]
-    return Told(session, priced(since(measured, earlier), measured.model or intent.model, agent.prices))
+    return Told(session, of_attempt(said, whole, earlier, intent.model, agent.prices))
 
 
 def transcript_of(project: Project, task: Task, attempt: Attempt, agent: Agent, session: str) -> Found | None:
@@ -139,10 +134,16 @@ def learnt(output: bytes, where: Session | None) -> str:
     return next((text for event in reversed(found) if (text := scalar_text(lookup(event.fields, where.id)))), "")
 
 
-def _from_output(logs: list[Path], agent: Agent) -> tuple[Measured | None, bool]:
-    """Return what all agent steps of an attempt said together, and whether that is all."""
+def _from_output(log: Path, agent: Agent) -> Measured | None:
+    """Return what one agent step said."""
     where = agent.usage
     if where is None:
-        return None, False
-    sums = "event" in (where.scope, where.cost_scope)
-    return together([measure(read_plain(log) if sums and is_plain(log) else read_tail(log)[0], where) for log in logs])
+        return None
+    last = {where.scope, where.cost_scope or "run"} == {"run"}
+    return measure(read_tail(log)[0] if last or not is_plain(log) else read_plain(log), where)
+
+
+def _from_transcript(kept: Found, agent: Agent) -> Measured | None:
+    """Return what the conversation has used so far, in all its files."""
+    texts = (kept.lines, *map(lines_of, kept.also))
+    return beside(measure(text, agent.transcript_usage, conversation=True) for text in texts)

@@ -14,8 +14,8 @@ from agentjobs.board import overspent
 from agentjobs.decide import verified_at
 from agentjobs.errors import UserError
 from agentjobs.gauges import doing_at
-from agentjobs.model import BY_HAND, SETTLED, Exited, Halt, Lost, Pause, Running, Scope, Status
-from agentjobs.pauses import in_force
+from agentjobs.model import BY_HAND, SETTLED, Exited, Halt, Lost, Running, Scope, Status
+from agentjobs.pauses import Pause, in_force
 from agentjobs.phases import PLANS
 from agentjobs.progress import spent_of
 from agentjobs.queue import Queue, in_play
@@ -89,6 +89,8 @@ class Standing(Struct, frozen=True):
     """Why nothing starts although something could: a budget that is spent, memory."""
     tokens: int
     cost: float
+    unknown: int
+    """Tasks whose cost is not known, or not all of it: ``cost`` is what is known."""
     estimated: bool
     """Some agents do not tell what they cost: for them the cost is an estimate, where their prices are known."""
     now: float
@@ -150,6 +152,7 @@ def standing(project: Project, now: float, only: tuple[str, ...] = ()) -> Standi
         held=_held(project, spent) if scope and counts["TODO"] and not (running or waits or halt) else "",
         tokens=spent.tokens,
         cost=spent.cost,
+        unknown=spent.unknown,
         estimated=bool(spent.cost) and _estimated(project),
         now=now,
     )

@@ -27,14 +27,13 @@ from agentjobs.model import (
     Intent,
     Json,
     Outcome,
-    Pause,
     Result,
     Scope,
     Settled,
     Status,
     StepKind,
 )  # fmt: skip
-from agentjobs.pauses import RUN
+from agentjobs.pauses import RUN, Pause
 from agentjobs.plainfile import is_directory, is_plain, names_in, put_aside
 from agentjobs.tsv import is_id
 from agentjobs.writing import encode, make_room, remove

@@ -49,6 +49,8 @@ class Found(Struct, frozen=True):
     lines: bytes = b""
     measured: Measured | None = None
     """What a database says of it."""
+    also: tuple[str, ...] = ()
+    """Paths of more files that belong to it."""
 
 
 class Standing(Struct, frozen=True):
@@ -93,7 +95,23 @@ def find(where: Transcript, whose: Whose) -> Found | None:
     found = _own(where, whose)
     if found is None:
         return None
-    return Found(found.session or whose.session or _named(found.path, where.files), _lines(_read(found.path)))
+    session = found.session or whose.session or _named(found.path, where.files)
+    also = more(where, replace(whose, session=session), found.path)
+    return Found(session, lines_of(found.path), also=tuple(also))
+
+
+def more(where: Transcript, whose: Whose, path: str) -> list[str]:
+    """Return the paths of a conversation's other files, such as those of sub-agents; ``path`` is the first."""
+    if not whose.session:
+        return []
+    patterns = (expanded(pattern, whose.env, whose.values) for pattern in where.also)
+    found = {other for pattern in patterns for other in glob.glob(pattern, recursive=True)}  # noqa: PTH207 - absolute
+    return sorted(found - {path})[:MOST_FILES]
+
+
+def lines_of(path: str) -> bytes:
+    """Return the JSON lines of a transcript; nothing where it cannot be read."""
+    return _lines(_read(path))
 
 
 def locate(where: Transcript, whose: Whose) -> str:
@@ -277,5 +295,6 @@ def _in_database(where: Transcript, whose: Whose) -> tuple[Found | None, bool]:
     tokens = [int(amount(told.get(name))) for name in ("input", "cache_read", "cache_write", "output")]
     cost = amount(told["cost"]) if told.get("cost") is not None else None
     spending = Spending(tokens[0], tokens[1], tokens[2], tokens[3], cost)
-    measured = Measured(spending, str(told.get("model") or ""), whole=True, whole_cost=True)
+    model = str(told.get("model") or "")
+    measured = Measured(spending, whole=True, whole_cost=True, parts={model: spending} if model else {})
     return Found(session, measured=measured), True

@@ -67,7 +67,7 @@ from agentjobs.scope import overlap
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable
 
-    from agentjobs.model import Pause
+    from agentjobs.pauses import Pause
     from agentjobs.policy import Policy
 
 START = 1_000_000.0

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.harness import FAKE_AGENT
+
 if TYPE_CHECKING:
     from tests.harness import Project
 
+COMMAND = [sys.executable, "-IS", str(FAKE_AGENT), "{flags}"]
 NO_RETRY = {"resumes": 0, "repairs": 0, "restarts": 0}
 
 
@@ -62,6 +66,65 @@ def test_the_caps_of_one_task(project: Project) -> None:
     assert project.settle() == {"c": "FAILED", "d": "DONE"}
     assert project.starts()["c"] == 2
     assert "task_cost_usd" in project.table()["c"]["note"]
+
+
+PRICE = {"model": "m-.*", "as_of": "2026-11", "input": 1000.0, "output": 1000.0}
+
+
+@pytest.mark.parametrize("budget", ["run_cost_usd", "task_cost_usd"])
+def test_a_budget_of_money_that_nobody_could_keep_is_refused(project: Project, budget: str) -> None:
+    """The agent tells tokens alone; what they cost is known by the price of a model the profile names."""
+    tokens = {"event": {"type": "result"}, "tokens": ["usage.input", "usage.output"], "cost": None}
+    fake = {"command": COMMAND, "resume": None, "usage": tokens, "flags": {"model": ["--m", "{value}"]}}
+    project.configure(limits={budget: 5.0}, agents={"fake": fake})
+    project.plans(a="ok")
+    for command in ("check", "dispatch"):
+        refused = project.run(command)
+        assert refused.code == 1
+        line = next(line for line in refused.stderr.splitlines() if budget in line)
+        assert line.startswith("agentjobs: agentjobs.toml:"), line
+        assert 'profile "default"' in line
+        assert 'unknown_cost = "allow"' in line
+    assert project.starts().total() == 0
+    project.configure(limits={"unknown_cost": "allow"})
+    project.run("check", code=0)
+    project.configure(limits={"unknown_cost": None}, agents={"fake": {"prices": [PRICE]}})
+    project.configure(profiles={"default": {"model": "x-1"}})
+    assert 'what model "x-1" of agent "fake" costs is not known' in project.run("dispatch", code=1).stderr
+    project.configure(profiles={"default": {"model": "m-1"}})
+    assert project.settle() == {"a": "DONE"}
+    assert project.table()["a"]["cost"] == "0.1000"
+
+
+def test_a_cost_that_turns_out_to_be_unknown_halts_the_run(project: Project) -> None:
+    """$0 for tokens is what agents say of a model whose price they do not know."""
+    project.configure(slots=1, limits={"run_cost_usd": 5.0})
+    project.plans(a="cost:0.25", b="cost:0", c="ok", d="ok")
+    project.dispatch()
+    looped = project.loop()
+    assert looped.last == 3
+    assert "unknown_cost: what attempt 1 of b cost is not known, so limits.run_cost_usd cannot be kept" in looped.stderr
+    assert project.starts()["d"] == 0, "what runs is finished"
+    assert (project.table()["a"]["cost"], project.table()["b"]["cost"]) == ("0.2500", "")
+    said = project.run("status").stdout
+    assert "at least $0.26 (the cost of 1 task is not known)" in said
+    assert "[[agents.NAME.prices]]" in said
+    assert "cost unknown" in project.run("show", "b").stdout
+    project.dispatch()  # a person has seen it
+    assert project.loop().last == 2
+    assert set(project.statuses().values()) == {"DONE"}
+
+
+def test_with_unknown_cost_allowed_a_budget_counts_what_is_known(project: Project) -> None:
+    project.configure(slots=1, limits={"run_cost_usd": 0.5, "unknown_cost": "allow"}, retry={"repairs": 3})
+    project.plans(a="cost:0", b="wrong:1,cost:0")
+    assert project.settle() == {"a": "DONE", "b": "DONE"}
+    assert [cells["cost"] for cells in project.table().values()] == ["", "0.0100+"]
+    assert "at least $0.01 (the cost of 2 tasks is not known)" in project.run("status").stdout
+    project.plans(c="cost:0.6", d="ok")
+    project.dispatch()
+    assert project.loop().last == 3
+    assert "limits.run_cost_usd is spent" in project.run("status").stdout
 
 
 def test_the_breaker_opens_when_all_fail_alike(project: Project) -> None:

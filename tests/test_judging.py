@@ -37,7 +37,6 @@ from agentjobs.model import (
     Lost,
     Mode,
     Outcome,
-    Pause,
     Prepared,
     Result,
     Row,
@@ -48,6 +47,7 @@ from agentjobs.model import (
     StepKind,
     Task,
 )
+from agentjobs.pauses import Pause
 from agentjobs.plan import plan
 from agentjobs.policy import Agent, Landing, Policy, Profile
 from agentjobs.reviewfacts import Finding, ReviewEnd, ReviewPlan

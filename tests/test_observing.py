@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from agentjobs.agents import Agent
 from agentjobs.evidence import Context, Rule, Session, Usage, Watch
 from agentjobs.logfile import LOOK_LINES, Place, read_on
-from agentjobs.model import Outcome
+from agentjobs.model import Outcome, Spending
 from agentjobs.observing import EVENTS, KEYS, Seen, Sight, likeness, measured, observe, sights
 from agentjobs.policy import parse_policy
 from agentjobs.presets import preset
@@ -136,6 +136,22 @@ def test_what_was_used_is_the_same_as_when_all_is_read_at_once(parts: list[list[
     for part in parts:
         seen = observe(seen, lines(*part), Sight(usage=where))
     assert measured(seen, where) == measure(lines(*(event for part in parts for event in part)), where)
+
+
+@given(st.lists(FIELDS, max_size=8), st.data())
+def test_lines_with_an_id_count_once_in_any_order_and_however_often(events: list[dict[str, Any]], data: Any) -> None:
+    where = Usage(event={"type": "turn"}, scope="event", key="id", cost="cost", model="model", input=("in",))
+    told = [event | {"type": "turn", "id": f"m{at}", "model": "m"} for at, event in enumerate(events)]
+    lines_of = data.draw(st.permutations(told + told[: len(told) // 2]))
+    seen = Seen()
+    for line in lines_of:
+        seen = observe(seen, lines(line), Sight(usage=where))
+    found, once = measured(seen, where), measure(lines(*told), where)
+    assert (found is None) is (once is None)
+    if found is not None and once is not None:
+        assert found.spending.tokens == once.spending.tokens == sum(max(0, one.get("in", 0)) for one in told)
+        assert (found.spending.cost or 0.0) == pytest.approx(once.spending.cost or 0.0)
+        assert found.parts.get("m", Spending()).tokens == found.spending.tokens
 
 
 def test_what_is_remembered_is_bounded() -> None:

@@ -22,7 +22,7 @@ from tests.harness import LONG_S
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agentjobs.model import Pause
+    from agentjobs.pauses import Pause
     from tests.harness import Completed, Project
 
 AGENT = """\

@@ -25,7 +25,6 @@ from agentjobs.model import (
     Lost,
     Mode,
     Outcome,
-    Pause,
     Result,
     Row,
     Running,
@@ -34,7 +33,7 @@ from agentjobs.model import (
     StepKind,
     Task,
 )
-from agentjobs.pauses import LANDING, REFUSALS_MAX, RUN, TROUBLE, jitter, lifted, pause_after, pauses_after
+from agentjobs.pauses import LANDING, REFUSALS_MAX, RUN, TROUBLE, Pause, jitter, lifted, pause_after, pauses_after
 from agentjobs.plan import plan as planned
 from agentjobs.policy import Landing, Policy, Profile, Workspace
 from agentjobs.restarts import History, pays, sweep_due

@@ -16,15 +16,17 @@ from hypothesis import strategies as st
 from agentjobs.evidence import Transcript, Usage
 from agentjobs.jsonlines import matches, read_events
 from agentjobs.model import Exited, Kill, Lost, Outcome, Spending
+from agentjobs.observing import Seen, Sight, measured, observe, sights
 from agentjobs.outcome import Knowledge, Verdict, classify
 from agentjobs.policy import Agent, parse_policy
 from agentjobs.presets import names, preset
 from agentjobs.spending import learnt
-from agentjobs.transcripts import Found, Whose, find
-from agentjobs.usage import Measured, measure, since
+from agentjobs.transcripts import Found, Whose, find, lines_of
+from agentjobs.usage import Measured, beside, measure, of_attempt, since
 from tests.realagents import NAMES, real
 
-RECORDINGS = sorted((Path(__file__).parent / "fixtures" / "agents").glob("*/*/meta.json"))
+FIXTURES = Path(__file__).parent / "fixtures" / "agents"
+RECORDINGS = sorted(FIXTURES.glob("*/*/meta.json"))
 IDS = [f"{path.parent.parent.name}-{path.parent.name}" for path in RECORDINGS]
 SIGNAL_BASE = 128
 
@@ -45,7 +47,7 @@ class Recording:
 
     def ending(self) -> tuple[Exited | Lost, Kill | None]:
         case, number = self.directory.name, self.meta["signal"]
-        if case == "sigkill":  # by somebody else: its supervisor writes the signal down
+        if case.startswith("sigkill"):  # by somebody else: its supervisor writes the signal down
             return Exited(SIGNAL_BASE + 9, 0.0), None
         code = self.meta["exit"] if number is None else SIGNAL_BASE + number
         return Exited(code, 0.0), Kill("stalled", 0.0) if case == "hang" else None
@@ -77,14 +79,13 @@ class Recording:
                 made.executescript(dump.read_text())
         return scratch if dumps else home
 
-    def measured(self, output: bytes, session: str, home: Path) -> Measured | None:
-        found = measure(output, self.agent.usage)
-        if found is not None:
-            return found
-        kept = self.transcript(session, home)
+    def told(self, output: bytes, session: str, home: Path) -> tuple[Measured | None, Measured | None]:
+        """Return what its output says, and what it has on disk."""
+        kept, where = self.transcript(session, home), self.agent.transcript_usage
         if kept is None:
-            return None
-        return kept.measured or measure(kept.lines, self.agent.transcript_usage, conversation=True)
+            return measure(output, self.agent.usage), None
+        files = [measure(text, where, conversation=True) for text in (kept.lines, *map(lines_of, kept.also))]
+        return measure(output, self.agent.usage), kept.measured or beside(files)
 
 
 @pytest.fixture(params=RECORDINGS, ids=IDS)
@@ -131,13 +132,57 @@ def test_what_it_used_to_the_token(recording: Recording, tmp_path: Path) -> None
     """What the mock served, whether the CLI says it or only keeps it."""
     home = recording.home(tmp_path)
     usage = recording.meta["usage"]
-    measured = recording.measured(recording.output, recording.meta["session"], home)
+    said, kept = recording.told(recording.output, recording.meta["session"], home)
     runs = [Spending(input=one[0], output=one[1]) for one in usage["runs"]]
     if recording.meta.get("usage_unknown"):
-        assert measured is None or measured.spending.tokens == 0, "it can be known: say so in meta.json"
+        assert said is None or said.spending.tokens == 0, "it can be known: say so in meta.json"
+        assert kept is None or kept.spending.tokens == 0, "it can be known: say so in meta.json"
         return
-    spent = since(measured, runs[:-1]) if measured is not None else Spending()
-    assert spent.tokens == usage["tokens"], measured
+    spent = of_attempt(said, kept, runs[:-1], "", recording.agent.prices)
+    assert spent.tokens == usage["tokens"], (said, kept)
+    if recording.agent.account == "claude":
+        cached = spent.cache_read
+        read, written = usage["runs"][-1]
+        assert (spent.cost or 0.0) == pytest.approx(((read - cached) * 3 + cached * 0.3 + written * 15) / 1e6)
+        assert not spent.unknown
+
+
+def test_what_it_used_is_known_while_it_runs(recording: Recording, tmp_path: Path) -> None:
+    """Line by line the same comes out as at the end."""
+    home = recording.home(tmp_path)
+    said, kept = recording.told(recording.output, recording.meta["session"], home)
+    sight, inside = sights(recording.agent)
+    assert measured(watched(recording.output, sight), recording.agent.usage) == said
+    found = recording.transcript(recording.meta["session"], home)
+    if found is not None and found.measured is None:
+        files = (watched(text, inside) for text in (found.lines, *map(lines_of, found.also)))
+        where = recording.agent.transcript_usage
+        assert beside(measured(seen, where, conversation=True) for seen in files) == kept
+
+
+def watched(text: bytes, sight: Sight) -> Seen:
+    seen = Seen()
+    for line in text.splitlines(keepends=True):
+        seen = observe(seen, line, sight)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("case", "known"),
+    [("subagent", 5924), ("background", 2104), ("sigkill_subagent", 0), ("sigkill_background", 2104)],
+)
+def test_the_results_of_one_run_are_added_up(case: str, known: int) -> None:
+    """A run that works in the background prints several; what was killed has only those so far."""
+    recording = Recording(FIXTURES / "claude" / case / "meta.json")
+    where = recording.agent.usage
+    assert where is not None
+    first = recording.output.split(b'"type":"result"', maxsplit=1)[0].count(b"\n") + 1
+    lines = recording.output.splitlines(keepends=True)
+    upto = measure(b"".join(lines[:first]), where)
+    assert (upto.spending.input + upto.spending.cache_read if upto else 0) == known
+    whole = measure(recording.output, where)
+    again = measure(recording.output * 2, where)
+    assert again == whole, "a line that is there twice counts once"
 
 
 @pytest.mark.parametrize("name", names())

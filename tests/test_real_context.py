@@ -24,9 +24,9 @@ class Model(MockModel):
     def take(self, path: str, asked: dict[str, Any]) -> dict[str, Any]:
         text = json.dumps(asked)
         if "Write a handoff" in text:
-            self._next = 2
+            self._next[""] = 2
         elif PARTIAL in text:
-            self._next = max(self._next, 3)
+            self._next[""] = max(self._next[""], 3)
         return super().take(path, asked)
 
 

@@ -11,6 +11,8 @@ _ADVICE = {
     "auth": "Fix what the agent says (log in, pay, change the plan), then `agentjobs dispatch`.",
     "infra": "Put right what the message names, then `agentjobs dispatch`.",
     "landing": "Put right what the message names, then `agentjobs dispatch`: the work is done and waits.",
+    "unknown_cost": 'Give the model a price ([[agents.NAME.prices]]) or set limits.unknown_cost = "allow", then '
+    "`agentjobs dispatch`.",
     "plan": "Put right what the message names, then `agentjobs dispatch`: the phase is planned again.",
     "breaker": "Look at one with `agentjobs show ID`, mend the prompt or the checks, "
     "then `agentjobs retry --failed` or `agentjobs dispatch`.",

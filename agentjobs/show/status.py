@@ -36,7 +36,7 @@ def status_lines(standing: Standing) -> Iterator[str]:
         yield from columns([_phase_cells(stand) for stand in standing.phases], "  ")
     if standing.tokens or standing.cost:
         estimate = " (partly an estimate: not every agent tells)" if standing.estimated else ""
-        yield f"spent: {standing.tokens:,} tokens, ${standing.cost:.2f}{estimate}"
+        yield f"spent: {standing.tokens:,} tokens, {money(standing.cost, standing.unknown)}{estimate}"
     if standing.halt is not None:
         halt = standing.halt
         yield f"halted at {clock(halt.at)}: {halt.why}: {halt.detail}"
@@ -54,6 +54,14 @@ def status_lines(standing: Standing) -> Iterator[str]:
     if standing.blocked:
         yield "blocked:"
         yield from _most([(i, f"behind {culprit}") for i, culprit in standing.blocked.items()])
+
+
+def money(cost: float, unknown: int) -> str:
+    """Return a sum of dollars; ``unknown``: of how many tasks the cost is not known, or not all of it."""
+    if not unknown:
+        return f"${cost:.2f}"
+    known = f"at least ${cost:.2f}" if cost else "cost unknown"
+    return f"{known} (the cost of {many(unknown, 'task')} is not known)"
 
 
 def _phase_cells(stand: PhaseStand) -> tuple[str, ...]:

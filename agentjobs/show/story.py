@@ -109,7 +109,8 @@ def spent_text(spent: Spending, tokens: int, cost: float) -> str:
     kinds = (("read", spent.input), ("from cache", spent.cache_read), ("to cache", spent.cache_write),
              ("written", spent.output))  # fmt: skip
     parts = ", ".join(f"{count:,} {what}" for what, count in kinds if count)
-    money = "cost not told" if spent.cost is None and not cost else f"${cost:.4f}"
+    money = "cost unknown" if spent.cost is None and not cost else f"${cost:.4f}"
+    money = f"at least {money}, the rest is not known" if spent.partly and cost else money
     estimate = " (an estimate, from a table of prices)" if spent.estimated else ""
     return f"{tokens:,} tokens{f' ({parts})' if spent.output else ''}, {money}{estimate}"
 

@@ -55,8 +55,9 @@ def main() -> int:
         return 1
     write(prompt, "\n".join(said), does)
     usage = {"input_tokens": 300 + len(said), "cache_read_input_tokens": 20, "output_tokens": 40}
+    used = {"inputTokens": 300 + len(said), "cacheReadInputTokens": 20, "outputTokens": 40, "costUSD": 0.0125}
     say(type="result", subtype="success", is_error=False, session_id=session, result="Done.", usage=usage,
-        model_usage_since_last_result={"claude-sonnet-4-5": {"costUSD": 0.0125}})  # fmt: skip
+        uuid=f"{session}-{len(said)}", model_usage_since_last_result={"claude-sonnet-4-5": used})  # fmt: skip
     return 0
 
 

@@ -6,6 +6,9 @@ offers no tools (a title, a probe) is answered "ok" and uses up no step, nor doe
 
 - ``write``: {path, text}: the call of a tool the request offers that writes this file
 - ``run``: the call of a shell tool the request offers, with this command
+- ``call``: [name, arguments]: the call of this tool
+- ``to``: a text: the step is for requests of the conversation that begins with it (a sub-agent's) alone; each such text
+  has steps of its own, and those without are for all other conversations
 - ``plain``: true: a request that offers no tools gets this step too (an agent whose edits are in the text)
 - ``text``: the model's final text
 - ``usage``: [input tokens, output tokens], default [100, 10]; a third number says how many of the input were cached
@@ -22,6 +25,7 @@ import json
 import shlex
 import threading
 import time
+from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 
@@ -51,7 +55,8 @@ class MockModel:
         self.script = list(script)
         self.requests: list[dict[str, Any]] = []
         self.stopping = threading.Event()
-        self._log, self._next, self._lock = log, 0, threading.Lock()
+        self._log, self._lock = log, threading.Lock()
+        self._next: Counter[str] = Counter()
         self._server = ThreadingHTTPServer(("127.0.0.1", port), _Handler)
         self._server.daemon_threads = True
         self._server.block_on_close = False
@@ -78,13 +83,16 @@ class MockModel:
     def take(self, path: str, asked: dict[str, Any]) -> Step:
         """Return the step for a request and log it."""
         turns = asked.get("messages") or asked.get("input") or asked.get("contents") or []
+        begins = json.dumps(turns[:1] if isinstance(turns, list) else turns)
+        to = next((step["to"] for step in self.script if step.get("to", "\0") in begins), "")
+        script = [step for step in self.script if step.get("to", "") == to]
         with self._lock:
-            step = self.script[min(self._next, len(self.script) - 1)]
+            step = script[min(self._next[to], len(script) - 1)]
             side = not asked.get("tools") and not step.get("plain")
             if side:
                 step = {"text": "ok", "usage": [0, 0]}
             else:
-                self._next += 1
+                self._next[to] += 1
             cut = step.get("fault") in {"hang", "broken"} or ("fault" in step and bool(asked.get("stream")))
             whole = "status" not in step and not cut
             entry = {
@@ -177,6 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         call = shell_call(asked, step["run"]) if "run" in step else None
         call = tool_call(asked, **step["write"]) if "write" in step else call
+        call = tuple(step["call"]) if "call" in step else call
         read, written, *cached = step.get("usage", [100, 10])
         tokens = (read, written, sum(cached))
         number = len(model.requests)

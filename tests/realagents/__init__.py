@@ -44,6 +44,8 @@ class Real:
     besides HOME and PATH; ``address`` is the mock's."""
     scripts: dict[str, Script] = field(default_factory=dict)
     """What the mock says in a case, where the case needs something of this CLI's own."""
+    more: dict[str, list[str]] = field(default_factory=dict)
+    """Arguments that a case adds."""
     after_install: tuple[tuple[str, ...], ...] = ()
     """Commands to run in that directory once the packages are there."""
     node: int = 20

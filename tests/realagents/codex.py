@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.realagents import Real
-from tests.realagents.cases import RESET
+from tests.realagents.cases import EDIT, RESET
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +25,13 @@ def prepare(home: Path, address: str, case: str) -> dict[str, str]:
     return {"CODEX_HOME": str(home / ".codex"), "MOCK_API_KEY": "dummy"}
 
 
+TOO_LONG = {
+    "status": 400,
+    "error": "invalid_request_error",
+    "code": "context_length_exceeded",
+    "message": "Your input exceeds the context window of this model.",
+}
+
 REAL = Real(
     name="codex",
     version="0.169.0",
@@ -35,6 +42,7 @@ REAL = Real(
     prepare=prepare,
     model="mock",
     learns=r'"thread_id":"([^"]+)"',
+    classes={"overflow": "context_full"},
     transcripts=(".codex/sessions/*/*/*/rollout-*.jsonl",),
     scripts={
         "limit": [
@@ -45,13 +53,7 @@ REAL = Real(
                 "more": {"plan_type": "plus", "resets_at": RESET},
             }
         ],
-        "context": [
-            {
-                "status": 400,
-                "error": "invalid_request_error",
-                "code": "context_length_exceeded",
-                "message": "Your input exceeds the context window of this model.",
-            }
-        ],
+        "context": [TOO_LONG],
+        "overflow": [EDIT[0], TOO_LONG],
     },
 )

@@ -30,6 +30,8 @@ LONGEST_LINE = 4000
 LONGEST_RUN_S = 120
 LONGEST_TRANSCRIPT = 60_000
 LONGEST_TEXT, LONGEST_LIST = 120, 3
+KILLED = "sigkill"
+"""The beginning of the names of cases in which somebody kills the CLI once the mock hangs."""
 PROMPT = "Write ok into out.txt.\n"
 
 
@@ -127,7 +129,7 @@ def record(agent: str, case: str, scratch: Path) -> None:
     tree.mkdir()
     subprocess.run(["git", "init", "-q", str(tree)], check=True)
     one = real(agent)
-    kill = {"hang": signal.SIGTERM, "sigkill": signal.SIGKILL}.get(case, signal.SIGTERM if case in one.ends else 0)
+    kill = signal.SIGTERM if case == "hang" or case in one.ends else signal.SIGKILL if case.startswith(KILLED) else 0
     prompt = scratch / "prompt.md"
     prompt.write_text(PROMPT)
 
@@ -141,6 +143,7 @@ def record(agent: str, case: str, scratch: Path) -> None:
         env = environment(agent, home, model.address, case)
         again = one.resume or one.start
         template = again if case == "no_session" else one.start
+        template = template + one.more.get(case, [])
         code, out, err = run(agent, arguments(template), env, tree, kill, model, one.ends.get(case, 0))
         kept = kept_on_disk(one, home)
         told = (re.search(one.learns, text) for text in (out, *map(str, kept), *kept.values()) if one.learns)
