@@ -202,7 +202,7 @@ def collect(row: Row, project: Outside, mock: Mock, table: dict[str, dict[str, s
         for facts in project.attempts(task):
             if "agent" in facts:
                 row.starts += 1
-                row.late += (facts["agent"] or {}).get("started_at", 0) > bad
+                row.late += facts["attempt"]["started_at"] > bad
                 result = facts.get("result") or {}
                 row.outcomes.append(result.get("outcome") or "open")
     unspent = len(list((project.root / ".agentjobs" / "unspent").glob("*")))
