@@ -22,7 +22,7 @@ CASES: dict[str, tuple[str, str]] = {
     "net": ("network", "unreachable"),
     "drop": ("dropped", "unreachable"),
     "cut": ("cut_always", "unreachable"),
-    "proxy": ("proxy", "unreachable"),
+    "proxy": ("proxy", "overloaded"),
     "portal": ("portal", "unreachable"),
     "midlogin": ("login_lost", "auth"),
     "money": ("money", "auth"),
@@ -38,6 +38,8 @@ CASES: dict[str, tuple[str, str]] = {
 """Scenario → the case it is a recording of, and its class."""
 OTHERS: dict[tuple[str, str], str] = {}
 """Agent and scenario → the class, where it is another one."""
+TOLD = {("claude", "cut")}
+"""Where the CLI counts the input of answers that were cut: then what it says stands for what was served."""
 
 
 def keep(raw: Path, agent: str, scenario: str) -> None:
@@ -63,6 +65,11 @@ def keep(raw: Path, agent: str, scenario: str) -> None:
     session = next((found[1] for found in told if found), session)
     served = meta["served"]
     run = [served["fresh"] + served["read"] + served["written"], served["output"]]
+    if (agent, scenario) in TOLD:
+        last = next(event for event in map(json.loads, reversed(out.splitlines())) if event.get("type") == "result")
+        (used,) = last["model_usage_since_last_result"].values()
+        run = [sum(used[f"{name}InputTokens"] for name in ("cacheRead", "cacheCreation")), used["outputTokens"]]
+        run[0] += used["inputTokens"]
     facts = {
         "agent": agent,
         "version": meta["version"],
