@@ -63,7 +63,7 @@ def keep(raw: Path, agent: str, scenario: str) -> None:
     for path in sorted((source / "home").rglob("*")) if (source / "home").exists() else ():
         if path.is_file():
             where = Path(scrub(str(path.relative_to(source / "home")), places).strip())
-            copies[where] = shortened(path.read_text(errors="replace"))
+            copies[where] = shortened(scrub(path.read_text(errors="replace"), places, one.noise))
     told = (re.search(one.learns, text) for text in (out, *copies.values()) if one.learns)
     session = next((found[1] for found in told if found), session)
     served = meta["served"]
@@ -94,7 +94,7 @@ def keep(raw: Path, agent: str, scenario: str) -> None:
         if len(text) < LONGEST_TRANSCRIPT:
             copy = into / "home" / where
             copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_text(scrub(text, places, one.noise))
+            copy.write_text(text)
     print(f"{agent}/{case}")
 
 
