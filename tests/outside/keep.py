@@ -30,17 +30,11 @@ CASES: dict[str, tuple[str, str]] = {
     "money402": ("money402", "auth"),
     "plan": ("plan", "auth"),
     "ctxmid": ("overflow", "context_full"),
-    "sub": ("subagent", "ok"),
-    "bgshort": ("background", "ok"),
-    "budget": ("budget", "runaway"),
-    "ctx1": ("compaction", "ok"),
     "unknown": ("unknown", "crashed"),
 }
 """Scenario → the case it is a recording of, and its class."""
 OTHERS: dict[tuple[str, str], str] = {}
 """Agent and scenario → the class, where it is another one."""
-ALONE = {"ctx1": "claude"}
-"""Scenarios that are another one's case with other agents."""
 TOLD = {("claude", "cut")}
 """Where the CLI counts the input of answers that were cut: then what it says stands for what was served."""
 
@@ -107,8 +101,6 @@ def main() -> None:
     every = [f"{path.parent.parent.name}/{path.parent.name}" for path in options.raw.glob("*/*/meta.json")]
     for name in options.names or sorted(name for name in every if name.split("/")[1] in CASES):
         agent, scenario = name.split("/")
-        if ALONE.get(scenario, agent) != agent:
-            continue
         keep(options.raw, agent, scenario)
 
 
