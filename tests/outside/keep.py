@@ -22,7 +22,7 @@ CASES: dict[str, tuple[str, str]] = {
     "net": ("network", "unreachable"),
     "drop": ("dropped", "unreachable"),
     "cut": ("cut_always", "unreachable"),
-    "proxy": ("proxy", "overloaded"),
+    "proxy": ("proxy", "unreachable"),
     "portal": ("portal", "unreachable"),
     "midlogin": ("login_lost", "auth"),
     "money": ("money", "auth"),
@@ -33,7 +33,7 @@ CASES: dict[str, tuple[str, str]] = {
     "unknown": ("unknown", "crashed"),
 }
 """Scenario → the case it is a recording of, and its class."""
-OTHERS: dict[tuple[str, str], str] = {}
+OTHERS = {("claude", "proxy"): "overloaded"}
 """Agent and scenario → the class, where it is another one."""
 TOLD = {("claude", "cut")}
 """Where the CLI counts the input of answers that were cut: then what it says stands for what was served."""
