@@ -50,8 +50,8 @@ LAST: Script = [
 
 REAL = Real(
     name="claude",
-    version="2.1.329",
-    packages=("@anthropic-ai/claude-code@2.1.329",),
+    version="2.1.332",
+    packages=("@anthropic-ai/claude-code@2.1.332",),
     program="node_modules/.bin/claude",
     start=[*COMMAND, "--session-id", "{session}"],
     resume=[*COMMAND, "--resume", "{session}"],

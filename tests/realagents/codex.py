@@ -34,8 +34,8 @@ TOO_LONG = {
 
 REAL = Real(
     name="codex",
-    version="0.169.0",
-    packages=("@openai/codex@0.169.0",),
+    version="0.171.0",
+    packages=("@openai/codex@0.171.0",),
     program="node_modules/.bin/codex",
     start=[*COMMAND, "-"],
     resume=[*COMMAND, "resume", "{session}", "-"],

@@ -38,9 +38,10 @@ def prepare(home: Path, address: str, case: str) -> dict[str, str]:
 
 REAL = Real(
     name="pi",
-    version="0.73.1",
-    packages=("@mariozechner/pi-coding-agent@0.73.1",),
+    version="1.6.0",
+    packages=("@earendil-works/pi-coding-agent@1.6.0",),
     program="node_modules/.bin/pi",
+    node=22,
     start=COMMAND,
     resume=COMMAND,
     prepare=prepare,
