@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from tests.realagents import Real
-from tests.realagents.cases import RESET
+from tests.realagents.cases import RESET, TROUBLE_CLASSES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,10 +50,13 @@ REAL = Real(
     argument=True,
     model="openai/mock",
     transcripts=("aider-*.jsonl",),
-    classes={"cut": "overloaded", "no_session": "ok"},  # it calls any broken connection a server that is overloaded
+    # It calls any broken connection a server that is overloaded.
+    classes={"cut": "overloaded", "no_session": "ok", **TROUBLE_CLASSES},
     notes={"no_session": "it begins a new history where it finds none"},
     scripts={
         "ok": EDIT,
+        "network": EDIT,
+        "dns": EDIT,
         "limit": [
             {
                 "plain": True,

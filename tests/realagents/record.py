@@ -34,10 +34,17 @@ PROMPT = "Write ok into out.txt.\n"
 
 
 def run(
-    agent: str, argv: list[str], env: dict[str, str], tree: Path, kill: int, model: MockModel, most: int = 0
+    agent: str,
+    argv: list[str],
+    env: dict[str, str],
+    tree: Path,
+    kill: int,
+    model: MockModel,
+    most: int = 0,
+    most_s: float = 0,
 ) -> Any:
     """Run the CLI in its own session; with ``kill``, send that signal to its group once the mock hangs or has had
-    ``most`` requests."""
+    ``most`` requests, or after ``most_s`` seconds."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         started = subprocess.Popen(
             [str(program(agent)), *argv],
@@ -46,9 +53,12 @@ def run(
         assert started.stdin is not None
         started.stdin.write(b"" if real(agent).argument else PROMPT.encode())
         started.stdin.close()
-        deadline = time.monotonic() + LONGEST_RUN_S
+        began = time.monotonic()
+        deadline = began + LONGEST_RUN_S
         while kill and started.poll() is None and time.monotonic() < deadline:
-            if any(request["hung"] for request in model.requests) or (most and len(model.requests) >= most):
+            if any(request["hung"] for request in model.requests) or (
+                (most and len(model.requests) >= most) or (most_s and time.monotonic() - began >= most_s)
+            ):
                 time.sleep(real(agent).settle_s)
                 os.killpg(started.pid, kill)
                 break
@@ -127,7 +137,9 @@ def record(agent: str, case: str, scratch: Path) -> None:
     tree.mkdir()
     subprocess.run(["git", "init", "-q", str(tree)], check=True)
     one = real(agent)
-    kill = {"hang": signal.SIGTERM, "sigkill": signal.SIGKILL}.get(case, signal.SIGTERM if case in one.ends else 0)
+    kill = {"hang": signal.SIGTERM, "sigkill": signal.SIGKILL}.get(
+        case, signal.SIGTERM if case in one.ends | one.ends_s else 0
+    )
     prompt = scratch / "prompt.md"
     prompt.write_text(PROMPT)
 
@@ -141,7 +153,8 @@ def record(agent: str, case: str, scratch: Path) -> None:
         env = environment(agent, home, model.address, case)
         again = one.resume or one.start
         template = again if case == "no_session" else one.start
-        code, out, err = run(agent, arguments(template), env, tree, kill, model, one.ends.get(case, 0))
+        most, most_s = one.ends.get(case, 0), one.ends_s.get(case, 0)
+        code, out, err = run(agent, arguments(template), env, tree, kill, model, most, most_s)
         kept = kept_on_disk(one, home)
         told = (re.search(one.learns, text) for text in (out, *map(str, kept), *kept.values()) if one.learns)
         session = next((found[1] for found in told if found), session)
