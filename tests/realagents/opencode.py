@@ -13,7 +13,17 @@ if TYPE_CHECKING:
 
 COMMAND = ["run", "--format", "json", "--auto", "--print-logs", "--log-level", "WARN", "-m", "mock/mock"]
 
-ENDS = {"limit": 3, "overload": 3, "cut": 3, "context": 6, "proxy": 3, "quota": 3, "free": 3, "context_sum": 6}
+ENDS = {
+    "limit": 3,
+    "overload": 3,
+    "cut": 3,
+    "context": 6,
+    "proxy": 9,
+    "quota": 9,
+    "free": 9,
+    "context_sum": 6,
+    "portal": 9,
+}
 
 
 def prepare(home: Path, address: str, case: str) -> dict[str, str]:
