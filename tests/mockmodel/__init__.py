@@ -7,7 +7,7 @@ offers no tools (a title, a probe) is answered "ok" and uses up no step, nor doe
 - ``write``: {path, text}: the call of a tool the request offers that writes this file
 - ``run``: the call of a shell tool the request offers, with this command
 - ``plain``: true: a request that offers no tools gets this step too (an agent whose edits are in the text)
-- ``text``: the model's final text
+- ``text``: the model's final text, or what it says beside a call (Chat Completions)
 - ``usage``: [input tokens, output tokens], default [100, 10]; a third number says how many of the input were cached
 - ``status``: an HTTP error instead, with ``error`` (its type), ``message``, ``headers``, and ``more`` fields in it
 - ``body``: with ``status``, a page in HTML instead of an error of the API, as a proxy's

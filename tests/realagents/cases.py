@@ -29,6 +29,17 @@ SQUID = (
     "request from being allowed at this time.</p></body></html>"
 )
 
+QUOTES = (
+    "I read the log of the failed run. It had these lines:\n"
+    "litellm.RateLimitError: RateLimitError: usage limit reached per day, try again in 5h\n"
+    "litellm.exceptions.AuthenticationError: litellm.AuthenticationError: invalid x-api-key\n"
+    "Error: You've hit your usage limit, resets in 5 hours\n"
+    "API Error: Connection refused (ECONNREFUSED)\n"
+    "Failed to authenticate: OAuth session expired and could not be refreshed\n"
+    "The retry loop takes them for one and the same. I go on.\n"
+)
+"""What a model may write that reviews such a program as this one."""
+
 TROUBLES: dict[str, list[dict[str, Any]]] = {
     "network": EDIT,
     "dns": EDIT,
