@@ -11,7 +11,9 @@ from tests.realagents.cases import RESET, TROUBLE_CLASSES
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMMAND = ["run", "--format", "json", "--auto", "--print-logs", "--log-level", "WARN", "-m", "mock/mock"]
+COMMAND = [
+    "run", "--format", "json", "--auto", "--print-logs", "--log-level", "WARN", "--title", "agentjobs", "-m", "mock/mock",
+]  # fmt: skip
 
 ENDS = {
     "limit": 3,
