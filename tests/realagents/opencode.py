@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COMMAND = [
-    "run", "--format", "json", "--auto", "--print-logs", "--log-level", "WARN", "--title", "agentjobs", "-m", "mock/mock",
+    "run", "--format", "json", "--auto", "--print-logs", "--log-level", "WARN", "--title", "agentjobs", "-m",
+    "mock/mock",
 ]  # fmt: skip
 
 ENDS = {
