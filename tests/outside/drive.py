@@ -155,32 +155,38 @@ def living(into: Path) -> list[tuple[int, str]]:
     return found
 
 
+def looped(
+    project: Outside, scenario: Scenario, options: argparse.Namespace, began: float
+) -> tuple[list[int], list[str], dict[str, dict[str, str]]]:
+    """Dispatch, then poll to the end or until the time is over; return exit codes, what was said, and the table."""
+    done = project.agentjobs("dispatch")
+    exits, said = [done.returncode], (done.stdout + done.stderr).splitlines()
+    while done.returncode == 0 and time.monotonic() - began < min(scenario.longest_s, options.timeout):
+        done = project.agentjobs("poll", "--wait", POLL_S)
+        said += (done.stdout + done.stderr).splitlines()
+        exits.append(done.returncode)
+    said += [f"status: {line}" for line in project.agentjobs("status").stdout.splitlines()]
+    return exits, said, project.table()
+
+
 def run(name: str, key: str, options: argparse.Namespace) -> Row:
     """Run one scenario with one agent through agentjobs."""
     scenario = SCENARIOS[key]
     into = Path(tempfile.mkdtemp(prefix=f"{name}-{key}-", dir=options.into))
     row = Row(name, clis.version(name, options.pinned), key, wanted=scenario.wanted, directory=str(into))
-    began, exits = time.monotonic(), list[int]()
+    began = time.monotonic()
     with Mock(scenario, log=into / "requests.jsonl", plain=clis.CLIS[name].plain) as mock:
         project = project_for(name, scenario, mock, into, options)
-        first = project.agentjobs("dispatch")
-        said = (first.stdout + first.stderr).splitlines()
-        longest = min(scenario.longest_s, options.timeout)
-        while first.returncode == 0 and time.monotonic() - began < longest:
-            done = project.agentjobs("poll", "--wait", POLL_S)
-            said += (done.stdout + done.stderr).splitlines()
-            exits.append(done.returncode)
-            if done.returncode:
-                break
-        said += [f"status: {line}" for line in project.agentjobs("status").stdout.splitlines()]
-        table = project.table()
-        said += project.agentjobs("stop").stderr.splitlines()
-        row.took_s = time.monotonic() - began
-        left = [one for one in living(into) if f"{os.getpid()}" not in one[1]]
+        try:
+            exits, said, table = looped(project, scenario, options, began)
+            row.took_s = time.monotonic() - began
+        finally:
+            project.agentjobs("stop")
+            left = living(into)
+            kill_all([pid for pid, _ in left])
         row.left = [command for _, command in left]
         collect(row, project, mock, table)
-        kill_all([pid for pid, _ in left])
-    row.polls = " ".join(f"{code}" for code in dict.fromkeys([first.returncode, *exits]))
+    row.polls = " ".join(f"{code}" for code in dict.fromkeys(exits))
     row.said = said
     (into / "said.txt").write_text("\n".join(said) + "\n")
     (into / "row.json").write_text(json.dumps(row.__dict__, indent=1, default=str) + "\n")
@@ -202,7 +208,7 @@ def collect(row: Row, project: Outside, mock: Mock, table: dict[str, dict[str, s
         for facts in project.attempts(task):
             if "agent" in facts:
                 row.starts += 1
-                row.late += (facts["agent"] or {}).get("started_at", 0) > bad
+                row.late += facts["attempt"]["started_at"] > bad
                 result = facts.get("result") or {}
                 row.outcomes.append(result.get("outcome") or "open")
     unspent = len(list((project.root / ".agentjobs" / "unspent").glob("*")))

@@ -190,11 +190,11 @@ class Mock:
     def _serve(self, request: Request, step: Step, asking: Asked) -> Served:
         """The input grows with the conversation; what the conversation had before comes from the cache."""
         key = (request.task, asking.sub)
+        fresh = 3 + request.number % 7
         whole = step.tokens or request.bytes // 4 + 17 + 3 * request.number
-        before = 0 if request.side else min(self._cached.get(key, 0), whole - 5)
+        before = 0 if request.side else min(self._cached.get(key, 0), whole - fresh)
         if not request.side:
             self._cached[key] = whole
-        fresh = 3 + request.number % 7
         output = step.output or 23 + 2 * request.number + len(step.say) // 4
         if asking.api != "messages":
             return Served(fresh=whole - before, read=before, output=output)

@@ -131,6 +131,7 @@ SCENARIOS: dict[str, Scenario] = {
             ("login", "the login has expired", "login", AUTH, 60.0, True),
             ("login2", "the login is refused in other words", "login2", AUTH, 60.0, False),
             ("money", "no money left", "money", AUTH, 60.0, False),
+            ("money2", "no money left, in other words", "money2", AUTH, 60.0, False),
             ("money402", "no money left, as 402", "money402", AUTH, 60.0, False),
             ("plan", "the plan does not have this", "plan", AUTH, 60.0, True),
             ("busy", "the service is overloaded", "busy", "overloaded: pauses, no attempt spent", 90.0, False),
