@@ -16,17 +16,7 @@ COMMAND = [
     "mock/mock",
 ]  # fmt: skip
 
-ENDS = {
-    "limit": 3,
-    "overload": 3,
-    "cut": 3,
-    "context": 6,
-    "proxy": 9,
-    "quota": 9,
-    "free": 9,
-    "context_sum": 6,
-    "portal": 9,
-}
+ENDS = {"limit": 3, "overload": 3, "cut": 3, "context": 6, "proxy": 9, "free": 3, "context_sum": 3, "portal": 9}
 
 
 def prepare(home: Path, address: str, case: str) -> dict[str, str]:
@@ -65,7 +55,7 @@ REAL = Real(
     tables=("session",),
     classes={**TROUBLE_CLASSES, "zen": "auth", "free": "limit", "context_sum": "context_full"},
     ends=ENDS,
-    notes=dict.fromkeys(ENDS, "ended by SIGTERM: it would go on for ever"),
+    notes=dict.fromkeys(ENDS, "ended by SIGTERM: it would try six times, or for ever"),
     scripts={
         "zen": [
             {

@@ -27,7 +27,7 @@ from tests.realagents.cases import CASES, RESET, SCRIPTS
 
 FIXTURES = REPOSITORY / "tests" / "fixtures" / "agents"
 LONGEST_LINE = 4000
-LONGEST_RUN_S = 120
+LONGEST_RUN_S = 200
 LONGEST_TRANSCRIPT = 60_000
 LONGEST_TEXT, LONGEST_LIST = 120, 3
 PROMPT = "Write ok into out.txt.\n"
