@@ -291,6 +291,13 @@ def test_an_answer_of_aider_before_an_error_is_no_success() -> None:
         assert verdict.outcome is outcome
 
 
+def test_opencode_is_given_a_title_or_it_asks_the_model_for_one_and_counts_it_nowhere() -> None:
+    agent = agent_of("opencode")
+    for command in (agent.command, agent.resume):
+        assert command is not None
+        assert "--title" in command
+
+
 def test_an_agent_whose_command_names_the_session_is_given_one() -> None:
     chosen = {name: agent_of(name).learns for name in ("claude", "pi", "aider", "goose", "codex", "opencode", "kimi")}
     assert chosen == {

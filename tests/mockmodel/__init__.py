@@ -10,9 +10,10 @@ offers no tools (a title, a probe) is answered "ok" and uses up no step, nor doe
 - ``to``: a text: the step is for requests of the conversation that begins with it (a sub-agent's) alone; each such text
   has steps of its own, and those without are for all other conversations
 - ``plain``: true: a request that offers no tools gets this step too (an agent whose edits are in the text)
-- ``text``: the model's final text
+- ``text``: the model's final text, or what it says beside a call (Chat Completions)
 - ``usage``: [input tokens, output tokens], default [100, 10]; a third number says how many of the input were cached
 - ``status``: an HTTP error instead, with ``error`` (its type), ``message``, ``headers``, and ``more`` fields in it
+- ``body``: with ``status``, a page in HTML instead of an error of the API, as a proxy's
 - ``until``: a moment (seconds since the epoch): ``{left}`` in the step's texts is the seconds to it
 - ``fault``: ``cut`` (the stream ends in its middle; an answer that is no stream comes whole), ``broken`` (either ends
   in its middle) or ``hang`` (no answer until the server stops)
@@ -182,6 +183,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if step.get("delay_s"):
             model.stopping.wait(step["delay_s"])
+        if "body" in step:
+            self._send(step["status"], "text/html", step["body"].encode(), step.get("headers", {}))
+            return
         if "status" in step:
             error = shapes.google_error(step) if shape is shapes.gemini else shapes.error(step)
             self._send(step["status"], "application/json", json.dumps(error).encode(), step.get("headers", {}))

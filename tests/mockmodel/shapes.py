@@ -68,7 +68,7 @@ def chat(model: str, number: int, text: str, call: Call, tokens: Tokens) -> Answ
     """OpenAI Chat Completions."""
     usage: dict[str, Any] = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1]}
     usage |= {"total_tokens": tokens[0] + tokens[1], "prompt_tokens_details": {"cached_tokens": tokens[2]}}
-    message: dict[str, Any] = {"role": "assistant", "content": None if call else text}
+    message: dict[str, Any] = {"role": "assistant", "content": (text or None) if call else text}
     if call:
         function = {"name": call[0], "arguments": json.dumps(call[1])}
         message["tool_calls"] = [{"index": 0, "id": f"call_{number:04d}", "type": "function", "function": function}]

@@ -51,7 +51,7 @@ CLIS: dict[str, Cli] = {
     "qwen": Cli(("@qwen-code/qwen-code@latest",), "node_modules/.bin/qwen"),
     "kimi": Cli(("@moonshot-ai/kimi-code@latest",), "node_modules/.bin/kimi"),
     "aider": Cli(("aider-chat",), "bin/aider", node=False, plain="aider"),
-    "mini-swe-agent": Cli(("mini-swe-agent",), "bin/mini", node=False, plain="mini"),
+    "mini-swe-agent": Cli(("mini-swe-agent", "mcp"), "bin/mini", node=False, plain="mini"),
 }
 
 

@@ -232,7 +232,14 @@ def call_of(step: Step, offered: tuple[str, ...]) -> tuple[str, dict[str, Any]] 
         for name in ("Agent", "Task", "agent"):
             if name in offered:
                 kind = {"description": "look", "prompt": step.agent, "subagent_type": "general-purpose"}
+                if "WaitFor" in offered:  # kimi's
+                    kind["subagent_type"] = "coder"
                 return name, kind | ({"run_in_background": True} if step.background else {})
+        if "task" in offered:  # opencode's, or copilot's, which names its own kinds
+            kind = {"description": "look", "prompt": step.agent}
+            if "list_agents" in offered:
+                return "task", kind | {"name": "look", "agent_type": "general-purpose", "mode": "sync"}
+            return "task", kind | {"subagent_type": "general"}
         raise LookupError(f"no tool for a sub-agent in {offered}")
     command = step.run
     if step.write:

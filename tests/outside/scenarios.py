@@ -357,6 +357,14 @@ SCENARIOS: dict[str, Scenario] = {
         troubles=(Trouble("hang", turn=1),),
         settings={"limits": {"idle_minutes": 0.15}, "retry": {"resumes": 0, "repairs": 0, "restarts": 0}},
     ),
+    "hang1": Scenario(
+        "the service hangs once, in the middle: it is ended and resumed",
+        "stalled, then DONE; all tokens counted over both",
+        TWICE,
+        troubles=(Trouble("hang", turn=2, times=1),),
+        settings={"limits": {"idle_minutes": 0.8}},
+        longest_s=300.0,
+    ),
     "stall": Scenario(
         "the stream stops in its middle and stays open",
         "stalled, nothing left",

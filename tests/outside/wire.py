@@ -5,12 +5,15 @@ An answer's usage is ``Served``: cached parts apart. Texts come in several delta
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 Json = dict[str, Any]
+FILE = re.compile(r"Read the file (/\S+) and do what it says")
 TASK = re.compile(r"\[\[task ([\w.-]+)\]\]")
 SUB = "[[sub]]"
 BEFORE = re.compile(r"\[\[turns (\d+)\]\]")
@@ -54,7 +57,7 @@ class Asked:
 
     @property
     def task(self) -> str:
-        found = TASK.findall(self.whole)
+        found = TASK.findall(self.whole) or TASK.findall(self.first)
         return found[0] if found else ""
 
     @property
@@ -79,6 +82,16 @@ def _texts(value: Any) -> list[str]:
         keys = ("text", "content", "parts", "output", "thinking")
         return [text for key in keys if key in value for text in _texts(value[key])]
     return []
+
+
+def _with_file(text: str) -> str:
+    """Return a prompt together with the file that it names: some CLIs take a prompt as an argument only."""
+    found = FILE.search(text)
+    if found is None:
+        return text
+    with contextlib.suppress(OSError):
+        return f"{text}\n{Path(found[1]).read_text()}"
+    return text
 
 
 def asked(api: str, body: Json, path: str) -> Asked:
@@ -107,7 +120,7 @@ def asked(api: str, body: Json, path: str) -> Asked:
             if not here:
                 said.append("".join(_texts(parts)))
         elif role == "user":
-            users.append("\n".join(_texts(turn.get("content"))))
+            users.append(_with_file("\n".join(_texts(turn.get("content")))))
         before = role if kind == "message" else kind
     declared = [one for tool in body.get("tools") or () for one in tool.get("functionDeclarations", [tool])]
     names = tuple(filter(None, ((tool.get("function") or tool).get("name") for tool in declared)))

@@ -63,6 +63,8 @@ class Real:
     """Cases in which nothing tells when a limit ends."""
     ends: dict[str, int] = field(default_factory=dict)
     """After how many requests a case is ended by SIGTERM, because the CLI would go on without end."""
+    ends_s: dict[str, float] = field(default_factory=dict)
+    """After how many seconds a case is ended by SIGTERM: the same, where no request reaches the mock."""
     notes: dict[str, str] = field(default_factory=dict)
     """What there is to know about a recording: ``note`` in its meta.json."""
     model: str = ""
@@ -99,9 +101,13 @@ def environment(name: str, home: Path, address: str, case: str = "ok") -> dict[s
     path = os.environ["PATH"]
     if real(name).node > NODE:
         path = f"{CACHE / 'node' / 'node_modules' / '.bin'}:{path}"
+    address = UNREACHABLE.get(case, address)
     env = {"HOME": str(home), "PATH": path, "TZ": "UTC", "LANG": "C.UTF-8", "NO_PROXY": "127.0.0.1"}
     return env | real(name).prepare(home, address, case)
 
+
+UNREACHABLE = {"network": "http://127.0.0.1:9", "dns": "http://model.invalid"}
+"""Cases in which no server answers: a port that is closed, a name that nobody knows."""
 
 NODE = 20
 """The major version of Node.js that the machine has; for what needs a newer one, one is installed too."""

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from tests.realagents import Real
-from tests.realagents.cases import RESET
+from tests.realagents.cases import QUOTES, RESET, TROUBLE_CLASSES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,10 +50,15 @@ REAL = Real(
     argument=True,
     model="openai/mock",
     transcripts=("aider-*.jsonl",),
-    classes={"no_session": "ok"},
+    classes={"no_session": "ok", "quotes": "crashed", **TROUBLE_CLASSES},
+    ends={"quotes": 2},
     notes={"no_session": "it begins a new history where it finds none"},
     scripts={
         "ok": EDIT,
+        "network": EDIT,
+        # A listing without a file's name: it asks again.
+        "quotes": [{"plain": True, "text": f"{QUOTES}\n```\nok\n```\n", "usage": [203, 23]}, *HANG],
+        "dns": EDIT,
         "limit": [
             {
                 "plain": True,

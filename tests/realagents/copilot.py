@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.realagents import Real
-from tests.realagents.cases import CACHED, RESET
+from tests.realagents.cases import CACHED, RESET, TROUBLE_CLASSES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,12 +40,27 @@ REAL = Real(
     prepare=prepare,
     transcripts=(".copilot/session-state/*/events.jsonl",),
     noise=r'^\{"type":"(session\.(background_tasks_changed|skills_loaded|mcp_servers_loaded|tools_updated)|system\.message)"',
-    classes={"rate": "overloaded", "model": "infra"},
+    classes={
+        "rate": "overloaded",
+        "model": "infra",
+        **TROUBLE_CLASSES,
+        "no_quota": "auth",
+        "context_sum": "context_full",
+    },
     settle_s=3.0,
     notes={"limit": "the server said to wait hours; else it tries six times in a minute"},
     scripts={
         "ok": CACHED,
         "resume": CACHED,
+        "no_quota": [{"status": 402, "code": "quota_exceeded", "message": "You have no quota"}],
+        "context_sum": [
+            {
+                "status": 400,
+                "error": "invalid_request_error",
+                "message": "This model's maximum context length is 128000 tokens. However, your messages resulted in "
+                "210000 tokens. Please reduce the length of the messages.",
+            }
+        ],
         "model": [{"status": 404, "code": "model_not_found", "message": "The model `gpt-5.4` does not exist."}],
         "rate": [
             {

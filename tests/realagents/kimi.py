@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.realagents import Real
+from tests.realagents.cases import TROUBLE_CLASSES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +48,32 @@ REAL = Real(
     ),
     reset_unknown=frozenset({"limit"}),
     model="mock",
+    classes={**TROUBLE_CLASSES, "membership": "auth", "tpd": "limit"},
     scripts={
+        "expired": [
+            {
+                "status": 401,
+                "error": "invalid_authentication_error",
+                "message": "The API Key appears to be invalid or may have expired. Please verify your credentials and "
+                "try again.",
+            }
+        ],
+        "membership": [
+            {
+                "status": 402,
+                "error": "invalid_request_error",
+                "message": "We're unable to verify your membership benefits at this time. Please ensure your "
+                "membership is active.",
+            }
+        ],
+        "tpd": [
+            {
+                "status": 429,
+                "error": "rate_limit_reached_error",
+                "message": "Your account org-78cd / proj-a418 <ak-f94z> request reached organization TPD rate limit, "
+                "current: 1526210, limit: 1500000",
+            }
+        ],
         "limit": [
             {
                 "status": 403,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.realagents import Real
-from tests.realagents.cases import EDIT, RESET
+from tests.realagents.cases import EDIT, QUOTES, RESET, TROUBLE_CLASSES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,10 @@ REAL = Real(
     argument=True,
     model="openai/mock",
     transcripts=("mini-*.json",),
+    classes={"quotes": "crashed", **TROUBLE_CLASSES},
+    ends={"quotes": 2},
     scripts={
+        "quotes": [{"run": "true", "text": QUOTES, "usage": [203, 23]}, {"fault": "hang"}],
         "ok": [EDIT[0], {"run": SUBMIT, "usage": [203, 23]}],
         "limit": [
             {

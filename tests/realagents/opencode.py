@@ -6,12 +6,17 @@ import json
 from typing import TYPE_CHECKING
 
 from tests.realagents import Real
-from tests.realagents.cases import RESET
+from tests.realagents.cases import RESET, TROUBLE_CLASSES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMMAND = ["run", "--format", "json", "--auto", "--print-logs", "--log-level", "WARN", "-m", "mock/mock"]
+COMMAND = [
+    "run", "--format", "json", "--auto", "--print-logs", "--log-level", "WARN", "--title", "agentjobs", "-m",
+    "mock/mock",
+]  # fmt: skip
+
+ENDS = {"limit": 3, "overload": 3, "cut": 3, "context": 6, "proxy": 9, "free": 3, "context_sum": 3, "portal": 9}
 
 
 def prepare(home: Path, address: str, case: str) -> dict[str, str]:
@@ -48,9 +53,37 @@ REAL = Real(
     model="mock/mock",
     transcripts=(".local/share/opencode/opencode.db",),
     tables=("session",),
-    ends={"limit": 3, "overload": 3, "cut": 3, "context": 6},
-    notes=dict.fromkeys(("limit", "overload", "cut", "context"), "ended by SIGTERM: it would go on for ever"),
+    classes={**TROUBLE_CLASSES, "zen": "auth", "free": "limit", "context_sum": "context_full"},
+    ends=ENDS,
+    notes=dict.fromkeys(ENDS, "ended by SIGTERM: it would try six times, or for ever"),
     scripts={
+        "zen": [
+            {
+                "plain": True,
+                "status": 401,
+                "error": "CreditsError",
+                "message": "Insufficient balance. Manage your billing here: "
+                "https://opencode.ai/workspace/wrk_01KZPYWCQQZEKXB8EBS6G76TET/billing",
+            }
+        ],
+        "free": [
+            {
+                "plain": True,
+                "status": 429,
+                "error": "FreeUsageLimitError",
+                "message": "Free usage exceeded, subscribe to Go https://opencode.ai/go",
+                "headers": {"retry-after": "3600"},
+            }
+        ],
+        "context_sum": [
+            {
+                "plain": True,
+                "status": 400,
+                "error": "invalid_request_error",
+                "message": "This model's maximum context length is 100000 tokens. However, your messages resulted in "
+                "110000 tokens. Please reduce the length of the messages.",
+            }
+        ],
         "limit": [
             {
                 "status": 429,

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from tests.realagents import Real
-from tests.realagents.cases import CACHED, EDIT, RESET
+from tests.realagents.cases import CACHED, EDIT, RESET, TROUBLE_CLASSES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,11 +49,49 @@ REAL = Real(
     prepare=prepare,
     node=22,
     transcripts=(".qwen/projects/*/chats/*.jsonl",),
-    classes={"rate": "overloaded", "login": "auth", "model": "infra", "turns": "runaway", "busy": "session_busy"},
+    classes={
+        "rate": "overloaded",
+        "login": "auth",
+        "model": "infra",
+        "turns": "runaway",
+        "busy": "session_busy",
+        **TROUBLE_CLASSES,
+        "arrears": "auth",
+        "free": "auth",
+        "guard": "context_full",
+    },
     notes={"overload": "the server said to wait 50 ms; else it tries 28 times in minutes, with no event"},
     scripts={
         "ok": CACHED,
         "resume": CACHED,
+        "expired": [
+            {
+                "status": 401,
+                "error": "invalid_request_error",
+                "code": "invalid_api_key",
+                "message": "invalid access token or token expired",
+            }
+        ],
+        "arrears": [
+            {
+                "status": 400,
+                "error": "Arrearage",
+                "code": "Arrearage",
+                "message": "Access denied, please make sure your account is in good standing. For details, see: "
+                "https://help.aliyun.com/zh/model-studio/error-code#overdue-payment",
+            }
+        ],
+        "free": [
+            {
+                "status": 403,
+                "error": "AllocationQuota.FreeTierOnly",
+                "code": "AllocationQuota.FreeTierOnly",
+                "message": "The free quota has been exhausted. To continue accessing the model on a paid basis, please "
+                'complete your payment information (or disable the "use free tier only" mode in the management console '
+                "if already completed).",
+            }
+        ],
+        "guard": [{**EDIT[0], "usage": [1_900_000, 11]}, {"text": "Done.", "usage": [203, 23]}],
         "rate": [
             {
                 "status": 429,

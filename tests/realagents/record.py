@@ -27,7 +27,7 @@ from tests.realagents.cases import CASES, RESET, SCRIPTS
 
 FIXTURES = REPOSITORY / "tests" / "fixtures" / "agents"
 LONGEST_LINE = 4000
-LONGEST_RUN_S = 120
+LONGEST_RUN_S = 200
 LONGEST_TRANSCRIPT = 60_000
 LONGEST_TEXT, LONGEST_LIST = 120, 3
 KILLED = "sigkill"
@@ -36,10 +36,17 @@ PROMPT = "Write ok into out.txt.\n"
 
 
 def run(
-    agent: str, argv: list[str], env: dict[str, str], tree: Path, kill: int, model: MockModel, most: int = 0
+    agent: str,
+    argv: list[str],
+    env: dict[str, str],
+    tree: Path,
+    kill: int,
+    model: MockModel,
+    most: int = 0,
+    most_s: float = 0,
 ) -> Any:
     """Run the CLI in its own session; with ``kill``, send that signal to its group once the mock hangs or has had
-    ``most`` requests."""
+    ``most`` requests, or after ``most_s`` seconds."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         started = subprocess.Popen(
             [str(program(agent)), *argv],
@@ -48,9 +55,12 @@ def run(
         assert started.stdin is not None
         started.stdin.write(b"" if real(agent).argument else PROMPT.encode())
         started.stdin.close()
-        deadline = time.monotonic() + LONGEST_RUN_S
+        began = time.monotonic()
+        deadline = began + LONGEST_RUN_S
         while kill and started.poll() is None and time.monotonic() < deadline:
-            if any(request["hung"] for request in model.requests) or (most and len(model.requests) >= most):
+            if any(request["hung"] for request in model.requests) or (
+                (most and len(model.requests) >= most) or (most_s and time.monotonic() - began >= most_s)
+            ):
                 time.sleep(real(agent).settle_s)
                 os.killpg(started.pid, kill)
                 break
@@ -129,7 +139,8 @@ def record(agent: str, case: str, scratch: Path) -> None:
     tree.mkdir()
     subprocess.run(["git", "init", "-q", str(tree)], check=True)
     one = real(agent)
-    kill = signal.SIGTERM if case == "hang" or case in one.ends else signal.SIGKILL if case.startswith(KILLED) else 0
+    stops = case == "hang" or case in one.ends | one.ends_s
+    kill = signal.SIGTERM if stops else signal.SIGKILL if case.startswith(KILLED) else 0
     prompt = scratch / "prompt.md"
     prompt.write_text(PROMPT)
 
@@ -144,7 +155,8 @@ def record(agent: str, case: str, scratch: Path) -> None:
         again = one.resume or one.start
         template = again if case == "no_session" else one.start
         template = template + one.more.get(case, [])
-        code, out, err = run(agent, arguments(template), env, tree, kill, model, one.ends.get(case, 0))
+        most, most_s = one.ends.get(case, 0), one.ends_s.get(case, 0)
+        code, out, err = run(agent, arguments(template), env, tree, kill, model, most, most_s)
         kept = kept_on_disk(one, home)
         told = (re.search(one.learns, text) for text in (out, *map(str, kept), *kept.values()) if one.learns)
         session = next((found[1] for found in told if found), session)
