@@ -19,10 +19,12 @@ from agentjobs import presets
 from agentjobs.agents import Agent
 from agentjobs.installed import Place, ask, choices
 from agentjobs.tryout import CHECK, policy_text
+from agentjobs.versions import range_of
 from tests.harness import LONG_S, REPOSITORY, Completed, Project
 
 FAKE_CLAUDE = REPOSITORY / "tests" / "agents" / "fake_claude.py"
-TESTED = presets.preset("claude")["tested"][-1]  # type: ignore[index]
+TESTED = presets.preset("claude")["tested"][0]  # type: ignore[index]
+RANGE = range_of(presets.preset("claude")["tested"])  # type: ignore[index]
 
 
 class Bench:
@@ -84,7 +86,7 @@ def test_the_list_outside_of_a_project(bench: Bench) -> None:
     said = bench.run()
     assert said.stderr == ""
     assert said.lines[0].split() == ["NAME", "AGENT", "VERSION", "TESTED", "HERE"]
-    assert row(said.lines, "claude") == f"claude Claude Code {TESTED} {TESTED} tested"
+    assert row(said.lines, "claude") == f"claude Claude Code {TESTED} {RANGE} tested"
     assert row(said.lines, "codex").startswith("codex Codex CLI not installed ")
     assert {line.split()[0] for line in said.lines[1:]} == set(presets.names())
 
@@ -125,7 +127,7 @@ def test_a_program_that_does_not_tell(bench: Bench, script: str, problem: str) -
     assert problem in found["problem"]
     said = bench.run()
     assert f"agentjobs: claude: {found['problem']}" in said.stderr
-    assert row(said.lines, "claude") == f"claude Claude Code ? {TESTED} unknown"
+    assert row(said.lines, "claude") == f"claude Claude Code ? {RANGE} unknown"
 
 
 NODE_20 = "echo v20.20.2"
@@ -238,7 +240,7 @@ def test_what_a_project_makes_of_them(bench: Bench) -> None:
     )
     lines = bench.run(inside=True).lines
     assert row(lines, "claude").endswith("tested profile default; changes env, window")
-    assert row(lines, "opus").endswith(f"{TESTED} {TESTED} tested profile strong; is claude, and changes flags")
+    assert row(lines, "opus").endswith(f"{TESTED} {RANGE} tested profile strong; is claude, and changes flags")
     assert row(lines, "mine") == "mine 7.5 7.1..7.9 tested profile odd; its own section"
     assert row(lines, "codex").endswith(presets.preset("codex")["tested"][-1])  # type: ignore[index]
     found = bench.listed(inside=True)
@@ -462,7 +464,7 @@ def test_check_warns_of_a_version_that_was_not_tested(bench: Bench) -> None:
     assert not any("claude" in line for line in checked(bench))
     at = line_of(bench, 'agent = "claude"')
     assert (
-        f"agentjobs: agentjobs.toml:{at}: warning: agent claude: 99.1 is newer than tested ({TESTED}); "
+        f"agentjobs: agentjobs.toml:{at}: warning: agent claude: 99.1 is newer than tested ({RANGE}); "
         "`agentjobs agents try claude` shows whether it works"
     ) in checked(bench, CLAUDE_FAKE_VERSION="99.1")
     bench.program("claude", "exit 1")
