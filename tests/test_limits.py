@@ -86,6 +86,19 @@ def test_a_limit_without_a_time_waits_for_minutes(project: Project) -> None:
     assert project.statuses()["a"] == "TODO"
 
 
+def test_a_person_may_want_to_be_asked_at_a_limit(project: Project) -> None:
+    project.configure(slots=1, limits={"limit_hours": 0})
+    project.plans(a="limit:in 3 hours,ok", b="ok")
+    project.dispatch()
+    looped = project.loop()
+    assert looped.last == 3
+    at = time.strftime("%Y-%m-%d", time.localtime(time.time() + 3 * 3600))
+    assert f"limit: fake: a: Error: usage limit reached, resets in 3 hours (ends {at} " in looped.stderr
+    assert project.starts() == {"a": 1}
+    project.run("dispatch", "--force", code=0)
+    assert set(project.settle().values()) == {"DONE"}, project.story()
+
+
 def test_a_busy_server_is_left_alone_for_a_while(project: Project) -> None:
     project.plans(a="overloaded", b="ok")
     project.configure(slots=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from agentjobs.board import UNSERVED
 
 _ADVICE = {
-    "limit": "It goes on refusing: look at its plan, then `agentjobs dispatch`.",
+    "limit": "`agentjobs dispatch` waits until it ends, and then tries again; `--force` tries now.",
     "overloaded": "It goes on refusing: look at its service, then `agentjobs dispatch`.",
     "unreachable": "See that the agent works (network, proxy, login), then `agentjobs dispatch`.",
     "auth": "Fix what the agent says (log in, pay, change the plan), then `agentjobs dispatch`.",
