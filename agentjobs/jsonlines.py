@@ -131,6 +131,15 @@ def is_json(line: str) -> bool:
     return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict) for item in value))
 
 
+def is_whole(line: bytes) -> bool:
+    """Tell whether a line is one JSON value, and not the beginning of one."""
+    try:
+        msgspec.json.decode(line)
+    except (ValueError, RecursionError, msgspec.MsgspecError):
+        return False
+    return True
+
+
 def lookup(value: object, path: str) -> object:
     """Return what a dotted path leads to, or None. A number in the path is an index into a list."""
     for part in path.split("."):

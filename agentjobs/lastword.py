@@ -1,8 +1,8 @@
 """Whether the newest events of an agent say that it is over, and well. Pure.
 
 A final event of success (an ``ok`` rule) counts while nothing newer speaks against it: another answer of the model,
-an error that a rule knows, or what ``[watch] goes_on`` names. Several such events in one run are no contradiction; the
-newest decides.
+an error in whatever words, another final event that is no success, or what ``[watch] goes_on`` names. Several events of
+success in one run are no contradiction; the newest decides.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from agentjobs.jsonlines import REGEX_PREFIX, Event, lookup, matches
 from agentjobs.model import Outcome
+from agentjobs.words import is_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,6 +43,7 @@ def last_word(events: Iterable[Event], rules: Sequence[Rule], watch: Watch | Non
     """Read events, the newest first, as far as they decide. ``code``: the exit code, if it ended by itself."""
     doubt = False
     own = [rule for rule in rules if rule.event is not None and (rule.code is None or rule.code == code)]
+    finals = {(rule.event or {}).get("type") for rule in own if rule.class_ is Outcome.OK} - {None}
     if not any(rule.class_ is Outcome.OK for rule in own):
         return LastWord()
     for event in events:
@@ -50,7 +52,10 @@ def last_word(events: Iterable[Event], rules: Sequence[Rule], watch: Watch | Non
             return LastWord(event, doubt=doubt)
         if rule is not None or (watch is not None and works_on(event.fields, watch)):
             return LastWord(against=True)
-        doubt = doubt or (watch is not None and doubtful(event.fields, watch))
+        may_go_on = watch is not None and doubtful(event.fields, watch)
+        if not may_go_on and (event.fields.get("type") in finals or is_failure(event.fields)):
+            return LastWord(against=True)
+        doubt = doubt or may_go_on
     return LastWord()
 
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from agentjobs.evidence import Rule
 from agentjobs.excerpt import clean_lines, error_excerpt, signature
-from agentjobs.jsonlines import Event, events_of, every, is_json, lookup, matches, read_events, scalar_text
+from agentjobs.jsonlines import Event, events_of, every, is_json, is_whole, lookup, matches, read_events, scalar_text
 from agentjobs.lastword import LastWord, filter_for, in_background, last_word
 from agentjobs.model import Exited, Kill, Lost, Outcome
 from agentjobs.resets import parse_reset
@@ -170,7 +170,13 @@ class _Output:
     @property
     def over(self) -> bool:
         """The final event of success is the last word, also without exit 0."""
-        return self.word.final is not None and not self.word.doubt and not self.background
+        return self.word.final is not None and not self.word.doubt and not self.background and not self.cut_off
+
+    @cached_property
+    def cut_off(self) -> bool:
+        """It was ended while it wrote one more event."""
+        last = self.output.rstrip().rpartition(b"\n")[2]
+        return last.startswith(b'{"') and not is_whole(last)
 
     @property
     def went_on(self) -> bool:

@@ -127,6 +127,36 @@ def test_the_last_event_decides(name: str) -> None:
     assert not finished(lines(*well, *work), agent.rules, reading(agent))
 
 
+STRANGE: dict[str, list[dict[str, Any]]] = {
+    "claude": [
+        {"type": "result", "subtype": "success", "is_error": True, "result": "boom odd"},
+        {"type": "result", "subtype": "error_during_execution", "is_error": False},
+        {"type": "something_failed", "why": "odd"},
+    ],
+    "codex": [{"type": "turn.failed", "error": {"message": "odd"}}, {"type": "turn.started"}],
+    "gemini": [{"type": "result", "status": "error", "error": {"message": "odd"}}],
+    "pi": [{"type": "turn_start"}, {"type": "tool_execution_start", "toolName": "bash"}],
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_an_error_after_the_final_event_speaks_against_it_in_whatever_words(name: str) -> None:
+    agent, well = agent_of(name), ENDS[name][0]
+    for error in STRANGE[name]:
+        for code in (0, 1, 137):
+            assert judge(agent, lines(*well, error), code).outcome is not Outcome.OK, (error, code)
+            array = json.dumps([*well, error]).encode()
+            assert judge(agent, array, code).outcome is not Outcome.OK, (error, code)
+
+
+@pytest.mark.parametrize("name", ["claude", "codex", "gemini", "pi"])
+def test_who_is_killed_while_it_writes_one_more_event_has_not_ended(name: str) -> None:
+    agent, well = agent_of(name), ENDS[name][0]
+    assert judge(agent, lines(*well), 137).outcome is Outcome.OK
+    assert judge(agent, lines(*well) + b'{"type":"assist', 137).outcome is not Outcome.OK
+    assert judge(agent, lines(*well) + b"{odd, but no event", 137).outcome is Outcome.OK
+
+
 def test_another_exit_code_is_no_success_where_something_speaks_against_it() -> None:
     claude = agent_of("claude")
     assert judge(claude, lines(CLAUDE_OK, RETRY), 1).outcome is Outcome.OVERLOADED
