@@ -41,6 +41,23 @@ def account_for(policy: Policy, profile: str, row: Row) -> str:
     return account_of(policy, found.agent) if found is not None else RUN
 
 
+def is_suspect(pauses: Mapping[str, Pause], policy: Policy, task: Task) -> bool:
+    """Whether a task's last attempt failed without an answer, and its account may yet turn out to be to blame."""
+    pause = pauses.get(account_of(policy, task.last.intent.agent)) if task.last is not None else None
+    return pause is not None and pause.outcome is Outcome.CRASHED and is_among(pause, task) and task.wish is None
+
+
+def is_among(pause: Pause | None, task: Task) -> bool:
+    """Whether a task is one of those that met this trouble: another one shows whose it is."""
+    last = task.last
+    return pause is not None and last is not None and f"{task.row.id}/{last.number}" in pause.alike
+
+
+def was_refused(last: Attempt | None) -> bool:
+    """Whether a task's last attempt was to find out if a trouble is over, and met one."""
+    return last is not None and last.intent.probe and last.result is not None and last.result.outcome in TROUBLE
+
+
 class Gate:
     """Who may begin in one pass: nothing of an account that is paused, one at a time of one that was.
 

@@ -348,7 +348,7 @@ class Attempts:
         before, policy = store.pauses(), self.project.policy
         meaning = pauses_after(
             before, account_of(policy, intent.agent), intent, attempt.end, result, policy.limits, now,
-            unanswered(policy, task.row, attempt, result),
+            unanswered(policy, task, attempt, result, scope.at if (scope := store.scope()) else 0.0),
         )  # fmt: skip
         halt, budget = meaning.halt, policy.limits.money
         if halt is None and budget and reviewing.cost_unknown(attempt):

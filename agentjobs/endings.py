@@ -12,7 +12,7 @@ from agentjobs.errors import TreeBusy
 from agentjobs.logfile import TAIL_BYTES, lines_before, read_tail
 from agentjobs.model import Exited, Lost, Mode, Outcome, StepKind
 from agentjobs.outcome import Knowledge, classify, finished
-from agentjobs.pauses import SEVERAL, Unanswered
+from agentjobs.pauses import MIXED_SEVERAL, SEVERAL, Unanswered
 from agentjobs.spending import exact_reset
 from agentjobs.store import step_files
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agentjobs.agents import Agent
-    from agentjobs.model import Attempt, Result, Row, Task
+    from agentjobs.model import Attempt, Result, Task
     from agentjobs.outcome import Verdict
     from agentjobs.policy import Policy
     from agentjobs.project import Project
@@ -59,24 +59,28 @@ AT_ONCE_S = 60.0
 """An agent that ends within so long has not worked, where it does not tell what it used."""
 
 
-def unanswered(policy: Policy, row: Row, attempt: Attempt, result: Result) -> Unanswered | None:
+def unanswered(policy: Policy, task: Task, attempt: Attempt, result: Result, spoke_at: float) -> Unanswered | None:
     """Tell whether the agent of an attempt crashed without an answer of its model; None where it had one, or may have.
 
     An agent that tells its tokens has told none. Of another one (a script has no model) only the first attempt of a
-    task counts, with the same error: a person is asked then, as by the breaker at the beginning of a run.
+    task counts, with the same error: a person is asked then, as by the breaker at the beginning of a run. A task that
+    was excused before a person last said "go on", at ``spoke_at``, fails by itself now.
     """
     step, agent = attempt.first(StepKind.AGENT), policy.agents.get(attempt.intent.agent)
     if attempt.end is None or step is None or agent is None or not isinstance(step.phase, Exited | Lost):
         return None
     if attempt.end.outcome is not Outcome.CRASHED or result.outcome is not Outcome.CRASHED or attempt.end.tokens:
         return None
-    at_once = step.phase.at - step.started_at <= AT_ONCE_S
+    excused = (a for a in task.attempts if a.result is not None and a.result.outcome is Outcome.UNREACHABLE)
+    if any(a.end is not None and a.end.outcome is Outcome.CRASHED and a.intent.started_at < spoke_at for a in excused):
+        return None
+    at_once, mark = step.phase.at - step.started_at <= AT_ONCE_S, likeness(task.row, attempt.intent.tree, result)
     if agent.counts:
-        return Unanswered(SEVERAL) if at_once or agent.counts_at_once else None
+        return Unanswered(SEVERAL, mark, mixed=MIXED_SEVERAL) if at_once or agent.counts_at_once else None
     several, first = policy.limits.breaker, attempt.intent.mode is Mode.FIRST
     if not several or not first or not at_once or attempt.end.changed:
         return None
-    return Unanswered(several, likeness(row, attempt.intent.tree, result), final=True)
+    return Unanswered(several, mark, final=True)
 
 
 def has_finished(project: Project, agent: Agent, log: Path) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agentjobs.accounts import account_for
+from agentjobs.accounts import account_for, is_suspect
 from agentjobs.batches import QUEUE_ID
 from agentjobs.decide import decide
 from agentjobs.decisions import Begin, Conclude, Defer, End, Judge, Look, Settle, Weigh
@@ -274,7 +274,8 @@ class Engine:
                 return acted
             task = again
             decision = decide(task, self.project.policy, now)
-            if not isinstance(decision, Conclude | Settle):
+            doubted = isinstance(decision, Settle) and is_suspect(self.store.pauses(), self.project.policy, task)
+            if doubted or not isinstance(decision, Conclude | Settle):
                 self.roster.show(task)
                 return acted
 

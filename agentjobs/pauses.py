@@ -64,7 +64,13 @@ UNKNOWN_STEPS_S = (20.0, 20.0, 130.0, 1200.0)
 """Likewise where only the number of tasks that failed without an answer shows it: several stand for two attempts."""
 
 SEVERAL = 3
-"""So many different tasks in a row that failed without using a token are not to blame: their account is."""
+"""So many different tasks in a row that failed alike without using a token are not to blame: their account is."""
+
+MIXED_SEVERAL = 5
+"""Likewise where each says something else."""
+
+MIXED = "*"
+"""Mark of errors that have nothing in common."""
 
 LANDING = "landing"
 """Why of a halt because finished work can be neither checked nor landed: it waits as it stands."""
@@ -98,9 +104,11 @@ class Unanswered(Struct, frozen=True):
     """That an attempt failed without an answer of the model, whatever its error says."""
 
     several: int
-    """So many different tasks in a row that fail so are their account's trouble."""
-    mark: str = ""
-    """What their errors must have in common; empty: nothing."""
+    """So many different tasks in a row that fail alike are their account's trouble."""
+    mark: str
+    """What its error has in common with those that are alike."""
+    mixed: int = 0
+    """So many are where their errors differ; 0: such tasks are not counted together."""
     final: bool = False
     """Then a person is asked at once."""
 
@@ -166,7 +174,9 @@ def pauses_after(
         if unanswered is not None and (before is None or before.outcome is Outcome.CRASHED):
             found = _suspected(before, unanswered, key, words, now)
         else:
-            outcome = Outcome.UNREACHABLE if unanswered is not None else outcome
+            if unanswered is not None:
+                outcome = Outcome.UNREACHABLE
+                words = _in_a_row(_with(before.alike if before is not None else (), key), words)
             found = judged(before, outcome, reset_at=end.reset_at, detail=words)
         if found is not None and found.outcome in TROUBLE and unanswered is not None:
             excused = found.alike if key in found.alike else (key,)
@@ -288,17 +298,27 @@ def _suspected(pause: Pause | None, unanswered: Unanswered, key: str, detail: st
 
     Up to ``several`` different tasks nothing is: each may have failed by its own fault.
     """
-    if pause is None or pause.mark != unanswered.mark:
+    if pause is None or (pause.mark != unanswered.mark and not unanswered.mixed):
         pause = Pause(Outcome.CRASHED, now, now, detail, since=now, mark=unanswered.mark)
     alike = _with(pause.alike, key)
-    count = len({other.rpartition("/")[0] for other in alike})
-    if count < unanswered.several:
-        return replace(pause, detail=detail, count=count, alike=alike)
-    words = f"{count} tasks in a row failed without an answer of the model; {detail}"
+    count, mark = len(_tasks_of(alike)), pause.mark if pause.mark == unanswered.mark else MIXED
+    if count < (unanswered.several if mark != MIXED else unanswered.mixed):
+        return replace(pause, detail=detail, count=count, alike=alike, mark=mark)
+    words = _in_a_row(alike, detail)
     if unanswered.final:
         return Pause(Outcome.UNREACHABLE, now, now, words, count, stuck=True, since=pause.since, alike=alike)
     until = _until(Outcome.UNREACHABLE, 2, 0.0, key, now, UNKNOWN_STEPS_S)
     return Pause(Outcome.UNREACHABLE, until, now, words, 2, since=pause.since, alike=alike)
+
+
+def _tasks_of(alike: tuple[str, ...]) -> set[str]:
+    return {key.rpartition("/")[0] for key in alike}
+
+
+def _in_a_row(alike: tuple[str, ...], detail: str) -> str:
+    """Return why the account is blamed, in one line for people."""
+    count = len(_tasks_of(alike))
+    return f"{count} tasks in a row failed without an answer of the model; {detail}" if count > 1 else detail
 
 
 def lifted(pauses: Mapping[str, Pause], now: float) -> dict[str, Pause]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agentjobs.accounts import Gate, account_for, account_of
+from agentjobs.accounts import Gate, account_for, account_of, is_among, is_suspect, was_refused
 from agentjobs.board import UNSERVED, Board, Plan, overspent
 from agentjobs.caps import ends
 from agentjobs.decide import APPROVAL, SETUP_AGAIN, decide, verified_at
@@ -76,6 +76,8 @@ class _Planner:
         self.until = math.inf
         self.begins: list[tuple[Task, Begin]] = []
         self.deferred: list[tuple[Task, Defer]] = []
+        self.doubts: list[tuple[Task, Settle]] = []
+        """Tasks that have failed, if their account is not to blame: others show it."""
         self.lands: list[tuple[float, Task, Land]] = []
         self.launches: list[tuple[float, Task, Launch]] = []
         self.reviews: list[tuple[float, Task, Launch]] = []
@@ -110,6 +112,7 @@ class _Planner:
         waiting = self._waiting(ready if room else None)
         if may:
             self._begin_all(waiting, ready)
+            self._settle_doubts(waiting)
             if room and self.deferred and not waiting and not news:
                 found, waiting = self._sweep()
                 new_halt = new_halt or found
@@ -172,17 +175,22 @@ class _Planner:
             case Launch(name=name, kind=kind) if kind is StepKind.VERIFY or name == SETUP_AGAIN:
                 self.launches.append((since, task, decision))
                 self.alive = True
-            case Wait(until=until, why=why):
-                self.unapproved += why == APPROVAL
-                self.unreviewed += [task.row.id] if why == UNREVIEWED else []
-                if until:
-                    self.until = min(self.until, until)
-                    self.alive = True
+            case Wait():
+                self._wait(task, decision)
+            case Settle() if is_suspect(self.board.pauses, self.policy, task):
+                self.doubts.append((task, decision))
             case Launch() | Judge() | Look() | Weigh() | Conclude() | End() | Settle():
                 gate = isinstance(decision, Launch) and decision.kind is StepKind.GATE
                 self.gating = self.gating or gate
                 self.checks += gate
                 self.actions.append(Action(task.row.id, decision))
+
+    def _wait(self, task: Task, wait: Wait) -> None:
+        self.unapproved += wait.why == APPROVAL
+        self.unreviewed += [task.row.id] if wait.why == UNREVIEWED else []
+        if wait.until:
+            self.until = min(self.until, wait.until)
+            self.alive = True
 
     def _gate_first(self, last: Attempt | None) -> bool:
         """Whether a repair waits for the run of the gate that follows: its errors may need what that one lands."""
@@ -322,15 +330,20 @@ class _Planner:
         after = [
             item
             for item, account in zip(begins, accounts, strict=True)
-            if (accounts.count(account) == 1 and self.gate.is_wary(account) and _refused(item[0].last))
-            or self._is_suspect(account, item[0])
+            if (accounts.count(account) == 1 and self.gate.is_wary(account) and was_refused(item[0].last))
+            or is_among(self.board.pauses.get(account), item[0])
         ]
         return [item for item in begins if item not in after], after
 
-    def _is_suspect(self, account: str, task: Task) -> bool:
-        """Whether a task is one of those that have failed without an answer: another one shows whose trouble it is."""
-        pause, last = self.board.pauses.get(account), task.last
-        return pause is not None and last is not None and f"{task.row.id}/{last.number}" in pause.alike
+    def _settle_doubts(self, waiting: set[str]) -> None:
+        """Let tasks fail that nobody else of their account can clear: none runs, and none is left to begin."""
+        last = [task.last for task in self.board.tasks if task.last is not None and task.last.result is None]
+        others = waiting | {account_of(self.policy, attempt.intent.agent) for attempt in last}
+        for task, settle in self.doubts:
+            if task.last is None or account_of(self.policy, task.last.intent.agent) not in others:
+                self.actions.append(Action(task.row.id, settle))
+            else:
+                self.alive = True
 
     def _begin_all(self, waiting: set[str], ready: Ready) -> None:
         if self.staggered:
@@ -358,7 +371,7 @@ class _Planner:
             room = min(room, limit - self.board.spent.attempts)
         # Whoever is at work holds its files against all; whoever is between two attempts only against new rows,
         # and not even that if it waits for a person.
-        idle = {task.row.id for task, _ in self.deferred}
+        idle = {task.row.id for task, _ in (*self.deferred, *self.doubts)}
         idle |= {t.row.id for t, begin in self.begins if self.gate.opens_at(self._account(t, begin)) == math.inf}
         held = [t.row.files for t in self.board.tasks if t.last is not None and t.last.result is None]
         before, after = self._in_turn()
@@ -430,11 +443,6 @@ class _Planner:
         waiting = self._waiting(None)
         self._begin_all(waiting, lambda _: ())
         return None, waiting
-
-
-def _refused(last: Attempt | None) -> bool:
-    """Whether a task's last attempt was to find out if a trouble is over, and met one."""
-    return last is not None and last.intent.probe and last.result is not None and last.result.outcome in TROUBLE
 
 
 def _meets(files: Sequence[str], claims: Iterable[Sequence[str]]) -> bool:

@@ -741,7 +741,8 @@ class World:
         if result.outcome is Outcome.LIMIT and result.reset_at > self.now:
             self.no_start_before[account] = max(self.no_start_before.get(account, 0.0), result.reset_at)
         crashed = result.outcome is Outcome.CRASHED and attempt.end is not None
-        unanswered = Unanswered(SEVERAL) if crashed and self.random.random() < self.odds.unanswered else None
+        crashed = crashed and self.random.random() < self.odds.unanswered
+        unanswered = Unanswered(SEVERAL, self.random.choice("ab"), mixed=5) if crashed else None
         found = pauses_after(
             self.pauses, account, attempt.intent, attempt.end, result, self.policy.limits, self.now, unanswered
         )

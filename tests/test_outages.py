@@ -154,6 +154,43 @@ def test_one_broken_task_fails_and_the_others_do_not_wait_for_it(project: Projec
     assert outage.passed_s < 30, "nobody waited in a pause"
 
 
+def test_no_row_fails_before_it_is_clear_whose_trouble_it_is(project: Project) -> None:
+    """Without any retry the first crash would settle a row."""
+    outage = Outage(project, slots=2)
+    project.configure(retry={"resumes": 0, "repairs": 0, "restarts": 0})
+    project.dispatch()
+    assert outage.loop().code == 3, project.story()
+    assert "FAILED" not in project.statuses().values(), project.story()
+    outage.serve(1000)
+    project.dispatch()
+    assert outage.loop().code == 2, project.story()
+    assert set(project.statuses().values()) == {"DONE"}
+
+
+def test_rows_that_are_broken_themselves_fail_in_the_end(project: Project) -> None:
+    outage = Outage(project, served=0)
+    (project.directory / "agent.sh").write_text('cat >/dev/null; cat "$SAYS"; exit 1\n')
+    project.rows(*({"id": f"t{number}"} for number in range(3)))
+    project.configure(retry={"resumes": 1, "repairs": 0, "restarts": 0})
+    project.dispatch()
+    polled = outage.loop()
+    assert polled.code == 3, "three alike, and nobody else to ask"
+    assert "3 tasks in a row failed without an answer of the model" in polled.stderr
+    project.dispatch()
+    assert outage.loop().code == 2, project.story()
+    assert set(project.statuses().values()) == {"FAILED"}
+
+
+def test_two_broken_rows_fail_by_themselves(project: Project) -> None:
+    outage = Outage(project, served=0)
+    project.rows({"id": "a"}, {"id": "b"})
+    project.configure(retry={"resumes": 1, "repairs": 0, "restarts": 0})
+    project.dispatch()
+    assert outage.loop().code == 2, project.story()
+    assert set(project.statuses().values()) == {"FAILED"}
+    assert outage.starts() == 4
+
+
 def test_an_agent_that_tells_no_tokens_stops_after_as_many_as_the_breaker_says(project: Project) -> None:
     outage = Outage(project, "own", says="Wires crossed\n")
     project.dispatch()
