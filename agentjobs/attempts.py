@@ -346,9 +346,11 @@ class Attempts:
             records = [step_files(attempt_dir, name) for name in names]
             local.sweep([intent.marker], records, steps.places((intent, attempt_dir)))
         before, policy = store.pauses(), self.project.policy
+        account, scope = account_of(policy, intent.agent), store.scope()
+        spoke_at = scope.at if scope is not None else 0.0
         meaning = pauses_after(
-            before, account_of(policy, intent.agent), intent, attempt.end, result, policy.limits, now,
-            unanswered(policy, task, attempt, result, scope.at if (scope := store.scope()) else 0.0),
+            before, account, intent, attempt.end, result, policy.limits, now,
+            unanswered(policy, task, attempt, result, before.get(account), spoke_at),
         )  # fmt: skip
         halt, budget = meaning.halt, policy.limits.money
         if halt is None and budget and reviewing.cost_unknown(attempt):

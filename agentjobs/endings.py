@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from agentjobs.agents import Agent
     from agentjobs.model import Attempt, Result, Task
     from agentjobs.outcome import Verdict
+    from agentjobs.pauses import Pause
     from agentjobs.policy import Policy
     from agentjobs.project import Project
 
@@ -59,12 +60,15 @@ AT_ONCE_S = 60.0
 """An agent that ends within so long has not worked, where it does not tell what it used."""
 
 
-def unanswered(policy: Policy, task: Task, attempt: Attempt, result: Result, spoke_at: float) -> Unanswered | None:
+def unanswered(
+    policy: Policy, task: Task, attempt: Attempt, result: Result, pause: Pause | None, spoke_at: float
+) -> Unanswered | None:
     """Tell whether the agent of an attempt crashed without an answer of its model; None where it had one, or may have.
 
     An agent that tells its tokens has told none. Of another one (a script has no model) only the first attempt of a
     task counts, with the same error: a person is asked then, as by the breaker at the beginning of a run. A task that
-    was excused before a person last said "go on", at ``spoke_at``, fails by itself now.
+    was excused before a person last said "go on", at ``spoke_at``, fails by itself now; so does one that has failed so
+    while others of its account were served (``pause``: what is held against that).
     """
     step, agent = attempt.first(StepKind.AGENT), policy.agents.get(attempt.intent.agent)
     if attempt.end is None or step is None or agent is None or not isinstance(step.phase, Exited | Lost):
@@ -74,6 +78,12 @@ def unanswered(policy: Policy, task: Task, attempt: Attempt, result: Result, spo
     excused = (a for a in task.attempts if a.result is not None and a.result.outcome is Outcome.UNREACHABLE)
     if any(a.end is not None and a.end.outcome is Outcome.CRASHED and a.intent.started_at < spoke_at for a in excused):
         return None
+    if pause is None or pause.outcome is Outcome.CRASHED:
+        known = pause.alike if pause is not None else ()
+        before = (a for a in task.attempts if a.number != attempt.number and a.end is not None and not a.end.tokens)
+        crashed = (a for a in before if a.result is not None and a.result.outcome is Outcome.CRASHED)
+        if any(f"{a.intent.id}/{a.number}" not in known for a in crashed):
+            return None
     at_once, mark = step.phase.at - step.started_at <= AT_ONCE_S, likeness(task.row, attempt.intent.tree, result)
     if agent.counts:
         return Unanswered(SEVERAL, mark, mixed=MIXED_SEVERAL) if at_once or agent.counts_at_once else None

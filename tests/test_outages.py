@@ -181,6 +181,18 @@ def test_rows_that_are_broken_themselves_fail_in_the_end(project: Project) -> No
     assert set(project.statuses().values()) == {"FAILED"}
 
 
+def test_rows_that_failed_while_others_were_served_are_to_blame_themselves(project: Project) -> None:
+    outage = Outage(project, served=1000)
+    (project.directory / "agent.sh").write_text(f'[ -z "$AGENTJOBS_ROW_DO" ] || {{ cat "$SAYS"; exit 1; }}\n{AGENT}')
+    rows = [{"id": f"t{number}", "do": "x" * (number in {1, 3, 5})} for number in range(8)]
+    project.rows(*rows, columns=["do"])
+    project.configure(retry={"resumes": 2, "repairs": 1, "restarts": 0})
+    project.dispatch()
+    assert outage.loop().code == 2, project.story()
+    assert {task for task, status in project.statuses().items() if status == "FAILED"} == {"t1", "t3", "t5"}
+    assert outage.passed_s < 30
+
+
 def test_two_broken_rows_fail_by_themselves(project: Project) -> None:
     outage = Outage(project, served=0)
     project.rows({"id": "a"}, {"id": "b"})
