@@ -60,7 +60,7 @@ STEPS_S = (20.0, 70.0, 540.0, 1200.0)
 """How long an account is left alone after the first, second … attempt running that could not reach its service, and a
 tenth more at random. A network that is there for two minutes of every four is met while it is."""
 
-UNKNOWN_STEPS_S = (20.0, 20.0, 130.0, 1200.0)
+UNKNOWN_STEPS_S = (20.0, 20.0, 100.0, 1200.0)
 """Likewise where only the number of tasks that failed without an answer shows it: several stand for two attempts."""
 
 SEVERAL = 3

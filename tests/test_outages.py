@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from agentjobs.limits import Limits
 from agentjobs.model import Outcome
-from agentjobs.pauses import pause_after
+from agentjobs.pauses import SEVERAL, Unanswered, _suspected, pause_after
 from tests.harness import LONG_S
 
 if TYPE_CHECKING:
@@ -250,6 +250,24 @@ def steps(up: Callable[[float], bool], in_flight: int, outcome: Outcome, takes_s
 def test_a_network_that_flaps_every_two_minutes_needs_no_person(begin: float, in_flight: int, takes: float) -> None:
     found = steps(lambda at: (at + begin) % 240 >= 120, in_flight, Outcome.UNREACHABLE, takes, Limits())
     assert not found[-1].stuck
+
+
+@given(st.floats(0, 119), st.lists(st.floats(0, 5), min_size=SEVERAL, max_size=SEVERAL), st.floats(0.01, 5))
+def test_nor_does_one_whose_words_nobody_knows(begin: float, between: list[float], takes: float) -> None:
+    def up(at: float) -> bool:
+        return (at + begin) % 240 >= 120
+
+    at, pause = 0.0, None
+    for number, apart in enumerate(between):
+        at += apart
+        pause = _suspected(pause, Unanswered(SEVERAL), f"t{number}/1", "", at)
+    while pause is not None and not up(pause.until):
+        pause = pause_after(
+            pause, Outcome.UNREACHABLE, started_at=pause.until, reset_at=0.0, detail="", key=f"t{pause.count}/2",
+            limits=Limits(), now=pause.until + takes,
+        )  # fmt: skip
+        assert pause is not None
+        assert not pause.stuck
 
 
 @given(st.integers(1, 8), st.sampled_from([Outcome.UNREACHABLE, Outcome.AUTH]), st.floats(0.01, 200))

@@ -166,6 +166,7 @@ def test_words_say_more_than_a_status(agent: str, event: dict[str, Any], expecte
         ("claude", "Opus weekly limit reached ∙ resets in 3 hours", 3 * 3600.0),
         ("claude", "Claude AI usage limit reached|1780003600", 3600.0),
         ("codex", "You've hit your usage limit. Upgrade to Pro or try again in 5 days 22 hours 11 minutes.", 511860.0),
+        ("codex", "You've hit your usage limit. Try again in 3 days 2 hours.", 266_400.0),
         ("codex", "You have reached your usage limit, or try again after May 29, 2026 at 2:45 PM (UTC).", 65_960.0),
         ("pi", 'Codex error: {"error":{"type":"usage_limit_reached","resets_at":1780003600}}', 3600.0),
         ("claude", "You have reached your specified API usage limits. Regain access on 2026-06-01 at 00:00 UTC.",
