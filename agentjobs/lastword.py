@@ -1,8 +1,8 @@
 """Whether the newest events of an agent say that it is over, and well. Pure.
 
 A final event of success (an ``ok`` rule) counts while nothing newer speaks against it: another answer of the model,
-an error that a rule knows, or what ``[watch] goes_on`` names. Several such events in one run are no contradiction; the
-newest decides.
+an error that a rule or the shared words know, or what ``[watch] goes_on`` names. Several such events in one run are no
+contradiction; the newest decides.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from agentjobs.jsonlines import REGEX_PREFIX, Event, lookup, matches
 from agentjobs.model import Outcome
+from agentjobs.words import failure_words, is_failure, trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -50,7 +51,10 @@ def last_word(events: Iterable[Event], rules: Sequence[Rule], watch: Watch | Non
             return LastWord(event, doubt=doubt)
         if rule is not None or (watch is not None and works_on(event.fields, watch)):
             return LastWord(against=True)
-        doubt = doubt or (watch is not None and doubtful(event.fields, watch))
+        if watch is not None and doubtful(event.fields, watch):
+            doubt = True
+        elif is_failure(event.fields) and trouble(failure_words(event.fields)) is not None:
+            return LastWord(against=True)
     return LastWord()
 
 
