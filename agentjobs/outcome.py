@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 from functools import cache, cached_property
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -122,10 +123,11 @@ class _Output:
         return list(read_events(self.output))
 
     def back_to(self, *wanted: Mapping[str, object]) -> Iterator[Event]:
-        """Yield the events of the tail, and then those before it that may be as one of ``wanted``, newest first."""
+        """Yield the events of the tail, then those before it that may be as one of ``wanted``, if any; newest first."""
         yield from self.events
         if self.knowledge.earlier is not None:
-            yield from events_of(self.knowledge.earlier(filter_for(wanted)))
+            test = filter_for(wanted) if wanted else lambda line: b"{" in line
+            yield from events_of(self.knowledge.earlier(test))
 
     @cached_property
     def wanted(self) -> list[Mapping[str, object]]:
@@ -378,12 +380,12 @@ def _by_words(seen: _Output, found: _Match | None, ending: Outcome) -> _Match | 
     if ending not in PLAIN:
         return found
     if found is not None:
-        words = failure_words(found.event.fields) if found.event is not None else found.detail
+        words = failure_words(found.event.fields) if found.event is not None else found.line.split("\n", 1)[0]
         outcome = trouble(words)
         if outcome is None or outcome not in CORRECTED.get(found.rule.class_, ()):
             return found
         return _Match(rule=_shared(outcome), line=words, detail=found.detail, event=found.event)
-    for event in seen.events[:LAST_EVENTS]:
+    for event in islice(seen.back_to(), LAST_EVENTS):
         if is_failure(event.fields):
             words = failure_words(event.fields)
             outcome = trouble(words)

@@ -22,7 +22,32 @@ STATUS: Final = r"(?:^|\n|status(?: code)?|error|http|code|failed|response|clien
 
 TABLE: Final = (
     # A page in place of an answer: a proxy, a captive portal, a firewall. Whatever its status, nobody was asked.
-    (Outcome.UNREACHABLE, (r"<!doctype html", r"<html\b", r"unexpected token '?<")),
+    (
+        Outcome.UNREACHABLE,
+        (r"<!doctype html", r"<html\b", r"body is an html page", r"unexpected token '?<", r"invalid character '<'"),
+    ),
+    # The request does not fit the model's window.
+    (
+        Outcome.CONTEXT_FULL,
+        (
+            r"context[_ ](?:length|window|size)[_ ](?:has been )?exceed",
+            r"exceed(?:s|ed)?[_ ](?:(?:the|available|maximum|model|model.s) )*context",
+            r"context exceeds",
+            r"maximum context length",
+            r"context length is only",
+            r"(?:greater|longer|larger) than the (?:model.s )?context",
+            r"(?:prompt|input|conversation)(?: is| was)? too long",
+            r"prompt as too long",
+            r"context is too large",
+            r"too large to compact",
+            r"token count\b[^\n]{0,20}exceeds",
+            r"maximum (?:prompt|input) length",
+            r"reduce the length of (?:the|your|either)",
+            r"model token limit",
+            r"range of input length should be",
+            r"out of room in the model.s context",
+        ),
+    ),
     (Outcome.OVERLOADED, (r"not your usage limit", r"overloaded", r"experiencing high (?:demand|load)")),
     # No money, or a bound that only a person can raise.
     (
@@ -34,7 +59,9 @@ TABLE: Final = (
             r"requires (?:more|usage) credits",
             r"billing[_ ](?:error|not)",
             r"past invoices",
-            r"in arrears",
+            r"in arrears|arrearage|overdue[- ]payment",
+            r"account is in good standing",
+            r"credits? (?:is|are|has been|have been|was|were) (?:depleted|exhausted|used up)(?!.{0,40}\breset)",
             r"recharge your account",
             r"spend(?:ing)? (?:cap|limit)",
             r"check your plan and billing details?\.?$",
@@ -82,7 +109,8 @@ TABLE: Final = (
             r"has been discontinued",
             r"login (?:has )?expired",
             r"not logged in",
-            r"(?:log|sign) in again",
+            r"(?:log|logging|sign|signing) in again",
+            r"(?:token|credentials?)(?: included in the request)? (?:is|are|has|have) (?:been )?(?:expired|revoked)",
             r"(?:invalid|incorrect|expired|missing|no) (?:x-)?api[-_ ]?key",
             r"api[-_ ]?key[^\n]{0,20}(?:invalid|not valid|expired|not found|missing|revoked)",
             r"api_key_invalid",
@@ -144,7 +172,13 @@ TABLE: Final = (
             r"no internet",
             r"check your (?:internet|network|proxy|vpn)",
             r"network (?:error|connection|is (?:unreachable|down))",
-            r"stream (?:disconnected|closed|ended) before",
+            r"(?:stream|request|response)(?: was| has)? (?:disconnected|closed|ended) (?:before|without|prematurely)",
+            r"empty or (?:malformed|invalid) response",
+            r"empty response \(no content",
+            r"(?:proxy|gateway|firewall) intercepting",
+            r"incomplete (?:json segment|chunked read)",
+            r"without sending (?:any chunks|complete message body)",
+            r"premature close",
             r"error sending request",
             r"error (?:reading a body|decoding response body)",
             r"unexpected eof",
@@ -179,8 +213,9 @@ RESET: Final = (
 """What leads to the moment a limit ends."""
 
 CORRECTED: Final = {
-    Outcome.OVERLOADED: frozenset({Outcome.AUTH, Outcome.LIMIT, Outcome.UNREACHABLE}),
-    Outcome.AUTH: frozenset({Outcome.LIMIT, Outcome.UNREACHABLE}),
+    Outcome.OVERLOADED: frozenset({Outcome.AUTH, Outcome.LIMIT, Outcome.UNREACHABLE, Outcome.CONTEXT_FULL}),
+    Outcome.AUTH: frozenset({Outcome.LIMIT, Outcome.UNREACHABLE, Outcome.CONTEXT_FULL}),
+    Outcome.INFRA: frozenset({Outcome.CONTEXT_FULL}),
 }
 """A rule may have seen no more than a status: for these classes the words of the same event say more than it does."""
 

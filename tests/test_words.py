@@ -101,6 +101,33 @@ TOOL = {"type": "user", "message": {"content": [{"type": "tool_result", "is_erro
 PROSE = {"type": "assistant", "message": {"content": [{"type": "text", "text": "You've hit your usage limit."}]}}
 RETRY = {"type": "system", "subtype": "api_retry", "attempt": 1, "error_status": 401, "error": "authentication_failed"}
 STALLED = Kill("stalled", NOW)
+GIVEN = {"type": "tool_result", "is_error": True, "status": "error"}
+QUOTED = (
+    "Stream ended without finish_reason",
+    "request ended without sending any chunks",
+    "The API returned an empty response (no content, no tool calls)",
+    "API returned an empty or malformed response (HTTP 200)",
+    "<!DOCTYPE html><html><title>Sign in</title></html>",
+    "Your prepayment credits are depleted",
+    "please make sure your account is in good standing",
+    "the token is expired, sign in again",
+    "prompt is too long: 210000 tokens > 200000 maximum",
+    "This model's maximum context length is 128000 tokens",
+)
+"""Words of trouble, to be quoted by a model or by its tools."""
+
+
+def said(words: str) -> list[dict[str, Any]]:
+    """Return events in which a model writes these words, and tools print them, in the forms of several agents."""
+    part = {"type": "tool", "tool": "bash", "state": {"status": "error", "error": words, "output": words}}
+    return [
+        {"type": "assistant", "message": {"content": [{"type": "text", "text": words}]}},
+        {"type": "user", "message": {"content": [{"type": "tool_result", "is_error": True, "content": words}]}},
+        {"type": "text", "part": {"type": "text", "text": words}},
+        {"type": "tool_use", "part": part},
+        {"type": "item.completed", "item": {"type": "agent_message", "text": words}},
+        {"type": "item.completed", "item": {"type": "command_execution", "exit_code": 1, "aggregated_output": words}},
+    ]
 
 
 @pytest.mark.parametrize(
@@ -123,6 +150,13 @@ STALLED = Kill("stalled", NOW)
         ("mine", ["Error: fetch failed", "Trying again.", "Done.", "Now the checks.", "make: *** [check] Error 2"], 2,
          None, Outcome.CRASHED),
         ("mine", ["The docs say: usage limit reached, resets in 5 hours."], 143, STALLED, Outcome.STALLED),
+        *[(agent, [*said(words), GIVEN | {"content": words}], code, None, Outcome.CRASHED)
+          for words in QUOTED for code in (0, 1) for agent in ("claude", "qwen", "opencode", "codex")],
+        *[("mine", ["I read the log:", words, "Now I mend the parser.", "Then I ran it.", "It works.", "Killed"], 1,
+           None, Outcome.CRASHED) for words in QUOTED],
+        *[("mine", [f"AssertionError: expected {words!r} to be raised"], 1, None, Outcome.CRASHED) for words in QUOTED],
+        ("mine", ["json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)"], 1, None,
+         Outcome.CRASHED),  # any program that reads a file
         ("mine", ["Error: fetch failed"], 0, None, Outcome.OK),
         ("claude", [{"type": "result", "subtype": "success", "is_error": False, "result": "401 Unauthorized"}], 0,
          None, Outcome.OK),
@@ -132,6 +166,48 @@ def test_what_is_not_the_accounts_trouble(
     agent: str, lines: list[dict[str, Any] | str], code: int, kill: Kill | None, expected: Outcome
 ) -> None:
     assert ended(agent, lines, code=code, kill=kill).outcome is expected
+
+
+@pytest.mark.parametrize(
+    ("agent", "words", "expected"),
+    [
+        ("claude", "stream ended without producing a Message with role=assistant", Outcome.UNREACHABLE),
+        ("codex", "request ended without sending any chunks", Outcome.UNREACHABLE),
+        ("pi", "peer closed connection without sending complete message body (incomplete chunked read)",
+         Outcome.UNREACHABLE),
+        ("qwen", "Model stream ended without a finish reason.", Outcome.UNREACHABLE),
+        ("crush", "error: invalid character '<' looking for beginning of value", Outcome.UNREACHABLE),
+        ("mine", "Error: Response ended prematurely", Outcome.UNREACHABLE),
+        ("opencode", "Your prepayment credits are depleted.", Outcome.AUTH),
+        ("pi", "Arrearage: please make sure your account is in good standing.", Outcome.AUTH),
+        ("mine", "Error: The security token included in the request is expired", Outcome.AUTH),
+        ("mine", "Error: prompt is too long: 210000 tokens > 200000 maximum", Outcome.CONTEXT_FULL),
+        ("copilot", "413 maximum context length is 128000 tokens", Outcome.CONTEXT_FULL),
+    ],
+)
+def test_a_page_for_an_answer_no_money_a_full_window(agent: str, words: str, expected: Outcome) -> None:
+    assert ended(agent, printed(agent, words)).outcome is expected
+
+
+@pytest.mark.parametrize("lines", [1, 30_000])
+def test_words_are_found_however_far_from_the_end(lines: int, tmp_path: Path) -> None:
+    from tests.test_lastword import NOISE, judge
+
+    said = output_of(printed("claude", "Credit balance is too low")) + NOISE * lines
+    assert judge(agent_of("claude"), said, 1, scratch=tmp_path).outcome is Outcome.AUTH
+
+
+def test_words_speak_against_an_earlier_success() -> None:
+    done: list[dict[str, Any] | str] = [{"type": "turn.completed"}]
+    for code in (0, 1):
+        assert ended("codex", [*done, *printed("codex", "maximum context length is 9")], code=code).outcome is (
+            Outcome.CONTEXT_FULL)  # fmt: skip
+        assert ended("codex", [*done, *printed("codex", "fetch failed"), *done], code=code).outcome is Outcome.OK
+
+
+def test_a_rule_that_saw_a_line_is_corrected_by_all_of_it() -> None:
+    words = "litellm.InternalServerError: Received: '<html><title>Sign in</title></html>'. Check the proxy."
+    assert ended("aider", [words], code=0).outcome is Outcome.UNREACHABLE
 
 
 def test_a_rule_of_ones_own_goes_first() -> None:
