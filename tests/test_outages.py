@@ -260,7 +260,7 @@ def test_nor_does_one_whose_words_nobody_knows(begin: float, between: list[float
     at, pause = 0.0, None
     for number, apart in enumerate(between):
         at += apart
-        pause = _suspected(pause, Unanswered(SEVERAL), f"t{number}/1", "", at)
+        pause = _suspected(pause, Unanswered(SEVERAL, ""), f"t{number}/1", "", at)
     while pause is not None and not up(pause.until):
         pause = pause_after(
             pause, Outcome.UNREACHABLE, started_at=pause.until, reset_at=0.0, detail="", key=f"t{pause.count}/2",
