@@ -141,9 +141,10 @@ def test_what_it_used_to_the_token(recording: Recording, tmp_path: Path) -> None
     spent = of_attempt(said, kept, runs[:-1], "", recording.agent.prices)
     assert spent.tokens == usage["tokens"], (said, kept)
     if recording.agent.account == "claude":
-        cached = spent.cache_read
+        cached, kept_there = spent.cache_read, spent.cache_write
         read, written = usage["runs"][-1]
-        assert (spent.cost or 0.0) == pytest.approx(((read - cached) * 3 + cached * 0.3 + written * 15) / 1e6)
+        dollars = (read - cached - kept_there) * 3 + cached * 0.3 + kept_there * 3.75 + written * 15
+        assert (spent.cost or 0.0) == pytest.approx(dollars / 1e6)
         assert not spent.unknown
 
 
