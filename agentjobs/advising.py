@@ -283,7 +283,7 @@ def _past(project: Project, agents: Collection[str]) -> _Past | None:
         return None
     spent = [add(attempt.end.spent for attempt in attempts if attempt.end) for attempts in done]
     tokens = measured([float(one.tokens) for one in spent if one.tokens])
-    return _Past(seconds, tokens, measured([one.cost for one in spent if one.cost]), tries)
+    return _Past(seconds, tokens, measured([one.cost for one in spent if one.cost and not one.unknown]), tries)
 
 
 def _seconds(attempt: Attempt) -> float:

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from agentjobs.decisions import End
+from agentjobs.limits import dollars
 from agentjobs.model import Running, StepKind
 from agentjobs.observing import BOUNDS
 from agentjobs.outcome import SAME_ERROR, TROUBLE
@@ -53,5 +54,5 @@ def _runaway(running: Running, policy: Policy, spent: float) -> str:
         return f"{gauge.idle} requests without an edit"
     cost = spent + gauge.cost
     if limits.task_cost_usd is not None and gauge.cost and cost > limits.task_cost_usd:
-        return f"over limits.task_cost_usd ({cost:.2f} of {limits.task_cost_usd:.2f})"
+        return f"over limits.task_cost_usd ({dollars(cost)} of {dollars(limits.task_cost_usd)})"
     return ""

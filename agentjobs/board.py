@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from agentjobs.limits import dollars
 from agentjobs.restarts import History
 
 if TYPE_CHECKING:
@@ -24,6 +25,20 @@ class Spent(Struct, frozen=True):
     attempts: int = 0
     unknown: int = 0
     """Rows whose cost is not known, or not all of it."""
+    open_cost: float = 0.0
+    """What requests used at most that were open when their agents were killed, in US dollars; it is in no other sum."""
+    open_tokens: int = 0
+    """The same in tokens."""
+
+    @property
+    def most_cost(self) -> float:
+        """US dollars that budgets count."""
+        return self.cost + self.open_cost
+
+    @property
+    def most_tokens(self) -> int:
+        """Tokens that budgets count."""
+        return self.tokens + self.open_tokens
 
 
 class Board(Struct, frozen=True):
@@ -79,10 +94,10 @@ UNSERVED = "without having used a token"
 
 def overspent(limits: Limits, spent: Spent) -> str:
     """Say which budget of the run is spent; empty where none is."""
-    if limits.run_cost_usd is not None and spent.cost >= limits.run_cost_usd:
-        return f"limits.run_cost_usd is spent ({spent.cost:.2f} of {limits.run_cost_usd:.2f})"
-    if limits.run_tokens is not None and spent.tokens >= limits.run_tokens:
-        return f"limits.run_tokens is spent ({spent.tokens} of {limits.run_tokens})"
+    if limits.run_cost_usd is not None and spent.most_cost >= limits.run_cost_usd:
+        return f"limits.run_cost_usd is spent ({dollars(spent.most_cost)} of {dollars(limits.run_cost_usd)})"
+    if limits.run_tokens is not None and spent.most_tokens >= limits.run_tokens:
+        return f"limits.run_tokens is spent ({spent.most_tokens} of {limits.run_tokens})"
     if limits.run_attempts is not None and spent.attempts >= limits.run_attempts:
         return f"limits.run_attempts is spent ({spent.attempts} of {limits.run_attempts})"
     return ""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from agentjobs.decisions import Action, End
+from agentjobs.limits import dollars
 from agentjobs.model import Running
 from agentjobs.reviewing import AGENTS
 from agentjobs.usage import tariff_of
@@ -62,10 +63,10 @@ def with_running(spent: Spent, tasks: Iterable[Task]) -> Spent:
 
 def past_hard_cap(limits: Limits, spent: Spent) -> str:
     """Say which budget of the run is exceeded by ``hard_cap``; empty where none is."""
-    if limits.run_cost_usd is not None and spent.cost >= limits.run_cost_usd * limits.hard_cap:
-        return f"limits.run_cost_usd is exceeded ({spent.cost:.2f} of {limits.run_cost_usd:.2f})"
-    if limits.run_tokens is not None and spent.tokens >= limits.run_tokens * limits.hard_cap:
-        return f"limits.run_tokens is exceeded ({spent.tokens} of {limits.run_tokens})"
+    if limits.run_cost_usd is not None and spent.most_cost >= limits.run_cost_usd * limits.hard_cap:
+        return f"limits.run_cost_usd is exceeded ({dollars(spent.most_cost)} of {dollars(limits.run_cost_usd)})"
+    if limits.run_tokens is not None and spent.most_tokens >= limits.run_tokens * limits.hard_cap:
+        return f"limits.run_tokens is exceeded ({spent.most_tokens} of {limits.run_tokens})"
     return ""
 
 

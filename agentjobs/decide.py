@@ -24,6 +24,7 @@ from agentjobs.decisions import (
     Settle,
     Wait,
 )
+from agentjobs.limits import dollars
 from agentjobs.model import (
     BY_HAND,
     FRESH,
@@ -408,7 +409,9 @@ def _segment(task: Task) -> tuple[Attempt, ...]:
 
 
 def _cost(task: Task) -> float:
-    return sum(a.result.cost for a in task.attempts if a.result is not None)
+    """Return what the attempts cost, and at most the requests that were open when they were killed."""
+    known = sum(a.result.cost for a in task.attempts if a.result is not None)
+    return known + sum(a.end.in_flight.cost or 0.0 for a in task.attempts if a.end is not None)
 
 
 def _over_its_limits(task: Task, policy: Policy) -> str:
@@ -422,5 +425,5 @@ def _over_its_limits(task: Task, policy: Policy) -> str:
         return f"limits.task_attempts reached ({spent}): {told(results[-1]) if results else lost}"
     cost = _cost(task)
     if limits.task_cost_usd is not None and cost >= limits.task_cost_usd:
-        return f"limits.task_cost_usd reached ({cost:.2f}): {told(results[-1])}"
+        return f"limits.task_cost_usd reached ({dollars(cost)}): {told(results[-1])}"
     return ""

@@ -376,7 +376,7 @@ class Engine:
         if limits.run_cost_usd is not None or limits.run_tokens is not None or limits.run_attempts is not None:
             from agentjobs.caps import with_running  # noqa: PLC0415 - only where there is a budget
 
-            spent = spent_of(self.project.file, store.unspent())
+            spent = spent_of(self.project.file, store.unspent(), store.open_requests())
             board = replace(board, spent=with_running(spent, tasks))
         deferred = {task.row.id for task in tasks if isinstance(decide(task, policy, now), Defer)}
         if deferred and sweep_due(tasks, deferred):

@@ -221,6 +221,9 @@ class Watch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A line that stands for one answer of the model; `limits.idle_requests` without a change are a runaway."""
     key: str | None = None
     """Dotted path of an id of the answer: lines that follow each other with the same one are one answer."""
+    calls: Event | None = None
+    """A line after which a tool of the agent runs, so that no request to the model is open; `request` lines when left
+    out. An agent that is killed after any other line is taken to have had one open."""
     retry: str | None = None
     """A regular expression for the lines that are no JSON by which a program that tries again for ever tells why:
     a limit or a login that is met twice, an overload or a dead network that is met six times with no answer between,
@@ -239,6 +242,7 @@ class Watch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.retry is not None:
             check_pattern("retry", self.retry)
         check_event("request", self.request)
+        check_event("calls", self.calls)
         check_event("background", self.background)
         for event in self.goes_on:
             check_event("goes_on", event)

@@ -10,6 +10,8 @@ from msgspec import Meta, Struct
 
 from agentjobs.tomlfile import FieldError
 
+CENT: Final = 0.01
+
 Share = Annotated[float, Meta(ge=0, le=1)]
 Amount = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
@@ -197,3 +199,8 @@ def parse_size(text: str) -> int:
     power = " kmgt".index(found[2].lower() or " ")
     unit: int = (1024 if found[3] else 1000) ** power
     return math.ceil(float(found[1]) * unit)
+
+
+def dollars(amount: float) -> str:
+    """Return US dollars as people read them; less than a cent is not shown as nothing."""
+    return f"{amount:.4f}" if 0 < amount < CENT else f"{amount:.2f}"

@@ -284,6 +284,8 @@ class AgentEnd(Struct, frozen=True, omit_defaults=True):
     cost: float = 0.0
     spent: Spending = Spending()
     """What this attempt alone used; ``tokens`` and ``cost`` are its sums."""
+    in_flight: Spending = Spending()
+    """What requests that were open when it was killed used at most, beside that: for budgets."""
     tree: str = ""
     commit: str = ""
     changed: tuple[str, ...] = ()

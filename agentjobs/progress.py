@@ -99,10 +99,11 @@ def _note(text: str) -> str:
     return line if len(line) <= NOTE_MAX else line[: NOTE_MAX - 1] + "…"
 
 
-def spent_of(file: TaskFile, unspent: int = 0) -> Spent:
+def spent_of(file: TaskFile, unspent: int = 0, opened: tuple[float, int] = (0.0, 0)) -> Spent:
     """Return the sums of the table's ``cost``, ``tokens`` and ``attempt`` columns; what is no number counts as 0.
 
-    ``unspent``: how many of the attempts do not count.
+    ``unspent``: how many of the attempts do not count; ``opened``: dollars and tokens of requests that were open at
+    kills, which the table does not show.
     """
     cells = []
     for column in ("cost", "tokens", "attempt"):
@@ -111,7 +112,7 @@ def spent_of(file: TaskFile, unspent: int = 0) -> Spent:
     sums = [sum(_number(text) for text in column if text) for column in cells]
     used = zip(cells[0], cells[1], strict=True)
     unknown = sum(cost.endswith(AT_LEAST) or (not cost and _number(tokens) > 0) for cost, tokens in used)
-    return Spent(sums[0], int(sums[1]), max(0, int(sums[2]) - unspent), unknown)
+    return Spent(sums[0], int(sums[1]), max(0, int(sums[2]) - unspent), unknown, *opened)
 
 
 def _number(text: str) -> float:

@@ -20,7 +20,7 @@ class History(Struct, frozen=True):
     """Restarts that ended DONE, by the class of failure they followed."""
     losses: dict[str, int] = {}
     cost: float = 0.0
-    """Mean cost of a started task, in dollars."""
+    """Mean cost of a started task, in dollars; 0 where that of no task is known."""
 
 
 def sweep_due(tasks: Iterable[Task], deferred: Container[str]) -> bool:

@@ -18,6 +18,7 @@ from agentjobs.facts import read_json, write_bytes
 from agentjobs.judging import weighed
 from agentjobs.launch import local
 from agentjobs.model import Exited, Lost, Outcome
+from agentjobs.openrequests import in_flight
 from agentjobs.pauses import pause_after, put
 from agentjobs.reviewfacts import Finding, ReviewEnd, ReviewPlan
 from agentjobs.reviewing import as_attempt, runs
@@ -122,6 +123,8 @@ class Reviewers:
             touched=touched,
             spent=told_by(self.project, task, reviewer).spent,
         )
+        if outcome is not Outcome.OK:
+            self.store.count_open(intent.id, f"{attempt.number}.{name}", in_flight(self.project, task, reviewer))
         self._pause(reviewer, step, end, ended.reset_at, now)
         self.store.write_fact(intent.id, attempt.number, f"{name}.end.json", end)
         self.store.event(

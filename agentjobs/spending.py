@@ -10,7 +10,8 @@ from agentjobs import briefing
 from agentjobs.astray import FIRST
 from agentjobs.facts import read_json
 from agentjobs.jsonlines import lookup, matches, read_events, scalar_text
-from agentjobs.logfile import read_head, read_tail
+from agentjobs.lastword import filter_for
+from agentjobs.logfile import lines_before, read_head, read_tail
 from agentjobs.model import Spending, StepKind
 from agentjobs.plainfile import is_plain, read_plain
 from agentjobs.resets import parse_reset
@@ -48,7 +49,8 @@ def told_by(project: Project, task: Task, attempt: Attempt) -> Told:
     names = [step.name for step in attempt.steps if step.kind is StepKind.AGENT] or ["agent"]
     logs = [step_files(project.store.attempt_dir(intent.id, intent.number), name).log for name in names]
     session = next((found for log in logs if (found := learnt(read_head(log), agent.session))), "") or intent.session
-    said = together(_from_output(log, agent) for log in logs)
+    limit = project.policy.limits.output_bytes
+    said = together(from_output(log, agent, limit) for log in logs)
     kept = transcript_of(project, task, attempt, agent, session) if agent.transcript is not None else None
     whole = None
     if kept is not None:
@@ -134,13 +136,18 @@ def learnt(output: bytes, where: Session | None) -> str:
     return next((text for event in reversed(found) if (text := scalar_text(lookup(event.fields, where.id)))), "")
 
 
-def _from_output(log: Path, agent: Agent) -> Measured | None:
-    """Return what one agent step said."""
+def from_output(log: Path, agent: Agent, limit: int) -> Measured | None:
+    """Return what one agent step said; of a figure for the whole run its newest line, however long and far back."""
     where = agent.usage
     if where is None:
         return None
-    last = {where.scope, where.cost_scope or "run"} == {"run"}
-    return measure(read_tail(log)[0] if last or not is_plain(log) else read_plain(log), where)
+    if {where.scope, where.cost_scope or "run"} != {"run"} and is_plain(log):
+        return measure(read_plain(log), where)
+    found = measure(read_tail(log)[0], where)
+    if found is not None:
+        return found
+    older = (measure(line, where) for line in lines_before(log, limit, None, filter_for([where.event])))
+    return next((one for one in older if one is not None), None)
 
 
 def _from_transcript(kept: Found, agent: Agent) -> Measured | None:

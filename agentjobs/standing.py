@@ -91,6 +91,8 @@ class Standing(Struct, frozen=True):
     cost: float
     unknown: int
     """Tasks whose cost is not known, or not all of it: ``cost`` is what is known."""
+    open_tokens: int
+    """What requests used at most that were open when their agents were killed, beside ``tokens``."""
     estimated: bool
     """Some agents do not tell what they cost: for them the cost is an estimate, where their prices are known."""
     now: float
@@ -136,7 +138,7 @@ def standing(project: Project, now: float, only: tuple[str, ...] = ()) -> Standi
             running.append(live)
     pauses, halt = in_force(store.pauses()), store.halt()
     waits = any(pause.stuck or pause.until > now for pause in pauses.values())
-    spent = spent_of(project.file, store.unspent())
+    spent = spent_of(project.file, store.unspent(), store.open_requests())
     return Standing(
         counts=counts,
         total=len(mine) if only else len(table),
@@ -153,6 +155,7 @@ def standing(project: Project, now: float, only: tuple[str, ...] = ()) -> Standi
         tokens=spent.tokens,
         cost=spent.cost,
         unknown=spent.unknown,
+        open_tokens=spent.open_tokens,
         estimated=bool(spent.cost) and _estimated(project),
         now=now,
     )

@@ -30,6 +30,7 @@ from agentjobs.model import (
     Result,
     Scope,
     Settled,
+    Spending,
     Status,
     StepKind,
 )  # fmt: skip
@@ -369,6 +370,21 @@ class Store:
     def count_unspent(self, task_id: str, number: int) -> None:
         """Note an attempt that does not count, for the budget of attempts."""
         (self._directory("unspent") / f"{task_id}.{number}").touch(mode=0o600)
+
+    def count_open(self, task_id: str, run: str, spent: Spending) -> None:
+        """Note what requests used at most that were open when an agent was killed; ``run``: its attempt, or review."""
+        if spent.tokens:
+            path = self._directory("open") / f"{task_id}.{run}"
+            write_bytes(path, f"{spent.tokens} {spent.cost or 0.0:.6f}\n".encode())
+
+    def open_requests(self) -> tuple[float, int]:
+        """Return the sums of that, in dollars and tokens."""
+        cost, tokens = 0.0, 0
+        for name in names_in(f"{self.dir}/open"):
+            with contextlib.suppress(OSError, ValueError):
+                words = read_raw(f"{self.dir}/open/{name}").split() if is_id(name) else []
+                cost, tokens = cost + float(words[1]), tokens + int(words[0])
+        return cost, tokens
 
     def excuse(self, task_id: str, number: int) -> None:
         """Note that an attempt failed for its account's trouble, as turned out later: it does not count."""

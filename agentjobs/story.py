@@ -80,6 +80,8 @@ class AttemptTold(Struct, frozen=True):
     cost: float
     spent: Spending
     """What the tokens were, and whether the cost is an estimate."""
+    in_flight: Spending
+    """What requests that were open when it was killed used at most, beside that."""
     changed: tuple[str, ...]
     outside: tuple[str, ...]
     findings: tuple[str, ...]
@@ -164,6 +166,7 @@ def _attempt(project: Project, attempt: Attempt) -> AttemptTold:
         tokens=end.tokens if end else 0,
         cost=end.cost if end else 0.0,
         spent=end.spent if end else Spending(),
+        in_flight=end.in_flight if end else Spending(),
         changed=end.changed if end else (),
         outside=end.outside if end else (),
         findings=end.findings if end else (),

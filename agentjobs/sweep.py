@@ -8,22 +8,26 @@ from typing import TYPE_CHECKING
 
 from agentjobs.model import Outcome
 from agentjobs.restarts import History
-from agentjobs.reviewing import spent_on
+from agentjobs.reviewing import cost_unknown, spent_on
 
 if TYPE_CHECKING:
     from agentjobs.project import Project
 
 
 def history(project: Project) -> History:
-    """Return how restarts went so far, by the class of failure they followed, and what a task costs on average."""
+    """Return how restarts went so far, by the class of failure they followed, and what a task costs on average.
+
+    Tasks whose cost is not known, or not all of it, are left out of the average: they did not cost nothing.
+    """
     wins: Counter[str] = Counter()
     losses: Counter[str] = Counter()
     cost = 0.0
-    started = 0
+    counted = 0
     for task_id in project.store.started_ids():
         attempts = project.store.attempts(task_id)
-        started += bool(attempts)
-        cost += sum(a.end.cost + spent_on(a)[1] for a in attempts if a.end)
+        if attempts and not any(map(cost_unknown, attempts)):
+            counted += 1
+            cost += sum(a.end.cost + spent_on(a)[1] for a in attempts if a.end)
         for before, after in pairwise(attempts):
             if after.intent.restarts <= before.intent.restarts or before.result is None:
                 continue
@@ -31,4 +35,4 @@ def history(project: Project) -> History:
             last = segment[-1].result
             if last is not None:
                 (wins if last.outcome is Outcome.OK else losses)[before.result.outcome.value] += 1
-    return History(dict(wins), dict(losses), cost / started if started else 0.0)
+    return History(dict(wins), dict(losses), cost / counted if counted else 0.0)

@@ -22,7 +22,8 @@ from agentjobs.facts import read_json
 from agentjobs.judging import rejection
 from agentjobs.launch import local
 from agentjobs.logfile import read_tail
-from agentjobs.model import AgentEnd, Exited, Lost, Outcome, Prepare, Result, StepKind
+from agentjobs.model import AgentEnd, Exited, Lost, Outcome, Prepare, Result, Spending, StepKind
+from agentjobs.openrequests import in_flight
 from agentjobs.scope import in_scope, normalise
 from agentjobs.spending import told_by, was_written
 from agentjobs.store import step_files
@@ -81,6 +82,7 @@ class Verdicts:
             tokens=told.spent.tokens,
             cost=told.spent.cost or 0.0,
             spent=told.spent,
+            in_flight=Spending() if verdict.outcome is Outcome.OK else in_flight(self.project, task, attempt),
             reset_at=verdict.reset_at,
         )
         if intent.base:
@@ -93,6 +95,7 @@ class Verdicts:
                     end = replace(end, outcome=Outcome.INFRA, detail=str(error))
             if verdict.outcome is Outcome.OK:  # who was cut short has not said yet what it did
                 end = claimcheck.examined(self.project, task, attempt, end)
+        self.store.count_open(intent.id, str(intent.number), end.in_flight)
         self.store.write_fact(intent.id, intent.number, "agent.end.json", end)
 
     def sweep(self, attempt: Attempt) -> None:

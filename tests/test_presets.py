@@ -17,6 +17,7 @@ from agentjobs.evidence import Transcript, Usage
 from agentjobs.jsonlines import matches, read_events
 from agentjobs.model import Exited, Kill, Lost, Outcome, Spending
 from agentjobs.observing import Seen, Sight, measured, observe, sights
+from agentjobs.openrequests import asks
 from agentjobs.outcome import Knowledge, Verdict, classify
 from agentjobs.policy import Agent, parse_policy
 from agentjobs.presets import names, preset
@@ -141,9 +142,10 @@ def test_what_it_used_to_the_token(recording: Recording, tmp_path: Path) -> None
     spent = of_attempt(said, kept, runs[:-1], "", recording.agent.prices)
     assert spent.tokens == usage["tokens"], (said, kept)
     if recording.agent.account == "claude":
-        cached = spent.cache_read
+        cached, kept_there = spent.cache_read, spent.cache_write
         read, written = usage["runs"][-1]
-        assert (spent.cost or 0.0) == pytest.approx(((read - cached) * 3 + cached * 0.3 + written * 15) / 1e6)
+        dollars = (read - cached - kept_there) * 3 + cached * 0.3 + kept_there * 3.75 + written * 15
+        assert (spent.cost or 0.0) == pytest.approx(dollars / 1e6)
         assert not spent.unknown
 
 
@@ -165,6 +167,23 @@ def watched(text: bytes, sight: Sight) -> Seen:
     for line in text.splitlines(keepends=True):
         seen = observe(seen, line, sight)
     return seen
+
+
+def test_whether_a_request_was_open_when_it_was_killed(recording: Recording) -> None:
+    """The service of ``hang`` and ``sigkill`` never answers the second request."""
+    agent, case = recording.agent, recording.directory.name
+    if agent.watch is None or agent.watch.request is None:
+        assert not asks(agent, recording.output), "nobody can say"
+    elif case in {"hang", "sigkill"}:
+        assert asks(agent, recording.output)
+    elif recording.meta["class"] == "ok":
+        assert not asks(agent, recording.output)
+        lines = recording.output.splitlines(keepends=True)
+        assert asks(agent, b""), "the first answer is not there yet"
+        ends = [b"".join(lines[: at + 1]) for at in range(len(lines))]
+        running = agent.watch.calls or agent.watch.request
+        calls = [end for end in ends if (found := list(read_events(end))) and matches(found[0].fields, running)]
+        assert not any(asks(agent, end) for end in calls), "a tool runs, and no request"
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.harness import SILENT
+from tests.harness import FAKE_AGENT, SILENT
 
 if TYPE_CHECKING:
     from tests.harness import Project
@@ -131,6 +132,43 @@ def test_what_the_handoff_costs_counts(project: Project) -> None:
     assert end["cost"] == pytest.approx(9 * 0.01 + 0.25)
 
 
+PRICED: dict[str, Any] = {
+    "usage": STEPS,
+    "command": [sys.executable, "-IS", str(FAKE_AGENT), "{flags}"],
+    "resume": None,
+    "flags": {"model": ["--m", "{value}"]},
+    "prices": [{"model": "m-1", "as_of": "2026-11", "input": 2.0, "cache_write": 4.0, "output": 9.0}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("budget", [{"run_tokens": 90_000}, {"run_cost_usd": 0.4}, {"task_cost_usd": 0.4}])
+def test_a_request_in_flight_at_a_kill_counts_for_budgets_as_an_upper_bound(
+    project: Project, budget: dict[str, float]
+) -> None:
+    watched(project, {**budget, "handoff_minutes": 0}, **PRICED)
+    project.configure(slots=1, profiles={"default": {"model": "m-1"}})
+    project.plans(a="grow")
+    project.dispatch()
+    assert next(iter(budget)) in project.loop().stderr + project.table()["a"]["note"]
+    assert project.outcomes("a") == ["context_full"]
+    end = project.attempts("a")[0]["agent.end"]
+    assert end["in_flight"]["cache_write"] == 90_000, "as much as the context held"
+    assert end["in_flight"]["cost"] == pytest.approx(0.36)
+    assert (project.table()["a"]["tokens"], project.table()["a"]["cost"]) == ("990", "0.0900"), "what is known"
+    assert "up to 90,000 tokens more, $0.36" in project.run("show", "a").stdout
+    assert "up to 90,000 tokens more" in project.run("status").stdout
+
+
+def test_a_first_request_in_flight_is_as_large_as_its_prompt(project: Project) -> None:
+    watched(project, {"idle_minutes": 0.005}, **PRICED)
+    project.configure(retry={"resumes": 0, "repairs": 0, "restarts": 0})
+    project.plans(a="hang", b="ok")
+    assert project.settle() == {"a": "FAILED", "b": "DONE"}, project.story()
+    size = len(project.prompt("a", 1))
+    assert size // 4 <= project.attempts("a")[0]["agent.end"]["in_flight"]["cache_write"] <= size
+    assert not project.attempts("b")[0]["agent.end"].get("in_flight"), "it ended by itself"
+
+
 KEPT: dict[str, Any] = {
     "transcript": {"files": ["{dir}/kept-{session}.jsonl"]},
     "transcript_usage": {
@@ -152,7 +190,7 @@ def test_a_context_that_only_the_transcript_tells(project: Project) -> None:
 
 
 def test_money_that_only_the_transcript_tells(project: Project) -> None:
-    watched(project, {"task_cost_usd": 4}, context=None, usage=None, **KEPT)
+    watched(project, {"task_cost_usd": 4, "unknown_cost": "allow"}, context=None, usage=None, **KEPT)
     project.plans(a="keep")
     assert project.settle() == {"a": "FAILED"}, project.story()
     assert "over limits.task_cost_usd (4.50 of 4.00)" in project.table()["a"]["note"]

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentjobs.agents import Agent
 from agentjobs.evidence import Tariff, Usage
 from agentjobs.model import Spending
+from agentjobs.spending import from_output
 from agentjobs.tomlfile import FieldError
 from agentjobs.usage import Measured, add, measure, of_attempt, priced, since
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 COUNTS = st.integers(0, 10**6)
 SPENDINGS = st.builds(Spending, COUNTS, COUNTS, COUNTS, COUNTS, st.one_of(st.none(), st.floats(0, 100)))
@@ -216,3 +223,21 @@ def test_what_a_tariff_must_say() -> None:
         Tariff(model="m", as_of="today", input=1, output=1)
     with pytest.raises(FieldError, match="either tokens"):
         Usage(event={"type": "u"}, tokens=("a",), input=("b",))
+
+
+@pytest.mark.parametrize("before", [0, 400_000])
+@pytest.mark.parametrize("inside", [10, 300_000])
+@pytest.mark.parametrize("after", [0, 300_000])
+def test_the_figure_of_a_run_counts_however_long_its_line_and_far_from_the_end(
+    tmp_path: Path, before: int, inside: int, after: int
+) -> None:
+    usage = {"event": {"type": "result"}, "scope": "run", "tokens": ["n"]}
+    agent = msgspec.convert({"command": ["x"], "usage": usage}, Agent)
+    log = tmp_path / "output.log"
+    older = lines({"type": "result", "n": 3}, {"type": "tool", "text": "x" * before})
+    final = {"type": "result", "text": "y" * inside, "n": 42}
+    log.write_bytes(older + lines(final, {"type": "log", "text": "z" * after}))
+    found = from_output(log, agent, 1 << 30)
+    assert found is not None
+    assert found.spending.tokens == 42
+    assert from_output(log, agent, 1) == (found if max(inside, after) < 1000 else None), "the bound is kept"

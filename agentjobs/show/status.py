@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agentjobs.limits import dollars
 from agentjobs.pauses import told_of
 from agentjobs.show.advice import advice
 from agentjobs.show.text import clock, columns, duration, many, names, one_line, size, until_text
@@ -37,6 +38,8 @@ def status_lines(standing: Standing) -> Iterator[str]:
     if standing.tokens or standing.cost:
         estimate = " (partly an estimate: not every agent tells)" if standing.estimated else ""
         yield f"spent: {standing.tokens:,} tokens, {money(standing.cost, standing.unknown)}{estimate}"
+    if standing.open_tokens:
+        yield f"  up to {standing.open_tokens:,} tokens more were in flight when agents were ended: budgets count them"
     if standing.halt is not None:
         halt = standing.halt
         yield f"halted at {clock(halt.at)}: {halt.why}: {halt.detail}"
@@ -59,8 +62,8 @@ def status_lines(standing: Standing) -> Iterator[str]:
 def money(cost: float, unknown: int) -> str:
     """Return a sum of dollars; ``unknown``: of how many tasks the cost is not known, or not all of it."""
     if not unknown:
-        return f"${cost:.2f}"
-    known = f"at least ${cost:.2f}" if cost else "cost unknown"
+        return f"${dollars(cost)}"
+    known = f"at least ${dollars(cost)}" if cost else "cost unknown"
     return f"{known} (the cost of {many(unknown, 'task')} is not known)"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agentjobs.limits import dollars
 from agentjobs.show.text import clock, columns, duration, many, one_line, size
 
 if TYPE_CHECKING:
@@ -76,6 +77,9 @@ def _work_rows(attempt: AttemptTold) -> Iterator[tuple[str, str]]:
         yield "check", attempt.check
     if attempt.tokens or attempt.cost:
         yield "spent", spent_text(attempt.spent, attempt.tokens, attempt.cost)
+    if attempt.in_flight.tokens:
+        worth = f", ${dollars(attempt.in_flight.cost)}" if attempt.in_flight.cost else ""
+        yield "in flight", f"up to {attempt.in_flight.tokens:,} tokens more{worth}, in a request that was open"
     if attempt.changed:
         yield "changed", one_line(", ".join(attempt.changed), 300)
     if attempt.outside:
