@@ -76,6 +76,11 @@ class Scenario:
     """The CLI keeps its own, long retries."""
     files: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def by_the_clock(self) -> bool:
+        """The trouble ends by itself: a pause has to be waited for."""
+        return bool(self.flap_s[1]) or any(one.until_reset or one.lasts for one in self.troubles)
+
 
 EDIT = (Step(say="I write the file.", write=("{out}", "ok")), Step(say="The file is written as asked."))
 TWICE = (
