@@ -121,8 +121,7 @@ def locate(where: Transcript, whose: Whose) -> str:
 
 
 def unwritten(where: Transcript, whose: Whose) -> bool:
-    """Return whether the conversation ``whose.session`` certainly cannot be resumed: nothing of it, or no answer of the
-    model, is on disk."""
+    """Return whether the conversation ``whose.session`` certainly cannot be resumed by what is on disk."""
     if not whose.session:
         return False
     if where.database is not None:
