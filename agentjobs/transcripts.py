@@ -127,11 +127,11 @@ def unwritten(where: Transcript, whose: Whose) -> bool:
     if where.database is not None:
         found, certain = _in_database(where, whose)
         return found is None and certain
-    found = _own(where, replace(whose, since=-math.inf))
-    if found is None or where.resumable is None:
-        return found is None
+    own = _own(where, replace(whose, since=-math.inf))
+    if own is None or where.resumable is None:
+        return own is None
     wanted = where.resumable
-    return not any(matches(event.fields, wanted) for event in read_events(lines_of(found.path)))
+    return not any(matches(event.fields, wanted) for event in read_events(lines_of(own.path)))
 
 
 def standing(where: Transcript, whose: Whose, now: float) -> Standing | None:

@@ -79,7 +79,8 @@ class Scenario:
     @property
     def by_the_clock(self) -> bool:
         """The trouble ends by itself: a pause has to be waited for."""
-        return bool(self.flap_s[1]) or any(one.until_reset or one.lasts for one in self.troubles)
+        ends = any(one.until_reset or one.lasts or one.what == "week" for one in self.troubles)
+        return ends or bool(self.flap_s[1])
 
 
 EDIT = (Step(say="I write the file.", write=("{out}", "ok")), Step(say="The file is written as asked."))
