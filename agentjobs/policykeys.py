@@ -129,7 +129,7 @@ def _type(kind: Any) -> str:
     if origin is Literal:
         return " or ".join(f"`{choice}`" for choice in args)
     if origin is tuple:
-        return f"list of {'texts' if args[0] is str else _type(args[0])}"
+        return f"list of {'texts' if args[0] is str else _type(args[0]) + 's'}"
     if origin is dict:
         return "table of texts" if args[1] is str else "table"
     return "text" if issubclass(kind, Enum) else _WORDS[kind]
