@@ -163,6 +163,8 @@ class Transcript(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     path of the file."""
     also: Paths = ()
     """Globs of more files of the conversation `{session}`, such as those of sub-agents: what was used there counts."""
+    resumable: Event | None = None
+    """A JSON line, as an answer of the model, without which the agent does not resume what is in the file."""
     database: str | None = None
     """Instead of files: an SQLite database."""
     query: str | None = None
@@ -179,6 +181,7 @@ class Transcript(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.id is not None and self.owner is None:
             raise FieldError("id", 'leads into the line that "owner" names')
         check_event("owner", self.owner)
+        check_event("resumable", self.resumable)
 
 
 class Reset(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

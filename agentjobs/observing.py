@@ -43,8 +43,8 @@ DEEPEST: Final = 6
 EVENTS: Final = 20_000
 """At most this many events of the new lines are read, the newest: one line may be an array of a million."""
 
-LASTING: Final = frozenset({Outcome.LIMIT, Outcome.AUTH})
-"""Trouble that no second try of the program gets over."""
+LASTING: Final = frozenset({Outcome.LIMIT, Outcome.AUTH, Outcome.UNREACHABLE})
+"""Trouble that is counted where events tell of it. A service that is busy is not: a program's own tries get over it."""
 
 BOUNDS: Final[dict[str, int]] = {
     Outcome.LIMIT: 2, Outcome.AUTH: 2, Outcome.OVERLOADED: 6, Outcome.UNREACHABLE: 6

@@ -121,13 +121,17 @@ def locate(where: Transcript, whose: Whose) -> str:
 
 
 def unwritten(where: Transcript, whose: Whose) -> bool:
-    """Return whether the conversation ``whose.session`` is certainly not on disk, so that it cannot be resumed."""
+    """Return whether the conversation ``whose.session`` certainly cannot be resumed by what is on disk."""
     if not whose.session:
         return False
     if where.database is not None:
         found, certain = _in_database(where, whose)
         return found is None and certain
-    return _own(where, replace(whose, since=-math.inf)) is None
+    own = _own(where, replace(whose, since=-math.inf))
+    if own is None or where.resumable is None:
+        return own is None
+    wanted = where.resumable
+    return not any(matches(event.fields, wanted) for event in read_events(lines_of(own.path)))
 
 
 def standing(where: Transcript, whose: Whose, now: float) -> Standing | None:

@@ -148,7 +148,9 @@ case " $* " in *" --resume "*)
 esac
 if [ "$AGENTJOBS_ATTEMPT" = 1 ]; then
     if [ "$1" = answered ]; then echo '{{"type":"tool_use"}}'; fi
-    if [ "$1" = written ]; then mkdir -p "$chats"; echo '{{"sessionId":"'"$id"'"}}' >"$chats/session-1.jsonl"; fi
+    mkdir -p "$chats"
+    case "$1" in unanswered | written) echo '{{"sessionId":"'"$id"'"}}' >"$chats/session-1.jsonl" ;; esac
+    if [ "$1" = written ]; then echo '{{"type":"gemini"}}' >>"$chats/session-1.jsonl"; fi
     echo '{{"type":"result","status":"error","error":{{"message":"it broke"}}}}'
     exit 1
 fi
@@ -158,10 +160,14 @@ echo '{{"type":"result","status":"success"}}'
 """Stands for Gemini CLI, whose first request fails; braces are doubled as in any command."""
 
 
+NEVER = {"nothing", "unanswered"}
+
+
 @pytest.mark.parametrize(
     ("case", "outcomes"),
     [
         ("nothing", ["crashed", "ok"]),
+        ("unanswered", ["crashed", "ok"]),  # as the real one leaves it where nobody can be reached
         ("written", ["crashed", "ok"]),
         ("answered", ["crashed", "no_session", "ok"]),  # it may be kept where the preset does not look
     ],
@@ -185,9 +191,9 @@ def test_a_conversation_that_was_never_written_is_not_resumed(project: Project, 
     project.poll_until(lambda: project.statuses()["a"] in {"DONE", "FAILED"})
     assert project.outcomes("a") == outcomes, project.story()
     first, second, *_ = project.attempts("a")
-    assert first["agent.end"].get("unwritten", False) is (case == "nothing")
-    assert second["attempt"].get("fresh", True) is (case == "nothing")
-    assert (second["attempt"]["session"] == first["attempt"]["session"]) is (case != "nothing")
+    assert first["agent.end"].get("unwritten", False) is (case in NEVER)
+    assert second["attempt"].get("fresh", True) is (case in NEVER)
+    assert (second["attempt"]["session"] == first["attempt"]["session"]) is (case not in NEVER)
 
 
 # --- the whole program ------------------------------------------------------------------------------------

@@ -277,6 +277,8 @@ def is_ended(seen: Seen) -> bool:
 
 
 LIMITED, BUSY = LOG.format("The usage limit is reached, resets in 2 hours"), LOG.format("Overloaded")
+WAITS = {"type": "error", "message": "Reconnecting... waiting for network (Connection failed: error sending request)"}
+CODEX_ANSWER = {"type": "item.completed", "item": {"type": "agent_message", "text": "I look around."}}
 DEAD, BROKE = LOG.format("Cannot connect to API: fetch failed"), LOG.format("Insufficient Balance")
 
 
@@ -297,6 +299,9 @@ DEAD, BROKE = LOG.format("Cannot connect to API: fetch failed"), LOG.format("Ins
         ("claude", [[RETRY, PROSE, RETRY]], ""),
         ("claude", [[RETRY | {"error_status": 529, "error": "overloaded"}] * 12], ""),  # its own tries have an end
         ("qwen", [["Retrying in 60s (attempt 1/10): [API Error: 503 Overloaded]"] * 6], "overloaded"),
+        ("codex", [[WAITS] * 5], ""),
+        ("codex", [[WAITS] * 2, [WAITS] * 4], "unreachable"),  # for ever, where the port is closed
+        ("codex", [[WAITS] * 4, [CODEX_ANSWER], [WAITS] * 4], ""),
     ],
 )
 def test_who_tries_again_for_ever_is_ended(

@@ -240,6 +240,8 @@ def call_of(step: Step, offered: tuple[str, ...]) -> tuple[str, dict[str, Any]] 
             if "list_agents" in offered:
                 return "task", kind | {"name": "look", "agent_type": "general-purpose", "mode": "sync"}
             return "task", kind | {"subagent_type": "general"}
+        if "invoke_agent" in offered:  # gemini's
+            return "invoke_agent", {"agent_name": "generalist", "prompt": step.agent}
         raise LookupError(f"no tool for a sub-agent in {offered}")
     command = step.run
     if step.write:
