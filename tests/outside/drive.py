@@ -10,7 +10,7 @@ at), dummy keys, telemetry off, no variable of the caller but PATH; ``agentjobs 
 - ``--raw DIR``: no agentjobs at all: start the CLI once as the preset does, keep ``stdout``, ``stderr``, ``exit``,
   ``requests.jsonl`` and its transcripts in ``DIR/AGENT/SCENARIO``
 - ``--list``: the scenarios
-- ``--timeout S``: at most so long for one scenario
+- ``--timeout S``: at most so long for one scenario, in place of its own time
 - ``--skip N``: let the time of the first N pauses pass at once, so that a run reaches its bound
 
 In the rows: ``starts`` are attempts whose agent was started, ``late`` those after the trouble began; ``tokens`` are
@@ -163,7 +163,7 @@ def looped(
     done = project.agentjobs("dispatch")
     exits, said = [done.returncode], (done.stdout + done.stderr).splitlines()
     skipped = 0
-    while done.returncode == 0 and time.monotonic() - began < min(scenario.longest_s, options.timeout):
+    while done.returncode == 0 and time.monotonic() - began < (options.timeout or scenario.longest_s):
         done = project.agentjobs("poll", "--wait", POLL_S)
         said += (done.stdout + done.stderr).splitlines()
         exits.append(done.returncode)
@@ -266,7 +266,7 @@ def raw(name: str, key: str, options: argparse.Namespace) -> str:
                 started.stdin.write(b"" if one.argument else text.encode())
                 started.stdin.close()
             try:
-                code: int | str = started.wait(min(scenario.longest_s, options.timeout))
+                code: int | str = started.wait(options.timeout or scenario.longest_s)
             except subprocess.TimeoutExpired:
                 os.killpg(started.pid, signal.SIGTERM)
                 with contextlib.suppress(subprocess.TimeoutExpired):
@@ -307,7 +307,7 @@ def main() -> None:
     parser.add_argument("--pinned", action="store_true")
     parser.add_argument("--code", default=str(REPOSITORY))
     parser.add_argument("--raw", default="")
-    parser.add_argument("--timeout", type=float, default=600.0)
+    parser.add_argument("--timeout", type=float, default=0.0)
     parser.add_argument("--skip", type=int, default=0)
     parser.add_argument("--into", default=tempfile.gettempdir())
     options = parser.parse_args()

@@ -355,7 +355,7 @@ SCENARIOS: dict[str, Scenario] = {
         "stalled, nothing left, the request in flight at least told",
         EDIT,
         troubles=(Trouble("hang", turn=1),),
-        settings={"limits": {"idle_minutes": 0.15}, "retry": {"resumes": 0, "repairs": 0, "restarts": 0}},
+        settings={"limits": {"idle_minutes": 0.7}, "retry": {"resumes": 0, "repairs": 0, "restarts": 0}},
     ),
     "hang1": Scenario(
         "the service hangs once, in the middle: it is ended and resumed",
