@@ -326,7 +326,8 @@ def _after(task: Task, last: Attempt, result: Result, policy: Policy, now: float
         )
     full = sum(_outcome(attempt) is Outcome.CONTEXT_FULL for attempt in task.attempts)
     if full >= CONTEXT_FULL_MAX:
-        return Settle(Status.FAILED, "context full twice: split this task")
+        said = f" ({result.detail})" if result.outcome is Outcome.CONTEXT_FULL and result.detail else ""
+        return Settle(Status.FAILED, f"context full twice: split this task{said}")
     if oscillating(segment):
         return _layer_3(last, f"oscillating: {told(result)}", policy)
     if wrong + max(0, interrupted - retry.resumes) <= retry.repairs:
