@@ -41,6 +41,8 @@ from agentjobs.model import (
     StepKind,
     Task,
 )
+from agentjobs.observing import LASTING
+from agentjobs.outcome import TROUBLE
 from agentjobs.policy import finish_grace_s
 
 if TYPE_CHECKING:
@@ -65,6 +67,10 @@ GATE_RUNS_MAX = 20
 """How often one attempt is merged again because the target moved under it."""
 
 CONTEXT_FULL_MAX = 2
+
+WAITS_S = 120.0
+"""An agent that has said that it met a limit or lost its login, and then was silent for so long, waits for that to end:
+its account can pause instead, and its slot be used."""
 
 APPROVAL = "waits for approval"
 """Why a task waits that only a person can let land."""
@@ -262,6 +268,8 @@ def watch(attempt: Attempt, step: Step, policy: Policy, now: float, spent: float
             deadlines.append((quiet_at + finish_grace_s(policy, reviewing.agent_of(attempt, step)), "hung"))
         else:
             deadlines.append((quiet_at + limits.idle_s, "stalled"))
+            if running.gauge.trouble in LASTING and not running.gauge.final:
+                deadlines.append((quiet_at + WAITS_S, TROUBLE))
         asked = step.kind is StepKind.AGENT and step.name != FIRST
         longest_s = limits.handoff_s if asked else limits.attempt_s
         deadlines.append((began_at + longest_s, "hung" if running.finished else "timeout"))
@@ -270,7 +278,8 @@ def watch(attempt: Attempt, step: Step, policy: Policy, now: float, spent: float
     else:
         deadlines.append((began_at + limits.verify_s, "timeout"))
     due, why = min(deadlines)
-    return End(step.name, why, hard=False) if now >= due else Wait(due, f"{step.name} runs")
+    detail = f"{running.gauge.trouble}: {running.gauge.told}" if why == TROUBLE else ""
+    return End(step.name, why, hard=False, detail=detail) if now >= due else Wait(due, f"{step.name} runs")
 
 
 def _ending(attempt: Attempt, step: Step, policy: Policy, now: float) -> Decision:
@@ -318,7 +327,8 @@ def _after(task: Task, last: Attempt, result: Result, policy: Policy, now: float
         )
     full = sum(_outcome(attempt) is Outcome.CONTEXT_FULL for attempt in task.attempts)
     if full >= CONTEXT_FULL_MAX:
-        return Settle(Status.FAILED, "context full twice: split this task")
+        said = f" ({result.detail})" if result.outcome is Outcome.CONTEXT_FULL and result.detail else ""
+        return Settle(Status.FAILED, f"context full twice: split this task{said}")
     if oscillating(segment):
         return _layer_3(last, f"oscillating: {told(result)}", policy)
     if wrong + max(0, interrupted - retry.resumes) <= retry.repairs:

@@ -80,10 +80,11 @@ class Seen(Struct, frozen=True, omit_defaults=True):
     session: str = ""
     """The conversation's id, where the agent says it."""
     trouble: str = ""
-    """Whose trouble it tries again for (a class), with no answer since; and in its own words."""
+    """Whose trouble it tries again for (a class), with no answer since."""
     troubles: int = 0
     """How often it has said so in a row."""
     told: str = ""
+    """What it said then; the first line is its message."""
     meter: Meter = Meter()
 
 
@@ -190,7 +191,8 @@ def _retried(seen: Seen, lines: bytes, sight: Sight) -> Seen:
 
 def _troubled(seen: Seen, outcome: Outcome, words: str) -> Seen:
     again = seen.troubles + 1 if seen.trouble == outcome.value else 1
-    return replace(seen, trouble=outcome.value, troubles=again, told=" ".join(words.split())[: 4 * WORDS])
+    told = "\n".join(" ".join(line.split()) for line in words.split("\n"))
+    return replace(seen, trouble=outcome.value, troubles=again, told=told[: 4 * WORDS])
 
 
 def _filled(seen: Seen, fields: Mapping[str, object], where: Context) -> Seen:

@@ -290,7 +290,7 @@ def classify(
     ending = killed or _ending(phase, seen, output_bytes, hung=hung)
     found = _by_words(seen, _first_match(seen, failed=ending[0] is not Outcome.OK), ending[0])
     if found is None and killed is not None and killed[0] in TROUBLES:
-        found = _Match(rule=_shared(killed[0]), line=killed[1], detail=killed[1])
+        found = _Match(rule=_shared(killed[0]), line=kill.detail if kill else "", detail=killed[1])
     if ending[0] is Outcome.OK and code != 0 and not hung and (found is None or found.rule.class_ is Outcome.OK):
         found = _cause_after(seen) or found
     outcome, detail = ending
@@ -321,7 +321,8 @@ def finished(
 def _killed(kill: Kill, seen: _Output) -> tuple[Outcome, str]:
     if kill.why == TROUBLE:
         name, _, said = kill.detail.partition(": ")
-        return (Outcome(name), said) if name in TROUBLES else (Outcome.STALLED, f"ended: {kill.detail}")
+        words = line_words(said.partition("\n")[0], seen.reading)
+        return (Outcome(name), words) if name in TROUBLES else (Outcome.STALLED, f"ended: {kill.detail}")
     outcome, words = KILLED.get(kill.why, (Outcome.CRASHED, f"ended: {kill.why}"))
     words = f"{words.partition(':')[0]}: {kill.detail}" if kill.detail else words
     tasks = ", ".join(seen.background)
@@ -390,10 +391,10 @@ def _by_words(seen: _Output, found: _Match | None, ending: Outcome) -> _Match | 
             words = failure_words(event.fields)
             outcome = trouble(words)
             if outcome is not None:
-                return _Match(rule=_shared(outcome), line=words, detail=words.split("\n", 1)[0], event=event)
+                return _Match(rule=_shared(outcome), line=words, detail=event_words(event, seen.reading), event=event)
     by_itself = ending is Outcome.CRASHED and seen.code is not None and seen.code <= SIGNAL_BASE
     told = plain_trouble(seen.plain.split("\n")) if by_itself else None
-    return _Match(rule=_shared(told[0]), line=told[1], detail=told[1]) if told is not None else None
+    return _Match(rule=_shared(told[0]), line=told[1], detail=line_words(told[1], seen.reading)) if told else None
 
 
 @cache

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from agentjobs.board import Board, Spent
 from agentjobs.caps import past_hard_cap, with_running
 from agentjobs.circles import oscillating
+from agentjobs.decide import watch
 from agentjobs.decisions import Action, Begin, Conclude, End, Judge, Launch, Wait
 from agentjobs.edits import edits_in
 from agentjobs.limits import Limits
@@ -53,6 +54,27 @@ def limited(**limits: object) -> Policy:
 
 def second(phase: Running | Exited | Lost | Prepared, kill: Kill | None = None) -> Step:
     return Step("agent-2", StepKind.AGENT, phase, NOW, kill)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "silent_s", "why"),
+    [
+        ("limit", 119.0, ""),
+        ("limit", 121.0, "trouble"),
+        ("auth", 121.0, "trouble"),
+        ("overloaded", 121.0, ""),
+        ("", 121.0, ""),
+    ],
+)
+def test_an_agent_that_waits_in_silence_for_the_end_of_a_limit_is_ended(
+    trouble: str, silent_s: float, why: str
+) -> None:
+    """Some say once that a limit is reached, and then sleep for as long as it lasts: three hours of a slot."""
+    phase = running(trouble=trouble, troubles=1, told="5 hour usage limit reached. Resets in 3h34m5s.")
+    found = watch(attempt(agent(phase)), agent(phase), POLICY, NOW + silent_s)
+    assert (found.why if isinstance(found, End) else "") == why
+    if isinstance(found, End):
+        assert found.detail == f"{trouble}: 5 hour usage limit reached. Resets in 3h34m5s."
 
 
 FULL = agent(Exited(143, NOW), kill=Kill("context", NOW))

@@ -354,6 +354,10 @@ def test_context_full_twice_is_a_task_to_split() -> None:
     assert isinstance(ask(*history(Outcome.CONTEXT_FULL)), Begin)
     twice = ask(*history(Outcome.CONTEXT_FULL, Outcome.CRASHED, Outcome.CONTEXT_FULL))
     assert twice == Settle(Status.FAILED, "context full twice: split this task")
+    words = "maximum context length is 128000 tokens"
+    said = replace(attempt(number=3), result=Result(Outcome.CONTEXT_FULL, NOW, words))
+    settled = ask(*history(Outcome.CONTEXT_FULL, Outcome.CRASHED), said)
+    assert settled == Settle(Status.FAILED, f"context full twice: split this task ({words})")
 
 
 def test_interruptions_beyond_layer_1_are_paid_by_layer_2() -> None:

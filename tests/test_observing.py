@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 from agentjobs.agents import Agent
 from agentjobs.evidence import Context, Rule, Session, Usage, Watch
 from agentjobs.logfile import LOOK_LINES, Place, read_on
-from agentjobs.model import Outcome, Spending
+from agentjobs.model import Exited, Kill, Outcome, Spending
 from agentjobs.observing import EVENTS, KEYS, Seen, Sight, likeness, measured, observe, sights
+from agentjobs.outcome import Knowledge, classify
 from agentjobs.policy import parse_policy
 from agentjobs.presets import preset
 from agentjobs.usage import measure
@@ -212,6 +214,37 @@ def test_every_recorded_agent_can_be_watched(name: str) -> None:
     told = measured(said, agent.usage) or measured(kept, agent.transcript_usage, conversation=True)
     if told is not None:
         assert told.spending.tokens == json.loads((case / "meta.json").read_text())["usage"]["tokens"]
+
+
+RETRIED = {
+    "codex/auth": "unexpected status 401 Unauthorized: invalid x-api-key",
+    "copilot/quota": "You exceeded your current quota, please check your plan and billing details.",
+    "copilot/limit": "Sorry, you've exceeded your 5 hour session limits.",
+    "copilot/expired": "Provided authentication token is expired.",
+    "gemini/proxy": "Attempt 2 failed: 502 Bad Gateway",
+    "opencode/limit": "5 hour usage limit reached. Resets in 3h34m5s.",
+    "opencode/quota": "You exceeded your current quota, please check your plan and billing details.",
+    "opencode/network": "Cannot connect to API",
+    "qwen/quota": "429 You exceeded your current quota",
+}
+
+
+@pytest.mark.parametrize("case", sorted(RETRIED))
+def test_an_agent_that_is_ended_because_it_retries_in_vain_says_why_as_people_read_it(case: str) -> None:
+    """Its own message first: not the JSON that it is in, not the prefix of a log."""
+    name = case.partition("/")[0]
+    agent = parse_policy(f'[profiles.a]\nagent = "{name}"\n'.encode(), preset=preset).agents[name]
+    lines = (FIXTURES / case / "stdout").read_bytes() + (FIXTURES / case / "stderr").read_bytes()
+    seen = observe(Seen(), lines, sights(agent)[0])
+    kill = Kill(why="trouble", at=1.0, detail=f"{seen.trouble}: {seen.told}")
+    verdict = classify(
+        phase=Exited(code=143, at=1.0), kill=kill, output=b"", output_bytes=0, rules=agent.rules, now=1.0,
+        knowledge=Knowledge(reading=agent.reading),
+    )  # fmt: skip
+    assert verdict.outcome.value == seen.trouble
+    assert 0 <= verdict.detail.find(RETRIED[case]) < 50
+    assert not re.search(r'[{}]|"message"|timestamp=|AI_', verdict.detail)
+    assert (verdict.reset_at > 0) is (seen.trouble == "limit")
 
 
 # --- how far it was read

@@ -128,7 +128,7 @@ SCENARIOS: dict[str, Scenario] = {
         "stalled, never a limit",
         (EDIT[0], Step(say=REVIEW, run="true"), Step(say="Done.")),
         troubles=(Trouble("hang", turn=2),),
-        settings={"limits": {"idle_minutes": 0.15}, "retry": {"resumes": 0, "repairs": 0, "restarts": 0}},
+        settings={"limits": {"idle_minutes": 0.7}, "retry": {"resumes": 0, "repairs": 0, "restarts": 0}},
     ),
     # --- whose trouble is it? one row each, from the first request on
     **{
@@ -361,7 +361,7 @@ SCENARIOS: dict[str, Scenario] = {
         "stalled, nothing left, the request in flight at least told",
         EDIT,
         troubles=(Trouble("hang", turn=1),),
-        settings={"limits": {"idle_minutes": 0.15}, "retry": {"resumes": 0, "repairs": 0, "restarts": 0}},
+        settings={"limits": {"idle_minutes": 0.7}, "retry": {"resumes": 0, "repairs": 0, "restarts": 0}},
     ),
     "hang1": Scenario(
         "the service hangs once, in the middle: it is ended and resumed",
