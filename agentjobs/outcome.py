@@ -62,7 +62,6 @@ KILLED = {
 PLAIN = frozenset({Outcome.TIMEOUT, Outcome.STALLED, Outcome.CRASHED, Outcome.LOST, Outcome.RUNAWAY})
 """What says how a step ended but not why; any other class that a rule finds is the cause and is preferred."""
 
-
 LAST_EVENTS = 5
 """An error that more events follow is past: the program went on."""
 
@@ -111,8 +110,7 @@ class _Output:
         self, output: bytes, code: int | None, rules: Sequence[Rule], knowledge: Knowledge, *, cut: bool = False
     ) -> None:
         self.output = output.partition(b"\n")[2] if cut else output  # a line without its beginning says anything
-        self.code = code
-        """The exit code, if it ended by itself."""
+        self.code = code  # if it ended by itself
         self.rules = rules
         self.knowledge = knowledge
         self.reading = knowledge.reading
@@ -216,9 +214,8 @@ class _Output:
             return None
         if rule.event is not None:
             event = self.newest(rule.event, deep=not self.decided)
-            if event is None:
-                return None
-            return _Match(rule=rule, line=event.line, detail=event_words(event, self.reading), event=event)
+            words = event_words(event, self.reading) if event else ""
+            return _Match(rule=rule, line=event.line, detail=words, event=event) if event else None
         if rule.text is None:
             return _Match(rule=rule, line="", detail=f"exit {rule.code}: {self.last_words}".rstrip(": "))
         plain = self.plain if plain is None else plain

@@ -129,11 +129,7 @@ def _type(kind: Any) -> str:
     if origin is Literal:
         return " or ".join(f"`{choice}`" for choice in args)
     if origin is tuple:
-<<<<<<< HEAD
         return f"list of {'texts' if args[0] is str else _type(args[0]).replace('table', 'tables', 1)}"
-=======
-        return f"list of {'texts' if args[0] is str else _type(args[0]) + 's'}"
->>>>>>> db37b55b66d3be2f7a2d857b20f8042c3b95c9b0
     if origin is dict:
         return "table of texts" if args[1] is str else "table"
     return "text" if issubclass(kind, Enum) else _WORDS[kind]

@@ -10,13 +10,8 @@ at), dummy keys, telemetry off, no variable of the caller but PATH; ``agentjobs 
 - ``--raw DIR``: no agentjobs at all: start the CLI once as the preset does, keep ``stdout``, ``stderr``, ``exit``,
   ``requests.jsonl`` and its transcripts in ``DIR/AGENT/SCENARIO``
 - ``--list``: the scenarios
-<<<<<<< HEAD
-- ``--timeout S``: at most so long for one scenario
-- ``--hurry``: the time of every pause passes at once (but not where the service is back by the clock)
-=======
 - ``--timeout S``: at most so long for one scenario, in place of its own time
 - ``--skip N``: let the time of the first N pauses pass at once, so that a run reaches its bound
->>>>>>> 52630434b644f7d4f8fe8c597c9338e0377b4340
 
 In the rows: ``starts`` are attempts whose agent was started, ``late`` those after the trouble began; ``tokens`` are
 counted / served whole / served at all (an answer that was cut counts only there); ``cost`` is counted / list price of
@@ -167,14 +162,8 @@ def looped(
     """Dispatch, then poll to the end or until the time is over; return exit codes, what was said, and the table."""
     done = project.agentjobs("dispatch")
     exits, said = [done.returncode], (done.stdout + done.stderr).splitlines()
-<<<<<<< HEAD
-    while done.returncode == 0 and time.monotonic() - began < min(scenario.longest_s, options.timeout):
-        if options.hurry and not scenario.by_the_clock:
-            project.skip_pause()
-=======
     skipped = 0
     while done.returncode == 0 and time.monotonic() - began < (options.timeout or scenario.longest_s):
->>>>>>> 52630434b644f7d4f8fe8c597c9338e0377b4340
         done = project.agentjobs("poll", "--wait", POLL_S)
         said += (done.stdout + done.stderr).splitlines()
         exits.append(done.returncode)
@@ -318,13 +307,8 @@ def main() -> None:
     parser.add_argument("--pinned", action="store_true")
     parser.add_argument("--code", default=str(REPOSITORY))
     parser.add_argument("--raw", default="")
-<<<<<<< HEAD
-    parser.add_argument("--hurry", action="store_true")
-    parser.add_argument("--timeout", type=float, default=600.0)
-=======
     parser.add_argument("--timeout", type=float, default=0.0)
     parser.add_argument("--skip", type=int, default=0)
->>>>>>> 52630434b644f7d4f8fe8c597c9338e0377b4340
     parser.add_argument("--into", default=tempfile.gettempdir())
     options = parser.parse_args()
     if options.list:

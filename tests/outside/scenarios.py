@@ -76,12 +76,6 @@ class Scenario:
     """The CLI keeps its own, long retries."""
     files: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def by_the_clock(self) -> bool:
-        """The trouble ends by itself: a pause has to be waited for."""
-        ends = any(one.until_reset or one.lasts or one.what == "week" for one in self.troubles)
-        return ends or bool(self.flap_s[1])
-
 
 EDIT = (Step(say="I write the file.", write=("{out}", "ok")), Step(say="The file is written as asked."))
 TWICE = (
