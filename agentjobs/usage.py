@@ -128,12 +128,18 @@ def metered(meter: Meter, fields: Mapping[str, object], where: Usage, *, most: i
 
 
 def _said(fields: Mapping[str, object], where: Usage) -> Parts:
-    """Return what one line says, by model where it holds a table of them."""
+    """Return what one line says, by model where it holds a table of them; one that only tells money has the tokens
+    beside it.
+    """
     table = lookup(fields, where.models) if where.models is not None else None
-    entries = {str(name): entry for name, entry in table.items() if isinstance(entry, dict)} if isinstance(
-        table, dict
-    ) else {"": fields}
-    return {name: Spending(*tokens_in(entry, where), money_in(entry, where)) for name, entry in entries.items()}
+    if not isinstance(table, dict):
+        return {"": Spending(*tokens_in(fields, where), money_in(fields, where))}
+    entries = {str(name): entry for name, entry in table.items() if isinstance(entry, dict)}
+    parts = {name: Spending(*tokens_in(entry, where), money_in(entry, where)) for name, entry in entries.items()}
+    beside = Spending(*tokens_in(fields, where), _total(parts).cost)
+    if parts and beside.tokens and not any(part.tokens for part in parts.values()):
+        return {next(iter(parts)) if len(parts) == 1 else "": beside}
+    return parts
 
 
 def _total(parts: Parts) -> Spending:

@@ -130,7 +130,7 @@ def test_with_unknown_cost_allowed_a_budget_counts_what_is_known(project: Projec
 def test_the_breaker_opens_when_all_fail_alike(project: Project) -> None:
     """Agents of real life say different things before they die in the same way."""
     project.configure(slots=2, limits={"breaker": 4})
-    project.plans(**{f"t{n:02}": "crash" for n in range(12)})
+    project.plans(**{f"t{n:02}": "wrong" for n in range(12)})
     project.dispatch()
     looped = project.loop()
     assert looped.last == 3, project.story()
