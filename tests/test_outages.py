@@ -56,6 +56,8 @@ class Outage:
         self.down = project.directory / "down"
         self.says = project.directory / "says"
         self.says.write_text(says)
+        self.clock = project.directory / "clock"
+        self.clock.write_text("0")
         (project.directory / "good").write_text(GOOD[agent])
         script = project.directory / "agent.sh"
         script.write_text(AGENT)
@@ -63,7 +65,7 @@ class Outage:
         own = {} if agent == "own" else {"resume": [*command, "{session}"]}
         self.env = {
             "STARTS": str(self.starts_dir), "DOWN": str(self.down), "SAYS": str(self.says),
-            "GOOD": str(project.directory / "good"), "SERVED": str(served),
+            "GOOD": str(project.directory / "good"), "SERVED": str(served), "CLOCK": str(self.clock),
         }  # fmt: skip
         project.configure(
             agents={agent: {"command": command, "env": self.env, **own}},
@@ -91,6 +93,7 @@ class Outage:
         while polled.code == 0 and not until():
             assert time.monotonic() < give_up_at, self.project.story()
             self.passed_s += self.project.skip_pause()
+            self.clock.write_text(f"{self.passed_s:.0f}")
             polled = self.project.poll("--wait", "0.5")
         return polled
 
@@ -222,6 +225,29 @@ def test_a_script_that_fails_in_its_own_way_each_time_is_no_outage(project: Proj
     project.dispatch()
     assert outage.loop().code == 2
     assert set(project.statuses().values()) == {"FAILED"}
+
+
+FLAPS = """\
+cat >/dev/null
+: > "$STARTS/$AGENTJOBS_TASK.$AGENTJOBS_ATTEMPT"
+at=$(( $(cat "$CLOCK") + 8 * $(ls "$STARTS" | wc -l) ))
+if [ $(( at % 240 )) -ge 120 ]; then cat "$SAYS"; exit 1; fi
+echo ok >"$AGENTJOBS_TASK.txt"
+cat "$GOOD"
+"""
+"""Takes eight seconds by its clock, and is served in two minutes of every four."""
+
+
+@pytest.mark.parametrize("words", ["API Error: Connection refused (ECONNREFUSED)", "Wires crossed, kindly come back"])
+def test_a_run_beside_a_network_that_flaps_every_two_minutes_finishes(project: Project, words: str) -> None:
+    outage = Outage(project, says=said(words), slots=2)
+    (project.directory / "agent.sh").write_text(FLAPS)
+    outage.serve(1000)
+    project.dispatch()
+    assert outage.loop().code == 2, project.story()
+    assert set(project.statuses().values()) == {"DONE"}, project.story()
+    assert outage.passed_s > 60, "there were outages"
+    assert outage.starts() <= ROWS + 25
 
 
 # --- the schedule alone
