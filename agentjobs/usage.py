@@ -128,8 +128,9 @@ def metered(meter: Meter, fields: Mapping[str, object], where: Usage, *, most: i
 
 
 def _said(fields: Mapping[str, object], where: Usage) -> Parts:
-    """Return what one line says, by model where it holds a table of them; one that only tells money has the tokens
-    beside it.
+    """Return what one line says, by model where it holds a table of them.
+
+    A table of money alone has the tokens beside it.
     """
     table = lookup(fields, where.models) if where.models is not None else None
     if not isinstance(table, dict):
