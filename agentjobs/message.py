@@ -27,9 +27,9 @@ ITEMS: Final = 20
 """Entries of a list that are looked at."""
 
 WORDS: Final = (
-    "error", "data", "errorMessage", "error_message", "message", "errors", "error_description", "detail", "details",
-    "msg", "reason", "description", "cause", "metadata", "raw", "body", "response", "responseBody", "result", "text",
-    "title",
+    "error", "data", "errorMessage", "error_message", "finalError", "message", "errors", "error_description", "detail",
+    "details", "msg", "reason", "description", "cause", "metadata", "raw", "body", "response", "responseBody",
+    "result", "text", "title",
 )  # fmt: skip
 """Names under which programs put what went wrong, the likeliest first."""
 LABELS: Final = ("type", "subtype", "event", "name", "status", "reason", "code")
@@ -78,8 +78,8 @@ _NOTES = re.compile(
 _POOR = re.compile(
     r"""(?xi)
     \[?(?:warn(?:ing)?|info|debug|trace|notice|note|hint|tip|help|usage)\b\]?(?:[:\s]|$)
-    | see\s(?:log|also|https?:) | for\smore\s(?:information|details|help) | learn\smore | docs?: | more\sinfo
-    | if\syou\sneed\sto\sdebug | litellm\.info: | give\sfeedback | provider\slist: | run\s(?:with|`)
+    | https?://\S+$ | see\s(?:log|also|https?:) | for\smore\s(?:information|details|help) | learn\smore | docs?:
+    | more\sinfo | if\syou\sneed\sto\sdebug | litellm\.info: | give\sfeedback | provider\slist: | run\s(?:with|`)
     | please\s(?:report|file)
     | (?:this\sis\san\sunexpected\serror) | update\syour\senvironment | (?:retrying|reconnecting)\b | will\sretry
     | (?:npm\s(?:ERR!|error)\s+)?(?:code|errno|syscall|path|dest|lifecycle)\s\S+$ | .*\bELIFECYCLE\b
@@ -178,7 +178,7 @@ def unwrapped(text: str, depth: int = DEEPEST) -> str:
         title = _TITLE.search(page[0])
         told = title[2] if title else _TAG.sub(" ", page[0])
         before, first = whole[: page.start()].rstrip(), told.partition(" ")[0]  # as in: 502 <title>502 Bad Gateway
-        whole = f"{before.removesuffix(first).rstrip()} {told}" if told not in before else before
+        whole = f"{before.removesuffix(first).rstrip()} {told}" if told not in before else before.rstrip(" :")
     lines = [line for line in whole.split("\n") if not _FRAME.match(line.strip())]
     one = " ".join(" ".join(lines).split())
     one = _REPEATED.sub("", _REPORT.sub("", one)).strip()

@@ -12,11 +12,11 @@ from msgspec import Struct
 
 from agentjobs.evidence import Rule
 from agentjobs.excerpt import clean_lines, error_excerpt, signature
-from agentjobs.jsonlines import Event, events_of, every, is_json, is_whole, lookup, matches, read_events, scalar_text
+from agentjobs.jsonlines import Event, events_of, is_json, is_whole, lookup, matches, read_events, scalar_text
 from agentjobs.lastword import LastWord, filter_for, in_background, last_word
 from agentjobs.model import Exited, Kill, Lost, Outcome
 from agentjobs.resets import parse_reset
-from agentjobs.stream import event_words, last_words, line_words
+from agentjobs.stream import event_words, last_text, last_words, line_words
 from agentjobs.words import CORRECTED, RESET, failure_words, is_failure, plain_trouble, trouble
 
 if TYPE_CHECKING:
@@ -40,6 +40,10 @@ TAIL_LINES = 50
 """Text rules look at so many of the last lines that are not blank."""
 LONGEST_DETAIL = 240
 SIGNAL_BASE = 128
+HARMLESS = frozenset({"STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "WINCH", "IO"})
+DEADLY = {one.value: one.name for one in signal.Signals if one.name.removeprefix("SIG") not in HARMLESS}
+"""Signals that end a program. Another exit code above 128 may be what is left of an HTTP status: 144 is 400."""
+
 NOT_STARTED = {
     126: "agent command cannot be executed (exit 126)",
     127: "agent command not found (exit 127)",
@@ -64,12 +68,6 @@ PLAIN = frozenset({Outcome.TIMEOUT, Outcome.STALLED, Outcome.CRASHED, Outcome.LO
 
 LAST_EVENTS = 5
 """An error that more events follow is past: the program went on."""
-
-SAID = ("result", "message.content.*.text", "item.text", "part.text", "content", "response", "text", "message")
-"""Where the lines of agents hold what the model wrote."""
-
-SHORT_TEXT = 20
-"""Fewer characters are a word of the program, not a text."""
 
 
 class Verdict(Struct, frozen=True):
@@ -241,8 +239,14 @@ class _Output:
     @cached_property
     def last_words(self) -> str:
         """What the program most likely says went wrong, in one line."""
-        return last_words(self.events, self.plain.split("\n"), self.reading)
+        after, by_signal = self.knowledge.text_after, self.code is not None and self.code > SIGNAL_BASE
+        unknown = by_signal and after is not None and re.search(after, self.plain, re.MULTILINE) is None
+        return last_words(self.events, [] if unknown else self.plain.split("\n"), self.reading)
 
+    def told(self, outcome: Outcome, words: str) -> str:
+        """Return the last words where they hold ``words`` or tell of the same trouble, else ``words``."""
+        last = self.last_words
+        return last if last and (words in last or trouble(last) is outcome) else words
 
 
 def classify(
@@ -388,10 +392,14 @@ def _by_words(seen: _Output, found: _Match | None, ending: Outcome) -> _Match | 
             words = failure_words(event.fields)
             outcome = trouble(words)
             if outcome is not None:
-                return _Match(rule=_shared(outcome), line=words, detail=event_words(event, seen.reading), event=event)
+                detail = seen.told(outcome, event_words(event, seen.reading))
+                return _Match(rule=_shared(outcome), line=words, detail=detail, event=event)
     by_itself = ending is Outcome.CRASHED and seen.code is not None and seen.code <= SIGNAL_BASE
     told = plain_trouble(seen.plain.split("\n")) if by_itself else None
-    return _Match(rule=_shared(told[0]), line=told[1], detail=line_words(told[1], seen.reading)) if told else None
+    if told is None:
+        return None
+    outcome, line = told
+    return _Match(rule=_shared(outcome), line=line, detail=seen.told(outcome, line_words(line, seen.reading)))
 
 
 @cache
@@ -424,24 +432,9 @@ def _reset_at(found: _Match, seen: _Output, ended_at: float, now: float) -> floa
     return 0.0 if at is None else max(at, now + 1.0)
 
 
-def last_text(output: bytes) -> str:
-    """Return the last thing an agent said: all that is no JSON, or the text of the newest line that has one."""
-    events = list(read_events(output))
-    if not events:
-        return "\n".join(clean_lines(output)).strip()
-    for event in events:
-        for path in SAID:
-            words = "\n".join(value for value in every(event.fields, path) if isinstance(value, str)).strip()
-            if len(words) >= SHORT_TEXT:
-                return words
-    return ""
-
-
 def _signal_name(code: int) -> str:
-    try:
-        return f" ({signal.Signals(code - SIGNAL_BASE).name})" if code > SIGNAL_BASE else ""
-    except ValueError:
-        return ""
+    name = DEADLY.get(code - SIGNAL_BASE)
+    return f" ({name})" if name else ""
 
 
 def _one_line(text: str) -> str:

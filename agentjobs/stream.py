@@ -34,6 +34,10 @@ NEAR: Final = 15
 """Without an entry for errors a message is looked for in so many of the last plain lines."""
 EVENTS: Final = 20
 """... and in so many of the last JSON lines."""
+SAID: Final = ("result", "message.content.*.text", "item.text", "part.text", "content", "response", "text", "message")
+"""Where the lines of agents hold what the model wrote."""
+SHORT_TEXT: Final = 20
+"""Fewer characters are a word of the program, not a text."""
 
 _WRONG = re.compile(r"(?i)error|fail|fatal|denied|exceeded|abort|reject|refus")
 _MODEL = re.compile(r"(?i)assistant|user|tool|delta|message_|content_block")
@@ -155,6 +159,19 @@ def last_words(events: Sequence[Event], lines: Sequence[str], reading: Sequence[
             return generic
     weak = message_in(plain, PLAIN if told_by_event else POOR)
     return weak or (words_of(events[0].fields) if events and not reading else "")
+
+
+def last_text(output: bytes) -> str:
+    """Return the last thing an agent said: all that is no JSON, or the text of the newest line that has one."""
+    events = list(read_events(output))
+    if not events:
+        return "\n".join(clean_lines(output)).strip()
+    for event in events:
+        for path in SAID:
+            words = "\n".join(value for value in every(event.fields, path) if isinstance(value, str)).strip()
+            if len(words) >= SHORT_TEXT:
+                return words
+    return ""
 
 
 def _event_error(events: Sequence[Event], reading: Sequence[Reading]) -> tuple[int, str] | None:
