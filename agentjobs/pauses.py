@@ -5,7 +5,7 @@ Whatever shares limits and a login is an account; the pause named ``RUN`` is tha
 
 from __future__ import annotations
 
-import time
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -139,7 +139,7 @@ def told_of(account: str, pause: Pause, first: Literal["account", "outcome"] = "
     """Return whose trouble it is and what was said, in one line for people."""
     names = [account, pause.outcome.value] if first == "account" else [pause.outcome.value, account]
     ends = pause.stuck and pause.outcome is Outcome.LIMIT and pause.until > pause.at
-    until = time.strftime(" (ends %Y-%m-%d %H:%M:%S)", time.localtime(pause.until)) if ends else ""
+    until = f" (ends {datetime.fromtimestamp(pause.until, UTC).astimezone():%Y-%m-%d %H:%M:%S})" if ends else ""
     return ": ".join([*(name for name in names if name), pause.detail + until])
 
 
