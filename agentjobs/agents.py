@@ -184,7 +184,6 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Whether it says what they cost, of models whose price it knows."""
         return any(where is not None and where.cost is not None for where in (self.usage, self.transcript_usage))
 
-
     @property
     def learns(self) -> bool:
         """Whether the agent, and not we, chooses the id of a conversation."""

@@ -129,8 +129,7 @@ class Usage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         check_event("guess", self.guess)
         if self.model_event is not None and self.model is None:
             raise FieldError("model_event", 'needs "model", which leads into it')
-        split = self.input + self.cache_read + self.cache_write + self.output + self.total
-        if self.tokens and split:
+        if self.tokens and self.paths != self.tokens:
             raise FieldError("tokens", "either tokens, or input, cache_read, cache_write, output and total")
         for path in (*self.paths, *filter(None, (self.cost, self.key, self.model, self.models))):
             for one in path.split("|"):

@@ -193,18 +193,24 @@ def _read_transcript(
     where, session = agent.transcript, watched.said.session or attempt.intent.session
     if where is None:
         return watched, False
+    located = bool(watched.path) and session == watched.session and Path(watched.path).exists()
+    if located and not where.also:
+        return _read_files(watched, [], sight)
     own = whose(project, task, attempt, session)
-    if not watched.path or session != watched.session or not Path(watched.path).exists():
+    if not located:
         path = locate(where, own)
         if path != watched.path:
             watched = replace(watched, path=path, transcript=Place(), kept=Seen(), also={})
         watched = replace(watched, session=session)
-    if not watched.path:
-        return watched, False
+    return _read_files(watched, more(where, own, watched.path), sight) if watched.path else (watched, False)
+
+
+def _read_files(watched: Watched, beside: list[str], sight: Sight) -> tuple[Watched, bool]:
+    """Read on in the transcript, and in these more files of the conversation."""
     news = read_on(watched.path, watched.transcript)
     kept = observe(Seen() if news.anew else watched.kept, news.lines, sight)
     behind, also = news.more, {}
-    for path in more(where, own, watched.path):
+    for path in beside:
         before = watched.also.get(path, Beside())
         there = read_on(path, before.place)
         seen = observe(Seen() if there.anew else Seen(meter=before.meter), there.lines, Sight(usage=sight.usage))

@@ -11,6 +11,7 @@ from agentjobs.jsonlines import matches, read_events
 from agentjobs.logfile import TAIL_BYTES, read_tail
 from agentjobs.model import Exited, Lost, Outcome, Spending, StepKind
 from agentjobs.observing import Seen, observe, sights
+from agentjobs.outcome import SIGNAL_BASE
 from agentjobs.plainfile import is_plain
 from agentjobs.spending import id_of, transcript_of
 from agentjobs.store import step_files
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from agentjobs.agents import Agent
     from agentjobs.model import Attempt, Step, Task
     from agentjobs.project import Project
-
-SIGNALLED = 128
-"""An exit code above it says that a signal ended the program."""
 
 BYTES_A_TOKEN = 3
 """Of a prompt; real ones have more, so that more tokens are counted than there are."""
@@ -46,7 +44,7 @@ def in_flight(project: Project, task: Task, attempt: Attempt) -> Spending:
 def _killed(step: Step) -> bool:
     phase = step.phase
     if isinstance(phase, Exited):
-        return step.kill is not None or phase.code > SIGNALLED
+        return step.kill is not None or phase.code > SIGNAL_BASE
     return isinstance(phase, Lost)
 
 

@@ -273,8 +273,7 @@ def classify(
     code is no failure, unless we ended the agent, a rule finds a cause, or work in the background was not done.
     An agent that finished just as it was to be ended (exit 0, and its final event) has finished.
 
-    ``tree_dir`` is left out of the signature, so that the same failure
-    in two trees is recognised.
+    ``tree_dir`` is left out of the signature, so that the same failure in two trees is recognised.
     """
     if kill is not None and kill.why == "stopped":
         return Verdict(outcome=Outcome.STOPPED, detail="stopped by a person")

@@ -227,21 +227,21 @@ def pause_after(
     if pause is not None and pause.outcome is Outcome.CRASHED:
         pause = None
     news = pause is not None and started_at > pause.at
-    same = pause is not None and _is_same(pause.outcome, outcome)
-    alike = pause.alike if pause is not None and same else ()
+    known = pause if pause is not None and _is_same(pause.outcome, outcome) else None
+    alike = known.alike if known is not None else ()
     if outcome is Outcome.AUTH or (outcome is Outcome.UNREACHABLE and alike):
         alike = _with(alike, key)
-    if pause is not None and same and not news and outcome not in {Outcome.LIMIT, Outcome.OVERLOADED}:
-        return replace(pause, alike=alike)
-    count = pause.count + news if pause is not None and same else 1
-    since = (pause.since or pause.at) if pause is not None and same else now
+    if known is not None and not news and outcome not in {Outcome.LIMIT, Outcome.OVERLOADED}:
+        return replace(known, alike=alike)
+    count = known.count + news if known is not None else 1
+    since = (known.since or known.at) if known is not None else now
     steps = UNKNOWN_STEPS_S if alike and outcome is Outcome.UNREACHABLE else STEPS_S
     until = _until(outcome, count, reset_at, key, now, steps)
-    if pause is not None and not same and pause.until > until:
+    if pause is not None and known is None and pause.until > until:
         return pause  # the longer trouble goes on; what is new will be met again after it
-    at = now if news or not same or pause is None else pause.at
-    if pause is not None and same:
-        until = max(until, pause.until)
+    at = now if news or known is None else known.at
+    if known is not None:
+        until = max(until, known.until)
     stuck = count > REFUSALS_MAX or count >= RUNNING_MAX.get(outcome, count + 1)
     stuck = stuck or (outcome is Outcome.AUTH and news and len(alike) >= REFUSED_MAX)
     stuck = stuck or (outcome is Outcome.LIMIT and until > since + limits.limit_s)
