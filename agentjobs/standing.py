@@ -13,7 +13,6 @@ from agentjobs.batches import QUEUE_ID
 from agentjobs.board import overspent
 from agentjobs.decide import verified_at
 from agentjobs.errors import UserError
-from agentjobs.gauges import doing_at
 from agentjobs.model import BY_HAND, SETTLED, Exited, Halt, Lost, Running, Scope, Status
 from agentjobs.pauses import Pause, in_force
 from agentjobs.phases import PLANS
@@ -191,6 +190,8 @@ def _at_work(project: Project, active: Sequence[str], scope: Scope | None) -> tu
 
 
 def _doing(project: Project, attempt: Attempt | None) -> str:
+    from agentjobs.gauges import doing_at  # noqa: PLC0415 - much is imported by it, and only where something runs
+
     step = attempt.steps[-1] if attempt is not None and attempt.steps else None
     try:
         return doing_at(project, attempt, step) if attempt is not None and step is not None else ""

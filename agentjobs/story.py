@@ -9,7 +9,6 @@ import msgspec
 from msgspec import Struct
 
 from agentjobs.errors import UserError
-from agentjobs.gauges import doing_at, session_at
 from agentjobs.judging import blocking, place
 from agentjobs.model import Exited, Lost, Running, Settled, Spending
 from agentjobs.reading import check_known
@@ -152,7 +151,7 @@ def _attempt(project: Project, attempt: Attempt) -> AttemptTold:
         why=intent.why,
         profile=intent.profile,
         agent=intent.agent,
-        session=(end.session if end else "") or intent.session or session_at(project, attempt),
+        session=(end.session if end else "") or intent.session or _session(project, attempt),
         fresh=intent.fresh,
         started_at=intent.started_at,
         ended_at=result.at if result else 0.0,
@@ -207,11 +206,19 @@ def _step(project: Project, attempt: Attempt, step: Step) -> StepTold:
         killed=step.kill.why if step.kill and not isinstance(phase, Running) else "",
         log=str(files.log.relative_to(project.root)),
         output_bytes=said,
-        doing=_doing(project, attempt, step),
+        doing=_doing(project, attempt, step) if isinstance(phase, Running) else "",
     )
 
 
+def _session(project: Project, attempt: Attempt) -> str:
+    from agentjobs.gauges import session_at  # noqa: PLC0415 - much is imported by it
+
+    return session_at(project, attempt)
+
+
 def _doing(project: Project, attempt: Attempt, step: Step) -> str:
+    from agentjobs.gauges import doing_at  # noqa: PLC0415 - much is imported by it, and only where something runs
+
     try:
         return doing_at(project, attempt, step)
     except UserError:  # the story can be told without agentjobs.toml
