@@ -14,7 +14,7 @@ from agentjobs.decide import told
 from agentjobs.errors import UserError
 from agentjobs.handoffbudget import HANDOFFS_TOKENS
 from agentjobs.inheritance import passed
-from agentjobs.launch.step import MARK
+from agentjobs.launch.processes import MARK
 from agentjobs.model import Mode, Outcome
 from agentjobs.phasepolicy import phase_before
 from agentjobs.policy import wishes_of

@@ -20,6 +20,9 @@ _LOOK_S = 3.0
 _GRACE_S = 1.0
 """How long a command that is to end may take to clean up."""
 
+_DYING_S = 10.0
+"""After so long we give up on what SIGKILL does not end (a process stuck in the kernel)."""
+
 
 class Completed(NamedTuple):
     """How a command ended: exit code (negative: the signal that killed it), and all that it said."""
@@ -109,12 +112,15 @@ def _outputs(
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End a command with its process group, and do not wait for a process that holds its output open."""
+    """End a command with its process group, and return when all of it is dead, whoever holds its output open."""
+    from agentjobs.launch.processes import wait_for_group  # noqa: PLC0415 - commands that end need no process table
+
     for number in (signal.SIGTERM, signal.SIGKILL):  # a git that is asked politely removes its lock files
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE_S if number == signal.SIGTERM else None)
+    wait_for_group(process.pid, _DYING_S)
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe is not None:
             with contextlib.suppress(OSError):  # what was still to be written

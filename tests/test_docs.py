@@ -16,7 +16,7 @@ import pytest
 from agentjobs import __version__
 from agentjobs.cli import COMMANDS
 from agentjobs.errors import ExitCode
-from agentjobs.launch.step import MARK
+from agentjobs.launch.processes import MARK
 from agentjobs.model import Mode, Outcome, Status, StepKind
 from agentjobs.policy import parse_policy
 from agentjobs.presets import preset

@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentjobs.launch.inside import Place, occupied
-from agentjobs.launch.processes import boot_id
-from agentjobs.launch.reap import adopt_child, alive, is_ours, marks_of, reap_children, sweep
+from agentjobs.launch.processes import MARK, boot_id, wait_for_group
+from agentjobs.launch.reap import SWEEP_LIMIT_S, adopt_child, alive, is_ours, marks_of, reap_children, sweep
 from agentjobs.launch.step import (
-    MARK,
     StepFiles,
     close_lock,
     is_held,
@@ -155,7 +154,9 @@ def hard_kill(files: StepFiles, marker: str) -> int:
 
     Afterwards the step is lost, unless its exit was written before.
     """
-    signal_group(files, signal.SIGKILL)
+    record = read_record(files)
+    if signal_group(files, signal.SIGKILL) and record is not None:
+        wait_for_group(record.pid, SWEEP_LIMIT_S)
     return sweep([marker], [files])
 
 

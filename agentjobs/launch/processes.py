@@ -12,7 +12,8 @@ from functools import cache
 
 from msgspec import Struct
 
-from agentjobs.launch.step import MARK
+MARK = "AGENTJOBS_MARK"
+"""The variable that all processes of an attempt carry."""
 
 _LINUX = sys.platform == "linux"
 _CHUNK = 1 << 16
@@ -58,6 +59,20 @@ def pids() -> list[int]:
 def process_table() -> dict[int, Process]:
     """Return all processes by number."""
     return {pid: process for pid in pids() if (process := read_process(pid)) is not None}
+
+
+def wait_for_group(group: int, limit_s: float) -> None:
+    """Return when no member of a process group lives any more, or after ``limit_s``.
+
+    A process that was killed runs on for a moment, the longer the more memory it gives back.
+    """
+    deadline = time.monotonic() + limit_s
+    pause_s = 0.001
+    while any(process.group == group and not process.dead for process in process_table().values()):
+        if time.monotonic() > deadline:
+            return
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 2, 0.05)
 
 
 def read_process(pid: int) -> Process | None:

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from agentjobs.launch.inside import Place, inside
 from agentjobs.launch.processes import (
+    MARK,
     Process,
     Starting,
     boot_id,
@@ -21,7 +22,7 @@ from agentjobs.launch.processes import (
     read_process,
     read_variables,
 )
-from agentjobs.launch.step import MARK, Record, StepFiles, is_held, read_exit, read_record
+from agentjobs.launch.step import Record, StepFiles, is_held, read_exit, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -18,9 +18,6 @@ Fact = TypeVar("Fact")
 _FACT_MAX = 1 << 16
 """Bytes of a fact that a runner writes."""
 
-MARK = "AGENTJOBS_MARK"
-"""The variable that all processes of an attempt carry."""
-
 
 class Record(Struct, frozen=True):
     """Fact ``<step>.json``: the runner's pid, its start in clock ticks since boot, the boot's id, its marker.
