@@ -1,6 +1,6 @@
 """``python -m agentjobs``."""
 
-from agentjobs.cli import main
+from agentjobs.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from agentjobs.presets import names, preset
-from agentjobs.versions import range_of
+from agentjobs.policy.presets import names, preset
+from agentjobs.text.versions import range_of
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "agents.md"
 HEADER = "| agent | its name here | tested | conversation | tokens | cost | context | a profile may set |"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agentjobs.cli import COMMANDS, cli
+from agentjobs.cli.main import COMMANDS, cli
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from agentjobs.inheritance import looks_secret
+from agentjobs.text.variables import looks_secret
 from tests.harness import Project, kill_all, processes_under
 
 # How long an example takes depends on the machine. A run tries the same examples as the one before: what fails was

@@ -32,14 +32,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agentjobs.home import HOME, settle_in
-from agentjobs.launch.processes import boot_id
+from agentjobs.disk.processes import boot_id
+from agentjobs.project.home import HOME, settle_in
 from tests.forking import preload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-RUNNER = str(Path(__file__).resolve().parent.parent / "agentjobs" / "runner.sh")
+RUNNER = str(Path(__file__).resolve().parent.parent / "agentjobs" / "launch" / "runner.sh")
 
 POLLS_MAX = 60
 RECORD = -1
@@ -388,8 +388,8 @@ class Driver:
                 out = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
                 os.dup2(out, 1)
                 os.dup2(out, 2)
-                from agentjobs import engine
-                from agentjobs.cli import main
+                from agentjobs.cli.main import main
+                from agentjobs.run import engine
 
                 engine.TURN_S = 60.0  # the same work in every turn, however slow the machine
                 effects = Effects(fatal, write)

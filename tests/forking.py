@@ -140,8 +140,8 @@ def preload() -> None:
 def serve() -> None:
     """Fork for each request until the other side is gone."""
     preload()
-    from agentjobs import engine
-    from agentjobs.tokens import count
+    from agentjobs.run import engine
+    from agentjobs.tokens.count import count
 
     engine.TURN_S = 60.0  # a turn does all that can be done, however slow the machine is
     count("")  # half a second, for whoever counts
@@ -178,7 +178,7 @@ def guard(request: dict[str, Any], fds: list[int]) -> None:
 
 def become(request: dict[str, Any], fds: list[int]) -> None:
     """Be ``python -m agentjobs``, in this process. Ends it."""
-    from agentjobs import cli
+    from agentjobs.cli import main
 
     for stream in range(STREAMS):
         os.dup2(fds[stream], stream)
@@ -189,7 +189,7 @@ def become(request: dict[str, Any], fds: list[int]) -> None:
     os.environ.update(request["env"])
     sys.argv = ["agentjobs", *request["argv"]]
     try:
-        cli.main()
+        main.main()
     except SystemExit as ended:
         end(ended)
 

@@ -101,7 +101,7 @@ class Start:
 
 RUN_AND_LIST = """
 import sys
-from agentjobs.cli import main
+from agentjobs.cli.main import main
 try:
     main(sys.argv[1:])
 except SystemExit as end:

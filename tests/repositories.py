@@ -6,7 +6,7 @@ import os
 import subprocess
 from typing import TYPE_CHECKING
 
-from agentjobs.git import Git
+from agentjobs.workspace.git import Git
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,12 +14,17 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agentjobs.accounts import account_for, account_of
-from agentjobs.board import Board, Plan, Spent
-from agentjobs.caps import with_running
-from agentjobs.circles import LAYER_1, UNSPENT
-from agentjobs.decide import PROBES_MAX, SETUP_AGAIN, UNSPENT_MAX, decide, restarts_after
-from agentjobs.decisions import (
+from agentjobs.core.accounts import account_for, account_of
+from agentjobs.core.board import Board, Plan, Spent
+from agentjobs.core.budget import with_running
+from agentjobs.core.decide import PROBES_MAX, SETUP_AGAIN, UNSPENT_MAX, decide, restarts_after
+from agentjobs.core.findings import SEVERITIES, weighed
+from agentjobs.core.layers import LAYER_1, UNSPENT
+from agentjobs.core.pauses import RUN, SEVERAL, Unanswered, in_force, lifted, pause_after, pauses_after
+from agentjobs.core.plan import plan
+from agentjobs.core.restarts import History
+from agentjobs.core.reviews import RUNS_MAX, at_work, due, last_start, next_agent, passed, runs, unheard
+from agentjobs.model.decisions import (
     Begin,
     Conclude,
     Decision,
@@ -33,8 +38,7 @@ from agentjobs.decisions import (
     Wait,
     Weigh,
 )
-from agentjobs.judging import SEVERITIES, weighed
-from agentjobs.model import (
+from agentjobs.model.facts import (
     SETTLED,
     AgentEnd,
     Attempt,
@@ -57,18 +61,14 @@ from agentjobs.model import (
     StepKind,
     Task,
 )
-from agentjobs.pauses import RUN, SEVERAL, Unanswered, in_force, lifted, pause_after, pauses_after
-from agentjobs.plan import plan
-from agentjobs.restarts import History
-from agentjobs.reviewfacts import Finding, ReviewEnd, ReviewPlan
-from agentjobs.reviewing import RUNS_MAX, at_work, due, last_start, next_agent, passed, runs, unheard
-from agentjobs.scope import overlap
+from agentjobs.model.reviews import Finding, ReviewEnd, ReviewPlan
+from agentjobs.text.path_patterns import overlap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable
 
-    from agentjobs.pauses import Pause
-    from agentjobs.policy import Policy
+    from agentjobs.core.pauses import Pause
+    from agentjobs.policy.policy import Policy
 
 START = 1_000_000.0
 TURNS_MAX = 4000

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from agentjobs import presets
-from agentjobs.agents import Agent
-from agentjobs.installed import Place, ask, choices
-from agentjobs.tryout import CHECK, policy_text
-from agentjobs.versions import range_of
+from agentjobs.agents.installed import Place, ask, choices
+from agentjobs.commands.tryout import CHECK, policy_text
+from agentjobs.policy import presets
+from agentjobs.policy.agents import Agent
+from agentjobs.text.versions import range_of
 from tests.harness import LONG_S, REPOSITORY, Completed, Project
 
 FAKE_CLAUDE = REPOSITORY / "tests" / "agents" / "fake_claude.py"

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from agentjobs.board import Board, Spent
-from agentjobs.caps import past_hard_cap, with_running
-from agentjobs.circles import oscillating
-from agentjobs.decide import watch
-from agentjobs.decisions import Action, Begin, Conclude, End, Judge, Launch, Wait
-from agentjobs.edits import edits_in
-from agentjobs.limits import Limits
-from agentjobs.model import (
+from agentjobs.agents.outcome import classify, last_text
+from agentjobs.core.board import Board, Spent
+from agentjobs.core.budget import past_hard_cap, with_running
+from agentjobs.core.decide import watch
+from agentjobs.core.layers import oscillating
+from agentjobs.core.plan import plan
+from agentjobs.model.decisions import Action, Begin, Conclude, End, Judge, Launch, Wait
+from agentjobs.model.facts import (
     Exited,
     Gauge,
     Kill,
@@ -31,15 +31,15 @@ from agentjobs.model import (
     StepKind,
     Task,
 )
-from agentjobs.outcome import classify, last_text
-from agentjobs.plan import plan
+from agentjobs.policy.limits import Limits
+from agentjobs.workspace.edits import edits_in
 from tests.repositories import make_repository
 from tests.test_decide import MINUTE, NOW, POLICY, agent, ask, attempt, history
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agentjobs.policy import Policy
+    from agentjobs.policy.policy import Policy
 
 WINDOW = 200_000
 

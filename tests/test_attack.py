@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agentjobs.agents import Agent
-from agentjobs.decide import decide
-from agentjobs.decisions import End
-from agentjobs.errors import UserError
-from agentjobs.model import Attempt, Intent, Kill, Mode, Row, Running, Status, Step, StepKind, Task
-from agentjobs.policy import Policy, Profile
-from agentjobs.table import parse
+from agentjobs.core.decide import decide
+from agentjobs.model.decisions import End
+from agentjobs.model.errors import UserError
+from agentjobs.model.facts import Attempt, Intent, Kill, Mode, Row, Running, Status, Step, StepKind, Task
+from agentjobs.policy.agents import Agent
+from agentjobs.policy.policy import Policy, Profile
+from agentjobs.table.table import parse
 from tests.harness import Project
 
 if TYPE_CHECKING:

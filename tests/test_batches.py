@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agentjobs.batches import Case, Probe, halve, judge, still
+from agentjobs.core.gate import Case, Probe, halve, judge, still
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agentjobs.batches import Verdict
+    from agentjobs.core.gate import Verdict
 
 BATCH = 16
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agentjobs import sandbox
+from agentjobs.run.steps import sandbox
 from tests.battery.leftovers import GIT, Deed, Scenario, draw, from_json
 from tests.battery.scenario import Run
 

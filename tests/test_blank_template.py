@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from agentjobs.model import Exited, Outcome
-from agentjobs.outcome import classify
-from agentjobs.policy import Limits, Retry, parse_policy
-from agentjobs.presets import preset
-from agentjobs.prompt import render
-from agentjobs.table import parse
-from agentjobs.usage import measure
+from agentjobs.agents.outcome import classify
+from agentjobs.agents.usage import measure
+from agentjobs.model.facts import Exited, Outcome
+from agentjobs.policy.policy import Limits, Retry, parse_policy
+from agentjobs.policy.presets import preset
+from agentjobs.prompts.template import render
+from agentjobs.table.table import parse
 
 BLANK = Path(__file__).resolve().parent.parent / "templates" / "blank"
 

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentjobs import tokens
-from agentjobs.calibrating import calibrate, first_request
-from agentjobs.calibration import Sample, Scale, fit
-from agentjobs.facts import read_json, write_json
-from agentjobs.project import Project as Own
-from agentjobs.scales import Learnt, State, scale_of
+from agentjobs.commands.calibrate import calibrate, first_request
+from agentjobs.project.facts import read_json, write_json
+from agentjobs.project.project import Project as Own
+from agentjobs.tokens import count as tokens
+from agentjobs.tokens.fit import Sample, Scale, fit
+from agentjobs.tokens.scale import Learnt, State, scale_of
 from tests.harness import Project
 
 FIXTURES = Path(__file__).parent / "fixtures" / "agents"
@@ -219,7 +219,7 @@ def test_the_first_request_of_real_agents(tmp_path: Path, name: str, wanted: int
     project = Project(tmp_path)
     project.configure(profiles={"default": {"agent": name}}, workspace={"kind": "none"})
     own = Own(project.root)
-    from agentjobs.model import Attempt, Intent, Mode
+    from agentjobs.model.facts import Attempt, Intent, Mode
 
     own.store.create()
     directory = own.store.attempt_dir("a", own.store.claim("a"))

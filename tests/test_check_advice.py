@@ -172,8 +172,8 @@ def test_the_cap_on_tokens_in_flight_is_part_of_it(project: Project) -> None:
 
 
 def test_ten_thousand_rows_are_weighed_up_in_moments(project: Project) -> None:
-    from agentjobs.advising import look
-    from agentjobs.project import Project as Real
+    from agentjobs.checkup.gather import look
+    from agentjobs.project.project import Project as Real
 
     commit(project, **{f"f{n}": 50 for n in range(200)})
     after = {n: f"t{n - 500}" if n >= 500 else "" for n in range(10_000)}

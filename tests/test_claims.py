@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.claims import FINDINGS_MAX, TOLD_MAX, Claims, claimed, errors_with, findings
-from agentjobs.derivation import FileChange
+from agentjobs.prompts.derived_handoff import FileChange
+from agentjobs.run.claims import FINDINGS_MAX, TOLD_MAX, Claims, claimed, errors_with, findings
 
 TREE = "/work/trees/t1"
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentjobs.elapsed import LONG_S, Looks, Pace, Reading, age_of, gap_before, paced
+from agentjobs.core.elapsed import LONG_S, Looks, Pace, Reading, age_of, gap_before, paced
 from agentjobs.launch.step import StepFiles
-from agentjobs.lookout import Lookout
-from agentjobs.model import Running, Step, StepKind
+from agentjobs.model.facts import Running, Step, StepKind
+from agentjobs.project.looks import Lookout
 from tests.harness import REPOSITORY
 
 if TYPE_CHECKING:

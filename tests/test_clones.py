@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from agentjobs import clones, pool, sandbox, workspace
-from agentjobs.git import Git
-from agentjobs.snapshot import clone_dir, snapshot
+from agentjobs.run.steps import sandbox
+from agentjobs.workspace import clone, pool, worktree
+from agentjobs.workspace.git import Git
+from agentjobs.workspace.snapshot import clone_dir, snapshot
 from tests.harness import LONG_S, Project
 from tests.repositories import make_repository, sh, write
 
@@ -39,8 +40,8 @@ def base(git: Git) -> str:
 @pytest.fixture
 def tree(git: Git, base: str) -> Path:
     path = git.root / ".agentjobs" / "trees" / "t1"
-    workspace.create(git, path, base)
-    clones.attach(git, path)
+    worktree.create(git, path, base)
+    clone.attach(git, path)
     return path
 
 
@@ -76,10 +77,10 @@ def assert_own(git: Git, tree: Path, commit: str) -> None:
 def test_the_store_is_its_own_and_has_the_history_of_its_commit_alone(git: Git, base: str, tree: Path) -> None:
     assert_own(git, tree, base)
     assert own(tree, "rev-list", "--count", "HEAD") == git.line("rev-list", "--count", base)
-    workspace.keep(git, tree, base, "refs/agentjobs/other/1", "m", 1)
+    worktree.keep(git, tree, base, "refs/agentjobs/other/1", "m", 1)
     write(git.root / "secret", "of another task")
     blob = git.line("hash-object", "-w", "secret")
-    clones.attach(git, tree)
+    clone.attach(git, tree)
     with pytest.raises(subprocess.CalledProcessError):
         own(tree, "cat-file", "-e", blob)
 
@@ -96,7 +97,7 @@ def test_what_an_agent_does_to_its_repository_reaches_nobody(git: Git, base: str
     assert git.resolve("main") == base
     assert git.resolve("v1") is None
     sh(git.root, "git", "fsck", "--full", "--strict")
-    clones.attach(git, tree)
+    clone.attach(git, tree)
     assert_own(git, tree, base)
 
 
@@ -111,14 +112,14 @@ def test_work_is_kept_in_the_users_repository(git: Git, base: str, tree: Path) -
     write(tree / "ignored.log", "ignored")
     own(tree, "add", "-f", "forced.log")
     own(tree, "commit", "-qm", "forced")
-    kept = workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 1)
+    kept = worktree.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 1)
     shutil.rmtree(clone_dir(tree))
     assert git.changed(base, kept.commit) == ("a.txt", "forced.log", "new.txt")
     assert git.line("show", f"{kept.commit}:a.txt") == "second"
     assert sh(git.root, "git", "rev-parse", f"{kept.commit}^") == base
     sh(git.root, "git", "fsck", "--full", "--strict")
-    workspace.reset(git, tree, kept.commit)
-    clones.attach(git, tree)
+    worktree.reset(git, tree, kept.commit)
+    clone.attach(git, tree)
     assert_own(git, tree, kept.commit)
 
 
@@ -137,8 +138,8 @@ def test_a_commit_that_was_merged_outside_is_there(git: Git, base: str, tree: Pa
     sh(git.root, "git", "commit", "-qm", "landed")
     tip = git.resolve("main")
     assert tip
-    workspace.reset(git, tree, tip)
-    clones.attach(git, tree)
+    worktree.reset(git, tree, tip)
+    clone.attach(git, tree)
     assert_own(git, tree, tip)
     assert own(tree, "rev-parse", "mine") == mine
     assert own(tree, "config", "--get-regexp", "core.bare") == "core.bare false"
@@ -153,13 +154,13 @@ def test_a_sparse_tree_is_sparse_to_the_agents_git(tmp_path: Path) -> None:
     assert base
     tree, spare = git.root / ".agentjobs" / "trees" / "t1", git.root / ".agentjobs" / "spare"
     pool.hand_out(git, tree, spare, base, sparse=("a/",))
-    clones.attach(git, tree)
+    clone.attach(git, tree)
     assert not (tree / "b").exists()
     assert_own(git, tree, base)
     write(tree / "a" / "in.txt", "changed\n")
     write(tree / "b" / "out.txt", "written where nothing was\n")
     own(tree, "commit", "-qam", "mine")
-    kept = workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 1)
+    kept = worktree.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 1)
     assert git.changed(base, kept.commit) == ("a/in.txt", "b/out.txt"), "what is not checked out is not deleted"
 
 
@@ -167,7 +168,7 @@ def test_attached_again_nothing_of_the_agents_moves(git: Git, base: str, tree: P
     own(tree, "checkout", "-qb", "mine")
     write(tree / "a.txt", "x")
     own(tree, "add", "a.txt")
-    clones.attach(git, tree)
+    clone.attach(git, tree)
     assert own(tree, "rev-parse", "--abbrev-ref", "HEAD") == "mine"
     assert own(tree, "status", "--porcelain") == "M  a.txt"
 
@@ -176,8 +177,8 @@ def test_a_merge_with_conflicts_is_seen_as_changes(git: Git, base: str, tree: Pa
     changed = git.commit_tree(git.line("rev-parse", f"{base}^{{tree}}"), (base,), "m", 1)
     write(tree / "a.txt", "<<<<<<<\n")
     taken = snapshot(git, tree, base, "m", 1)
-    workspace.show_merge(git, tree, changed, taken.tree)
-    clones.attach(git, tree)
+    worktree.show_merge(git, tree, changed, taken.tree)
+    clone.attach(git, tree)
     assert own(tree, "rev-parse", "HEAD") == changed
     assert own(tree, "status", "--porcelain") == "M a.txt", "sh strips the first blank"
 
@@ -195,8 +196,8 @@ def test_nothing_is_written_through_a_link(git: Git, base: str, tree: Path, tmp_
     place.unlink(missing_ok=True)
     place.symlink_to(outside / path)
     own_commit = git.commit_tree(git.tree_of(base), (base,), "another", 1)
-    workspace.reset(git, tree, own_commit)
-    clones.attach(git, tree)
+    worktree.reset(git, tree, own_commit)
+    clone.attach(git, tree)
     assert_own(git, tree, own_commit)
     assert {p: p.read_bytes() for p in outside.rglob("*") if p.is_file()} == before
 
@@ -211,18 +212,18 @@ def test_settings_of_the_agent_run_nothing_of_ours(git: Git, base: str, tree: Pa
         own(tree, "config", key, str(program))
     write(tree / ".gitattributes", "* filter=x diff=x\n")
     write(tree / "a.txt", "changed")
-    kept = workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 1)
-    workspace.reset(git, tree, kept.commit)
-    clones.attach(git, tree)
-    clones.detach(git, tree)
+    kept = worktree.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 1)
+    worktree.reset(git, tree, kept.commit)
+    clone.attach(git, tree)
+    clone.detach(git, tree)
     assert not (tmp_path / "ran").exists()
 
 
 def test_settings_that_commits_depend_on_are_taken_over(git: Git, tree: Path, base: str) -> None:
     for key, value in {"user.name": "Jo\nhn", "user.email": "j@x", "filter.up.clean": "tr a b", "alias.x": "y"}.items():
         sh(git.root, "git", "config", key, value)
-    clones.drop(tree)
-    clones.attach(git, tree)
+    clone.drop(tree)
+    clone.attach(git, tree)
     found = sh(tree, "git", "config", "--local", "-z", "--list")
     for entry in ("user.name\nJo\nhn", "user.email\nj@x", "filter.up.clean\ntr a b"):
         assert entry in found.split("\0")
@@ -246,8 +247,8 @@ def test_other_kinds_of_repositories(tmp_path: Path, how: str) -> None:
     base = git.resolve("main")
     assert base
     tree = root / ".agentjobs" / "trees" / "t1"
-    workspace.create(git, tree, base)
-    clones.attach(git, tree)
+    worktree.create(git, tree, base)
+    clone.attach(git, tree)
     assert_own(git, tree, base)
 
 
@@ -255,31 +256,31 @@ def test_other_kinds_of_repositories(tmp_path: Path, how: str) -> None:
 
 
 def test_it_goes_with_its_tree(git: Git, base: str, tree: Path) -> None:
-    workspace.remove(git, tree)
+    worktree.remove(git, tree)
     assert not clone_dir(tree).exists()
-    workspace.create(git, tree, base)
-    clones.attach(git, tree)
+    worktree.create(git, tree, base)
+    clone.attach(git, tree)
     spare = tree.parent.parent / "spare"
     pool.give_back(git, tree, spare, most=1)
     assert not clone_dir(tree).exists()
     assert len(pool.spares(spare)) == 1
     pool.hand_out(git, tree, spare, base)
     assert not pool.spares(spare)
-    clones.attach(git, tree)
+    clone.attach(git, tree)
     assert_own(git, tree, base)
 
 
 def test_what_a_kill_left_of_it_is_pruned(git: Git, tree: Path) -> None:
     shutil.copytree(clone_dir(tree), tree.parent / ".t2.git-new")
     shutil.copytree(clone_dir(tree), tree.parent / ".t3.git")
-    workspace.prune(git, tree.parent)
+    worktree.prune(git, tree.parent)
     assert clone_dir(tree).exists()
     assert sorted(path.name for path in tree.parent.glob(".*.git*")) == [".t1.git"]
 
 
 def test_turned_off_the_tree_is_a_worktree_again(git: Git, base: str, tree: Path) -> None:
     write(tree / "a.txt", "work")
-    clones.detach(git, tree)
+    clone.detach(git, tree)
     assert not clone_dir(tree).exists()
     assert own(tree, "rev-parse", "--path-format=absolute", "--git-common-dir") == str(git.common_dir)
     assert own(tree, "status", "--porcelain") == "M a.txt"
@@ -304,9 +305,9 @@ def test_killed_anywhere_it_is_made_whole(tmp_path: Path) -> None:
     base = git.resolve("main")
     assert base
     tree = git.root / ".agentjobs" / "trees" / "t1"
-    workspace.create(git, tree, base)
+    worktree.create(git, tree, base)
     write(tree / "d1" / "f1.txt", "work\n")
-    kept = workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 1)
+    kept = worktree.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 1)
     chance = random.Random(5)
     for number in range(16):
         argv = [sys.executable, "-c", ATTACH_FOR_EVER, str(git.root), str(tree), kept.commit, base]
@@ -319,11 +320,11 @@ def test_killed_anywhere_it_is_made_whole(tmp_path: Path) -> None:
             time.sleep(0.001)
         (os.killpg if number % 2 else os.kill)(process.pid, signal.SIGKILL)
         process.wait(timeout=LONG_S)
-        workspace.create(git, tree, base)
-        clones.attach(git, tree)
+        worktree.create(git, tree, base)
+        clone.attach(git, tree)
         assert_own(git, tree, own(tree, "rev-parse", "HEAD"))
-        workspace.reset(git, tree, base)
-        clones.attach(git, tree)
+        worktree.reset(git, tree, base)
+        clone.attach(git, tree)
         assert_own(git, tree, base)
 
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agentjobs import sandbox
-from agentjobs.deletion import delete, make_writable
+from agentjobs.disk.delete import delete, make_writable
+from agentjobs.run.steps import sandbox
 from tests.harness import Project
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from agentjobs.calibration import Scale
-from agentjobs.contextpolicy import TaskContext
-from agentjobs.model import Row, Status
-from agentjobs.prompt import render, variables
-from agentjobs.sourcetree import DiskTree
-from agentjobs.taskcontext import Parcel, Room
-from agentjobs.tokens import count
+from agentjobs.model.facts import Row, Status
+from agentjobs.policy.context import TaskContext
+from agentjobs.prompts.context import Parcel, Room
+from agentjobs.prompts.template import render, variables
+from agentjobs.source.tree import DiskTree
+from agentjobs.tokens.count import count
+from agentjobs.tokens.fit import Scale
 from tests.harness import Project
 
 FILES = {

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from agentjobs.model import Exited, Outcome
-from agentjobs.observing import Seen, Sight, observe
-from agentjobs.outcome import classify
-from agentjobs.policy import parse_policy
-from agentjobs.presets import preset
+from agentjobs.agents.observe import Seen, Sight, observe
+from agentjobs.agents.outcome import classify
+from agentjobs.model.facts import Exited, Outcome
+from agentjobs.policy.policy import parse_policy
+from agentjobs.policy.presets import preset
 
 WORDS = Path(__file__).parent / "fixtures" / "words" / "context.tsv"
 TABLE = [line.split("\t") for line in WORDS.read_text().splitlines()[1:]]

@@ -7,7 +7,7 @@ import string
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.contextsections import (
+from agentjobs.prompts.sections import (
     CUT_ORDER,
     ORDER,
     Group,
@@ -21,7 +21,7 @@ from agentjobs.contextsections import (
     packed,
     paths,
 )
-from agentjobs.tokens import count
+from agentjobs.tokens.count import count
 
 TEXTS = st.text(alphabet=string.ascii_letters + " \n`#é→", min_size=1, max_size=60)
 TITLES = st.text(alphabet=string.ascii_lowercase + "/.`", min_size=1, max_size=12)

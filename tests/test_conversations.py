@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agentjobs.policy import parse_policy
-from agentjobs.presets import preset
-from agentjobs.transcripts import SLACK_S, Standing, Whose, find, locate, standing, unwritten
+from agentjobs.agents.transcripts import SLACK_S, Standing, Whose, find, locate, standing, unwritten
+from agentjobs.policy.policy import parse_policy
+from agentjobs.policy.presets import preset
 
 if TYPE_CHECKING:
-    from agentjobs.evidence import Transcript
+    from agentjobs.policy.agent_output import Transcript
     from tests.harness import Project
 
 AGENT = Path(__file__).parent / "agents" / "rollouts.py"
@@ -126,7 +126,7 @@ def test_of_two_new_conversations_neither_is_guessed(tmp_path: Path, name: str) 
 
 
 def test_a_file_of_one_name_is_the_attempts_own_once_it_changes(tmp_path: Path) -> None:
-    from agentjobs.evidence import Transcript
+    from agentjobs.policy.agent_output import Transcript
 
     where = Transcript(files=("{dir}/t.json",))
     whose = Whose(env={}, tree="/", since=T0, own=str(tmp_path), session="s")

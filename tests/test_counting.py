@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs import tokens
-from agentjobs.counting import _LINE, count_contents
-from agentjobs.errors import UserError
-from agentjobs.vocabularies import KEPT, vocabulary
+from agentjobs.model.errors import UserError
+from agentjobs.tokens import count
+from agentjobs.tokens.count_files import _LINE, count_contents
+from agentjobs.tokens.vocabularies import KEPT, vocabulary
 
 ROOT = Path(__file__).parents[1]
 TEXTS = [
@@ -34,7 +34,7 @@ TEXTS = [
 
 def expected(contents: list[bytes]) -> list[int]:
     """What tiktoken says of each alone; special marks are text."""
-    words = tokens.vocabulary()
+    words = count.vocabulary()
     return [len(words.encode(data.decode("utf-8", "replace"), disallowed_special=())) for data in contents]
 
 
@@ -50,7 +50,7 @@ def test_counts_are_tiktokens_with_and_without_a_memory(tmp_path: Path) -> None:
 
 def test_the_memory_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = count_contents(TEXTS[:3], memory=tmp_path)
-    monkeypatch.setattr("agentjobs.counting.vocabulary", None)  # loading it would fail now
+    monkeypatch.setattr("agentjobs.tokens.count_files.vocabulary", None)  # loading it would fail now
     assert count_contents(TEXTS[:3], memory=tmp_path) == first
 
 
@@ -76,7 +76,7 @@ def test_a_memory_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_a_memory_that_grows_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agentjobs.counting.MOST_BYTES", 100)
+    monkeypatch.setattr("agentjobs.tokens.count_files.MOST_BYTES", 100)
     for at in range(8):
         assert count_contents([b"word " * (20 + at)], memory=tmp_path) == expected([b"word " * (20 + at)])
     assert (tmp_path / "o200k_base").stat().st_size <= 100 + 40
@@ -88,11 +88,11 @@ def test_an_encoding_that_the_user_has(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(UserError, match=r"o200k_harmony is not in tiktoken's cache .*fetches nothing"):
         vocabulary("o200k_harmony")
     path = tmp_path / KEPT["o200k_harmony"][0]
-    path.write_bytes(tokens.read_vocabulary()[:-1])
+    path.write_bytes(count.read_vocabulary()[:-1])
     with pytest.raises(UserError, match="is not in tiktoken's cache"):
         vocabulary("o200k_harmony")
     assert path.exists(), "what is there is left alone"
-    path.write_bytes(tokens.read_vocabulary())
+    path.write_bytes(count.read_vocabulary())
     found = count_contents(TEXTS, encoding="o200k_harmony", memory=tmp_path / "m")
     assert found == expected(TEXTS)
     assert os.listdir(tmp_path / "m") == ["o200k_harmony"]
@@ -130,8 +130,8 @@ def test_an_unknown_encoding() -> None:
 
 def test_threads_make_no_difference() -> None:
     texts = [data.decode("utf-8", "replace") for data in TEXTS] * 3
-    words = tokens.vocabulary()
-    assert tokens.count_all(words, texts, 4) == tokens.count_all(words, texts, 1)
+    words = count.vocabulary()
+    assert count.count_all(words, texts, 4) == count.count_all(words, texts, 1)
 
 
 # --- the command ------------------------------------------------------------------------------------------
@@ -205,8 +205,8 @@ def test_what_cannot_be_counted(tree: Path) -> None:
 
 
 def test_what_is_larger_than_any_window_is_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agentjobs.counting.LARGEST", 1000)
-    monkeypatch.setattr("agentjobs.counting.SAMPLE", 300)
+    monkeypatch.setattr("agentjobs.tokens.count_files.LARGEST", 1000)
+    monkeypatch.setattr("agentjobs.tokens.count_files.SAMPLE", 300)
     assert count_contents([b"ab " * 300, b"ab " * 1000, b"\0" * 1_000_000]) == [
         *expected([b"ab " * 300]),
         expected([b"ab " * 100])[0] * 10,

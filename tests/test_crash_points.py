@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from agentjobs.store import Store
+from agentjobs.project.store import Store
 from tests.crashing import VARIANTS
 from tests.harness import REPOSITORY
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentjobs.debt import (
+from agentjobs.proof.debt import (
     Debt,
     coverage_of,
     debt_of,

@@ -7,9 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agentjobs.agents import Agent
-from agentjobs.circles import LAYER_1, LAYER_2, UNSPENT, oscillating
-from agentjobs.decide import (
+from agentjobs.core.decide import (
     CHECK_RUNS_MAX,
     GATE_RUNS_MAX,
     PROBES_MAX,
@@ -20,21 +18,9 @@ from agentjobs.decide import (
     next_of_gate,
     restarts_after,
 )
-from agentjobs.decisions import (
-    Begin,
-    Conclude,
-    Decision,
-    Defer,
-    End,
-    Judge,
-    Land,
-    Launch,
-    Look,
-    Settle,
-    Wait,
-)
-from agentjobs.limits import Limits, Retry
-from agentjobs.model import (
+from agentjobs.core.layers import LAYER_1, LAYER_2, UNSPENT, oscillating
+from agentjobs.model.decisions import Begin, Conclude, Decision, Defer, End, Judge, Land, Launch, Look, Settle, Wait
+from agentjobs.model.facts import (
     AgentEnd,
     Attempt,
     Exited,
@@ -54,7 +40,9 @@ from agentjobs.model import (
     StepKind,
     Task,
 )
-from agentjobs.policy import Landing, Policy, Profile
+from agentjobs.policy.agents import Agent
+from agentjobs.policy.limits import Limits, Retry
+from agentjobs.policy.policy import Landing, Policy, Profile
 
 NOW = 1_000_000.0
 LIVE = Running(1, NOW)

@@ -10,11 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.derivation import FILES_MAX, INTERFACES_MAX, MARK, FileChange, from_diff, from_output, worth_parsing
-from agentjobs.diffstat import counted
-from agentjobs.errors import GitError
-from agentjobs.exports import DECLARED_MAX, exported, understood
-from agentjobs.git import Git
+from agentjobs.model.errors import GitError
+from agentjobs.prompts.derived_handoff import (
+    FILES_MAX,
+    INTERFACES_MAX,
+    MARK,
+    FileChange,
+    from_diff,
+    from_output,
+    worth_parsing,
+)
+from agentjobs.source.exports import DECLARED_MAX, exported, understood
+from agentjobs.workspace.diffstat import counted
+from agentjobs.workspace.git import Git
 
 TYPESCRIPT = b"""
 export function foo<T>(a: number, b?: T): string { return "" }

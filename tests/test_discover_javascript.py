@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.discover import javascript
-from agentjobs.discover.javascript import Specifier, specifiers
+from agentjobs.source import javascript
+from agentjobs.source.javascript import Specifier, specifiers
 
 
 def said(source: str | bytes, path: str = "a.js") -> list[str]:
@@ -130,7 +130,7 @@ PIECES = st.sampled_from([
 @settings(max_examples=150, deadline=None)
 def test_parsing_the_top_alone_finds_what_parsing_all_does(pieces: list[str]) -> None:
     data = "".join(pieces).encode()
-    from agentjobs.syntax import parse
+    from agentjobs.source.syntax import parse
 
     if not parse(data, "javascript").has_error:
         assert set(specifiers("a.js", data)) == set(javascript._parsed("javascript", data))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentjobs.discover.python import PythonImport, PythonResolver, imports
+from agentjobs.source.python import PythonImport, PythonResolver, imports
 
 
 def leads(files: list[str], source: str, importer: str) -> list[str]:

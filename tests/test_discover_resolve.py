@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from agentjobs.discover.graph import import_graph
-from agentjobs.discover.javascript import Specifier
-from agentjobs.discover.manifests import parse_json
-from agentjobs.discover.resolve import Resolver
+from agentjobs.source.import_graph import import_graph
+from agentjobs.source.javascript import Specifier
+from agentjobs.source.manifests import parse_json
+from agentjobs.source.resolve import Resolver
 from tests.repositories import write
 
 Files = dict[str, Any]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.discover.sources import _matcher, matching, present
-from agentjobs.errors import UserError
+from agentjobs.model.errors import UserError
+from agentjobs.source.files import _matcher, matching, present
 from tests.repositories import make_repository, sh, write
 
 FILES = [

@@ -14,13 +14,13 @@ import click
 import pytest
 
 from agentjobs import __version__
-from agentjobs.cli import COMMANDS
-from agentjobs.errors import ExitCode
-from agentjobs.launch.processes import MARK
-from agentjobs.model import Mode, Outcome, Status, StepKind
-from agentjobs.policy import parse_policy
-from agentjobs.presets import preset
-from agentjobs.table import TOOL_COLUMNS
+from agentjobs.cli.main import COMMANDS
+from agentjobs.disk.processes import MARK
+from agentjobs.model.errors import ExitCode
+from agentjobs.model.facts import Mode, Outcome, Status, StepKind
+from agentjobs.policy.policy import parse_policy
+from agentjobs.policy.presets import preset
+from agentjobs.table.table import TOOL_COLUMNS
 from tests.agent_reference import table as agent_table
 from tests.command_reference import commands, reference
 from tests.harness import SILENT
@@ -167,7 +167,7 @@ ENVIRONMENTS = {"environment", "plan_environment"}
 def environment_names() -> set[str]:
     """Every AGENTJOBS_* that steps are given, from the source of the functions which do."""
     words = []
-    for name in ("agentjobs/briefing.py", "agentjobs/reviewbrief.py"):
+    for name in ("agentjobs/prompts/briefing.py", "agentjobs/run/review/prompt.py"):
         tree = ast.parse(text(name))
         functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name in ENVIRONMENTS]
         nodes = [n for function in functions for n in ast.walk(function)]

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agentjobs import briefing, commanddoubts
-from agentjobs.batches import Batch, Case
-from agentjobs.model import Intent, Mode, Row, Status
-from agentjobs.project import Project as Opened
+from agentjobs.checkup import commands as commanddoubts
+from agentjobs.core.gate import Batch, Case
+from agentjobs.model.facts import Intent, Mode, Row, Status
+from agentjobs.project.project import Project as Opened
+from agentjobs.prompts import briefing
 
 if TYPE_CHECKING:
     from tests.harness import Project

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.excerpt import clean_lines, error_excerpt, looks_like_error, signature
+from agentjobs.text.excerpt import clean_lines, error_excerpt, looks_like_error, signature
 
 TSC = b"""\
 src/a.ts(12,5): error TS2322: Type 'string' is not assignable to type 'number'.

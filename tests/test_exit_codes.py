@@ -229,8 +229,8 @@ def test_what_was_just_begun_is_shown_even_by_a_slow_turn(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A turn that has taken long enough ends, but the table does not say TODO of an agent at work."""
-    from agentjobs import drive, engine
-    from agentjobs import project as here
+    from agentjobs.project import project as here
+    from agentjobs.run import drive, engine
 
     project.plans(a="ok", b="@go ok")
     project.dispatch("a")

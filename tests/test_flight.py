@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agentjobs.board import Board
-from agentjobs.decisions import Begin
-from agentjobs.errors import UserError
-from agentjobs.flight import held_by
-from agentjobs.limits import Limits, parse_tokens
-from agentjobs.model import (
+from agentjobs.core.board import Board
+from agentjobs.core.in_flight import held_by
+from agentjobs.core.plan import plan as planned
+from agentjobs.model.decisions import Begin
+from agentjobs.model.errors import UserError
+from agentjobs.model.facts import (
     AgentEnd,
     Attempt,
     Exited,
@@ -31,8 +31,8 @@ from agentjobs.model import (
     StepKind,
     Task,
 )
-from agentjobs.plan import plan as planned
-from agentjobs.policy import Policy, Profile, parse_policy
+from agentjobs.policy.limits import Limits, parse_tokens
+from agentjobs.policy.policy import Policy, Profile, parse_policy
 from tests.harness import SILENT
 from tests.simulation import listed
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agentjobs.forecast import (
+from agentjobs.checkup.forecast import (
     Load,
     Measured,
     Range,
@@ -25,8 +25,8 @@ from agentjobs.forecast import (
     speed_up,
     widest,
 )
-from agentjobs.parallel import Advice, Checks, Estimate, Fit, Forecast, Order, judged
-from agentjobs.show.parallel import amount, lines
+from agentjobs.checkup.parallel import Advice, Checks, Estimate, Fit, Forecast, Order, judged
+from agentjobs.views.parallel_text import amount, lines
 
 Dag = tuple[list[list[int]], list[float]]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agentjobs.launch.processes import read_process
+from agentjobs.disk.processes import read_process
 from tests.harness import kill_all
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from agentjobs import cli
+from agentjobs.cli import main
 
 CONFIG = b"""\
 slots = 2
@@ -57,7 +57,7 @@ class Place:
         try:
             with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO(), "utf-8")):
                 try:
-                    cli.main(list(args))
+                    main.main(list(args))
                 except SystemExit as end:
                     errors.seek(0)
                     return int(end.code or 0), errors.read()
@@ -139,8 +139,8 @@ def test_any_table(place: Place, table: bytes, args: tuple[str, ...]) -> None:
 @example(b"id\tstatus\tattempt\na\tIN_PROGRESS\t-1\nb\tDONE\tx\n", GOING)
 def test_any_table_while_something_is_in_play(place: Place, first: bytes, second: bytes) -> None:
     """A poll that reads one table, then another; nothing is in play that could start."""
-    from agentjobs.model import Scope
-    from agentjobs.store import Store
+    from agentjobs.model.facts import Scope
+    from agentjobs.project.store import Store
 
     place.config.write_bytes(CONFIG)
     shutil.rmtree(place.directory / ".agentjobs", ignore_errors=True)
@@ -197,7 +197,7 @@ def test_any_config(place: Place, config: bytes, args: tuple[str, ...]) -> None:
 )
 def test_any_rows(place: Place, rows: bytes, form: str) -> None:
     """What ``plan rows`` is given is merged, or refused in one line with the table as it was; never a broken table."""
-    from agentjobs.table import parse
+    from agentjobs.table.table import parse
 
     place.table.write_bytes(TABLE)
     place.config.write_bytes(CONFIG)

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from agentjobs import proc, workspace
-from agentjobs.errors import GitError, UserError
-from agentjobs.git import OLDEST_GIT, STALE_LOCK_S, Git
-from agentjobs.snapshot import Snapshot, snapshot
+from agentjobs.disk import run_command
+from agentjobs.model.errors import GitError, UserError
+from agentjobs.workspace import worktree
+from agentjobs.workspace.git import OLDEST_GIT, STALE_LOCK_S, Git
+from agentjobs.workspace.snapshot import Snapshot, snapshot
 from tests.repositories import contents, make_repository, sh, write
 
 ODD_NAMES = [
@@ -43,7 +44,7 @@ def base(git: Git) -> str:
 @pytest.fixture
 def tree(git: Git, base: str) -> Path:
     path = git.root / ".agentjobs" / "trees" / "t1"
-    assert workspace.create(git, path, base)
+    assert worktree.create(git, path, base)
     return path
 
 
@@ -53,7 +54,7 @@ def test_a_call_that_takes_long_and_concerns_no_tree_ends_as_any_other(
 ) -> None:
     if bound:
         assert git.refusal() == ""
-    monkeypatch.setattr(proc, "_LOOK_S", 0.05)
+    monkeypatch.setattr(run_command, "_LOOK_S", 0.05)
     for cwd in (None, git.root):
         assert git.run("-c", "alias.slow=!sleep 0.5; echo done", "slow", cwd=cwd).stdout == b"done\n"
 
@@ -62,23 +63,23 @@ def test_a_call_that_takes_long_and_concerns_no_tree_ends_as_any_other(
 
 
 def test_a_command_gets_its_input_and_gives_its_output(tmp_path: Path) -> None:
-    done = proc.run(["cat"], cwd=tmp_path, stdin=b"x" * 1_000_000)
+    done = run_command.run(["cat"], cwd=tmp_path, stdin=b"x" * 1_000_000)
     assert (done.code, len(done.stdout), done.stderr) == (0, 1_000_000, b"")
 
 
 def test_a_failed_command_is_named_with_its_words(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="sh failed with exit code 3: it broke"):
-        proc.run(["sh", "-c", "echo it broke >&2; exit 3"], cwd=tmp_path)
-    assert proc.run(["sh", "-c", "exit 3"], cwd=tmp_path, check=False).code == 3
+        run_command.run(["sh", "-c", "echo it broke >&2; exit 3"], cwd=tmp_path)
+    assert run_command.run(["sh", "-c", "exit 3"], cwd=tmp_path, check=False).code == 3
 
 
 def test_what_cannot_be_started_says_why(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no-such-program: it is not installed"):
-        proc.run(["no-such-program"], cwd=tmp_path)
+        run_command.run(["no-such-program"], cwd=tmp_path)
     with pytest.raises(UserError, match=r"the directory .*gone does not exist"):
-        proc.run(["true"], cwd=tmp_path / "gone")
+        run_command.run(["true"], cwd=tmp_path / "gone")
     with pytest.raises(UserError, match=r"did not end within 0\.1 s"):
-        proc.run(["sleep", "9"], cwd=tmp_path, timeout_s=0.1)
+        run_command.run(["sleep", "9"], cwd=tmp_path, timeout_s=0.1)
 
 
 # --- the funnel -------------------------------------------------------------------------------------------
@@ -101,7 +102,7 @@ def test_the_environment_and_configuration_of_the_user_stay_out(
         sh(git.root, "git", "config", key, value)
     for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "GIT_OBJECT_DIRECTORY", "GIT_AUTHOR_DATE"):
         monkeypatch.setenv(name, "/nonexistent")
-    workspace.reset(git, tree, base)
+    worktree.reset(git, tree, base)
     write(tree / "crlf.txt", b"one\r\ntwo\r\n")
     taken = snapshot(git, tree, base, "m", 1.0)
     assert git.run("cat-file", "blob", f"{taken.commit}:crlf.txt").stdout == b"one\r\ntwo\r\n"
@@ -210,7 +211,7 @@ def test_odd_names_arrive(git: Git, base: str, tree: Path) -> None:
     expected = {name.decode("utf-8", "surrogateescape") for name in ODD_NAMES}
     assert set(git.changed(base, taken.commit)) == expected
     # And they may be changed, reset and merged again.
-    workspace.reset(git, tree, taken.commit)
+    worktree.reset(git, tree, taken.commit)
     (tree / os.fsdecode(ODD_NAMES[2])).unlink()
     again = snapshot(git, tree, taken.commit, "m", 2)
     assert git.changed(taken.commit, again.commit) == ("new\nline",)
@@ -266,14 +267,14 @@ def test_an_agent_cannot_hide_a_change_from_git(git: Git, base: str, tree: Path)
     write(tree / "a.txt", "changed")
     write(tree / "lib/b.txt", "changed")
     assert git.changed(base, snapshot(git, tree, base, "m", 1).commit) == ("a.txt", "lib/b.txt")
-    workspace.reset(git, tree, base)
+    worktree.reset(git, tree, base)
     assert (tree / "a.txt").read_text() == "one\ntwo\nthree\n"
     assert (tree / "lib/b.txt").read_text() == "b\n"
 
 
 def test_a_change_within_the_clock_tick_is_seen(git: Git, base: str, tree: Path) -> None:
     for number in range(5):
-        workspace.reset(git, tree, base)
+        worktree.reset(git, tree, base)
         write(tree / "a.txt", f"on{number}\ntwo\nthree\n")  # of the same size
         assert git.changed(base, snapshot(git, tree, base, "m", 1).commit) == ("a.txt",)
 
@@ -297,7 +298,7 @@ def test_what_an_agent_or_a_kill_left_does_not_block(git: Git, base: str, tree: 
     write(tree / "a.txt", "work")
     taken = snapshot(git, tree, base, "m", 1)
     assert git.changed(base, taken.commit) == ("a.txt",)
-    workspace.reset(git, tree, base)
+    worktree.reset(git, tree, base)
     assert (tree / "a.txt").read_text() == "one\ntwo\nthree\n"
     assert sh(tree, "git", "status", "--porcelain") == ""
     assert (git.root / "a.txt").read_text() == "the user's own edit"
@@ -321,5 +322,5 @@ def test_a_file_that_cannot_be_read_is_named(git: Git, base: str, tree: Path) ->
 
 def test_importing_git_is_cheap() -> None:
     code = "import sys, agentjobs.git, agentjobs.workspace, agentjobs.landing; print(' '.join(sys.modules))"
-    loaded = proc.run([sys.executable, "-c", code], cwd=Path(__file__).parent.parent).stdout.decode().split()
+    loaded = run_command.run([sys.executable, "-c", code], cwd=Path(__file__).parent.parent).stdout.decode().split()
     assert not {"asyncio", "psutil", "jinja2", "rich", "tiktoken"} & set(loaded)

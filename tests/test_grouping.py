@@ -9,10 +9,10 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.dag import Quotient, backward_edges, components, depths, reduced
-from agentjobs.graph import find_cycle
-from agentjobs.grouping import Grouping, Limit, Size, group_files, group_names
-from agentjobs.tsv import is_id
+from agentjobs.plans.graph import Quotient, backward_edges, components, depths, reduced
+from agentjobs.plans.group import Grouping, Limit, Size, group_files, group_names
+from agentjobs.table.order import find_cycle
+from agentjobs.text.tsv import is_id
 
 NAMES = ["a.js", "b.js", "lib/a.js", "lib/b.js", "lib/c.js", "lib/x/a.js", "lib/x/b.js", "lib/y/a.js", "src/k/l/m.js"]
 GRAPHS = st.dictionaries(st.sampled_from(NAMES), st.lists(st.sampled_from(NAMES), max_size=4))

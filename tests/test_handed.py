@@ -12,15 +12,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agentjobs import handed, workspace
-from agentjobs.policy import Workspace
-from agentjobs.snapshot import differing
+from agentjobs.policy.policy import Workspace
+from agentjobs.workspace import handed_over, worktree
+from agentjobs.workspace.snapshot import differing
 from tests.repositories import contents, make_repository, sh, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agentjobs.git import Git
+    from agentjobs.workspace.git import Git
     from tests.harness import Project
 
 TRACKED = {"t.txt": "t\n", "d/t.txt": "dt\n", "d/e/t.txt": "det\n"}
@@ -40,7 +40,7 @@ def a_tree() -> Iterator[tuple[Git, str, Path]]:
         base = git.resolve("main")
         assert base
         tree = git.root / ".agentjobs" / "trees" / "t1"
-        workspace.create(git, tree, base)
+        worktree.create(git, tree, base)
         yield git, base, tree
 
 
@@ -70,10 +70,10 @@ def test_only_what_the_agent_changed_lands_and_is_seen_by_checks(
         base_files = contents(git, base)
         edit(tree, setup)
         before = state(tree)
-        workspace.note_handed(git, tree, with_setup=True)
+        worktree.note_handed(git, tree, with_setup=True)
         edit(tree, work)
         after = state(tree)
-        taken = workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "work", 0.0)
+        taken = worktree.keep(git, tree, base, "refs/agentjobs/t1/1", "work", 0.0)
         expected = {}
         for path in {*base_files, *before, *after}:
             touched = after.get(path) != before.get(path)
@@ -81,7 +81,7 @@ def test_only_what_the_agent_changed_lands_and_is_seen_by_checks(
             if content is not None:
                 expected[path] = content
         assert contents(git, taken.commit) == expected
-        _, again = workspace.restore(git, git.root, tree, taken.commit, Workspace())
+        _, again = worktree.restore(git, git.root, tree, taken.commit, Workspace())
         seen = state(tree)
         assert {path: seen.get(path) for path in expected} == expected, "the checks see what lands"
         beside = {path: content for path, content in before.items() if path not in base_files and path not in expected}
@@ -97,13 +97,13 @@ def test_only_what_the_agent_changed_lands_and_is_seen_by_checks(
 def test_a_repair_may_put_back_what_setup_made_and_may_make_what_setup_had_made() -> None:
     with a_tree() as (git, base, tree):
         edit(tree, {"gen/u.txt": "one\n", "t.txt": "one\n", "d/t.txt": None})
-        workspace.note_handed(git, tree, with_setup=True)
+        worktree.note_handed(git, tree, with_setup=True)
         edit(tree, {"gen/u.txt": "two\n", "d/e/t.txt": "two\n"})
-        first = workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "work", 0.0)
+        first = worktree.keep(git, tree, base, "refs/agentjobs/t1/1", "work", 0.0)
         assert git.changed(base, first.commit) == ("d/e/t.txt", "gen/u.txt")
-        workspace.restore(git, git.root, tree, first.commit, Workspace())
+        worktree.restore(git, git.root, tree, first.commit, Workspace())
         edit(tree, {"gen/u.txt": "one\n", "t.txt": "one\n", "d/t.txt": None})  # tracked files were reset meanwhile
-        second = workspace.keep(git, tree, base, "refs/agentjobs/t1/2", "work", 0.0)
+        second = worktree.keep(git, tree, base, "refs/agentjobs/t1/2", "work", 0.0)
         assert git.changed(base, second.commit) == ("d/e/t.txt", "d/t.txt", "t.txt")
 
 
@@ -111,8 +111,8 @@ def test_what_setup_makes_again_is_no_work_either() -> None:
     with a_tree() as (git, base, tree):
         for _ in range(2):
             edit(tree, {"gen/u.txt": "one\n"})
-            workspace.note_handed(git, tree, with_setup=True)
-        assert workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "nothing", 0.0).commit == base
+            worktree.note_handed(git, tree, with_setup=True)
+        assert worktree.keep(git, tree, base, "refs/agentjobs/t1/1", "nothing", 0.0).commit == base
 
 
 @pytest.mark.parametrize("more", ["true", "git add -A", "git add -A && git commit -qm setup"])
@@ -120,10 +120,10 @@ def test_what_setup_adds_to_the_index_is_there_for_the_checks(more: str) -> None
     with a_tree() as (git, base, tree):
         edit(tree, {"u.txt": "one\n"})
         sh(tree, "sh", "-c", more)
-        workspace.note_handed(git, tree, with_setup=True)
+        worktree.note_handed(git, tree, with_setup=True)
         edit(tree, {"t.txt": "work\n"})
-        taken = workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "work", 0.0)
-        _, again = workspace.restore(git, git.root, tree, taken.commit, Workspace())
+        taken = worktree.keep(git, tree, base, "refs/agentjobs/t1/1", "work", 0.0)
+        _, again = worktree.restore(git, git.root, tree, taken.commit, Workspace())
         assert (git.changed(base, taken.commit), again) == (("t.txt",), False)
         assert (tree / "u.txt").exists()
 
@@ -131,21 +131,21 @@ def test_what_setup_adds_to_the_index_is_there_for_the_checks(more: str) -> None
 def test_an_ignored_file_that_a_task_is_to_write_is_no_work_as_setup_or_an_earlier_task_left_it() -> None:
     with a_tree() as (git, base, tree):
         edit(tree, {"i.log": "one\n"})
-        workspace.note_handed(git, tree, with_setup=False, keep=("i.log",))
-        kept = workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "nothing", 0.0, named=("i.log",))
+        worktree.note_handed(git, tree, with_setup=False, keep=("i.log",))
+        kept = worktree.keep(git, tree, base, "refs/agentjobs/t1/1", "nothing", 0.0, named=("i.log",))
         assert kept.commit == base
         edit(tree, {"i.log": "two\n"})
-        kept = workspace.keep(git, tree, base, "refs/agentjobs/t1/2", "work", 0.0, named=("i.log",))
+        kept = worktree.keep(git, tree, base, "refs/agentjobs/t1/2", "work", 0.0, named=("i.log",))
         assert git.changed(base, kept.commit) == ("i.log",)
 
 
 def test_a_tree_without_setup_holds_nothing_beside_its_commit_when_it_is_checked() -> None:
     with a_tree() as (git, base, tree):
-        workspace.note_handed(git, tree, with_setup=False)
+        worktree.note_handed(git, tree, with_setup=False)
         edit(tree, {"t.txt": "new\n", "node_modules/dep/index.js": "x\n", "i.log": "x\n", "helper": "y\n"})
         write(tree / ".gitignore", "*.log\nnode_modules/\n.agentjobs/\nhelper\n")
-        taken = workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "work", 0.0)
-        removed, again = workspace.restore(git, git.root, tree, taken.commit, Workspace())
+        taken = worktree.keep(git, tree, base, "refs/agentjobs/t1/1", "work", 0.0)
+        removed, again = worktree.restore(git, git.root, tree, taken.commit, Workspace())
         assert sorted(removed) == ["helper", "i.log", "node_modules/"]
         assert not again
         assert set(state(tree)) == set(contents(git, taken.commit))
@@ -154,8 +154,8 @@ def test_a_tree_without_setup_holds_nothing_beside_its_commit_when_it_is_checked
 def test_ignored_files_of_an_attempt_that_goes_on_stay() -> None:
     with a_tree() as (git, base, tree):
         edit(tree, {"t.txt": "new\n", "node_modules/dep/index.js": "x\n"})
-        taken = workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "work", 0.0)
-        workspace.reset(git, tree, taken.commit)
+        taken = worktree.keep(git, tree, base, "refs/agentjobs/t1/1", "work", 0.0)
+        worktree.reset(git, tree, taken.commit)
         assert (tree / "node_modules/dep/index.js").exists()
 
 
@@ -184,17 +184,17 @@ def test_a_file_that_differs_from_its_own_commit_at_once_is_not_changed(tmp_path
     base = git.resolve("main")
     assert base
     tree = tmp_path / "trees" / "t1"
-    workspace.create(git, tree, base)
-    assert workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "nothing", 0.0).commit == base
+    worktree.create(git, tree, base)
+    assert worktree.keep(git, tree, base, "refs/agentjobs/t1/1", "nothing", 0.0).commit == base
     os.utime(tree / "build.bat", (1, 1))
     write(tree / "t.txt", "work\n")
-    taken = workspace.keep(git, tree, base, "refs/agentjobs/t1/2", "work", 0.0)
+    taken = worktree.keep(git, tree, base, "refs/agentjobs/t1/2", "work", 0.0)
     assert git.changed(base, taken.commit) == ("t.txt",)
-    workspace.reset(git, tree, taken.commit)
+    worktree.reset(git, tree, taken.commit)
     os.utime(tree / "build.bat", (1, 1))
     assert differing(git, tree) == ()
     write(tree / "build.bat", content + b"more\r\n")
-    edited = workspace.keep(git, tree, base, "refs/agentjobs/t1/3", "work", 0.0)
+    edited = worktree.keep(git, tree, base, "refs/agentjobs/t1/3", "work", 0.0)
     assert git.changed(base, edited.commit) == ("build.bat", "t.txt")
     assert differing(git, tree) == ("build.bat",)
 
@@ -202,11 +202,11 @@ def test_a_file_that_differs_from_its_own_commit_at_once_is_not_changed(tmp_path
 def test_what_was_handed_is_forgotten_with_the_tree() -> None:
     with a_tree() as (git, base, tree):
         edit(tree, {"u.txt": "one\n"})
-        workspace.note_handed(git, tree, with_setup=True)
-        assert handed.read(tree).roots == ("u.txt",)
-        workspace.remove(git, tree, force=True)
-        workspace.create(git, tree, base)
-        assert handed.read(tree) == handed.Handed()
+        worktree.note_handed(git, tree, with_setup=True)
+        assert handed_over.read(tree).roots == ("u.txt",)
+        worktree.remove(git, tree, force=True)
+        worktree.create(git, tree, base)
+        assert handed_over.read(tree) == handed_over.Handed()
 
 
 @pytest.mark.parametrize("root", ["d/u", "d", "../../precious", "gen"])
@@ -214,14 +214,14 @@ def test_nothing_is_removed_through_a_link_or_above_the_tree(root: str) -> None:
     with a_tree() as (git, base, tree):
         write(git.root / "precious/u/file", "mine\n")
         edit(tree, {"d/u/x.log": "x\n", "gen/x.log": "x\n"})
-        workspace.note_handed(git, tree, with_setup=True)
+        worktree.note_handed(git, tree, with_setup=True)
         record = tree.with_name(".t1.handed")
         record.write_bytes(record.read_bytes() + f"\0root\t\t{root}\0file\tm\t{root}/gone".encode())
         for name in ("d", "gen"):
             sh(tree, "rm", "-rf", name)
             (tree / name).symlink_to(git.root / "precious")
-        taken = workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "work", 0.0)
-        workspace.restore(git, git.root, tree, taken.commit, Workspace())
+        taken = worktree.keep(git, tree, base, "refs/agentjobs/t1/1", "work", 0.0)
+        worktree.restore(git, git.root, tree, taken.commit, Workspace())
         assert (git.root / "precious/u/file").read_text() == "mine\n"
 
 

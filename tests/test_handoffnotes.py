@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.ancestors import ancestors
-from agentjobs.handoffbudget import Left, choose
-from agentjobs.handoffnotes import HANDOFF_MAX, SECTIONS, Note, cut, full, parse, render, short
-from agentjobs.predecessors import dependents
-from agentjobs.table import parse as parse_table
-from agentjobs.tokens import count
+from agentjobs.prompts.handoff_budget import Left, choose
+from agentjobs.prompts.handoff_text import HANDOFF_MAX, SECTIONS, Note, cut, full, parse, render, short
+from agentjobs.prompts.handoffs import dependents
+from agentjobs.table.ancestors import ancestors
+from agentjobs.table.table import parse as parse_table
+from agentjobs.tokens.count import count
 
 WHOLE = Note(
     summary="A parser.",

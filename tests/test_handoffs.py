@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from agentjobs import predecessors
-from agentjobs.checkup import findings
-from agentjobs.derivation import MARK
-from agentjobs.project import Project as RealProject
+from agentjobs.checkup.check import findings
+from agentjobs.project.project import Project as RealProject
+from agentjobs.prompts import handoffs
+from agentjobs.prompts.derived_handoff import MARK
 from tests.harness import Project
 
 TEMPLATE = (
@@ -77,7 +77,7 @@ def test_where_there_is_no_room_the_names_are_told(told: Project) -> None:
     assert set(told.settle().values()) == {"DONE"}
     prompt = told.prompt("t3", 1)
     assert prompt.endswith("(left out for want of room: the handoffs of t1, t0)\n")
-    from agentjobs.tokens import count
+    from agentjobs.tokens.count import count
 
     assert 1500 < count(prompt) <= 4000 + 10
 
@@ -205,13 +205,13 @@ def test_check_of_a_thousand_rows_in_a_chain_reads_few_handoffs(told: Project, m
         for n in range(1000)
     ))  # fmt: skip
     reads: list[str] = []
-    read = predecessors._read
+    read = handoffs._read
 
     def counted(project: RealProject, task_id: str) -> tuple[str, bool]:
         reads.append(task_id)
         return read(project, task_id)
 
-    monkeypatch.setattr(predecessors, "_read", counted)
+    monkeypatch.setattr(handoffs, "_read", counted)
     errors = [str(found) for found in findings(RealProject(told.root)) if not found.warning]
     assert errors == []
     assert len(reads) == len(set(reads)) == 61

@@ -12,15 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentjobs import git as git_module
-from agentjobs import proc, sandbox, workspace
-from agentjobs.deletion import delete, make_writable
-from agentjobs.errors import GitError, MachineError, TimedOut, TreeError, is_machines
-from agentjobs.filters import wrapped
-from agentjobs.git import Git
-from agentjobs.hazards import PATH_MAX, disarm
-from agentjobs.plainfile import names_in, read_plain
-from agentjobs.writing import replace_file
+from agentjobs.disk import run_command
+from agentjobs.disk.delete import delete, make_writable
+from agentjobs.disk.plain_files import names_in, read_plain
+from agentjobs.disk.write import replace_file
+from agentjobs.model.errors import GitError, MachineError, TimedOut, TreeError, is_machines
+from agentjobs.run.steps import sandbox
+from agentjobs.workspace import git as git_module
+from agentjobs.workspace import worktree
+from agentjobs.workspace.git import Git
+from agentjobs.workspace.git_filters import wrapped
+from agentjobs.workspace.hazards import PATH_MAX, disarm
 from tests.harness import Project
 from tests.repositories import make_repository, sh, write
 
@@ -36,7 +38,7 @@ def git(tmp_path: Path) -> Git:
 @pytest.fixture
 def tree(git: Git) -> Path:
     path = git.root / ".agentjobs" / "trees" / "t1"
-    assert workspace.create(git, path, git.resolve("main") or "")
+    assert worktree.create(git, path, git.resolve("main") or "")
     return path
 
 
@@ -113,9 +115,9 @@ def test_what_git_would_wait_for_is_gone_before_it_runs(git: Git, tree: Path) ->
         (admin / name).unlink(missing_ok=True)
         os.mkfifo(admin / name)
     write(tree / "a.txt", "changed\n")
-    taken = workspace.keep(git, tree, git.resolve("main") or "", "refs/agentjobs/t1/1", "m", 0.0)
+    taken = worktree.keep(git, tree, git.resolve("main") or "", "refs/agentjobs/t1/1", "m", 0.0)
     assert git.changed("main", taken.commit) == ("a.txt",)
-    workspace.reset(git, tree, taken.commit)
+    worktree.reset(git, tree, taken.commit)
     assert (tree / "a.txt").read_text() == "changed\n"
 
 
@@ -134,11 +136,11 @@ def test_a_repository_in_the_place_of_a_tree_is_put_aside(git: Git, tree: Path, 
     write(victim / "precious", "mine")
     if what == "link":
         tree.symlink_to(victim)
-    assert workspace.create(git, tree, git.resolve("main") or "")
+    assert worktree.create(git, tree, git.resolve("main") or "")
     kept = victim if what == "link" else tree.with_name("t1.aside-1")
     assert (kept / "precious").read_text() == "mine"
     assert (kept / ".git" / "HEAD").is_file()
-    workspace.remove(git, tree, force=True)
+    worktree.remove(git, tree, force=True)
     assert (kept / ".git" / "HEAD").is_file()
 
 
@@ -150,7 +152,7 @@ def test_a_command_that_does_not_end_is_killed_with_all_that_it_started(tmp_path
     code = "import mmap; m = mmap.mmap(-1, 384 << 20); m[::4096] = bytes(len(m) >> 12); open('big', 'w'); input()"
     script = 'sleep 600 | "$@" & echo $! >pid; wait'
     with pytest.raises(TimedOut):
-        proc.run(["sh", "-c", script, "sh", sys.executable, "-c", code], cwd=tmp_path, timeout_s=3)
+        run_command.run(["sh", "-c", script, "sh", sys.executable, "-c", code], cwd=tmp_path, timeout_s=3)
     assert (tmp_path / "big").exists()
     pid = int((tmp_path / "pid").read_text())
     stat = Path(f"/proc/{pid}/stat")
@@ -162,7 +164,7 @@ def test_a_git_that_waits_is_the_trees_trouble(git: Git, tree: Path, monkeypatch
     write(tree / ".gitattributes", "* filter=slow\n")
     monkeypatch.setattr(git_module, "SLOW_S", 1.0)
     with pytest.raises(TreeError, match="was killed"):
-        workspace.keep(git, tree, git.resolve("main") or "", "refs/agentjobs/t1/1", "m", 0.0)
+        worktree.keep(git, tree, git.resolve("main") or "", "refs/agentjobs/t1/1", "m", 0.0)
 
 
 def test_a_store_that_cannot_be_written_is_the_machines_trouble(
@@ -171,7 +173,7 @@ def test_a_store_that_cannot_be_written_is_the_machines_trouble(
     monkeypatch.setattr(Git, "_check_shared", lambda _: (_ for _ in ()).throw(MachineError("git hash-object failed")))
     (git.common_dir / "worktrees" / "t1" / "agentjobs-index").write_bytes(b"broken")
     with pytest.raises(MachineError):
-        workspace.keep(git, tree, git.resolve("main") or "", "refs/agentjobs/t1/1", "m", 0.0)
+        worktree.keep(git, tree, git.resolve("main") or "", "refs/agentjobs/t1/1", "m", 0.0)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +183,7 @@ def test_a_store_that_cannot_be_written_is_the_machines_trouble(
 def test_a_pipe_where_refs_and_their_logs_are_stops_no_git(
     git: Git, place: str, linked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(proc, "_LOOK_S", 0.2)
+    monkeypatch.setattr(run_command, "_LOOK_S", 0.2)
     path = git.common_dir / place
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
@@ -202,10 +204,10 @@ def test_what_is_broken_in_the_repository_is_no_trees_trouble(git: Git, tree: Pa
     base = git.resolve("main") or ""
     (git.common_dir / name).write_bytes(b"garbage")
     with pytest.raises(MachineError):
-        workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 0.0)
+        worktree.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 0.0)
     (git.common_dir / name).unlink()
     (git.common_dir / name).mkdir()
-    workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 0.0)
+    worktree.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 0.0)
 
 
 def test_whose_trouble_an_error_is() -> None:
@@ -302,10 +304,10 @@ def test_no_git_runs_inside_a_submodule_that_an_agent_made(tmp_path: Path) -> No
     sh(git.root, "git", "update-index", "--add", "--cacheinfo", f"160000,{commit},sub")
     sh(git.root, "git", "commit", "-q", "-m", "with a submodule")
     tree = git.root / ".agentjobs" / "trees" / "t1"
-    workspace.create(git, tree, git.resolve("main") or "")
+    worktree.create(git, tree, git.resolve("main") or "")
     sh(tree, "git", "clone", "-q", str(inner), "sub")
     sh(tree / "sub", "git", "config", "filter.x.clean", f"touch {tmp_path}/escaped; cat")
     write(tree / "sub" / ".gitattributes", "* filter=x\n")
     write(tree / "sub" / "f", "ho\n")
-    workspace.keep(git, tree, git.resolve("main") or "", "refs/agentjobs/t1/1", "m", 0.0)
+    worktree.keep(git, tree, git.resolve("main") or "", "refs/agentjobs/t1/1", "m", 0.0)
     assert not (tmp_path / "escaped").exists()

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from agentjobs.discover import history
-from agentjobs.discover.history import FILES_MAX, Coupling, coupled_files
-from agentjobs.git import Git
+from agentjobs.source import history
+from agentjobs.source.history import FILES_MAX, Coupling, coupled_files
+from agentjobs.workspace.git import Git
 from tests.harness import Project
 
 WHO = "Someone <someone@example.org>"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentjobs.discover.imported import Imports
-from agentjobs.sourcetree import CommitTree, DiskTree, Mention
-from agentjobs.testnames import looks_like_test, word_of
+from agentjobs.source.imported import Imports
+from agentjobs.source.tests import looks_like_test, word_of
+from agentjobs.source.tree import CommitTree, DiskTree, Mention
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from agentjobs.disk.processes import boot_id, read_process
 from agentjobs.launch import local
-from agentjobs.launch.processes import boot_id, read_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

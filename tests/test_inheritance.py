@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentjobs.errors import UserError
-from agentjobs.inheritance import NEVER, USUAL, is_identity, is_usual, looks_secret, passed
-from agentjobs.policy import parse_policy
-from agentjobs.presets import names, preset
+from agentjobs.model.errors import UserError
+from agentjobs.policy.policy import parse_policy
+from agentjobs.policy.presets import names, preset
+from agentjobs.text.variables import NEVER, USUAL, is_identity, is_usual, looks_secret, passed
 from tests.harness import FAKE_AGENT, Project
 
 SECRET = (

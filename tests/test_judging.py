@@ -9,11 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agentjobs.board import Board, Spent
-from agentjobs.circles import LAYER_2
-from agentjobs.decide import decide
-from agentjobs.decisions import Conclude, Decision, End, Land, Launch, Wait, Weigh
-from agentjobs.judging import (
+from agentjobs.core.board import Board, Spent
+from agentjobs.core.decide import decide
+from agentjobs.core.findings import (
     SEVERITIES,
     Rule,
     Severity,
@@ -27,8 +25,23 @@ from agentjobs.judging import (
     rejection,
     weighed,
 )
-from agentjobs.limits import Limits, Retry
-from agentjobs.model import (
+from agentjobs.core.layers import LAYER_2
+from agentjobs.core.pauses import Pause
+from agentjobs.core.plan import plan
+from agentjobs.core.reviews import (
+    LOST_MAX,
+    RUNS_MAX,
+    TRIES_MAX,
+    WAITED_FOR,
+    as_attempt,
+    due,
+    lacking,
+    passed,
+    standing,
+    with_reviews,
+)
+from agentjobs.model.decisions import Conclude, Decision, End, Land, Launch, Wait, Weigh
+from agentjobs.model.facts import (
     AgentEnd,
     Attempt,
     Exited,
@@ -47,27 +60,14 @@ from agentjobs.model import (
     StepKind,
     Task,
 )
-from agentjobs.pauses import Pause
-from agentjobs.plan import plan
-from agentjobs.policy import Agent, Landing, Policy, Profile
-from agentjobs.reviewfacts import Finding, ReviewEnd, ReviewPlan
-from agentjobs.reviewing import (
-    LOST_MAX,
-    RUNS_MAX,
-    TRIES_MAX,
-    WAITED_FOR,
-    as_attempt,
-    due,
-    lacking,
-    passed,
-    standing,
-    with_reviews,
-)
-from agentjobs.show.events import event_text
+from agentjobs.model.reviews import Finding, ReviewEnd, ReviewPlan
+from agentjobs.policy.limits import Limits, Retry
+from agentjobs.policy.policy import Agent, Landing, Policy, Profile
+from agentjobs.views.events_text import event_text
 from tests.simulation import listed
 
 if TYPE_CHECKING:
-    from agentjobs.model import Phase
+    from agentjobs.model.facts import Phase
 
 NOW = 1_000_000.0
 COUNTS = st.integers(0, 6)

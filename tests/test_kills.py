@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agentjobs.launch.processes import read_process
+from agentjobs.disk.processes import read_process
 from agentjobs.launch.reap import alive
 from tests.harness import LONG_S, REPOSITORY, Project
 

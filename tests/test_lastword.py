@@ -10,21 +10,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.evidence import Watch
-from agentjobs.jsonlines import read_events
-from agentjobs.lastword import filter_for, last_word
-from agentjobs.logfile import CHUNK_BYTES, TAIL_BYTES, lines_before, read_tail
-from agentjobs.masking import Masking
-from agentjobs.model import Exited, Kill, Lost, Outcome
-from agentjobs.outcome import Knowledge, Verdict, classify, finished
-from agentjobs.tomlfile import FieldError
+from agentjobs.agents.last_events import filter_for, last_word
+from agentjobs.agents.outcome import Knowledge, Verdict, classify, finished
+from agentjobs.disk.logs import CHUNK_BYTES, TAIL_BYTES, lines_before, read_tail
+from agentjobs.model.facts import Exited, Kill, Lost, Outcome
+from agentjobs.policy.agent_output import Watch
+from agentjobs.text.json_lines import read_events
+from agentjobs.text.masking import Masking
+from agentjobs.text.toml import FieldError
 from tests.test_presets import IDS, RECORDINGS, Recording, agent_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from agentjobs.agents import Agent
+    from agentjobs.policy.agents import Agent
 
 LIMIT = 64 * 1024 * 1024
 NOISE = b"npm notice a server that was left behind goes on logging\n"
@@ -203,7 +203,7 @@ def test_announced_work_is_found_far_from_the_end(tmp_path: Path) -> None:
                          ([{"description": "d"}, {}], ("d", "a task")), ({"a": {"description": "d"}}, ("d",))],
 )  # fmt: skip
 def test_what_a_list_of_tasks_may_be(tasks: object, names: tuple[str, ...]) -> None:
-    from agentjobs.lastword import tasks_in
+    from agentjobs.agents.last_events import tasks_in
 
     assert tasks_in({"tasks": tasks}, "tasks") == names
 
@@ -377,13 +377,13 @@ def test_lines_before_the_tail_are_all_lines(sizes: list[int], tail: int, chunk:
     import tempfile
     from pathlib import Path
 
-    from agentjobs import logfile
+    from agentjobs.disk import logs
 
     whole = [b"%d:" % n + b"x" * size for n, size in enumerate(sizes)]
     data = b"\n".join(whole) + (b"\n" if ends else b"")
     with tempfile.TemporaryDirectory() as scratch, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(logfile, "TAIL_BYTES", tail)
-        patch.setattr(logfile, "CHUNK_BYTES", chunk)
+        patch.setattr(logs, "TAIL_BYTES", tail)
+        patch.setattr(logs, "CHUNK_BYTES", chunk)
         log = Path(scratch) / "log"
         log.write_bytes(data)
         rest = read_tail(log, None, tail)[0].partition(b"\n")[2].split(b"\n") if len(data) > tail else []

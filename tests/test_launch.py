@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from agentjobs.disk.processes import boot_id
 from agentjobs.launch import local
 from agentjobs.launch.local import StepFiles
-from agentjobs.launch.processes import boot_id
 from agentjobs.launch.step import read_record
-from agentjobs.model import Exited, Lost, Phase, Prepared, Running
+from agentjobs.model.facts import Exited, Lost, Phase, Prepared, Running
 from tests.harness import LONG_S
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agentjobs import workspace
-from agentjobs.linked import links_back
-from agentjobs.snapshot import snapshot
+from agentjobs.workspace import worktree
+from agentjobs.workspace.links import links_back
+from agentjobs.workspace.snapshot import snapshot
 from tests.repositories import make_repository, write
 
 if TYPE_CHECKING:
-    from agentjobs.git import Git
+    from agentjobs.workspace.git import Git
 
 PACKAGES = {"packages/a/index.js": "a\n", "packages/b/index.js": "b\n", "packages/b/cli.js": "cli\n"}
 
@@ -46,8 +46,8 @@ def test_links_to_the_projects_own_packages_lead_to_those_of_the_tree(git: Git, 
         (root / "node_modules" / path).symlink_to(leads.format(root=root))
     base = git.resolve("main")
     assert base
-    workspace.create(git, tree, base)
-    workspace.setup_files(git, root, tree, copy=(), link=("node_modules",))
+    worktree.create(git, tree, base)
+    worktree.setup_files(git, root, tree, copy=(), link=("node_modules",))
     for package in "ab":
         write(tree / f"packages/{package}/index.js", f"{package} of the tree\n")
     for path, leads in LAYOUTS[kind].items():
@@ -59,8 +59,8 @@ def test_links_to_the_projects_own_packages_lead_to_those_of_the_tree(git: Git, 
     assert (tree / "node_modules/plain/index.js").read_text() == "plain\n"
     taken = snapshot(git, tree, base, "work", 0.0)
     assert sorted(git.changed(base, taken.commit)) == ["packages/a/index.js", "packages/b/index.js"]
-    workspace.setup_files(git, root, tree, copy=(), link=("node_modules",))  # to do so again refreshes them
-    workspace.remove(git, tree, force=True)
+    worktree.setup_files(git, root, tree, copy=(), link=("node_modules",))  # to do so again refreshes them
+    worktree.remove(git, tree, force=True)
     assert (root / "node_modules/plain/index.js").exists()
     assert (root / "packages/a/index.js").read_text() == "a\n", "the checkout is not touched"
 
@@ -75,8 +75,8 @@ def test_a_directory_that_leads_nowhere_else_is_one_link(git: Git) -> None:
     (root / "node_modules/own").symlink_to("../.agentjobs")
     base = git.resolve("main")
     assert base
-    workspace.create(git, tree, base)
-    workspace.setup_files(git, root, tree, copy=(), link=("node_modules",))
+    worktree.create(git, tree, base)
+    worktree.setup_files(git, root, tree, copy=(), link=("node_modules",))
     assert (tree / "node_modules").is_symlink()
     assert links_back(root / "node_modules", str(root), 0) == {"nowhere": "nowhere"}
 
@@ -90,8 +90,8 @@ def test_a_copy_and_a_link_to_a_link_lead_to_the_trees_own_files(git: Git) -> No
     (root / ".env").symlink_to("packages/b/cli.js")
     base = git.resolve("main")
     assert base
-    workspace.create(git, tree, base)
-    workspace.setup_files(git, root, tree, copy=("node_modules",), link=(".env",))
+    worktree.create(git, tree, base)
+    worktree.setup_files(git, root, tree, copy=("node_modules",), link=(".env",))
     assert (tree / "node_modules/a").resolve() == tree / "packages/a"
     assert (tree / "node_modules/.bin/cli").resolve() == (tree / ".env").resolve() == tree / "packages/b/cli.js"
     assert (tree / "node_modules/usr").resolve() == Path("/usr")

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agentjobs import cli
-from agentjobs.logfile import read_tail
-from agentjobs.masking import TEXTS, MaskedStream, Masking
-from agentjobs.model import Result
+from agentjobs.cli import main
+from agentjobs.disk.logs import read_tail
+from agentjobs.model.facts import Result
+from agentjobs.text.masking import TEXTS, MaskedStream, Masking
 from tests.harness import CHECK, SILENT, Project
 
 KEY = 'sk-fake-0123456789"ü/abc'
@@ -238,13 +238,13 @@ def test_a_crash_file_holds_no_secret(
     def broken(*args: object, **options: object) -> None:
         raise RuntimeError(f"{KEY} and tok-in-the-policy")
 
-    monkeypatch.setattr(cli.cli, "main", broken)
+    monkeypatch.setattr(main.cli, "main", broken)
     leaky.plans(a="ok")
     leaky.dispatch()
     leaky.loop()
     monkeypatch.chdir(leaky.root)
     with pytest.raises(SystemExit) as ended:
-        cli.main(["status"])
+        main.main(["status"])
     assert ended.value.code == 70
     crash = next((leaky.root / ".agentjobs").glob("crash-*.txt"))
     assert "***FAKE_API_KEY*** and ***FAKE_TOKEN***" in crash.read_text()

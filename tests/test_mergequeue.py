@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agentjobs.project import Project as Jobs
-from agentjobs.scoping import skip
+from agentjobs.commands.scope import skip
+from agentjobs.project.project import Project as Jobs
 from tests.harness import Project
 
 if TYPE_CHECKING:
@@ -304,7 +304,7 @@ def test_a_skip_waits_until_a_stubborn_gate_is_gone_however_slow_the_machine(
     project.plans(a="ok", b="ok")
     project.dispatch()
     project.poll_until(lambda: (project.directory / "begun").exists(), what="the gate runs")
-    monkeypatch.setattr("agentjobs.engine.TURN_S", -1.0)
+    monkeypatch.setattr("agentjobs.run.engine.TURN_S", -1.0)
     monkeypatch.chdir(project.root)
     skip(Jobs.here(), ("a",), note="", lock_timeout_s=10)
     assert project.processes() == []

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agentjobs.errors import UserError
-from agentjobs.mergetree import Source, Step, next_level, partition
-from agentjobs.model import Status
+from agentjobs.model.errors import UserError
+from agentjobs.model.facts import Status
+from agentjobs.plans.merge_tree import Source, Step, next_level, partition
 
 
 def leaf(number: int, tokens: int | None = 100, status: Status = Status.DONE) -> Source:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agentjobs.table import escape
+from agentjobs.table.table import escape
 from tests.harness import Project
 
 BAIT = "$(touch pwned)`touch pwned`;touch pwned;"

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agentjobs.agents import Agent
-from agentjobs.evidence import Context, Rule, Session, Usage, Watch
-from agentjobs.logfile import LOOK_LINES, Place, read_on
-from agentjobs.model import Exited, Kill, Outcome, Spending
-from agentjobs.observing import EVENTS, KEYS, Seen, Sight, likeness, measured, observe, sights
-from agentjobs.outcome import Knowledge, classify
-from agentjobs.policy import parse_policy
-from agentjobs.presets import preset
-from agentjobs.usage import measure
+from agentjobs.agents.observe import EVENTS, KEYS, Seen, Sight, likeness, measured, observe, sights
+from agentjobs.agents.outcome import Knowledge, classify
+from agentjobs.agents.usage import measure
+from agentjobs.disk.logs import LOOK_LINES, Place, read_on
+from agentjobs.model.facts import Exited, Kill, Outcome, Spending
+from agentjobs.policy.agent_output import Context, Rule, Session, Usage, Watch
+from agentjobs.policy.agents import Agent
+from agentjobs.policy.policy import parse_policy
+from agentjobs.policy.presets import preset
 
 FIXTURES = Path(__file__).parent / "fixtures" / "agents"
 CONTEXT = Context(event={"type": "turn"}, used=("in", "cached"), window="of")

@@ -14,15 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentjobs.limits import Limits
-from agentjobs.model import Outcome
-from agentjobs.pauses import SEVERAL, Unanswered, _suspected, pause_after
+from agentjobs.core.pauses import SEVERAL, Unanswered, _suspected, pause_after
+from agentjobs.model.facts import Outcome
+from agentjobs.policy.limits import Limits
 from tests.harness import LONG_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agentjobs.pauses import Pause
+    from agentjobs.core.pauses import Pause
     from tests.harness import Completed, Project
 
 AGENT = """\

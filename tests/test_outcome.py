@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.evidence import Rule, Usage
-from agentjobs.model import Exited, Kill, Lost, Outcome
-from agentjobs.outcome import Verdict, classify, finished
-from agentjobs.usage import measure
+from agentjobs.agents.outcome import Verdict, classify, finished
+from agentjobs.agents.usage import measure
+from agentjobs.model.facts import Exited, Kill, Lost, Outcome
+from agentjobs.policy.agent_output import Rule, Usage
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()
 OK = Rule(class_=Outcome.OK, event={"type": "result", "is_error": False})

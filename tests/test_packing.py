@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.packbound import Worth, bound
-from agentjobs.packing import Document, pack
-from agentjobs.repack import Wanted, repack
-from agentjobs.sections import split
-from agentjobs.table import parse
-from agentjobs.tokens import count
+from agentjobs.plans.lower_bound import Worth, bound
+from agentjobs.plans.pack import Document, pack
+from agentjobs.plans.repack import Wanted, repack
+from agentjobs.plans.split import split
+from agentjobs.table.table import parse
+from agentjobs.tokens.count import count
 from tests.bench.documents import BUDGET, triplets
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agentjobs import proc
-from agentjobs.errors import UserError
+from agentjobs.disk import run_command
+from agentjobs.model.errors import UserError
 from tests.harness import CHECK
 
 if TYPE_CHECKING:
@@ -94,6 +94,6 @@ def test_an_exit_code_that_cannot_be_read_is_never_success(tmp_path: Path, argv:
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
         with pytest.raises(UserError, match="SIGCHLD is ignored"):
-            proc.run(argv, cwd=tmp_path, check=False)
+            run_command.run(argv, cwd=tmp_path, check=False)
     finally:
         signal.signal(signal.SIGCHLD, before)

@@ -8,8 +8,8 @@ from itertools import combinations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.pathclaims import Names, PathClaims
-from agentjobs.scope import in_scope, overlap
+from agentjobs.table.overlaps import Names, PathClaims
+from agentjobs.text.path_patterns import in_scope, overlap
 
 PARTS = st.sampled_from(["a", "b", "ab", "c.js"])
 PLAIN = st.lists(PARTS, min_size=1, max_size=3).map("/".join)

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agentjobs.census import Census
-from agentjobs.decisions import Conclude, End, Launch, Wait
-from agentjobs.model import (
+from agentjobs.core.phase_counts import Census
+from agentjobs.core.phases import Planning, Stage, due, lost_too_often, next_of_planning, reached, waits
+from agentjobs.model.decisions import Conclude, End, Launch, Wait
+from agentjobs.model.facts import (
     Attempt,
     Exited,
     Intent,
@@ -27,13 +28,12 @@ from agentjobs.model import (
     Step,
     StepKind,
 )  # fmt: skip
-from agentjobs.phasepolicy import filled
-from agentjobs.phases import Planning, Stage, due, lost_too_often, next_of_planning, reached, waits
-from agentjobs.policy import Policy
-from agentjobs.table import parse
+from agentjobs.policy.phases import filled
+from agentjobs.policy.policy import Policy
+from agentjobs.table.table import parse
 
 if TYPE_CHECKING:
-    from agentjobs.model import Phase
+    from agentjobs.model.facts import Phase
 
 DONE = Stage("a", Planning.DONE, total=4, done=4)
 

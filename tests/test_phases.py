@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agentjobs.engine import Engine
-from agentjobs.project import Project as Program
+from agentjobs.project.project import Project as Program
+from agentjobs.run.engine import Engine
 from tests.harness import Project, modules_of
 
 if TYPE_CHECKING:
@@ -415,7 +415,7 @@ def test_rows_of_a_later_phase_wait_when_an_earlier_one_is_at_work_again(tmp_pat
 def test_on_a_slow_machine_every_turn_says_to_call_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = three(tmp_path)
     project.dispatch()
-    monkeypatch.setattr("agentjobs.engine.TURN_S", -1.0)  # each turn has one single pass
+    monkeypatch.setattr("agentjobs.run.engine.TURN_S", -1.0)  # each turn has one single pass
     monkeypatch.chdir(project.root)
     made = Engine(Program(project.root))
     codes: list[int] = []
@@ -472,7 +472,7 @@ def test_where_all_phases_are_over_a_poll_looks_no_further(tmp_path: Path) -> No
     project.settle()
     code, modules = modules_of(project.root, "poll")
     assert code == 2
-    assert not {"agentjobs.plan", "agentjobs.attempts", "agentjobs.phaseruns"} & modules
+    assert not {"agentjobs.core.plan", "agentjobs.run.attempts", "agentjobs.run.phases.runs"} & modules
     project.edit("w2", profile="join", status="FAILED")
     told = project.poll(code=3)
     assert "phase write waits: 1 of 2 tasks of join are not DONE (w2;" in told.stdout + told.stderr

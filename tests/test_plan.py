@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agentjobs.accounts import account_for, account_of
-from agentjobs.agents import Agent
-from agentjobs.board import UNSERVED, Board, Plan, Spent
-from agentjobs.decisions import Begin, Conclude, Judge, Land, Launch, Settle
-from agentjobs.limits import Limits, Retry
-from agentjobs.model import (
+from agentjobs.core.accounts import account_for, account_of
+from agentjobs.core.board import UNSERVED, Board, Plan, Spent
+from agentjobs.core.pauses import LANDING, REFUSALS_MAX, RUN, TROUBLE, Pause, jitter, lifted, pause_after, pauses_after
+from agentjobs.core.plan import plan as planned
+from agentjobs.core.restarts import History, pays, sweep_due
+from agentjobs.model.decisions import Begin, Conclude, Judge, Land, Launch, Settle
+from agentjobs.model.facts import (
     AgentEnd,
     Attempt,
     Exited,
@@ -33,10 +34,9 @@ from agentjobs.model import (
     StepKind,
     Task,
 )
-from agentjobs.pauses import LANDING, REFUSALS_MAX, RUN, TROUBLE, Pause, jitter, lifted, pause_after, pauses_after
-from agentjobs.plan import plan as planned
-from agentjobs.policy import Landing, Policy, Profile, Workspace
-from agentjobs.restarts import History, pays, sweep_due
+from agentjobs.policy.agents import Agent
+from agentjobs.policy.limits import Limits, Retry
+from agentjobs.policy.policy import Landing, Policy, Profile, Workspace
 from tests.simulation import Odds, World, listed
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from agentjobs.errors import UserError
-from agentjobs.speckit import parse, paths_in
-from agentjobs.tokens import count
+from agentjobs.model.errors import UserError
+from agentjobs.plans.speckit import parse, paths_in
+from agentjobs.tokens.count import count
 from tests.harness import Project
 
 WRITE = 'mkdir -p out; echo "$AGENTJOBS_TASK $AGENTJOBS_ROW_DOCS" >"$AGENTJOBS_ROW_OUTPUT"'

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from agentjobs.errors import UserError
-from agentjobs.planfiles import FilePlan, plan_files
-from agentjobs.planpolicy import Planning
-from agentjobs.project import Project as Own
+from agentjobs.model.errors import UserError
+from agentjobs.plans.files import FilePlan, plan_files
+from agentjobs.policy.plan import Planning
+from agentjobs.project.project import Project as Own
 from tests.harness import Project
 
 MOVE = 'for f in $AGENTJOBS_FILES; do case $f in *.js) [ ! -e "$f" ] || mv "$f" "${{f%.js}}.ts";; esac; done'

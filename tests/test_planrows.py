@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.errors import UserError
-from agentjobs.planrows import Format, Planned, merge_rows, read_rows, slug
-from agentjobs.rowsource import guess
-from agentjobs.table import parse
-from agentjobs.tsv import is_id
+from agentjobs.model.errors import UserError
+from agentjobs.plans.records import guess
+from agentjobs.plans.rows import Format, Planned, merge_rows, read_rows, slug
+from agentjobs.table.table import parse
+from agentjobs.text.tsv import is_id
 
 # --- formats ----------------------------------------------------------------------------------------------
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.agents import PLACEHOLDERS, Flags, expand, flags_of
-from agentjobs.errors import UserError
-from agentjobs.evidence import Rule
-from agentjobs.model import Outcome, Row, Status
-from agentjobs.policy import (
+from agentjobs.model.errors import UserError
+from agentjobs.model.facts import Outcome, Row, Status
+from agentjobs.policy.agent_output import Rule
+from agentjobs.policy.agents import PLACEHOLDERS, Flags, expand, flags_of
+from agentjobs.policy.policy import (
     Agent,
     Landing,
     Limits,
@@ -24,7 +24,7 @@ from agentjobs.policy import (
     resolve,
     wishes_of,
 )
-from agentjobs.tomlfile import FieldError
+from agentjobs.text.toml import FieldError
 
 ROOT = Path(__file__).resolve().parent.parent
 BLANK = ROOT / "templates" / "blank"

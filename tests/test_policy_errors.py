@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.errors import UserError
-from agentjobs.policy import parse_policy
+from agentjobs.model.errors import UserError
+from agentjobs.policy.policy import parse_policy
 
 BLANK = Path(__file__).resolve().parent.parent / "templates" / "blank"
 AGENT = '[agents.a]\ncommand = ["x"]\n'

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import msgspec
 
-from agentjobs.policy import parse_policy
-from agentjobs.policykeys import KEYS, SECTIONS, line, reference
-from agentjobs.presets import preset
+from agentjobs.policy.policy import parse_policy
+from agentjobs.policy.presets import preset
+from agentjobs.policy.reference import KEYS, SECTIONS, line, reference
 
 ROOT = Path(__file__).resolve().parent.parent
 

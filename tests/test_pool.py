@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agentjobs import pool, workspace
-from agentjobs.errors import UserError
-from agentjobs.policy import Workspace
-from agentjobs.prepared import is_input, setup_done, setup_due
-from agentjobs.snapshot import admin_dir
+from agentjobs.model.errors import UserError
+from agentjobs.policy.policy import Workspace
+from agentjobs.workspace import pool, worktree
+from agentjobs.workspace.setup import is_input, setup_done, setup_due
+from agentjobs.workspace.snapshot import admin_dir
 from tests.harness import LONG_S
 from tests.repositories import make_repository, sh, write
 from tests.test_workspace import assert_whole, held, wait_until
 
 if TYPE_CHECKING:
-    from agentjobs.git import Git
+    from agentjobs.workspace.git import Git
     from tests.harness import Project
 
 PACKAGE_ROOT = Path(__file__).parent.parent
@@ -121,7 +121,7 @@ def test_nothing_of_the_last_task_is_left(git: Git, trees: Path, spare: Path, na
     move_on(git, {".gitignore": "*.log\nnode_modules/\n.agentjobs/\n.env\nout/\n"})
     base = tip(git)
     pool.hand_out(git, tree, spare, base, keep=KEEP)
-    workspace.setup_files(git, git.root, tree, copy=[".env"], link=[])
+    worktree.setup_files(git, git.root, tree, copy=[".env"], link=[])
     write(tree / "node_modules/m/index.js", "m")
     write(tree / "out/deep/kept.txt", "ignored")
     write(tree / "d1/x.log", "ignored")
@@ -132,7 +132,7 @@ def test_nothing_of_the_last_task_is_left(git: Git, trees: Path, spare: Path, na
     sh(tree, "git", "update-index", "--assume-unchanged", "d1/f1.txt")
     sh(tree, "git", "update-index", "--skip-worktree", "d2/f2.txt")
     sh(tree, "git", "bisect", "start")
-    workspace.keep(git, tree, base, "refs/agentjobs/a/1", "m", 1)
+    worktree.keep(git, tree, base, "refs/agentjobs/a/1", "m", 1)
     pool.give_back(git, tree, spare, most=1, keep=KEEP)
     (found,) = pool.spares(spare)
     assert not (found / ".env").exists(), "no secret lies about"
@@ -186,7 +186,7 @@ def test_work_that_no_ref_keeps_stays_where_it_is(git: Git, trees: Path, spare: 
     with pytest.raises(UserError, match="holds work"):
         pool.give_back(git, tree, spare, most=2)
     assert (tree / "work.txt").read_text() == "w"
-    kept = workspace.keep(git, tree, base, "refs/agentjobs/a/1", "m", 1)
+    kept = worktree.keep(git, tree, base, "refs/agentjobs/a/1", "m", 1)
     pool.give_back(git, tree, spare, most=2)
     assert git.changed(base, kept.commit) == ("work.txt",)
     pool.hand_out(git, tree, spare, base)
@@ -279,7 +279,7 @@ def test_killed_at_random(git: Git, trees: Path, spare: Path, with_git: bool) ->
         for number in (0, 1):
             tree = trees / f"t{number}"
             if not pool.hand_out(git, tree, spare, tips[1], keep=KEEP):
-                workspace.reset(git, tree, tips[1])
+                worktree.reset(git, tree, tips[1])
                 (tree / "left.log").unlink(missing_ok=True)
             assert_whole(git, tree, tips[1])
             found = files_of(tree)
@@ -310,8 +310,8 @@ def test_a_setup_holds_until_its_inputs_change(git: Git, trees: Path, spare: Pat
     pool.hand_out(git, trees / "b", spare, same, keep=KEEP)
     assert not setup_due(git, trees / "b", same, SETTINGS)
     other = move_on(git, {"web/package.json": '{"name": "web"}'})
-    workspace.reset(git, trees / "b", other)
-    workspace.reset(git, trees / "b", same)
+    worktree.reset(git, trees / "b", other)
+    worktree.reset(git, trees / "b", same)
     assert setup_due(git, trees / "b", same, SETTINGS), "it stood on other inputs in between"
 
 

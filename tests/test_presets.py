@@ -13,17 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.evidence import Transcript, Usage
-from agentjobs.jsonlines import matches, read_events
-from agentjobs.model import Exited, Kill, Lost, Outcome, Spending
-from agentjobs.observing import Seen, Sight, measured, observe, sights
-from agentjobs.openrequests import asks
-from agentjobs.outcome import Knowledge, Verdict, classify
-from agentjobs.policy import Agent, parse_policy
-from agentjobs.presets import names, preset
-from agentjobs.spending import learnt
-from agentjobs.transcripts import Found, Whose, find, lines_of
-from agentjobs.usage import Measured, beside, measure, of_attempt, since
+from agentjobs.agents.observe import Seen, Sight, measured, observe, sights
+from agentjobs.agents.outcome import Knowledge, Verdict, classify
+from agentjobs.agents.transcripts import Found, Whose, find, lines_of
+from agentjobs.agents.usage import Measured, beside, measure, of_attempt, since
+from agentjobs.model.facts import Exited, Kill, Lost, Outcome, Spending
+from agentjobs.policy.agent_output import Transcript, Usage
+from agentjobs.policy.policy import Agent, parse_policy
+from agentjobs.policy.presets import names, preset
+from agentjobs.run.steps.open_request import asks
+from agentjobs.run.steps.spending import learnt
+from agentjobs.text.json_lines import matches, read_events
 from tests.realagents import NAMES, real
 
 FIXTURES = Path(__file__).parent / "fixtures" / "agents"

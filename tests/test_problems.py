@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.problems import BLAME_CHARS, Problem, attribute, find
+from agentjobs.run.landing.problems import BLAME_CHARS, Problem, attribute, find
 
 GATE = Path(__file__).parent / "fixtures" / "gate"
 TREE = "/srv/project/.agentjobs/trees/gate"

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.errors import UserError
-from agentjobs.model import Mode, Outcome, Row, Status
-from agentjobs.prompt import VARIABLES, names_in, render, resume_prompt, variables
+from agentjobs.model.errors import UserError
+from agentjobs.model.facts import Mode, Outcome, Row, Status
+from agentjobs.prompts.template import VARIABLES, names_in, render, resume_prompt, variables
 
 ROW = Row(
     id="a",

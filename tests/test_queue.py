@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.errors import UserError
-from agentjobs.model import Scope, Status
-from agentjobs.queue import Queue, in_play
-from agentjobs.table import Table, parse, parse_status
+from agentjobs.core.ready import Queue, in_play
+from agentjobs.model.errors import UserError
+from agentjobs.model.facts import Scope, Status
+from agentjobs.table.table import Table, parse, parse_status
 
 ALL = Scope(0.0, everything=True)
 

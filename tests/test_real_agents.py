@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agentjobs import sandbox
+from agentjobs.run.steps import sandbox
 from tests.harness import Project
 from tests.mockmodel import MockModel
 from tests.realagents import NAMES, environment, program, real

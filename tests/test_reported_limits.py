@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from agentjobs.model import Exited, Outcome
-from agentjobs.outcome import classify
-from agentjobs.policy import parse_policy
-from agentjobs.presets import preset
+from agentjobs.agents.outcome import classify
+from agentjobs.model.facts import Exited, Outcome
+from agentjobs.policy.policy import parse_policy
+from agentjobs.policy.presets import preset
 
 NOW = datetime(2026, 4, 18, 12, 0).timestamp()  # noqa: DTZ001 - a limit's end is told in the user's own zone
 HOUR = 3600.0

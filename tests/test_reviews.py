@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from agentjobs import sandbox
+from agentjobs.run.steps import sandbox
 from tests.harness import RULES, SILENT, Project
 
 REVIEWER = Path(__file__).resolve().parent / "agents" / "reviewer.py"

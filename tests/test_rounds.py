@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from agentjobs.decide import REMOVED
-from agentjobs.model import Outcome, Scope, Settled, Status
-from agentjobs.project import Project
-from agentjobs.rounds import Rounds
-from agentjobs.store import Marker
+from agentjobs.core.decide import REMOVED
+from agentjobs.model.facts import Outcome, Scope, Settled, Status
+from agentjobs.project.project import Project
+from agentjobs.project.rounds import Rounds
+from agentjobs.project.store import Marker
 from tests.harness import Project as Scratch
 
 ALL = Scope(1.0, everything=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from agentjobs.cli import _run
+from agentjobs.cli.main import _run
 from tests.repositories import make_repository, sh, write
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def test_debt_is_held_against_allowance_and_floor(tree: Path, capsys: pytest.Cap
 
 
 def _command() -> click.Command:
-    from agentjobs.commands.debt import command
+    from agentjobs.cli.debt import command
 
     return command
 

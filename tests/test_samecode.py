@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from agentjobs.samecode.compare import Tier, compare
-from agentjobs.samecode.difference import Difference
+from agentjobs.proof.compare import Tier, compare
+from agentjobs.proof.difference import Difference
 
 
 def differ(old: str, new: str, tier: Tier = "strict", new_path: str = "a.ts") -> Difference | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.samecode.compare import compare
+from agentjobs.proof.compare import compare
 from tests.bench.samecode_mutants import mutants
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agentjobs import sandbox
 from agentjobs.launch.reap import alive
-from agentjobs.mounts import FLAGS, View, wrapped
+from agentjobs.run.steps import sandbox
+from agentjobs.workspace.bubblewrap import FLAGS, View, wrapped
 from tests.harness import SILENT, Project
 
 if TYPE_CHECKING:

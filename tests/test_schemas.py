@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agentjobs.errors import UserError
-from agentjobs.schemachecks import SchemaCheck
-from agentjobs.schemas import Schema
+from agentjobs.model.errors import UserError
+from agentjobs.policy.checks import SchemaCheck
+from agentjobs.text.json_schema import Schema
 from tests.harness import Project
 
 RESULT = {

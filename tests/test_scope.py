@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentjobs.errors import UserError
-from agentjobs.scope import in_scope, normalise, overlap
+from agentjobs.model.errors import UserError
+from agentjobs.text.path_patterns import in_scope, normalise, overlap
 
 part = st.text("ab[]*?!-.", min_size=1, max_size=4).filter(lambda p: p not in (".", ".."))
 plain_part = st.text("ab.-", min_size=1, max_size=3).filter(lambda p: p not in (".", ".."))

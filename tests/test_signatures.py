@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs import pysignatures
-from agentjobs.signatures import Passed, offer
+from agentjobs.source import python_signatures
+from agentjobs.source.signatures import Passed, offer
 
 MODULE = b"""\
 import { Base } from "./base";
@@ -327,7 +327,7 @@ def fast(): ...'''
 
 
 def test_python() -> None:
-    found = pysignatures.offer(PYTHON)
+    found = python_signatures.offer(PYTHON)
     assert found is not None
     assert "\n".join(one.text for one in found.only(None)) == PYTHON_HEADS
     assert [one.text for one in found.only(frozenset({"_hidden", "LIMIT"}))] == ["LIMIT = 10", "def _hidden(): ..."]
@@ -335,23 +335,23 @@ def test_python() -> None:
 
 
 def test_python_says_itself_what_is_public() -> None:
-    found = pysignatures.offer(b"__all__ = ['_a']\ndef _a(): ...\ndef b(): ...\n")
+    found = python_signatures.offer(b"__all__ = ['_a']\ndef _a(): ...\ndef b(): ...\n")
     assert found is not None
     assert [one.name for one in found.only(None)] == ["_a"]
-    assert pysignatures.offer(b"print 'two'") is None
+    assert python_signatures.offer(b"print 'two'") is None
 
 
 def test_python_of_our_own_is_python_again() -> None:
     """Whatever is told of a module can be parsed: no head is cut in its middle."""
     for path in sorted(Path(__file__).parents[1].glob("agentjobs/**/*.py")):
-        found = pysignatures.offer(path.read_bytes())
+        found = python_signatures.offer(path.read_bytes())
         assert found is not None
         ast.parse("\n".join(one.text for one in found.signatures))
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="the syntax is newer")
 def test_type_parameters_of_python() -> None:
-    found = pysignatures.offer(b"type Pair[T] = tuple[T, T]\ndef f[T](a: T) -> T: return a\nclass A[T]: pass\n")
+    found = python_signatures.offer(b"type Pair[T] = tuple[T, T]\ndef f[T](a: T) -> T: return a\nclass A[T]: pass\n")
     assert found is not None
     assert [one.text for one in found.signatures] == [
         "type Pair[T] = tuple[T, T]", "def f[T](a: T) -> T: ...", "class A[T]:\n    ...",
@@ -360,6 +360,6 @@ def test_type_parameters_of_python() -> None:
 
 def test_names_that_are_worked_out_when_the_file_is_run_are_not_known() -> None:
     for listed in ("[*names]", "['_a', *names]", "sorted(names)", "'b'"):
-        found = pysignatures.offer(f"__all__ = {listed}\ndef _a(): ...\ndef b(): ...\n".encode())
+        found = python_signatures.offer(f"__all__ = {listed}\ndef _a(): ...\ndef b(): ...\n".encode())
         assert found is not None
         assert [one.name for one in found.only(None)] == ["b"], listed

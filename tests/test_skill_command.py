@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from agentjobs.policy import parse_policy
-from agentjobs.presets import preset
+from agentjobs.policy.policy import parse_policy
+from agentjobs.policy.presets import preset
 from tests.harness import LONG_S
 from tests.skillfiles import faults
 from tests.templatejobs import Job

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from agentjobs.kinds import kinds, summary, templates_dir
-from agentjobs.policy import parse_policy
-from agentjobs.presets import preset
+from agentjobs.commands.kinds import kinds, summary, templates_dir
+from agentjobs.policy.policy import parse_policy
+from agentjobs.policy.presets import preset
 from tests.harness import LONG_S
 from tests.skillfiles import DESCRIPTION_MAX, calls, code, faults, front_matter, misused
 from tests.templatejobs import Job

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs import landing, pool, workspace
-from agentjobs.errors import UserError
-from agentjobs.git import Git
-from agentjobs.policy import Workspace, parse_policy
-from agentjobs.prepared import setup_done, setup_due
-from agentjobs.snapshot import SEED_INDEX, admin_dir, head, snapshot
-from agentjobs.sparse import covers, directories, merged, patterns, record, recorded, widened
+from agentjobs.model.errors import UserError
+from agentjobs.policy.policy import Workspace, parse_policy
+from agentjobs.workspace import pool, target, worktree
+from agentjobs.workspace.git import Git
+from agentjobs.workspace.setup import setup_done, setup_due
+from agentjobs.workspace.snapshot import SEED_INDEX, admin_dir, head, snapshot
+from agentjobs.workspace.sparse import covers, directories, merged, patterns, record, recorded, widened
 from tests.harness import Project
 from tests.repositories import contents, make_repository, sh, write
 
@@ -169,7 +169,7 @@ def test_a_tree_holds_what_it_should_and_the_repository_is_as_it_was(
     assert_clean(git, trees / "t2", base, {*TOP, "[odd] *\\name/f.txt"})
     pool.hand_out(git, trees / "t3", spare, base)
     assert_clean(git, trees / "t3", base, {*FILES, ".gitignore"})
-    workspace.create(git, trees / "gate", base)
+    worktree.create(git, trees / "gate", base)
     assert_clean(git, trees / "gate", base, {*FILES, ".gitignore"})
     assert (git.common_dir / "config").read_bytes() == config
     assert not (git.common_dir / "config.worktree").exists()
@@ -205,7 +205,7 @@ def test_what_is_written_where_nothing_is_checked_out_counts(git: Git, base: str
     write(tree / "tools", "a file in the place of a directory\n")
     write(tree / "packages/c/y.txt/inner.txt", "a directory in the place of a file\n")
     (tree / "packages/c/deep").symlink_to(tmp_path)  # a link in the place of a directory
-    taken = workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 1)
+    taken = worktree.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 1)
     found = contents(git, taken.commit)
     assert found["docs/d.txt"] == "changed\n"
     assert set(git.changed(base, taken.commit)) == {
@@ -213,7 +213,7 @@ def test_what_is_written_where_nothing_is_checked_out_counts(git: Git, base: str
         "packages/c/y.txt", "packages/c/y.txt/inner.txt", "packages/c/deep", "packages/c/deep/z.txt",
     }  # fmt: skip
     # The checks, and the next agent, find what this one made, and what lies beside it.
-    workspace.reset(git, tree, taken.commit)
+    worktree.reset(git, tree, taken.commit)
     there = on_disk(tree)
     assert {"docs/d.txt", "docs/new.txt", "tools", "packages/c/y.txt/inner.txt", "packages/c/x.txt"} <= there
     assert {"docs/more/e.txt", "packages/b/x.txt", "tools/run.sh"} & there == set()
@@ -243,7 +243,7 @@ def test_whatever_an_agent_does_to_git(git: Git, base: str, tree: Path, script: 
     sh(tree, "git", "add", "-A", "--sparse")
     sh(tree, "git", "commit", "-q", "-m", "mine")
     assert snapshot(git, tree, base, "m", 1) == taken
-    workspace.reset(git, tree, taken.commit)
+    worktree.reset(git, tree, taken.commit)
     assert_clean(git, tree, taken.commit, {*OF_A, "packages/a/new.txt"})
     assert sh(tree, "git", "ls-files", "-t").count("S ") == len({*FILES, ".gitignore"} - OF_A)
 
@@ -253,9 +253,9 @@ def test_work_is_the_same_after_everything_was_checked_out(git: Git, base: str, 
     write(tree / "docs/d.txt", "changed\n")
     sh(tree, "git", "commit", "-q", "-a", "-m", "mine")
     write(tree / "tools/run.sh", "false\n")
-    taken = workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 1)
+    taken = worktree.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 1)
     assert git.changed(base, taken.commit) == ("docs/d.txt", "tools/run.sh")
-    workspace.reset(git, tree, taken.commit)
+    worktree.reset(git, tree, taken.commit)
     assert_clean(git, tree, taken.commit, {*OF_A, "docs/d.txt", "tools/run.sh"})
 
 
@@ -273,8 +273,8 @@ def test_tracked_paths_cannot_be_placed_though_they_are_not_there(git: Git, tree
     write(git.root / "docs/own.log", "ignored")
     for path in ("docs", "docs/d.txt"):
         with pytest.raises(UserError, match="tracked by git"):
-            workspace.setup_files(git, git.root, tree, copy=[path], link=[])
-    workspace.setup_files(git, git.root, tree, copy=["docs/own.log"], link=[])
+            worktree.setup_files(git, git.root, tree, copy=[path], link=[])
+    worktree.setup_files(git, git.root, tree, copy=["docs/own.log"], link=[])
     assert (tree / "docs/own.log").exists()
 
 
@@ -284,8 +284,8 @@ def test_tracked_paths_cannot_be_placed_though_they_are_not_there(git: Git, tree
 def test_what_lands_elsewhere_stays_elsewhere(git: Git, base: str, tree: Path) -> None:
     new = commit_on(git, base, {"docs/d.txt": "landed\n", "docs/more/e.txt": None, "packages/a/y.txt": "landed\n"})
     write(tree / "packages/a/x.txt", "work\n")
-    taken = workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 1)
-    done = landing.integrate(git, tree, taken.commit, new, "m", 1)
+    taken = worktree.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 1)
+    done = target.integrate(git, tree, taken.commit, new, "m", 1)
     assert_clean(git, tree, done.commit, OF_A)
     assert git.changed(new, done.commit) == ("packages/a/x.txt",)
 
@@ -295,9 +295,9 @@ def test_conflicts_are_written_out_wherever_they_are(git: Git, base: str, tree: 
     write(tree / "docs/d.txt", "work\n")
     write(tree / "docs/more/new.txt", "new\n")
     write(tree / "packages/a/x.txt", "work\n")
-    taken = workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 1)
+    taken = worktree.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 1)
     record(tree, A)  # as if somebody had made the tree again since
-    done = landing.integrate(git, tree, taken.commit, new, "m", 1)
+    done = target.integrate(git, tree, taken.commit, new, "m", 1)
     assert done.conflicts == ("docs/d.txt",)
     assert head(git, tree) == new
     assert on_disk(tree) == {*OF_A, "docs/d.txt", "docs/more/e.txt", "docs/more/new.txt"}
@@ -351,7 +351,7 @@ def test_a_spare_whose_index_is_broken_leaves_nothing_behind(git: Git, base: str
 def test_read_only_directories_do_not_keep_what_is_not_wanted(git: Git, base: str, tree: Path) -> None:
     write(tree / "docs/d.txt", "changed\n")
     (tree / "docs").chmod(0o500)
-    workspace.reset(git, tree, base)
+    worktree.reset(git, tree, base)
     assert_clean(git, tree, base, OF_A)
 
 
@@ -384,16 +384,16 @@ def test_a_task_that_is_given_more_keeps_its_work(
     assert snapshot(git, tree, base, "m", 1) == before
     assert not pool.hand_out(git, tree, spare, base, sparse=A), "what it has is enough"
     assert snapshot(git, tree, base, "m", 1) == before
-    workspace.reset(git, tree, base, sparse=A)
+    worktree.reset(git, tree, base, sparse=A)
     assert_clean(git, tree, base, OF_A)
 
 
 def test_a_tree_that_somebody_removed_is_made_as_it_was(git: Git, base: str, tree: Path) -> None:
     sh(tree.parent, "rm", "-rf", tree.name)
-    assert workspace.create(git, tree, base)
+    assert worktree.create(git, tree, base)
     assert_clean(git, tree, base, OF_A)
-    workspace.remove(git, tree)
-    assert workspace.create(git, tree, base)
+    worktree.remove(git, tree)
+    assert worktree.create(git, tree, base)
     assert_clean(git, tree, base, {*FILES, ".gitignore"})
 
 
@@ -407,7 +407,7 @@ def test_killed_while_it_was_reset(git: Git, base: str, tree: Path, tree_too: bo
     (tree / "packages/a/x.txt").unlink()
     write(admin / "info/sparse-checkout", "")
     write(tree.parent / f".{tree.name}.lock", f"reset {new} {over and git.tree_of(over)}\n")
-    assert not workspace.create(git, tree, base)
+    assert not worktree.create(git, tree, base)
     if tree_too:
         assert git.tree_of(over) == snapshot(git, tree, new, "m", 1).tree
         assert on_disk(tree) == {*OF_A, "docs/d.txt", "docs/more/e.txt"}

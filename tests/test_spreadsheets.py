@@ -11,11 +11,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agentjobs.errors import UserError
-from agentjobs.planrows import read_rows
-from agentjobs.rowsource import EXPORTED
-from agentjobs.table import TOOL_COLUMNS, parse
-from agentjobs.tsv import USER_COLUMNS
+from agentjobs.model.errors import UserError
+from agentjobs.plans.records import EXPORTED
+from agentjobs.plans.rows import read_rows
+from agentjobs.table.table import TOOL_COLUMNS, parse
+from agentjobs.text.tsv import USER_COLUMNS
 
 if TYPE_CHECKING:
     from tests.harness import Project

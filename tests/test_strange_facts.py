@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.decide import VOID_MAX
-from agentjobs.model import AgentEnd, Outcome
-from agentjobs.store import Marker, Store
+from agentjobs.core.decide import VOID_MAX
+from agentjobs.model.facts import AgentEnd, Outcome
+from agentjobs.project.store import Marker, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,19 +6,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agentjobs.errors import UserError
-from agentjobs.model import Status
-from agentjobs.table import (
-    TOOL_COLUMNS,
-    append,
-    apply,
-    check_graph,
-    escape,
-    parse,
-    statuses,
-    unescape,
-)
-from agentjobs.tsv import is_id, quoted
+from agentjobs.model.errors import UserError
+from agentjobs.model.facts import Status
+from agentjobs.table.table import TOOL_COLUMNS, append, apply, check_graph, escape, parse, statuses, unescape
+from agentjobs.text.tsv import is_id, quoted
 
 TABLE = (
     b"\xef\xbb\xbf# jobs of ours\\x\n\nid\tstatus\tafter\tfiles\tnote\n"

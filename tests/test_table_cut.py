@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agentjobs.facts import write_bytes
-from agentjobs.taskfile import TaskFile
+from agentjobs.project.facts import write_bytes
+from agentjobs.table.file import TaskFile
 
 if TYPE_CHECKING:
     from pathlib import Path

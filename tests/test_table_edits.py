@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentjobs.errors import UserError
-from agentjobs.graph import find_cycle
-from agentjobs.model import Status
-from agentjobs.table import Edits, check_graph, human_edits, parse
+from agentjobs.model.errors import UserError
+from agentjobs.model.facts import Status
+from agentjobs.table.order import find_cycle
+from agentjobs.table.table import Edits, check_graph, human_edits, parse
 
 HEAD = b"id\tstatus\tattempt\tstarted\tended\tnote\n"
 BASE = (

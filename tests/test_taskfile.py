@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs import taskfile
-from agentjobs.errors import UserError
-from agentjobs.model import Status
-from agentjobs.table import Edits
-from agentjobs.taskfile import TaskFile
+from agentjobs.model.errors import UserError
+from agentjobs.model.facts import Status
+from agentjobs.table import file as taskfile
+from agentjobs.table.file import TaskFile
+from agentjobs.table.table import Edits
 
 HEAD = b"id\tstatus\titem\tattempt\tstarted\tended\n"
 IDS = ("a", "b", "c")

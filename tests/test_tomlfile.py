@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 
-from agentjobs.tomlfile import line_of, section, spot
+from agentjobs.text.toml import line_of, section, spot
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs import presets
-from agentjobs.tomltext import WIDTH, table_text, value_text
+from agentjobs.policy import presets
+from agentjobs.text.toml_write import WIDTH, table_text, value_text
 
 KEYS = st.text(min_size=1, max_size=8)
 SCALARS = (

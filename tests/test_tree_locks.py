@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agentjobs import treelock
-from agentjobs.errors import TreeBusy
+from agentjobs.model.errors import TreeBusy
+from agentjobs.workspace import lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,12 +85,12 @@ def test_a_lock_that_was_waited_for_in_vain_is_not_waited_for_again_at_once(
     pauses: list[float] = []
     monkeypatch.setattr(time, "sleep", pauses.append)
     with held(path):
-        with pytest.raises(TreeBusy, match="another process holds the lock"), treelock.flock(path, 0.05):
+        with pytest.raises(TreeBusy, match="another process holds the lock"), lock.flock(path, 0.05):
             pass
         assert pauses
         pauses.clear()
-        with pytest.raises(TreeBusy), treelock.flock(path, 60):
+        with pytest.raises(TreeBusy), lock.flock(path, 60):
             pass
         assert len(pauses) <= 1
-    with treelock.flock(path):
+    with lock.flock(path):
         pass

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentjobs.agents import Agent
-from agentjobs.evidence import Tariff, Usage
-from agentjobs.model import Spending
-from agentjobs.spending import from_output
-from agentjobs.tomlfile import FieldError
-from agentjobs.usage import Measured, add, measure, of_attempt, priced, since
+from agentjobs.agents.usage import Measured, add, measure, of_attempt, priced, since
+from agentjobs.model.facts import Spending
+from agentjobs.policy.agent_output import Tariff, Usage
+from agentjobs.policy.agents import Agent
+from agentjobs.run.steps.spending import from_output
+from agentjobs.text.toml import FieldError
 
 if TYPE_CHECKING:
     from pathlib import Path

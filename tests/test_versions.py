@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from agentjobs.presets import names, preset
-from agentjobs.versions import Standing, range_of, standing, too_old, version_in
+from agentjobs.policy.presets import names, preset
+from agentjobs.text.versions import Standing, range_of, standing, too_old, version_in
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentjobs.visible import coloured, visible
+from agentjobs.text.visible import coloured, visible
 from tests.harness import CHECK, REPOSITORY
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agentjobs.board import UNSERVED
-from agentjobs.show.advice import advice
-from agentjobs.show.text import until_text
+from agentjobs.core.board import UNSERVED
+from agentjobs.text.columns import until_text
+from agentjobs.views.advice import advice
 
 if TYPE_CHECKING:
     from pathlib import Path

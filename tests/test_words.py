@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.decisions import End
-from agentjobs.evidence import Reset
-from agentjobs.model import Exited, Gauge, Kill, Outcome, Running
-from agentjobs.observing import Seen, observe, sights
-from agentjobs.outcome import TROUBLE, Verdict, classify
-from agentjobs.policy import parse_policy
-from agentjobs.presets import preset
-from agentjobs.spending import reset_in
-from agentjobs.words import failure_words, is_failure, plain_trouble, trouble
+from agentjobs.agents.observe import Seen, observe, sights
+from agentjobs.agents.outcome import TROUBLE, Verdict, classify
+from agentjobs.agents.trouble_words import failure_words, is_failure, plain_trouble, trouble
+from agentjobs.model.decisions import End
+from agentjobs.model.facts import Exited, Gauge, Kill, Outcome, Running
+from agentjobs.policy.agent_output import Reset
+from agentjobs.policy.policy import parse_policy
+from agentjobs.policy.presets import preset
+from agentjobs.run.steps.spending import reset_in
 from tests.test_decide import NOW as DECIDED_AT
 from tests.test_decide import agent as step
 from tests.test_decide import ask, attempt

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agentjobs import workspace
-from agentjobs.deletion import delete
-from agentjobs.errors import GitError, UserError
-from agentjobs.snapshot import admin_dir, head, snapshot
+from agentjobs.disk.delete import delete
+from agentjobs.model.errors import GitError, UserError
+from agentjobs.workspace import worktree
+from agentjobs.workspace.snapshot import admin_dir, head, snapshot
 from tests.harness import LONG_S
 from tests.repositories import make_repository, sh, write
 
 if TYPE_CHECKING:
-    from agentjobs.git import Git
+    from agentjobs.workspace.git import Git
 
 PACKAGE_ROOT = Path(__file__).parent.parent
 
@@ -69,7 +69,7 @@ def trees(git: Git) -> Path:
 @pytest.fixture
 def tree(git: Git, base: str, trees: Path) -> Path:
     path = trees / "t1"
-    assert workspace.create(git, path, base)
+    assert worktree.create(git, path, base)
     return path
 
 
@@ -96,7 +96,7 @@ def test_create_is_idempotent_and_keeps_work(git: Git, base: str, tree: Path) ->
     assert_whole(git, tree, base)
     write(tree / "work.txt", "w")
     sh(tree, "git", "commit", "-q", "--allow-empty", "-m", "mine")
-    assert not workspace.create(git, tree, base)
+    assert not worktree.create(git, tree, base)
     assert (tree / "work.txt").read_text() == "w"
     assert head(git, tree) != base
 
@@ -104,7 +104,7 @@ def test_create_is_idempotent_and_keeps_work(git: Git, base: str, tree: Path) ->
 def test_32_threads_at_once(git: Git, base: str, trees: Path) -> None:
     names = [f"task-{number}" for number in range(32)]
     with ThreadPoolExecutor(32) as pool:
-        list(pool.map(lambda name: workspace.create(git, trees / name, base), names))
+        list(pool.map(lambda name: worktree.create(git, trees / name, base), names))
     for name in names:
         assert_whole(git, trees / name, base)
     assert len(list(git.worktrees())) == 33
@@ -143,10 +143,10 @@ def test_killed_in_the_middle_then_made_again(tmp_path: Path, with_git: bool) ->
         assert process.stderr
         process.stderr.close()
         unfinished += process.returncode != 0
-        workspace.create(git, trees / name, base)
+        worktree.create(git, trees / name, base)
         assert_whole(git, trees / name, base)
         if number % 2:
-            workspace.remove(git, trees / name)
+            worktree.remove(git, trees / name)
     assert unfinished, "no kill came in time"
     assert not list(trees.glob("*.aside-*")), "what was half-made is not taken for somebody's work"
 
@@ -192,17 +192,17 @@ def test_half_made_is_repaired(git: Git, base: str, trees: Path, state: str) -> 
         write(admin / "index.lock", "")
     else:
         (trees / ".t1.lock").unlink()
-        workspace.create(git, tree, base)
+        worktree.create(git, tree, base)
         delete(tree)
         sh(git.root, "git", "worktree", "prune")
-    assert workspace.create(git, tree, base)
+    assert worktree.create(git, tree, base)
     assert_whole(git, tree, base)
     assert [path.name for path in (git.common_dir / "worktrees").iterdir()] == ["t1"]
 
 
 def test_a_directory_that_is_not_ours_is_put_aside(git: Git, base: str, trees: Path) -> None:
     write(trees / "t1" / "novel.txt", "chapter one")
-    assert workspace.create(git, trees / "t1", base)
+    assert worktree.create(git, trees / "t1", base)
     assert_whole(git, trees / "t1", base)
     assert (trees / "t1.aside-1" / "novel.txt").read_text() == "chapter one"
 
@@ -211,9 +211,9 @@ def test_a_worktree_of_the_user_with_the_same_name_is_left_alone(
     git: Git, base: str, trees: Path, tmp_path: Path
 ) -> None:
     sh(git.root, "git", "worktree", "add", "-q", "-b", "own", str(tmp_path / "t1"))
-    workspace.create(git, trees / "t1", base)
+    worktree.create(git, trees / "t1", base)
     write(tmp_path / "t1" / "mine", "m")
-    workspace.remove(git, trees / "t1")
+    worktree.remove(git, trees / "t1")
     assert (tmp_path / "t1" / "mine").exists()
     assert sh(tmp_path / "t1", "git", "rev-parse", "--abbrev-ref", "HEAD") == "own"
 
@@ -240,7 +240,7 @@ def test_a_git_that_outlives_us_is_waited_for(git: Git, base: str, tree: Path) -
     assert process.stderr
     process.stderr.close()
     with ThreadPoolExecutor(1) as pool:
-        made = pool.submit(workspace.create, git, tree.parent / "t2", slow)
+        made = pool.submit(worktree.create, git, tree.parent / "t2", slow)
         assert not made.done()
         assert held(tree.parent / ".t2.lock")
         write(gate, "open")
@@ -260,7 +260,7 @@ def test_reset_leaves_only_the_commit_and_ignored_files(git: Git, base: str, tre
     write(tree / "keep.log", "x")
     (tree / "inner").mkdir()
     sh(tree / "inner", "git", "init", "-q", ".")
-    workspace.reset(git, tree, base)
+    worktree.reset(git, tree, base)
     assert_whole(git, tree, base)
     assert (tree / "keep.log").exists()
     assert not (tree / "inner").exists()
@@ -276,7 +276,7 @@ def test_reset_in_the_middle_of_a_merge_or_a_rebase(git: Git, base: str, tree: P
     sh(tree, "git", "commit", "-q", "-am", "2")
     with pytest.raises(subprocess.CalledProcessError):
         sh(tree, "git", "rebase", "one")
-    workspace.reset(git, tree, base)
+    worktree.reset(git, tree, base)
     assert_whole(git, tree, base)
     assert "rebas" not in sh(tree, "git", "status")
 
@@ -285,12 +285,12 @@ def test_read_only_directories_are_removed(git: Git, base: str, tree: Path) -> N
     write(tree / "locked/in/f", "x")
     (tree / "locked/in").chmod(0o500)
     (tree / "locked").chmod(0o500)
-    workspace.reset(git, tree, base)
+    worktree.reset(git, tree, base)
     assert_whole(git, tree, base)
     write(tree / "locked/in/f", "x")
     (tree / "locked/in").chmod(0)
     (tree / "locked").chmod(0o500)
-    workspace.remove(git, tree, force=True)
+    worktree.remove(git, tree, force=True)
     assert not tree.exists()
 
 
@@ -299,7 +299,7 @@ def test_nothing_is_placed_behind_a_link_in_the_tree(git: Git, tree: Path, tmp_p
     write(tmp_path / "outside" / "local", "mine\n")
     (tree / "conf").symlink_to(tmp_path / "outside")
     with pytest.raises(UserError, match="a directory above it is a link"):
-        workspace.setup_files(git, git.root, tree, copy=["conf/local"], link=[])
+        worktree.setup_files(git, git.root, tree, copy=["conf/local"], link=[])
     assert (tmp_path / "outside" / "local").read_text() == "mine\n"
 
 
@@ -318,7 +318,7 @@ def test_nothing_is_written_through_a_link_in_the_administrative_directory(
         delete(admin / name)
     (admin / name).symlink_to(outside / ("logs" if name == "logs" else "file"))
     write(tree / "a.txt", "changed")
-    workspace.reset(git, tree, base)
+    worktree.reset(git, tree, base)
     assert_whole(git, tree, base)
     assert (outside / "file").read_text() == "mine\n"
     assert not list((outside / "logs").iterdir())
@@ -327,7 +327,7 @@ def test_nothing_is_written_through_a_link_in_the_administrative_directory(
 def test_the_users_checkout_is_never_reset(git: Git, base: str) -> None:
     write(git.root / "a.txt", "mine")
     with pytest.raises(GitError, match="your own checkout"):
-        workspace.reset(git, git.root, base)
+        worktree.reset(git, git.root, base)
     assert (git.root / "a.txt").read_text() == "mine"
 
 
@@ -336,15 +336,15 @@ def test_a_reset_that_was_cut_off_is_completed(git: Git, base: str, tree: Path, 
     """Killed after some files were written, that must not come out as the agent's work."""
     write(tree / "a.txt", "work")
     write(tree / "new.txt", "new")
-    kept = workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 1)
+    kept = worktree.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 1)
     write(tree.parent / ".t1.lock", f"reset {kept.commit}\nleftovers of a longer line")
     write(tree / "a.txt", "half")
     (tree / "new.txt").unlink()
     if call == "create":
-        assert not workspace.create(git, tree, base)
+        assert not worktree.create(git, tree, base)
     elif call == "reset":
-        workspace.reset(git, tree, kept.commit)
-    assert workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 1) == kept
+        worktree.reset(git, tree, kept.commit)
+    assert worktree.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 1) == kept
     assert_whole(git, tree, kept.commit)
 
 
@@ -354,10 +354,10 @@ def test_killed_in_a_reset_the_kept_work_survives(tmp_path: Path) -> None:
     assert base
     tree = git.root / ".agentjobs" / "trees" / "t1"
     chance = random.Random(3)
-    workspace.create(git, tree, base)
+    worktree.create(git, tree, base)
     for number in range(300):
         write(tree / f"d{number % 7}" / f"f{number}.txt", "work\n")
-    kept = workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 1)
+    kept = worktree.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 1)
     for _ in range(8):
         argv = [sys.executable, "-c", RESET_FOR_EVER, str(git.root), str(tree), kept.commit, base]
         process = subprocess.Popen(argv, cwd=PACKAGE_ROOT, start_new_session=True)
@@ -367,7 +367,7 @@ def test_killed_in_a_reset_the_kept_work_survives(tmp_path: Path) -> None:
         wait_until(lambda end_at=end_at: time.monotonic() > end_at)
         process.kill()
         process.wait(timeout=LONG_S)
-        assert not workspace.create(git, tree, base)
+        assert not worktree.create(git, tree, base)
         assert head(git, tree) in {base, kept.commit}
         assert_whole(git, tree, head(git, tree) or "")
 
@@ -375,7 +375,7 @@ def test_killed_in_a_reset_the_kept_work_survives(tmp_path: Path) -> None:
 def test_a_ready_tree_whose_state_did_not_reach_the_disk(git: Git, base: str, tree: Path) -> None:
     write(tree / "work.txt", "w")
     write(tree.parent / ".t1.lock", "")
-    assert not workspace.create(git, tree, base)
+    assert not worktree.create(git, tree, base)
     assert (tree / "work.txt").read_text() == "w"
 
 
@@ -388,19 +388,19 @@ def test_placed_files_are_in_no_snapshot_and_survive_a_reset(git: Git, base: str
     write(git.root / "data set/[x]", "d")
     places = {"copy": [".env", "./data set/"], "link": ["node_modules"]}
     for _ in range(2):
-        workspace.setup_files(git, git.root, tree, **places)
+        worktree.setup_files(git, git.root, tree, **places)
     assert (tree / "node_modules").is_symlink()
     assert (tree / "node_modules/m/index.js").read_text() == "m"
     sh(tree, "git", "add", "-A")  # an agent does that
     sh(tree, "git", "commit", "-q", "-m", "everything")
     assert snapshot(git, tree, base, "m", 1).commit == base
-    workspace.reset(git, tree, base)
-    workspace.setup_files(git, git.root, tree, **places)
+    worktree.reset(git, tree, base)
+    worktree.setup_files(git, git.root, tree, **places)
     assert (tree / ".env").read_text() == "KEY=1"
     assert (tree / "data set/[x]").read_text() == "d"
     assert (tree / "node_modules").is_symlink()
     assert (git.root / "node_modules/m/index.js").exists()
-    workspace.remove(git, tree)
+    worktree.remove(git, tree)
     assert (git.root / "node_modules/m/index.js").exists()
 
 
@@ -417,9 +417,9 @@ def test_placed_files_are_in_no_snapshot_and_survive_a_reset(git: Git, base: str
 )
 def test_what_cannot_be_placed(git: Git, tree: Path, path: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        workspace.setup_files(git, git.root, tree, copy=[path], link=[])
+        worktree.setup_files(git, git.root, tree, copy=[path], link=[])
     with pytest.raises(UserError, match=message):
-        workspace.setup_files(git, git.root, tree, copy=[], link=[path])
+        worktree.setup_files(git, git.root, tree, copy=[], link=[path])
 
 
 # --- keep, remove, prune ----------------------------------------------------------------------------------
@@ -428,23 +428,23 @@ def test_what_cannot_be_placed(git: Git, tree: Path, path: str, message: str) ->
 def test_remove_refuses_work_that_is_in_no_commit_we_keep(git: Git, base: str, tree: Path) -> None:
     write(tree / "work.txt", "w")
     with pytest.raises(UserError, match=r"holds work that is in no commit.*--force"):
-        workspace.remove(git, tree)
+        worktree.remove(git, tree)
     sh(tree, "git", "add", "-A")
     sh(tree, "git", "commit", "-q", "-m", "on no branch")
     with pytest.raises(UserError, match="holds work"):
-        workspace.remove(git, tree)
-    kept = workspace.keep(git, tree, base, "refs/agentjobs/t1/1", "kept", 1)
+        worktree.remove(git, tree)
+    kept = worktree.keep(git, tree, base, "refs/agentjobs/t1/1", "kept", 1)
     assert git.resolve("refs/agentjobs/t1/1") == kept.commit
-    workspace.remove(git, tree)
+    worktree.remove(git, tree)
     assert not tree.exists()
     assert len(list(git.worktrees())) == 1
-    workspace.remove(git, tree)
+    worktree.remove(git, tree)
     assert git.changed(base, kept.commit) == ("work.txt",)
 
 
 def test_remove_clean_committed_on_a_branch_or_forced(git: Git, base: str, trees: Path) -> None:
     for name in ("clean", "branch", "forced"):
-        workspace.create(git, trees / name, base)
+        worktree.create(git, trees / name, base)
         if name != "clean":
             write(trees / name / "work.txt", name)
         if name == "branch":
@@ -452,17 +452,17 @@ def test_remove_clean_committed_on_a_branch_or_forced(git: Git, base: str, trees
             sh(trees / name, "git", "add", "-A")
             sh(trees / name, "git", "commit", "-q", "-m", "m")
         write(trees / name / "x.log", "ignored")
-        workspace.remove(git, trees / name, force=name == "forced")
+        worktree.remove(git, trees / name, force=name == "forced")
         assert not (trees / name).exists()
-    workspace.create(git, trees / "forced", base)
+    worktree.create(git, trees / "forced", base)
     assert_whole(git, trees / "forced", base)
 
 
 def test_a_directory_without_registration_is_not_removed_unasked(git: Git, trees: Path) -> None:
     write(trees / "x" / "f", "f")
     with pytest.raises(UserError, match="holds work"):
-        workspace.remove(git, trees / "x")
-    workspace.remove(git, trees / "x", force=True)
+        worktree.remove(git, trees / "x")
+    worktree.remove(git, trees / "x", force=True)
     assert not (trees / "x").exists()
 
 
@@ -470,10 +470,10 @@ def test_prune_forgets_ours_that_are_gone_and_no_others(
     git: Git, base: str, trees: Path, tmp_path: Path
 ) -> None:
     for name in ("t1", "t2"):
-        workspace.create(git, trees / name, base)
+        worktree.create(git, trees / name, base)
     sh(git.root, "git", "worktree", "add", "-q", "-b", "own", str(tmp_path / "own"))
     delete(tmp_path / "own")
     delete(trees / "t1")
-    assert workspace.prune(git, trees) == 1
+    assert worktree.prune(git, trees) == 1
     assert {tree.directory.name for tree in git.worktrees()} == {"repo", "t2", "own"}
-    assert workspace.prune(git, trees) == 0
+    assert worktree.prune(git, trees) == 0

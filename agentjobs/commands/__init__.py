@@ -1,1 +1,1 @@
-"""One module a command: options in, one call of the library, an exit code out."""
+"""The work of each command that is not a turn of the engine: dispatch, retry, skip, stop, clean, init, try."""

@@ -1,42 +1,130 @@
-"""``agentjobs clean``."""
+"""Removing the trees of settled tasks, and never what may be somebody's only copy."""
 
 from __future__ import annotations
 
-import click
+import os
+import time
+from typing import TYPE_CHECKING
 
-from agentjobs.errors import ExitCode
-from agentjobs.project import Project
+from msgspec import Struct
+
+from agentjobs.commands.scope import known
+from agentjobs.model.errors import GitError, UserError
+from agentjobs.model.facts import SETTLED, Status
+from agentjobs.table.table import parse_status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from agentjobs.project.project import Project
 
 
-@click.command(name="clean")
-@click.argument("ids", nargs=-1, metavar="[ID]...")
-@click.option("--force", is_flag=True,
-              help="Also trees whose work has not landed; it is kept as a commit under refs/agentjobs/.")
-@click.option("--dry-run", is_flag=True, help="Say what would be removed; change nothing.")
-@click.option("--lock-timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="S",
-              help="Wait so long for another agentjobs that is at work here.")
-def command(ids: tuple[str, ...], force: bool, dry_run: bool, lock_timeout: float) -> int:
-    """Remove the worktrees of settled tasks (without ids: of all, and the spare ones that wait for new tasks).
+class Cleaned(Struct, frozen=True):
+    """What became of one tree."""
 
-    A tree whose work has not landed is refused with a line each, and the exit code is 1.
+    id: str
+    removed: bool
+    note: str
+    """Why it stays, or where its work is kept."""
+    refused: bool = False
+    """It stays because of work that is nowhere else: ``force`` would remove it."""
 
-    \b
-    Example:
-      agentjobs clean --dry-run
-      agentjobs clean
+
+def clean(
+    project: Project, ids: tuple[str, ...], *, force: bool, dry_run: bool, lock_timeout_s: float
+) -> Iterator[Cleaned]:
+    """Remove the trees of settled tasks (``ids``: of these alone; none: spare ones too), and yield what became of each.
+
+    A tree whose work has not landed stays, unless ``force``: then that work is first kept as a commit
+    under ``refs/agentjobs/``. UserError for an unknown id.
     """
-    from agentjobs.cleaning import clean
+    from agentjobs.workspace import pool, worktree
 
-    refused = found = False
-    for tree in clean(Project.here(), ids, force=force, dry_run=dry_run, lock_timeout_s=lock_timeout):
-        found = True
-        if tree.removed:
-            click.echo(f"{tree.id}\t{'would be removed' if dry_run else 'removed'}")
-            if tree.note:
-                click.echo(f"agentjobs: {tree.id}: {tree.note}", err=True)
-        else:
-            refused = refused or tree.refused or bool(ids)
-            click.echo(f"agentjobs: {tree.id} stays: {tree.note}", err=True)
-    if not found:
-        click.echo("agentjobs: no settled task has a tree", err=True)
-    return ExitCode.FAILED if refused else ExitCode.OK
+    store = project.store
+    if not store.exists() or not project.trees_dir.is_dir():
+        return
+    project.file.load()
+    there = (entry for entry in os.scandir(project.trees_dir) if entry.name[0] != ".")
+    trees = sorted(entry.name for entry in there if entry.is_dir(follow_symlinks=False))
+    known(project, [task_id for task_id in ids if task_id not in set(trees)])
+    for task_id in trees:
+        if ids and task_id not in ids:
+            continue
+        with store.lock(lock_timeout_s):
+            unsettled = _unsettled(project, task_id)
+            if unsettled:
+                if ids:
+                    yield Cleaned(task_id, removed=False, note=unsettled)
+                continue
+            yield _one(project, task_id, force=force, dry_run=dry_run)
+    if not dry_run:
+        with store.lock(lock_timeout_s):
+            worktree.prune(project.git, project.trees_dir)
+            if not ids:
+                pool.drop_all(project.spare_dir)
+
+
+def _unsettled(project: Project, task_id: str) -> str:
+    """Return why the tree may still be needed, or nothing."""
+    if project.store.marker(task_id) is not None or task_id in project.store.active():
+        return f"is not settled; `agentjobs skip {task_id}` settles it"
+    table = project.file.table
+    if task_id in table and (parse_status(table.cell(task_id, "status")) or Status.TODO) not in SETTLED:
+        return "is not settled"
+    return ""
+
+
+def _one(project: Project, task_id: str, *, force: bool, dry_run: bool) -> Cleaned:
+    from agentjobs.workspace import worktree
+
+    git, tree = project.git, project.trees_dir / task_id
+    try:
+        work = _unlanded(project, task_id, tree)
+        if work and not force:
+            return Cleaned(task_id, removed=False, note=f"{work}; --force removes the tree", refused=True)
+        if dry_run:
+            return Cleaned(task_id, removed=True, note=work)
+        note = _keep(project, task_id, tree) if work else ""
+        worktree.remove(git, tree, force=force)
+    except UserError as error:
+        return Cleaned(task_id, removed=False, note=str(error), refused=not force)
+    return Cleaned(task_id, removed=True, note=note)
+
+
+def _unlanded(project: Project, task_id: str, tree: Path) -> str:
+    """Return what work the tree holds that has not landed and was not accepted, or nothing."""
+    from agentjobs.workspace.snapshot import admin_dir, head, snapshot
+
+    git = project.git
+    if admin_dir(git, tree) is None:
+        return "is no worktree that git knows, and holds files" if any(tree.iterdir()) else ""
+    tip = head(git, tree)
+    if tip is None:
+        return "its HEAD cannot be read"
+    taken = snapshot(git, tree, tip, "agentjobs: what a tree holds", 0.0)
+    if taken.commit != tip:
+        return "holds changes that are in no commit"
+    if git.contains(project.tip(), tip):
+        return ""
+    done = [s.commit for s in project.store.settled(task_id) if s.status is Status.DONE and s.commit]
+    if done and not project.lands and git.resolve(done[-1]) == tip:
+        return ""  # verified, and kept under refs/agentjobs/: without landing that is where it ends
+    return "holds work that has not landed"
+
+
+def _keep(project: Project, task_id: str, tree: Path) -> str:
+    """Keep what the tree holds under a ref, and say which."""
+    from agentjobs.workspace import worktree
+    from agentjobs.workspace.snapshot import admin_dir, head
+
+    git = project.git
+    tip = head(git, tree) if admin_dir(git, tree) is not None else None
+    if tip is None:
+        return "it was no worktree that git knows; nothing could be kept"
+    ref = git.kept(task_id, "cleaned")
+    try:
+        worktree.keep(git, tree, tip, ref, f"{task_id}: what its tree held when it was removed", time.time())
+    except GitError as error:
+        raise UserError(f"its work cannot be kept, so it stays: {error}") from None
+    return f"its work is kept as {ref}"

@@ -1,1 +1,1 @@
-"""Steps: start one, say how it is, end it and all it left behind."""
+"""A step as a process: start it, look at it, signal it, kill it, and kill what it left behind."""

@@ -18,19 +18,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agentjobs.launch.inside import Place, occupied
-from agentjobs.launch.processes import MARK, boot_id, wait_for_group
+from agentjobs.disk.plain_files import is_plain, put_aside
+from agentjobs.disk.processes import MARK, boot_id, wait_for_group
+from agentjobs.launch.places import Place, occupied
 from agentjobs.launch.reap import SWEEP_LIMIT_S, adopt_child, alive, is_ours, marks_of, reap_children, sweep
-from agentjobs.launch.step import (
-    StepFiles,
-    close_lock,
-    is_held,
-    open_lock,
-    read_exit,
-    read_record,
-)
-from agentjobs.model import Exited, Lost, Phase, Prepared, Running
-from agentjobs.plainfile import is_plain, put_aside
+from agentjobs.launch.step import StepFiles, close_lock, is_held, open_lock, read_exit, read_record
+from agentjobs.model.facts import Exited, Lost, Phase, Prepared, Running
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -51,7 +44,7 @@ __all__ = [
     "wait_any",
 ]
 
-_RUNNER = str(Path(__file__).resolve().parent.parent / "runner.sh")
+_RUNNER = str(Path(__file__).resolve().with_name("runner.sh"))
 _LOCK_FD = 9
 _LOCK_PATIENCE_S = 0.25
 _BLIND_INTERVAL_S = 0.05
@@ -194,7 +187,7 @@ def free_memory() -> int:
             for line in file:
                 if line.startswith("MemAvailable:"):
                     return int(line.split()[1]) * 1024
-    import psutil  # type: ignore[import-untyped]  # noqa: PLC0415 - 33 ms, needed only here
+    import psutil  # type: ignore[import-untyped]  # 33 ms, needed only here
 
     return int(psutil.virtual_memory().available)
 

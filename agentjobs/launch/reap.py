@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from agentjobs.launch.inside import Place, inside
-from agentjobs.launch.processes import (
+from agentjobs.disk.processes import (
     MARK,
     Process,
     Starting,
@@ -22,6 +21,7 @@ from agentjobs.launch.processes import (
     read_process,
     read_variables,
 )
+from agentjobs.launch.places import Place, inside
 from agentjobs.launch.step import Record, StepFiles, is_held, read_exit, read_record
 
 if TYPE_CHECKING:

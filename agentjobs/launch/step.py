@@ -11,7 +11,7 @@ from typing import TypeVar
 from msgspec import MsgspecError, Struct
 from msgspec.json import decode
 
-from agentjobs.plainfile import open_plain, read_plain
+from agentjobs.disk.plain_files import open_plain, read_plain
 
 Fact = TypeVar("Fact")
 

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from agentjobs.counting import count_contents
-from agentjobs.packbound import bound
-from agentjobs.packing import Document, pack
+from agentjobs.plans.lower_bound import bound
+from agentjobs.plans.pack import Document, pack
+from agentjobs.tokens.count_files import count_contents
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from agentjobs.discover.graph import import_graph
-from agentjobs.discover.sources import matching, present
+from agentjobs.source.files import matching, present
+from agentjobs.source.import_graph import import_graph
 
 KINDS = ("js", "jsx", "mjs", "cjs", "ts", "tsx", "mts", "cts")
 Edges = set[tuple[str, str]]

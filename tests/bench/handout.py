@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from agentjobs import pool, workspace
-from agentjobs.git import Git
+from agentjobs.workspace import pool, worktree
+from agentjobs.workspace.git import Git
 
 FILES, DIRECTORIES = 20_000, 800
 KEEP = ("node_modules",)
@@ -90,8 +90,8 @@ def _work(git: Git, tree: Path, tip: str, number: int) -> None:
         path = tree / ("node_modules" if left % 2 else f"packages/p{left % 40}") / f"left-{left}.log"
         path.parent.mkdir(exist_ok=True)
         path.write_text("left\n")
-    kept = workspace.keep(git, tree, tip, f"refs/agentjobs/t/{number}", "work", 1.0)
-    workspace.reset(git, tree, kept.commit)
+    kept = worktree.keep(git, tree, tip, f"refs/agentjobs/t/{number}", "work", 1.0)
+    worktree.reset(git, tree, kept.commit)
 
 
 def _git(git: Git, *args: str) -> str:

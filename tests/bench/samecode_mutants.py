@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from agentjobs.syntax import parse
+from agentjobs.source.syntax import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agentjobs.syntax import Language, Node
+    from agentjobs.source.syntax import Language, Node
 
 
 class Mutant(NamedTuple):

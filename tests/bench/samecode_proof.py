@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from agentjobs.samecode.compare import TIERS, Tier, compare
-from agentjobs.syntax import language_of
+from agentjobs.proof.compare import TIERS, Tier, compare
+from agentjobs.source.syntax import language_of
 from tests.bench.samecode_mutants import mutants
 
 if TYPE_CHECKING:

@@ -26,9 +26,9 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
-from agentjobs.model import Status
-from agentjobs.table import Table, parse
-from agentjobs.tokens import count
+from agentjobs.model.facts import Status
+from agentjobs.table.table import Table, parse
+from agentjobs.tokens.count import count
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PLACE = REPOSITORY / ".cache" / "knowledge"

@@ -20,7 +20,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agentjobs import sandbox
+from agentjobs.run.steps import sandbox
 from tests.harness import FORKER, REPOSITORY, Completed, kill_all, merged, toml
 
 from .casefile import Step, with_given

@@ -1,0 +1,216 @@
+"""What a running agent's lines say, taken in as they come: how full its window is, whether it goes astray. Pure.
+
+``observe`` is given what is known and the lines that are new; no bytes make it raise. What it knows is small whatever
+the agent has said, so that it can be kept in a file from one poll to the next.
+"""
+
+from __future__ import annotations
+
+import re
+from hashlib import blake2b
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from agentjobs.agents.last_events import doubtful, works_on
+from agentjobs.agents.outcome import event_words
+from agentjobs.agents.trouble_words import failure_words, trouble
+from agentjobs.agents.usage import Meter, amount, metered, told_by_meter
+from agentjobs.model.facts import Outcome
+from agentjobs.text.excerpt import clean_lines
+from agentjobs.text.json_lines import every, lookup, matches, read_events, scalar_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from agentjobs.agents.usage import Measured
+    from agentjobs.policy.agent_output import Context, Session, Usage, Watch
+    from agentjobs.policy.agent_output import Event as Wanted
+    from agentjobs.policy.agents import Agent
+    from agentjobs.text.json_lines import Event
+
+KEYS: Final = 64
+"""Of lines that count once for each id, so many of the newest ids are remembered: a later line may replace theirs."""
+
+WORDS: Final = 200
+"""Characters of an error that are kept for people."""
+
+DEEPEST: Final = 6
+"""Levels of a line that are compared with those of another."""
+
+EVENTS: Final = 20_000
+"""At most this many events of the new lines are read, the newest: one line may be an array of a million."""
+
+LASTING: Final = frozenset({Outcome.LIMIT, Outcome.AUTH, Outcome.UNREACHABLE})
+"""Trouble that is counted where events tell of it. A service that is busy is not: a program's own tries get over it."""
+
+BOUNDS: Final[dict[str, int]] = {
+    Outcome.LIMIT: 2, Outcome.AUTH: 2, Outcome.OVERLOADED: 6, Outcome.UNREACHABLE: 6
+}  # fmt: skip
+"""How often in a row, with no answer between, a program may say that it tries again for such trouble."""
+
+_VOLATILE = re.compile(r"[\w./:+-]*\d[\w./:+-]*")
+"""Words with a digit: counts, delays, ids, instants, addresses."""
+
+_TELLING = re.compile(r"status|code", re.IGNORECASE)
+"""Names of numbers that say which error it is."""
+
+
+class Seen(Struct, frozen=True, omit_defaults=True):
+    """What the lines of one source (the output of a step, or a transcript) have said so far."""
+
+    used: int = 0
+    """Tokens in the window."""
+    window: int = 0
+    """Tokens that it holds, where that is said."""
+    mark: str = ""
+    """What the last error has in common with those like it; empty when something came after it."""
+    errors: int = 0
+    """How many like it have come in a row."""
+    error: str = ""
+    """What it said."""
+    requests: int = 0
+    """Answers of the model since the tree last changed; who looks at the tree sets it back."""
+    answer: str = ""
+    """The id of the last one."""
+    final: bool = False
+    """The final event of success has come, and no sign of work after it."""
+    session: str = ""
+    """The conversation's id, where the agent says it."""
+    trouble: str = ""
+    """Whose trouble it tries again for (a class), with no answer since."""
+    troubles: int = 0
+    """How often it has said so in a row."""
+    told: str = ""
+    """What it said then; the first line is its message."""
+    meter: Meter = Meter()
+
+
+class Sight(Struct, frozen=True):
+    """What to look for in one source."""
+
+    context: Context | None = None
+    watch: Watch | None = None
+    usage: Usage | None = None
+    session: Session | None = None
+    final: tuple[Wanted, ...] = ()
+    known: tuple[tuple[Outcome, str], ...] = ()
+    """Texts of rules that tell of trouble, each with its class."""
+
+    def __bool__(self) -> bool:
+        watch = self.watch
+        return bool(self.context or self.usage or (watch and (watch.error or watch.request or watch.retry)))
+
+
+def sights(agent: Agent) -> tuple[Sight, Sight]:
+    """Return what is looked for in an agent's output, and in its transcript."""
+    context, where = agent.context, agent.transcript
+    inside = context is not None and context.source == "transcript"
+    final = tuple(rule.event for rule in agent.rules if rule.class_ is Outcome.OK and rule.event is not None)
+    known = tuple((rule.class_, rule.text) for rule in agent.rules if rule.text and rule.class_ in BOUNDS)
+    output = Sight(None if inside else context, agent.watch, agent.usage, agent.session, final, known)
+    if where is None or not where.files:
+        return output, Sight()
+    return output, Sight(context if inside else None, usage=agent.transcript_usage)
+
+
+def observe(seen: Seen, lines: bytes, sight: Sight) -> Seen:
+    """Take in lines that came after those which ``seen`` knows."""
+    meter = seen.meter
+    seen = replace(seen, meter=replace(meter, recent=dict(meter.recent)))  # ours, to be changed in place
+    for event in reversed(list(islice(read_events(lines), EVENTS))):
+        seen = _one(seen, event, sight)
+    return _retried(seen, lines, sight) if sight.watch is not None and sight.watch.retry else seen
+
+
+def measured(seen: Seen, where: Usage | None, *, conversation: bool = False) -> Measured | None:
+    """Return what was used so far as ``usage.measure`` would; ``conversation``: the source is a transcript."""
+    return told_by_meter(seen.meter, where, conversation=conversation)
+
+
+def likeness(fields: Mapping[str, object]) -> str:
+    """Return what an error has in common with those like it: a short hash of its words, without what changes."""
+    words = "\n".join(_words(fields, "", DEEPEST))
+    return blake2b(words.encode("utf-8", "replace"), digest_size=8).hexdigest()
+
+
+def _one(seen: Seen, event: Event, sight: Sight) -> Seen:
+    fields, watch = event.fields, sight.watch
+    if watch is not None and watch.error is not None and matches(fields, watch.error):
+        mark = likeness(fields)
+        words = " ".join(event_words(event).split())[:WORDS]
+        seen = replace(seen, mark=mark, error=words, errors=seen.errors + 1 if mark == seen.mark else 1)
+        told = failure_words(fields)
+        outcome = trouble(told)
+        if outcome in LASTING:
+            seen = _troubled(seen, outcome, told)
+    elif seen.mark:
+        seen = replace(seen, mark="", error="", errors=0)
+    if watch is not None and watch.request is not None and matches(fields, watch.request):
+        if seen.trouble:
+            seen = replace(seen, trouble="", troubles=0, told="")
+        answer = (scalar_text(lookup(fields, watch.key)) or "") if watch.key else ""
+        if not answer or answer != seen.answer:
+            seen = replace(seen, requests=seen.requests + 1, answer=answer, final=False)
+    if any(matches(fields, wanted) for wanted in sight.final):
+        seen = replace(seen, final=True)
+    elif seen.final and watch is not None and (works_on(fields, watch) or doubtful(fields, watch)):
+        seen = replace(seen, final=False)
+    if sight.context is not None and matches(fields, sight.context.event):
+        seen = _filled(seen, fields, sight.context)
+    if sight.usage is not None and (meter := metered(seen.meter, fields, sight.usage, most=KEYS)) is not seen.meter:
+        seen = replace(seen, meter=meter)
+    if sight.session is not None and not seen.session and matches(fields, sight.session.event):
+        seen = replace(seen, session=scalar_text(lookup(fields, sight.session.id)) or "")
+    return seen
+
+
+def _retried(seen: Seen, lines: bytes, sight: Sight) -> Seen:
+    """Take in the plain lines by which the program says that it tries again, and why: those since the last answer."""
+    assert sight.watch is not None
+    assert sight.watch.retry is not None
+    found: list[tuple[Outcome, str]] = []
+    answered = False
+    for line in reversed(clean_lines(lines)):
+        if line[:1] in ("{", "["):
+            wanted = sight.watch.request
+            answered = wanted is not None and any(matches(e.fields, wanted) for e in read_events(line.encode()))
+            if answered:
+                break
+        elif re.search(sight.watch.retry, line):
+            by_rule = (outcome for outcome, text in sight.known if re.search(text, line, re.MULTILINE))
+            outcome = next(by_rule, None) or trouble(line)
+            if outcome in BOUNDS:
+                found.append((outcome, line))
+    for outcome, line in reversed(found):
+        seen = _troubled(seen, outcome, line)
+    return seen
+
+
+def _troubled(seen: Seen, outcome: Outcome, words: str) -> Seen:
+    again = seen.troubles + 1 if seen.trouble == outcome.value else 1
+    told = "\n".join(" ".join(line.split()) for line in words.split("\n"))
+    return replace(seen, trouble=outcome.value, troubles=again, told=told[: 4 * WORDS])
+
+
+def _filled(seen: Seen, fields: Mapping[str, object], where: Context) -> Seen:
+    """Take the newest figures; what says nothing, as a message of the program itself, leaves the older ones."""
+    used = int(sum(amount(value) for path in where.used for value in every(fields, path)))
+    window = int(amount(lookup(fields, where.window))) if where.window else 0
+    return replace(seen, used=used or seen.used, window=window or seen.window)
+
+
+def _words(value: object, name: str, depth: int) -> Iterator[str]:
+    """Yield the texts of a line, and those numbers that say which error it is."""
+    if isinstance(value, str):
+        yield f"{name}={_VOLATILE.sub('#', value[:4000])}"
+    elif isinstance(value, bool) or (isinstance(value, int | float) and _TELLING.search(name)):
+        yield f"{name}={value}"
+    elif depth and isinstance(value, dict):
+        for key in sorted(value):
+            yield from _words(value[key], str(key), depth - 1)
+    elif depth and isinstance(value, list):
+        for item in value:
+            yield from _words(item, name, depth - 1)

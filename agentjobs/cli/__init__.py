@@ -1,0 +1,1 @@
+"""Options to one call, exit codes, the error boundary: one module per command."""

@@ -1,0 +1,35 @@
+"""``agentjobs approve``."""
+
+from __future__ import annotations
+
+import click
+
+from agentjobs.project.project import Project
+
+
+@click.command(name="approve")
+@click.argument("ids", nargs=-1, metavar="[ID...]")
+@click.option("--all", "everything", is_flag=True, help="All that is verified and waits.")
+@click.option("--lock-timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="S",
+              help="Wait so long for another agentjobs that is at work here.")
+def command(ids: tuple[str, ...], everything: bool, lock_timeout: float) -> None:
+    """Let verified work land, where `approve = true` in [landing] makes it wait for a person.
+
+    Also work whose reviewers gave no verdict, without them: that alone by its ID, never by --all.
+
+    What would land: `git diff agentjobs/landed...refs/agentjobs/ID/ATTEMPT`.
+
+    \b
+    Example:
+      agentjobs approve greet && agentjobs poll
+      agentjobs approve --all
+    """
+    from agentjobs.commands.scope import approve
+
+    if bool(ids) == everything:
+        raise click.UsageError("name tasks, or say --all")
+    report = approve(Project.here(), ids, everything=everything, lock_timeout_s=lock_timeout)
+    for line in report.lines:
+        click.echo(line)
+    for line in report.warnings:
+        click.echo(f"agentjobs: {line}", err=True)

@@ -1,0 +1,118 @@
+"""``agentjobs check``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from agentjobs.model.errors import ExitCode
+from agentjobs.project.project import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agentjobs.checkup.finding import Finding
+    from agentjobs.checkup.parallel import Advice
+
+
+@click.command(name="check")
+@click.option("--baseline", is_flag=True,
+              help="Also run the checks of each profile in use once on the base, and say which are red; and those of "
+              "its first rows, with their own variables: they prove nothing if they pass before any work.")
+@click.option("--json", "as_json", is_flag=True, help="Print findings and advice as one JSON object.")
+def command(baseline: bool, as_json: bool) -> int:
+    """Say what would go wrong, before it costs money: policy, table, prompts, programs, repository, machine.
+
+    One line for each finding. Exit 1 if one of them is an error; warnings do not fail. Without errors it also says
+    whether the open tasks should run in parallel at all, and what that would take: advice, with exit 0 whatever it is.
+
+    \b
+    Example:
+      agentjobs check
+      agentjobs check --baseline
+      agentjobs check --json | jq -r .advice.verdict
+    """
+    if baseline and as_json:
+        raise click.UsageError("--baseline prints lines, and --json one object: choose one")
+    from agentjobs.checkup.check import findings
+    from agentjobs.text.columns import many
+
+    project = Project.here()
+    found = []
+    for finding in findings(project):
+        found.append(finding)
+        if not as_json:
+            click.echo(f"agentjobs: {finding}", err=True)
+    errors = sum(not finding.warning for finding in found)
+    if baseline and not errors:
+        for line, red in _baseline(project):
+            errors += red
+            click.echo(line)
+        for finding in _green_before(project):
+            found.append(finding)
+            click.echo(f"agentjobs: {finding}", err=True)
+    advice, more = (None, []) if errors else _advice(project)
+    if as_json:
+        _print_json(project, [*found, *more], advice)
+        return ExitCode.FAILED if errors else ExitCode.OK
+    for finding in more:
+        click.echo(f"agentjobs: {finding}", err=True)
+    if advice is not None:
+        from agentjobs.views.parallel_text import lines
+
+        for line in lines(advice, project.policy.phases):
+            click.echo(line)
+    tasks = "" if errors else f"{many(len(project.file.table), 'task')}: "
+    warnings = sum(finding.warning for finding in [*found, *more])
+    click.echo(f"{tasks}{many(errors, 'error')}, {many(warnings, 'warning')}")
+    return ExitCode.FAILED if errors else ExitCode.OK
+
+
+def _advice(project: Project) -> tuple[Advice | None, list[Finding]]:
+    """Return what speaks for and against many agents, and a warning for each task that does not fit."""
+    from agentjobs.checkup.finding import Finding
+    from agentjobs.checkup.gather import look
+    from agentjobs.checkup.too_large import warnings_of
+    from agentjobs.model.errors import UserError
+
+    try:
+        found = look(project)
+    except (UserError, OSError) as error:
+        return None, [Finding(f"no advice, as what tasks name cannot be read: {error}", warning=True)]
+    return found.advice, list(warnings_of(found.too_large))
+
+
+def _green_before(project: Project) -> Iterator[Finding]:
+    from agentjobs.checkup.finding import Finding
+    from agentjobs.project.project import TABLE
+    from agentjobs.run.baseline import green_before
+
+    for row in green_before(project):
+        message = f"all checks of {row.id} pass before any work: they do not prove that it was done"
+        yield Finding(message, TABLE, row.line, warning=True)
+
+
+def _print_json(project: Project, findings: list[Finding], advice: Advice | None) -> None:
+    import msgspec
+
+    value = msgspec.to_builtins({"findings": findings, "advice": advice})
+    click.echo(msgspec.json.encode(project.masking.texts(value)).decode())
+
+
+def _baseline(project: Project) -> Iterator[tuple[str, bool]]:
+    """Yield a line for each check, and whether it is an error: red where the profile wants green."""
+    from agentjobs.run.baseline import measure, profiles_in_use
+
+    for name in profiles_in_use(project):
+        profile = project.policy.profiles[name]
+        if not profile.verify:
+            yield f"none\t{name}\t(no checks)", False
+            continue
+        found = measure(project, name, profile)
+        for check in found.checks:
+            state = "green" if check.green else "red"
+            ended = "" if check.green else f"\t{check.ended}"
+            yield f"{state}\t{name}\t{check.command}{ended}", not check.green and profile.baseline == "green"
+            for line in check.excerpt.splitlines()[:20]:
+                yield f"  | {line}", False

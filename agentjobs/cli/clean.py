@@ -1,0 +1,42 @@
+"""``agentjobs clean``."""
+
+from __future__ import annotations
+
+import click
+
+from agentjobs.model.errors import ExitCode
+from agentjobs.project.project import Project
+
+
+@click.command(name="clean")
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.option("--force", is_flag=True,
+              help="Also trees whose work has not landed; it is kept as a commit under refs/agentjobs/.")
+@click.option("--dry-run", is_flag=True, help="Say what would be removed; change nothing.")
+@click.option("--lock-timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="S",
+              help="Wait so long for another agentjobs that is at work here.")
+def command(ids: tuple[str, ...], force: bool, dry_run: bool, lock_timeout: float) -> int:
+    """Remove the worktrees of settled tasks (without ids: of all, and the spare ones that wait for new tasks).
+
+    A tree whose work has not landed is refused with a line each, and the exit code is 1.
+
+    \b
+    Example:
+      agentjobs clean --dry-run
+      agentjobs clean
+    """
+    from agentjobs.commands.clean import clean
+
+    refused = found = False
+    for tree in clean(Project.here(), ids, force=force, dry_run=dry_run, lock_timeout_s=lock_timeout):
+        found = True
+        if tree.removed:
+            click.echo(f"{tree.id}\t{'would be removed' if dry_run else 'removed'}")
+            if tree.note:
+                click.echo(f"agentjobs: {tree.id}: {tree.note}", err=True)
+        else:
+            refused = refused or tree.refused or bool(ids)
+            click.echo(f"agentjobs: {tree.id} stays: {tree.note}", err=True)
+    if not found:
+        click.echo("agentjobs: no settled task has a tree", err=True)
+    return ExitCode.FAILED if refused else ExitCode.OK

@@ -1,0 +1,206 @@
+"""``agentjobs plan pack``, ``plan tree`` and ``plan speckit``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from agentjobs.cli.plan_options import (
+    BUDGET,
+    DRY_RUN,
+    LOCK_TIMEOUT,
+    PROFILE,
+    check_output,
+    check_profile,
+    output_of,
+    say,
+    show_rows,
+    some,
+    tell,
+)
+from agentjobs.project.project import Project
+
+
+def _name(_: click.Context, __: click.Parameter, value: str) -> str:
+    from agentjobs.text.tsv import is_id
+
+    if not is_id(f"{value}-1-001"):
+        raise click.BadParameter(f"{value!r} cannot begin an id: use letters, digits, '.', '_' and '-'")
+    return value
+
+
+@click.command(name="pack")
+@click.argument("docs", nargs=-1, required=True, metavar="DOC...")
+@BUDGET
+@click.option("--by", type=click.Choice(["dir", "none"]), default="none", show_default=True,
+              help="dir: documents of one directory together; small directories count to the one above.")
+@click.option("--split", is_flag=True, help="Cut a document that is over the budget at its headings.")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Documents to leave out; may be repeated.")
+@click.option("--name", default="batch", show_default=True, metavar="NAME", callback=_name,
+              help="What ids begin with; another name is another plan.")
+@click.option("--output", metavar="PATH",
+              help="What each task writes; else `output` of the profile, or out/{id}.md. Empty: say nothing of it.")
+@PROFILE
+@DRY_RUN
+@LOCK_TIMEOUT
+def pack(
+    docs: tuple[str, ...], budget: int, by: str, split: bool, exclude: tuple[str, ...], name: str, output: str | None,
+    profile: str | None, dry_run: bool, lock_timeout: float,
+) -> None:
+    """Put documents into batches under a hard budget of tokens, a task for each.
+
+    DOCs are files, directories and globs: of the commit that tasks start from, or of the project's directory where
+    workspace.kind is none. No batch is over the budget, but for a document that alone is: it has a batch to itself, and
+    `oversized` says yes; with --split it becomes parts, `path:FIRST-LAST` (lines). A row's `docs` says what to read.
+
+    May be run again: batches that have not begun are made anew, all others keep their documents. A document of a DONE
+    row that has changed since gets into a new one.
+
+    \b
+    Example:
+      agentjobs plan pack docs --budget 60k --dry-run
+      agentjobs plan pack 'specs/**/*.txt' --budget 100k --by dir --split --profile analyse
+    """
+    from agentjobs.plans.documents import plan_pack
+    from agentjobs.plans.repack import Wanted
+    from agentjobs.text.columns import many
+
+    project = Project.here()
+    check_profile(project, profile)
+    output = output_of(project, profile, output)
+    check_output(output)
+    wanted = Wanted(name, budget, by == "dir", output, profile)
+    found = plan_pack(
+        project, docs, wanted, exclude=exclude, split=split, dry_run=dry_run, lock_timeout_s=lock_timeout
+    )
+    result, changes = found.result, found.result.changes
+    if dry_run:
+        show_rows(changes.rows, found.planned, removed=changes.removed, skipped=tuple(changes.skipped))
+    tokens = sum(batch.tokens for batch in result.batches)
+    share = tokens / (budget * len(result.batches)) if result.batches else 0.0
+    count = sum(len(batch.documents) for batch in result.batches)
+    read = f"{many(count, 'document')}, {many(tokens, 'token')}"
+    say(f"{read}, in {many(len(result.batches), 'batch')}, {share:.0%} full")
+    if result.oversized:
+        cure = "" if split else "; --split cuts at headings"
+        say(f"over the budget by themselves: {some(result.oversized)}{cure}")
+    if result.again:
+        say(f"changed since their task was DONE, and planned again: {some(result.again)}")
+    if result.held:
+        say(f"left to other rows, which stay as they are: {many(result.held, 'document')}")
+    if found.odd:
+        say(f"left out, for a name that no cell can hold: {some([ascii(path) for path in found.odd])}")
+    if found.binary:
+        say(f"left out, as empty or no text: {found.binary}")
+    tell(found.planned, removed=len(changes.removed), skipped=len(changes.skipped), dry_run=dry_run)
+
+
+@click.command(name="tree")
+@click.option("--fan-in", type=click.IntRange(min=2), default=5, show_default=True, metavar="N",
+              help="Outputs that one task merges at most.")
+@BUDGET
+@click.option("--of", metavar="PROFILE", envvar="AGENTJOBS_PHASE_BEFORE",
+              help="Merge the outputs of this profile's tasks alone; in the plan of a phase, of the phase before.")
+@click.option("--name", default="merge", show_default=True, metavar="NAME", callback=_name,
+              help="What ids begin with; another name is another tree.")
+@click.option("--output", metavar="PATH",
+              help="What each task writes; else `output` of the profile, or out/{id}.md.")
+@click.option("--min-done", type=click.FloatRange(min=0, min_open=True, max=1), metavar="SHARE",
+              help="Go on when so many of the outputs to merge are there; else `min_done` of the profile.")
+@PROFILE
+@DRY_RUN
+@LOCK_TIMEOUT
+def tree(
+    fan_in: int, budget: int, of: str | None, name: str, output: str | None, min_done: float | None,
+    profile: str | None, dry_run: bool, lock_timeout: float,
+) -> None:
+    """Plan the next level of merging many outputs into one.
+
+    What is merged is what tasks with an `output` cell have really written: of those that `plan pack` made, or of any.
+    When a level has settled, run it again: it plans the one above, until one output is left. Neighbours are merged with
+    neighbours, evenly, as few as can be; one that would be merged alone waits for the level above. Before that it
+    changes nothing, and says what it waits for.
+
+    \b
+    Example:
+      agentjobs plan tree --fan-in 5 --budget 60k
+      agentjobs plan tree --of analyse --profile merge --budget 60k --min-done 0.95 --dry-run
+    """
+    from agentjobs.plans.documents import Tree, plan_tree
+    from agentjobs.text.columns import many
+
+    project = Project.here()
+    check_profile(project, profile)
+    if of is not None:
+        check_profile(project, of)
+    output = output_of(project, profile, output)
+    if not output:
+        raise click.BadParameter("a merge writes something", param_hint="--output")
+    check_output(output)
+    share = project.policy.profiles[profile or "default"].min_done if min_done is None else min_done
+    wanted = Tree(name, fan_in, budget, of, output, profile, share)
+    found = plan_tree(project, wanted, dry_run=dry_run, lock_timeout_s=lock_timeout)
+    step, changes = found.step, found.changes
+    if dry_run:
+        show_rows(changes.rows, found.planned, removed=changes.removed, skipped=tuple(changes.skipped))
+    if found.stale:
+        say(f"merged what has changed since: {some(found.stale)}; `agentjobs retry` does it again")
+    if step.pending:
+        say(f"the next level waits for {many(len(step.pending), 'task')}: {some(step.pending)}")
+    elif step.root:
+        say(f"all is merged: {found.root}")
+    else:
+        level = max(merge.level for merge in step.merges)
+        inputs = sum(len(merge.inputs) for merge in step.merges)
+        say(f"level {level}: {inputs} outputs into {len(step.merges)}")
+        if step.carried:
+            say(f"left for the level above: {some(step.carried)}")
+        if step.missing:
+            say(f"without the outputs of {many(len(step.missing), 'task')}: {some(step.missing)}")
+    tell(found.planned, removed=len(changes.removed), skipped=len(changes.skipped), dry_run=dry_run)
+
+
+@click.command(name="speckit")
+@click.argument("tasks", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="TASKS.MD")
+@PROFILE
+@DRY_RUN
+@LOCK_TIMEOUT
+def speckit(tasks: Path, profile: str | None, dry_run: bool, lock_timeout: float) -> None:
+    """Turn a spec-kit tasks.md into rows: its ids, phases, [P], stories, paths, and what is ticked off.
+
+    A phase comes after the one before; phases of user stories come after the last phase before them, and not after each
+    other. In a phase a task comes after the one before, but neighbours with [P] do not wait for each other; "depends on
+    T012" is heeded too. `files` has the paths that a task names: a profile with scope = "any" lets it write others.
+
+    May be run again: rows that are TODO are refreshed, new ones appended, all others kept; nothing is removed.
+
+    \b
+    Example:
+      agentjobs plan speckit specs/001-login/tasks.md --dry-run
+    """
+    from agentjobs.model.errors import UserError
+    from agentjobs.plans.changes import Changes
+    from agentjobs.plans.speckit import parse, rows
+    from agentjobs.plans.write import plan_with
+    from agentjobs.text.columns import many
+
+    project = Project.here()
+    check_profile(project, profile)
+    try:
+        text = tasks.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UserError("is not UTF-8", file=str(tasks)) from None
+    place = tasks.resolve().parent
+    inside = place.is_relative_to(project.root)
+    spec = place.relative_to(project.root).as_posix() if inside else str(place)
+    items = parse(text, str(tasks))
+    changes = Changes(tuple(rows(items, spec=spec, profile=profile)))
+    planned = plan_with(project, lambda _, __: changes, dry_run=dry_run, lock_timeout_s=lock_timeout, check=True)
+    if dry_run:
+        show_rows(changes.rows, planned)
+    phases = len({(item.phase, item.title) for item in items})
+    stories = len({story for item in items for story in item.stories})
+    found = f"{many(len(items), 'task')} in {many(phases, 'phase')}, {many(stories, 'story')}"
+    say(f"{found}, {sum(item.done for item in items)} ticked off")
+    tell(planned, dry_run=dry_run)

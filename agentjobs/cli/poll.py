@@ -1,0 +1,53 @@
+"""``agentjobs poll``."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+import click
+
+from agentjobs.model.errors import ExitCode, LockBusy
+from agentjobs.project.project import Project
+
+
+@click.command(name="poll")
+@click.option("--wait", "wait_s", type=click.FloatRange(min=0), default=0.0, metavar="S",
+              help="Wait up to S seconds for something to do; return as soon as something was done.")
+@click.option("--if-free", is_flag=True, help="Exit 0 at once when another agentjobs is at work here.")
+@click.option("--lock-timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="S",
+              help="Wait so long for another agentjobs that is at work here.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as one JSON object.")
+def command(wait_s: float, if_free: bool, lock_timeout: float, as_json: bool) -> int:
+    """Reap what ended, verify it, retry or land it, start what there is room for.
+
+    Exit 0: call poll again. 2: nothing is left to do. 3: halted, a person is needed (the message says why).
+    Agents run on when poll ends; it may be killed at any instant.
+
+    \b
+    Example:
+      agentjobs poll --wait 60
+    """
+    from agentjobs.run.drive import poll
+
+    project = Project.here()
+    try:
+        turn = poll(project, wait_s=wait_s, lock_timeout_s=0.0 if if_free else lock_timeout)
+    except LockBusy:
+        if if_free:
+            return ExitCode.OK
+        raise
+    if as_json:
+        line = json.dumps({
+            "acted": turn.acted, "code": int(turn.code), "running": list(turn.running), "why": turn.why,
+            "until": turn.until if turn.until < 1e12 else None,  # noqa: PLR2004 - infinity is no JSON
+        })
+        with suppress(BrokenPipeError):  # nobody reads it, but a loop still asks for the exit code
+            click.echo(line)
+    elif turn.why:
+        click.echo(f"agentjobs: {turn.why}", err=True)
+    if turn.code is ExitCode.HALTED:
+        from agentjobs.views.advice import advice
+
+        click.echo(f"agentjobs: halted. {advice(turn.why)}", err=True)
+    return turn.code

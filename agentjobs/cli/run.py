@@ -1,0 +1,51 @@
+"""``agentjobs run``."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from agentjobs.model.errors import ExitCode
+from agentjobs.project.project import Project
+
+
+@click.command(name="run")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+@click.option("--lock-timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="S",
+              help="Wait so long for another agentjobs that is at work here.")
+def command(quiet: bool, lock_timeout: float) -> int:
+    """Poll until nothing is left of what `dispatch` put in play, with live progress.
+
+    Before the first `dispatch` everything is put in play.
+
+    Exit 2: nothing is left to do. 3: halted, a person is needed. 130 after ^C: running agents go on, and
+    `poll` or `run` takes up from there.
+
+    \b
+    Example:
+      agentjobs run
+      agentjobs dispatch --only 3 && agentjobs run
+    """
+    from agentjobs.views.advice import advice
+    from agentjobs.views.live import Watch, watched
+    from agentjobs.views.live_text import view
+    from agentjobs.views.status import standing
+    from agentjobs.views.status_text import counts_line, rest_lines
+
+    project = Project.here()
+    if project.store.scope() is None:
+        from agentjobs.commands.scope import dispatch
+
+        dispatch(project, ids=(), only=None, dry_run=False, force=False, lock_timeout_s=lock_timeout)
+    with view(quiet=quiet) as shown:
+        turn = watched(project, Watch(project, shown.show), lock_timeout_s=lock_timeout)
+    stand = standing(project, time.time())
+    click.echo(counts_line(stand.counts, stand.total, stand.by_hand))
+    if turn.code is ExitCode.NOTHING_LEFT and not quiet:
+        for line in rest_lines(stand):
+            click.echo(f"agentjobs: {line}", err=True)
+    if turn.code is ExitCode.HALTED:
+        click.echo(f"agentjobs: {turn.why}", err=True)
+        click.echo(f"agentjobs: halted. {advice(turn.why)}", err=True)
+    return turn.code

@@ -1,0 +1,154 @@
+"""Kinds of job: the directories of ``templates/``, copied into a project by ``init``."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+import agentjobs
+from agentjobs.model.errors import UserError
+from agentjobs.table.table import parse
+from agentjobs.text.toml import load
+from agentjobs.text.toml_write import value_text
+from agentjobs.workspace.git import Git
+
+DEMO = "demo"
+"""The directory of a template that holds a small repository to try it on."""
+
+_BASE = re.compile(r'^base = "main"', re.MULTILINE)
+
+LEFT_OUT = frozenset({DEMO, "demo.sh", "__pycache__", "node_modules", ".ruff_cache"})
+"""Names that are about the template itself, or were left by running it."""
+
+
+class Written(Struct, frozen=True):
+    """What ``write_kind`` did, as paths below the directory."""
+
+    made: tuple[str, ...]
+    kept: tuple[str, ...]
+    """Were there already, and stay as they are."""
+
+
+def templates_dir() -> Path:
+    """Return where the templates are: in an installed package, or beside it in a checkout. UserError if gone."""
+    package = Path(agentjobs.__path__[0]).resolve()
+    for found in (package / "templates", package.parent / "templates"):
+        if found.is_dir():
+            return found
+    raise UserError("the templates are missing; install agentjobs again")
+
+
+def kinds() -> tuple[str, ...]:
+    """Return the names of all kinds."""
+    return tuple(sorted(path.name for path in templates_dir().iterdir() if (path / "agentjobs.toml").is_file()))
+
+
+def summary(kind: str) -> str:
+    """Return what a kind says of itself: the first sentence of its agentjobs.toml."""
+    with (templates_dir() / kind / "agentjobs.toml").open(encoding="utf-8") as file:
+        first = file.readline()
+    sentence = first.lstrip("# ").removeprefix("agentjobs.toml: ").partition(". ")[0]
+    return sentence.strip() if first.startswith("#") else ""
+
+
+def write_kind(source: Path, directory: Path) -> Written:
+    """Copy a kind's files into ``directory``; what is there stays as it is. UserError for what is no kind."""
+    if not (source / "agentjobs.toml").is_file():
+        raise UserError(f"{source} is no kind of job: it has no agentjobs.toml")
+    if source.resolve() == directory.resolve():
+        raise UserError("that is this very directory")
+    policy = directory / "agentjobs.toml"
+    own = [path.name for path in source.iterdir() if path.is_dir() and path.name not in LEFT_OUT]
+    if policy.exists() and own and not any((directory / name).exists() for name in own):
+        kind = source.resolve().name
+        message = f"belongs to another kind of job: {kind} would not fit it; move it away, or use another directory"
+        raise UserError(message, file=policy.name)
+    return _copied(source, directory, LEFT_OUT)
+
+
+def write_demo(kind: str, directory: Path) -> Written:
+    """Copy what a kind ships to be tried on into ``directory``, which must be empty, and make a repository of it.
+
+    UserError for an unknown kind, for one that has nothing of the sort, and where something is there already.
+    """
+    source = source_of(kind) / DEMO
+    if not source.is_dir():
+        have = [name for name in kinds() if (templates_dir() / name / DEMO).is_dir()]
+        raise UserError(f"{kind} has no demo; these have one: {', '.join(have)}")
+    if any(directory.iterdir()):
+        raise UserError("a demo makes a repository of its own, and wants an empty directory")
+    git = Git(directory)
+    git.run("init", "-q", "-b", "main")
+    written = _copied(source, directory, frozenset({"__pycache__"}))
+    sources = [name for name in written.made if not (source.parent / name).exists()]  # the job's own table is none
+    git.run("add", "--", *sources)
+    git.run("commit", "-q", "-m", f"What to try {kind} on")
+    return written
+
+
+def fit_in(directory: Path, written: Written) -> str:
+    """Let a new agentjobs.toml begin at the branch that is checked out; say what is wrong with the place, if anything.
+
+    A directory without a repository is left alone: `check` reports it, and not all kinds need one.
+    """
+    git, path = Git(directory), directory / "agentjobs.toml"
+    with contextlib.suppress(UserError):
+        if git.refusal():
+            return ""
+        here = git.branch()
+        if path.name in written.made and (here != "HEAD" or not git.resolve("main")):
+            text = path.read_text(encoding="utf-8")
+            path.write_text(_BASE.sub(lambda _: f"base = {value_text(here)}", text, count=1), encoding="utf-8")
+        if git.toplevel.resolve() != directory.resolve():
+            return f"this lies below the top of its repository; trees and `files` begin there: run it in {git.toplevel}"
+    return ""
+
+
+def next_steps(directory: Path, *, demo: bool) -> str:
+    """Say what is to be done with a kind that was copied into ``directory``: who makes the tasks depends on it."""
+    policy: dict[str, Any] = {}
+    with contextlib.suppress(UserError):  # one's own that is wrong: `check` tells
+        policy = load((directory / "agentjobs.toml").read_bytes(), "agentjobs.toml")
+    skill = "SKILL.md and " if (directory / "SKILL.md").is_file() else ""
+    first = "read SKILL.md" if demo and skill else f"read {skill}agentjobs.toml"
+    if policy.get("phases"):
+        return f"{first}, then `agentjobs check`; the phases make the tasks, after `agentjobs dispatch`"
+    if policy.get("plan"):
+        return f"{first}, then `agentjobs plan`, which makes the tasks, and `agentjobs check`"
+    table = directory / "tasks.tsv"
+    if demo and table.is_file() and len(parse(table.read_bytes(), table.name)):
+        return f"{first}, then `agentjobs check`; tasks.tsv has the tasks"
+    return f"{first}, fill tasks.tsv (by hand, or with `agentjobs plan rows` or `plan files`), then `agentjobs check`"
+
+
+def source_of(kind: str) -> Path:
+    """Return the directory of a kind. UserError for an unknown one."""
+    if kind in kinds():
+        return templates_dir() / kind
+    close = difflib.get_close_matches(kind, kinds(), n=1)
+    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(kinds())}"
+    raise UserError(f"no kind of job called {kind!r}; {hint}")
+
+
+def _copied(source: Path, directory: Path, left_out: frozenset[str]) -> Written:
+    made: list[str] = []
+    kept: list[str] = []
+    for path in sorted(source.rglob("*")):
+        relative = path.relative_to(source)
+        if left_out.intersection(relative.parts) or path.is_dir():
+            continue
+        target = directory / relative
+        if target.exists() or target.is_symlink():
+            kept.append(str(relative))
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+        shutil.copymode(path, target)
+        made.append(str(relative))
+    return Written(tuple(made), tuple(kept))

@@ -1,0 +1,1 @@
+"""Decides what to do now from facts, policy and clock. Pure."""

@@ -1,0 +1,162 @@
+"""Whose limits and login an agent has, and when the next attempt of an account may begin. Pure."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from agentjobs.core.pauses import RUN, SILENT, TROUBLE, in_force, told_of
+from agentjobs.core.reviews import at_work
+from agentjobs.model.facts import Outcome, Running, StepKind
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Container, Iterable, Mapping
+
+    from agentjobs.core.pauses import Pause
+    from agentjobs.model.facts import Attempt, Row, Task
+    from agentjobs.policy.policy import Policy
+
+CAREFUL_INTERVAL_S = 1.0
+"""Least time between two starts of an account after a limit, until one attempt has come back well."""
+
+PROBE_S = 60.0
+"""An agent that has run so long after a limit or a 401 has got past it."""
+
+SILENT_PROBE_S = 600.0
+"""One that does not tell its tokens has run so long when its service is taken to answer again."""
+
+
+def account_of(policy: Policy, agent: str) -> str:
+    """Return the account that an agent works on: its own name where nothing else is said."""
+    found = policy.agents.get(agent)
+    return (found.account if found is not None else None) or agent
+
+
+def account_for(policy: Policy, profile: str, row: Row) -> str:
+    """Return the account of an attempt of ``row`` with this profile; ``RUN`` where no such profile is defined.
+
+    A profile that is gone by now means the row's own, as when the attempt begins.
+    """
+    found = policy.profiles.get(profile) or policy.profiles.get(row.profile)
+    return account_of(policy, found.agent) if found is not None else RUN
+
+
+def is_suspect(pauses: Mapping[str, Pause], policy: Policy, task: Task) -> bool:
+    """Whether a task's last attempt failed without an answer, and its account may yet turn out to be to blame."""
+    pause = pauses.get(account_of(policy, task.last.intent.agent)) if task.last is not None else None
+    return pause is not None and pause.outcome is Outcome.CRASHED and is_among(pause, task) and task.wish is None
+
+
+def is_among(pause: Pause | None, task: Task) -> bool:
+    """Whether a task is one of those that met this trouble: another one shows whose it is."""
+    last = task.last
+    return pause is not None and last is not None and f"{task.row.id}/{last.number}" in pause.alike
+
+
+def was_refused(last: Attempt | None) -> bool:
+    """Whether a task's last attempt was to find out if a trouble is over, and met one."""
+    return last is not None and last.intent.probe and last.result is not None and last.result.outcome in TROUBLE
+
+
+class Gate:
+    """Who may begin in one pass: nothing of an account that is paused, one at a time of one that was.
+
+    ``news``: accounts of which this very pass may come upon a limit, or writes one down: nothing starts beside that.
+    """
+
+    def __init__(
+        self, policy: Policy, tasks: Iterable[Task], pauses: Mapping[str, Pause], news: Collection[str], now: float
+    ) -> None:
+        self._policy = policy
+        self._pauses = pauses = in_force(pauses)
+        self._now = now
+        self._busy = set(news)
+        last = [task.last for task in tasks if task.last is not None] if pauses else []
+        self._last = [*last, *(review for attempt in last for review, _ in at_work(attempt))]
+        self._opens = {name: self._opening(name, pause) for name, pause in pauses.items()}
+        self.profiles: dict[str, set[str]] = {}
+        """The profiles of each account in use."""
+        for name, profile in policy.profiles.items():
+            self.profiles.setdefault(account_of(policy, profile.agent), set()).add(name)
+        self.closed: set[str] = set()
+        """Profiles with which nothing may begin now; grows while attempts begin."""
+        self._close()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing stands in anybody's way."""
+        return not self._pauses and not self._busy
+
+    def but(self, account: str) -> Container[str]:
+        """Return the profiles of all other accounts."""
+        return {name for other, names in self.profiles.items() if other != account for name in names}
+
+    def opens_at(self, account: str) -> float:
+        """Return when the next attempt of an account may begin, as far as is known: infinity where it is stuck."""
+        return max(self._opens.get(account, 0.0), self._opens.get(RUN, 0.0))
+
+    def may_begin(self, account: str) -> bool:
+        """Whether an attempt of this account may begin in this pass."""
+        return not self._busy & {account, RUN} and self.opens_at(account) <= self._now
+
+    def is_wary(self, account: str) -> bool:
+        """Whether an attempt of this account finds out for others if a trouble is over."""
+        return account in self._pauses or RUN in self._pauses
+
+    def begun(self, account: str) -> None:
+        """Note that an attempt of this account begins: after trouble no second one does in the same pass."""
+        self._busy |= {account, RUN} & self._pauses.keys()
+        self._close()
+
+    def stuck(self, accounts: Iterable[str]) -> str:
+        """Say why nothing of these accounts can go on without a person; empty where any can."""
+        names = sorted(accounts)
+        if not names or any(self.opens_at(name) < math.inf for name in names):
+            return ""
+        found = {name for account in names for name in (account, RUN) if self._opens.get(name) == math.inf}
+        # Begins with the class of the trouble: the advice goes by it.
+        return "; ".join(told_of(name, self._pauses[name], first="outcome") for name in sorted(found))
+
+    def _close(self) -> None:
+        for account, names in self.profiles.items():
+            if not self.may_begin(account):
+                self.closed |= names
+
+    def _opening(self, name: str, pause: Pause) -> float:
+        if pause.stuck:
+            return math.inf
+        # A start of the future (the clock was put back) tells nothing.
+        mine = [a for a in self._last if name in (RUN, account_of(self._policy, a.intent.agent))]
+        due = pause.until
+        if pause.outcome is not Outcome.OVERLOADED and not pause.passed:
+            since = [a for a in mine if pause.at < a.intent.started_at <= self._now]
+            if not any(self._got_past(attempt, pause) for attempt in since):
+                probes = [self._past_at(attempt, pause) for attempt in since if attempt.result is None]
+                due = max(due, min(probes, default=0.0))
+        last = max((attempt.intent.started_at for attempt in mine), default=0.0)
+        return max(due, last + CAREFUL_INTERVAL_S) if last <= self._now else due
+
+    def _got_past(self, attempt: Attempt, pause: Pause) -> bool:
+        """Whether an attempt begun since a trouble shows that it is over."""
+        if attempt.result is not None and attempt.result.outcome in TROUBLE:
+            return False
+        if attempt.end is not None:
+            return attempt.end.outcome not in TROUBLE | SILENT
+        return attempt.result is None and self._now >= self._past_at(attempt, pause)
+
+    def _past_at(self, attempt: Attempt, pause: Pause) -> float:
+        """Return when an agent that runs will have run long enough; its setup command proves nothing.
+
+        Where the service could not be reached time proves nothing, for agents go on trying for minutes: an answer does,
+        as far as the agent tells of any.
+        """
+        step = attempt.last(StepKind.AGENT)
+        if step is None or not isinstance(step.phase, Running):
+            return self._now + PROBE_S
+        began_at = max(step.started_at, attempt.intent.started_at)
+        agent = self._policy.agents.get(attempt.intent.agent)
+        if pause.outcome is not Outcome.UNREACHABLE or agent is None:
+            return began_at + PROBE_S
+        if step.phase.gauge.used or step.phase.gauge.tokens:
+            return self._now
+        return self._now + PROBE_S if agent.counts else began_at + SILENT_PROBE_S

@@ -1,0 +1,103 @@
+"""What ``plan`` looks at in one pass, and what it comes to. Pure."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from agentjobs.core.restarts import History
+from agentjobs.policy.limits import dollars
+
+if TYPE_CHECKING:
+    from agentjobs.core.pauses import Pause
+    from agentjobs.model.decisions import Action
+    from agentjobs.model.facts import Halt, Task
+    from agentjobs.policy.limits import Limits
+
+
+class Spent(Struct, frozen=True):
+    """Sums over all rows and attempts so far."""
+
+    cost: float = 0.0
+    tokens: int = 0
+    attempts: int = 0
+    unknown: int = 0
+    """Rows whose cost is not known, or not all of it."""
+    open_cost: float = 0.0
+    """What requests used at most that were open when their agents were killed, in US dollars; it is in no other sum."""
+    open_tokens: int = 0
+    """The same in tokens."""
+
+    @property
+    def most_cost(self) -> float:
+        """US dollars that budgets count."""
+        return self.cost + self.open_cost
+
+    @property
+    def most_tokens(self) -> int:
+        """Tokens that budgets count."""
+        return self.tokens + self.open_tokens
+
+
+class Board(Struct, frozen=True):
+    """All that was read in one poll."""
+
+    tasks: tuple[Task, ...] = ()
+    """Every task with an unsettled round."""
+    pauses: dict[str, Pause] = {}
+    """Of each account that has one; of ``RUN`` for all of them."""
+    hold: Pause | None = None
+    """Nothing is checked or landed before its end."""
+    halt: Halt | None = None
+    last_start_at: float = 0.0
+    free_memory: int = 1 << 62
+    """Bytes."""
+    spent: Spent = Spent()
+    tally: tuple[tuple[str, str], ...] = ()
+    """First results of distinct tasks since the last ``dispatch``, as (class, signature)."""
+    failed: int = 0
+    """Rows in play that are FAILED."""
+    total: int = 0
+    """Rows in play that are settled or being worked on."""
+    history: History = History()
+    gating: bool = False
+    """The gate runs for a batch."""
+    asked: bool = False
+    """What the last run of the gate said asks for another."""
+
+
+class Plan(Struct, frozen=True):
+    """What to do now, and when to look again."""
+
+    actions: tuple[Action, ...] = ()
+    until: float = math.inf
+    """Nothing is due before this, unless a step ends."""
+    halt: Halt | None = None
+    """Write this down: a person is needed."""
+    alive: bool = False
+    """Something runs, is due, or has a known time to wait for."""
+    short: str = ""
+    """Why nothing may begin although something could (a budget that is spent)."""
+    waiting: bool = False
+    """Something could begin, were there room."""
+    gate: bool = False
+    """The gate may be started for a batch."""
+    batch: tuple[str, ...] = ()
+    """Whose work is to go into it, unless one was asked for: verified, the longest waiting first."""
+
+
+UNSERVED = "without having used a token"
+"""How the detail of a halt ends if the agents of all tasks that failed crashed before a model answered."""
+
+
+def overspent(limits: Limits, spent: Spent) -> str:
+    """Say which budget of the run is spent; empty where none is."""
+    if limits.run_cost_usd is not None and spent.most_cost >= limits.run_cost_usd:
+        return f"limits.run_cost_usd is spent ({dollars(spent.most_cost)} of {dollars(limits.run_cost_usd)})"
+    if limits.run_tokens is not None and spent.most_tokens >= limits.run_tokens:
+        return f"limits.run_tokens is spent ({spent.most_tokens} of {limits.run_tokens})"
+    if limits.run_attempts is not None and spent.attempts >= limits.run_attempts:
+        return f"limits.run_attempts is spent ({spent.attempts} of {limits.run_attempts})"
+    return ""

@@ -1,0 +1,91 @@
+"""What running agents are known to have used, and the cap past which they are ended. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from agentjobs.agents.usage import tariff_of
+from agentjobs.core.reviews import AGENTS
+from agentjobs.model.decisions import Action, End
+from agentjobs.model.facts import Running
+from agentjobs.policy.limits import dollars
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from agentjobs.core.board import Spent
+    from agentjobs.model.facts import Step, Task
+    from agentjobs.policy.limits import Limits
+    from agentjobs.policy.policy import Policy
+
+OVER_BUDGET = "over_budget"
+"""Why of a step that was ended for the budget of the run: its attempt does not count, and is taken up again."""
+
+
+UNKNOWN_COST = "unknown_cost"
+"""Why of a halt after an attempt whose cost nobody knows."""
+
+
+def beyond(policy: Policy, names: Iterable[str]) -> tuple[str, str] | None:
+    """Return the profile whose cost no budget of money can count, and why; None where all can be counted.
+
+    ``names``: profiles that work for the table. What they escalate to, and their reviewers, cost as well.
+    """
+    budget = policy.limits.money
+    used = [name for name in names if name in policy.profiles] if budget else []
+    for name in used:  # grows
+        profile = policy.profiles[name]
+        used += [other for other in (profile.escalate, *profile.review) if other and other not in used]
+        agent = policy.agents[profile.agent]
+        if agent.tells_cost or (agent.counts and tariff_of(profile.model or "", agent.prices) is not None):
+            continue
+        if not agent.counts:
+            why = f'agent "{profile.agent}" does not say what it uses'
+        elif profile.model:
+            price = f"give it a price in [[agents.{profile.agent}.prices]]"
+            why = f'what model "{profile.model}" of agent "{profile.agent}" costs is not known: {price}'
+        else:
+            why = f'agent "{profile.agent}" does not say what it costs: name a "model" that has a price'
+        what = f'limits.{budget} cannot be kept with profile "{name}"'
+        return name, f'{what}: {why}, or set limits.unknown_cost = "allow"'
+    return None
+
+
+def with_running(spent: Spent, tasks: Iterable[Task]) -> Spent:
+    """Return the sums with what running agents have used so far, as far as that is known."""
+    gauges = [step.phase.gauge for _, step in _running(tasks) if isinstance(step.phase, Running)]
+    return replace(
+        spent, cost=spent.cost + sum(g.cost for g in gauges), tokens=spent.tokens + sum(g.tokens for g in gauges)
+    )
+
+
+def past_hard_cap(limits: Limits, spent: Spent) -> str:
+    """Say which budget of the run is exceeded by ``hard_cap``; empty where none is."""
+    if limits.run_cost_usd is not None and spent.most_cost >= limits.run_cost_usd * limits.hard_cap:
+        return f"limits.run_cost_usd is exceeded ({dollars(spent.most_cost)} of {dollars(limits.run_cost_usd)})"
+    if limits.run_tokens is not None and spent.most_tokens >= limits.run_tokens * limits.hard_cap:
+        return f"limits.run_tokens is exceeded ({spent.most_tokens} of {limits.run_tokens})"
+    return ""
+
+
+def ends(tasks: Iterable[Task], ending: Collection[str], limits: Limits, spent: Spent) -> tuple[Action, ...]:
+    """Return what ends the running agents once the run is past its hard cap; ``ending``: ids something is done for."""
+    detail = past_hard_cap(limits, spent)
+    if not detail:
+        return ()
+    return tuple(
+        Action(task.row.id, End(step.name, OVER_BUDGET, hard=False, detail=detail))
+        for task, step in _running(tasks)
+        if task.row.id not in ending and step.kill is None and isinstance(step.phase, Running)
+        and not (step.phase.finished or step.phase.gauge.final)
+    )
+
+
+def _running(tasks: Iterable[Task]) -> Iterator[tuple[Task, Step]]:
+    for task in tasks:
+        last = task.last
+        for step in last.steps if last is not None and last.result is None else ():
+            if step.kind in AGENTS and isinstance(step.phase, Running):
+                yield task, step

@@ -1,0 +1,427 @@
+"""What one task needs next. Pure: the facts, the policy and the clock go in, one decision comes out.
+
+``decide`` knows nothing of other tasks: slots, pauses and budgets are ``plan``'s business, so a decision to
+begin an attempt says what would be right, not that there is room for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentjobs.agents.observe import LASTING
+from agentjobs.agents.outcome import TROUBLE
+from agentjobs.core import reviews
+from agentjobs.core.layers import LAYER_1, LAYER_2, UNSPENT, oscillating
+from agentjobs.core.watchdog import FIRST, astray
+from agentjobs.model.decisions import Begin, Conclude, Decision, Defer, End, Judge, Land, Launch, Look, Settle, Wait
+from agentjobs.model.facts import (
+    BY_HAND,
+    FRESH,
+    Attempt,
+    Exited,
+    Lost,
+    Mode,
+    Outcome,
+    Prepared,
+    Result,
+    Running,
+    Status,
+    Step,
+    StepKind,
+    Task,
+)
+from agentjobs.policy.limits import dollars
+from agentjobs.policy.policy import finish_grace_s
+
+if TYPE_CHECKING:
+    from agentjobs.policy.policy import Policy
+
+UNSPENT_MAX = 25
+"""Uncounted attempts in a round before the task is given up."""
+
+PROBES_MAX = 200
+"""As many that met a trouble others had met before: the bound that holds whatever happens."""
+
+SETUP_AGAIN = "setup-2"
+"""The step in which setup runs once more, after an agent that changed what the first run of it had made."""
+
+VOID_MAX = 3
+"""At this many attempts of a round with deleted or spoilt facts the task is given up."""
+
+CHECK_RUNS_MAX = 3
+"""How often a check that was lost (killed with its runner) is run again in one attempt."""
+
+GATE_RUNS_MAX = 20
+"""How often one attempt is merged again because the target moved under it."""
+
+CONTEXT_FULL_MAX = 2
+
+WAITS_S = 120.0
+"""An agent that has said that it met a limit or lost its login, and then was silent for so long, waits for that to end:
+its account can pause instead, and its slot be used."""
+
+APPROVAL = "waits for approval"
+"""Why a task waits that only a person can let land."""
+
+REMOVED = "row removed"
+"""Note of a round that ended because its row is gone from the table: should the row return, so does the task."""
+
+
+def decide(task: Task, policy: Policy, now: float) -> Decision:
+    """Return the one thing this task needs, as if it were alone in the world."""
+    last = task.last
+    if task.wish is not None and not (task.wish is Status.TODO and last is None):
+        return _grant(task, task.wish, last, policy, now)
+    landed = last is not None and last.result is not None and last.result.outcome is Outcome.OK
+    if not task.in_play and not landed:
+        return _stop(last, policy, now)
+    if last is None:
+        if over := _over_its_limits(task, policy):
+            return Settle(Status.FAILED, over)
+        return Begin(Mode.FIRST, fresh=True, why="first attempt", profile=task.row.profile)
+    if last.result is None:
+        return _advance(last, policy, now, _cost(task))
+    return _after(task, last, last.result, policy, now)
+
+
+# --- what a person asked for ------------------------------------------------------------------------------
+
+
+def _grant(task: Task, wish: Status, last: Attempt | None, policy: Policy, now: float) -> Decision:
+    """Stop what runs, write down how it ended, then do as the person said."""
+    stopping = _stop(last, policy, now)
+    if not isinstance(stopping, Wait) or stopping.until:
+        return stopping
+    note = {
+        Status.DONE: BY_HAND,
+        Status.SKIPPED: "skipped by hand" if task.row.line else REMOVED,
+        Status.FAILED: "given up by hand",
+    }.get(wish, "")
+    return Settle(wish, note)
+
+
+def _stop(last: Attempt | None, policy: Policy, now: float) -> Decision:
+    """End what runs and write down that it was stopped; ``Wait(0)`` once nothing is open."""
+    if last is None or last.result is not None:
+        return Wait(0.0, "not in play")
+    live = live_step(last)
+    if live is None:
+        return Conclude(Outcome.STOPPED)
+    return _ending(last, live, policy, now) if live.kill else End(live.name, "stopped", hard=False)
+
+
+def live_step(attempt: Attempt) -> Step | None:
+    """Return the step of an attempt that runs."""
+    return next((step for step in attempt.steps if isinstance(step.phase, Running)), None)
+
+
+# --- an attempt that is not over --------------------------------------------------------------------------
+
+
+def _advance(attempt: Attempt, policy: Policy, now: float, spent: float) -> Decision:
+    live = live_step(attempt)
+    if live is not None:
+        return watch(attempt, live, policy, now, spent)
+    if attempt.end is None:
+        return _advance_agent(attempt)
+    if attempt.end.outcome is not Outcome.OK:
+        return Conclude(attempt.end.outcome)
+    return _advance_checks(attempt, policy)
+
+
+def _advance_agent(attempt: Attempt) -> Decision:
+    agent = attempt.last(StepKind.AGENT)
+    if agent is not None and not isinstance(agent.phase, Prepared):
+        return Judge()
+    if agent is not None and agent.name != FIRST:
+        return Launch(agent.name, StepKind.AGENT)
+    wanted = attempt.intent.setup or attempt.first(StepKind.SETUP) is not None
+    setup = _setup(attempt, "setup") if wanted else None
+    return setup or Launch(FIRST, StepKind.AGENT)
+
+
+def _setup(attempt: Attempt, name: str) -> Launch | Conclude | None:
+    """Return what a run of the setup command needs, or what follows where it failed; None once it succeeded."""
+    setup = next((step for step in attempt.steps if step.name == name), None)
+    if setup is None or isinstance(setup.phase, Prepared):
+        return Launch(name, StepKind.SETUP)
+    if isinstance(setup.phase, Exited) and setup.phase.code == 0 and setup.kill is None:
+        return None
+    return Conclude(Outcome.STOPPED if _stopped(setup) else Outcome.INFRA)
+
+
+def _stopped(step: Step) -> bool:
+    return step.kill is not None and step.kill.why == "stopped"
+
+
+def _advance_checks(attempt: Attempt, policy: Policy) -> Decision:
+    check = attempt.last(StepKind.VERIFY, StepKind.GATE)
+    if check is None:
+        again = _setup(attempt, SETUP_AGAIN) if attempt.end is not None and attempt.end.setup else None
+        if again is None and attempt.intent.checks:
+            return Launch("verify", StepKind.VERIFY)
+        return again or _passed(attempt, policy)
+    if isinstance(check.phase, Prepared):
+        return Launch(check.name, check.kind) if check.kind is StepKind.VERIFY else Land()
+    failed = Outcome.VERIFY_FAILED if check.kind is StepKind.VERIFY else Outcome.GATE_FAILED
+    if _stopped(check):
+        return Conclude(Outcome.STOPPED)
+    if check.kill is not None:
+        return Conclude(failed)
+    if isinstance(check.phase, Lost):
+        same = [step for step in attempt.steps if step.kind is check.kind]
+        runs = sum(isinstance(step.phase, Lost) for step in same)
+        if runs >= CHECK_RUNS_MAX:
+            return Conclude(Outcome.INFRA)
+        if check.kind is StepKind.GATE:
+            return Land()
+        return Launch(f"{check.kind.value}-{len(same) + 1}", check.kind)
+    if isinstance(check.phase, Exited) and check.phase.code == 0:
+        return _more_checks(attempt, check) or _passed(attempt, policy)
+    return Conclude(failed)
+
+
+def _more_checks(attempt: Attempt, check: Step) -> Look | Launch | None:
+    """Return what remains to be done for a run of checks that all passed; None if they saw the commit itself."""
+    if check.checks > 1 and check.seen is None and attempt.intent.base:
+        return Look(check.name)
+    if check.rest or (check.seen is not None and check.seen.changed):
+        runs = sum(step.kind is check.kind for step in attempt.steps)
+        return Launch(f"{check.kind.value}-{runs + 1}", check.kind)
+    return None
+
+
+def _passed(attempt: Attempt, policy: Policy) -> Decision:
+    review = reviews.next_of(attempt)
+    if review is not None:
+        return review
+    if not (policy.landing.enabled and attempt.intent.base):
+        return Conclude(Outcome.OK)
+    if policy.landing.approve and not attempt.approved:
+        return Wait(0.0, APPROVAL)
+    if sum(step.kind is StepKind.GATE for step in attempt.steps) >= GATE_RUNS_MAX:
+        return Conclude(Outcome.INFRA)
+    return Land()
+
+
+def next_of_gate(run: Attempt, policy: Policy, now: float, *, wanted: bool) -> Decision:
+    """Return what a run of the gate for a batch needs next; not ``wanted``: nobody waits for it any more."""
+    live = live_step(run)
+    if live is not None:
+        if not wanted and live.kill is None:
+            return End(live.name, "stopped", hard=False)
+        return watch(run, live, policy, now)
+    if not wanted:
+        return Conclude(Outcome.STOPPED)
+    gates = [step for step in run.steps if step.kind is StepKind.GATE]
+    setup = _setup(run, "setup") if not gates and run.intent.setup else None
+    if setup is not None:
+        return setup
+    if not gates or isinstance(gates[-1].phase, Prepared):
+        return Launch(gates[-1].name if gates else "gate", StepKind.GATE)
+    last = gates[-1]
+    if _stopped(last):
+        return Conclude(Outcome.STOPPED)
+    if last.kill is not None:
+        return Conclude(Outcome.GATE_FAILED)
+    if isinstance(last.phase, Lost):
+        if len(gates) >= CHECK_RUNS_MAX:
+            return Conclude(Outcome.INFRA)
+        return Launch(f"gate-{len(gates) + 1}", StepKind.GATE)
+    if isinstance(last.phase, Exited) and last.phase.code == 0:
+        return _more_checks(run, last) or Conclude(Outcome.OK)
+    return Conclude(Outcome.GATE_FAILED)
+
+
+def watch(attempt: Attempt, step: Step, policy: Policy, now: float, spent: float = 0.0) -> Decision:
+    """End a step that takes too long, is silent too long, says too much, goes astray, or is over but still there.
+
+    ``spent``: dollars that earlier attempts of the task cost.
+    """
+    if step.kill is not None:
+        return _ending(attempt, step, policy, now)
+    running, limits = step.phase, policy.limits
+    if not isinstance(running, Running):
+        raise TypeError(f"{step.name} does not run")
+    if running.output_bytes > limits.output_bytes:
+        return End(step.name, "runaway", hard=True)
+    end = astray(attempt, step, policy, spent)
+    if end is not None:
+        return end
+    quiet_at = max(running.output_at, step.started_at) + running.unheard_s
+    began_at = step.started_at + running.asleep_s
+    deadlines = []
+    if step.kind in reviews.AGENTS:
+        if running.finished:
+            deadlines.append((quiet_at + finish_grace_s(policy, reviews.agent_of(attempt, step)), "hung"))
+        else:
+            deadlines.append((quiet_at + limits.idle_s, "stalled"))
+            if running.gauge.trouble in LASTING and not running.gauge.final:
+                deadlines.append((quiet_at + WAITS_S, TROUBLE))
+        asked = step.kind is StepKind.AGENT and step.name != FIRST
+        longest_s = limits.handoff_s if asked else limits.attempt_s
+        deadlines.append((began_at + longest_s, "hung" if running.finished else "timeout"))
+    elif step.kind is StepKind.SETUP:
+        deadlines.append((began_at + limits.setup_s, "timeout"))
+    else:
+        deadlines.append((began_at + limits.verify_s, "timeout"))
+    due, why = min(deadlines)
+    detail = f"{running.gauge.trouble}: {running.gauge.told}" if why == TROUBLE else ""
+    return End(step.name, why, hard=False, detail=detail) if now >= due else Wait(due, f"{step.name} runs")
+
+
+def _ending(attempt: Attempt, step: Step, policy: Policy, now: float) -> Decision:
+    """Go through the agent's polite signals, ``stop_grace_s`` apart; what is still there then is killed."""
+    kill = step.kill
+    if kill is None:
+        raise TypeError(f"{step.name} is not being ended")
+    due = kill.at + policy.limits.stop_grace_s * kill.sent
+    if kill.at <= now < due:  # a signal of the future: the clock was put back
+        return Wait(due, f"{step.name} is ending")
+    hard = kill.sent >= len(stop_signals(attempt, step, policy))
+    return End(step.name, kill.why, hard=hard, detail=kill.detail)
+
+
+def stop_signals(attempt: Attempt, step: Step, policy: Policy) -> tuple[str, ...]:
+    """Return the polite signals a step is ended with, in order."""
+    agent = policy.agents.get(reviews.agent_of(attempt, step))
+    return agent.stop if agent is not None and step.kind in reviews.AGENTS else ("TERM",)
+
+
+# --- an attempt that is over: the three layers ------------------------------------------------------------
+
+
+def _after(task: Task, last: Attempt, result: Result, policy: Policy, now: float) -> Decision:
+    if result.outcome is Outcome.OK:
+        return Settle(Status.DONE, result.detail)
+    over = _over_its_limits(task, policy)
+    if over:
+        return Settle(Status.FAILED, over)
+    if result.outcome in UNSPENT:
+        return _again(task, last, result, policy)
+    segment = _segment(task)
+    interrupted = sum(_outcome(attempt) in LAYER_1 for attempt in segment)
+    wrong = sum(_outcome(attempt) in LAYER_2 for attempt in segment)
+    retry = policy.retry
+    if result.outcome in LAYER_1 and interrupted <= retry.resumes:
+        due = result.at + min(60.0, 2.0 ** min(interrupted - 1, 6))
+        if result.at <= now < due:  # a result of the future: the clock was put back
+            return Wait(due, "backs off before it resumes")
+        return Begin(
+            Mode.RESUME,
+            fresh=not can_resume(last, policy),
+            why=f"layer 1: attempt {last.number} {told(result)}",
+            profile=last.intent.profile,
+        )
+    full = sum(_outcome(attempt) is Outcome.CONTEXT_FULL for attempt in task.attempts)
+    if full >= CONTEXT_FULL_MAX:
+        said = f" ({result.detail})" if result.outcome is Outcome.CONTEXT_FULL and result.detail else ""
+        return Settle(Status.FAILED, f"context full twice: split this task{said}")
+    if oscillating(segment):
+        return _layer_3(last, f"oscillating: {told(result)}", policy)
+    if wrong + max(0, interrupted - retry.resumes) <= retry.repairs:
+        return Begin(
+            Mode.REPAIR,
+            fresh=True,
+            why=f"layer 2: attempt {last.number} {told(result)}",
+            profile=last.intent.profile,
+        )
+    return _layer_3(last, told(result), policy)
+
+
+def _layer_3(last: Attempt, note: str, policy: Policy) -> Decision:
+    inside = last.end is not None and last.end.inside
+    if inside or last.intent.restarts >= policy.retry.restarts:
+        return Settle(Status.FAILED, note)
+    return Defer(note)
+
+
+def _again(task: Task, last: Attempt, result: Result, policy: Policy) -> Decision:
+    """Go on after an attempt that does not count: the same thing again, in the same conversation if it can be."""
+    again = [attempt for attempt in task.attempts if _outcome(attempt) in UNSPENT]
+    probes = sum(attempt.intent.probe and _outcome(attempt) is not Outcome.STOPPED for attempt in again)
+    uncounted = len(again) - probes
+    if uncounted > UNSPENT_MAX or probes > PROBES_MAX:
+        return Settle(Status.FAILED, f"gave up after {len(again)} attempts that did not count: {told(result)}")
+    if can_resume(last, policy) and result.outcome is not Outcome.INFRA:
+        mode, fresh = Mode.RESUME, False
+    else:
+        mode, fresh = last.intent.mode, True
+        if mode in FRESH and has_begun(last):
+            mode = Mode.RESUME  # its work so far is in the tree
+    return Begin(
+        mode, fresh=fresh, why=f"attempt {last.number} did not count: {told(result)}", profile=last.intent.profile
+    )
+
+
+def verified_at(attempt: Attempt) -> float:
+    """Return when an attempt that is not over passed its checks; 0 where it has not."""
+    if attempt.end is None or attempt.end.outcome is not Outcome.OK:
+        return 0.0
+    check = attempt.last(StepKind.VERIFY)
+    if check is None:
+        return 0.0 if attempt.intent.checks else attempt.end.at
+    return check.phase.at if isinstance(check.phase, Exited) and check.phase.code == 0 else 0.0
+
+
+def can_resume(attempt: Attempt, policy: Policy) -> bool:
+    """Whether the conversation of this attempt can be gone on with."""
+    agent = policy.agents.get(attempt.intent.agent)
+    result = attempt.result
+    session = (result.session if result else "") or attempt.intent.session
+    lost = result is not None and result.outcome in {Outcome.NO_SESSION, Outcome.CONTEXT_FULL}
+    lost = lost or (attempt.end is not None and attempt.end.unwritten)
+    return bool(agent and agent.resume and session and has_begun(attempt) and not lost)
+
+
+def has_begun(attempt: Attempt) -> bool:
+    """Whether the agent of this attempt was started: its tree may hold work."""
+    agent = attempt.last(StepKind.AGENT)
+    return agent is not None and not isinstance(agent.phase, Prepared)
+
+
+def restarts_after(last: Attempt | None, mode: Mode) -> int:
+    """Return how often a round has started over, once an attempt of this mode follows ``last``.
+
+    Starting over again because that attempt did not count (a full disk, a limit) is the same restart.
+    """
+    if last is None:
+        return 0
+    again = last.intent.mode is Mode.RESTART and _outcome(last) in UNSPENT
+    return last.intent.restarts + (mode is Mode.RESTART and not again)
+
+
+def told(result: Result) -> str:
+    """Return an outcome in one line for people."""
+    return f"{result.outcome.value}: {result.detail}" if result.detail else result.outcome.value
+
+
+def _outcome(attempt: Attempt) -> Outcome | None:
+    return attempt.result.outcome if attempt.result else None
+
+
+def _segment(task: Task) -> tuple[Attempt, ...]:
+    """Return the attempts since the last restart: layers 1 and 2 are counted anew after one."""
+    restarts = task.attempts[-1].intent.restarts
+    return tuple(a for a in task.attempts if a.intent.restarts == restarts)
+
+
+def _cost(task: Task) -> float:
+    """Return what the attempts cost, and at most the requests that were open when they were killed."""
+    known = sum(a.result.cost for a in task.attempts if a.result is not None)
+    return known + sum(a.end.in_flight.cost or 0.0 for a in task.attempts if a.end is not None)
+
+
+def _over_its_limits(task: Task, policy: Policy) -> str:
+    limits, void = policy.limits, len(task.void)
+    lost = f"facts of {void} attempts in .agentjobs/attempts/{task.row.id} were deleted or damaged, maybe by the agent"
+    if void >= VOID_MAX:
+        return f"gave up: {lost}"
+    results = [a.result for a in task.attempts if a.result is not None]
+    spent = task.earlier + void + sum(r.outcome not in UNSPENT for r in results)
+    if limits.task_attempts is not None and spent >= limits.task_attempts and (results or void):
+        return f"limits.task_attempts reached ({spent}): {told(results[-1]) if results else lost}"
+    cost = _cost(task)
+    if limits.task_cost_usd is not None and cost >= limits.task_cost_usd:
+        return f"limits.task_cost_usd reached ({dollars(cost)}): {told(results[-1])}"
+    return ""

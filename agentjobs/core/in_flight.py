@@ -1,0 +1,66 @@
+"""The context of all running agents together, under ``limits.tokens_in_flight``: who may still begin. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from agentjobs.model.decisions import Begin
+from agentjobs.model.facts import Running, StepKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from agentjobs.model.facts import Attempt, Task
+
+    Expected = Callable[[Task, Begin], int]
+    """How many tokens an attempt of a task, begun so, will hold at least."""
+
+
+class Flight:
+    """What is in flight in one pass, and whether one more may join.
+
+    The first that does not fit closes it: nobody of a lower rank passes whoever waits, or a stream of small ones
+    would keep a large one waiting for ever. With nothing in flight whoever comes first begins, however large.
+    """
+
+    def __init__(self, cap: int | None, tasks: Iterable[Task], expected: Expected) -> None:
+        self.full = False
+        """Somebody has to wait until others have ended."""
+        self._cap = cap
+        self._expected = expected
+        self._held = [held_by(task, expected) for task in tasks if _flies(task.last)] if cap is not None else []
+
+    def admit(self, task: Task, begin: Begin) -> int | None:
+        """Return the tokens that an attempt is expected to hold (0 without a cap); None where it has to wait."""
+        if self._cap is None:
+            return 0
+        if self.full:
+            return None
+        context = max(0, self._expected(task, begin))
+        if self._held and sum(self._held) + context > self._cap:
+            self.full = True
+            return None
+        self._held.append(context)
+        return context
+
+
+def held_by(task: Task, expected: Expected) -> int:
+    """Return the tokens in the window of a task's running attempt: what is known, at least what was expected.
+
+    An attempt that was begun before there was a cap was not asked; it is now.
+    """
+    last = task.attempts[-1]
+    intent = last.intent
+    context = intent.context
+    if not context:
+        before = replace(task, attempts=task.attempts[:-1])
+        context = expected(before, Begin(intent.mode, intent.fresh, intent.why, intent.profile))
+    agents = (step.phase for step in last.steps if step.kind is StepKind.AGENT)
+    return max(0, context, *(phase.gauge.used for phase in agents if isinstance(phase, Running)))
+
+
+def _flies(attempt: Attempt | None) -> bool:
+    """Whether an attempt holds an agent slot: its agent runs, will run in a moment, or has not been judged."""
+    return attempt is not None and attempt.end is None and attempt.result is None

@@ -1,0 +1,449 @@
+"""What to do now for the whole board: slots, pauses, budgets, the order of things. Pure.
+
+``plan`` asks ``decide`` for each task, and grants what there is room for.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from agentjobs.core.accounts import Gate, account_for, account_of, is_among, is_suspect, was_refused
+from agentjobs.core.board import UNSERVED, Board, Plan, overspent
+from agentjobs.core.budget import ends
+from agentjobs.core.decide import APPROVAL, SETUP_AGAIN, decide, verified_at
+from agentjobs.core.in_flight import Flight
+from agentjobs.core.pauses import LANDING, RUN, TROUBLE
+from agentjobs.core.restarts import pays, sweep_due
+from agentjobs.core.reviews import UNREVIEWED, agent_of, judged_at, next_agent, runs, without_review
+from agentjobs.model.decisions import (
+    Action,
+    Begin,
+    Conclude,
+    Decision,
+    Defer,
+    End,
+    Judge,
+    Land,
+    Launch,
+    Look,
+    Settle,
+    Wait,
+    Weigh,
+)
+from agentjobs.model.facts import Attempt, Halt, Mode, Outcome, Row, Running, Status, StepKind, Task
+from agentjobs.text.path_patterns import overlap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterable, Sequence
+
+    from agentjobs.core.in_flight import Expected
+    from agentjobs.policy.policy import Policy
+
+    Ready = Callable[[Container[str]], Iterable[Row]]
+    """The rows that may begin, best first, but those of the profiles it is given, which may grow meanwhile."""
+
+STAGGER_S = 2.0
+"""A start that is due so soon is as good as begun."""
+
+MEMORY_CHECK_S = 15.0
+DIAGNOSE_MIN = 3
+"""So many failed tasks before their share of all means anything."""
+
+
+def plan(board: Board, ready: Ready, policy: Policy, now: float, expected: Expected = lambda *_: 0) -> Plan:
+    """Return the actions that are right and possible now; ``ready`` gives the rows that may begin.
+
+    ``expected`` is asked only where the context of running agents has a cap.
+    """
+    flight = Flight(policy.limits.flight_tokens, board.tasks, expected)
+    made = _Planner(board, policy, now, flight).plan(ready)
+    ending = ends(board.tasks, {action.id for action in made.actions}, policy.limits, board.spent)
+    return replace(made, actions=made.actions + ending, alive=True) if ending else made
+
+
+class _Planner:
+    """The running totals of one call of ``plan``."""
+
+    def __init__(self, board: Board, policy: Policy, now: float, flight: Flight) -> None:
+        self.flight = flight
+        self.board = board
+        self.policy = policy
+        self.now = now
+        self.actions: list[Action] = []
+        self.until = math.inf
+        self.begins: list[tuple[Task, Begin]] = []
+        self.deferred: list[tuple[Task, Defer]] = []
+        self.doubts: list[tuple[Task, Settle]] = []
+        """Tasks that have failed, if their account is not to blame: others show it."""
+        self.lands: list[tuple[float, Task, Land]] = []
+        self.launches: list[tuple[float, Task, Launch]] = []
+        self.reviews: list[tuple[float, Task, Launch]] = []
+        self.staggered = False
+        """A reviewer begins in this pass: no attempt beside it."""
+        self.agents = 0
+        self.checks = int(board.gating)
+        self.gating = board.gating
+        self.alive = board.gating and not (board.halt is not None and board.halt.why == LANDING)
+        self.starving = True
+        """No agent slot that is free will have work soon."""
+        self.unapproved = 0
+        self.unreviewed: list[str] = []
+        self.batch: tuple[str, ...] | None = None
+        self.gate: Gate
+
+    def plan(self, ready: Ready) -> Plan:
+        for task in self.board.tasks:
+            self._count(task)
+            self._sort(task)
+        queued = self.policy.landing.queued
+        if not queued:
+            self._grant_checks()
+        halt = self.board.halt or self._trip()
+        new_halt = halt if self.board.halt is None else None
+        short = overspent(self.policy.limits, self.board.spent)
+        news = self._bad_news()
+        self.gate = Gate(self.policy, self.board.tasks, self.board.pauses, news, self.now)
+        may = halt is None and not short
+        asked = self._grant_reviews(may=may)
+        room = self.agents < self.policy.slots
+        waiting = self._waiting(ready if room else None)
+        if may:
+            self._begin_all(waiting, ready)
+            self._settle_doubts(waiting)
+            if room and self.deferred and not waiting and not news:
+                found, waiting = self._sweep()
+                new_halt = new_halt or found
+        if news:
+            self.starving = False
+        if queued:
+            self._grant_batch()
+            self._grant_launches()
+        alive = self.alive or bool(self.actions) or self.batch is not None
+        waiting |= asked
+        starting = bool(waiting or self.deferred)
+        if starting and may:
+            short = self.gate.stuck(waiting)
+            # Who waits for the sweep, or for files that others hold, waits for these; and they may wait for a person.
+            stuck = self.gate.stuck(asked)
+            person = (self.unapproved or self.unreviewed or stuck) and not self.actions and self.until == math.inf
+            alive = alive or (bool(waiting) and not short and not person)
+            short = short or (stuck if person else "")
+        if self.unapproved and not alive and not (short and starting):
+            short, starting = f"{self.unapproved} verified tasks wait for `agentjobs approve`", True
+        if self.unreviewed and not alive and not (short and starting):
+            short, starting = without_review(self.unreviewed), True
+        gate, batch = self.batch is not None, self.batch or ()
+        return Plan(tuple(self.actions), self.until, new_halt, alive, short, starting, gate, batch)
+
+    # --- tasks with an open round
+
+    def _count(self, task: Task) -> None:
+        last = task.last
+        if last is None or last.result is not None:
+            return
+        if last.end is None or any(isinstance(step.phase, Running) for step in runs(last)):
+            self.agents += 1
+        setup = () if last.end is None else (StepKind.SETUP,)  # run again after the agent, it is part of checking
+        check = last.last(*setup, StepKind.VERIFY, StepKind.GATE)
+        if check is not None and isinstance(check.phase, Running):
+            self.checks += 1
+            self.gating = self.gating or check.kind is StepKind.GATE
+
+    def _sort(self, task: Task) -> None:
+        decision = decide(task, self.policy, self.now)
+        last = task.last
+        since = last.intent.started_at if last else 0.0
+        match decision:
+            case Begin() if self._gate_first(last):
+                self.alive = self.alive or self.board.halt is None or self.board.halt.why != LANDING
+            case Begin():
+                self.begins.append((task, decision))
+            case Defer():
+                self.deferred.append((task, decision))
+            case Land() | Judge() | Launch(kind=StepKind.VERIFY | StepKind.REVIEW) if self._held():
+                pass
+            case Launch(kind=StepKind.REVIEW):
+                self.reviews.append((since, task, decision))
+            case Land():
+                if last is not None and self.policy.landing.queued:
+                    since = max(verified_at(last), judged_at(last))
+                self.lands.append((since, task, decision))
+                self.alive = True
+            case Launch(name=name, kind=kind) if kind is StepKind.VERIFY or name == SETUP_AGAIN:
+                self.launches.append((since, task, decision))
+                self.alive = True
+            case Wait():
+                self._wait(task, decision)
+            case Settle() if is_suspect(self.board.pauses, self.policy, task):
+                self.doubts.append((task, decision))
+            case Launch() | Judge() | Look() | Weigh() | Conclude() | End() | Settle():
+                gate = isinstance(decision, Launch) and decision.kind is StepKind.GATE
+                self.gating = self.gating or gate
+                self.checks += gate
+                self.actions.append(Action(task.row.id, decision))
+
+    def _wait(self, task: Task, wait: Wait) -> None:
+        self.unapproved += wait.why == APPROVAL
+        self.unreviewed += [task.row.id] if wait.why == UNREVIEWED else []
+        if wait.until:
+            self.until = min(self.until, wait.until)
+            self.alive = True
+
+    def _gate_first(self, last: Attempt | None) -> bool:
+        """Whether a repair waits for the run of the gate that follows: its errors may need what that one lands."""
+        blamed = last is not None and last.result is not None and last.result.outcome is Outcome.GATE_FAILED
+        return blamed and self.policy.landing.queued and (self.board.gating or self.board.asked)
+
+    def _held(self) -> bool:
+        """Whether finished work waits, because git or the machine has just refused to check or land some."""
+        halt, hold = self.board.halt, self.board.hold
+        if halt is not None and halt.why == LANDING:
+            return True
+        if hold is None or not hold.at <= self.now < hold.until:  # a hold of the future: the clock was put back
+            return False
+        self.until = min(self.until, hold.until)
+        self.alive = True
+        return True
+
+    def _grant_checks(self) -> None:
+        """Landing first, one at a time: who is being gated stands on a tip that must not move under it."""
+        free = self.policy.verify_slots - self.checks
+        for _, task, land in sorted(self.lands, key=lambda item: item[:1]):
+            if self.gating or free <= 0:
+                break
+            self.actions.append(Action(task.row.id, land))
+            self.gating = True
+            self.checks += 1
+            free -= 1
+        self._grant_launches()
+
+    def _grant_launches(self) -> None:
+        free = self.policy.verify_slots - self.checks
+        for _, task, launch in sorted(self.launches, key=lambda item: item[:1]):
+            if free <= 0:
+                break
+            self.actions.append(Action(task.row.id, launch))
+            free -= 1
+
+    def _grant_batch(self) -> None:
+        """Start the gate when it pays: for a full batch, or when nothing is gained by waiting for more."""
+        if self.gating or not (self.lands or self.board.asked) or (self.board.asked and self._held()):
+            return
+        landing = self.policy.landing
+        waiting = sorted(self.lands, key=lambda item: item[:1])
+        until = min((since + landing.wait_s for since, _, _ in waiting), default=0.0)
+        # Verified in a future that this pass has not reached: the clock was put back, so it has waited long enough.
+        early = any(since > self.now + STAGGER_S + landing.wait_s for since, _, _ in waiting)
+        coming = self.checks > 0 or self.launches or any(isinstance(a.decision, Look) for a in self.actions)
+        due = self.board.asked or len(waiting) >= landing.batch or early or self.now >= until
+        due = due or (self.starving and not coming)
+        if not due:
+            self.until = min(self.until, until)
+        elif self.checks < self.policy.verify_slots:
+            self.batch = tuple(task.row.id for _, task, _ in waiting[: landing.batch])
+            self.checks += 1
+
+    # --- what holds everything back
+
+    def _bad_news(self) -> set[str]:
+        """Return the accounts of which this very pass may come upon a limit, or writes one down."""
+        last = {task.row.id: task.last for task in self.board.tasks}
+        found = set()
+        for action in self.actions:
+            attempt = last[action.id]
+            if attempt is None:
+                continue
+            if isinstance(action.decision, Weigh):
+                found |= {account_of(self.policy, agent_of(attempt, step)) for step in runs(attempt)[-1:]}
+            elif isinstance(action.decision, Judge):
+                found.add(account_of(self.policy, attempt.intent.agent))
+            elif isinstance(action.decision, Conclude) and action.decision.outcome in TROUBLE:
+                agents = attempt.end is not None and attempt.end.outcome in TROUBLE
+                found.add(account_of(self.policy, attempt.intent.agent) if agents else RUN)
+        return found
+
+    def _trip(self) -> Halt | None:
+        wanted = self.policy.limits.breaker
+        tally = self.board.tally
+        if not wanted or len(tally) < wanted:
+            return None
+        first = tally[0]
+        if first[0] == Outcome.OK.value or any(entry != first for entry in tally[:wanted]):
+            return None
+        return Halt("breaker", f"the first {wanted} tasks all ended alike ({first[0]})", self.now)
+
+    def _may_begin_at(self) -> float:
+        """Return when the next start is allowed, as far as it depends on the last one alone."""
+        if self.board.last_start_at > self.now:  # the clock was put back
+            return 0.0
+        return self.board.last_start_at + self.policy.limits.start_interval_s
+
+    # --- starts
+
+    def _account(self, task: Task, begin: Begin) -> str:
+        return account_for(self.policy, begin.profile, task.row)
+
+    def _grant_reviews(self, *, may: bool) -> set[str]:
+        """Let reviewers begin, before new attempts do; return the accounts of those that could not."""
+        left: set[str] = set()
+        limits, begun = self.policy.limits, 0
+        for _, task, launch in sorted(self.reviews, key=lambda item: item[:1]):
+            account = account_of(self.policy, next_agent(task, self.policy.profiles))
+            due = [at for at in (self._may_begin_at(), self.gate.opens_at(account)) if at > self.now]
+            due += [self.now + limits.start_interval_s] if begun and limits.start_interval_s else []
+            due += [self.now + MEMORY_CHECK_S] if self.board.free_memory < limits.min_free_memory_bytes else []
+            if may and not due and self.agents < self.policy.slots and self.gate.may_begin(account):
+                self.actions.append(Action(task.row.id, launch))
+                self.gate.begun(account)
+                self.agents += 1
+                begun += 1
+            else:
+                left.add(account)
+                self.until = min([self.until, *(at for at in due if may)])
+        self.staggered = bool(begun and limits.start_interval_s)
+        return left
+
+    def _waiting(self, ready: Ready | None) -> set[str]:
+        """Return the accounts that something could begin for; rows are looked at one for each account at most."""
+        found = {self._account(task, begin) for task, begin in self.begins}
+        if ready is None:
+            return found
+        if self.gate.is_open:
+            first = next(iter(ready(())), None)
+            return found if first is None else found | {account_for(self.policy, first.profile, first)}
+        found |= {a for a in self.gate.profiles if a not in found and any(True for _ in ready(self.gate.but(a)))}
+        return found | {RUN} if any(True for _ in ready(self.policy.profiles)) else found
+
+    def _in_turn(self) -> tuple[list[tuple[Task, Begin]], list[tuple[Task, Begin]]]:
+        """Return who begins before new rows, and who after them.
+
+        Where there is trouble, who was tried longest ago comes first: the same task is not always the probe. A single
+        one that was refused as a probe lets a new row try: it may be the only one that is refused.
+        """
+        if not self.board.pauses:
+            return self.begins, []
+        begins = sorted(self.begins, key=lambda item: item[0].last.intent.started_at if item[0].last else 0.0)
+        accounts = [self._account(*item) for item in begins]
+        after = [
+            item
+            for item, account in zip(begins, accounts, strict=True)
+            if (accounts.count(account) == 1 and self.gate.is_wary(account) and was_refused(item[0].last))
+            or is_among(self.board.pauses.get(account), item[0])
+        ]
+        return [item for item in begins if item not in after], after
+
+    def _settle_doubts(self, waiting: set[str]) -> None:
+        """Let tasks fail that nobody else of their account can clear: none runs, and none is left to begin."""
+        last = [task.last for task in self.board.tasks if task.last is not None and task.last.result is None]
+        others = waiting | {account_of(self.policy, attempt.intent.agent) for attempt in last}
+        for task, settle in self.doubts:
+            if task.last is None or account_of(self.policy, task.last.intent.agent) not in others:
+                self.actions.append(Action(task.row.id, settle))
+            else:
+                self.alive = True
+
+    def _begin_all(self, waiting: set[str], ready: Ready) -> None:
+        if self.staggered:
+            self.until = min(self.until, self.now + self.policy.limits.start_interval_s)
+            return
+        free = self.policy.slots - self.agents
+        if free <= 0 or not waiting:
+            self.starving = free > 0
+            return
+        due = self._may_begin_at()
+        later = [max(due, self.gate.opens_at(account)) for account in waiting if not self.gate.may_begin(account)]
+        if self.now < due or len(later) == len(waiting):
+            due = due if self.now < due else min(later)
+            self.starving = due - self.now > STAGGER_S
+            self.until = min([self.until, *(at for at in (due, *later) if at > self.now)])
+            return
+        self.until = min([self.until, *(at for at in later if at > self.now)])
+        if self.board.free_memory < self.policy.limits.min_free_memory_bytes:
+            self.until = min(self.until, self.now + MEMORY_CHECK_S)
+            return
+        staggered = self.policy.limits.start_interval_s > 0
+        room = min(free, 1) if staggered else free
+        limit = self.policy.limits.run_attempts
+        if limit is not None:
+            room = min(room, limit - self.board.spent.attempts)
+        # Whoever is at work holds its files against all; whoever is between two attempts only against new rows,
+        # and not even that if it waits for a person.
+        idle = {task.row.id for task, _ in (*self.deferred, *self.doubts)}
+        idle |= {t.row.id for t, begin in self.begins if self.gate.opens_at(self._account(t, begin)) == math.inf}
+        held = [t.row.files for t in self.board.tasks if t.last is not None and t.last.result is None]
+        before, after = self._in_turn()
+        begun = self._grant_begins(before, held, room)
+        claims = held + [t.row.files for t in self.board.tasks if t.in_play and t.row.id not in idle]
+        rows = iter(ready(self.gate.closed))
+        while begun < room and not self.flight.full and (row := next(rows, None)) is not None:
+            if not _meets(row.files, claims):
+                begun += self._grant_begin(Task(row), decide(Task(row), self.policy, self.now))
+                claims.append(row.files)
+        begun += self._grant_begins(after, held, room - begun)
+        soon = any(at - self.now <= STAGGER_S for at in later) or bool(begun and self.board.pauses)
+        self.starving = begun < room and not soon and not self.flight.full  # full is as good as no slot
+        if staggered and begun and begun < free:
+            self.until = min(self.until, self.now + self.policy.limits.start_interval_s)
+
+    def _grant_begins(self, begins: Iterable[tuple[Task, Begin]], held: list[tuple[str, ...]], room: int) -> int:
+        begun = 0
+        for task, begin in begins:
+            if begun < room and not _meets(task.row.files, held) and self._grant_begin(task, begin):
+                held.append(task.row.files)
+                begun += 1
+        return begun
+
+    def _grant_begin(self, task: Task, begin: Decision) -> bool:
+        """Let an attempt begin, unless its account may not, or too much is in flight."""
+        if not isinstance(begin, Begin):
+            return False
+        account = self._account(task, begin)
+        if not self.gate.may_begin(account) or (context := self.flight.admit(task, begin)) is None:
+            return False
+        self.actions.append(Action(task.row.id, replace(begin, probe=self.gate.is_wary(account), context=context)))
+        self.gate.begun(account)
+        return True
+
+    # --- layer 3
+
+    def _sweep(self) -> tuple[Halt | None, set[str]]:
+        """Settle or start over what layers 1 and 2 could not do, once all else has settled.
+
+        Returns the accounts that something could start over for.
+        """
+        deferred = {task.row.id for task, _ in self.deferred}
+        if not sweep_due(self.board.tasks, deferred):
+            return None, set()
+        others = [t for t in self.board.tasks if t.row.id not in deferred and t.in_play]
+        failed = self.board.failed + len(self.deferred)
+        swept = any(t.last is not None and t.last.intent.restarts for t in others)
+        share = failed / max(1, self.board.total)
+        if not swept and failed >= DIAGNOSE_MIN and share > self.policy.retry.diagnose_above:
+            for task, defer in self.deferred:
+                self.actions.append(Action(task.row.id, Settle(Status.FAILED, defer.note)))
+            came_to = [a.end for task, _ in self.deferred for a in task.attempts]
+            unserved = all(end and end.outcome is Outcome.CRASHED and not end.tokens for end in came_to)
+            detail = f"{failed} of {self.board.total} tasks failed{f' {UNSERVED}' if unserved else ''}"
+            return Halt("diagnose", detail, self.now), set()
+        restarts = []
+        for task, defer in self.deferred:
+            if pays(task, self.board.history, self.policy):
+                own = self.policy.profiles.get(task.row.profile)
+                profile = (own.escalate if own else None) or task.row.profile
+                restarts.append(
+                    (task, Begin(Mode.RESTART, fresh=True, why=f"layer 3: {defer.note}", profile=profile))
+                )
+            else:
+                note = f"{defer.note} (starting over would not pay)"
+                self.actions.append(Action(task.row.id, Settle(Status.FAILED, note)))
+        self.begins = restarts
+        waiting = self._waiting(None)
+        self._begin_all(waiting, lambda _: ())
+        return None, waiting
+
+
+def _meets(files: Sequence[str], claims: Iterable[Sequence[str]]) -> bool:
+    return bool(files) and any(overlap(files, claim) for claim in claims)

@@ -1,0 +1,45 @@
+"""Whether starting over (layer 3) is due, and whether it pays. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable
+
+    from agentjobs.model.facts import Task
+    from agentjobs.policy.policy import Policy
+
+
+class History(Struct, frozen=True):
+    """What this run's own past says about layer 3."""
+
+    wins: dict[str, int] = {}
+    """Restarts that ended DONE, by the class of failure they followed."""
+    losses: dict[str, int] = {}
+    cost: float = 0.0
+    """Mean cost of a started task, in dollars; 0 where that of no task is known."""
+
+
+def sweep_due(tasks: Iterable[Task], deferred: Container[str]) -> bool:
+    """Whether only the deferred tasks, and those that started over already, are left."""
+    others = (task for task in tasks if task.row.id not in deferred and task.in_play)
+    return all(task.last is not None and task.last.intent.restarts > 0 for task in others)
+
+
+def pays(task: Task, history: History, policy: Policy) -> bool:
+    """Whether starting over is worth its expected cost: ``p * value >= cost``.
+
+    ``p`` is the mean of a Beta(1 + wins, 1 + losses) posterior over this run's restarts after the same class
+    of failure; the cost is the mean cost of a task so far.
+    """
+    last = task.last
+    if last is None or last.result is None:
+        return False
+    key = last.result.outcome.value
+    wins, losses = history.wins.get(key, 0), history.losses.get(key, 0)
+    p = (1 + wins) / (2 + wins + losses)
+    value = policy.retry.task_value_usd
+    return value > 0 and p * value >= history.cost

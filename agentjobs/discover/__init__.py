@@ -1,1 +1,0 @@
-"""What a repository holds: its sources, and which of them imports which."""

@@ -1,0 +1,1 @@
+"""The words of agentjobs as frozen types: errors, tasks, steps, outcomes, facts, actions. No logic."""

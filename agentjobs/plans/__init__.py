@@ -1,0 +1,1 @@
+"""Rows made from lines, files, documents and outputs."""

@@ -1,0 +1,1 @@
+"""agentjobs.toml as frozen types, presets included; errors name their line."""

@@ -1,0 +1,123 @@
+"""What the table says of a task: the cells the tool writes."""
+
+from __future__ import annotations
+
+import calendar
+import math
+import time
+from typing import TYPE_CHECKING
+
+from agentjobs.core.board import Spent
+from agentjobs.core.decide import told, verified_at
+from agentjobs.core.reviews import cost_unknown, passed, spent_on
+from agentjobs.model.facts import Status, StepKind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agentjobs.model.facts import Attempt, Settled, Task
+    from agentjobs.table.file import TaskFile
+
+NOTE_MAX = 200
+
+AT_LEAST = "+"
+"""Behind a cost that is not all of it: some of the tokens have a cost that is not known."""
+
+
+def instant(at: float) -> str:
+    """Return an instant as the table shows it: UTC, to the second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)) if at else ""
+
+
+def parse_instant(text: str) -> float:
+    """Return the instant that a cell shows (see ``instant``); 0 for anything else."""
+    try:
+        return float(calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ")))
+    except ValueError:
+        return 0.0
+
+
+def stage(attempt: Attempt) -> Status:
+    """Return what an attempt that is not over is at."""
+    if attempt.end is None:
+        return Status.IN_PROGRESS
+    if attempt.last(StepKind.GATE) is not None:
+        return Status.LANDING
+    if verified_at(attempt):
+        return Status.LANDING if passed(attempt) else Status.REVIEWING
+    return Status.VERIFYING
+
+
+def cells_of(task: Task, attempts: Sequence[Attempt]) -> dict[str, str]:
+    """Return the cells of a task with an open round; ``attempts`` are those of all its rounds."""
+    last = task.last
+    cells = _sums(attempts)
+    cells["ended"] = ""
+    cells["commit"] = ""
+    if last is None:
+        return {**cells, "status": Status.TODO.value, "note": ""}
+    cells["started"] = instant(task.attempts[0].intent.started_at)
+    if last.result is None:
+        note = "" if last.number == 1 else last.intent.why
+        return {**cells, "status": stage(last).value, "note": _note(note)}
+    return {**cells, "status": Status.TODO.value, "note": _note(told(last.result))}
+
+
+def settled_cells(settled: Settled, attempts: Sequence[Attempt]) -> dict[str, str]:
+    """Return the cells of a task whose newest round is settled."""
+    mine = [a for a in attempts if a.intent.round == settled.round] or list(attempts)
+    return {
+        **_sums(attempts),
+        "status": settled.status.value,
+        "started": instant(mine[0].intent.started_at),
+        "ended": instant(settled.at),
+        "commit": settled.commit[:12],
+        "note": _note(settled.note),
+    }
+
+
+def settled_only(settled: Settled) -> dict[str, str]:
+    """Return the cells of a task that was settled without an attempt."""
+    return {"status": settled.status.value, "ended": instant(settled.at), "note": _note(settled.note)}
+
+
+def _sums(attempts: Sequence[Attempt]) -> dict[str, str]:
+    reviews = [spent_on(attempt) for attempt in attempts]
+    tokens = sum(a.end.tokens for a in attempts if a.end) + sum(tokens for tokens, _ in reviews)
+    cost = sum(a.end.cost for a in attempts if a.end) + sum(cost for _, cost in reviews)
+    unknown = any(map(cost_unknown, attempts))
+    number = attempts[-1].number if attempts else 0
+    return {
+        "attempt": str(number) if number else "",
+        "tokens": str(tokens) if tokens else "",
+        "cost": f"{cost:.4f}{AT_LEAST if unknown else ''}" if cost or (tokens and not unknown) else "",
+    }
+
+
+def _note(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= NOTE_MAX else line[: NOTE_MAX - 1] + "…"
+
+
+def spent_of(file: TaskFile, unspent: int = 0, opened: tuple[float, int] = (0.0, 0)) -> Spent:
+    """Return the sums of the table's ``cost``, ``tokens`` and ``attempt`` columns; what is no number counts as 0.
+
+    ``unspent``: how many of the attempts do not count; ``opened``: dollars and tokens of requests that were open at
+    kills, which the table does not show.
+    """
+    cells = []
+    for column in ("cost", "tokens", "attempt"):
+        pending = {i: c[column] for i, c in file.pending.items() if column in c}
+        cells.append([pending.get(task_id, text) for task_id, text in file.table.cells(column)])
+    sums = [sum(_number(text) for text in column if text) for column in cells]
+    used = zip(cells[0], cells[1], strict=True)
+    unknown = sum(cost.endswith(AT_LEAST) or (not cost and _number(tokens) > 0) for cost, tokens in used)
+    return Spent(sums[0], int(sums[1]), max(0, int(sums[2]) - unspent), unknown, *opened)
+
+
+def _number(text: str) -> float:
+    try:
+        found = float(text.removesuffix(AT_LEAST))
+    except ValueError:
+        return 0.0
+    return found if math.isfinite(found) else 0.0

@@ -1,0 +1,1 @@
+"""What an agent receives: its prompt with all sections, its handoffs, its environment, its command line."""

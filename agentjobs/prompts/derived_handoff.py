@@ -1,0 +1,97 @@
+"""The handoff of a task whose agent wrote none: made of what it changed, or of the file it wrote. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from agentjobs.prompts.handoff_text import WITHIN, Note, render
+from agentjobs.source.exports import exported, understood
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+MARK: Final = "(derived from the diff: the agent left no handoff)"
+"""Stands first in every handoff made of a diff."""
+
+FILES_MAX: Final = 30
+"""So many files are listed."""
+
+PARSED_MAX: Final = 40
+"""Of so many files the exports are compared."""
+
+INTERFACES_MAX: Final = 40
+"""So many changes of exports are listed."""
+
+
+class FileChange(Struct, frozen=True):
+    """One file that a commit changed."""
+
+    path: str
+    was: str = ""
+    """Its path before, where it was renamed; the same as ``path`` where it was there; empty for a new one."""
+    old: str = ""
+    """The id of its content before; empty for a new one."""
+    new: str = ""
+    """Likewise after; empty for one that is gone."""
+    added: int | None = None
+    """Lines; None: it is no text."""
+    removed: int | None = None
+
+
+def worth_parsing(changes: Sequence[FileChange]) -> list[FileChange]:
+    """Return the files whose exports are to be compared: their contents are needed."""
+    found = [c for c in changes if c.added is not None and (understood(c.path) or (c.was and understood(c.was)))]
+    return found[:PARSED_MAX]
+
+
+def from_diff(title: str, changes: Sequence[FileChange], contents: Mapping[str, bytes]) -> str:
+    """Return the handoff that a diff makes; nothing where nothing was changed.
+
+    ``title``: what the task was. ``contents``: by id, of the files that ``worth_parsing`` names; one that is missing
+    counts as not understood.
+    """
+    if not changes:
+        return ""
+    files = [f"- {_told(change)}" for change in changes[:FILES_MAX]]
+    if len(changes) > FILES_MAX:
+        files.append(f"- and {len(changes) - FILES_MAX} more files")
+    lines = list(_interfaces(changes, contents))
+    if len(lines) > INTERFACES_MAX:
+        lines = [*lines[:INTERFACES_MAX], f"- and {len(lines) - INTERFACES_MAX} more lines"]
+    summary = "\n".join(filter(None, [" ".join(title.split()), *files]))
+    note = Note(summary=summary, interfaces="\n".join(lines))
+    return f"{MARK}\n\n{render(note, WITHIN)}"
+
+
+def from_output(path: str, tokens: int | None) -> str:
+    """Return the handoff of a task that has no tree and wrote one file, of so many tokens where they were counted."""
+    if tokens is None:
+        return f"wrote {path}"
+    return f"wrote {path} ({tokens:,} {'token' if tokens == 1 else 'tokens'})"
+
+
+def _told(change: FileChange) -> str:
+    counts = f"+{change.added} -{change.removed}" if change.added is not None else "no text"
+    if not change.was:
+        return f"`{change.path}` is new ({counts})"
+    if not change.new:
+        return f"`{change.path}` is gone ({counts})"
+    if change.was != change.path:
+        return f"`{change.was}` is `{change.path}` now ({counts})"
+    return f"`{change.path}` ({counts})"
+
+
+def _interfaces(changes: Sequence[FileChange], contents: Mapping[str, bytes]) -> Iterator[str]:
+    """Yield each file with the exports that came, went or are declared otherwise."""
+    for change in worth_parsing(changes):
+        before = exported(change.was, contents[change.old]) if change.old in contents else {}
+        after = exported(change.path, contents[change.new]) if change.new in contents else {}
+        lines = [f"  - added `{after[name]}`" for name in after if name not in before]
+        differing = (name for name in after if name in before and before[name] != after[name])
+        lines += [f"  - `{before[name]}` is `{after[name]}` now" for name in differing]
+        lines += [f"  - removed `{before[name]}`" for name in before if name not in after]
+        if lines:
+            yield f"- `{change.path}`"
+            yield from lines

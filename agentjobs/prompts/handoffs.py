@@ -1,0 +1,161 @@
+"""What a prompt is told of the tasks before: their handoffs; where an agent left none, one derived from its work."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
+
+from agentjobs.disk.logs import read_head
+from agentjobs.disk.plain_files import read_plain
+from agentjobs.disk.write import printable
+from agentjobs.model.errors import GitError, UserError
+from agentjobs.model.facts import Outcome, Status
+from agentjobs.prompts.handoff_budget import HANDOFFS_TOKENS, Left, choose
+from agentjobs.prompts.handoff_text import HANDOFF_MAX
+from agentjobs.run.steps.sandbox import HANDOFF
+from agentjobs.table.ancestors import ancestors
+from agentjobs.table.table import parse_status
+from agentjobs.text.path_patterns import normalise
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agentjobs.model.facts import Attempt, Row
+    from agentjobs.project.project import Project
+    from agentjobs.table.table import Table
+
+FILE: Final = "handoff.md"
+"""What a task writes for those after it, in the directory of its attempt."""
+
+TITLE_MAX: Final = 200
+"""Characters of a task's title in a derived handoff."""
+
+COUNTED_MAX: Final = 4 * 1024 * 1024
+"""Bytes of an output whose tokens are counted."""
+
+KEPT_MAX: Final = 2000
+"""So many handoffs are remembered: in a table the same ones are asked for by many rows."""
+
+_Key = tuple[str, ...]
+_kept: WeakKeyDictionary[Project, dict[_Key, tuple[str, bool]]] = WeakKeyDictionary()
+
+
+def handoffs(project: Project, row: Row, budget: int = HANDOFFS_TOKENS) -> list[dict[str, object]]:
+    """Return what a template finds as ``handoffs``: ``id``, ``text``, ``distance`` and ``kind`` of each.
+
+    ``budget``: tokens of all texts together. The table has been read.
+    """
+    if not row.after:
+        return []
+    table = project.file.table
+    found, farther = ancestors(
+        row.after,
+        lambda task_id: table.cell(task_id, "after").split(),
+        lambda task_id: table.line_of(task_id) if task_id in table else None,
+    )
+    left = []
+    for ancestor in found:
+        text, derived = _left_by(project, ancestor.id)
+        if text:
+            left.append(Left(ancestor.id, text, ancestor.distance, ancestor.place, derived))
+    from agentjobs.tokens.count import upper_bound  # only where there are handoffs
+
+    small = sum(upper_bound(item.text) for item in left) <= budget
+    told = choose(left, budget, upper_bound if small else _count, farther=farther)
+    return [{"id": one.id, "text": one.text, "distance": one.distance, "kind": one.kind} for one in told]
+
+
+@lru_cache(maxsize=4 * KEPT_MAX)
+def _count(text: str) -> int:
+    from agentjobs.tokens.count import count  # loads the vocabulary
+
+    return count(text)
+
+
+@lru_cache(maxsize=1)
+def dependents(table: Table) -> dict[str, tuple[str, ...]]:
+    """Return by id which rows have it in ``after``: what ``Table.waiting_for`` says, for who asks of all rows."""
+    found: dict[str, list[str]] = {}
+    for task_id, after in table.cells("after") if "after" in table.header else ():
+        for need in dict.fromkeys(after.split()) if after else ():
+            found.setdefault(need, []).append(task_id)
+    return {need: tuple(ids) for need, ids in found.items()}
+
+
+def written(attempt_dir: Path) -> bytes:
+    """Return the handoff that one attempt left, not masked yet; in a sandbox it had a directory of its own for that."""
+    inside = attempt_dir / HANDOFF / FILE
+    # A link would be followed out here, where there is more to be read than in the sandbox.
+    path = inside if inside.is_file() and not inside.is_symlink() else attempt_dir / FILE
+    return read_head(path, 8 * HANDOFF_MAX) if path.is_file() else b""
+
+
+def _left_by(project: Project, task_id: str) -> tuple[str, bool]:
+    """Return what a task left, without secrets, and whether it is derived; nothing of one that is not DONE."""
+    file = project.file
+    if parse_status(file.cell(task_id, "status")) is not Status.DONE:
+        return "", False
+    kept = _kept.setdefault(project, {})
+    key = (task_id, *(file.cell(task_id, column) for column in ("attempt", "ended", "title", "output")))
+    if key not in kept:
+        if len(kept) >= KEPT_MAX:
+            kept.clear()
+        kept[key] = _read(project, task_id)
+    return kept[key]
+
+
+def _read(project: Project, task_id: str) -> tuple[str, bool]:
+    """Read what the attempts of a task's DONE round left; nothing where a person has set it DONE."""
+    store, masking = project.store, project.masking
+    rounds = store.settled(task_id)
+    number = rounds[-1].round if rounds else 0
+    attempts = [a for a in store.attempts(task_id) if a.intent.round == number and a.result is not None]
+    last = attempts[-1].result if attempts else None
+    if last is None or last.outcome is not Outcome.OK:
+        return "", False
+    for attempt in reversed(attempts):
+        data = written(store.attempt_dir(task_id, attempt.number))
+        if text := masking.mask(data).decode("utf-8", "replace").strip():
+            return text, False
+    text = _of_diff(project, attempts[-1]) if attempts[-1].intent.base else _of_output(project, task_id)
+    return masking.text(text), True
+
+
+def _of_diff(project: Project, attempt: Attempt) -> str:
+    """Derive a handoff from the commit of an attempt: from the agent's own, or where that is gone from what landed."""
+    from agentjobs.prompts.derived_handoff import from_diff, worth_parsing
+    from agentjobs.workspace.diffstat import counted
+
+    git, table, intent = project.git, project.file.table, attempt.intent
+    made = (intent.base, attempt.end.commit if attempt.end else "")
+    landed = attempt.result.landed if attempt.result else ""
+    for base, commit in (made, (f"{landed}^", landed)):
+        if not commit or commit == base:
+            continue
+        try:
+            changes = counted(git, base, commit)
+            contents = git.blobs(name for c in worth_parsing(changes) for name in (c.old, c.new) if name)
+        except GitError:
+            continue
+        title = table.cell(intent.id, "title") or table.cell(intent.id, "task").strip().partition("\n")[0]
+        return printable(from_diff(title[:TITLE_MAX], changes, contents))
+    return ""
+
+
+def _of_output(project: Project, task_id: str) -> str:
+    """Derive a handoff from the file that a task without a tree was to write."""
+    from agentjobs.prompts.derived_handoff import from_output
+
+    output = project.file.table.cell(task_id, "output").strip()
+    try:
+        path = project.root / normalise(output) if output else None
+    except UserError:
+        return ""
+    if path is None or not path.is_file() or not path.resolve().is_relative_to(project.root.resolve()):
+        return ""
+    if path.stat().st_size > COUNTED_MAX:
+        return from_output(output, None)
+    from agentjobs.tokens.count import count
+
+    return from_output(output, count(read_plain(path, follow=True).decode("utf-8", "replace")))

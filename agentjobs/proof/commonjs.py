@@ -1,0 +1,120 @@
+"""CommonJS in TypeScript's spelling (pure): `import x = require(…)` and `export =`, as the compiler emits them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentjobs.proof.form import Form, inside
+from agentjobs.proof.shapes import (
+    DECLARED,
+    assignment_chain,
+    is_assigned,
+    is_module_exports,
+    is_name,
+    names_used,
+    required_module,
+    runs_nothing,
+    value_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ELIDED = "elided-import"
+"""An `import x =` whose name is no value anywhere: compilers drop it or keep it, as their settings say."""
+
+
+def uses_commonjs(statements: Sequence[Form]) -> bool:
+    """Whether a file without imports and exports uses `require`, `module` or `exports`."""
+    return not is_esm(statements) and bool(names_used(statements) & {"require", "module", "exports"})
+
+
+def is_esm(statements: Sequence[Form]) -> bool:
+    """Whether a file has statements that only a module of ECMAScript has."""
+    kinds = {"import", "export", "export-default", "export-names", "export-from"}
+    return any(form.kind in kinds for form in statements)
+
+
+def settled(old: list[Form], new: list[Form]) -> tuple[list[Form], list[Form]]:
+    """Return both sides with what `import =` and `export =` stand for written out."""
+    imported = {form.kids[0].text for form in new if form.kind == "import="}
+    old = [_constant(form) if _requires(form, imported) else form for form in old]
+    old, new = _imports_emitted(old), _imports_emitted(new)
+    if any(form.kind == "export=" for form in (*old, *new)):
+        old, new = _recognised(_exported_last(old)), _recognised(_exported_last(new))
+    return old, new
+
+
+def _imports_emitted(statements: list[Form]) -> list[Form]:
+    if not any(form.kind == "import=" for form in statements):
+        return statements
+    used = names_used(form for form in statements if form.kind != "import=")
+    return [_emitted(form, used) if form.kind == "import=" else form for form in statements]
+
+
+def _requires(form: Form, names: set[str]) -> bool:
+    return (
+        form.kind in DECLARED
+        and form.kids[0].kind == "name"
+        and form.kids[0].text in names
+        and required_module(value_of(form)) is not None
+    )
+
+
+def _constant(form: Form) -> Form:
+    return Form("const", form.at, form.kids)
+
+
+def _emitted(form: Form, used: set[str]) -> Form:
+    name, module = form.kids
+    if name.text not in used:
+        return Form(ELIDED, form.at, form.kids)
+    call = Form("call", form.at, [Form("name", form.at, (), "require"), Form("arguments", form.at, [module])])
+    return Form("const", form.at, [name, call])
+
+
+def _exported_last(statements: list[Form]) -> list[Form]:
+    """Compilers emit `export =` as the last statement, wherever it is written."""
+    exports = [form for form in statements if form.kind == "export="]
+    rest = [form for form in statements if form.kind != "export="]
+    if len(exports) == 1 and exports[0].kids and _said_before(exports[0].kids[0], rest):
+        return rest
+    return rest + exports
+
+
+def _said_before(value: Form, statements: list[Form]) -> bool:
+    """Whether the file assigns this very variable to `module.exports` itself, once and for good."""
+    if value.kind != "name":
+        return False
+    assigning = [
+        found
+        for form in statements
+        for found in inside(form)
+        if found.kind == "assignment_expression" and is_module_exports(found.kids[0])
+    ]
+    if len(assigning) != 1:
+        return False
+    for form in statements:
+        expression = form.kids[0] if form.kind == "do" else value_of(form)
+        targets, last = assignment_chain(expression)
+        if not any(is_module_exports(target) for target in targets):
+            continue
+        holders = [last, *targets, *(form.kids[:1] if form.kind in DECLARED else ())]
+        others = [other for other in statements if other is not form]
+        return any(h is not None and is_name(h, value.text) for h in holders) and not is_assigned(value.text, others)
+    return False
+
+
+def _recognised(old: list[Form]) -> list[Form]:
+    """Write `module.exports = X` as `export =`, put last, where nothing runs after it anyway."""
+    if any(form.kind == "export=" for form in old):
+        return old
+    for place in range(len(old) - 1, -1, -1):
+        form = old[place]
+        if runs_nothing(form):
+            continue
+        targets, value = assignment_chain(form.kids[0] if form.kind == "do" else None)
+        if len(targets) == 1 and value is not None and is_module_exports(targets[0]):
+            return [*old[:place], *old[place + 1 :], Form("export=", form.at, [value])]
+        break
+    return old

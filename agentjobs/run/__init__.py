@@ -1,0 +1,1 @@
+"""The turns of the engine and their effects."""

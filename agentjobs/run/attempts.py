@@ -1,0 +1,436 @@
+"""The effects: begin an attempt, launch a step, judge, conclude, land, settle.
+
+Each is claimed (mkdir, a lock, a compare-and-swap) or idempotent: killed after any of its effects, it is
+simply done again from the facts by the next poll. The caller holds the project's lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from agentjobs.core import reviews
+from agentjobs.core.accounts import account_of
+from agentjobs.core.budget import UNKNOWN_COST
+from agentjobs.core.decide import SETUP_AGAIN, has_begun, stop_signals
+from agentjobs.core.layers import UNSPENT, likeness
+from agentjobs.core.pauses import LANDING, Pause, hold_s, pauses_after
+from agentjobs.disk.write import printable
+from agentjobs.launch import local
+from agentjobs.model.decisions import Begin, Conclude, Decision, End, Judge, Land, Launch, Look, Settle, Weigh
+from agentjobs.model.errors import TreeBusy, TreeError, UserError, is_machines, said
+from agentjobs.model.facts import FRESH, Halt, Intent, Kill, Outcome, Result, Settled, Status, StepKind, Task
+from agentjobs.project.facts import write_bytes, write_json
+from agentjobs.project.store import Marker, step_files
+from agentjobs.prompts import briefing
+from agentjobs.run import check_runs, handoff_turn
+from agentjobs.run import intent as intents
+from agentjobs.run.checks import Verdicts
+from agentjobs.run.steps import start
+from agentjobs.run.steps.ended import is_patient, unanswered, verdict_on
+from agentjobs.run.trees import Trees
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from agentjobs.core.pauses import Meaning
+    from agentjobs.model.facts import Attempt
+    from agentjobs.project.project import Project
+    from agentjobs.run.review.reviewers import Reviewers
+
+
+Guarded = Launch | Judge | Look | Weigh | Conclude | Land
+"""What is done in the tree of one task."""
+
+
+class Attempts:
+    """Carries out what ``decide`` and ``plan`` decided, for one project."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.store = project.store
+        self.verdicts = Verdicts(project)
+        self.trees = Trees(project)
+        self._disarmed = False
+
+    @cached_property
+    def reviewers(self) -> Reviewers:
+        """Those who ask and hear reviewers; most projects have none."""
+        from agentjobs.run.review.reviewers import Reviewers  # only where there are reviews
+
+        return Reviewers(self.project)
+
+    def sweep_for(self, tasks: Iterable[Task]) -> None:
+        """End what the agents of these tasks left behind, all in one look at the process table."""
+        found = [task.last for task in tasks if task.last is not None]
+        markers = [attempt.intent.marker for attempt in found]
+        ran = [(self._dir(a), step) for a in found for step in a.steps if step.kind is StepKind.AGENT]
+        places = start.places(*((a.intent, self._dir(a)) for a in found))
+        local.sweep(markers, [step_files(attempt_dir, step.name) for attempt_dir, step in ran], places)
+        self.verdicts.swept.update(markers)
+
+    def _dir(self, attempt: Attempt) -> Path:
+        return self.store.attempt_dir(attempt.intent.id, attempt.number)
+
+    def apply(self, task: Task, decision: Decision, now: float) -> str:
+        """Carry out one decision; say why it is put off, where another process holds the lock of the tree."""
+        try:
+            self._apply(task, decision, now)
+        except TreeBusy as error:
+            return f"{task.row.id} waits: {error}"
+        return ""
+
+    def _apply(self, task: Task, decision: Decision, now: float) -> None:
+        last = task.last
+        if isinstance(decision, Begin):
+            self.begin(task, decision, now)
+        elif isinstance(decision, Settle):
+            self.settle(task, decision, now)
+        elif last is None:
+            raise AssertionError(f"{decision} needs an attempt")
+        elif isinstance(decision, End):
+            self.end(last, decision, now)
+        elif isinstance(decision, Guarded):
+            self._guarded(task, last, decision, now)
+
+    def _guarded(self, task: Task, last: Attempt, decision: Guarded, now: float) -> None:
+        """Carry out what works in the tree of one task: what goes wrong there is that task's outcome, and ends no poll.
+
+        Where the machine refuses (git, disk, no such program), finished work waits; an attempt that was about to start
+        ends as ``infra``. A tree that nobody can work in is put aside, and made anew for what is to start there.
+        """
+        try:
+            try:
+                self._carry_out(task, last, decision, now)
+            except (UserError, OSError) as error:
+                if not isinstance(decision, Launch | Land) or not _is_of_tree(error, last):
+                    raise
+                self._give_up_tree(last)
+                self._carry_out(task, last, decision, now)
+            if (last.end is not None or isinstance(decision, Judge)) and self.store.hold() is not None:
+                self.store.set_state("hold", None)
+        except (UserError, OSError) as error:
+            if self.store.attempt(task.row.id, last.number) is None or is_patient(error, last, now):
+                raise
+            detail = printable(said(error))
+            lands, starts = isinstance(decision, Launch | Land), isinstance(decision, Launch) and last.end is None
+            new = starts and last.intent.mode in FRESH  # then nobody has been in the tree: it is not what fails
+            if (_is_of_tree(error, last) and not new) or not (lands or is_machines(error)):
+                outcome = Outcome.CRASHED
+            elif starts or (last.end is not None and last.end.outcome is not Outcome.OK):
+                outcome = Outcome.INFRA
+            else:
+                self._hold(last, detail, now)
+                return
+            self.close(task, last, Result(outcome, now, detail=detail, errors=detail), now)
+
+    def _carry_out(self, task: Task, last: Attempt, decision: Guarded, now: float) -> None:
+        if isinstance(decision, Launch):
+            self.launch(task, last, decision, now)
+        elif isinstance(decision, Judge):
+            self.judge(task, last, now)
+        elif isinstance(decision, Look):
+            check_runs.look(self.project, last, decision.step)
+        elif isinstance(decision, Weigh):
+            self.reviewers.weigh(task, last, decision.step, now)
+        elif isinstance(decision, Conclude):
+            self.conclude(task, last, decision.outcome, now)
+        else:
+            self.land(task, last, now)
+
+    def _give_up_tree(self, last: Attempt) -> None:
+        """Rename the tree of an attempt, as nobody can work in it; its work so far is in commits."""
+        from pathlib import Path
+
+        from agentjobs.workspace import worktree
+
+        with contextlib.suppress(UserError, OSError):  # then the second try says what is wrong
+            worktree.put_aside(Path(last.intent.tree))
+
+    def _hold(self, last: Attempt, detail: str, now: float) -> None:
+        """Leave work that is done where it stands: it is checked and landed once the machine can do that again."""
+        store, intent = self.store, last.intent
+        detail = f"{intent.id}: {detail}"
+        key = f"{intent.id}/{intent.number}"
+        if store.hold() is None:
+            store.set_state("hold", Pause(Outcome.INFRA, now + hold_s(key), now, detail))
+        else:
+            store.set_state("halt", Halt(LANDING, detail, now))
+        store.event(now, intent.id, "held", attempt=intent.number, detail=detail)
+
+    # --- begin and launch
+
+    def begin(self, task: Task, begin: Begin, now: float) -> None:
+        """Claim the next attempt, write its intent, launch its first step."""
+        project, row, last = self.project, task.row, task.last
+        base, tree = (self._base(last, begin), str(project.trees_dir / row.id)) if project.uses_trees else ("", "")
+        edited: tuple[str, ...] = ()
+        anew = begin.mode
+        if last is None and (before := intents.before(project, task)) is not None:
+            begin, base, edited = self.trees.gone_on(row, before, begin, base, self.verdicts.base_after(before))
+            anew = begin.mode if has_begun(before) else anew
+        store = self.store
+        marker = store.marker(row.id)
+        if marker is None or task.wish is not None:
+            begun = marker.begun if marker is not None and marker.round == task.round else ()
+            marker = Marker(task.round, begun=begun)
+            store.set_marker(row.id, marker)
+        if (commit := intents.landed_unseen(project, task)) != "":
+            if last is not None:
+                self._release(last)
+            store.settle(row.id, Settled(task.round, Status.DONE, "had landed when its facts were lost", now, commit))
+            store.event(now, row.id, Status.DONE.value, commit=commit)
+            return
+        intent = intents.claimed(project, task, begin, now, marker=marker, base=base, tree=tree, edited=edited)
+        intent = replace(intent, setup=self.trees.setup_for(tree, anew, base, row.files))
+        number = intent.number
+        store.write_fact(row.id, number, "attempt.json", intent)
+        store.event(now, row.id, "begin", attempt=number, mode=begin.mode.value, why=begin.why)
+        attempt = store.attempt(row.id, number)
+        if attempt is not None:
+            kind = StepKind.SETUP if intent.setup else StepKind.AGENT
+            follow = Task(row, task.round, (*task.attempts, attempt), task.earlier, void=task.void)
+            self._guarded(follow, attempt, Launch(kind.value, kind), now)
+
+    def _base(self, last: Attempt | None, begin: Begin) -> str:
+        """Return the commit that an attempt's work is measured from: what its tree holds already is still its own."""
+        anew = last is None or begin.mode in FRESH
+        return ("" if anew or last is None else self.verdicts.base_after(last)) or self.project.tip()
+
+    def launch(self, task: Task, attempt: Attempt, launch: Launch, now: float) -> None:
+        """Start a step that has certainly not been started; make what it needs first."""
+        attempt_dir = self.store.attempt_dir(task.row.id, attempt.number)
+        if launch.kind in {StepKind.VERIFY, StepKind.GATE}:
+            self.verdicts.integrate_for_verify(task, attempt, launch.name, now)
+            after = self.store.attempt(task.row.id, attempt.number)
+            if after is not None and after.result is None:
+                self._start_check(task, attempt, launch.name)
+            return
+        if launch.kind is StepKind.REVIEW:
+            self.reviewers.launch(task, attempt, launch.name, now, self.verdicts.candidate(attempt))
+            return
+        intent = attempt.intent
+        if launch.name == SETUP_AGAIN and attempt.end is not None:
+            self._start(task, attempt, launch.name, ("/bin/sh", "-c", attempt.end.setup), None)
+            return
+        if launch.name == handoff_turn.STEP:
+            self._start_handoff(task, attempt, now)
+            return
+        self._remember(task, intent)
+        earlier = [*(a.intent.marker for a in task.attempts if a.number < intent.number), *task.void]
+        if attempt.last(StepKind.SETUP) is None:  # what a setup left is for the agent; else nothing of it was started
+            earlier.append(intent.marker)
+        self.be_alone(intent, earlier)
+        if attempt.last(StepKind.SETUP) is None or launch.kind is StepKind.SETUP:
+            self.trees.make(task, intent, now)
+        if not intent.tree and task.round > 1 and attempt.number == task.attempts[0].number:
+            from agentjobs.run.steps.outputs import put_aside  # only where a round follows another
+
+            put_aside(self.project, task.row, attempt_dir)
+        if launch.kind is StepKind.SETUP:
+            self._start(task, attempt, launch.name, ("/bin/sh", "-c", intent.setup), None)
+            return
+        self.trees.is_ready(intent)
+        prompt = attempt_dir / "prompt.md"
+        if not prompt.exists():
+            text = briefing.attempt_prompt(self.project, task, intent)
+            write_bytes(prompt, text.encode("utf-8", "surrogateescape"))
+        agent = briefing.agent_settings(self.project, intent)
+        stdin = str(prompt) if agent.prompt == "stdin" else None
+        self._start(task, attempt, launch.name, intent.argv, stdin)
+
+    def _remember(self, task: Task, intent: Intent) -> None:
+        """Note that the attempt is started, where it stays known whatever becomes of the directory with its facts."""
+        marker = self.store.marker(task.row.id) or Marker(task.round)
+        if intent.marker not in marker.begun:
+            self.store.set_marker(task.row.id, replace(marker, begun=(*marker.begun, intent.marker)))
+
+    def judge(self, task: Task, attempt: Attempt, now: float) -> None:
+        """Judge an agent that has ended; one that was stopped for its full context is asked for a handoff first."""
+        if handoff_turn.may_be_asked(attempt, self.project.policy):
+            self.verdicts.sweep(attempt)
+            verdict = verdict_on(self.project, task, attempt, now)
+            full = verdict is not None and verdict.outcome is Outcome.CONTEXT_FULL
+            if full and handoff_turn.ask(self.project, task, attempt, now):
+                self.verdicts.swept.discard(attempt.intent.marker)  # more of it is to come
+                return
+        self.verdicts.judge(task, attempt, now)
+
+    def _start_handoff(self, task: Task, attempt: Attempt, now: float) -> None:
+        """Let the conversation write its handoff; where that cannot be, the attempt is judged without one."""
+        try:
+            self.be_alone(attempt.intent, [attempt.intent.marker])
+            stdin, argv = handoff_turn.prepare(self.project, attempt)
+            self._start(task, attempt, handoff_turn.STEP, argv, stdin)
+        except (UserError, OSError):
+            self.verdicts.judge(task, attempt, now)
+
+    def be_alone(self, intent: Intent, earlier: list[str]) -> None:
+        """Make sure that no process of an earlier attempt lives: two agents in one tree, or conversation, spoil both.
+
+        Also of one whose facts are gone (`git clean -xfd` while it was at work).
+        """
+        found = local.marks_of(str(self.project.root), intent.id)
+        earlier += [mark for mark in found if mark != intent.marker and mark not in earlier]
+        if earlier and local.alive(earlier):
+            local.sweep(earlier)
+            if left := local.alive(earlier):
+                pids = ", ".join(map(str, left))
+                raise UserError(f"processes of an earlier attempt of {intent.id} cannot be ended: {pids}; end them")
+
+    def _start(
+        self, task: Task, attempt: Attempt, name: str, argv: tuple[str, ...], stdin: str | None
+    ) -> None:
+        attempt_dir, intent = self.store.attempt_dir(task.row.id, attempt.number), attempt.intent
+        env = briefing.environment(self.project, task.row, intent, attempt_dir, name)
+        start.start(self.project, intent, attempt_dir, name, argv, env=env, stdin=stdin)
+
+    def _start_check(self, task: Task, attempt: Attempt, name: str) -> None:
+        self._start(task, attempt, name, self.check_argv(attempt, name), None)
+
+    def check_argv(self, attempt: Attempt, name: str) -> tuple[str, ...]:
+        """Return the command line that runs the checks which ``checkruns.write_plan`` wrote down."""
+        return "/bin/sh", _CHECKS, str(self._dir(attempt) / name)
+
+    # --- end, conclude, land, settle
+
+    def end(self, attempt: Attempt, end: End, now: float) -> None:
+        """End a running step: the polite signals first, and, once their time is over, everything at once."""
+        intent = attempt.intent
+        attempt_dir = self.store.attempt_dir(intent.id, attempt.number)
+        files = step_files(attempt_dir, end.step)
+        step = next(step for step in attempt.steps if step.name == end.step)
+        sent = step.kill.sent if step.kill is not None else 0
+        if not sent:
+            write_json(files.kill, Kill(end.why, now, detail=end.detail))
+            more = {"detail": end.detail} if end.detail else {}
+            self.store.event(now, intent.id, "end", attempt=attempt.number, step=end.step, why=end.why, **more)
+        elif not end.hard:
+            write_json(attempt_dir / f"{end.step}.kill-{sent + 1}.json", Kill(end.why, now))
+        if end.hard:
+            local.hard_kill(files, intent.marker)
+            return
+        stop = stop_signals(attempt, step, self.project.policy)
+        local.signal_group(files, getattr(signal, f"SIG{stop[min(sent, len(stop) - 1)]}"))
+
+    def conclude(self, task: Task, attempt: Attempt, outcome: Outcome, now: float) -> None:
+        """Write the attempt's result."""
+        if attempt.end is None and attempt.last(StepKind.AGENT) is not None:
+            self.verdicts.judge(task, attempt, now)
+            attempt = self.store.attempt(task.row.id, attempt.number) or attempt
+        if (review := reviews.unheard(attempt)) is not None:
+            self.reviewers.weigh(task, attempt, review.name, now)  # puts the tree back
+        landed = self.verdicts.landed(attempt, now) if outcome is Outcome.STOPPED else None
+        self.close(task, attempt, landed or self.verdicts.result(task, attempt, outcome, now), now)
+
+    def close(self, task: Task, attempt: Attempt, result: Result, now: float) -> None:
+        """Write ``result.json`` and what it means for others; that first, or a limit might be missed."""
+        store, intent = self.store, attempt.intent
+        result = reviews.with_reviews(result, attempt)
+        names = [step.name for step in attempt.steps]
+        if names != ["agent"]:  # what an agent left was swept before its end was judged
+            attempt_dir = store.attempt_dir(intent.id, attempt.number)
+            records = [step_files(attempt_dir, name) for name in names]
+            local.sweep([intent.marker], records, start.places((intent, attempt_dir)))
+        before, policy = store.pauses(), self.project.policy
+        account, scope = account_of(policy, intent.agent), store.scope()
+        spoke_at = scope.at if scope is not None else 0.0
+        meaning = pauses_after(
+            before, account, intent, attempt.end, result, policy.limits, now,
+            unanswered(policy, task, attempt, result, before.get(account), spoke_at),
+        )  # fmt: skip
+        halt, budget = meaning.halt, policy.limits.money
+        if halt is None and budget and reviews.cost_unknown(attempt):
+            what = f"what attempt {attempt.number} of {intent.id} cost is not known"
+            halt = Halt(UNKNOWN_COST, f"{what}, so limits.{budget} cannot be kept", now)
+        if halt is not None:
+            store.set_state("halt", halt)
+        if meaning.pauses != before:
+            store.set_pauses(meaning.pauses)
+        result = self._excuse(attempt, result, meaning)
+        if result.outcome not in _SILENT and self._armed:
+            store.count(intent.id, result.outcome.value, likeness(task.row, intent.tree, result))
+        if result.outcome in UNSPENT:
+            store.count_unspent(intent.id, intent.number)
+        self.verdicts.write_result(attempt, result, now)
+
+    def _excuse(self, attempt: Attempt, result: Result, meaning: Meaning) -> Result:
+        """Let the attempts that failed for their account's trouble not count; return what this one came to."""
+        own = f"{attempt.intent.id}/{attempt.number}"
+        for key in meaning.excused:
+            task_id, _, number = key.rpartition("/")
+            if key != own:
+                self.store.excuse(task_id, int(number))
+        return replace(result, outcome=Outcome.UNREACHABLE) if own in meaning.excused else result
+
+    @property
+    def _armed(self) -> bool:
+        """Whether the breaker still counts: not after the first success, nor when it has seen enough."""
+        wanted = self.project.policy.limits.breaker
+        if wanted and not self._disarmed:
+            tally = self.store.tally()
+            self._disarmed = len(tally) >= wanted or any(cls == Outcome.OK.value for cls, _ in tally)
+        return bool(wanted) and not self._disarmed
+
+    def land(self, task: Task, attempt: Attempt, now: float) -> None:
+        """Move the target to the verified commit, or merge again and start the gate on the merged one."""
+        result = self.verdicts.land(task, attempt, now)
+        if isinstance(result, Result):
+            self.close(task, attempt, result, now)
+        elif result:
+            self._start_check(task, attempt, result)
+
+    def settle(self, task: Task, settle: Settle, now: float) -> None:
+        """Close the round; a wish for TODO opens the next one."""
+        row, last = task.row, task.last
+        if task.void:
+            local.sweep(task.void)
+        if settle.status is Status.TODO:
+            self.store.set_marker(row.id, Marker(task.round + 1))
+            self.store.event(now, row.id, "round", round=task.round + 1)
+            return
+        result = last.result if last else None
+        commit = result.landed or result.commit if result and settle.status is Status.DONE else ""
+        marker = self.store.marker(row.id)
+        note = (marker.note if marker else "") or settle.note
+        if settle.status is Status.DONE and last is not None and result is not None and result.landed:
+            # Before the round is closed: once it is, nobody comes back to finish this.
+            self._release(last)
+        tree = "" if result is not None and result.outcome is Outcome.OK else self.trees.content(row)
+        self.store.settle(row.id, Settled(task.round, settle.status, note, now, commit, tree))
+        self.store.event(now, row.id, settle.status.value, note=note)
+
+    def _release(self, attempt: Attempt) -> None:
+        """Give back the tree of landed work; what cannot be given back now is left to ``clean``."""
+        from pathlib import Path
+
+        from agentjobs.workspace import pool
+
+        policy, tree = self.project.policy, attempt.intent.tree
+        if tree and not local.occupied(tree):  # a person is there, and would find another task's files
+            with contextlib.suppress(UserError, OSError):
+                spare_dir, keep = self.project.spare_dir, policy.workspace.keep
+                known, _ = self.verdicts.candidate(attempt)
+                pool.give_back(self.project.git, Path(tree), spare_dir, most=policy.slots, keep=keep, known=known)
+
+
+def _is_of_tree(error: UserError | OSError, attempt: Attempt) -> bool:
+    """Whether the tree of an attempt is at fault: what an agent left there, or in what git knows of it."""
+    if is_machines(error) or not attempt.intent.tree:
+        return False
+    if isinstance(error, OSError):
+        name = os.fsdecode(error.filename or "")
+        return name.startswith(attempt.intent.tree) or "/worktrees/" in name
+    return isinstance(error, TreeError)
+
+
+_SILENT = UNSPENT | {Outcome.LOST}
+"""Outcomes that say nothing about the task, and so nothing to the breaker (a reboot loses all that runs)."""
+
+_CHECKS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "checks.sh")

@@ -1,0 +1,281 @@
+"""The baseline: whether a profile's checks pass on the base, before any work.
+
+Each check runs once, as a step like any other, in a worktree made for it. The answer is kept for the same base
+commit, checks and workspace settings.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from agentjobs.disk.logs import read_tail
+from agentjobs.launch import local
+from agentjobs.model.errors import UserError
+from agentjobs.model.facts import SETTLED, Exited, Intent, Lost, Mode, Row, Status
+from agentjobs.policy.checks import checks_of
+from agentjobs.project.facts import read_json, write_json
+from agentjobs.project.store import step_files
+from agentjobs.prompts import briefing
+from agentjobs.run.steps import start as steps
+from agentjobs.text.excerpt import error_excerpt
+from agentjobs.workspace.lock import flock
+from agentjobs.workspace.target import base_commit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from agentjobs.policy.policy import Profile
+    from agentjobs.project.project import Project
+
+BASELINE_WAIT_S = 120.0
+"""How long to wait for another dispatch that runs the checks on the base."""
+
+SAMPLE = 3
+"""At most this many rows of a profile are tried, and as many that have a check of their own."""
+
+_OF_THE_ROW = re.compile(r"AGENTJOBS_(?:TASK|FILES|ROW_)")
+
+
+class CheckRun(Struct, frozen=True):
+    """How one check went on the base."""
+
+    command: str
+    green: bool
+    ended: str
+    """Such as ``exit 1``, for people."""
+    excerpt: str = ""
+    """What it said, where it is red."""
+
+
+class Baseline(Struct, frozen=True):
+    """How a profile's checks went on the base."""
+
+    profile: str
+    commit: str
+    """The base; empty where tasks have no trees."""
+    at: float
+    checks: tuple[CheckRun, ...]
+
+    @property
+    def green(self) -> bool:
+        """Whether every check passed."""
+        return all(check.green for check in self.checks)
+
+
+def require_green(project: Project, ids: tuple[str, ...], *, force: bool, phases: tuple[str, ...] = ()) -> None:
+    """Raise UserError where a profile with ``baseline = "green"`` is used and its checks fail on the base.
+
+    ``ids``: the rows in question (none: all that are not settled); ``phases``: profiles that may have rows later.
+    ``force``: go on whatever they say.
+    """
+    if force:
+        return
+    names = dict.fromkeys((*profiles_in_use(project, ids), *phases))
+    for name in names:
+        profile = project.policy.profiles.get(name)
+        if profile is None or profile.baseline != "green":
+            continue
+        found = measure(project, name, profile)
+        for check in found.checks:
+            if not check.green:
+                raise UserError(
+                    f"the baseline of profile {name} is red before any work: `{check.command}` {check.ended}; "
+                    f"`agentjobs check --baseline` shows it. Mend it on {project.policy.base}, or dispatch --force"
+                )
+
+
+def profiles_in_use(project: Project, ids: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the profiles of the rows (of ``ids``, or of all that are not settled), in order of first use."""
+    table = project.file.table
+    chosen = frozenset(ids)
+    found: dict[str, None] = {}
+    statuses = table.statuses()
+    for task_id, name in table.profiles():
+        if task_id in chosen if chosen else statuses[task_id] not in SETTLED:
+            found[name] = None
+    return tuple(found)
+
+
+def measure(project: Project, name: str, profile: Profile) -> Baseline:
+    """Run a profile's checks on the base, or return what they came to before on the very same.
+
+    UserError where there is no base, the tree cannot be made or the setup command fails.
+    """
+    project.store.create()
+    commit = _base(project)
+    key = _key(project, profile, commit)
+    directory = project.store.dir / "baseline"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    kept = directory / f"{key}.json"
+    with flock(directory / "lock", BASELINE_WAIT_S):
+        known = read_json(kept, Baseline) if commit else None
+        if known is not None:
+            return known
+        found = Baseline(name, commit, time.time(), _run(project, profile, commit, directory))
+        write_json(kept, found)
+        return found
+
+
+def _base(project: Project) -> str:
+    return base_commit(project.git, project.policy.base) if project.uses_trees else ""
+
+
+def _key(project: Project, profile: Profile, commit: str) -> str:
+    settings = project.policy.workspace
+    return _digest(commit, *profile.verify, settings.setup or "", *settings.copy, *settings.link)
+
+
+def _digest(*parts: str) -> str:
+    from hashlib import blake2b
+
+    return blake2b("\0".join(parts).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+
+
+def green_before(project: Project) -> Iterator[Row]:
+    """Yield open rows whose checks all pass on the base, with the row's own variables: they prove no work.
+
+    Looked at are the first few rows of each profile, and the first few that bring a check of their own. A profile
+    with checks that know nothing of the row (a test suite) is meant to be green before and after: it is passed over.
+    """
+    from agentjobs.workspace import worktree
+
+    rows = _samples(project)
+    if not rows:
+        return
+    project.store.create()
+    commit, directory = _base(project), project.store.dir / "baseline"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    with flock(directory / "lock", BASELINE_WAIT_S), _tree(project, rows[0][1], commit, directory) as tree:
+        for row, profile in rows:
+            if commit:  # without what the checks of the row before left
+                worktree.reset(project.git, tree, commit)
+            steps = _Steps(project, profile, commit, tree, directory, row)
+            try:
+                if all(check.green for check in steps.all(checks_of(profile))):
+                    yield row
+            finally:
+                steps.sweep()
+
+
+def _samples(project: Project) -> list[tuple[Row, Profile]]:
+    """Return the rows to try, with their profiles."""
+    table = project.file.table
+    statuses, seen = table.statuses(), Counter[tuple[str, bool]]()
+    found = []
+    for task_id, verify in table.cells("verify"):
+        group = (table.profile(task_id), bool(verify))
+        if statuses[task_id] in SETTLED or seen[group] >= SAMPLE:
+            continue
+        row = table.row(task_id)
+        profile = project.profile(row)
+        if profile.require_change and (verify or any(map(_OF_THE_ROW.search, checks_of(profile)))):
+            seen[group] += 1
+            found.append((row, profile))
+    return found
+
+
+@contextlib.contextmanager
+def _tree(project: Project, profile: Profile, commit: str, directory: Path) -> Iterator[Path]:
+    """Make a tree of the base, as the tasks have it; without trees it is the project's directory."""
+    from agentjobs.workspace import worktree
+
+    settings = project.policy.workspace
+    tree = directory / "tree" if commit else project.root
+    if commit:
+        worktree.create(project.git, tree, commit)
+        worktree.reset(project.git, tree, commit)
+        if settings.copy or settings.link:
+            worktree.setup_files(project.git, project.root, tree, copy=settings.copy, link=settings.link)
+    try:
+        if commit and settings.setup:
+            steps = _Steps(project, profile, commit, tree, directory)
+            try:
+                setup = steps.run(settings.setup, "setup", project.policy.limits.setup_s)
+            finally:
+                steps.sweep()
+            if not setup.green:
+                said = " ".join(setup.excerpt.split())[-200:]
+                raise UserError(f"workspace.setup {setup.ended} on the base: {said}", file="agentjobs.toml")
+        yield tree
+    finally:
+        if commit:
+            with contextlib.suppress(UserError):
+                worktree.remove(project.git, tree, force=True)
+
+
+def _run(project: Project, profile: Profile, commit: str, directory: Path) -> tuple[CheckRun, ...]:
+    with _tree(project, profile, commit, directory) as tree:
+        steps = _Steps(project, profile, commit, tree, directory)
+        try:
+            return tuple(steps.all(profile.verify))
+        finally:
+            steps.sweep()
+
+
+class _Steps:
+    """Runs commands one after the other, with what a task's checks are given."""
+
+    def __init__(
+        self, project: Project, profile: Profile, commit: str, tree: Path, directory: Path, row: Row | None = None
+    ) -> None:
+        self.project = project
+        self.directory = directory / "steps"
+        self.directory.mkdir(mode=0o700, exist_ok=True)
+        self.tree = tree
+        self.row = row or Row("baseline", 0, Status.TODO, cells={"id": "baseline"})
+        self.intent = Intent(
+            id=self.row.id,
+            number=0,
+            round=0,
+            mode=Mode.FIRST,
+            profile=self.row.profile,
+            agent=profile.agent,
+            started_at=time.time(),
+            why="baseline",
+            base=commit,
+            tree=str(tree),
+            marker=f"{_digest(str(directory))}.+baseline.0",  # the same each time: a later one sweeps
+        )
+        self.names: list[str] = []
+        self.sweep()
+
+    def all(self, checks: Sequence[str]) -> Iterator[CheckRun]:
+        """Run the checks in order, each when it is asked for."""
+        for number, check in enumerate(checks, 1):
+            yield self.run(check, f"verify-{number}", self.project.policy.limits.verify_s)
+
+    def run(self, command: str, name: str, limit_s: float) -> CheckRun:
+        files = step_files(self.directory, name)
+        for old in (files.record, files.exit, files.kill, files.log):
+            old.unlink(missing_ok=True)
+        self.names.append(name)
+        env = briefing.environment(self.project, self.row, self.intent, self.directory, name)
+        pid = steps.start(self.project, self.intent, self.directory, name, ("/bin/sh", "-c", command), env=env)
+        give_up_at = time.monotonic() + limit_s
+        phase = local.probe(files)
+        while not isinstance(phase, Exited | Lost):
+            left_s = give_up_at - time.monotonic()
+            if left_s <= 0:
+                local.hard_kill(files, self.intent.marker)
+                return CheckRun(command, green=False, ended="ran out of time", excerpt=self._said(name))
+            local.wait_any([(pid or 0, files)], min(left_s, 1.0))
+            phase = local.probe(files)
+        if isinstance(phase, Lost):
+            return CheckRun(command, green=False, ended="was killed", excerpt=self._said(name))
+        if phase.code == 0:
+            return CheckRun(command, green=True, ended="exit 0")
+        return CheckRun(command, green=False, ended=f"failed (exit {phase.code})", excerpt=self._said(name))
+
+    def _said(self, name: str) -> str:
+        return error_excerpt(read_tail(step_files(self.directory, name).log, self.project.masking)[0])
+
+    def sweep(self) -> None:
+        """End whatever these checks, or those of a measurement that was killed, left behind."""
+        local.sweep([self.intent.marker], [step_files(self.directory, name) for name in self.names])

@@ -1,0 +1,93 @@
+"""One run of the checks of an attempt: what it is to run, what it saw, which check failed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from agentjobs.disk.logs import read_tail
+from agentjobs.disk.write import printable
+from agentjobs.model.errors import UserError
+from agentjobs.model.facts import Exited, Prepare, Seen, StepKind
+from agentjobs.project.facts import read_json, read_raw, write_bytes
+from agentjobs.project.store import step_files
+
+if TYPE_CHECKING:
+    from agentjobs.model.facts import Attempt, Step
+    from agentjobs.project.project import Project
+    from agentjobs.project.store import Store
+
+
+class Failed(NamedTuple):
+    """A check that failed."""
+
+    command: str
+    number: int
+    """Its position among the checks of the attempt, from 1."""
+    ended: str
+    said: bytes
+    """The end of its output."""
+
+
+def write_plan(store: Store, attempt: Attempt, name: str, plan: Prepare) -> None:
+    """Write down what a run of the checks has to run, and on which commit."""
+    attempt_dir = store.attempt_dir(attempt.intent.id, attempt.number)
+    for number, check in enumerate(plan.checks, 1):
+        write_bytes(attempt_dir / f"{name}.{number}.check", check.encode("utf-8", "surrogateescape") + b"\n")
+    store.write_fact(attempt.intent.id, attempt.number, f"{name}.plan.json", plan)
+
+
+def write_rest(store: Store, attempt: Attempt, name: str, now: float) -> bool:
+    """Write the plan of a check that has to run alone, after the others passed on files that they had changed.
+
+    False: there is none.
+    """
+    check = attempt.last(StepKind.VERIFY, StepKind.GATE)
+    before = _plan(store, attempt, check) if check else None
+    if check is None or before is None or not isinstance(check.phase, Exited) or check.phase.code != 0:
+        return False
+    rest = before.rest or (before.checks[1:] if check.seen is not None and check.seen.changed else ())
+    if rest:
+        write_plan(store, attempt, name, Prepare(before.commit, before.parent, rest[:1], now, rest=rest[1:]))
+    return bool(rest)
+
+
+def look(project: Project, attempt: Attempt, name: str) -> None:
+    """Write down which tracked files the checks of a step left different from the commit that they judged."""
+    from agentjobs.workspace.snapshot import differing  # only after several checks
+
+    try:
+        changed = differing(project.git, Path(attempt.intent.tree))
+    except (UserError, OSError) as error:  # they broke the tree, so nobody knows what they saw
+        changed = (str(error),)
+    seen = Seen(tuple(map(printable, changed)))
+    project.store.write_fact(attempt.intent.id, attempt.number, f"{name}.seen.json", seen)
+
+
+def failed_check(project: Project, attempt: Attempt, check: Step) -> Failed:
+    """Return the check that failed in a run of the checks."""
+    attempt_dir = project.store.attempt_dir(attempt.intent.id, attempt.number)
+    plan = _plan(project.store, attempt, check)
+    at = read_raw(attempt_dir / f"{check.name}.at").strip()
+    number = int(at[:9]) if at.isdigit() else 1  # a check may have written there itself
+    checks = plan.checks if plan else attempt.intent.checks
+    command = checks[number - 1] if 0 < number <= len(checks) else ""
+    output, _ = read_tail(step_files(attempt_dir, check.name).log, project.masking)
+    output = output.rpartition(b"==> check %d: " % number)[2]
+    said = output.removeprefix(command.encode("utf-8", "surrogateescape")).lstrip(b"\n")
+    if command in attempt.intent.checks:  # it may have run alone
+        number = attempt.intent.checks.index(command) + 1
+    return Failed(command, number, ended(check), said)
+
+
+def ended(step: Step) -> str:
+    """Return how a step that did not succeed ended, in words."""
+    if step.kill is not None:
+        return {"timeout": "ran out of time", "runaway": "wrote too much"}.get(step.kill.why, step.kill.why)
+    if isinstance(step.phase, Exited):
+        return f"failed (exit {step.phase.code})"
+    return "was lost"
+
+
+def _plan(store: Store, attempt: Attempt, check: Step) -> Prepare | None:
+    return read_json(store.attempt_dir(attempt.intent.id, attempt.number) / f"{check.name}.plan.json", Prepare)

@@ -1,0 +1,100 @@
+"""The runs of the gate as they are on disk: attempts of ``QUEUE_ID``, each with a batch and a verdict."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentjobs.core.decide import decide
+from agentjobs.core.gate import QUEUE_ID, Batch, Case, Verdict, still
+from agentjobs.model.decisions import Land
+from agentjobs.model.facts import Running
+from agentjobs.project.facts import read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from agentjobs.model.facts import Attempt, Task
+    from agentjobs.project.project import Project
+
+
+class GateRuns:
+    """Reads the runs of one project, and who waits for one. ``read`` returns a task, None where it is settled."""
+
+    def __init__(self, project: Project, read: Callable[[str], Task | None]) -> None:
+        self.project = project
+        self.store = project.store
+        self.read = read
+
+    def last(self) -> Attempt | None:
+        """Return the newest run of the gate."""
+        for number in reversed(self.store.numbers(QUEUE_ID)):
+            run = self.store.attempt(QUEUE_ID, number)
+            if run is not None:
+                return run
+        return None
+
+    def open(self) -> Attempt | None:
+        """Return the run that is not over."""
+        run = self.last()
+        return run if run is not None and run.result is None else None
+
+    def asked(self) -> Case | None:
+        """Return what the last run asks for, while that still has a point."""
+        run = self.last()
+        if run is None or run.result is None:
+            return None
+        verdict = self.verdict(run.number)
+        if verdict is None or verdict.follow is None:
+            return None
+        follow = verdict.follow
+        attempts = self.batch(run.number).attempts
+        return still(follow, {id_ for id_ in follow.names if self.waiting(id_, attempts.get(id_, 0)) is not None})
+
+    def steps(self) -> list[tuple[int, str, int, str]]:
+        """Return what runs, as (pid, id, number, step name)."""
+        run = self.open()
+        found = [] if run is None else [step for step in run.steps if isinstance(step.phase, Running)]
+        return [
+            (step.phase.pid, QUEUE_ID, run.number, step.name)
+            for step in found
+            if run is not None and isinstance(step.phase, Running)
+        ]
+
+    def is_ending(self) -> bool:
+        """Whether the run that is not over was told to stop: what it started may still be there."""
+        run = self.open()
+        return run is not None and any(step.kill is not None and step.kill.why == "stopped" for step in run.steps)
+
+    def dir_of(self, number: int) -> Path:
+        """Return the directory of a run."""
+        return self.store.attempt_dir(QUEUE_ID, number)
+
+    def batch(self, number: int) -> Batch:
+        """Return what was merged for a run."""
+        batch = read_json(self.dir_of(number) / "batch.json", Batch)
+        return batch if batch is not None else Batch(Case(), "")
+
+    def verdict(self, number: int) -> Verdict | None:
+        """Return what follows from a run, once that is known."""
+        return read_json(self.dir_of(number) / "verdict.json", Verdict)
+
+    def waiting(self, task_id: str, attempt: int = 0) -> Task | None:
+        """Return the task if its newest attempt (with this number) is verified and may land."""
+        task = self._open(task_id)
+        if task is None or task.last is None or task.last.result is not None:
+            return None
+        if not task.in_play or task.wish is not None or (attempt and task.last.number != attempt):
+            return None
+        return task if isinstance(decide(task, self.project.policy, 0.0), Land) else None
+
+    def open_task(self, task_id: str, attempt: int) -> Task | None:
+        """Return the task if this attempt of it is not over."""
+        task = self._open(task_id)
+        if task is None or task.last is None or task.last.number != attempt or task.last.result is not None:
+            return None
+        return task
+
+    def _open(self, task_id: str) -> Task | None:
+        """Return the task if a round of it is open, be its marker readable or not (a power cut)."""
+        return self.read(task_id) if self.store.is_active(task_id) else None

@@ -1,0 +1,1 @@
+"""Review steps: the prompt of a reviewer, its start, its verdict."""

@@ -1,0 +1,1 @@
+"""One step of an attempt: its sandbox, its start, what it used and how it ended."""

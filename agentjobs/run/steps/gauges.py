@@ -1,0 +1,262 @@
+"""Running agents are looked at: what they wrote since the last look is read, and what it says noted.
+
+How far it was read, and what is known, is the state ``<step>.watch.json`` of the attempt: the next poll reads on
+from there, and never all of it again. A state that is gone or cannot be written costs only time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from agentjobs.agents.observe import Seen, Sight, measured, observe, sights
+from agentjobs.agents.stream import doing
+from agentjobs.agents.transcripts import locate, more
+from agentjobs.agents.usage import Meter, beside, of_attempt, together, told_by_meter
+from agentjobs.core.reviews import AGENTS, agent_of
+from agentjobs.disk.logs import Place, read_on, read_tail
+from agentjobs.model.errors import UserError
+from agentjobs.model.facts import Gauge, Outcome, Running, Spending, StepKind
+from agentjobs.policy.policy import finish_grace_s
+from agentjobs.project.facts import read_json, write_json
+from agentjobs.project.store import step_files
+from agentjobs.run.steps.ended import has_finished
+from agentjobs.run.steps.spending import whose
+
+if TYPE_CHECKING:
+    from agentjobs.model.facts import Attempt, Step, Task
+    from agentjobs.policy.agents import Agent
+    from agentjobs.project.project import Project
+
+
+DOING_BYTES = 64 * 1024
+"""So much of the end of an agent's output is read for what it is doing."""
+
+
+class Beside(Struct, frozen=True, omit_defaults=True):
+    """One more file of a conversation, such as a sub-agent's."""
+
+    place: Place = Place()
+    meter: Meter = Meter()
+
+
+class Watched(Struct, frozen=True, omit_defaults=True):
+    """State ``<step>.watch.json``."""
+
+    output: Place = Place()
+    said: Seen = Seen()
+    """What the output says."""
+    path: str = ""
+    """Where the transcript is."""
+    session: str = ""
+    """The id by which it was recognised; empty where nobody knew that yet."""
+    transcript: Place = Place()
+    kept: Seen = Seen()
+    """What the transcript says."""
+    also: dict[str, Beside] = {}
+    """What more files of the conversation say, by path."""
+    tree: str = ""
+    """What the tree was like when it had last been changed."""
+
+
+def finished_of(project: Project, task: Task, now: float) -> Task:
+    """Return the task with those agents noted that have said their last word and fallen silent, but still run."""
+    last = task.last
+    if last is None or last.result is not None:
+        return task
+    policy = project.policy
+    steps = list(last.steps)
+    for at, step in enumerate(steps):
+        running, name = step.phase, agent_of(last, step)
+        agent = policy.agents.get(name)
+        if agent is None or step.kind not in AGENTS or not isinstance(running, Running):
+            continue
+        if now - running.output_at < min(finish_grace_s(policy, name), policy.limits.idle_s):
+            continue
+        if not any(rule.class_ is Outcome.OK for rule in agent.rules):
+            continue
+        log = step_files(project.store.attempt_dir(task.row.id, last.number), step.name).log
+        if has_finished(project, agent, log):
+            steps[at] = replace(step, phase=replace(running, finished=True))
+    return replace(task, attempts=(*task.attempts[:-1], replace(last, steps=tuple(steps))))
+
+
+def gauged(project: Project, task: Task) -> Task:
+    """Return the task with what is known of its running agent."""
+    last = task.last
+    if last is None or last.end is not None or last.result is not None:
+        return task
+    agent = project.policy.agents.get(last.intent.agent)
+    if agent is None or not agent.tells:
+        return task
+    steps = [
+        replace(step, phase=replace(step.phase, gauge=_gauge(project, task, last, step, agent)))
+        if step.kind is StepKind.AGENT and isinstance(step.phase, Running)
+        else step
+        for step in last.steps
+    ]
+    return replace(task, attempts=(*task.attempts[:-1], replace(last, steps=tuple(steps))))
+
+
+def held_at_end(project: Project, attempt: Attempt) -> int:
+    """Return the tokens in an agent's window when it was last looked at; 0 where nothing said so."""
+    step = attempt.last(StepKind.AGENT)
+    return _filled(project, attempt, step.name)[0] if step is not None else 0
+
+
+def filled_at_end(project: Project, attempt: Attempt) -> tuple[int, int]:
+    """Return the tokens in the window of an attempt's first agent step at its end, and its size; 0 for unknown."""
+    step = attempt.first(StepKind.AGENT)
+    return _filled(project, attempt, step.name) if step is not None else (0, 0)
+
+
+def _filled(project: Project, attempt: Attempt, step: str) -> tuple[int, int]:
+    seen = read_json(_state(project.store.attempt_dir(attempt.intent.id, attempt.number), step), Watched)
+    if seen is None:
+        return 0, 0
+    return max(seen.said.used, seen.kept.used), max(seen.said.window, seen.kept.window)
+
+
+def session_at(project: Project, attempt: Attempt) -> str:
+    """Return the conversation's id as the agent's output was seen to say it; empty while it did not."""
+    step = attempt.first(StepKind.AGENT)
+    if step is None:
+        return ""
+    seen = read_json(_state(project.store.attempt_dir(attempt.intent.id, attempt.number), step.name), Watched)
+    return seen.said.session if seen is not None else ""
+
+
+def doing_at(project: Project, attempt: Attempt, step: Step) -> str:
+    """Return the last thing that a running agent did, in a line; empty where that is not known."""
+    name = agent_of(attempt, step)
+    agent = project.policy.agents.get(name) if step.kind in AGENTS and isinstance(step.phase, Running) else None
+    if agent is None:
+        return ""
+    log = step_files(project.store.attempt_dir(attempt.intent.id, attempt.number), step.name).log
+    return doing(read_tail(log, project.masking, DOING_BYTES)[0], agent.reading)
+
+
+def _gauge(project: Project, task: Task, attempt: Attempt, step: Step, agent: Agent) -> Gauge:
+    attempt_dir = project.store.attempt_dir(task.row.id, attempt.number)
+    state = _state(attempt_dir, step.name)
+    before = read_json(state, Watched) or Watched()
+    sight, inside = sights(agent)
+    now, more = _read_output(before, project, attempt_dir, step, sight)
+    if inside:
+        now, behind = _read_transcript(now, project, task, attempt, agent, inside)
+        more = more or behind
+    now, idle = _look_at_tree(now, project, task, attempt, step)
+    if now != before:
+        with contextlib.suppress(UserError):  # a full disk: the next look does it again
+            write_json(state, now)
+    spent = _spent(task, attempt, agent, _all_watched(attempt, step, attempt_dir, now))
+    source = now.kept if inside.context is not None else now.said
+    return Gauge(
+        used=0 if more else source.used,  # what is not the newest may be long past
+        window=source.window,
+        errors=0 if more else now.said.errors,
+        error=now.said.error,
+        idle=idle,
+        tokens=spent.tokens,
+        cost=spent.cost or 0.0,
+        final=now.said.final,
+        trouble=now.said.trouble,
+        troubles=0 if more else now.said.troubles,
+        told=now.said.told,
+    )
+
+
+def _state(attempt_dir: Path, step: str) -> Path:
+    return attempt_dir / f"{step}.watch.json"
+
+
+def _read_output(
+    watched: Watched, project: Project, attempt_dir: Path, step: Step, sight: Sight
+) -> tuple[Watched, bool]:
+    running = step.phase
+    if isinstance(running, Running) and running.output_bytes == watched.output.offset:
+        return watched, False
+    news = read_on(step_files(attempt_dir, step.name).log_name, watched.output)
+    lines = project.masking.mask(news.lines) if news.lines else b""
+    said = observe(Seen() if news.anew else watched.said, lines, sight)
+    return replace(watched, output=news.place, said=said), news.more
+
+
+def _read_transcript(
+    watched: Watched, project: Project, task: Task, attempt: Attempt, agent: Agent, sight: Sight
+) -> tuple[Watched, bool]:
+    where, session = agent.transcript, watched.said.session or attempt.intent.session
+    if where is None:
+        return watched, False
+    located = bool(watched.path) and session == watched.session and Path(watched.path).exists()
+    if located and not where.also:
+        return _read_files(watched, [], sight)
+    own = whose(project, task, attempt, session)
+    if not located:
+        path = locate(where, own)
+        if path != watched.path:
+            watched = replace(watched, path=path, transcript=Place(), kept=Seen(), also={})
+        watched = replace(watched, session=session)
+    return _read_files(watched, more(where, own, watched.path), sight) if watched.path else (watched, False)
+
+
+def _read_files(watched: Watched, beside: list[str], sight: Sight) -> tuple[Watched, bool]:
+    """Read on in the transcript, and in these more files of the conversation."""
+    news = read_on(watched.path, watched.transcript)
+    kept = observe(Seen() if news.anew else watched.kept, news.lines, sight)
+    behind, also = news.more, {}
+    for path in beside:
+        before = watched.also.get(path, Beside())
+        there = read_on(path, before.place)
+        seen = observe(Seen() if there.anew else Seen(meter=before.meter), there.lines, Sight(usage=sight.usage))
+        also[path], behind = Beside(there.place, seen.meter), behind or there.more
+    return replace(watched, transcript=news.place, kept=kept, also=also), behind
+
+
+def _look_at_tree(
+    watched: Watched, project: Project, task: Task, attempt: Attempt, step: Step
+) -> tuple[Watched, int]:
+    """Return how many answers the model gave while nobody edited the tree; it is looked at only past the limit.
+
+    The first time there is nothing to compare it with: then a change since the start is one.
+    """
+    most, said = project.policy.limits.idle_requests, watched.said
+    if not most or said.requests < most or said.final or not attempt.intent.base:
+        return watched, 0
+    from agentjobs.workspace.edits import edits_in  # rare
+
+    found = edits_in(project.git, Path(attempt.intent.tree))
+    if found is not None:
+        began_at = math.floor(step.started_at)
+        given = {attempt.intent.base, *(a.end.commit for a in task.attempts if a.end)}
+        committed = found.head not in given and found.head_at >= began_at
+        edited = found.digest != watched.tree if watched.tree else committed or found.newest_at >= began_at
+        if not edited:
+            return watched, said.requests
+    tree = found.digest if found is not None else watched.tree
+    return replace(watched, tree=tree, said=replace(said, requests=0)), 0
+
+
+def _all_watched(attempt: Attempt, step: Step, attempt_dir: Path, now: Watched) -> list[Watched]:
+    """Return the states of all agent steps of the attempt so far, of which ``step`` is the last."""
+    earlier = [other.name for other in attempt.steps if other.kind is StepKind.AGENT and other.name != step.name]
+    return [*(read_json(_state(attempt_dir, name), Watched) or Watched() for name in earlier), now]
+
+
+def _spent(task: Task, attempt: Attempt, agent: Agent, steps: list[Watched]) -> Spending:
+    """Return what the attempt is known to have used, as ``spending.told_by`` will once it has ended."""
+    where = agent.transcript_usage
+    said = together(measured(one.said, agent.usage) for one in steps)
+    last = steps[-1]
+    kept = beside(
+        told_by_meter(meter, where, conversation=True)
+        for meter in (last.kept.meter, *(one.meter for one in last.also.values()))
+    )
+    session = next((one.said.session for one in steps if one.said.session), attempt.intent.session)
+    earlier = [a.end.spent for a in task.attempts if a.number < attempt.number and a.end and a.end.session == session]
+    return of_attempt(said, kept, earlier, attempt.intent.model, agent.prices)

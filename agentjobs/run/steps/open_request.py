@@ -1,0 +1,95 @@
+"""The request that was open when an agent was killed: nobody says what it used, so it is counted as an upper bound."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from agentjobs.agents.observe import Seen, observe, sights
+from agentjobs.agents.outcome import SIGNAL_BASE
+from agentjobs.agents.usage import add, priced, tariff_of
+from agentjobs.disk.logs import TAIL_BYTES, read_tail
+from agentjobs.disk.plain_files import is_plain
+from agentjobs.model.facts import Exited, Lost, Outcome, Spending, StepKind
+from agentjobs.project.store import step_files
+from agentjobs.run.steps.gauges import filled_at_end
+from agentjobs.run.steps.spending import id_of, transcript_of
+from agentjobs.text.json_lines import matches, read_events
+
+if TYPE_CHECKING:
+    from agentjobs.model.facts import Attempt, Step, Task
+    from agentjobs.policy.agents import Agent
+    from agentjobs.project.project import Project
+
+BYTES_A_TOKEN = 3
+"""Of a prompt; real ones have more, so that more tokens are counted than there are."""
+
+
+def in_flight(project: Project, task: Task, attempt: Attempt) -> Spending:
+    """Return what the requests that were open when agents of the attempt were killed may have used, at most.
+
+    The input of one more request, for each: as many tokens as the context held when it was last known, or as the
+    prompt has before the first answer. All of them are priced as written to the cache, which costs most.
+    """
+    agent = project.policy.agents.get(attempt.intent.agent)
+    if agent is None:
+        return Spending()
+    attempt_dir = project.store.attempt_dir(attempt.intent.id, attempt.number)
+    killed = [step for step in attempt.steps if step.kind is StepKind.AGENT and _killed(step)]
+    outputs = [read_tail(step_files(attempt_dir, step.name).log)[0] for step in killed]
+    return add(_one(project, task, attempt, agent, output) for output in outputs if asks(agent, output))
+
+
+def _killed(step: Step) -> bool:
+    phase = step.phase
+    if isinstance(phase, Exited):
+        return step.kill is not None or phase.code > SIGNAL_BASE
+    return isinstance(phase, Lost)
+
+
+def asks(agent: Agent, output: bytes) -> bool:
+    """Whether a request to the model was open when the output ended, as far as the agent's lines show that."""
+    watch = agent.watch
+    if watch is None or watch.request is None:
+        return False
+    events = read_events(output)
+    newest = next(iter(events), None)
+    if newest is None:
+        return True  # the first answer is not there yet
+    over = [rule.event for rule in agent.rules if rule.event is not None]
+    if any(matches(newest.fields, closed) for closed in (watch.calls or watch.request, *over)):
+        return False
+    done = [rule.event for rule in agent.rules if rule.event is not None and rule.class_ is Outcome.OK]
+    for event in events:  # what comes after a final event that is itself none
+        if any(matches(event.fields, wanted) for wanted in done):
+            return False
+        if matches(event.fields, watch.request):
+            break
+    return True
+
+
+def _one(project: Project, task: Task, attempt: Attempt, agent: Agent, output: bytes) -> Spending:
+    outside, inside = sights(agent)
+    seen = observe(Seen(), output, replace(outside, watch=None, session=None, final=(), known=()))
+    kept = transcript_of(project, task, attempt, agent, id_of(attempt))
+    lines = kept.lines[-TAIL_BYTES:] if kept is not None else b""
+    behind = observe(Seen(), lines, inside) if lines and inside else Seen()
+    parts = kept.measured.parts if kept is not None and kept.measured is not None else {}
+    held = seen.used or behind.used or _held(project, task, attempt) or _prompt_tokens(project, attempt)
+    model = behind.meter.model or seen.meter.model or next(iter(parts), "") or attempt.intent.model
+    names = [model, *seen.meter.parts]
+    named = next((name for name in names if name and tariff_of(name, agent.prices) is not None), model)
+    return priced(Spending(cache_write=held), named, agent.prices)
+
+
+def _prompt_tokens(project: Project, attempt: Attempt) -> int:
+    prompt = project.store.attempt_dir(attempt.intent.id, attempt.number) / "prompt.md"
+    return prompt.stat().st_size // BYTES_A_TOKEN if is_plain(prompt) else 0
+
+
+def _held(project: Project, task: Task, attempt: Attempt) -> int:
+    """Return what the conversation held when it was last looked at, in this attempt or an earlier one."""
+    session = id_of(attempt)
+    same = [one for one in task.attempts if one.number < attempt.number and session and id_of(one) == session]
+    return next((held for one in (attempt, *reversed(same)) if (held := filled_at_end(project, one)[0])), 0)

@@ -1,0 +1,231 @@
+"""The sandbox of a step: bubblewrap, with the tree to write and the rest of the machine to read.
+
+Written may be: the tree; what git needs to commit there; a directory for the handoff; what the policy names, and for
+the agent what its own settings name (its configuration, its sessions). Temporary directories are private.
+``.agentjobs`` is not to be seen, and the trees of other tasks with it; nor is any process outside, to be signalled
+or traced.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import agentjobs
+from agentjobs.core.reviews import AGENTS
+from agentjobs.disk import run_command
+from agentjobs.disk.plain_files import is_directory
+from agentjobs.model.errors import UserError
+from agentjobs.project.store import own_dir
+from agentjobs.workspace import bubblewrap
+from agentjobs.workspace.snapshot import clone_dir, tree_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from agentjobs.model.facts import Intent
+    from agentjobs.project.project import Project
+
+HANDOFF: Final = "handoff"
+"""The directory, in that of an attempt, where a confined agent leaves its handoff: a file it may replace by rename."""
+
+_POLICY: Final = "agentjobs.toml"
+_TEMPORARY: Final = ("/tmp", "/var/tmp")  # noqa: S108 - every program's
+_SCRIPT: Final = str(Path(__file__).resolve().with_name("sandbox.sh"))
+_ENTER: Final = """\
+import os, signal, sys
+for number in {*range(1, 32)} - {signal.SIGKILL, signal.SIGSTOP}:
+    signal.signal(number, signal.SIG_DFL)
+os.write(8, b"+")
+os.close(8)
+try:
+    os.execvp(sys.argv[1], sys.argv[1:])
+except FileNotFoundError:
+    sys.stderr.write(sys.argv[1] + ": not found\\n")
+    sys.exit(127)
+except OSError as error:
+    sys.stderr.write(f"{sys.argv[1]}: {error.strerror}\\n")
+    sys.exit(126)
+"""
+"""What bubblewrap starts, in Python without any module of ours: a shell cannot put back what it finds ignored."""
+
+_VARIABLE: Final = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+_OURS: Final = ("commondir", "gitdir", "config.worktree", "agentjobs-index", "agentjobs-placed", "agentjobs-setup")
+"""Files of a worktree's administrative directory that our own git calls believe."""
+
+
+def trouble() -> str:
+    """Return why there can be no sandbox on this machine, as one line; empty: there can be one."""
+    if sys.platform != "linux":
+        return "bubblewrap, which the sandbox is made with, runs on Linux only"
+    program = shutil.which("bwrap")
+    if program is None:
+        return "there is no bwrap on PATH; install bubblewrap"
+    argv = bubblewrap.wrapped((*_entering(), "true"), _probe_view(), "/", program=program)
+    done = run_command.run(("/bin/sh", _SCRIPT, *argv), cwd="/", check=False)
+    if done.code == 0:
+        return ""
+    return f"bubblewrap cannot make a sandbox here: {run_command.words(done.stderr) or f'exit code {done.code}'}"
+
+
+def require(project: Project) -> None:
+    """Raise UserError where the policy wants a sandbox and there can be none."""
+    from agentjobs.project.facts import read_raw
+    from agentjobs.text.toml import line_of
+
+    if project.policy.workspace.sandbox == "none" or not (found := trouble()):
+        return
+    line = line_of(read_raw(project.root / _POLICY, follow=True), ("workspace", "sandbox"))
+    raise UserError(f'sandbox = "bwrap" cannot be had: {found}, or set sandbox = "none"', file=_POLICY, line=line)
+
+
+def confined(
+    project: Project, intent: Intent, attempt_dir: Path, name: str, argv: Sequence[str], env: Mapping[str, str]
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the command line and the environment by which step ``name`` runs in its sandbox.
+
+    What it is to write is made where it is missing. Raises ``UserError`` where that cannot be done.
+    """
+    program = shutil.which("bwrap")
+    if program is None:
+        raise UserError('sandbox = "bwrap" needs bubblewrap, and there is no bwrap on PATH')
+    env = dict(env) | {key: _TEMPORARY[0] for key in ("TMPDIR", "TMP", "TEMP") if key in env}
+    if "AGENTJOBS_HANDOFF" in env:
+        env["AGENTJOBS_HANDOFF"] = str(attempt_dir / HANDOFF / "handoff.md")
+    view = _view(project, intent, attempt_dir, name, argv, env)
+    inside = (*_entering(), *argv)
+    cwd = intent.tree or str(project.root)
+    return ("/bin/sh", _SCRIPT, *bubblewrap.wrapped(inside, view, cwd, program=program)), env
+
+
+def _entering() -> tuple[str, ...]:
+    return sys.executable, "-ISc", _ENTER
+
+
+def _probe_view() -> bubblewrap.View:
+    return bubblewrap.View(private=private_places(), needed=tuple(_interpreter()))
+
+
+def _view(
+    project: Project, intent: Intent, attempt_dir: Path, name: str, argv: Sequence[str], env: Mapping[str, str]
+) -> bubblewrap.View:
+    root, handoff, prompt = project.root, env.get("AGENTJOBS_HANDOFF"), env.get("AGENTJOBS_PROMPT")
+    guarded, writable, hidden = [root], [], [project.store.dir]
+    fixed = list(attempt_dir.glob(f"{name}.*.check"))
+    if fixed:
+        at = attempt_dir / f"{name}.at"
+        at.touch(mode=0o600)
+        writable.append(at)
+    if prompt and Path(prompt).exists():
+        fixed.append(Path(prompt))
+    if handoff:
+        writable.append(Path(handoff).parent)
+        writable[-1].mkdir(mode=0o700, exist_ok=True)
+    if intent.tree and project.uses_trees:
+        common, tree = project.git.common_dir, Path(intent.tree)
+        guarded.append(common)
+        hidden.append(common / "worktrees")
+        writable.append(tree)
+        if project.policy.workspace.kind == "clone":
+            writable.append(clone_dir(tree))
+        else:
+            admin = Path(tree_environment(project.git, tree)["GIT_DIR"])
+            # A commit in the tree comes to be here. Branches and settings of the repository are only to be read.
+            writable += [admin, common / "objects"]
+            # What every git reads, whichever object it looks for: a pipe there would let all of them wait.
+            for shared in (common / "objects/info", common / "objects/pack"):
+                shared.mkdir(exist_ok=True)
+                fixed.append(shared)
+            if is_directory(common / "lfs"):  # where git-lfs keeps the files that it takes out of commits
+                writable.append(common / "lfs")
+            (admin / "config.worktree").touch()  # or a step could make it, and git of ours would do as it says
+            fixed += [path for path in map(admin.joinpath, _OURS) if path.exists()]
+    named = list(project.policy.workspace.writable)
+    agent = project.policy.agents.get(intent.agent)
+    if name.partition("-")[0] in AGENTS and agent is not None:
+        writable.append(own_dir(attempt_dir, name))
+        named += agent.writable
+    writable += _made(named, root, env)
+    return bubblewrap.View(
+        private=private_places(),
+        guarded=real(guarded),
+        writable=real(writable),
+        hidden=real(hidden),
+        fixed=real(fixed),
+        needed=tuple(_needed(project, argv, env)),
+    )
+
+
+def real(paths: Iterable[Path]) -> tuple[str, ...]:
+    """Return paths without a link in them."""
+    return tuple(os.path.realpath(path) for path in paths)
+
+
+def _needed(project: Project, argv: Sequence[str], env: Mapping[str, str]) -> Iterator[str]:
+    """Yield what a step reads, wherever that lies: tools, the interpreter, HOME, what is linked into the tree."""
+    words = [*argv, *env.get("PATH", "").split(os.pathsep), env.get("HOME", "")]
+    yield from needed_by((*words, *(str(project.root / path) for path in project.policy.workspace.link)))
+
+
+def needed_by(words: Iterable[str]) -> Iterator[str]:
+    """Yield those of some words that are paths, and where the Python that runs us lies."""
+    for path in words:
+        if path.startswith("/") and os.path.exists(path):  # noqa: PTH110 - of any text: a Path may raise
+            yield from (os.path.normpath(path), os.path.realpath(path))
+    yield from _interpreter()
+
+
+@cache
+def _interpreter() -> tuple[str, ...]:
+    """Return where the Python that runs us lies, and its modules: checks call us by AGENTJOBS_PYTHON."""
+    places = {sys.prefix, sys.base_prefix, sys.executable, agentjobs.__path__[0], *sys.path}
+    there = [path for path in places if path.startswith("/") and Path(path).exists()]
+    return tuple(sorted({os.path.normpath(path) for path in there} | {os.path.realpath(path) for path in there}))
+
+
+@cache
+def private_places() -> tuple[str, ...]:
+    """Return the temporary directories, of which each sandbox has its own."""
+    return tuple(sorted({os.path.realpath(path) for path in _TEMPORARY if os.path.isdir(path)}))
+
+
+def _made(named: Iterable[str], root: Path, env: Mapping[str, str]) -> Iterator[Path]:
+    """Yield the paths that the policy lets a step write; what is missing is made."""
+    for text in named:
+        path = _expanded(text, env)
+        if not path:
+            continue
+        place = root / path
+        if os.path.realpath(place) == "/":
+            raise UserError(f"writable: {text!r} is the whole machine; name what is to be written")
+        try:
+            if not place.exists():
+                _make(place)
+        except OSError as error:
+            raise UserError(f"writable: {text!r} cannot be made: {error.strerror}") from error
+        yield place
+
+
+def _make(path: Path) -> None:
+    """Make a directory or, where the name has an ending, a file, as JSON an empty object."""
+    if not path.suffix:
+        path.mkdir(mode=0o700, parents=True)
+        return
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    if path.suffix == ".json":
+        path.write_text("{}\n", encoding="utf-8")
+
+
+def _expanded(text: str, env: Mapping[str, str]) -> str:
+    """Fill in ``${NAME}``, ``${NAME:-default}`` and a leading ``~`` as a shell would; empty: nothing is meant."""
+    found = _VARIABLE.sub(lambda variable: env.get(variable[1]) or variable[2] or "", text)
+    home = env.get("HOME", "")
+    if found == "~" or found.startswith("~/"):
+        return home + found[1:] if home else ""
+    return found

@@ -1,0 +1,156 @@
+"""What an attempt used, and which conversation it was: from its output first, else from what it keeps on disk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from agentjobs.agents.last_events import filter_for
+from agentjobs.agents.resets import parse_reset
+from agentjobs.agents.transcripts import Standing, Whose, find, lines_of, unwritten
+from agentjobs.agents.usage import beside, measure, of_attempt, together
+from agentjobs.core.watchdog import FIRST
+from agentjobs.disk.logs import lines_before, read_head, read_tail
+from agentjobs.disk.plain_files import is_plain, read_plain
+from agentjobs.model.facts import Spending, StepKind
+from agentjobs.project.facts import read_json
+from agentjobs.project.store import own_dir, step_files
+from agentjobs.prompts import briefing
+from agentjobs.text.json_lines import lookup, matches, read_events, scalar_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from agentjobs.agents.transcripts import Found
+    from agentjobs.agents.usage import Measured
+    from agentjobs.model.facts import Attempt, Task
+    from agentjobs.policy.agent_output import Reset, Session
+    from agentjobs.policy.agents import Agent
+    from agentjobs.project.project import Project
+
+
+class Told(Struct, frozen=True):
+    """What is known of an agent step that has ended."""
+
+    session: str = ""
+    """The conversation's id as the agent says it; empty where it says none."""
+    spent: Spending = Spending()
+    """What this attempt alone used."""
+
+
+def told_by(project: Project, task: Task, attempt: Attempt) -> Told:
+    """Read what an attempt's agent says of itself, in all its agent steps so far."""
+    intent = attempt.intent
+    agent = project.policy.agents.get(intent.agent)
+    if agent is None:
+        return Told(intent.session)
+    names = [step.name for step in attempt.steps if step.kind is StepKind.AGENT] or ["agent"]
+    logs = [step_files(project.store.attempt_dir(intent.id, intent.number), name).log for name in names]
+    session = next((found for log in logs if (found := learnt(read_head(log), agent.session))), "") or intent.session
+    limit = project.policy.limits.output_bytes
+    said = together(from_output(log, agent, limit) for log in logs)
+    kept = transcript_of(project, task, attempt, agent, session) if agent.transcript is not None else None
+    whole = None
+    if kept is not None:
+        session = kept.session or session
+        whole = kept.measured or _from_transcript(kept, agent)
+    earlier = [a.end.spent for a in task.attempts if a.number < attempt.number and a.end and a.end.session == session]
+    return Told(session, of_attempt(said, whole, earlier, intent.model, agent.prices))
+
+
+def transcript_of(project: Project, task: Task, attempt: Attempt, agent: Agent, session: str) -> Found | None:
+    """Return what the agent has on disk of the attempt's conversation."""
+    if agent.transcript is None:
+        return None
+    return find(agent.transcript, whose(project, task, attempt, session))
+
+
+def whose(project: Project, task: Task, attempt: Attempt, session: str) -> Whose:
+    """Return what is known of an attempt, or of a review of one, by which its transcript is recognised."""
+    intent = attempt.intent
+    attempt_dir = project.store.attempt_dir(intent.id, intent.number)
+    review = attempt.steps[0].name if attempt.steps and attempt.steps[0].name.startswith(StepKind.REVIEW.value) else ""
+    step = review or FIRST
+    others = {id_of(other) for other in task.attempts if review or other.number != intent.number}
+    return Whose(
+        env=briefing.environment(project, task.row, intent, attempt_dir, "agent"),
+        tree=intent.tree or str(project.root),
+        since=intent.started_at,
+        own=str(own_dir(attempt_dir, step)),
+        session=session,
+        before=read_json(attempt_dir / f"{step}.before.json", Standing),
+        others=frozenset(others - {""}),
+        alone=bool(intent.tree) or project.policy.slots == 1,
+    )
+
+
+def exact_reset(project: Project, task: Task, attempt: Attempt, agent: Agent, said_at: float) -> float:
+    """Return when the limit that an attempt met ends, as the agent keeps it on disk; 0 where it does not say it."""
+    if not agent.transcript_resets:
+        return 0.0
+    log = step_files(project.store.attempt_dir(attempt.intent.id, attempt.number), "agent").log
+    session = learnt(read_head(log), agent.session) or attempt.intent.session
+    kept = transcript_of(project, task, attempt, agent, session)
+    return reset_in(kept.lines, agent.transcript_resets, said_at) if kept is not None else 0.0
+
+
+def reset_in(lines: bytes, resets: Sequence[Reset], said_at: float) -> float:
+    """Return the last of the moments that the newest line which tells any of them tells; 0 for none to come."""
+    for event in read_events(lines):
+        told = [scalar_text(lookup(event.fields, one.at)) for one in resets if matches(event.fields, one.event)]
+        if told:
+            return max((at for text in told if text and (at := parse_reset(text, said_at))), default=0.0)
+    return 0.0
+
+
+def id_of(attempt: Attempt) -> str:
+    """Return the id of an attempt's conversation, as far as it is known."""
+    told = (attempt.result.session if attempt.result else "") or (attempt.end.session if attempt.end else "")
+    return told or attempt.intent.session
+
+
+def was_written(project: Project, task: Task, attempt: Attempt, told: Told) -> bool:
+    """Return False where the attempt's conversation cannot be resumed, because its agent has kept nothing of it.
+
+    That is so after a first request that failed, with some agents. Where its output shows an answer of the model the
+    conversation counts as kept: a newer version may keep it elsewhere.
+    """
+    agent = project.policy.agents.get(attempt.intent.agent)
+    if agent is None or agent.transcript is None or told.spent.tokens or not told.session:
+        return True
+    if not unwritten(agent.transcript, whose(project, task, attempt, told.session)):
+        return True
+    request = agent.watch.request if agent.watch is not None else None
+    log = step_files(project.store.attempt_dir(attempt.intent.id, attempt.number), FIRST).log
+    events = read_events(read_tail(log)[0]) if request is not None else ()
+    return any(matches(event.fields, request) for event in events if request is not None)
+
+
+def learnt(output: bytes, where: Session | None) -> str:
+    """Return the id of the conversation that the agent says in its output; empty where it does not."""
+    if where is None:
+        return ""
+    found = [event for event in read_events(output) if matches(event.fields, where.event)]
+    return next((text for event in reversed(found) if (text := scalar_text(lookup(event.fields, where.id)))), "")
+
+
+def from_output(log: Path, agent: Agent, limit: int) -> Measured | None:
+    """Return what one agent step said; of a figure for the whole run its newest line, however long and far back."""
+    where = agent.usage
+    if where is None:
+        return None
+    if {where.scope, where.cost_scope or "run"} != {"run"} and is_plain(log):
+        return measure(read_plain(log), where)
+    found = measure(read_tail(log)[0], where)
+    if found is not None:
+        return found
+    older = (measure(line, where) for line in lines_before(log, limit, None, filter_for([where.event])))
+    return next((one for one in older if one is not None), None)
+
+
+def _from_transcript(kept: Found, agent: Agent) -> Measured | None:
+    """Return what the conversation has used so far, in all its files."""
+    texts = (kept.lines, *map(lines_of, kept.also))
+    return beside(measure(text, agent.transcript_usage, conversation=True) for text in texts)

@@ -1,0 +1,83 @@
+"""Steps of attempts, started where they work: in their tree and, where the policy says so, in a sandbox."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agentjobs.agents.transcripts import Whose, standing
+from agentjobs.core.reviews import AGENTS
+from agentjobs.core.watchdog import FIRST
+from agentjobs.disk.plain_files import names_in
+from agentjobs.launch import local
+from agentjobs.project.facts import write_json
+from agentjobs.project.store import own_dir, step_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from agentjobs.model.facts import Intent
+    from agentjobs.project.project import Project
+
+
+def places(*attempts: tuple[Intent, Path]) -> list[local.Place]:
+    """Return the trees of these attempts, given with their directories, as places that nothing is to be left in."""
+    with_trees = [(intent, attempt_dir) for intent, attempt_dir in attempts if intent.base]
+    return [local.Place(intent.tree, intent.id, tuple(_steps(attempt_dir))) for intent, attempt_dir in with_trees]
+
+
+def _steps(attempt_dir: Path) -> Iterator[local.StepFiles]:
+    for name in names_in(attempt_dir):
+        if name.endswith(".lock"):
+            yield step_files(attempt_dir, name.removesuffix(".lock"))
+
+
+def start(
+    project: Project,
+    intent: Intent,
+    attempt_dir: Path,
+    name: str,
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    stdin: str | None = None,
+) -> int | None:
+    """Start step ``name`` of an attempt and return the pid of its runner; None if it was started before.
+
+    Raises ``UserError`` and ``OSError`` where it cannot be.
+    """
+    if name.partition("-")[0] in AGENTS:
+        own_dir(attempt_dir, name).mkdir(mode=0o700, exist_ok=True)
+        _note_transcripts(project, intent, attempt_dir, name, env)
+    settings = project.policy.workspace
+    local.sweep((), (), places((intent, attempt_dir)))
+    if intent.base:
+        from agentjobs.workspace import clone
+
+        take = clone.attach if settings.kind == "clone" else clone.detach
+        take(project.git, Path(intent.tree))
+    if settings.sandbox != "none":
+        from agentjobs.run.steps.sandbox import confined
+
+        argv, env = confined(project, intent, attempt_dir, name, argv, env)
+    return local.start(
+        step_files(attempt_dir, name),
+        argv=argv,
+        cwd=intent.tree or str(project.root),
+        env=env,
+        stdin=stdin,
+        file_size=project.policy.limits.file_size_bytes,
+    )
+
+
+def _note_transcripts(project: Project, intent: Intent, attempt_dir: Path, name: str, env: Mapping[str, str]) -> None:
+    """Write down which transcripts are there before an agent starts, unless its own will be known by an id of ours."""
+    agent, lock = project.policy.agents.get(intent.agent), step_files(attempt_dir, name).lock
+    if agent is None or agent.transcript is None or lock.exists() or name.startswith(f"{FIRST}-"):
+        return
+    tree, own = intent.tree or str(project.root), str(own_dir(attempt_dir, name))
+    asked = Whose(env=env, tree=tree, since=intent.started_at, own=own, session=intent.session)
+    there = standing(agent.transcript, asked, time.time())
+    if there is not None:
+        write_json(attempt_dir / f"{name}.before.json", there)

@@ -1,0 +1,217 @@
+"""The tree of an attempt: made, handed on, put on its base, or restored with the work so far."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from agentjobs.core.decide import has_begun, told
+from agentjobs.core.layers import UNSPENT
+from agentjobs.disk.write import printable
+from agentjobs.model.errors import GitError, TreeError, UserError
+from agentjobs.model.facts import FRESH, Mode
+from agentjobs.text.path_patterns import normalise
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agentjobs.model.decisions import Begin
+    from agentjobs.model.facts import Attempt, Intent, Row, Task
+    from agentjobs.project.project import Project
+
+
+SHOWN = 3
+
+
+class Trees:
+    """Gives attempts their trees, for one project."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self._handed: set[str] = set()
+        """Trees that were handed out by this process, and have not been used yet."""
+
+    def setup_for(self, tree: str, mode: Mode, base: str, files: tuple[str, ...]) -> str:
+        """Return the setup command, if it must run; to know that, the tree of a new task is handed out at once."""
+        settings = self.project.policy.workspace
+        if not tree or not settings.setup:
+            return ""
+        there = os.path.isdir(tree)
+        if mode not in FRESH:
+            return "" if there else settings.setup
+        if not settings.keep or (there and mode is Mode.FIRST):
+            return settings.setup
+        from pathlib import Path
+
+        from agentjobs.workspace.setup import setup_due
+
+        try:
+            if not there:
+                self._hand_out(Path(tree), base, files)
+                self._handed.add(tree)
+            return settings.setup if setup_due(self.project.git, Path(tree), base, settings) else ""
+        except (UserError, OSError):  # the launch meets it again, and says what it is
+            return settings.setup
+
+    def _hand_out(self, tree: Path, commit: str, files: tuple[str, ...], worked: tuple[str, ...] = ()) -> bool:
+        """See that the tree is there, with what a task of these ``files`` needs, which has ``worked`` on these."""
+        from agentjobs.workspace import pool
+        from agentjobs.workspace.sparse import widened
+
+        git, keep = self.project.git, self.project.policy.workspace.keep
+        held = widened(self._directories(commit, files), worked)
+        return pool.hand_out(git, tree, self.project.spare_dir, commit, keep=keep, sparse=held)
+
+    def _directories(self, commit: str, files: tuple[str, ...]) -> tuple[str, ...]:
+        from agentjobs.workspace.sparse import directories
+
+        return directories(self.project.git, commit, self.project.policy.workspace.sparse, files)
+
+    def make(self, task: Task, intent: Intent, now: float) -> None:
+        """Give the attempt its tree: clean for a first one or a restart, as it was left for the others."""
+        if not intent.base:
+            return
+        from pathlib import Path
+
+        from agentjobs.workspace import clone, handed_over, nested, setup, worktree
+
+        git, tree = self.project.git, Path(intent.tree)
+        fresh, there = intent.mode in FRESH, tree.is_dir()
+        if there and fresh and intent.tree not in self._handed:
+            try:
+                ref = git.kept(intent.id, f"before-{intent.number}")
+                self._hand_out(tree, intent.base, task.row.files)
+                if worktree.holds_unkept_work(git, tree):
+                    taken = worktree.keep(git, tree, intent.base, ref, f"{intent.id}: before a new start", now)
+                    unlandable = nested.keep(git, tree, taken, ref, now)
+                    self.project.store.event(now, intent.id, "kept", attempt=intent.number, ref=ref)
+                    setup.forget(git, tree)  # somebody was at work there
+                    if unlandable:
+                        raise TreeError("; ".join(unlandable))
+                nested.discard(git, tree)
+                if any(has_begun(before) for before in task.attempts if before.number < intent.number):
+                    # Also what an agent put in a path that `keep` names: a reset would take it for setup's.
+                    worktree.restore(git, self.project.root, tree, intent.base, self.project.policy.workspace)
+                worktree.put_back(git, tree)
+            except GitError:  # it cannot be kept as a commit, so it is kept as it is
+                worktree.put_aside(tree)
+            clone.drop(tree)
+            if not self._hand_out(tree, intent.base, task.row.files):
+                handed_over.forget(tree)
+                keep, sparse = self.project.policy.workspace.keep, self._directories(intent.base, task.row.files)
+                worktree.reset(git, tree, intent.base, ignored_to_keep=keep, sparse=sparse)
+        else:
+            self._restore(task, intent, tree)
+            if intent.edited:  # the agent may undo what a person did
+                ref = git.kept(intent.id, f"before-{intent.number}")
+                worktree.keep(git, tree, intent.base, ref, f"{intent.id}: edited by hand", now)
+                self.project.store.event(now, intent.id, "kept", attempt=intent.number, ref=ref)
+        self._handed.discard(intent.tree)
+        settings = self.project.policy.workspace
+        if intent.setup:
+            setup.forget(git, tree)
+        elif fresh and setup.setup_due(git, tree, intent.base, settings):
+            raise UserError(f"the tree {tree} was changed while its attempt began; the setup command must run there")
+        if settings.copy or settings.link:
+            worktree.setup_files(git, self.project.root, tree, copy=settings.copy, link=settings.link)
+
+    def content(self, row: Row) -> str:
+        """Return what the tree of a task holds, as git names it; empty where there is none, or git cannot say."""
+        from pathlib import Path
+
+        from agentjobs.workspace import worktree
+
+        tree = Path(self.project.trees_dir / row.id)
+        if not self.project.uses_trees or not tree.is_dir():
+            return ""
+        with contextlib.suppress(UserError, OSError):
+            return worktree.content(self.project.git, tree, named=[normalise(path) for path in row.files])
+        return ""
+
+    def gone_on(
+        self, row: Row, before: Attempt, begin: Begin, base: str, stands_on: str
+    ) -> tuple[Begin, str, tuple[str, ...]]:
+        """Let a new round go on in the tree as it is, where a person has edited it, or its agent was interrupted.
+
+        ``before`` is the attempt before it, ``stands_on`` what its work stands on. Return how the round begins, its
+        base, and what was edited. Without the commit it stands on it begins anew: what the tree held is kept then.
+        """
+        if not stands_on or self.project.git.resolve(stands_on) is None:
+            why = f"{begin.why}; what its tree held is kept: `agentjobs show {row.id}`"
+            return replace(begin, why=why), base, ()
+        edited = self.edits(row, stands_on)
+        result, end = before.result, before.end
+        if edited:
+            why = f"a person edited {' '.join(map(printable, edited[:SHOWN]))}"
+            why += f" and {len(edited) - SHOWN} more" if len(edited) > SHOWN else ""
+        elif result is not None and result.outcome in UNSPENT and end is not None and end.changed:
+            why = f"attempt {before.number} {told(result)}"
+        else:
+            return begin, base, ()
+        begin = replace(begin, mode=Mode.RESUME, why=f"goes on in its tree: {why}")
+        return begin, stands_on, tuple(map(printable, edited))
+
+    def edits(self, row: Row, base: str) -> tuple[str, ...]:
+        """Return what a person has edited in the tree since the task was settled; ``base``: what its work stands on."""
+        git = self.project.git
+        left = next((s.tree for s in reversed(self.project.store.settled(row.id)) if s.tree), "")
+        now = self.content(row) if left else ""
+        if not now or now == left:
+            return ()
+        try:
+            return git.changed(left, now)
+        except GitError:  # what it held is so long ago that git has dropped it
+            return git.changed(base, now)
+
+    def is_ready(self, intent: Intent) -> None:
+        """Remember what is in the tree as its agent is about to begin, and that the setup command succeeded there."""
+        if not intent.base or not (intent.mode in FRESH or intent.setup):
+            return
+        from pathlib import Path
+
+        from agentjobs.workspace import setup, worktree
+
+        git, tree, settings = self.project.git, Path(intent.tree), self.project.policy.workspace
+        if intent.setup and settings.setup == intent.setup and intent.mode in FRESH:  # not if it is another by now
+            setup.setup_done(git, tree, intent.base, settings)
+        worktree.note_handed(git, tree, with_setup=bool(intent.setup), keep=settings.keep)
+
+    def _restore(self, task: Task, intent: Intent, tree: Path) -> None:
+        """See that the tree is there; one that was removed is made again, with the earlier work on the base."""
+        from agentjobs.workspace import target
+
+        git, files = self.project.git, task.row.files
+        for before in reversed(task.attempts):
+            if before.intent.restarts != intent.restarts or before.number >= intent.number:
+                continue
+            found = [before.result.commit if before.result else "", before.end.commit if before.end else ""]
+            work = next((commit for commit in found if commit and git.resolve(commit)), "")
+            if not work:
+                continue
+            sparse = self.project.policy.workspace.sparse
+            worked = git.changed(before.intent.base, work) if sparse else ()
+            if git.contains(work, intent.base):
+                self._hand_out(tree, work, files, worked)
+            elif self._hand_out(tree, intent.base, files, worked) or self._is_behind(tree, intent, work):
+                parent = before.intent.base
+                target.integrate(
+                    git, tree, work, intent.base, intent.id, intent.started_at, stands_on=parent
+                )
+            return
+        self._hand_out(tree, intent.base, files)
+
+    def _is_behind(self, tree: Path, intent: Intent, work: str) -> bool:
+        """Whether the tree stands on less than the attempt's base; what somebody did in it meanwhile is kept first."""
+        from agentjobs.workspace import worktree
+
+        git = self.project.git
+        held = worktree.look(git, tree, known=work)
+        if not held.tip or git.contains(held.tip, intent.base):
+            return False
+        if held.changed:
+            ref = git.kept(intent.id, f"before-{intent.number}")
+            worktree.keep(git, tree, held.tip, ref, f"{intent.id}: before it was rebased", intent.started_at)
+        return True

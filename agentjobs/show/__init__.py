@@ -1,1 +1,0 @@
-"""What people are shown: plain values in, text out."""

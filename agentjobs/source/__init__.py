@@ -1,0 +1,1 @@
+"""What source files import, export and mention: JavaScript, TypeScript and Python."""

@@ -1,0 +1,281 @@
+"""Linear TSV, the text level under the table: escapes, ids, shell words, and what makes bytes unreadable."""
+
+from __future__ import annotations
+
+import re
+from operator import methodcaller
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from agentjobs.model.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+ID_RULE: Final = (
+    'use letters, digits, ".", "_" and "-": at most 100, first a letter or digit, '
+    'no "..", not ending in "." or ".lock"'
+)
+BOM: Final = b"\xef\xbb\xbf"
+
+TOOL_COLUMNS: Final = ("status", "attempt", "started", "ended", "tokens", "cost", "commit", "note")
+"""The columns the tool writes, in the order in which missing ones are added."""
+
+USER_COLUMNS: Final = ("id", "after", "files", "profile", "priority", "prompt", "verify")
+"""The columns the tool reads and never writes. Any other name is the user's own."""
+
+_ID: Final = re.compile(r"(?!.*\.\.)(?!.*\.(?:lock)?\Z)[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_IDS: Final = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]{0,99}+(?<!\.)\n)*+")
+_ESCAPE: Final = re.compile(r"\\(.?)", re.DOTALL)
+_ESCAPES: Final = re.compile(rb"\\.?")
+_KNOWN_ESCAPES: Final = frozenset({b"\\t", b"\\n", b"\\r", b"\\\\"})
+_MEANING: Final = {"t": "\t", "n": "\n", "r": "\r", "\\": "\\"}
+_HASH: Final = ord("#")
+_count_tabs: Final = methodcaller("count", b"\t")
+
+
+def escape(value: str) -> str:
+    r"""Return the text of a cell: tab, newline, return, backslash become ``\t``, ``\n``, ``\r``, ``\\``."""
+    value = value.replace("\\", "\\\\").replace("\t", "\\t")
+    return value.replace("\n", "\\n").replace("\r", "\\r")
+
+
+def unescape(text: str) -> str:
+    """Return what a cell's text stands for; UserError (``column`` counted in the text) on a bad escape."""
+    if "\\" not in text:
+        return text
+
+    def meaning(found: re.Match[str]) -> str:
+        value = _MEANING.get(found[1])
+        if value is None:
+            what = f"unknown escape {found[0]}" if found[1] and found[1].isprintable() else "a lone backslash"
+            message = f"{what}: write a backslash as \\\\ (the others are \\t, \\n and \\r)"
+            raise UserError(message, column=found.start() + 1)
+        return value
+
+    return _ESCAPE.sub(meaning, text)
+
+
+def encode(value: str) -> bytes:
+    """Return the bytes of a cell that holds ``value``.
+
+    What no table can hold (NUL; lone surrogates, which stand for odd bytes of a file name) is replaced: a
+    note about such a file must not make the table unreadable.
+    """
+    return escape(value).replace("\0", "\ufffd").encode("utf-8", "replace")
+
+
+def quoted(value: str, most: int = 60) -> str:
+    """Return ``value`` in double quotes for a message: one line, no control characters, at most ``most``."""
+    short = value if len(value) <= most else value[: most - 1] + "…"
+    safe = (one if one.isprintable() else one.encode("unicode_escape").decode() for one in short)
+    return f'"{"".join(safe)}"'
+
+
+def is_id(text: str) -> bool:
+    """Tell whether ``text`` may be the id of a task: the name of a directory and a part of a git ref."""
+    return _ID.fullmatch(text) is not None
+
+
+def shell_words(text: str) -> tuple[str, ...]:
+    """Split as a POSIX shell would, without expanding anything; ValueError on an open quote."""
+    if not any(character in text for character in "'\"\\\t\r\n"):
+        return tuple(word for word in text.split(" ") if word)
+    import shlex
+
+    return tuple(shlex.split(text))
+
+
+def is_task(line: bytes) -> bool:
+    """Tell whether a line holds cells, rather than being blank (white space only) or a comment."""
+    return bool(line) and line[0] != _HASH and bool(line.strip())
+
+
+def strip_return(line: bytes) -> bytes:
+    """Return the line without the carriage return of its CRLF end."""
+    return line[:-1] if line.endswith(b"\r") else line
+
+
+class Lines(NamedTuple):
+    """The lines of a table without their ends and BOM, and what messages call the file."""
+
+    bodies: Sequence[bytes]
+    file: str
+
+    def error(self, line_at: int, cell: int, message: str, offset: int = 0) -> UserError:
+        """Make the UserError for a cell; line, cell and ``offset`` (characters in the cell) count from 0."""
+        before = self.bodies[line_at].split(b"\t")[:cell]
+        column = sum(len(text.decode()) + 1 for text in before) + offset + 1
+        return UserError(message, file=self.file, line=line_at + 1, column=column)
+
+
+def check_text(data: bytes, file: str) -> None:
+    """Raise UserError unless ``data`` is UTF-8 text without NUL."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise UserError("this is UTF-16: save the table as UTF-8", file=file, line=1, column=1)
+    at, what = data.find(b"\0"), "a NUL byte"
+    if not data.isascii():
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            if at < 0 or error.start < at:
+                at, what = error.start, f"byte 0x{data[error.start]:02x} is not UTF-8"
+    if at >= 0:
+        start = data.rfind(b"\n", 0, at) + 1
+        column = len(data[start:at].removeprefix(BOM if start == 0 else b"").decode()) + 1
+        line = data.count(b"\n", 0, at) + 1
+        raise UserError(
+            f"{what}: a table is UTF-8 text, file names in it too", file=file, line=line, column=column
+        )
+
+
+def check_cells(data: bytes, lines: Lines, lines_at: Iterable[int], columns: int) -> None:
+    """Raise UserError for a bad escape, a stray carriage return or text beyond the last of ``columns``.
+
+    Looks closer at the lines ``lines_at`` only where a count over the whole of ``data`` gives cause.
+    """
+    wide = max(map(_count_tabs, lines.bodies)) >= columns
+    escapes = b"\\" in data and not _KNOWN_ESCAPES.issuperset(_ESCAPES.findall(data))
+    returns = b"\r" in data and data.count(b"\r") != data.count(b"\r\n")
+    if not (wide or escapes or returns):
+        return
+    for at in lines_at:
+        body = lines.bodies[at]
+        if b"\\" not in body and b"\r" not in body and body.count(b"\t") < columns:
+            continue
+        for cell, text in enumerate(body.decode().split("\t")):
+            if cell >= columns and text:
+                message = f"{quoted(text)} is beyond the last column: the header names {columns} columns"
+                raise lines.error(at, cell, message)
+            if "\r" in text:
+                message = "a carriage return inside a line: write it as \\r"
+                raise lines.error(at, cell, message, text.index("\r"))
+            try:
+                unescape(text)
+            except UserError as error:
+                raise lines.error(at, cell, error.message, (error.column or 1) - 1) from None
+
+
+def check_ids(ids: Sequence[str], lines: Lines, lines_at: Sequence[int], cell: int) -> None:
+    """Raise UserError for an id that is none, comes twice, or twice but for upper and lower case."""
+    joined = "\n".join(ids)
+    low = joined.lower()
+    rough = ids if low == joined else low.split("\n")
+    # One pass in C over all of them; each by itself only if one is suspicious.
+    if ".." in joined or ".lock" in joined or not _IDS.fullmatch(joined + "\n"):
+        for at, id_ in zip(lines_at, ids, strict=True):
+            if not id_:
+                raise lines.error(at, cell, f"this row has no id: {ID_RULE}")
+            if not is_id(id_):
+                raise lines.error(at, cell, f"bad id {quoted(id_)}: {ID_RULE}")
+    if len(set(rough)) == len(rough):
+        return
+    first: dict[str, int] = {}
+    for index, (at, folded) in enumerate(zip(lines_at, rough, strict=True)):
+        if folded in first:
+            other = ids[first[folded]]
+            line = lines_at[first[folded]] + 1
+            if other == ids[index]:
+                message = f"id {quoted(other)} is already on line {line}: ids are unique"
+            else:
+                message = (
+                    f"id {quoted(ids[index])} differs from {quoted(other)} on line {line} only in upper and "
+                    "lower case: ids name directories, and some disks know no difference"
+                )
+            raise lines.error(at, cell, message)
+        first[folded] = index
+
+
+def check_name(name: str, others: Collection[str] = ()) -> None:
+    """Raise UserError for a column that is one of ours but for case, spaces, width or punctuation around it.
+
+    Every spreadsheet writes ``Files``; taken for a column of the user's it would drop the scope without a word.
+    ``others``: the names beside it.
+    """
+    ours = (*USER_COLUMNS, *TOOL_COLUMNS)
+    if name in ours or (meant := bare(name)) not in ours:
+        return
+    todo = "rename one of the two" if meant in others else "write it so"
+    raise UserError(f"column {quoted(name)} is not {quoted(meant)}; {todo}")
+
+
+def bare(name: str) -> str:
+    """Return ``name`` without case, width, accents, white space, invisible characters and what stands around it."""
+    import unicodedata
+
+    plain = unicodedata.normalize("NFKD", name.upper()).casefold()
+    word = "".join(one for one in plain if unicodedata.category(one)[0] not in "CMZ")
+    marks = {one for one in word if unicodedata.category(one)[0] == "P"} - {*"#%&@"} | {*"`=+|<>^~"}
+    return word.strip("".join(marks))
+
+
+def parse_header(lines: Lines, at: int) -> tuple[str, ...]:
+    """Return the names in the header line; UserError as in ``parse_names``, and where none is ``id``."""
+    names = parse_names(lines, at)
+    if "id" not in names:
+        found = ", ".join(quoted(name) for name in names[:12])
+        message = f'no column "id" in the header; its columns, separated by tabs, are: {found}'
+        raise lines.error(at, 0, message)
+    return names
+
+
+def parse_names(lines: Lines, at: int) -> tuple[str, ...]:
+    """Return the names in a header; UserError unless each column has one, no two the same, none nearly ours."""
+    names: list[str] = []
+    for cell, text in enumerate(lines.bodies[at].decode().split("\t")):
+        try:
+            name = unescape(text)
+        except UserError as error:
+            raise lines.error(at, cell, error.message, (error.column or 1) - 1) from None
+        if "\r" in text:
+            raise lines.error(at, cell, "a carriage return inside the header", text.index("\r"))
+        if not name.strip():
+            raise lines.error(at, cell, f"column {cell + 1} of the header has no name")
+        if name in names:
+            message = f"column {quoted(name)} is there twice (columns {names.index(name) + 1} and {cell + 1})"
+            raise lines.error(at, cell, message)
+        names.append(name)
+    for cell, name in enumerate(names):
+        try:
+            check_name(name, names)
+        except UserError as error:
+            raise lines.error(at, cell, error.message) from None
+    return tuple(names)
+
+
+def broken_cell(lines: Lines, head: int, error: UserError) -> UserError | None:
+    """Return what says it better than ``error``, where that lies in a cell that a spreadsheet broke over lines."""
+    opened = (-1, -1)
+    for at in range(head, len(lines.bodies)):
+        texts = lines.bodies[at].split(b"\t")
+        if opened[0] >= 0:
+            if texts[0].count(b'"') % 2 and texts[0].endswith(b'"'):
+                if opened[0] < (error.line or 0) <= at + 1:
+                    message = f"a quoted cell that goes on to line {at + 1}: write it on one line, \\n for a line break"
+                    return lines.error(*opened, message)
+                opened = (-1, -1)
+        else:
+            odd = [cell for cell, text in enumerate(texts) if text.startswith(b'"') and text.count(b'"') % 2]
+            opened = (at, odd[-1]) if odd else opened
+    return None
+
+
+def scan(
+    bodies: Sequence[bytes], start: int, id_cell: int, status_cell: int
+) -> tuple[list[bytes], list[bytes], list[int]]:
+    """Return the ids, statuses and lines (from 0) of all rows. This loop decides how fast a poll is."""
+    ids: list[bytes] = []
+    states: list[bytes] = []
+    lines_at: list[int] = []
+    splits = max(id_cell, status_cell) + 1
+    has_status = status_cell >= 0
+    for at, body in enumerate(bodies[start:], start):
+        # Every blank line and comment begins with a character up to "#"; an id never does.
+        if not body or (body[0] <= _HASH and not is_task(body)):
+            continue
+        cells = body.split(b"\t", splits)
+        if len(cells) < splits:
+            cells += [b""] * (splits - len(cells))
+        ids.append(cells[id_cell])
+        states.append(cells[status_cell] if has_status else b"")
+        lines_at.append(at)
+    return ids, states, lines_at

@@ -1,0 +1,1 @@
+"""What people see: first the values, then the text."""

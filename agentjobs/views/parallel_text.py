@@ -1,0 +1,91 @@
+"""Whether it should be parallel, as people read it. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentjobs.text.columns import columns, duration, many
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agentjobs.checkup.forecast import Range
+    from agentjobs.checkup.parallel import Advice, Checks, Estimate, Fit, Forecast, Order
+
+
+def lines(advice: Advice, phases: Sequence[str] = ()) -> list[str]:
+    """Return the verdict, and a line for each thing it rests on. ``phases``: profiles that plan their own tasks."""
+    if advice.verdict == "nothing to do":
+        later = f"; those of the phases ({', '.join(phases)}) are planned after `agentjobs dispatch`" if phases else ""
+        return [f"parallel: nothing to do, no task is open{later}"]
+    if advice.verdict == "no":
+        first = f"parallel: no: {'; '.join(advice.why)}"
+    else:
+        why = f": {'; '.join(advice.why)}" if advice.why else ""
+        first = f"parallel: {advice.verdict}, {many(advice.tasks, 'task')}, {advice.at_once} at once{why}"
+    rows: list[tuple[str, str]] = []
+    if advice.order is not None:
+        rows += [("order", text) for text in _order(advice.order)]
+    if advice.fit is not None:
+        rows.append(("fit", _fit(advice.fit, advice.tasks)))
+    if advice.checks is not None:
+        rows.append(("checks", _checks(advice.checks)))
+    if advice.forecast is not None:
+        rows += [("forecast", text) for text in _forecast(advice.forecast, advice.at_once, advice.tasks)]
+    shown = [("" if at and rows[at - 1][0] == name else name, text) for at, (name, text) in enumerate(rows)]
+    return [first, *columns(shown, "  ")]
+
+
+def _order(order: Order) -> list[str]:
+    best = f"at best {order.speed_up:.1f} times as fast as in sequence"
+    found = [f"longest chain {order.chain:,}, {order.wide:,} could run at once, {order.slots} slots: {best}"]
+    if order.pairs:
+        more = "more than " if order.more_pairs else ""
+        pairs = "1 pair of tasks names" if order.pairs == 1 else f"{more}{order.pairs:,} pairs of tasks name"
+        found.append(f"{pairs} the same paths: never at once; up to {order.crowd:,} tasks one after the other")
+    if order.flying is not None:
+        found.append(f"limits.tokens_in_flight lets about {order.flying:,} of the usual size run at once")
+    return found
+
+
+def _fit(fit: Fit, tasks: int) -> str:
+    one = "one conversation would hold it" if fit.total <= fit.room else "more than one conversation holds"
+    seen = f" ({fit.rendered} prompts looked at)" if fit.rendered < tasks else ""
+    return (
+        f"median {amount(fit.median)} tokens, largest {amount(fit.largest)} ({fit.largest_id}), {amount(fit.limit)} fit"
+        f"; together {amount(fit.total)}: {one}{seen}"
+    )
+
+
+def _checks(checks: Checks) -> str:
+    total = checks.checked + checks.unchecked
+    bare = f"; none in profile {', '.join(checks.profiles)}" if checks.unchecked else ""
+    return f"{checks.checked:,} of {total:,} tasks are judged by commands, not by their agent's word{bare}"
+
+
+def _forecast(forecast: Forecast, at_once: int, tasks: int) -> list[str]:
+    ways = [(f"{at_once} at once:", _estimate(forecast.parallel))] if at_once > 1 else []
+    ways.append(("one at a time, each afresh:" if tasks > 1 else "the one task:", _estimate(forecast.in_turn)))
+    if tasks > 1:
+        ways.append(("one agent, one conversation:", _estimate(forecast.in_one)))
+    return [*columns(ways), *(f"estimate: {text}" for text in forecast.basis)]
+
+
+def _estimate(estimate: Estimate) -> str:
+    cost = f", ${_money(estimate.cost)}" if estimate.cost is not None else ""
+    low, high = duration(estimate.seconds.low), duration(estimate.seconds.high)
+    return f"{low} to {high}, {amount(estimate.tokens.low)} to {amount(estimate.tokens.high)} tokens{cost}"
+
+
+def _money(cost: Range) -> str:
+    places = 2 if cost.high < 10 else 0  # noqa: PLR2004 - where cents say something
+    return f"{cost.low:,.{places}f} to ${cost.high:,.{places}f}"
+
+
+def amount(tokens: float) -> str:
+    """Return a number of tokens with two or three digits that count: ``850``, ``12k``, ``3.4M``."""
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if tokens >= size * 0.9995:
+            value = tokens / size
+            return f"{value:.1f}{unit}" if value < 9.95 else f"{value:,.0f}{unit}"  # noqa: PLR2004 - see above
+    return f"{tokens:.0f}"

@@ -1,0 +1,328 @@
+"""How far things are, read without the lock: counts, what runs, what waits, what failed and in which way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from agentjobs.core import reviews
+from agentjobs.core.board import overspent
+from agentjobs.core.decide import verified_at
+from agentjobs.core.gate import QUEUE_ID
+from agentjobs.core.pauses import Pause, in_force
+from agentjobs.core.phases import PLANS
+from agentjobs.core.ready import Queue, in_play
+from agentjobs.model.errors import UserError
+from agentjobs.model.facts import BY_HAND, SETTLED, Exited, Halt, Lost, Running, Scope, Status
+from agentjobs.project.cells import spent_of
+from agentjobs.table.table import DEFAULT, parse_status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from agentjobs.core.board import Spent
+    from agentjobs.model.facts import Attempt
+    from agentjobs.project.project import Project
+
+
+class Live(Struct, frozen=True):
+    """A step that runs."""
+
+    id: str
+    attempt: int
+    mode: str
+    step: str
+    started_at: float
+    output_at: float
+    """When it last said something."""
+    output_bytes: int
+    ending: str = ""
+    """Why it is being ended, where it is."""
+    doing: str = ""
+    """The last thing that an agent did, where its output tells."""
+
+
+class Between(Struct, frozen=True):
+    """A task with an open round in which nothing runs just now."""
+
+    id: str
+    attempt: int
+    what: str
+
+
+class PhaseStand(Struct, frozen=True):
+    """How a phase stands."""
+
+    name: str
+    planning: str
+    """by hand, not planned, being planned, planned."""
+    state: str
+    """waits, open, over."""
+    counts: dict[str, int]
+    """Rows of each status that there are."""
+
+
+class Standing(Struct, frozen=True):
+    """All that ``status`` tells."""
+
+    counts: dict[str, int]
+    total: int
+    by_hand: tuple[str, ...]
+    """Tasks that are DONE because somebody wrote so into the table, and whose work has not landed."""
+    scope: Scope | None
+    outside: int
+    """Tasks that are not settled and not in play."""
+    running: tuple[Live, ...]
+    between: tuple[Between, ...]
+    blocked: dict[str, str]
+    """Rows that cannot begin, each with the id that stands in the way."""
+    pauses: dict[str, Pause]
+    """Of each account that has one; of ``RUN`` for all of them."""
+    halt: Halt | None
+    phases: tuple[PhaseStand, ...]
+    """In their order; none where there are no phases."""
+    held: str
+    """Why nothing starts although something could: a budget that is spent, memory."""
+    tokens: int
+    cost: float
+    unknown: int
+    """Tasks whose cost is not known, or not all of it: ``cost`` is what is known."""
+    open_tokens: int
+    """What requests used at most that were open when their agents were killed, beside ``tokens``."""
+    estimated: bool
+    """Some agents do not tell what they cost: for them the cost is an estimate, where their prices are known."""
+    now: float
+
+    @property
+    def finished(self) -> bool:
+        """Whether every task is DONE or SKIPPED."""
+        return self.counts.get("DONE", 0) + self.counts.get("SKIPPED", 0) == self.total
+
+
+class Failures(Struct, frozen=True):
+    """FAILED tasks that ended alike."""
+
+    outcome: str
+    check: str
+    signature: str
+    detail: str
+    """Of the first of them."""
+    errors: str
+    """What the first of them failed with."""
+    ids: tuple[str, ...]
+
+
+def standing(project: Project, now: float, only: tuple[str, ...] = ()) -> Standing:
+    """Read how far things are, of all rows or of those of these phases alone.
+
+    UserError where there is no table, or one that cannot be read.
+    """
+    project.file.load()
+    store, table = project.store, project.file.table
+    counts = {status.value: count for status, count in table.counts().items()}
+    active = store.active()
+    if only:
+        mine = {i for i in table.ids if _profile(project, i) in only}
+        counts = {**dict.fromkeys(counts, 0), **_counted(table.statuses(), mine)}
+        active = [i for i in active if i in mine]
+    scope = store.scope()
+    running, between = _at_work(project, active, scope)
+    for own in (*([] if only else [QUEUE_ID]), *(PLANS + name for name in only or _phases(project))):
+        numbers = store.numbers(own)
+        run = store.attempt(own, numbers[-1]) if numbers else None
+        if run is not None and (live := live_of(run)) is not None:
+            running.append(live)
+    pauses, halt = in_force(store.pauses()), store.halt()
+    waits = any(pause.stuck or pause.until > now for pause in pauses.values())
+    spent = spent_of(project.file, store.unspent(), store.open_requests())
+    return Standing(
+        counts=counts,
+        total=len(mine) if only else len(table),
+        by_hand=tuple(i for i in accepted_by_hand(project) if not only or i in mine),
+        scope=scope,
+        outside=_outside(project, scope, mine if only else None),
+        running=tuple(running),
+        between=tuple(between),
+        blocked={i: why for i, why in _blocked(project, store.active()).items() if not only or i in mine},
+        pauses=pauses,
+        halt=halt,
+        phases=tuple(stand for stand in _stands(project, scope) if not only or stand.name in only),
+        held=_held(project, spent) if scope and counts["TODO"] and not (running or waits or halt) else "",
+        tokens=spent.tokens,
+        cost=spent.cost,
+        unknown=spent.unknown,
+        open_tokens=spent.open_tokens,
+        estimated=bool(spent.cost) and _estimated(project),
+        now=now,
+    )
+
+
+def accepted_by_hand(project: Project) -> tuple[str, ...]:
+    """Return the tasks that are DONE because somebody wrote so into the table, and whose work has not landed."""
+    table, store = project.file.table, project.store
+    done = (i for i, text in table.cells("status") if parse_status(text) is Status.DONE)
+    said = [i for i in done if not table.cell(i, "ended") or table.cell(i, "note") == BY_HAND]
+    return tuple(i for i in said if not any(a.result and a.result.landed for a in store.attempts(i)))
+
+
+def _at_work(project: Project, active: Sequence[str], scope: Scope | None) -> tuple[list[Live], list[Between]]:
+    """Return what runs of tasks that are not settled, and what the others wait for."""
+    running: list[Live] = []
+    between: list[Between] = []
+    for task_id in active:
+        numbers = project.store.numbers(task_id)
+        attempt = project.store.attempt(task_id, numbers[-1]) if numbers else None
+        live = live_of(attempt) if attempt else None
+        if live is not None:
+            running.append(replace(live, doing=_doing(project, attempt)))
+        else:
+            playing = scope is not None and in_play(scope, task_id, _profile(project, task_id))
+            marker = project.store.marker(task_id)
+            anew = attempt is not None and marker is not None and (
+                marker.round > attempt.intent.round or marker.wish is Status.TODO
+            )
+            what = _between(attempt, playing=playing, anew=anew)
+            between.append(Between(task_id, attempt.number if attempt else 0, what))
+    return running, between
+
+
+def _doing(project: Project, attempt: Attempt | None) -> str:
+    from agentjobs.run.steps.gauges import doing_at  # much is imported by it, and only where something runs
+
+    step = attempt.steps[-1] if attempt is not None and attempt.steps else None
+    try:
+        return doing_at(project, attempt, step) if attempt is not None and step is not None else ""
+    except UserError:  # how things stand is told all the same
+        return ""
+
+
+def _estimated(project: Project) -> bool:
+    try:
+        policy = project.policy
+    except UserError:  # how things stand is told all the same
+        return False
+    agents = (policy.agents.get(profile.agent) for profile in policy.profiles.values())
+    return any(agent and agent.prices and not (agent.usage and agent.usage.cost) for agent in agents)
+
+
+def _phases(project: Project) -> tuple[str, ...]:
+    try:
+        return project.policy.phases
+    except UserError:  # how things stand is told all the same
+        return ()
+
+
+def _counted(statuses: Mapping[str, Status], ids: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(statuses[task_id].value for task_id in ids))
+
+
+def _stands(project: Project, scope: Scope | None) -> list[PhaseStand]:
+    """Return how the phases stand."""
+    if not _phases(project):
+        return []
+    from agentjobs.core.phases import reached
+    from agentjobs.project.phase_state import rows_of, stages_now  # only where there are phases
+
+    statuses = project.file.table.statuses()
+    begun = frozenset(i for i in project.store.active() if i in statuses and project.file.table.cell(i, "started"))
+    stages = stages_now(project, statuses, scope or Scope(0.0), begun)
+    rows, first = rows_of(project), reached(stages)
+    return [
+        PhaseStand(
+            stage.name,
+            stage.planning.value,
+            "waits" if at >= first else "over" if stage.over else "open",
+            _counted(statuses, rows[stage.name]),
+        )
+        for at, stage in enumerate(stages)
+    ]
+
+
+def _outside(project: Project, scope: Scope | None, only: set[str] | None = None) -> int:
+    if scope is not None and scope.everything and not scope.out:
+        return 0
+    statuses = project.file.table.statuses().items()
+    open_ids = [i for i, status in statuses if status not in SETTLED and (only is None or i in only)]
+    if scope is None:
+        return len(open_ids)
+    return sum(not in_play(scope, task_id, _profile(project, task_id)) for task_id in open_ids)
+
+
+def _profile(project: Project, task_id: str) -> str:
+    table = project.file.table
+    return table.profile(task_id) if task_id in table else DEFAULT  # one whose row is gone
+
+
+def _held(project: Project, spent: Spent) -> str:
+    from agentjobs.launch import local
+
+    try:
+        limits = project.policy.limits
+    except UserError:  # how things stand can be told without it
+        return ""
+    return overspent(limits, spent) or limits.starved(local.free_memory())
+
+
+def live_of(attempt: Attempt) -> Live | None:
+    """Return the step of an attempt that runs."""
+    for step in attempt.steps:
+        if isinstance(step.phase, Running):
+            intent, phase = attempt.intent, step.phase
+            why = step.kill.why if step.kill else ""
+            mode = "" if intent.id.startswith("+") else intent.mode.value
+            return Live(
+                intent.id, intent.number, mode, step.name, step.started_at, phase.output_at,
+                phase.output_bytes, why,
+            )  # fmt: skip
+    return None
+
+
+def _between(attempt: Attempt | None, *, playing: bool, anew: bool) -> str:
+    then = "waits for its turn" if playing else "not in play (agentjobs dispatch)"
+    if attempt is None:
+        return then
+    if anew:
+        return f"new round after attempt {attempt.number}, {then}"
+    if attempt.result is not None:
+        return f"attempt {attempt.number} {attempt.result.outcome.value}, {then}"
+    if verified_at(attempt):
+        if reviews.lacking(attempt) and not attempt.approved:
+            return "verified, its reviewers gave no verdict"
+        return "verified, waits to land" if reviews.passed(attempt) else "verified, waits for a reviewer"
+    last = attempt.steps[-1] if attempt.steps else None
+    if last is not None and isinstance(last.phase, Exited):
+        return f"{last.name} has ended (exit {last.phase.code}), waits for poll"
+    if last is not None and isinstance(last.phase, Lost):
+        return f"{last.name} was killed, waits for poll"
+    return "begun, waits for poll"
+
+
+def _blocked(project: Project, active: list[str]) -> dict[str, str]:
+    table = project.file.table
+    if "after" not in table.header:
+        return {}
+    statuses = table.statuses()
+    queue = Queue(table, statuses, Scope(0.0, everything=True), frozenset(active))
+    return queue.blocked(frozenset(active))
+
+
+def failures(project: Project, only: tuple[str, ...] = ()) -> tuple[Failures, ...]:
+    """Return the FAILED tasks (of these phases) in groups that ended alike (class, check, signature), largest first."""
+    project.file.load()
+    table, store = project.file.table, project.store
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    first: dict[tuple[str, str, str], tuple[str, str]] = {}
+    for task_id, text in table.cells("status"):
+        if parse_status(text) is not Status.FAILED or (only and _profile(project, task_id) not in only):
+            continue
+        results = [a.result for a in store.attempts(task_id) if a.result is not None]
+        result = results[-1] if results else None
+        key = (result.outcome.value, result.check, result.signature) if result else ("by hand", "", "")
+        groups.setdefault(key, []).append(task_id)
+        note = table.cell(task_id, "note")
+        first.setdefault(key, (result.detail or note, result.errors) if result else (note, ""))
+    found = [Failures(*key, *first[key], tuple(ids)) for key, ids in groups.items()]
+    return tuple(sorted(found, key=lambda group: -len(group.ids)))

@@ -1,0 +1,444 @@
+"""All of a working tree as one commit, whatever an agent did to its index, its HEAD or ``.git``.
+
+Git is always told both the directory and the administrative directory of a tree. Were it left to look for
+them, a tree whose ``.git`` file an agent removed would be taken for a part of the repository around it: the
+user's own checkout.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from agentjobs.disk.plain_files import is_directory, is_plain, read_plain
+from agentjobs.disk.write import replace_file
+from agentjobs.model.errors import TreeError
+from agentjobs.workspace.git import parse_raw, raw, text
+from agentjobs.workspace.handed_over import is_behind_link, is_untouched
+from agentjobs.workspace.handed_over import read as read_handed
+from agentjobs.workspace.hazards import disarm, disarm_admin
+from agentjobs.workspace.sparse import may_lack_files, outside, recorded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from agentjobs.workspace.git import Change, Git
+
+SEED_INDEX = "agentjobs-index"
+"""The index as it was when we filled the tree: file times, so that unchanged files are not read
+again, and none of the flags by which an agent may hide a change from ``git add``."""
+
+_PLACED = "agentjobs-placed"
+GITLINK = "160000"
+"""The mode of a submodule's entry."""
+
+
+class Snapshot(NamedTuple):
+    """A tree object, and the commit that holds it: ``base`` itself where nothing differs from it."""
+
+    tree: str
+    commit: str
+    worktrees: tuple[str, ...] = ()
+    """Paths of worktrees of this repository inside the tree: no content of it."""
+
+
+def admin_dir(git: Git, tree_dir: Path) -> Path | None:
+    """Return the administrative directory of a worktree, found from git's side; None: not registered."""
+    if tree_dir.is_symlink():
+        return None  # an agent put it in the place of its tree: what it leads to is none of ours
+    real = os.path.realpath(tree_dir)
+    if real == os.path.realpath(git.toplevel):
+        git_dir = git.toplevel / ".git"
+        return git_dir if git_dir.is_dir() else git.common_dir
+    registered = git.common_dir / "worktrees"
+    if not is_directory(registered) or not is_directory(tree_dir.parent):
+        return None  # a link there would lead us to other people's files
+    guess = registered / tree_dir.name
+    if _is_of(guess, real):
+        return guess
+    names = sorted(path.name for path in registered.iterdir())
+    return next((registered / name for name in names if _is_of(registered / name, real)), None)
+
+
+def _is_of(admin: Path, real_tree: str) -> bool:
+    if not is_directory(admin):
+        return False
+    try:
+        link = text(read_plain(admin / "gitdir", 1 << 16)).rstrip("\n")
+    except OSError:
+        return False
+    return bool(link) and os.path.realpath(admin / Path(link).parent) == real_tree
+
+
+def tree_environment(git: Git, tree_dir: Path) -> dict[str, str]:
+    """Return the variables that bind a git call to the tree. Raises ``GitError`` if it is not registered."""
+    admin = admin_dir(git, tree_dir)
+    if admin is None:
+        raise TreeError(f"{tree_dir} is not a worktree of {git.toplevel}")
+    if admin.parent == git.common_dir / "worktrees":
+        disarm_admin(admin)
+    return {"GIT_DIR": str(admin), "GIT_WORK_TREE": str(tree_dir)}
+
+
+def clone_dir(tree_dir: Path) -> Path:
+    """Return where the repository of the agent's own is, if it has one (see ``clones``)."""
+    return tree_dir.with_name(f".{tree_dir.name}.git")
+
+
+def agents_view(tree_dir: Path, bound: dict[str, str]) -> dict[str, str]:
+    """Return the variables that bind a git call to the tree with the index that the agent's own git uses."""
+    own = clone_dir(tree_dir)
+    return {**bound, "GIT_INDEX_FILE": str(own / "index")} if is_directory(own) and is_plain(own / "index") else bound
+
+
+def head(git: Git, tree_dir: Path) -> str | None:
+    """Return the commit that the tree's HEAD stands on."""
+    done = git.run(
+        "rev-parse",
+        "--verify",
+        "-q",
+        "HEAD^{commit}",
+        cwd=tree_dir,
+        env=tree_environment(git, tree_dir),
+        ok=(0, 1, 128),
+    )
+    return text(done.stdout).strip() or None
+
+
+def placed(admin: Path) -> tuple[str, ...]:
+    """Return the paths that we put into the tree ourselves (``copy``, ``link``): never part of a snapshot."""
+    try:
+        return tuple(text(part) for part in read_plain(admin / _PLACED).split(b"\0") if part)
+    except FileNotFoundError:
+        return ()
+
+
+def set_placed(admin: Path, paths: Iterable[str]) -> None:
+    """Remember what we put into the tree."""
+    # By rename: a list cut off half-way would let a snapshot take in, and land, what is only on loan.
+    replace_file(admin / _PLACED, b"".join(raw(path) + b"\0" for path in paths))
+
+
+def ignore_patterns(paths: Iterable[str]) -> list[str]:
+    """Return gitignore patterns that match exactly these paths."""
+    special = str.maketrans({char: "\\" + char for char in "\\*?[]!# "})
+    return ["/" + path.rstrip("/").translate(special) for path in paths]
+
+
+def snapshot(
+    git: Git, tree_dir: Path, base: str, message: str, at: float, *, named: Sequence[str] = ()
+) -> Snapshot:
+    """Commit all that differs from ``base`` as one commit on it; the working tree is not touched.
+
+    In it is what the agent left uncommitted, what it committed, staged or deleted, and untracked files that
+    are not ignored. The files of a repository that was made inside the tree are taken as plain files (its
+    history is not). Left out: ignored files, what ``copy`` and ``link`` of the workspace put there, worktrees of this
+    repository inside the tree, and whatever is still as it was handed to the agent (see ``handed``) or as git wrote it.
+    ``named``: paths that are taken even where git ignores them: what a task is told to write is its work.
+    Raises ``GitError``, for instance for a file that cannot be read.
+    """
+    bound = tree_environment(git, tree_dir)
+    admin = Path(bound["GIT_DIR"])
+    disarm(tree_dir)
+    with tempfile.TemporaryDirectory(prefix="agentjobs-snapshot-", dir=admin) as scratch:
+        index = Path(scratch) / "index"
+        env = {**bound, "GIT_INDEX_FILE": str(index)}
+        try:
+            # With its time: by the index's age git tells if a file may have changed within the same tick.
+            shutil.copy2(admin / SEED_INDEX, index)
+        except FileNotFoundError:
+            git.run("read-tree", base, cwd=tree_dir, env=env)
+        ours = placed(admin)
+        # Not checked out, and there: it counts. Not checked out, and not there, is no deletion.
+        if may_lack_files(tree_dir, admin):
+            _mark_absent(git, tree_dir, agents_view(tree_dir, bound), env)
+        take_in_changes(git, tree_dir, env)
+        plain, nested = untracked(git, tree_dir, env, ours)
+        _add(git, tree_dir, env, plain)
+        changes = _staged(git, tree_dir, base, env)
+        hidden = [change.path for change in changes if not int(change.new_mode, 8)]
+        hidden += _added_by_agent(git, tree_dir, agents_view(tree_dir, bound), base)
+        allowed = (path for path in named if ".git" not in path.lower().split("/"))
+        hidden += [path for path in allowed if not is_untouched(tree_dir, path)]
+        _add(git, tree_dir, env, _present(tree_dir, hidden, ours))
+        links = [c.path for c in changes if c.new_mode == GITLINK and c.old_mode != GITLINK]
+        if links:
+            declared = {path for path, _ in submodules(git, env)}
+            links = [path for path in links if path not in declared]
+            remove = ("update-index", "-z", "--force-remove", "--stdin")
+            git.run(*remove, cwd=tree_dir, env=env, stdin=_listed(links))
+        inner = dict.fromkeys([*nested, *links])
+        worktrees = tuple(path for path in inner if _is_worktree(git, tree_dir, path))
+        for number, path in enumerate(path for path in inner if path not in worktrees):
+            inner_index = Path(scratch) / f"nested-{number}"
+            tree = _nested_tree(git, tree_dir, path, bound, inner_index)
+            if tree:
+                git.run("read-tree", f"--prefix={path}/", tree, cwd=tree_dir, env=env)
+        _take_back_untouched(git, tree_dir, base, changes, env, Path(scratch))
+        tree = git.line("write-tree", env=env)
+    if tree == git.tree_of(base):
+        return Snapshot(tree, base, worktrees)
+    return Snapshot(tree, git.commit_tree(tree, (base,), message, at), worktrees)
+
+
+def differing(git: Git, tree_dir: Path) -> tuple[str, ...]:
+    """Return the tracked files of the tree that are not as we checked them out."""
+    bound = tree_environment(git, tree_dir)
+    index = Path(bound["GIT_DIR"]) / SEED_INDEX
+    env = {**bound, "GIT_INDEX_FILE": str(index)}
+    flags = ("--name-only", "-z", "--no-ext-diff", "--no-textconv", "--no-renames", "--ignore-submodules=all")
+    done = git.run("diff", *flags, cwd=tree_dir, env=env)
+    paths = [text(path) for path in done.stdout.split(b"\0") if path]
+    if not paths:
+        return ()
+    with tempfile.TemporaryDirectory(prefix="agentjobs-snapshot-", dir=index.parent) as scratch:
+        same = _as_checked_out(git, tree_dir, env, paths, Path(scratch))
+    return tuple(path for path in paths if path not in same)
+
+
+def differing_from(git: Git, tree_dir: Path, tree: str) -> dict[str, tuple[str, str]]:
+    """Return what a tree object has, where that is not what we checked out: mode and blob by path, as in ``handed``."""
+    bound = tree_environment(git, tree_dir)
+    env = {**bound, "GIT_INDEX_FILE": str(Path(bound["GIT_DIR"]) / SEED_INDEX)}
+    return {change.path: _entry(change.old_mode, change.old) for change in _staged(git, tree_dir, tree, env)}
+
+
+def _staged(git: Git, tree_dir: Path, tree: str, env: dict[str, str]) -> Sequence[Change]:
+    """Return how the index that ``env`` names differs from a commit or tree object."""
+    flags = ("--cached", "--raw", "-z", "--no-renames")
+    return parse_raw(git.run("diff-index", *flags, tree, cwd=tree_dir, env=env).stdout)
+
+
+def submodules(git: Git, env: Mapping[str, str], commit: str = "") -> list[tuple[str, str]]:
+    """Return path and name of each submodule that ``.gitmodules`` declares in a commit, or in the index of ``env``."""
+    listing = ("config", f"--blob={commit}:.gitmodules", "--no-includes", "-z")
+    # 1 and 128: there are none, or nothing that git can read.
+    done = git.run(*listing, "--get-regexp", r"^submodule\..*\.path$", env=env, ok=range(256))
+    pairs = (entry.partition(b"\n") for entry in done.stdout.split(b"\0") if done.code == 0 and entry)
+    return [(text(path), text(key)[len("submodule.") : -len(".path")]) for key, _, path in pairs]
+
+
+def _take_back_untouched(
+    git: Git, tree_dir: Path, base: str, changes: Sequence[Change], env: dict[str, str], scratch: Path
+) -> None:
+    """Give every path that nobody has touched since the tree was handed to the agent its old entry in the index.
+
+    Touched is not what git reports alone. Line endings and filters can make a file differ from its own commit as soon
+    as it is checked out; and what setup changed is not the agent's work.
+    """
+    handed = read_handed(tree_dir).entries
+    if handed:  # what was added one by one is not among ``changes`` yet
+        changes = _staged(git, tree_dir, base, env)
+    as_handed = {c.path: c for c in changes if handed.get(c.path) == _entry(c.new_mode, c.new)}
+    converted = [c.path for c in changes if c.path not in as_handed and _is_converted(tree_dir, c)]
+    seed = {**env, "GIT_INDEX_FILE": str(scratch / "seed")}
+    if not as_handed and not converted:
+        return
+    try:
+        shutil.copy2(Path(env["GIT_DIR"]) / SEED_INDEX, scratch / "seed")
+    except FileNotFoundError:
+        git.run("read-tree", base, cwd=tree_dir, env=seed)
+    untouched = _as_checked_out(git, tree_dir, seed, converted, scratch) if converted else set()
+    if not untouched and not as_handed:
+        return
+    listed = git.run("ls-files", "-s", "-z", cwd=tree_dir, env=seed).stdout.split(b"\0")
+    known = {text(path): head for head, _, path in (line.partition(b"\t") for line in listed)}
+    none = b"0 " + b"0" * len(changes[0].old)
+    entries = {path: known.get(path, none) for path in untouched}
+    # Of `base`, not as checked out: an earlier attempt may have changed it, and this one put it back.
+    entries |= {path: raw(f"{change.old_mode} {change.old}") for path, change in as_handed.items()}
+    lines = (entry + b"\t" + raw(path) + b"\0" for path, entry in sorted(entries.items()))
+    git.run("update-index", "-z", "--index-info", cwd=tree_dir, env=env, stdin=b"".join(lines))
+
+
+def _entry(mode: str, blob: str) -> tuple[str, str]:
+    """Return what stands at a path as ``handed`` writes it down."""
+    return (mode, blob) if int(mode, 8) else ("0", "")
+
+
+def _is_converted(tree_dir: Path, change: Change) -> bool:
+    """Whether git stores another content for a changed file than stands in the tree."""
+    if change.old_mode[:3] != "100" or change.new_mode[:3] != "100":
+        return False
+    data = _content(tree_dir / change.path)
+    digest = hashlib.sha1 if len(change.new) == hashlib.sha1().digest_size * 2 else hashlib.sha256  # noqa: S324 - git's
+    return data is not None and digest(b"blob %d\0" % len(data) + data).hexdigest() != change.new
+
+
+def _as_checked_out(git: Git, tree_dir: Path, env: dict[str, str], paths: Sequence[str], scratch: Path) -> set[str]:
+    """Return which of these files are to the byte what git writes for the index that ``env`` names."""
+    place = scratch / "out"
+    flags = ("--quiet", "--force", f"--prefix={place}/", "-z", "--stdin")
+    git.run("checkout-index", *flags, cwd=tree_dir, env=env, stdin=_listed(paths), ok=(0, 1))
+    same = set()
+    for path in paths:
+        one, other = tree_dir / path, place / path
+        data = _content(other)
+        if data is not None and data == _content(one) and os.access(one, os.X_OK) == os.access(other, os.X_OK):
+            same.add(path)
+    return same
+
+
+def _content(path: Path) -> bytes | None:
+    """Return the bytes of a regular file; None of anything else."""
+    try:
+        return read_plain(path)
+    except OSError:
+        return None
+
+
+def _is_worktree(git: Git, tree_dir: Path, path: str) -> bool:
+    """Whether the directory is a worktree of this repository (or of the clone that the agent has of it)."""
+    link = tree_dir / path / ".git"
+    data = _content(link) or b""
+    if not data.startswith(b"gitdir: "):
+        return False
+    admin = os.path.realpath(link.parent / text(data[len("gitdir: ") :].strip()))
+    places = (git.common_dir, clone_dir(tree_dir))
+    return any(os.path.dirname(admin) == os.path.realpath(place / "worktrees") for place in places)
+
+
+def take_in_changes(git: Git, tree_dir: Path, env: dict[str, str]) -> None:
+    """Bring the index up to the tree, as ``git add -u`` does, but start no git inside a submodule.
+
+    That one would do as the settings say which an agent wrote there.
+    """
+    listed = ("diff-files", "--raw", "-z", "--no-renames", "--ignore-submodules=dirty")
+    changes = parse_raw(git.run(*listed, cwd=tree_dir, env=env).stdout)
+    gone = [change.path for change in changes if not int(change.new_mode, 8)]
+    if gone:
+        git.run("update-index", "-z", "--force-remove", "--stdin", cwd=tree_dir, env=env, stdin=_listed(gone))
+    _add(git, tree_dir, env, (change.path for change in changes if int(change.new_mode, 8)))
+
+
+def not_checked_out_but_there(git: Git, tree_dir: Path, index: str = SEED_INDEX) -> list[str]:
+    """Return the files of the tree that stand where, by our index, none was checked out: somebody wrote them."""
+    bound = tree_environment(git, tree_dir)
+    admin = Path(bound["GIT_DIR"])
+    if not may_lack_files(tree_dir, admin):
+        return []
+    there = _there(tree_dir)
+    bits = _bits(git, tree_dir, {**bound, "GIT_INDEX_FILE": str(admin / index)})
+    return [path for path, bit in bits.items() if bit and there(path)]
+
+
+def _mark_absent(git: Git, tree_dir: Path, theirs: dict[str, str], env: dict[str, str]) -> None:
+    """Give the skip-worktree bit, in our index, to what is not checked out and not there, and to nothing else.
+
+    Not checked out are the files that we did not, and those that the agent's git took out of the tree
+    (``git sparse-checkout set``).
+    """
+    ours, agents = _bits(git, tree_dir, env), _bits(git, tree_dir, theirs)
+    there = _there(tree_dir)
+    written = [path for path, bit in ours.items() if bit and there(path)]
+    taken_out = [path for path, bit in agents.items() if bit and ours.get(path) is False and not there(path)]
+    if not any(ours.values()):  # made without our index, which is gone
+        taken_out += [path for path in outside(recorded(tree_dir), ours) if not there(path)]
+    for flag, paths in (("--no-skip-worktree", written), ("--skip-worktree", taken_out)):
+        if paths:
+            git.run("update-index", "-z", flag, "--stdin", cwd=tree_dir, env=env, stdin=_listed(paths))
+
+
+def _bits(git: Git, tree_dir: Path, env: dict[str, str]) -> dict[str, bool]:
+    """Return the files of an index, and whether each has the skip-worktree bit; none of an index that is broken."""
+    done = git.run("ls-files", "-t", "-z", cwd=tree_dir, env=env, ok=(0, 128))
+    listed = done.stdout.split(b"\0") if done.code == 0 else []
+    return {text(entry[2:]): entry[:1] == b"S" for entry in listed if entry}
+
+
+def _there(tree_dir: Path) -> Callable[[str], bool]:
+    """Return a function that tells if a file or link of the tree itself stands at a path, behind no link."""
+    known: dict[str, bool] = {"": True}
+
+    def directory(path: str) -> bool:
+        if path not in known:
+            full = tree_dir / path
+            known[path] = directory(path.rpartition("/")[0]) and full.is_dir() and not full.is_symlink()
+        return known[path]
+
+    def there(path: str) -> bool:
+        full = tree_dir / path
+        return directory(path.rpartition("/")[0]) and (full.is_symlink() or full.is_file())
+
+    return there
+
+
+def untracked(
+    git: Git, work_dir: Path, env: dict[str, str], ours: Sequence[str] = ()
+) -> tuple[list[str], list[str]]:
+    """Return the untracked files that are not ignored, and the directories that are repositories."""
+    excludes = [f"--exclude={pattern}" for pattern in ignore_patterns(ours)]
+    done = git.run("ls-files", "-z", "--others", "--exclude-standard", *excludes, cwd=work_dir, env=env)
+    found = [text(path) for path in done.stdout.split(b"\0") if path]
+    return (
+        [path for path in found if not path.endswith("/")],
+        [path.rstrip("/") for path in found if path.endswith("/")],
+    )
+
+
+def _added_by_agent(git: Git, tree_dir: Path, theirs: dict[str, str], base: str) -> list[str]:
+    """Return what the agent's own index has beyond ``base``: it may have added ignored files by force."""
+    done = git.run(
+        "diff-index",
+        "--cached",
+        "--name-only",
+        "-z",
+        "--no-renames",
+        "--diff-filter=A",
+        base,
+        cwd=tree_dir,
+        env=theirs,
+        ok=range(256),  # a broken index of the agent's only means that there is nothing to learn from it
+    )
+    return [text(path) for path in done.stdout.split(b"\0") if path] if done.code == 0 else []
+
+
+def _present(tree_dir: Path, paths: Iterable[str], ours: Sequence[str]) -> Iterator[str]:
+    """Yield those paths that are a file (or a link) of the tree itself and were not put there by us."""
+    own = tuple(path.rstrip("/") for path in ours)
+    for path in dict.fromkeys(paths):
+        if any(path == mine or path.startswith(mine + "/") for mine in own):
+            continue
+        full = tree_dir / path
+        if is_behind_link(tree_dir, path):
+            continue
+        if full.is_symlink() or full.is_file():
+            yield path
+
+
+def _add(git: Git, work_dir: Path, env: dict[str, str], paths: Iterable[str]) -> None:
+    listed = _listed(paths)
+    if listed:
+        # `--remove`: a file that went away in the meantime is no error.
+        flags = ("--add", "--remove", "--replace", "-z", "--stdin")
+        git.run("update-index", *flags, cwd=work_dir, env=env, stdin=listed)
+
+
+def _listed(paths: Iterable[str]) -> bytes:
+    return b"".join(raw(path) + b"\0" for path in paths)
+
+
+def _nested_tree(git: Git, tree_dir: Path, path: str, bound: dict[str, str], index: Path) -> str | None:
+    """Return a tree object of the files in the repository at ``path``, but for what either side ignores."""
+    inner_dir = tree_dir / path
+    if inner_dir.is_symlink() or not inner_dir.is_dir():
+        return None
+    env = {**bound, "GIT_WORK_TREE": str(inner_dir), "GIT_INDEX_FILE": str(index)}
+    plain, nested = untracked(git, inner_dir, env)
+    full = b"".join(raw(f"{path}/{name}") + b"\0" for name in plain)
+    ignored = set()
+    if full:
+        done = git.run(
+            "check-ignore", "-z", "--no-index", "--stdin", cwd=tree_dir, env=bound, stdin=full, ok=(0, 1)
+        )
+        ignored = {text(name) for name in done.stdout.split(b"\0") if name}
+    _add(git, inner_dir, env, (name for name in plain if f"{path}/{name}" not in ignored))
+    for number, name in enumerate(nested):
+        tree = _nested_tree(git, tree_dir, f"{path}/{name}", bound, index.with_name(f"{index.name}-{number}"))
+        if tree:
+            git.run("read-tree", f"--prefix={name}/", tree, cwd=inner_dir, env=env)
+    return git.line("write-tree", env=env) if index.exists() else None

@@ -1,0 +1,184 @@
+"""Which directories of its commit a tree holds: a sparse checkout that the user's configuration knows nothing of.
+
+Written down next to the tree, in ``.<name>.sparse``: ``packages/a/`` stands for all of a directory, ``packages``
+for the files that lie in it directly; no such file: the tree holds all of its commit. The files at the top, and
+those in every directory on the way, belong to it, as in git's cone mode. To git this is told by
+``info/sparse-checkout`` in the tree's administrative directory, and by settings of our own calls alone. What is not
+checked out has git's skip-worktree bit in the index, which every git honours, an agent's too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import TYPE_CHECKING
+
+from agentjobs.disk.plain_files import read_plain
+from agentjobs.disk.write import replace_file
+from agentjobs.text.path_patterns import fixed_part, normalise
+from agentjobs.workspace.git import raw, text
+from agentjobs.workspace.git_environment import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from agentjobs.workspace.git import Git
+
+_OURS = {
+    "core.sparseCheckout": "true",
+    "core.sparseCheckoutCone": "true",
+    "index.sparse": "false",  # every file has its entry
+    "sparse.expectFilesOutsideOfPatterns": "false",
+}
+_SPECIAL = re.compile(rb"([\\*?\[])")
+
+
+def directories(git: Git, commit: str, sparse: Sequence[str], files: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return what a tree on ``commit`` is to hold: ``sparse`` and the directories of ``files``; (): everything.
+
+    Of a file it is the directory, of a directory all of it, of a glob the directory that its fixed beginning names.
+    """
+    if not sparse:
+        return ()
+    found = {f"{normalise(path).rstrip('/')}/" for path in sparse}
+    entries = [fixed_part(entry) for entry in files]
+    if any(entry is None for entry in entries):
+        return ()
+    plain = sorted({entry.rstrip("/") for entry in entries if entry})
+    listed = git.run("ls-tree", "-z", "--full-tree", commit, "--", *map(raw, plain)).stdout if plain else b""
+    blobs = {text(line.partition(b"\t")[2]) for line in listed.split(b"\0") if line[6:12] == b" blob "}
+    for path in plain:
+        # One that is not there yet may become either: the files next to it are there in both cases.
+        directory = path.rpartition("/")[0] if path in blobs else path
+        if directory:
+            found.add(f"{directory}/")
+    return _least(found)
+
+
+def widened(held: Sequence[str], paths: Iterable[str]) -> tuple[str, ...]:
+    """Return ``held`` and the directories in which these files lie, without those beneath; (): everything."""
+    if not held:
+        return ()
+    return _least({*held, *({path.rpartition("/")[0] for path in paths} - {""})})
+
+
+def covers(held: Sequence[str], wanted: Sequence[str]) -> bool:
+    """Whether a tree that holds ``held`` holds all of ``wanted`` (for both, (): everything)."""
+    return not held or (bool(wanted) and merged(held, wanted) == tuple(held))
+
+
+def merged(held: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
+    """Return what holds both; (): everything."""
+    return _least({*held, *wanted}) if held and wanted else ()
+
+
+def outside(held: Sequence[str], paths: Iterable[str]) -> Iterator[str]:
+    """Yield the paths of files that a tree with ``held`` does not hold."""
+    whole = {entry[:-1] for entry in held if entry.endswith("/")}
+    flat = {above for entry in held for above in (entry.rstrip("/"), *_above(entry.rstrip("/")))} - whole | {""}
+    for path in paths:
+        above = tuple(_above(path))
+        if held and "".join(above[:1]) not in flat and whole.isdisjoint(above):
+            yield path
+
+
+def recorded(tree_dir: Path) -> tuple[str, ...]:
+    """Return what is written down for the tree."""
+    return read_held(_record(tree_dir))
+
+
+def record(tree_dir: Path, held: Sequence[str]) -> None:
+    """Write down what the tree is to hold; the next time it is put on a commit it does.
+
+    From less to everything it takes a new index as well: nothing else takes the bits out of one.
+    """
+    if tuple(held) != recorded(tree_dir):
+        write_held(_record(tree_dir), held)
+
+
+def read_held(path: Path) -> tuple[str, ...]:
+    """Read what ``write_held`` wrote; (): everything."""
+    try:
+        return tuple(text(part) for part in read_plain(path).split(b"\0") if part)
+    except FileNotFoundError:
+        return ()
+
+
+def write_held(path: Path, held: Sequence[str]) -> None:
+    """Write to a file what a tree holds, or remove it where that is everything."""
+    if not held:
+        path.unlink(missing_ok=True)
+        return
+    replace_file(path, b"".join(raw(entry) + b"\0" for entry in held))
+
+
+def may_lack_files(tree_dir: Path, admin: Path) -> bool:
+    """Whether our index of the tree may have files in it that are not checked out."""
+    return _file(admin).exists() or bool(recorded(tree_dir))
+
+
+def sparse_environment(tree_dir: Path, admin: Path) -> dict[str, str]:
+    """Return the variables by which git keeps to what is recorded, once that is in its file.
+
+    None where the tree holds everything.
+    """
+    held = recorded(tree_dir)
+    if not held:
+        return {}
+    target = _file(admin)
+    target.parent.mkdir(exist_ok=True)
+    replace_file(target, patterns(held))
+    # A git that was killed, an agent's as well, would have the next one refuse.
+    with contextlib.suppress(FileNotFoundError):
+        target.with_name("sparse-checkout.lock").unlink()
+    return settings(_OURS)
+
+
+def patterns(held: Sequence[str]) -> bytes:
+    """Return the content of ``info/sparse-checkout`` (pure), in the order in which git itself writes it."""
+    whole = [entry[:-1] for entry in held if entry.endswith("/")]
+    flat = {above for entry in whole for above in _above(entry)}
+    flat |= {above for entry in held if not entry.endswith("/") for above in (entry, *_above(entry))}
+    lines = [b"/*", b"!/*/"]
+    for entry in sorted(flat):
+        lines += [b"/%s/" % _escaped(entry), b"!/%s/*/" % _escaped(entry)]
+    lines += [b"/%s/" % _escaped(entry) for entry in sorted(whole)]
+    return b"\n".join(lines) + b"\n"
+
+
+def _file(admin: Path) -> Path:
+    return admin / "info" / "sparse-checkout"
+
+
+def _record(tree_dir: Path) -> Path:
+    return tree_dir.with_name(f".{tree_dir.name}.sparse")
+
+
+def _escaped(path: str) -> bytes:
+    return _SPECIAL.sub(rb"\\\1", raw(path))
+
+
+def _least(entries: Iterable[str]) -> tuple[str, ...]:
+    """Return the entries without those that others hold; a name that no line can hold is replaced by what is above."""
+    plain = {_writable(entry) for entry in entries}
+    whole = {entry for entry in plain if entry.endswith("/")}
+    return tuple(
+        sorted(
+            entry
+            for entry in plain - {"", "/"}
+            if f"{entry}/" not in whole and not any(f"{above}/" in whole for above in _above(entry.rstrip("/")))
+        )
+    )
+
+
+def _writable(entry: str) -> str:
+    while "\n" in entry:
+        entry = f"{entry.rstrip('/').rpartition('/')[0]}/"
+    return entry
+
+
+def _above(path: str) -> Iterator[str]:
+    """Yield the directories above a path."""
+    while path := path.rpartition("/")[0]:
+        yield path
