@@ -18,13 +18,14 @@ from agentjobs.core.accounts import account_for, account_of
 from agentjobs.core.board import Board, Plan, Spent
 from agentjobs.core.budget import with_running
 from agentjobs.core.decide import PROBES_MAX, SETUP_AGAIN, UNSPENT_MAX, decide, restarts_after
-from agentjobs.core.findings import SEVERITIES, weighed
+from agentjobs.core.findings import weighed
 from agentjobs.core.layers import LAYER_1, UNSPENT
-from agentjobs.core.pauses import RUN, SEVERAL, Unanswered, in_force, lifted, pause_after, pauses_after
+from agentjobs.core.pauses import SEVERAL, Unanswered, in_force, lifted, pause_after, pauses_after
 from agentjobs.core.plan import plan
 from agentjobs.core.restarts import History
 from agentjobs.core.reviews import RUNS_MAX, at_work, due, last_start, next_agent, passed, runs, unheard
 from agentjobs.model.decisions import (
+    RUN,
     Begin,
     Conclude,
     Decision,
@@ -62,6 +63,7 @@ from agentjobs.model.facts import (
     Task,
 )
 from agentjobs.model.reviews import Finding, ReviewEnd, ReviewPlan
+from agentjobs.policy.reviews import SEVERITIES
 from agentjobs.text.path_patterns import overlap
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import pytest
 from agentjobs.agents.outcome import classify
 from agentjobs.agents.usage import measure
 from agentjobs.model.facts import Exited, Outcome
-from agentjobs.policy.policy import Limits, Retry, parse_policy
+from agentjobs.policy.limits import Limits, Retry
+from agentjobs.policy.parse import parse_policy
 from agentjobs.policy.presets import preset
 from agentjobs.prompts.template import render
 from agentjobs.table.table import parse

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentjobs.commands.calibrate import calibrate, first_request
-from agentjobs.project.facts import read_json, write_json
+from agentjobs.disk.files import read_json, write_json
 from agentjobs.project.project import Project as Own
 from agentjobs.tokens import count as tokens
 from agentjobs.tokens.fit import Sample, Scale, fit

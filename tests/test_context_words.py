@@ -11,7 +11,7 @@ import pytest
 from agentjobs.agents.observe import Seen, Sight, observe
 from agentjobs.agents.outcome import classify
 from agentjobs.model.facts import Exited, Outcome
-from agentjobs.policy.policy import parse_policy
+from agentjobs.policy.parse import parse_policy
 from agentjobs.policy.presets import preset
 
 WORDS = Path(__file__).parent / "fixtures" / "words" / "context.tsv"

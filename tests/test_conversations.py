@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from agentjobs.agents.transcripts import SLACK_S, Standing, Whose, find, locate, standing, unwritten
-from agentjobs.policy.policy import parse_policy
+from agentjobs.policy.parse import parse_policy
 from agentjobs.policy.presets import preset
 
 if TYPE_CHECKING:

@@ -11,17 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentjobs.model.errors import GitError
-from agentjobs.prompts.derived_handoff import (
-    FILES_MAX,
-    INTERFACES_MAX,
-    MARK,
-    FileChange,
-    from_diff,
-    from_output,
-    worth_parsing,
-)
+from agentjobs.prompts.derived_handoff import FILES_MAX, INTERFACES_MAX, MARK, from_diff, from_output, worth_parsing
 from agentjobs.source.exports import DECLARED_MAX, exported, understood
-from agentjobs.workspace.diffstat import counted
+from agentjobs.workspace.diffstat import FileChange, counted
 from agentjobs.workspace.git import Git
 
 TYPESCRIPT = b"""

@@ -18,7 +18,7 @@ from agentjobs.cli.main import COMMANDS
 from agentjobs.disk.processes import MARK
 from agentjobs.model.errors import ExitCode
 from agentjobs.model.facts import Mode, Outcome, Status, StepKind
-from agentjobs.policy.policy import parse_policy
+from agentjobs.policy.parse import parse_policy
 from agentjobs.policy.presets import preset
 from agentjobs.table.table import TOOL_COLUMNS
 from tests.agent_reference import table as agent_table

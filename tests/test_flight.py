@@ -32,7 +32,8 @@ from agentjobs.model.facts import (
     Task,
 )
 from agentjobs.policy.limits import Limits, parse_tokens
-from agentjobs.policy.policy import Policy, Profile, parse_policy
+from agentjobs.policy.parse import parse_policy
+from agentjobs.policy.policy import Policy, Profile
 from tests.harness import SILENT
 from tests.simulation import listed
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentjobs.model.errors import UserError
-from agentjobs.policy.policy import parse_policy
+from agentjobs.policy.parse import parse_policy
 from agentjobs.policy.presets import names, preset
 from agentjobs.text.variables import NEVER, USUAL, is_identity, is_usual, looks_secret, passed
 from tests.harness import FAKE_AGENT, Project

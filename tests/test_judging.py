@@ -11,20 +11,7 @@ from msgspec.structs import replace
 
 from agentjobs.core.board import Board, Spent
 from agentjobs.core.decide import decide
-from agentjobs.core.findings import (
-    SEVERITIES,
-    Rule,
-    Severity,
-    Standing,
-    alike,
-    answered,
-    blocking,
-    combined,
-    disputes,
-    needed,
-    rejection,
-    weighed,
-)
+from agentjobs.core.findings import Standing, alike, answered, blocking, combined, disputes, needed, rejection, weighed
 from agentjobs.core.layers import LAYER_2
 from agentjobs.core.pauses import Pause
 from agentjobs.core.plan import plan
@@ -61,8 +48,10 @@ from agentjobs.model.facts import (
     Task,
 )
 from agentjobs.model.reviews import Finding, ReviewEnd, ReviewPlan
+from agentjobs.policy.agents import Agent
 from agentjobs.policy.limits import Limits, Retry
-from agentjobs.policy.policy import Agent, Landing, Policy, Profile
+from agentjobs.policy.policy import Landing, Policy, Profile
+from agentjobs.policy.reviews import SEVERITIES, Rule, Severity
 from agentjobs.views.events_text import event_text
 from tests.simulation import listed
 

@@ -18,7 +18,7 @@ from agentjobs.disk.logs import LOOK_LINES, Place, read_on
 from agentjobs.model.facts import Exited, Kill, Outcome, Spending
 from agentjobs.policy.agent_output import Context, Rule, Session, Usage, Watch
 from agentjobs.policy.agents import Agent
-from agentjobs.policy.policy import parse_policy
+from agentjobs.policy.parse import parse_policy
 from agentjobs.policy.presets import preset
 
 FIXTURES = Path(__file__).parent / "fixtures" / "agents"

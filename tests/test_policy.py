@@ -11,19 +11,10 @@ from hypothesis import strategies as st
 from agentjobs.model.errors import UserError
 from agentjobs.model.facts import Outcome, Row, Status
 from agentjobs.policy.agent_output import Rule
-from agentjobs.policy.agents import PLACEHOLDERS, Flags, expand, flags_of
-from agentjobs.policy.policy import (
-    Agent,
-    Landing,
-    Limits,
-    Policy,
-    Profile,
-    Retry,
-    parse_policy,
-    parse_size,
-    resolve,
-    wishes_of,
-)
+from agentjobs.policy.agents import PLACEHOLDERS, Agent, Flags, expand, flags_of
+from agentjobs.policy.limits import Limits, Retry, parse_size
+from agentjobs.policy.parse import parse_policy
+from agentjobs.policy.policy import Landing, Policy, Profile, resolve, wishes_of
 from agentjobs.text.toml import FieldError
 
 ROOT = Path(__file__).resolve().parent.parent

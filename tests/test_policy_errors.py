@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentjobs.model.errors import UserError
-from agentjobs.policy.policy import parse_policy
+from agentjobs.policy.parse import parse_policy
 
 BLANK = Path(__file__).resolve().parent.parent / "templates" / "blank"
 AGENT = '[agents.a]\ncommand = ["x"]\n'

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from agentjobs.policy.policy import parse_policy
+from agentjobs.policy.parse import parse_policy
 from agentjobs.policy.presets import preset
 from agentjobs.policy.reference import KEYS, SECTIONS, line, reference
 

@@ -19,7 +19,8 @@ from agentjobs.agents.transcripts import Found, Whose, find, lines_of
 from agentjobs.agents.usage import Measured, beside, measure, of_attempt, since
 from agentjobs.model.facts import Exited, Kill, Lost, Outcome, Spending
 from agentjobs.policy.agent_output import Transcript, Usage
-from agentjobs.policy.policy import Agent, parse_policy
+from agentjobs.policy.agents import Agent
+from agentjobs.policy.parse import parse_policy
 from agentjobs.policy.presets import names, preset
 from agentjobs.run.steps.open_request import asks
 from agentjobs.run.steps.spending import learnt

@@ -10,7 +10,7 @@ import pytest
 
 from agentjobs.agents.outcome import classify
 from agentjobs.model.facts import Exited, Outcome
-from agentjobs.policy.policy import parse_policy
+from agentjobs.policy.parse import parse_policy
 from agentjobs.policy.presets import preset
 
 NOW = datetime(2026, 4, 18, 12, 0).timestamp()  # noqa: DTZ001 - a limit's end is told in the user's own zone

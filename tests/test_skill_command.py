@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agentjobs.policy.policy import parse_policy
+from agentjobs.policy.parse import parse_policy
 from agentjobs.policy.presets import preset
 from tests.harness import LONG_S
 from tests.skillfiles import faults

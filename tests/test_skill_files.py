@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agentjobs.commands.kinds import kinds, summary, templates_dir
-from agentjobs.policy.policy import parse_policy
+from agentjobs.policy.parse import parse_policy
 from agentjobs.policy.presets import preset
 from tests.harness import LONG_S
 from tests.skillfiles import DESCRIPTION_MAX, calls, code, faults, front_matter, misused

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentjobs.model.errors import UserError
-from agentjobs.policy.policy import Workspace, parse_policy
+from agentjobs.policy.parse import parse_policy
+from agentjobs.policy.policy import Workspace
 from agentjobs.workspace import pool, target, worktree
 from agentjobs.workspace.git import Git
 from agentjobs.workspace.setup import setup_done, setup_due

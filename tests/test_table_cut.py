@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agentjobs.project.facts import write_bytes
+from agentjobs.disk.files import write_bytes
 from agentjobs.table.file import TaskFile
 
 if TYPE_CHECKING:

@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentjobs.agents.observe import Seen, observe, sights
-from agentjobs.agents.outcome import TROUBLE, Verdict, classify
+from agentjobs.agents.outcome import Verdict, classify
 from agentjobs.agents.trouble_words import failure_words, is_failure, plain_trouble, trouble
 from agentjobs.model.decisions import End
 from agentjobs.model.facts import Exited, Gauge, Kill, Outcome, Running
+from agentjobs.model.trouble import TROUBLE
 from agentjobs.policy.agent_output import Reset
-from agentjobs.policy.policy import parse_policy
+from agentjobs.policy.parse import parse_policy
 from agentjobs.policy.presets import preset
 from agentjobs.run.steps.spending import reset_in
 from tests.test_decide import NOW as DECIDED_AT
