@@ -40,7 +40,7 @@ check: agents lint types test ## what CI runs: lint, types, tests, two of the re
 
 test-agents: $(STAMP) ## all ten of the real agent CLIs, pinned, against a mock model (npm and PyPI; ten minutes)
 	$(BIN)/python -m tests.realagents.install
-	$(BIN)/pytest $(PYTEST_ARGS) tests/test_real_agents.py
+	$(BIN)/pytest $(PYTEST_ARGS) tests/realagents/test_real_agents.py
 
 lint: $(STAMP) ## ruff
 	$(BIN)/ruff check .
@@ -89,7 +89,7 @@ world: $(STAMP) ## play all combinations of the cases of tests/world: what was m
 	WORLD=all $(BIN)/pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS) tests/world
 
 histories: $(STAMP) ## 200 random histories of the merge queue, polls killed at random (five minutes)
-	HISTORIES=100 $(BIN)/python -m pytest -n $(JOBS) tests/test_histories.py
+	HISTORIES=100 $(BIN)/python -m pytest -n $(JOBS) tests/run/landing/test_histories.py
 
 battery: $(STAMP) ## SEEDS (1-50) of what agents leave in trees, in KIND (worktree, clone) and SANDBOX (none, bwrap)
 	nice $(BIN)/python -m tests.battery --seeds $(or $(SEEDS),1-50) $(if $(KIND),--kind $(KIND)) $(if $(SANDBOX),--sandbox $(SANDBOX))
@@ -102,7 +102,7 @@ record-agents: $(STAMP) ## what they say to a mock model in each case, into test
 	$(BIN)/python -m tests.realagents.record $(CASES)
 
 crash-points: $(STAMP) ## kill poll and dispatch after every single effect of a run, in six variants (over an hour)
-	ALL_CRASH_POINTS=1 KILLS=200 $(BIN)/python -m pytest -n $(JOBS) tests/test_crash_points.py tests/test_kills.py
+	ALL_CRASH_POINTS=1 KILLS=200 $(BIN)/python -m pytest -n $(JOBS) tests/whole/test_crash_points.py tests/whole/test_kills.py
 
 mutants: $(STAMP) ## plant bugs in the core: the tests must find every one (three minutes)
 	$(BIN)/python -m tests.plant_bugs

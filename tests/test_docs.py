@@ -23,10 +23,10 @@ from agentjobs.policy.presets import preset
 from agentjobs.table.table import TOOL_COLUMNS
 from tests.agent_reference import table as agent_table
 from tests.command_reference import commands, reference
-from tests.harness import SILENT
+from tests.kit.harness import SILENT
 
 if TYPE_CHECKING:
-    from tests.harness import Project
+    from tests.kit.harness import Project
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -132,7 +132,7 @@ def test_modes_and_steps() -> None:
 
 def test_every_file_of_the_store_is_described(project: Project) -> None:
     """After a run with interruptions, failures, landings and a person's wish: no file that section 3 does not name."""
-    reviewer = str(ROOT / "tests" / "agents" / "reviewer.py")
+    reviewer = str(ROOT / "tests" / "kit" / "agents" / "reviewer.py")
     ledger = {"FAKE_LEDGER": str(project.ledger_path)}
     project.configure(
         landing={"gate": ["true"]}, workspace={"setup": "true"}, limits={"idle_minutes": SILENT},

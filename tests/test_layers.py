@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.harness import LONG_S, modules_of
+from tests.kit.harness import LONG_S, modules_of
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "agentjobs"
