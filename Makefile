@@ -62,7 +62,6 @@ docs: $(STAMP) ## write docs/commands.md anew from --help, and the table of docs
 	$(BIN)/python -m tests.agent_reference
 
 site: $(VENV)/.site ## build the docs as a site (site/index.html) and check every link
-	$(BIN)/zensical build --strict --clean
 	$(BIN)/python -m tests.site
 
 $(VENV)/.site: $(STAMP)

@@ -1,4 +1,4 @@
-"""Check the site that zensical has built: nothing is loaded from the network, and every page and link is there.
+"""Build the site and check it: nothing is loaded from the network, and every page and link is there.
 
 ``zensical build --strict`` checks the links of the Markdown. It accepts a page of the navigation that does not exist,
 and does not look at the HTML that it writes.
@@ -7,6 +7,7 @@ and does not look at the HTML that it writes.
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 import tomllib
 from html.parser import HTMLParser
@@ -85,7 +86,22 @@ def wrong_links(site: Path) -> list[str]:
     return errors
 
 
+def build() -> bool:
+    """Run Zensical; print its warnings without the colour codes between characters, and without its traceback."""
+    program = Path(sys.executable).with_name("zensical")
+    done = subprocess.run(
+        [program, "build", "--strict", "--clean"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
+        print(plain.partition("Traceback (most recent call last)")[0], file=sys.stderr)
+    return done.returncode == 0
+
+
 def main() -> int:
+    if not build():
+        return 1
     project = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]
     errors = wrong_navigation(ROOT / project["docs_dir"], project["nav"]) + wrong_links(ROOT / project["site_dir"])
     for error in errors:
