@@ -138,5 +138,5 @@ def test_it_can_be_read_in_a_sitting() -> None:
 
 def test_its_loop_is_the_loop() -> None:
     loop = "while :; do agentjobs poll --wait 60; case $? in 0) ;; 2) break ;; *) exit 1 ;; esac; done"
-    for place in ("README.md", "docs/design.md", "agentjobs/cli/main.py"):
+    for place in ("README.md", "docs/how-it-works.md", "agentjobs/cli/main.py"):
         assert loop in (ROOT / place).read_text(encoding="utf-8"), place
