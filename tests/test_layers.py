@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "agentjobs"
 DESIGN = ROOT / "docs" / "design.md"
 SHOW = 2
-LINES_MAX = 450
+LINES_MAX = 455
 """A module one can read in a sitting; 300 is the aim."""
 
 ANYWHERE = {"msgspec"}

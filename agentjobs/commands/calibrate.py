@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from agentjobs.agents.usage import amount, measure
 from agentjobs.disk.logs import read_head
-from agentjobs.model.facts import Row, Status, Task
+from agentjobs.model.tasks import Row, Status, Task
 from agentjobs.project.facts import read_json, read_raw, write_json
 from agentjobs.project.store import step_files
 from agentjobs.run.steps.spending import transcript_of

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from agentjobs.commands.scope import known
 from agentjobs.model.errors import GitError, UserError
-from agentjobs.model.facts import SETTLED, Status
+from agentjobs.model.tasks import SETTLED, Status
 from agentjobs.table.table import parse_status
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from agentjobs.core.decide import verified_at
 from agentjobs.core.pauses import lifted
 from agentjobs.core.ready import Queue, in_play
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import SETTLED, Scope, Settled, Status
+from agentjobs.model.state import Scope
+from agentjobs.model.tasks import SETTLED, Settled, Status
 from agentjobs.project.facts import read_raw, write_bytes
 from agentjobs.project.project import POLICY
 from agentjobs.project.rounds import Rounds

@@ -9,14 +9,15 @@ from msgspec.structs import replace
 from agentjobs.agents.usage import tariff_of
 from agentjobs.core.reviews import AGENTS
 from agentjobs.model.decisions import Action, End
-from agentjobs.model.facts import Running
+from agentjobs.model.steps import Running
 from agentjobs.policy.limits import dollars
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from agentjobs.core.board import Spent
-    from agentjobs.model.facts import Step, Task
+    from agentjobs.model.steps import Step
+    from agentjobs.model.tasks import Task
     from agentjobs.policy.limits import Limits
     from agentjobs.policy.policy import Policy
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agentjobs.model.facts import Halt, Outcome
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.state import Halt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

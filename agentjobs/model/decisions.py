@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from agentjobs.model.facts import Mode, Outcome, Status, StepKind  # noqa: TC001 - msgspec's
+from agentjobs.model.facts import Mode  # noqa: TC001 - msgspec's
+from agentjobs.model.outcomes import Outcome  # noqa: TC001
+from agentjobs.model.steps import StepKind  # noqa: TC001
+from agentjobs.model.tasks import Status  # noqa: TC001
 
 
 class Begin(Struct, frozen=True, tag="begin"):

@@ -24,7 +24,7 @@ from agentjobs.text.variables import fault
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from agentjobs.model.facts import Row
+    from agentjobs.model.tasks import Row
     from agentjobs.text.toml import Path
 
 __all__ = [

@@ -13,8 +13,8 @@ from agentjobs.disk.plain_files import FACT_MAX, read_plain
 from agentjobs.disk.write import encode, replace_file
 from agentjobs.launch.local import StepFiles, probe
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import Kill, Prepare, Prepared, Seen, Step, StepKind
 from agentjobs.model.reviews import ReviewEnd, ReviewPlan
+from agentjobs.model.steps import Kill, Prepare, Prepared, Seen, Step, StepKind
 
 _STEP = re.compile(r"(setup|agent|verify|review|gate|plan)(-[0-9]+)?\.(?:lock|(?:plan\.|exit\.)?json)")
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from agentjobs.core.elapsed import Looks, Pace, Reading, age_of, gap_before, pac
 from agentjobs.disk.processes import boot_id
 from agentjobs.launch.step import StepFiles, read_record
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import Running, Step
+from agentjobs.model.steps import Running, Step
 from agentjobs.project.facts import read_json, write_json
 
 if TYPE_CHECKING:

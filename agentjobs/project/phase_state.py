@@ -9,7 +9,9 @@ from msgspec.structs import replace
 from agentjobs.core.phase_counts import Census
 from agentjobs.core.phases import SHOWN, Planned, Planning, Stage, plan_id
 from agentjobs.core.ready import Queue
-from agentjobs.model.facts import SETTLED, Outcome, Scope, Status
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.state import Scope
+from agentjobs.model.tasks import SETTLED, Status
 from agentjobs.project.facts import read_json, write_json
 
 if TYPE_CHECKING:

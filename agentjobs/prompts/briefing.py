@@ -13,7 +13,8 @@ from agentjobs.core.layers import LAYER_2, UNSPENT
 from agentjobs.core.reviews import AGENTS
 from agentjobs.disk.processes import MARK
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import Mode, Outcome
+from agentjobs.model.facts import Mode
+from agentjobs.model.outcomes import Outcome
 from agentjobs.policy.agents import PLACEHOLDERS, expand, flags_of
 from agentjobs.policy.checks import checks_of
 from agentjobs.policy.phases import phase_before
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agentjobs.core.gate import Batch
-    from agentjobs.model.facts import Attempt, Intent, Result, Row, Task
+    from agentjobs.model.facts import Attempt, Intent, Result
+    from agentjobs.model.tasks import Row, Task
     from agentjobs.policy.agents import Agent
     from agentjobs.policy.policy import Profile
     from agentjobs.project.project import Project

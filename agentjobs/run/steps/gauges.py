@@ -21,7 +21,8 @@ from agentjobs.agents.usage import Meter, beside, of_attempt, together, told_by_
 from agentjobs.core.reviews import AGENTS, agent_of
 from agentjobs.disk.logs import Place, read_on, read_tail
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import Gauge, Outcome, Running, Spending, StepKind
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.steps import Gauge, Running, StepKind
 from agentjobs.policy.policy import finish_grace_s
 from agentjobs.project.facts import read_json, write_json
 from agentjobs.project.store import step_files
@@ -29,7 +30,10 @@ from agentjobs.run.steps.ended import has_finished
 from agentjobs.run.steps.spending import whose
 
 if TYPE_CHECKING:
-    from agentjobs.model.facts import Attempt, Step, Task
+    from agentjobs.model.facts import Attempt
+    from agentjobs.model.spending import Spending
+    from agentjobs.model.steps import Step
+    from agentjobs.model.tasks import Task
     from agentjobs.policy.agents import Agent
     from agentjobs.project.project import Project
 
