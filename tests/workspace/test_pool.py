@@ -35,8 +35,8 @@ SETTINGS = Workspace(setup="npm ci", keep=KEEP)
 GO_ROUND = """
 import sys
 from pathlib import Path
-from agentjobs import pool
-from agentjobs.git import Git
+from agentjobs.workspace import pool
+from agentjobs.workspace.git import Git
 root, tips = Path(sys.argv[1]), sys.argv[2:]
 print("ready", flush=True)
 number = 0
