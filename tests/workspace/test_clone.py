@@ -347,6 +347,7 @@ LIVES = {
 }
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     "confined", [False, pytest.param(True, marks=pytest.mark.skipif(bool(TROUBLE), reason=TROUBLE))]
 )
