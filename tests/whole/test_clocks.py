@@ -59,6 +59,7 @@ def waiting(project: Project, step: str, **limits: float) -> None:
         assert time.monotonic() < give_up_at, project.story()
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("step", ["agent", "setup", "verify", "gate"])
 def test_a_jump_of_the_clock_ends_nothing(project: Project, step: str) -> None:
     waiting(project, step)
