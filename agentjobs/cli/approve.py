@@ -24,7 +24,7 @@ def command(ids: tuple[str, ...], everything: bool, lock_timeout: float) -> None
       agentjobs approve greet && agentjobs poll
       agentjobs approve --all
     """
-    from agentjobs.commands.scope import approve
+    from agentjobs.commands.approve import approve
 
     if bool(ids) == everything:
         raise click.UsageError("name tasks, or say --all")

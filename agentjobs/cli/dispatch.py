@@ -32,7 +32,7 @@ def command(
       agentjobs dispatch --only 3
       agentjobs dispatch
     """
-    from agentjobs.commands.scope import dispatch
+    from agentjobs.commands.dispatch import dispatch
 
     if bool(ids) + (only is not None) + bool(phases) > 1:
         raise click.UsageError("name ids, or give --only, or --phase: one of them")

@@ -30,7 +30,7 @@ def command(
       agentjobs retry --failed
       agentjobs retry --phase write
     """
-    from agentjobs.commands.scope import retry
+    from agentjobs.commands.retry import retry
 
     if not ids and not failed and not phases:
         raise click.UsageError("name ids, or give --failed or --phase")

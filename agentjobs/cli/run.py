@@ -35,7 +35,7 @@ def command(quiet: bool, lock_timeout: float) -> int:
 
     project = Project.here()
     if project.store.scope() is None:
-        from agentjobs.commands.scope import dispatch
+        from agentjobs.commands.dispatch import dispatch
 
         dispatch(project, ids=(), only=None, dry_run=False, force=False, lock_timeout_s=lock_timeout)
     with view(quiet=quiet) as shown:

@@ -21,7 +21,7 @@ def command(ids: tuple[str, ...], note: str, lock_timeout: float) -> None:
     Example:
       agentjobs skip legacy-parser --note "is deleted next week"
     """
-    from agentjobs.commands.scope import skip
+    from agentjobs.commands.skip import skip
 
     report = skip(Project.here(), ids, note=note, lock_timeout_s=lock_timeout)
     for line in report.lines:

@@ -21,7 +21,7 @@ def command(ids: tuple[str, ...], lock_timeout: float) -> None:
       agentjobs stop
       agentjobs stop greet greet-cli
     """
-    from agentjobs.commands.scope import stop
+    from agentjobs.commands.stop import stop
 
     report = stop(Project.here(), ids, lock_timeout_s=lock_timeout)
     for line in report.lines:

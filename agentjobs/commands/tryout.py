@@ -14,7 +14,8 @@ from msgspec import Struct
 
 from agentjobs.agents.installed import VERSION_S, ask, choice_of, missing, program_of, settings_of, unmet
 from agentjobs.agents.stream import told_lines
-from agentjobs.commands.scope import dispatch, stop
+from agentjobs.commands.dispatch import dispatch
+from agentjobs.commands.stop import stop
 from agentjobs.core.decide import verified_at
 from agentjobs.disk.logs import read_tail
 from agentjobs.launch import local

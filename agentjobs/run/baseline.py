@@ -19,7 +19,8 @@ from agentjobs.launch import local
 from agentjobs.model.errors import UserError
 from agentjobs.model.facts import SETTLED, Exited, Intent, Lost, Mode, Row, Status
 from agentjobs.policy.checks import checks_of
-from agentjobs.project.facts import read_json, write_json
+from agentjobs.project.facts import read_json, read_raw, write_json
+from agentjobs.project.project import POLICY
 from agentjobs.project.store import step_files
 from agentjobs.prompts import briefing
 from agentjobs.run.steps import start as steps
@@ -279,3 +280,17 @@ class _Steps:
     def sweep(self) -> None:
         """End whatever these checks, or those of a measurement that was killed, left behind."""
         local.sweep([self.intent.marker], [step_files(self.directory, name) for name in self.names])
+
+
+def require_known_cost(project: Project) -> None:
+    """Raise UserError if there is a budget of money, but the cost of an agent that is used would not be known."""
+    policy = project.policy
+    if not policy.limits.money:
+        return
+    from agentjobs.core.budget import beyond
+    from agentjobs.text.toml import line_of
+
+    found = beyond(policy, (*profiles_in_use(project), *policy.phases))
+    if found is not None:
+        data = read_raw(project.root / POLICY, follow=True)
+        raise UserError(found[1], file=POLICY, line=line_of(data, ("limits", policy.limits.money)))
