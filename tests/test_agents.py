@@ -241,7 +241,7 @@ def test_what_a_project_makes_of_them(bench: Bench) -> None:
     lines = bench.run(inside=True).lines
     assert row(lines, "claude").endswith("tested profile default; changes env, window")
     assert row(lines, "opus").endswith(f"{TESTED} {RANGE} tested profile strong; is claude, and changes flags")
-    assert row(lines, "mine") == "mine 7.5 7.1..7.9 tested profile odd; its own section"
+    assert row(lines, "mine") == "mine 7.5 7.1..7.9 tested profile odd; has a section"
     assert row(lines, "codex").endswith(presets.preset("codex")["tested"][-1])  # type: ignore[index]
     found = bench.listed(inside=True)
     assert found["opus"]["preset"] == "claude"
@@ -314,7 +314,7 @@ def test_a_trial(bench: Bench) -> None:
     assert "spent    362 tokens (302 read, 20 from cache, 40 written), $0.0125\n" in second
     assert "hello.txt holds the line it was to hold" in first
     assert "resumed.txt holds the line it was to hold" in second
-    assert said.lines[-1] == "claude works, and goes on with a conversation"
+    assert said.lines[-1] == "claude works, and can continue a conversation"
     assert said.stderr == ""
     assert bench.left() == []
 

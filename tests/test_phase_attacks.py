@@ -36,7 +36,7 @@ def test_a_byte_order_mark_on_a_line_of_its_own_is_nothing(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([row("r1", "read", after="w1")], 'rows.jsonl:1: after names "w1" of a later phase: neither ever begins'),
+        ([row("r1", "read", after="w1")], 'rows.jsonl:1: after names "w1" of a later phase: neither could ever start'),
         ([row("r1", "read", profile="write")], "none of the rows that it printed is of this phase"),
         ([row("r1", "read", text="x" * 5000)], "it printed more than 4KiB (limits.output)"),
     ],

@@ -158,7 +158,7 @@ def test_a_plan_that_is_killed_each_time_is_not_run_for_ever(tmp_path: Path) -> 
     looped = project.loop()
     assert looped.last == 3, project.story()
     assert len(plans(project)) == 3
-    assert "killed again and again" in looped.stderr
+    assert "killed several times" in looped.stderr
 
 
 # --- what agents wrote becomes tasks
@@ -192,7 +192,7 @@ BAD = {
     "a bad id": ('{"id": "../a"}', "rows.jsonl:1: bad id"),
     "a column of ours": ('{"id": "a", "attempt": "3"}', "rows.jsonl:1: column 'attempt' belongs to agentjobs"),
     "an unknown profile": ('{"id": "a", "profile": "wriet"}', 'rows.jsonl:1: unknown profile "wriet"; did you mean'),
-    "an unknown need": ('\n{"id": "a", "after": "b"}', "rows.jsonl:2: after names 'b', which is no id here"),
+    "an unknown need": ('\n{"id": "a", "after": "b"}', "rows.jsonl:2: after names 'b', which is not the id of a row"),
     "a path outside": ('{"id": "a", "files": "\\"x"}', "rows.jsonl:1: "),
     "a circle": ('{"id": "a", "after": "b"}\n{"id": "b", "after": "a"}', "these wait for each other"),
     "nothing": ("", "it planned no task"),

@@ -1,4 +1,4 @@
-"""Facts as files: read where they can be, written whole; and the steps of an attempt, read from its directory."""
+"""Facts as files: read if they can be, written as a whole; and the steps of an attempt, read from its directory."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def read_steps(path: str, present: list[str]) -> list[Step]:
         phase = probe(files)
         started_at = 0.0
         if not isinstance(phase, Prepared):
-            # A runner that has just begun holds the lock but may not have written its record yet.
+            # A runner that has just started holds the lock but may not have written its record yet.
             started_at = _mtime(f"{path}/{name}.json") or _mtime(f"{path}/{name}.lock")
         kill = read_json(f"{path}/{name}.kill.json", Kill) if f"{name}.kill.json" in present else None
         if kill is not None:
@@ -56,7 +56,10 @@ def _mtime(path: str) -> float:
 
 
 def read_raw(path: Path | str, *, follow: bool = False) -> bytes:
-    """Return the bytes of a file, or none where there is no regular file; a person's own may be a link (``follow``)."""
+    """Return the bytes of a file; empty if there is no regular file or it is too large.
+
+    ``follow``: follow a link, for files of the user.
+    """
     try:
         data = read_plain(path, FACT_MAX + 1, follow=follow)
     except FileNotFoundError:
@@ -65,7 +68,7 @@ def read_raw(path: Path | str, *, follow: bool = False) -> bytes:
 
 
 def read_json(path: Path | str, kind: type[T]) -> T | None:
-    """Return a fact, or None where there is none that can be read."""
+    """Return a fact, or None if there is none that can be read."""
     data = read_raw(path)
     if not data:
         return None
@@ -76,12 +79,12 @@ def read_json(path: Path | str, kind: type[T]) -> T | None:
 
 
 def write_json(path: Path, value: object, *, durable: bool = False) -> None:
-    """Write a value as JSON, by rename; ``durable``: it must survive a power cut too."""
+    """Write a value as JSON, by rename; ``durable``: flush it, so that it survives a power cut."""
     write_bytes(path, encode(value) + b"\n", durable=durable)
 
 
 def write_bytes(path: Path, data: bytes, *, durable: bool = False) -> None:
-    """Replace a file by rename, mode 0600; nothing of it is seen before all of it is there."""
+    """Replace a file by rename, mode 0600; readers see all of it or none."""
     try:
         replace_file(path, data, durable=durable)
     except OSError as error:

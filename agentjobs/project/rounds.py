@@ -1,4 +1,4 @@
-"""Rounds: which are open, what people asked for since, and what the table says of them."""
+"""Rounds: which are open, what people asked for since, and what the table shows of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NUMBER_DIGITS = 6
 
 
 def newest_in_table(row: Row) -> int:
-    """Return the number of the newest attempt, as the table has it; 0 for none, or what cannot be one."""
+    """Return the number of the newest attempt in the table; 0 for none or an impossible value."""
     text = row.cells.get("attempt", "")
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= NUMBER_DIGITS else 0
 
@@ -37,7 +37,7 @@ class Rounds:
         self.file = project.file
         self._read: dict[str, list[Attempt]] = {}
 
-    # --- what people wrote
+    # --- edits of people
 
     def refresh(self, now: float) -> None:
         """Read the table and take in what people wrote since it was last written."""
@@ -47,9 +47,9 @@ class Rounds:
         self.take_up()
 
     def take_up(self) -> None:
-        """Open the rounds again that are at work by the table, and whose markers are gone.
+        """Reopen rounds that are at work according to the table but have no marker.
 
-        A person may have removed them, or a power cut: they are not flushed, and the table is.
+        A person may have removed the marker, or a power cut: markers are not flushed, the table is.
         """
         table, active = self.file.table, self.store.active()
         busy = sum(count for status, count in table.counts().items() if status not in PERSONAL)
@@ -62,20 +62,20 @@ class Rounds:
                 self.store.set_marker(task_id, Marker(self.next_round(task_id) if lost else number))
 
     def _is_busy(self, task_id: str, text: str) -> bool:
-        """Whether a row says that it is at work, with what is still to be written."""
+        """Return whether a row is at work, including changes not yet written."""
         text = self.file.pending[task_id].get("status", text) if task_id in self.file.pending else text
         return parse_status(text) not in PERSONAL
 
     def _newest(self, task_id: str) -> tuple[int, int]:
-        """Return the round of the newest attempt that there are facts of, and its number; (1, 0) for none."""
+        """Return the round and the number of the newest attempt with facts; (1, 0) if there is none."""
         attempts = self.store.attempts(task_id)
         return (attempts[-1].intent.round, attempts[-1].number) if attempts else (1, 0)
 
     def absorb(self, edits: Edits, now: float) -> None:
-        """Note every wish in the facts, then take the table as read. May be killed anywhere and done again."""
+        """Write every wish to the facts, then accept the table as read. Safe to kill and repeat at any point."""
         for task_id, wish in edits.wishes.items():
             self._wish(task_id, wish, now)
-        # Rows that are gone need no note: ``task`` sees that they are, and that they are back.
+        # Removed rows need no fact: ``task`` sees that they are gone, and that they are back.
         known = self.store.started_ids() if edits.new else frozenset()
         for task_id in edits.new:
             if task_id in known:
@@ -99,7 +99,7 @@ class Rounds:
             self.file.set(task_id, {"note": note})
 
     def _returned(self, task_id: str) -> None:
-        """Take a row back: what was settled stays settled, what was removed may be wanted again."""
+        """Take back a row that was removed and is there again: it stays settled, or is wanted again."""
         if self.store.marker(task_id) is not None:
             return
         rounds = self.store.settled(task_id)
@@ -120,7 +120,7 @@ class Rounds:
             self.file.set(task_id, {"status": Status.TODO.value})
 
     def statuses(self) -> Iterator[tuple[str, str]]:
-        """Yield each id with its status, what is still to be written included."""
+        """Yield each id with its status, including changes not yet written."""
         pending = self.file.pending
         for task_id, text in self.file.table.cells("status"):
             shown = pending[task_id].get("status", text) if task_id in pending else text
@@ -139,10 +139,10 @@ class Rounds:
         return max(used, default=0) + 1
 
     def task(self, task_id: str, scope: Scope) -> Task | None:
-        """Return a task with an open round; None where that round is settled."""
+        """Return a task with an open round; None if that round is settled."""
         marker = self.store.marker(task_id)
         if marker is None:
-            # Only a power cut leaves a marker that cannot be read; the facts say which round it was.
+            # Only a power cut leaves a marker that cannot be read; the facts show which round it was.
             rounds = [a.intent.round for a in self.store.attempts(task_id)]
             marker = Marker(max(rounds, default=1))
         names = self.store.names(task_id)
@@ -159,7 +159,7 @@ class Rounds:
         return self._build(task_id, marker, scope, names)
 
     def _with_lost(self, task_id: str, marker: Marker, names: list[str]) -> Marker:
-        """Note in the marker an attempt that no fact knows: the table, which was flushed, says that its round began."""
+        """Note in the marker an attempt without facts: the table, which was flushed, shows that its round began."""
         table = self.file.table
         if task_id not in table or not table.cell(task_id, "started") or table.cell(task_id, "ended"):
             return marker
@@ -170,10 +170,10 @@ class Rounds:
         return marker
 
     def _told(self, task_id: str, number: int, *, known: bool) -> bool:
-        """Write again the end of a round that a power cut took, where the table (which is flushed) tells of it.
+        """Write again the end of a round that a power cut lost, if the table (which is flushed) shows it.
 
-        ``known``: the fact is there but cannot be read. Otherwise the table must speak of an end after the round's
-        last attempt began, or it would be the end of the round before.
+        ``known``: the fact exists but cannot be read. Otherwise the end in the table must be later than the start of
+        the round's last attempt, or it would be the end of the round before.
         """
         from agentjobs.project.cells import parse_instant
 
@@ -208,7 +208,7 @@ class Rounds:
         return Task(row, marker.round, mine, earlier, wish, in_play(scope, task_id, row.profile), void)
 
     def open(self, row: Row, scope: Scope) -> Task | None:
-        """Return the first round of a row that says TODO; None where the facts say that it is settled, or at work.
+        """Open the first round of a row that is TODO; None if the facts say that it is settled or at work.
 
         The facts win over a TODO that nobody asked for: a table restored from an old copy starts nothing again.
         """
@@ -217,7 +217,7 @@ class Rounds:
         settled = self.store.settled(row.id)
         number, newest = self._newest(row.id)
         if newest and number > (settled[-1].round if settled else 0):
-            self.store.set_marker(row.id, Marker(number))  # it has begun: only its marker is gone
+            self.store.set_marker(row.id, Marker(number))  # it has started: only its marker is lost
             return None
         if settled and settled[-1].note != REMOVED:
             return None
@@ -226,7 +226,7 @@ class Rounds:
     # --- settled
 
     def settled_cells(self, task_id: str) -> dict[str, str] | None:
-        """Return what the table says of the newest settled round."""
+        """Return the cells of the newest settled round."""
         from agentjobs.project.cells import settled_cells, settled_only
 
         rounds = self.store.settled(task_id)
@@ -236,7 +236,7 @@ class Rounds:
         return settled_cells(rounds[-1], attempts) if attempts else settled_only(rounds[-1])
 
     def close(self, task_id: str) -> None:
-        """Forget the marker of a settled round, unless a new one was asked for."""
+        """Remove the marker of a settled round, unless a new round was asked for."""
         marker = self.store.marker(task_id)
         settled = self.store.settled_round(task_id, marker.round) if marker is not None else None
         if marker is not None and settled is not None and marker.wish in {None, settled.status}:

@@ -1,4 +1,4 @@
-"""The intent of a new attempt: all that is decided before anything of it starts."""
+"""The intent of a new attempt: everything that is decided before it starts."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def claimed(
     project: Project, task: Task, begin: Begin, now: float, *, marker: Marker, base: str, tree: str,
     edited: tuple[str, ...],
 ) -> Intent:  # fmt: skip
-    """Claim the next number of a task, and return the intent of that attempt, but for its setup command."""
+    """Claim the next number of a task, and return the intent of that attempt, without its setup command."""
     row, last = task.row, task.last
     profile = project.profile(row, begin.profile)
     used = max((int(mark.rpartition(".")[2]) for mark in marker.begun), default=0)
     number = project.store.claim(row.id, max(used, newest_in_table(row), marker.told))
     agent = project.policy.agents.get(profile.agent)
-    # An agent that chooses the id itself does not get one: it would be taken for its own.
+    # An agent that chooses its session id itself does not get one from us: it would be taken for its own.
     session = "" if agent is not None and agent.learns else str(uuid.uuid4())
     if not begin.fresh and last is not None:
         session = (last.result.session if last.result else "") or last.intent.session
@@ -67,7 +67,7 @@ def claimed(
 
 
 def before(project: Project, task: Task) -> Attempt | None:
-    """Return the newest attempt of the rounds before this one, if the task's tree is there still."""
+    """Return the newest attempt of the earlier rounds, if the task's tree still exists."""
     if not project.uses_trees or not (project.trees_dir / task.row.id).is_dir():
         return None
     earlier = [a for a in project.store.attempts(task.row.id) if a.intent.round < task.round]
@@ -75,7 +75,7 @@ def before(project: Project, task: Task) -> Attempt | None:
 
 
 def landed_unseen(project: Project, task: Task) -> str:
-    """Return the commit that an attempt of this round landed as, although the facts that recorded it are lost."""
+    """Return the commit that an attempt of this round landed as, if the facts that recorded it are lost."""
     if not project.lands:
         return ""
     from agentjobs.workspace.target import landed_as

@@ -1,4 +1,4 @@
-"""Rows of phases: those that a plan printed are read, validated and put into the table; those that came to nothing."""
+"""Rows of phases: read those that a plan printed, merge them into the table, and find those that failed."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from agentjobs.table.table import Table
 
 RETIRED = "left out: its phase was planned again without it"
-"""Note of a row that only an earlier planning made."""
+"""Note of a row that only an earlier plan run printed."""
 
 
 def printed(project: Project, phase: str, path: Path) -> list[dict[str, str]]:
-    """Return the rows that a plan printed, filled in; UserError, with file and line, for what is no row."""
+    """Return the rows that a plan printed, completed. UserError with file and line for an invalid row."""
     file = str(path.relative_to(project.root))
     most = project.policy.limits.output_bytes
     data = read_head(path, most + 1).removeprefix(tsv.BOM)
@@ -42,9 +42,9 @@ def printed(project: Project, phase: str, path: Path) -> list[dict[str, str]]:
             raise UserError(unknown(row["profile"], list(profiles), "profile"), file=file, line=line)
         for need in row.get("after", "").split():
             if need not in ids and need not in table:
-                raise UserError(f"after names {tsv.quoted(need)}, which is no id here", file=file, line=line)
+                raise UserError(f"after names {tsv.quoted(need)}, which is not the id of a row", file=file, line=line)
             if place.get(planned.get(need) or table.profile(need), -1) > place.get(row["profile"], len(place)):
-                why = f"after names {tsv.quoted(need)} of a later phase: neither ever begins"
+                why = f"after names {tsv.quoted(need)} of a later phase: neither could ever start"
                 raise UserError(why, file=file, line=line)
         try:
             parse(append(parse(EMPTY), [{**row, "status": "TODO"}])).row(row["id"])
@@ -54,7 +54,7 @@ def printed(project: Project, phase: str, path: Path) -> list[dict[str, str]]:
 
 
 def merge(project: Project, rows: Sequence[dict[str, str]]) -> Callable[[Table], bytes]:
-    """Return what puts the rows into a table: new ones appended, those that are TODO refreshed, all others kept."""
+    """Return the changes that put the rows into a table: new ones appended, TODO rows updated, all others kept."""
     changes = Changes(tuple(rows))
     before = project.file.table
 
@@ -68,7 +68,7 @@ def merge(project: Project, rows: Sequence[dict[str, str]]) -> Callable[[Table],
 
 
 def undone(project: Project, phase: str) -> tuple[str, ...]:
-    """Return the ids of a phase that are not DONE, those SKIPPED aside; none without a phase."""
+    """Return the ids of a phase that are neither DONE nor SKIPPED; empty without a phase."""
     if not phase:
         return ()
     file = project.file
