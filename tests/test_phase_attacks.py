@@ -58,7 +58,7 @@ def test_a_plan_cannot_begin_its_phase_anew(tmp_path: Path) -> None:
     project = pipeline(tmp_path, read={"plan": PLAN + again})
     assert project.settle() == {"a": "DONE"}
     assert len(plans(project)) == 1
-    assert "this is called by the plan of phase read" in (tmp_path / "said").read_text()
+    assert "the plan of phase read calls this" in (tmp_path / "said").read_text()
 
 
 def test_a_pilot_takes_tasks_of_the_first_phase_first(tmp_path: Path) -> None:

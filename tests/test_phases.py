@@ -431,7 +431,7 @@ def test_on_a_slow_machine_every_turn_says_to_call_again(tmp_path: Path, monkeyp
 def test_a_pilot_of_what_is_not_planned_says_what_to_do(tmp_path: Path) -> None:
     project = three(tmp_path)
     said = project.run("dispatch", "--only", "2", code=1).stderr
-    assert "there is no task yet; `agentjobs dispatch --phase read` plans the first phase" in said
+    assert "there is no task yet; plan the first phase with `agentjobs dispatch --phase read`" in said
     dry = project.run("dispatch", "--dry-run", code=0)
     assert "phase read would be planned" in dry.stderr
     project.dispatch("--phase", "read")

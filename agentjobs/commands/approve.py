@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def approve(project: Project, ids: tuple[str, ...], *, everything: bool, lock_timeout_s: float) -> Report:
-    """Let verified work land that waits for it. UserError for an unknown id, and for a task that does not wait."""
+    """Let verified work land that waits for approval.
+
+    UserError for an unknown id or a task that does not wait for it.
+    """
     project.file.load()
     known(project, ids)
     with locked(project, lock_timeout_s):
@@ -39,12 +42,11 @@ def approve(project: Project, ids: tuple[str, ...], *, everything: bool, lock_ti
             number = waiting[task_id].number
             write_bytes(project.store.attempt_dir(task_id, number) / "approved", b"")
             project.store.event(time.time(), task_id, "approved", attempt=number)
-    more = tuple(f"{i} {reviews.UNREVIEWED}, and is approved by its id alone" for i in sorted(unjudged - set(chosen)))
+    more = tuple(f"{i} {reviews.UNREVIEWED}; approve it by its id" for i in sorted(unjudged - set(chosen)))
     more = more if chosen or more else ("nothing waits for approval",)
     return Report(tuple(f"{task_id}\tapproved" for task_id in chosen), more if everything or not chosen else ())
 
 
-
 def awaits(attempt: Attempt) -> bool:
-    """Whether an attempt that is not over is verified, and judged as far as its reviewers will."""
+    """Return whether an open attempt is verified and its reviewers have nothing more to do."""
     return bool(verified_at(attempt)) and (reviews.passed(attempt) or reviews.lacking(attempt))

@@ -27,10 +27,10 @@ def dispatch(
     force: bool,
     lock_timeout_s: float,
 ) -> Report:
-    """Widen what is in play, clear what waits for a person, and take a turn.
+    """Put tasks in play, clear halts, and take a turn.
 
-    ``ids``, ``phases`` or the first ``only`` tasks; everything where none of them is said. UserError where the table,
-    an id, a phase or the base is wrong.
+    ``ids``, ``phases`` or the first ``only`` tasks; everything if none of them is given. UserError if the table, an
+    id, a phase or the base is wrong.
     """
     from agentjobs.run.baseline import require_green, require_known_cost
     from agentjobs.run.steps.sandbox import require
@@ -41,7 +41,7 @@ def dispatch(
     if plans_first(project) and not dry_run and not os.path.lexists(project.file.path):
         from agentjobs.plans.write import EMPTY
 
-        project.file.make(EMPTY)  # the first phase is planned into it
+        project.file.make(EMPTY)  # the plan of the first phase fills it
     project.file.load()
     table = project.file.table
     check_graph(table)
@@ -68,20 +68,18 @@ def dispatch(
     return Report((_in_play(project, scope),), (turn.why,) if turn.why else ())
 
 
-
 def _pilot(project: Project, only: int | None) -> tuple[str, ...]:
-    """Return the ids of a pilot of so many tasks; none where nobody asked for one. UserError before any is planned."""
+    """Return the ids of the first ``only`` tasks; empty if ``only`` is None. UserError before any task is planned."""
     if only is None:
         return ()
     if not len(project.file.table) and project.policy.phases:
         first = project.policy.phases[0]
-        raise UserError(f"there is no task yet; `agentjobs dispatch --phase {first}` plans the first phase")
+        raise UserError(f"there is no task yet; plan the first phase with `agentjobs dispatch --phase {first}`")
     return first_unsettled(project, only)
 
 
-
 def _in_play(project: Project, scope: Scope) -> str:
-    """Say what is in play, and how the table stands."""
+    """Return a line about what is in play, and how many tasks have which status."""
     counts = project.file.table.counts()
     what = "everything" if scope.everything else many(len(scope.ids), "task")
     if scope.phases and not scope.everything:
@@ -90,9 +88,8 @@ def _in_play(project: Project, scope: Scope) -> str:
     return f"in play: {what}; the table: {stand or 'no rows'}"
 
 
-
 def first_unsettled(project: Project, count: int) -> tuple[str, ...]:
-    """Return the first ``count`` tasks that are not settled: those at work first, then as they would be started."""
+    """Return the first ``count`` tasks that are not settled: running ones first, then in the order of their start."""
     table = project.file.table
     statuses = project.file.table.statuses()
     active = [i for i in project.store.active() if i in statuses and statuses[i] not in SETTLED]
@@ -100,7 +97,7 @@ def first_unsettled(project: Project, count: int) -> tuple[str, ...]:
     at_work = [i for i in active if scope is not None and in_play(scope, i, table.profile(i))]
     chosen = at_work[:count]
     everything = Scope(0.0, everything=True)
-    later = list(project.policy.phases[1:])  # those of a phase do not begin before the ones of an earlier phase
+    later = list(project.policy.phases[1:])  # tasks of a phase start after those of earlier phases
     while len(chosen) < count:
         queue = Queue(table, statuses, everything, frozenset(chosen))
         found = [i for i, _ in zip(queue.ready(later), range(count - len(chosen)), strict=False)]
@@ -108,11 +105,10 @@ def first_unsettled(project: Project, count: int) -> tuple[str, ...]:
             break
         if not found:
             del later[0]
-        for task_id in found:  # as if it were done: what waits for it may come along
+        for task_id in found:  # as if it were done, so that the tasks after it follow
             chosen.append(task_id)
             statuses[task_id] = Status.DONE
     return tuple(chosen)
-
 
 
 def _dry_run(project: Project, ids: tuple[str, ...], only: int | None, phases: tuple[str, ...]) -> Report:
@@ -134,11 +130,10 @@ def _dry_run(project: Project, ids: tuple[str, ...], only: int | None, phases: t
     return Report(tuple(lines), (*plans, f"{many(len(chosen), 'task')} would be in play; nothing was changed"))
 
 
-
 def _first_phases(
     project: Project, statuses: dict[str, Status], phases: tuple[str, ...], *, everything: bool
 ) -> tuple[frozenset[str], tuple[str, ...]]:
-    """Return the profiles of which nothing may begin yet, and what would be planned now, for people."""
+    """Return the profiles of which nothing can start yet, and what would be planned now, for people."""
     if not project.policy.phases:
         return frozenset(), ()
     from agentjobs.core.phases import due

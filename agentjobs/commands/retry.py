@@ -27,15 +27,15 @@ def retry(
     and_later: bool = False,
     lock_timeout_s: float,
 ) -> Report:
-    """Give settled tasks a new round, put them in play, clear what waits for a person. UserError for an unknown id.
+    """Start a new round of settled tasks, put them in play, clear halts. UserError for an unknown id.
 
-    ``phases`` are planned again, and all their tasks but those SKIPPED get a new round; ``and_later``: likewise the
+    ``phases`` are planned again, and all their tasks except SKIPPED ones get a new round; ``and_later``: also the
     phases after the first of them.
     """
     check_phases(project, phases)
     planned = os.environ.get("AGENTJOBS_PHASE") if os.environ.get("AGENTJOBS_ROOT") == str(project.root) else None
     if phases and planned:
-        raise UserError(f"this is called by the plan of phase {planned}, which would never come to an end")
+        raise UserError(f"the plan of phase {planned} calls this; it would plan phases for ever")
     order = project.policy.phases if phases else ()
     if and_later:
         phases = order[min(map(order.index, phases)) :]
@@ -65,6 +65,6 @@ def retry(
         project.store.set_state("scope", widened(scope, chosen, everything=everything, phases=phases, back=rows))
         clear_halt(project, force=False)
         project.file.save()
-    again = [f"phase {name} is planned again" for name in phases if project.policy.profiles[name].plan is not None]
-    next_ = ("now `agentjobs poll` or `agentjobs run`",)
+    again = [f"phase {name} will be planned again" for name in phases if project.policy.profiles[name].plan is not None]
+    next_ = ("next: `agentjobs poll` or `agentjobs run`",)
     return Report(tuple(f"{task_id}\tTODO" for task_id in everyone), (*again, *next_))

@@ -1,4 +1,4 @@
-"""What the commands that change what is in play have in common: which tasks are meant, and ending what runs."""
+"""Shared by the commands that change what is in play: which tasks are meant, and stopping what runs."""
 
 from __future__ import annotations
 
@@ -23,15 +23,14 @@ ENDING_S = 5.0
 
 
 class Report(Struct, frozen=True):
-    """What a command has to say: lines for stdout, warnings for stderr."""
+    """The output of a command: lines for stdout, warnings for stderr."""
 
     lines: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
-
 def check_phases(project: Project, phases: Iterable[str]) -> None:
-    """Raise UserError for a name that is no phase; the nearest one is named."""
+    """Raise UserError for an unknown phase; the message names the nearest one."""
     for name in phases:
         if name not in project.policy.phases:
             from agentjobs.policy.phases import unknown
@@ -39,9 +38,8 @@ def check_phases(project: Project, phases: Iterable[str]) -> None:
             raise UserError(unknown(name, list(project.policy.phases)))
 
 
-
 def known(project: Project, ids: Iterable[str]) -> None:
-    """Raise UserError for an id that is not in the table; the nearest one is named."""
+    """Raise UserError for an id that is not in the table; the message names the nearest one."""
     import difflib
 
     for task_id in ids:
@@ -51,19 +49,16 @@ def known(project: Project, ids: Iterable[str]) -> None:
             raise UserError(f"no task {task_id!r} in {project.file.path.name}{hint}")
 
 
-
 def plans_first(project: Project) -> bool:
-    """Whether all tasks come from plans: there need be no table yet."""
+    """Return whether all tasks come from plans, so that there may be no table yet."""
     policy = project.policy
     return bool(policy.phases) and policy.profiles[policy.phases[0]].plan is not None
-
 
 
 def rows_of_phases(project: Project, phases: Collection[str]) -> tuple[str, ...]:
     """Return the ids of the rows that these phases have now."""
     rows = project.file.table.profiles() if phases else ()
     return tuple(task_id for task_id, name in rows if name in phases)
-
 
 
 def chosen_ids(
@@ -76,18 +71,16 @@ def chosen_ids(
     return tuple(dict.fromkeys(ids)) + found
 
 
-
 def locked(project: Project, lock_timeout_s: float) -> AbstractContextManager[None]:
-    """Make ``.agentjobs`` where it is missing, and hold the project's lock. LockBusy after ``lock_timeout_s``."""
+    """Create ``.agentjobs`` if it is missing, and hold the project's lock. LockBusy after ``lock_timeout_s``."""
     project.store.create()
     return project.store.lock(lock_timeout_s)
-
 
 
 def widened(
     scope: Scope, ids: Iterable[str], *, everything: bool, phases: tuple[str, ...] = (), back: Iterable[str] = ()
 ) -> Scope:
-    """Return a scope with these ids and phases in it; ``back``: ids that are out no more."""
+    """Return the scope with these ids and phases added; ``back``: ids that were stopped and return."""
     now = time.time()
     if everything:
         return Scope(now, everything=True)
@@ -97,9 +90,8 @@ def widened(
     return Scope(now, scope.everything, merged, out, phases=tuple(dict.fromkeys(scope.phases + phases)))
 
 
-
 def clear_halt(project: Project, *, force: bool) -> None:
-    """Clear what waits for a person: a halt, an account that is stuck; with ``force`` every pause."""
+    """Clear a halt and accounts that are stuck; with ``force`` every pause."""
     store = project.store
     store.set_state("halt", None)
     before = store.pauses()
@@ -109,9 +101,8 @@ def clear_halt(project: Project, *, force: bool) -> None:
     store.clear_tally()
 
 
-
 def end_steps(project: Project, ids: Collection[str], lock_timeout_s: float) -> None:
-    """Take turns that begin nothing, until none of these tasks runs any more, or will not end."""
+    """Take turns that start nothing until none of these tasks runs any more, or they do not stop in time."""
     if project.store.scope() is None:
         return
     engine = Engine(project, starts=False)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def skip(project: Project, ids: tuple[str, ...], *, note: str, lock_timeout_s: float) -> Report:
-    """Settle tasks as SKIPPED, and end what runs of them; one that is DONE stays so. UserError for an unknown id."""
+    """Settle tasks as SKIPPED, and stop what runs of them; DONE tasks stay DONE. UserError for an unknown id."""
     chosen = chosen_ids(project, ids, lambda _: False)
     note = " ".join(note.split())
     done: list[str] = []
@@ -39,4 +39,4 @@ def skip(project: Project, ids: tuple[str, ...], *, note: str, lock_timeout_s: f
         project.file.save()
     end_steps(project, chosen, lock_timeout_s)
     lines = tuple(f"{task_id}\tSKIPPED" for task_id in chosen if task_id not in done)
-    return Report(lines, tuple(f"{task_id} is DONE and stays so" for task_id in done))
+    return Report(lines, tuple(f"{task_id} is DONE and stays DONE" for task_id in done))

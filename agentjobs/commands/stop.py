@@ -1,4 +1,4 @@
-"""Take tasks out of play, and end what runs of them."""
+"""Take tasks out of play, and stop what runs of them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def stop(project: Project, ids: tuple[str, ...], *, lock_timeout_s: float) -> Report:
-    """Take tasks (without ids: all) out of play and end what runs; their work stays, ``dispatch`` resumes them.
+    """Take tasks (without ids: all) out of play and stop what runs; their work stays, ``dispatch`` resumes them.
 
-    UserError for an unknown id, and before anything was put in play.
+    UserError for an unknown id, or if nothing was put in play.
     """
     project.file.load()
     known(project, ids)
     if project.store.scope() is None:
-        raise UserError("nothing is in play")
+        raise UserError("nothing is in play; start tasks with `agentjobs dispatch`")
     with locked(project, lock_timeout_s):
         scope = project.store.scope() or Scope(time.time())
         if not ids:
@@ -34,5 +34,5 @@ def stop(project: Project, ids: tuple[str, ...], *, lock_timeout_s: float) -> Re
         project.store.set_state("scope", scope)
         begun = [i for i in project.store.active() if not ids or i in ids]
     end_steps(project, begun, lock_timeout_s)
-    idle = tuple(f"{task_id} was not at work; it is out of play now" for task_id in ids if task_id not in begun)
+    idle = tuple(f"{task_id} was not running; it is out of play now" for task_id in ids if task_id not in begun)
     return Report(tuple(f"{task_id}\tstopped" for task_id in begun), idle)
