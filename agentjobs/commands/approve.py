@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from agentjobs.commands.scope import Report, known, locked
+from agentjobs.commands.scope import Report, locked
 from agentjobs.core import reviews
 from agentjobs.core.decide import verified_at
+from agentjobs.disk.files import write_bytes
 from agentjobs.model.errors import UserError
-from agentjobs.project.facts import write_bytes
+from agentjobs.project.ids import known
 from agentjobs.project.rounds import Rounds
 
 if TYPE_CHECKING:

@@ -6,10 +6,12 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from agentjobs.commands.scope import Report, check_phases, clear_halt, known, plans_first, rows_of_phases, widened
+from agentjobs.commands.scope import Report, clear_halt, widened
 from agentjobs.core.ready import Queue, in_play
 from agentjobs.model.errors import UserError
 from agentjobs.model.facts import SETTLED, Scope, Status
+from agentjobs.policy.phases import plans_first
+from agentjobs.project.ids import check_phases, known, rows_of_phases
 from agentjobs.run.drive import poll
 from agentjobs.text.columns import many
 
@@ -38,8 +40,8 @@ def dispatch(
     from agentjobs.workspace.target import check_target
 
     check_phases(project, phases)
-    if plans_first(project) and not dry_run and not os.path.lexists(project.file.path):
-        from agentjobs.plans.write import EMPTY
+    if plans_first(project.policy) and not dry_run and not os.path.lexists(project.file.path):
+        from agentjobs.table.table import EMPTY
 
         project.file.make(EMPTY)  # the plan of the first phase fills it
     project.file.load()

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agentjobs.commands.scope import Report, check_phases, chosen_ids, clear_halt, locked, rows_of_phases, widened
+from agentjobs.commands.scope import Report, chosen_ids, clear_halt, locked, widened
 from agentjobs.model.errors import UserError
 from agentjobs.model.facts import SETTLED, Scope, Status
+from agentjobs.project.ids import check_phases, rows_of_phases
 from agentjobs.project.rounds import Rounds
 from agentjobs.project.store import Marker
 

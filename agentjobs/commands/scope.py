@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agentjobs.core.pauses import lifted
-from agentjobs.model.errors import UserError
 from agentjobs.model.facts import Scope, Status
+from agentjobs.project.ids import known
 from agentjobs.run.engine import Engine
 
 if TYPE_CHECKING:
@@ -27,38 +27,6 @@ class Report(Struct, frozen=True):
 
     lines: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-
-
-def check_phases(project: Project, phases: Iterable[str]) -> None:
-    """Raise UserError for an unknown phase; the message names the nearest one."""
-    for name in phases:
-        if name not in project.policy.phases:
-            from agentjobs.policy.phases import unknown
-
-            raise UserError(unknown(name, list(project.policy.phases)))
-
-
-def known(project: Project, ids: Iterable[str]) -> None:
-    """Raise UserError for an id that is not in the table; the message names the nearest one."""
-    import difflib
-
-    for task_id in ids:
-        if task_id not in project.file.table:
-            close = difflib.get_close_matches(task_id, project.file.table.ids, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise UserError(f"no task {task_id!r} in {project.file.path.name}{hint}")
-
-
-def plans_first(project: Project) -> bool:
-    """Return whether all tasks come from plans, so that there may be no table yet."""
-    policy = project.policy
-    return bool(policy.phases) and policy.profiles[policy.phases[0]].plan is not None
-
-
-def rows_of_phases(project: Project, phases: Collection[str]) -> tuple[str, ...]:
-    """Return the ids of the rows that these phases have now."""
-    rows = project.file.table.profiles() if phases else ()
-    return tuple(task_id for task_id, name in rows if name in phases)
 
 
 def chosen_ids(

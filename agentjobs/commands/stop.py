@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agentjobs.commands.scope import Report, end_steps, known, locked
+from agentjobs.commands.scope import Report, end_steps, locked
 from agentjobs.model.errors import UserError
 from agentjobs.model.facts import Scope
+from agentjobs.project.ids import known
 
 if TYPE_CHECKING:
     from agentjobs.project.project import Project

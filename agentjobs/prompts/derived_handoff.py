@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
-
 from agentjobs.prompts.handoff_text import WITHIN, Note, render
 from agentjobs.source.exports import exported, understood
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from agentjobs.workspace.diffstat import FileChange
 
 MARK: Final = "(derived from the diff: the agent left no handoff)"
 """First line of every handoff made from a diff."""
@@ -23,21 +23,6 @@ PARSED_MAX: Final = 40
 
 INTERFACES_MAX: Final = 40
 """Most changes of exports that are listed."""
-
-
-class FileChange(Struct, frozen=True):
-    """One file that a commit changed."""
-
-    path: str
-    was: str = ""
-    """Its path before a rename; equal to ``path`` if it was there; empty for a new file."""
-    old: str = ""
-    """The id of its content before; empty for a new file."""
-    new: str = ""
-    """The id of its content after; empty for a deleted file."""
-    added: int | None = None
-    """Added lines; None for a binary file."""
-    removed: int | None = None
 
 
 def worth_parsing(changes: Sequence[FileChange]) -> list[FileChange]:
