@@ -67,7 +67,7 @@ def clean(
 
 def _unsettled(project: Project, task_id: str) -> str:
     """Return why the tree may still be needed; empty if it is not."""
-    if project.store.marker(task_id) is not None or task_id in project.store.active():
+    if project.store.open_round(task_id) is not None or task_id in project.store.active():
         return f"is not settled; `agentjobs skip {task_id}` settles it"
     table = project.file.table
     if task_id in table and (parse_status(table.cell(task_id, "status")) or Status.TODO) not in SETTLED:

@@ -13,7 +13,7 @@ from agentjobs.model.errors import UserError
 from agentjobs.model.facts import SETTLED, Scope, Status
 from agentjobs.project.ids import check_phases, rows_of_phases
 from agentjobs.project.rounds import Rounds
-from agentjobs.project.store import Marker
+from agentjobs.project.state import OpenRound
 
 if TYPE_CHECKING:
     from agentjobs.project.project import Project
@@ -55,11 +55,11 @@ def retry(
         rounds.refresh(time.time())
         statuses = project.file.table.statuses()
         for task_id in everyone:
-            marker = project.store.marker(task_id)
-            if marker is not None:
-                project.store.set_marker(task_id, replace(marker, wish=Status.TODO, note=""))
+            open_round = project.store.open_round(task_id)
+            if open_round is not None:
+                project.store.set_open_round(task_id, replace(open_round, wish=Status.TODO, note=""))
             elif statuses[task_id] in SETTLED or project.store.settled(task_id):
-                project.store.set_marker(task_id, Marker(rounds.next_round(task_id)))
+                project.store.set_open_round(task_id, OpenRound(rounds.next_round(task_id)))
                 project.file.set(task_id, {"status": "TODO", "started": "", "ended": "", "note": "", "commit": ""})
         scope = project.store.scope() or Scope(time.time())
         everything = scope.everything and not scope.out

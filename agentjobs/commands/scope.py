@@ -66,7 +66,7 @@ def clear_halt(project: Project, *, force: bool) -> None:
     after = {} if force else lifted(before, time.time())
     if after != before:
         store.set_pauses(after)
-    store.clear_tally()
+    store.tally.clear()
 
 
 def end_steps(project: Project, ids: Collection[str], lock_timeout_s: float) -> None:

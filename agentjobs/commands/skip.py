@@ -25,9 +25,9 @@ def skip(project: Project, ids: tuple[str, ...], *, note: str, lock_timeout_s: f
         rounds.refresh(time.time())
         statuses = project.file.table.statuses()
         for task_id in chosen:
-            marker = project.store.marker(task_id)
-            if marker is not None:
-                project.store.set_marker(task_id, replace(marker, wish=Status.SKIPPED, note=note))
+            open_round = project.store.open_round(task_id)
+            if open_round is not None:
+                project.store.set_open_round(task_id, replace(open_round, wish=Status.SKIPPED, note=note))
             elif statuses[task_id] is Status.DONE:
                 done.append(task_id)
             else:

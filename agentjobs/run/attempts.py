@@ -26,7 +26,8 @@ from agentjobs.launch import local
 from agentjobs.model.decisions import Begin, Conclude, Decision, End, Judge, Land, Launch, Look, Settle, Weigh
 from agentjobs.model.errors import TreeBusy, TreeError, UserError, is_machines, said
 from agentjobs.model.facts import FRESH, Halt, Intent, Kill, Outcome, Result, Settled, Status, StepKind, Task
-from agentjobs.project.store import Marker, step_files
+from agentjobs.project.state import OpenRound
+from agentjobs.project.store import step_files
 from agentjobs.prompts import briefing
 from agentjobs.run import check_runs, handoff_turn
 from agentjobs.run import intent as intents
@@ -179,18 +180,18 @@ class Attempts:
             begin, base, edited = self.trees.gone_on(row, before, begin, base, self.verdicts.base_after(before))
             anew = begin.mode if has_begun(before) else anew
         store = self.store
-        marker = store.marker(row.id)
-        if marker is None or task.wish is not None:
-            begun = marker.begun if marker is not None and marker.round == task.round else ()
-            marker = Marker(task.round, begun=begun)
-            store.set_marker(row.id, marker)
+        open_round = store.open_round(row.id)
+        if open_round is None or task.wish is not None:
+            begun = open_round.begun if open_round is not None and open_round.round == task.round else ()
+            open_round = OpenRound(task.round, begun=begun)
+            store.set_open_round(row.id, open_round)
         if (commit := intents.landed_unseen(project, task)) != "":
             if last is not None:
                 self._release(last)
             store.settle(row.id, Settled(task.round, Status.DONE, "landed before its facts were lost", now, commit))
             store.event(now, row.id, Status.DONE.value, commit=commit)
             return
-        intent = intents.claimed(project, task, begin, now, marker=marker, base=base, tree=tree, edited=edited)
+        intent = intents.claimed(project, task, begin, now, open_round=open_round, base=base, tree=tree, edited=edited)
         intent = replace(intent, setup=self.trees.setup_for(tree, anew, base, row.files))
         number = intent.number
         store.write_fact(row.id, number, "attempt.json", intent)
@@ -250,9 +251,9 @@ class Attempts:
 
     def _remember(self, task: Task, intent: Intent) -> None:
         """Note that the attempt was started, in a place that survives if the directory with its facts is deleted."""
-        marker = self.store.marker(task.row.id) or Marker(task.round)
-        if intent.marker not in marker.begun:
-            self.store.set_marker(task.row.id, replace(marker, begun=(*marker.begun, intent.marker)))
+        open_round = self.store.open_round(task.row.id) or OpenRound(task.round)
+        if intent.marker not in open_round.begun:
+            self.store.set_open_round(task.row.id, replace(open_round, begun=(*open_round.begun, intent.marker)))
 
     def judge(self, task: Task, attempt: Attempt, now: float) -> None:
         """Record the end of an agent; one that was stopped for its full context is first asked for a handoff."""
@@ -359,9 +360,9 @@ class Attempts:
             store.set_pauses(meaning.pauses)
         result = self._excuse(attempt, result, meaning)
         if result.outcome not in _SILENT and self._armed:
-            store.count(intent.id, result.outcome.value, likeness(task.row, intent.tree, result))
+            store.tally.count(intent.id, result.outcome.value, likeness(task.row, intent.tree, result))
         if result.outcome in UNSPENT:
-            store.count_unspent(intent.id, intent.number)
+            store.tally.count_unspent(intent.id, intent.number)
         self.verdicts.write_result(attempt, result, now)
 
     def _excuse(self, attempt: Attempt, result: Result, meaning: Meaning) -> Result:
@@ -378,7 +379,7 @@ class Attempts:
         """Return whether the breaker still counts: until the first success, or until it has enough results."""
         wanted = self.project.policy.limits.breaker
         if wanted and not self._disarmed:
-            tally = self.store.tally()
+            tally = self.store.tally.results()
             self._disarmed = len(tally) >= wanted or any(cls == Outcome.OK.value for cls, _ in tally)
         return bool(wanted) and not self._disarmed
 
@@ -396,13 +397,13 @@ class Attempts:
         if task.void:
             local.sweep(task.void)
         if settle.status is Status.TODO:
-            self.store.set_marker(row.id, Marker(task.round + 1))
+            self.store.set_open_round(row.id, OpenRound(task.round + 1))
             self.store.event(now, row.id, "round", round=task.round + 1)
             return
         result = last.result if last else None
         commit = result.landed or result.commit if result and settle.status is Status.DONE else ""
-        marker = self.store.marker(row.id)
-        note = (marker.note if marker else "") or settle.note
+        open_round = self.store.open_round(row.id)
+        note = (open_round.note if open_round else "") or settle.note
         if settle.status is Status.DONE and last is not None and result is not None and result.landed:
             # Before the round is closed: afterwards no poll would finish this.
             self._release(last)

@@ -366,7 +366,7 @@ class Engine:
             hold=store.hold(),
             halt=store.halt() or (None if self.starts else Halt("stop", "this turn starts nothing", now)),
             last_start_at=max((last_start(t.attempts[-1]) for t in tasks if t.attempts), default=0.0),
-            tally=store.tally() if limits.breaker else (),
+            tally=store.tally.results() if limits.breaker else (),
         )
         if self._queued:
             gating = self.queue.runs.open() is not None
@@ -376,7 +376,7 @@ class Engine:
         if limits.run_cost_usd is not None or limits.run_tokens is not None or limits.run_attempts is not None:
             from agentjobs.core.budget import with_running  # only with a budget
 
-            spent = spent_of(self.project.file, store.unspent(), store.open_requests())
+            spent = spent_of(self.project.file, store.tally.unspent(), store.tally.open_requests())
             board = replace(board, spent=with_running(spent, tasks))
         deferred = {task.row.id for task in tasks if isinstance(decide(task, policy, now), Defer)}
         if deferred and sweep_due(tasks, deferred):

@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from agentjobs.model.decisions import Begin
     from agentjobs.model.facts import Attempt, Task
     from agentjobs.project.project import Project
-    from agentjobs.project.store import Marker
+    from agentjobs.project.state import OpenRound
 
 PORTS_FROM, PORTS_EACH, PORTS_TREES = 20_000, 10, 2_000
 
 
 def claimed(
-    project: Project, task: Task, begin: Begin, now: float, *, marker: Marker, base: str, tree: str,
+    project: Project, task: Task, begin: Begin, now: float, *, open_round: OpenRound, base: str, tree: str,
     edited: tuple[str, ...],
 ) -> Intent:  # fmt: skip
     """Claim the next number of a task, and return the intent of that attempt, without its setup command."""
     row, last = task.row, task.last
     profile = project.profile(row, begin.profile)
-    used = max((int(mark.rpartition(".")[2]) for mark in marker.begun), default=0)
-    number = project.store.claim(row.id, max(used, newest_in_table(row), marker.told))
+    used = max((int(mark.rpartition(".")[2]) for mark in open_round.begun), default=0)
+    number = project.store.claim(row.id, max(used, newest_in_table(row), open_round.told))
     agent = project.policy.agents.get(profile.agent)
     # An agent that chooses its session id itself does not get one from us: it would be taken for its own.
     session = "" if agent is not None and agent.learns else str(uuid.uuid4())
@@ -81,12 +81,12 @@ def landed_unseen(project: Project, task: Task) -> str:
     from agentjobs.workspace.target import landed_as
 
     store = project.store
-    marker, known = store.marker(task.row.id), {attempt.number for attempt in task.attempts}
+    open_round, known = store.open_round(task.row.id), {attempt.number for attempt in task.attempts}
     since = {a.number: a.intent.base for a in task.attempts if a.result and a.result.outcome is Outcome.LOST}
     for number in store.numbers(task.row.id):
         if number not in known and store.attempt(task.row.id, number) is None:
             since[number] = ""
-    if marker is not None and marker.told:
-        since[marker.told] = ""
+    if open_round is not None and open_round.told:
+        since[open_round.told] = ""
     found = (landed_as(project.git, project.policy.target, task.row.id, n, base) for n, base in since.items())
     return next(filter(None, found), "")

@@ -117,9 +117,9 @@ def _over(project: Project, task_id: str, number: int | None) -> bool:
     if number is not None:
         attempt = project.store.attempt(task_id, number)
         return attempt is not None and attempt.result is not None
-    marker = project.store.marker(task_id)
-    if marker is not None:
-        return marker.wish is None and project.store.settled_round(task_id, marker.round) is not None
+    open_round = project.store.open_round(task_id)
+    if open_round is not None:
+        return open_round.wish is None and project.store.settled_round(task_id, open_round.round) is not None
     return bool(project.store.settled(task_id))
 
 

@@ -137,7 +137,7 @@ def standing(project: Project, now: float, only: tuple[str, ...] = ()) -> Standi
             running.append(live)
     pauses, halt = in_force(store.pauses()), store.halt()
     waits = any(pause.stuck or pause.until > now for pause in pauses.values())
-    spent = spent_of(project.file, store.unspent(), store.open_requests())
+    spent = spent_of(project.file, store.tally.unspent(), store.tally.open_requests())
     return Standing(
         counts=counts,
         total=len(mine) if only else len(table),
@@ -180,9 +180,9 @@ def _at_work(project: Project, active: Sequence[str], scope: Scope | None) -> tu
             running.append(replace(live, doing=_doing(project, attempt)))
         else:
             playing = scope is not None and in_play(scope, task_id, _profile(project, task_id))
-            marker = project.store.marker(task_id)
-            anew = attempt is not None and marker is not None and (
-                marker.round > attempt.intent.round or marker.wish is Status.TODO
+            open_round = project.store.open_round(task_id)
+            anew = attempt is not None and open_round is not None and (
+                open_round.round > attempt.intent.round or open_round.wish is Status.TODO
             )
             what = _between(attempt, playing=playing, anew=anew)
             between.append(Between(task_id, attempt.number if attempt else 0, what))

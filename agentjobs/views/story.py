@@ -116,7 +116,7 @@ def story(project: Project, task_id: str) -> Story:
     project.file.load()
     table, store = project.file.table, project.store
     row = table.row(task_id) if task_id in table else None
-    marker = store.marker(task_id)
+    open_round = store.open_round(task_id)
     found = Story(
         id=task_id,
         status=row.status.value if row else "not in the table",
@@ -124,7 +124,7 @@ def story(project: Project, task_id: str) -> Story:
         line=row.line if row else 0,
         attempts=tuple(_attempt(project, attempt) for attempt in store.attempts(task_id)),
         rounds=tuple(store.settled(task_id)),
-        wish=marker.wish.value if marker and marker.wish else "",
+        wish=open_round.wish.value if open_round and open_round.wish else "",
         **_left(project, task_id),
     )
     return msgspec.convert(project.masking.texts(msgspec.to_builtins(found)), Story)

@@ -43,7 +43,8 @@ from agentjobs.project.phase_state import (
     rows_of,
     stages_of,
 )
-from agentjobs.project.store import Marker, step_files
+from agentjobs.project.state import OpenRound
+from agentjobs.project.store import step_files
 from agentjobs.text.columns import many
 from agentjobs.text.excerpt import error_excerpt
 
@@ -287,11 +288,12 @@ class PhaseRuns:
         for task_id in sorted(self._earlier(phase) - set(ids)):
             if task_id not in self.project.file.table:
                 continue
-            marker = self.store.marker(task_id)
-            if marker is not None:
+            open_round = self.store.open_round(task_id)
+            if open_round is not None:
                 task = rounds.task(task_id, self.roster.scope)
                 if task is not None and task.last is None:
-                    self.store.set_marker(task_id, msgspec.structs.replace(marker, wish=Status.SKIPPED, note=RETIRED))
+                    dropped = msgspec.structs.replace(open_round, wish=Status.SKIPPED, note=RETIRED)
+                    self.store.set_open_round(task_id, dropped)
             elif self.roster.statuses.get(task_id) is Status.TODO:
                 self.store.settle(task_id, Settled(rounds.next_round(task_id), Status.SKIPPED, RETIRED, now))
                 self.roster.settled(task_id)
@@ -304,8 +306,8 @@ class PhaseRuns:
         for task_id in ids:
             if task_id not in file.table or file.cell(task_id, "note") != RETIRED:
                 continue
-            if self.store.marker(task_id) is None:
-                self.store.set_marker(task_id, Marker(self.roster.rounds.next_round(task_id)))
+            if self.store.open_round(task_id) is None:
+                self.store.set_open_round(task_id, OpenRound(self.roster.rounds.next_round(task_id)))
             file.set(task_id, {"status": Status.TODO.value, "ended": "", "note": ""})
 
     def _ended(self, run: Attempt, outcome: Outcome) -> str:

@@ -127,7 +127,7 @@ class Reviewers:
             spent=told_by(self.project, task, reviewer).spent,
         )
         if outcome is not Outcome.OK:
-            self.store.count_open(intent.id, f"{attempt.number}.{name}", in_flight(self.project, task, reviewer))
+            self.store.tally.count_open(intent.id, f"{attempt.number}.{name}", in_flight(self.project, task, reviewer))
         self._pause(reviewer, step, end, ended.reset_at, now)
         self.store.write_fact(intent.id, attempt.number, f"{name}.end.json", end)
         self.store.event(
