@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from agentjobs.agents.installed import doubts, missing, program_of
 from agentjobs.checkup import commands, rows, trees
 from agentjobs.checkup.finding import Finding
-from agentjobs.commands.scope import require_known_cost
 from agentjobs.disk.files import read_raw
 from agentjobs.launch import local
 from agentjobs.model.errors import UserError
@@ -20,7 +19,7 @@ from agentjobs.policy.checks import checks_of
 from agentjobs.policy.phases import plans_first
 from agentjobs.project.project import POLICY, TABLE
 from agentjobs.prompts import briefing
-from agentjobs.run.baseline import profiles_in_use
+from agentjobs.run.baseline import profiles_in_use, require_known_cost
 from agentjobs.table.table import EMPTY, check_graph
 from agentjobs.text import path_patterns, variables
 from agentjobs.text.toml import line_of, load

@@ -26,6 +26,7 @@ from agentjobs.checkup.forecast import (
 )
 from agentjobs.checkup.parallel import Advice, Checks, Estimate, Fit, Forecast, Order, judged
 from agentjobs.model.outcomes import Outcome
+from agentjobs.model.spending import Spending  # noqa: TC001 - a field of a type that is decoded
 from agentjobs.model.steps import Exited
 from agentjobs.model.tasks import SETTLED
 from agentjobs.policy.agent_output import Tariff
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
     from agentjobs.checkup.forecast import Measured, Work
     from agentjobs.model.facts import Attempt
-    from agentjobs.model.spending import Spending
     from agentjobs.model.tasks import Row
     from agentjobs.policy.policy import Profile
     from agentjobs.project.project import Project

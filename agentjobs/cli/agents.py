@@ -1,4 +1,4 @@
-"""``agentjobs agents``: what is known of agent CLIs, and of those that are installed here."""
+"""``agentjobs agents``: the agent CLIs that agentjobs knows, and those that are installed here."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from agentjobs.model.errors import ExitCode
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    """List the agents there are: which are installed, and whether in a version that was tested.
+    """List all agents: which of them are installed, and if their version is a tested one.
 
-    All of them can be named in a profile (`agent = "claude"`) and need nothing more. In a project its own agents are
-    listed too, and what its agentjobs.toml changes. Each program is asked for its version.
+    A profile can name any of them (`agent = "claude"`) without further settings. In a project the list also has its
+    own agents, and what its agentjobs.toml changes. Each program is asked for its version.
 
     \b
     Example:
@@ -26,7 +26,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
     """
     if ctx.invoked_subcommand is not None:
         if as_json:
-            raise click.UsageError("--json is for the list alone", ctx)
+            raise click.UsageError("--json works only for the list", ctx)
         return
     from agentjobs.agents.installed import installed, place_of
     from agentjobs.views.agents_text import agents_lines, problem_lines
@@ -49,9 +49,9 @@ def command(ctx: click.Context, as_json: bool) -> None:
 @command.command(name="show")
 @click.argument("name")
 def show(name: str) -> None:
-    """Print all settings of an agent: those of its preset, with what agentjobs.toml says in their place.
+    """Print all settings of an agent: those of its preset, changed by agentjobs.toml.
 
-    Any line of it may be written into a section [agents.NAME] of agentjobs.toml to change it.
+    To change one, write its line into a section [agents.NAME] of agentjobs.toml.
 
     \b
     Example:
@@ -62,22 +62,22 @@ def show(name: str) -> None:
 
     place = place_of(Path.cwd())
     choice = choice_of(place, name)
-    settings_of(place, choice)  # a section that is wrong is told, not shown
+    settings_of(place, choice)  # report errors of the section before it is shown
     click.echo(settings_text(choice), nl=False)
 
 
 @command.command(name="try")
 @click.argument("name")
-@click.option("--model", metavar="M", help="The model; else that of the first profile with this agent, or its own.")
+@click.option("--model", metavar="M", help="Model (default: of the first profile with this agent).")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=1), default=300.0, show_default=True, metavar="S",
-              help="Seconds that each of the two turns may take.")
-@click.option("--resume/--no-resume", default=True, help="Go on with the conversation for a second turn.")
-@click.option("--keep", is_flag=True, help="Keep the scratch project; after a failure it is kept anyway.")
+              help="Time limit of each of the two turns, in seconds.")
+@click.option("--resume/--no-resume", default=True, help="Also continue the conversation in a second turn.")
+@click.option("--keep", is_flag=True, help="Keep the scratch project; it is always kept after a failure.")
 def try_(name: str, model: str | None, timeout_s: float, resume: bool, keep: bool) -> int:
-    """Let an agent do one tiny edit in a scratch repository, the way a run does, and say what came of it.
+    """Let an agent do one tiny edit in a scratch repository, as in a run, and report the result.
 
-    Shown are command, class, conversation, tokens and cost; then the conversation is resumed for a second turn, as
-    after a crash. It costs what two short prompts cost. Exit 1 if anything is not as it should be.
+    Prints command, class, conversation, tokens and cost; then resumes the conversation for a second turn, as after
+    a crash. It costs as much as two short prompts. Exit 1 if anything fails.
 
     \b
     Example:
@@ -89,11 +89,11 @@ def try_(name: str, model: str | None, timeout_s: float, resume: bool, keep: boo
     from agentjobs.views.agents_text import log_lines, told_lines, verdict_line
 
     if sys.stderr.isatty():
-        click.echo(f"agentjobs: {name} is at work, for at most {timeout_s:g} s a turn; ^C ends it", err=True)
+        click.echo(f"agentjobs: {name} runs for at most {timeout_s:g} s per turn; stop it with ^C", err=True)
     try:
         tried = tryout(place_of(Path.cwd()), name, model=model, timeout_s=timeout_s, resume=resume, keep=keep)
     except KeyboardInterrupt:
-        click.echo("agentjobs: interrupted; the agent was ended", err=True)
+        click.echo("agentjobs: interrupted; the agent was stopped", err=True)
         return ExitCode.INTERRUPTED
     for heading, told in (("first turn", tried.first), ("resumed", tried.resumed)):
         if told is not None:

@@ -9,25 +9,25 @@ from agentjobs.project.project import Project
 
 @click.command(name="approve")
 @click.argument("ids", nargs=-1, metavar="[ID...]")
-@click.option("--all", "everything", is_flag=True, help="All that is verified and waits.")
+@click.option("--all", "everything", is_flag=True, help="All verified work that waits.")
 @click.option("--lock-timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="S",
-              help="Wait so long for another agentjobs that is at work here.")
+              help="Seconds to wait for another agentjobs process in this project.")
 def command(ids: tuple[str, ...], everything: bool, lock_timeout: float) -> None:
-    """Let verified work land, where `approve = true` in [landing] makes it wait for a person.
+    """Let verified work land, if `approve = true` in [landing] makes it wait for a person.
 
-    Also work whose reviewers gave no verdict, without them: that alone by its ID, never by --all.
+    Work whose reviewers gave no verdict can land too, but only by its ID, not by --all.
 
-    What would land: `git diff agentjobs/landed...refs/agentjobs/ID/ATTEMPT`.
+    To see what would land: `git diff agentjobs/landed...refs/agentjobs/ID/ATTEMPT`.
 
     \b
     Example:
       agentjobs approve greet && agentjobs poll
       agentjobs approve --all
     """
-    from agentjobs.commands.scope import approve
+    from agentjobs.commands.approve import approve
 
     if bool(ids) == everything:
-        raise click.UsageError("name tasks, or say --all")
+        raise click.UsageError("name tasks, or give --all")
     report = approve(Project.here(), ids, everything=everything, lock_timeout_s=lock_timeout)
     for line in report.lines:
         click.echo(line)

@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
 @click.command(name="check")
 @click.option("--baseline", is_flag=True,
-              help="Also run the checks of each profile in use once on the base, and say which are red; and those of "
-              "its first rows, with their own variables: they prove nothing if they pass before any work.")
+              help="Also run the checks of each profile in use once on the base, and report which fail; also those of "
+              "its first rows, with their own variables: checks that pass before any work prove nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print findings and advice as one JSON object.")
 def command(baseline: bool, as_json: bool) -> int:
-    """Say what would go wrong, before it costs money: policy, table, prompts, programs, repository, machine.
+    """Report what would go wrong, before it costs money: policy, table, prompts, programs, repository, machine.
 
-    One line for each finding. Exit 1 if one of them is an error; warnings do not fail. Without errors it also says
-    whether the open tasks should run in parallel at all, and what that would take: advice, with exit 0 whatever it is.
+    One line for each finding. Exit 1 if one of them is an error; warnings do not fail. Without errors it also gives
+    advice: whether the open tasks should run in parallel at all, and what that would take. The advice does not
+    change the exit code.
 
     \b
     Example:
@@ -34,7 +35,7 @@ def command(baseline: bool, as_json: bool) -> int:
       agentjobs check --json | jq -r .advice.verdict
     """
     if baseline and as_json:
-        raise click.UsageError("--baseline prints lines, and --json one object: choose one")
+        raise click.UsageError("--baseline and --json cannot be combined")
     from agentjobs.checkup.check import findings
     from agentjobs.text.columns import many
 
@@ -70,7 +71,7 @@ def command(baseline: bool, as_json: bool) -> int:
 
 
 def _advice(project: Project) -> tuple[Advice | None, list[Finding]]:
-    """Return what speaks for and against many agents, and a warning for each task that does not fit."""
+    """Return the advice on parallel runs, and a warning for each task that does not fit."""
     from agentjobs.checkup.finding import Finding
     from agentjobs.checkup.gather import look
     from agentjobs.checkup.too_large import warnings_of
@@ -79,7 +80,7 @@ def _advice(project: Project) -> tuple[Advice | None, list[Finding]]:
     try:
         found = look(project)
     except (UserError, OSError) as error:
-        return None, [Finding(f"no advice, as what tasks name cannot be read: {error}", warning=True)]
+        return None, [Finding(f"no advice, because files of the tasks cannot be read: {error}", warning=True)]
     return found.advice, list(warnings_of(found.too_large))
 
 
@@ -89,7 +90,7 @@ def _green_before(project: Project) -> Iterator[Finding]:
     from agentjobs.run.baseline import green_before
 
     for row in green_before(project):
-        message = f"all checks of {row.id} pass before any work: they do not prove that it was done"
+        message = f"all checks of {row.id} pass before any work: they cannot prove that it was done"
         yield Finding(message, TABLE, row.line, warning=True)
 
 
@@ -101,7 +102,7 @@ def _print_json(project: Project, findings: list[Finding], advice: Advice | None
 
 
 def _baseline(project: Project) -> Iterator[tuple[str, bool]]:
-    """Yield a line for each check, and whether it is an error: red where the profile wants green."""
+    """Yield a line for each check, and whether it is an error: it fails although the profile needs it to pass."""
     from agentjobs.run.baseline import measure, profiles_in_use
 
     for name in profiles_in_use(project):

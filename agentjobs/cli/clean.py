@@ -11,14 +11,14 @@ from agentjobs.project.project import Project
 @click.command(name="clean")
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--force", is_flag=True,
-              help="Also trees whose work has not landed; it is kept as a commit under refs/agentjobs/.")
-@click.option("--dry-run", is_flag=True, help="Say what would be removed; change nothing.")
+              help="Also remove trees whose work has not landed; it is kept as a commit under refs/agentjobs/.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed; change nothing.")
 @click.option("--lock-timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="S",
-              help="Wait so long for another agentjobs that is at work here.")
+              help="Seconds to wait for another agentjobs process in this project.")
 def command(ids: tuple[str, ...], force: bool, dry_run: bool, lock_timeout: float) -> int:
-    """Remove the worktrees of settled tasks (without ids: of all, and the spare ones that wait for new tasks).
+    """Remove the worktrees of settled tasks (without ids: of all of them, and spare trees).
 
-    A tree whose work has not landed is refused with a line each, and the exit code is 1.
+    A tree whose work has not landed is kept and reported in one line; the exit code is 1 then.
 
     \b
     Example:

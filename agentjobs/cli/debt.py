@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 @click.command(name="debt")
 @click.option("--max", "most", metavar="NAME=N", multiple=True,
-              help="At most N of a count in all files together, as in any=3.")
+              help="Highest allowed count in all files together, as in any=3.")
 @click.option("--floor", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="No file's count may be above its count in this file, made with --json.")
-@click.option("--tighten", is_flag=True, help="The sum must be below that at the base, and no count above it.")
-@click.option("--base", metavar="COMMIT", help="The commit to compare with; else AGENTJOBS_BASE_COMMIT.")
+              help="Highest allowed counts of each file: the output of an earlier --json.")
+@click.option("--tighten", is_flag=True, help="The sum must be lower than at the base, and no count higher.")
+@click.option("--base", metavar="COMMIT", help="Commit to compare with (default: $AGENTJOBS_BASE_COMMIT).")
 @click.option("--json", "as_json", is_flag=True, help="Print the counts of each file as JSON.")
 @click.option("--rows", "as_rows", is_flag=True,
               help="Print a row for each file that has debt at the base commit, for `agentjobs plan rows`.")
@@ -34,9 +34,10 @@ def command(
 ) -> int:
     """Count what hides problems: `any`, `!`, suppressions; in a task also weakened tests, exports and settings.
 
-    With files, or outside a task, the counts are printed. As a check of a task the files of AGENTJOBS_FILES are
-    compared with the base commit: `@ts-ignore`, `@ts-nocheck` and suppressions of missing names may not grow, tests
-    may not test less, exports may not go, tsconfig may not check less. Exit 1 when something is over.
+    With files, or outside of a task, it prints the counts. As a check of a task it compares the files in
+    AGENTJOBS_FILES with the base commit: `@ts-ignore`, `@ts-nocheck` and suppressions of missing names may not
+    increase, tests may not test less, exports may not disappear, tsconfig may not check less. Exit 1 if something
+    is over its limit.
 
     \b
     Example:
@@ -68,7 +69,7 @@ def command(
     if files is not None:
         problems += _against_base(files, total, allowed, tighten=tighten)
     elif tighten:
-        raise click.UsageError("--tighten compares with a base commit: leave the files out")
+        raise click.UsageError("--tighten compares with a base commit and takes no files")
     for problem in problems:
         click.echo(problem, err=as_json)
     return ExitCode.FAILED if problems else ExitCode.OK
@@ -119,7 +120,7 @@ def _above_floor(counts: Mapping[str, Debt], floor: Path) -> Iterator[str]:
         known = json.loads(floor.read_text(encoding="utf-8"))
         floors = {path: {name: int(count) for name, count in found.items()} for path, found in known.items()}
     except (ValueError, AttributeError, TypeError):
-        raise UserError("not what `agentjobs debt --json` prints", file=str(floor)) from None
+        raise UserError("is not the output of `agentjobs debt --json`", file=str(floor)) from None
     for path, debt in sorted(counts.items()):
         limits = {name: count for name, count in floors.get(path, {}).items() if name in debt.counts()}
         for name, (count, limit) in debt.over(limits).items():
@@ -138,13 +139,13 @@ def _against_base(files: BaseFiles, total: Debt, allowed: Mapping[str, int], *, 
     for name, (count, limit) in total.over(limits).items():
         yield f"agentjobs: {name}: {count}, at the base {limit}"
     if tighten and total.total() >= was.total():
-        yield f"agentjobs: the debt is {total.total()}, at the base {was.total()}: it must be below"
+        yield f"agentjobs: the debt is {total.total()}, at the base {was.total()}: it must be lower"
     for line in (*weakened_tests(before, after), *removed_exports(before, after)):
         yield f"agentjobs: {line}"
     names = files.settings()
     old, new = files.old(names), files.new(names)
     for name in names:
         if name in old and name not in new:
-            yield f"agentjobs: {name}:1: is gone"
+            yield f"agentjobs: {name}:1: was deleted"
         elif name in old and old[name] != new[name]:
             yield from (f"agentjobs: {line}" for line in weakened_settings(old[name], new[name], name))

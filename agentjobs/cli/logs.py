@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 @click.command(name="logs")
 @click.argument("task_id", metavar="ID")
 @click.option("-f", "--follow", "follow_it", is_flag=True,
-              help="Go on as more comes, over steps and attempts, until the task settles.")
-@click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="Of attempt N (default: the newest).")
+              help="Follow the output, over steps and attempts, until the task settles.")
+@click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="Attempt N (default: the newest).")
 @click.option("--step", metavar="STEP", help="Only of one step (setup, agent, verify, gate), without headings.")
 def command(task_id: str, follow_it: bool, attempt: int | None, step: str | None) -> None:
-    """Print what an agent and the checks of its work said: as it is, but on a terminal only text and colours.
+    """Print the output of an agent and of its checks: unchanged, but on a terminal only text and colours.
 
     \b
     Example:

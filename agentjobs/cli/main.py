@@ -17,34 +17,34 @@ from agentjobs.text.visible import Stream
 
 COMMANDS = {
     "init": "Write agentjobs.toml, a prompt and checks for one kind of job.",
-    "skill": "Write a new kind of job from a few answers.",
-    "agents": "List the agents there are, and try one out.",
-    "plan": "Make rows of the task table.",
-    "check": "Say what would go wrong, before it costs money.",
+    "skill": "Create a new kind of job from a few answers.",
+    "agents": "List agents, and test one.",
+    "plan": "Create rows of the task table.",
+    "check": "Report what would go wrong, before it costs money.",
     "tokens": "Count tokens, and learn how an agent counts.",
-    "prompt": "Print the prompt a task would be sent.",
+    "prompt": "Print the prompt of a task.",
     "dispatch": "Put tasks in play and start the first ones.",
-    "poll": "Do all that can be done now; exit 2 when nothing is left.",
+    "poll": "Do everything that can be done now; exit 2 when nothing is left.",
     "run": "Poll until nothing is left, with live progress.",
-    "status": "Say how far things are.",
-    "logs": "Print what an agent or a check said.",
-    "show": "Tell the story of one task: every attempt, why, and how it ended.",
+    "status": "Show the state of the tasks.",
+    "logs": "Print the output of an agent or a check.",
+    "show": "Show the history of one task: every attempt, why it started, how it ended.",
     "retry": "Give tasks a new round.",
-    "skip": "Leave tasks out.",
+    "skip": "Settle tasks without doing them.",
     "approve": "Let verified work land that waits for a person.",
-    "stop": "End running agents and take their tasks out of play.",
+    "stop": "Stop running agents and take their tasks out of play.",
     "clean": "Remove the trees of settled tasks.",
-    "same-code": "Check that a converted file, types erased, is the original.",
+    "same-code": "Check that a converted file without its types equals the original.",
     "validate": "Check a JSON file against a JSON Schema.",
     "debt": "Count what hides problems: any, suppressions, weakened tests.",
 }
 
 
 class LazyGroup(click.Group):
-    """Commands by name; the module of one is imported when it is called for."""
+    """Commands by name; the module of a command is imported when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Return the names in the order of a job's life."""
+        """Return the names in the order in which a job needs them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
@@ -63,7 +63,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Name the nearest command when there is none of that name."""
+        """Name the nearest command if there is none with that name."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
@@ -85,7 +85,7 @@ def cli(directory: str | None) -> None:
     \b
     Exit codes: 0 worked (poll, dispatch: call poll again) · 1 failed, the cause is on stderr
     2 poll, run: nothing left to do · 3 poll, run: halted, a person is needed
-    64 wrong usage · 70 a bug in agentjobs · 130 interrupted; running agents go on
+    64 wrong usage · 70 a bug in agentjobs · 130 interrupted; agents keep running
 
     \b
     Example:
@@ -97,7 +97,7 @@ def cli(directory: str | None) -> None:
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
-    """Run the command line and end the process with one of the documented codes."""
+    """Run the command line and exit with one of the documented codes."""
     make_ready()
     streams = sys.stdout, sys.stderr
     try:
@@ -151,8 +151,8 @@ def _run(argv: list[str]) -> int:
 
 def _interrupted(error: BaseException) -> int:
     if isinstance(error.__cause__, EOFError):
-        return _bug()  # click takes it for Ctrl-D at a question; it is a file cut short, perhaps a module of Python's
-    _say("interrupted; running agents go on, `agentjobs poll` takes up from here")
+        return _bug()  # click takes it for Ctrl-D in a prompt; it is a truncated file, perhaps a Python module
+    _say("interrupted; agents keep running, `agentjobs poll` continues from here")
     return ExitCode.INTERRUPTED
 
 
@@ -161,12 +161,12 @@ def _say(message: str) -> None:
 
 
 def _abandon_stdout() -> None:
-    """Nobody reads any more: let the interpreter flush into nothing."""
+    """Redirect stdout to nothing, because its reader is gone and the interpreter will still flush."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _bug() -> int:
-    """Write the traceback down where it can be found, and say where."""
+    """Write the traceback to a file, and print its path."""
     import tempfile
     import traceback
 
@@ -186,8 +186,8 @@ def _bug() -> int:
 
 
 def _masked(text: str) -> str:
-    """Return what a crash has to say without the secrets of the project around us, as far as it can be read."""
-    with contextlib.suppress(Exception):  # the bug may lie just there
+    """Return the text of a crash without the secrets of the project, as far as its settings can be read."""
+    with contextlib.suppress(Exception):  # the bug may be there
         from agentjobs.project.project import Project
         from agentjobs.text.masking import Masking
 

@@ -1,4 +1,4 @@
-"""``agentjobs plan``: ways to make rows of the table."""
+"""``agentjobs plan``: the ways to create rows of the table."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 class Plans(click.Group):
-    """The group of all plans."""
+    """The group of all plan commands."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Say where an option belongs that stands before the name of a plan."""
+        """Explain where options belong if one stands before the name of a plan."""
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             raise click.UsageError(
-                f"No such option {error.option_name!r}: options come after the name of a plan, as in "
+                f"No such option {error.option_name!r}: put options after the name of a plan, as in "
                 f"`agentjobs plan files {error.option_name}`.", ctx,
             ) from None  # fmt: skip
 
@@ -35,9 +35,9 @@ class Plans(click.Group):
 @click.group(name="plan", cls=Plans, invoke_without_command=True, no_args_is_help=False)
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """Make rows of the task table. What was begun or settled stays as it is.
+    """Create rows of the task table. Rows that were started or settled are not changed.
 
-    Alone it is `plan files`, if agentjobs.toml has a [plan] section.
+    Without a command it runs `plan files`, if agentjobs.toml has a [plan] section.
 
     \b
     Example:
@@ -64,13 +64,13 @@ for _more in (pack, tree, speckit):
 
 @command.command(name="rows")
 @click.option("--format", "format_", type=click.Choice(["auto", "lines", "csv", "tsv", "jsonl"]), default="auto",
-              show_default=True, help="How stdin is read; auto looks at it. csv: fields between commas, semicolons or "
+              show_default=True, help="Format of stdin; auto detects it. csv: separated by commas, semicolons or "
               "tabs; tsv: as in tasks.tsv.")
 @click.option("-z", "--null", is_flag=True, help="Lines end in NUL, as `git ls-files -z` prints them.")
 @click.option("--id", "id_template", metavar="TEMPLATE",
-              help="Make ids from columns, as in 'convert-{name}'; else from `id` or the first column.")
+              help="Template for ids, as in 'convert-{name}' (default: `id` or the first column).")
 @click.option("--column", metavar="NAME",
-              help="The column that plain lines go into (item); `files` takes each line as one path, also as git "
+              help="Column for plain lines (default: item); with `files` each line is one path, also as git "
               "quotes it.")
 @PROFILE
 @DRY_RUN
@@ -81,8 +81,8 @@ def rows(
 ) -> None:
     """Turn lines, a table (CSV, TSV) or JSON lines on stdin into rows of tasks.tsv.
 
-    May be run again: rows that are TODO are refreshed, new ones appended, all others kept; nothing is removed. With
-    --profile, rows that do not say so get that profile, and what its `output` says they write.
+    Safe to run again: it updates TODO rows, appends new ones, keeps all others and removes nothing. With --profile,
+    rows without a profile get that one, and the output file from its `output`.
 
     \b
     Example:
@@ -94,9 +94,9 @@ def rows(
 
     project = Project.here()
     if sys.stdin.isatty():
-        click.echo("agentjobs: reading rows from the terminal; end with ^D", err=True)
+        click.echo("agentjobs: reading rows from the terminal; finish with ^D", err=True)
     if null and format_ not in {"auto", "lines"}:
-        raise click.UsageError("--null ends lines: it goes with --format lines alone")
+        raise click.UsageError("--null works only with --format lines")
     format_name = cast("Format", "null" if null else format_)
     if profile is not None:
         check_profile(project, profile)
@@ -112,7 +112,7 @@ def rows(
 
 
 def _endings(_: click.Context, __: click.Parameter, pairs: Sequence[str]) -> dict[str, str] | None:
-    """Read ``.js=.ts``."""
+    """Parse ``.js=.ts``."""
     for pair in pairs:
         old, sign, new = pair.partition("=")
         if not (sign and old.startswith(".") and new.startswith(".")):
@@ -122,33 +122,33 @@ def _endings(_: click.Context, __: click.Parameter, pairs: Sequence[str]) -> dic
 
 @command.command(name="files")
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
-@click.option("--include", multiple=True, metavar="GLOB", help="Files to work on, as in .gitignore; may be repeated.")
-@click.option("--exclude", multiple=True, metavar="GLOB", help="Files to leave out; may be repeated.")
+@click.option("--include", multiple=True, metavar="GLOB", help="Files to work on, as in .gitignore; repeatable.")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Files to leave out; repeatable.")
 @click.option("--max-lines", type=click.IntRange(min=1), metavar="N",
-              help="Lines of a task's files together (3000); a single file may be longer.")
+              help="Most lines of a task's files together (default 3000); a single file may be longer.")
 @click.option("--max-tokens", type=click.IntRange(min=1), metavar="N",
-              help="Likewise in tokens; else they are not counted.")
-@click.option("--one-per-file/--grouped", default=None, help="A task for each file; circles of imports stay together.")
+              help="Most tokens of a task's files together (default: tokens are not counted).")
+@click.option("--one-per-file/--grouped", default=None, help="One task for each file; circular imports stay together.")
 @click.option("--loose-order/--strict-order", default=None,
-              help="Leaves first by priority alone: no task waits for what its files import.")
+              help="Order leaves first only by priority: no task waits for the files that it imports.")
 @click.option("--co-change", type=click.IntRange(min=0), metavar="N",
-              help="Keep files together that N commits changed together (5), half of those on either; 0: do not look.")
+              help="Group files that at least N commits (default 5), half of those of one file, changed; 0: never.")
 @click.option("--rename", multiple=True, metavar=".OLD=.NEW", callback=_endings,
-              help="An ending that changes: tasks may write the new name as well; may be repeated.")
+              help="File extension that changes: tasks may also write the new name; repeatable.")
 @PROFILE
-@click.option("--by", type=click.Choice(["dir", "none"]), help="Group by directory, or by size and imports alone.")
+@click.option("--by", type=click.Choice(["dir", "none"]), help="Group by directory, or only by size and imports.")
 @DRY_RUN
 @LOCK_TIMEOUT
 def files(paths: tuple[str, ...], dry_run: bool, lock_timeout: float, **options: Any) -> None:
     """Group a repository's files into tasks, leaves first: by directory, size, imports and history.
 
-    Read is the commit that tasks start from: the target, or the base before anything has landed. [plan] of
-    agentjobs.toml says which files; a PATH (file, directory or glob) takes only those of them beneath it. A task comes
-    `after` those whose files its own import. Files that often changed together share a task; where they cannot, one
-    task comes after the other, so that the two never run at once.
+    It reads the commit that tasks start from: the target, or the base before anything has landed. [plan] in
+    agentjobs.toml selects the files; with a PATH (file, directory or glob) only those of them below it. A task
+    comes `after` the tasks whose files its own files import. Files that often changed together share a task; if
+    they do not fit, one task comes after the other, so that the two never run at once.
 
-    May be run again: tasks that have not begun are grouped anew, or SKIPPED where their files are gone; all others stay
-    and keep their files. A file of a DONE task that has changed since, or is there again, gets a new row.
+    Safe to run again: tasks that have not started are grouped again, or SKIPPED if their files are gone; all others
+    keep their files. A file of a DONE task that has changed since, or exists again, gets a new row.
 
     \b
     Example:
@@ -176,7 +176,7 @@ def files(paths: tuple[str, ...], dry_run: bool, lock_timeout: float, **options:
 
 
 def _summary(found: FilePlan) -> list[str]:
-    """Say what there is to know of a plan, a line for each thing."""
+    """Return the lines about a plan."""
     from agentjobs.text.columns import many
 
     result, grouping = found.result, found.result.grouping
@@ -186,7 +186,7 @@ def _summary(found: FilePlan) -> list[str]:
     sizes = f"{many(files_count, 'file')} in {many(len(grouping.groups), 'task')}"
     lines = [f"{sizes}, {many(len(waves), 'wave')}, the widest of {many(widest, 'task')}"]
     if grouping.circles:
-        lines.append(f"{_many(grouping.circles, 'circle')} of imports kept together: {_first(grouping.circles)}")
+        lines.append(f"{_many(grouping.circles, 'circle')} of imports, kept together: {_first(grouping.circles)}")
     if grouping.split:
         against = _many(grouping.ignored, "import")
         lines.append(
@@ -201,16 +201,16 @@ def _summary(found: FilePlan) -> list[str]:
     told = {
         "changed since their task was DONE, and planned again": found.again,
         "whose new name is there already": found.there,
-        "left out, for a name that no table can hold": found.odd,
+        "left out, because a table cannot contain the name": found.odd,
     }
     lines += [f"{_many(paths, 'file')} {what}: {_first([paths])}" for what, paths in told.items() if paths]
     if result.held:
-        lines.append(f"left to other rows, which stay as they are: {many(result.held, 'file')}")
+        lines.append(f"left to other rows, which are not changed: {many(result.held, 'file')}")
     if found.unresolved:
-        lines.append(f"{found.unresolved} relative imports lead nowhere")
-    lines += [f"{row} waits for {need}, which is left out now: change its `after`" for row, need in result.stuck]
+        lines.append(f"{found.unresolved} relative imports have no target")
+    lines += [f"{row} waits for {need}, which is now left out: change its `after`" for row, need in result.stuck]
     if found.behind:
-        lines.append("base has commits that target lacks: merge them into it, or no task will see them")
+        lines.append("base has commits that target lacks: merge them into target, or no task will see them")
     skipped = sum(task_id not in set(result.ids) for task_id in result.statuses)
     planned = found.planned
     lines.append(
@@ -225,6 +225,6 @@ def _many(items: Sequence[object], word: str) -> str:
 
 
 def _first(circles: Sequence[Sequence[str]]) -> str:
-    """Return the beginning of the first list of files."""
+    """Return the first files of the first list."""
     shown = ", ".join(circles[0][:3])
     return f"{shown}{', …' if len(circles[0]) > 3 or len(circles) > 1 else ''}"  # noqa: PLR2004 - enough to find it

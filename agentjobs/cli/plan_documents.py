@@ -26,7 +26,7 @@ def _name(_: click.Context, __: click.Parameter, value: str) -> str:
     from agentjobs.text.tsv import is_id
 
     if not is_id(f"{value}-1-001"):
-        raise click.BadParameter(f"{value!r} cannot begin an id: use letters, digits, '.', '_' and '-'")
+        raise click.BadParameter(f"{value!r} cannot start an id: use letters, digits, '.', '_' and '-'")
     return value
 
 
@@ -34,13 +34,13 @@ def _name(_: click.Context, __: click.Parameter, value: str) -> str:
 @click.argument("docs", nargs=-1, required=True, metavar="DOC...")
 @BUDGET
 @click.option("--by", type=click.Choice(["dir", "none"]), default="none", show_default=True,
-              help="dir: documents of one directory together; small directories count to the one above.")
+              help="dir: keep documents of one directory together; small directories join the one above.")
 @click.option("--split", is_flag=True, help="Cut a document that is over the budget at its headings.")
-@click.option("--exclude", multiple=True, metavar="GLOB", help="Documents to leave out; may be repeated.")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Documents to leave out; repeatable.")
 @click.option("--name", default="batch", show_default=True, metavar="NAME", callback=_name,
-              help="What ids begin with; another name is another plan.")
+              help="Prefix of the ids; another name is another plan.")
 @click.option("--output", metavar="PATH",
-              help="What each task writes; else `output` of the profile, or out/{id}.md. Empty: say nothing of it.")
+              help="Output file of each task (default: `output` of the profile, or out/{id}.md). Empty: no output.")
 @PROFILE
 @DRY_RUN
 @LOCK_TIMEOUT
@@ -48,14 +48,14 @@ def pack(
     docs: tuple[str, ...], budget: int, by: str, split: bool, exclude: tuple[str, ...], name: str, output: str | None,
     profile: str | None, dry_run: bool, lock_timeout: float,
 ) -> None:
-    """Put documents into batches under a hard budget of tokens, a task for each.
+    """Put documents into batches under a hard budget of tokens, one task for each batch.
 
-    DOCs are files, directories and globs: of the commit that tasks start from, or of the project's directory where
-    workspace.kind is none. No batch is over the budget, but for a document that alone is: it has a batch to itself, and
-    `oversized` says yes; with --split it becomes parts, `path:FIRST-LAST` (lines). A row's `docs` says what to read.
+    DOCs are files, directories and globs: of the commit that tasks start from, or of the project's directory if
+    workspace.kind is none. Only a single document can be over the budget: it gets its own batch, and `oversized` is
+    yes; with --split it is cut into parts, `path:FIRST-LAST` (lines). The column `docs` lists what to read.
 
-    May be run again: batches that have not begun are made anew, all others keep their documents. A document of a DONE
-    row that has changed since gets into a new one.
+    Safe to run again: batches that have not started are made again, all others keep their documents. A document of
+    a DONE row that has changed since gets into a new batch.
 
     \b
     Example:
@@ -84,30 +84,30 @@ def pack(
     say(f"{read}, in {many(len(result.batches), 'batch')}, {share:.0%} full")
     if result.oversized:
         cure = "" if split else "; --split cuts at headings"
-        say(f"over the budget by themselves: {some(result.oversized)}{cure}")
+        say(f"single documents over the budget: {some(result.oversized)}{cure}")
     if result.again:
         say(f"changed since their task was DONE, and planned again: {some(result.again)}")
     if result.held:
-        say(f"left to other rows, which stay as they are: {many(result.held, 'document')}")
+        say(f"left to other rows, which are not changed: {many(result.held, 'document')}")
     if found.odd:
-        say(f"left out, for a name that no cell can hold: {some([ascii(path) for path in found.odd])}")
+        say(f"left out, because a cell cannot contain the name: {some([ascii(path) for path in found.odd])}")
     if found.binary:
-        say(f"left out, as empty or no text: {found.binary}")
+        say(f"left out, because empty or not text: {found.binary}")
     tell(found.planned, removed=len(changes.removed), skipped=len(changes.skipped), dry_run=dry_run)
 
 
 @click.command(name="tree")
 @click.option("--fan-in", type=click.IntRange(min=2), default=5, show_default=True, metavar="N",
-              help="Outputs that one task merges at most.")
+              help="Most outputs that one task merges.")
 @BUDGET
 @click.option("--of", metavar="PROFILE", envvar="AGENTJOBS_PHASE_BEFORE",
-              help="Merge the outputs of this profile's tasks alone; in the plan of a phase, of the phase before.")
+              help="Merge only outputs of this profile's tasks (default in the plan of a phase: the previous phase).")
 @click.option("--name", default="merge", show_default=True, metavar="NAME", callback=_name,
-              help="What ids begin with; another name is another tree.")
+              help="Prefix of the ids; another name is another tree.")
 @click.option("--output", metavar="PATH",
-              help="What each task writes; else `output` of the profile, or out/{id}.md.")
+              help="Output file of each task (default: `output` of the profile, or out/{id}.md).")
 @click.option("--min-done", type=click.FloatRange(min=0, min_open=True, max=1), metavar="SHARE",
-              help="Go on when so many of the outputs to merge are there; else `min_done` of the profile.")
+              help="Share of the outputs that must exist to continue (default: `min_done` of the profile).")
 @PROFILE
 @DRY_RUN
 @LOCK_TIMEOUT
@@ -117,10 +117,10 @@ def tree(
 ) -> None:
     """Plan the next level of merging many outputs into one.
 
-    What is merged is what tasks with an `output` cell have really written: of those that `plan pack` made, or of any.
-    When a level has settled, run it again: it plans the one above, until one output is left. Neighbours are merged with
-    neighbours, evenly, as few as can be; one that would be merged alone waits for the level above. Before that it
-    changes nothing, and says what it waits for.
+    It merges the outputs that tasks with an `output` cell have written: tasks of `plan pack`, or any others. When a
+    level has settled, run it again: it plans the next level, until one output is left. Neighbours are merged,
+    evenly, in as few tasks as possible; an output without a partner waits for the next level. While a level is not
+    settled it changes nothing, and reports what it waits for.
 
     \b
     Example:
@@ -136,7 +136,7 @@ def tree(
         check_profile(project, of)
     output = output_of(project, profile, output)
     if not output:
-        raise click.BadParameter("a merge writes something", param_hint="--output")
+        raise click.BadParameter("a merge needs an output", param_hint="--output")
     check_output(output)
     share = project.policy.profiles[profile or "default"].min_done if min_done is None else min_done
     wanted = Tree(name, fan_in, budget, of, output, profile, share)
@@ -145,11 +145,11 @@ def tree(
     if dry_run:
         show_rows(changes.rows, found.planned, removed=changes.removed, skipped=tuple(changes.skipped))
     if found.stale:
-        say(f"merged what has changed since: {some(found.stale)}; `agentjobs retry` does it again")
+        say(f"out of date, because an input changed: {some(found.stale)}; do them again with `agentjobs retry`")
     if step.pending:
         say(f"the next level waits for {many(len(step.pending), 'task')}: {some(step.pending)}")
     elif step.root:
-        say(f"all is merged: {found.root}")
+        say(f"everything is merged: {found.root}")
     else:
         level = max(merge.level for merge in step.merges)
         inputs = sum(len(merge.inputs) for merge in step.merges)
@@ -202,5 +202,5 @@ def speckit(tasks: Path, profile: str | None, dry_run: bool, lock_timeout: float
     phases = len({(item.phase, item.title) for item in items})
     stories = len({story for item in items for story in item.stories})
     found = f"{many(len(items), 'task')} in {many(phases, 'phase')}, {many(stories, 'story')}"
-    say(f"{found}, {sum(item.done for item in items)} ticked off")
+    say(f"{found}, {sum(item.done for item in items)} done")
     tell(planned, dry_run=dry_run)

@@ -1,4 +1,4 @@
-"""What the ways to plan have in common: options, and how a plan is told."""
+"""Shared by the ways to plan: options, and the output of a plan."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ if TYPE_CHECKING:
 
 LOCK_TIMEOUT = click.option(
     "--lock-timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="S",
-    help="Wait so long for another agentjobs that is at work here.",
+    help="Seconds to wait for another agentjobs process in this project.",
 )  # fmt: skip
 
-DRY_RUN = click.option("--dry-run", is_flag=True, help="Print what would become of which row; change nothing.")
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Show the changes without writing them.")
 
 PROFILE = click.option("--profile", metavar="NAME", envvar="AGENTJOBS_PHASE",
-                       help="The profile of the tasks; in the plan of a phase, that phase.")  # fmt: skip
+                       help="Profile of the tasks (default in the plan of a phase: that phase).")  # fmt: skip
 OUTPUT = "out/{id}.md"
-"""What tasks write where nobody says so."""
+"""The default output file of a task."""
 
 SHOWN = 3
 
 
 def _amount(_: click.Context, __: click.Parameter, value: str) -> int:
-    """Read a number of tokens: 60000, 60k, 1.5M."""
+    """Parse a number of tokens: 60000, 60k, 1.5M."""
     from agentjobs.policy.limits import parse_tokens
 
     with contextlib.suppress(ValueError):
         if re.fullmatch(r"[\d.]+[kKM]?", value):
             return parse_tokens(value)
-    raise click.BadParameter(f"{value!r} is no number of tokens, such as 60000 or 60k")
+    raise click.BadParameter(f"{value!r} is not a number of tokens (examples: 60000, 60k)")
 
 
 BUDGET = click.option("--budget", callback=_amount, required=True, metavar="TOKENS",
-                      help="Tokens that what one task reads may have, as its agent counts; as in 60k.")  # fmt: skip
+                      help="Most tokens of documents per task, as its agent counts (e.g. 60k).")  # fmt: skip
 
 
 def check_profile(project: Project, name: str | None) -> None:
-    """Raise a usage error for a profile that is not there."""
+    """Raise a usage error for an unknown profile."""
     if (name or "default") not in project.policy.profiles:
         raise click.BadParameter(f"no profile {name or 'default'!r} in agentjobs.toml", param_hint="--profile")
 
 
 def output_of(project: Project, profile: str | None, given: str | None) -> str:
-    """Return what each task writes: as given, else as its profile says."""
+    """Return the output of each task: as given, else from its profile."""
     if given is not None:
         return given
     found = project.policy.profiles.get(profile or "default")
@@ -58,7 +58,7 @@ def output_of(project: Project, profile: str | None, given: str | None) -> str:
 
 
 def check_output(template: str) -> None:
-    """Raise a usage error for an output that all tasks would share."""
+    """Raise a usage error for an output path that all tasks would share."""
     from agentjobs.text.path_patterns import output_fault
 
     if template and (words := output_fault(template)):
@@ -68,7 +68,7 @@ def check_output(template: str) -> None:
 def show_rows(
     rows: Sequence[Mapping[str, str]], planned: Planned, *, removed: Sequence[str] = (), skipped: Sequence[str] = ()
 ) -> None:
-    """Print a plan as a table: what becomes of a row, then its cells as tasks.tsv would have them."""
+    """Print a plan as a table: the change of each row, then its cells as tasks.tsv would have them."""
     for line in _lines(rows, planned, removed, skipped):
         click.echo(line)
 
@@ -90,7 +90,7 @@ def _lines(
 
 
 def tell(planned: Planned, *, removed: int = 0, skipped: int = 0, dry_run: bool) -> None:
-    """Say on stderr how many rows became what."""
+    """Print on stderr how many rows changed in which way."""
     counts = [f"{len(planned.added)} added", f"{len(planned.refreshed)} refreshed"]
     counts += [f"{removed} removed"] * bool(removed) + [f"{skipped} skipped"] * bool(skipped)
     counts.append(f"{len(planned.kept)} kept")
@@ -98,10 +98,10 @@ def tell(planned: Planned, *, removed: int = 0, skipped: int = 0, dry_run: bool)
 
 
 def say(text: str) -> None:
-    """Say something on stderr."""
+    """Print a line on stderr."""
     click.echo(f"agentjobs: {text}", err=True)
 
 
 def some(items: Sequence[str]) -> str:
-    """Return the first few of a list of names."""
+    """Return the first few names of a list."""
     return ", ".join(items[:SHOWN]) + (f" and {len(items) - SHOWN} more" if len(items) > SHOWN else "")

@@ -14,15 +14,15 @@ from agentjobs.project.project import Project
 @click.command(name="poll")
 @click.option("--wait", "wait_s", type=click.FloatRange(min=0), default=0.0, metavar="S",
               help="Wait up to S seconds for something to do; return as soon as something was done.")
-@click.option("--if-free", is_flag=True, help="Exit 0 at once when another agentjobs is at work here.")
+@click.option("--if-free", is_flag=True, help="Exit 0 at once if another agentjobs process works in this project.")
 @click.option("--lock-timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="S",
-              help="Wait so long for another agentjobs that is at work here.")
+              help="Seconds to wait for another agentjobs process in this project.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as one JSON object.")
 def command(wait_s: float, if_free: bool, lock_timeout: float, as_json: bool) -> int:
-    """Reap what ended, verify it, retry or land it, start what there is room for.
+    """Collect agents that ended, run checks, land or retry, start what there is room for.
 
-    Exit 0: call poll again. 2: nothing is left to do. 3: halted, a person is needed (the message says why).
-    Agents run on when poll ends; it may be killed at any instant.
+    Exit 0: call poll again. 2: nothing is left to do. 3: halted, a person is needed (the message says why). Agents
+    keep running when poll ends. It is safe to kill it at any time.
 
     \b
     Example:
@@ -42,7 +42,7 @@ def command(wait_s: float, if_free: bool, lock_timeout: float, as_json: bool) ->
             "acted": turn.acted, "code": int(turn.code), "running": list(turn.running), "why": turn.why,
             "until": turn.until if turn.until < 1e12 else None,  # noqa: PLR2004 - infinity is no JSON
         })
-        with suppress(BrokenPipeError):  # nobody reads it, but a loop still asks for the exit code
+        with suppress(BrokenPipeError):  # nobody reads the output, but a loop needs the exit code
             click.echo(line)
     elif turn.why:
         click.echo(f"agentjobs: {turn.why}", err=True)

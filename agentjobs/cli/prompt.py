@@ -12,12 +12,12 @@ from agentjobs.project.project import Project
 @click.command(name="prompt")
 @click.argument("task_id", metavar="ID")
 @click.option("--attempt", type=click.IntRange(min=1), metavar="N",
-              help="Print exactly what attempt N was sent.")
+              help="Print the exact prompt of attempt N.")
 @click.option("--explain", is_flag=True,
-              help="Instead of the prompt, say what it is made of: its sections, their tokens, what was left out.")
+              help="Instead of the prompt, show its sections, their tokens, and what was left out.")
 @click.option("--json", "as_json", is_flag=True, help="With --explain: print one JSON object.")
 def command(task_id: str, attempt: int | None, explain: bool, as_json: bool) -> None:
-    """Print the prompt that a first attempt at a task would be sent, or that an attempt was sent.
+    """Print the prompt of a first attempt at a task, or of any attempt that started.
 
     \b
     Example:
@@ -26,9 +26,9 @@ def command(task_id: str, attempt: int | None, explain: bool, as_json: bool) -> 
       agentjobs prompt greet --explain
     """
     if explain and attempt is not None:
-        raise click.UsageError("--explain is about the prompt that would be made now, not about what was sent")
+        raise click.UsageError("--explain works only for the prompt of a first attempt, without --attempt")
     if as_json and not explain:
-        raise click.UsageError("--json goes with --explain")
+        raise click.UsageError("--json works only with --explain")
     project = Project.here()
     if explain:
         _explain(project, task_id, as_json=as_json)

@@ -13,14 +13,14 @@ from agentjobs.project.project import Project
 @click.command(name="run")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @click.option("--lock-timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="S",
-              help="Wait so long for another agentjobs that is at work here.")
+              help="Seconds to wait for another agentjobs process in this project.")
 def command(quiet: bool, lock_timeout: float) -> int:
     """Poll until nothing is left of what `dispatch` put in play, with live progress.
 
-    Before the first `dispatch` everything is put in play.
+    Before the first `dispatch` it puts everything in play.
 
-    Exit 2: nothing is left to do. 3: halted, a person is needed. 130 after ^C: running agents go on, and
-    `poll` or `run` takes up from there.
+    Exit 2: nothing is left to do. 3: halted, a person is needed. 130 after ^C: agents keep running, and `poll` or
+    `run` continues.
 
     \b
     Example:
@@ -35,7 +35,7 @@ def command(quiet: bool, lock_timeout: float) -> int:
 
     project = Project.here()
     if project.store.scope() is None:
-        from agentjobs.commands.scope import dispatch
+        from agentjobs.commands.dispatch import dispatch
 
         dispatch(project, ids=(), only=None, dry_run=False, force=False, lock_timeout_s=lock_timeout)
     with view(quiet=quiet) as shown:

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 @click.command(name="same-code")
 @click.option("--tier", type=click.Choice(["strict", "lenient", "review"]), default="strict", show_default=True,
               help="What may differ; docs/proof.md has the table.")
-@click.option("--renamed", metavar="FROM=TO", multiple=True, help="Endings a conversion changes, as in .js=.ts.")
-@click.option("--base", metavar="COMMIT", help="The commit of the originals; else AGENTJOBS_BASE_COMMIT.")
-@click.option("--partly", is_flag=True, help="A file that is still JavaScript is no failure.")
+@click.option("--renamed", metavar="FROM=TO", multiple=True, help="Extensions that a conversion changes: .js=.ts.")
+@click.option("--base", metavar="COMMIT", help="Commit of the originals (default: $AGENTJOBS_BASE_COMMIT).")
+@click.option("--partly", is_flag=True, help="Accept files that are still JavaScript.")
 @click.argument("paths", metavar="[OLD NEW]", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def command(tier: Tier, renamed: tuple[str, ...], base: str | None, partly: bool, paths: tuple[Path, ...]) -> int:
-    """Say whether a TypeScript file, its types erased, is the JavaScript file it was made from.
+    """Check that a TypeScript file without its types equals the JavaScript file it was made from.
 
-    With two files these are compared. With none, as a check of a task, each file of AGENTJOBS_FILES is compared
-    with what it was at the base commit. Exit 1 when something differs, is still JavaScript, or is gone.
+    With two files it compares these. Without, as a check of a task, it compares each file in AGENTJOBS_FILES with
+    its original at the base commit. Exit 1 if one differs, is still JavaScript, or was deleted.
 
     \b
     Example:
@@ -75,13 +75,13 @@ def _problems(
     before = files.old([pair.old for pair in pairs if pair.old is not None])
     for pair in pairs:
         if pair.new is None:
-            yield f"agentjobs: {pair.old}:1: lost: it was there and is not any more, under no name it may have"
+            yield f"agentjobs: {pair.old}:1: deleted, and there is no file with an allowed new name"
             continue
         after = files.new([pair.new])[pair.new]
         if pair.old is None:
             found = compare(b"", "none.js", after, pair.new, tier)
             if found is not None:
-                yield f"agentjobs: {pair.new}:1: new code: a file that was not there may hold types only"
+                yield f"agentjobs: {pair.new}:1: new code: a new file may contain only types"
             continue
         if pair.old == pair.new:
             if not partly and any(pair.old.endswith(ending) for ending in endings):
@@ -89,7 +89,7 @@ def _problems(
             if before[pair.old] == after:
                 continue
         elif pair.old in files.new([pair.old]):
-            yield f"agentjobs: {pair.old}:1: still there beside {pair.new}"
+            yield f"agentjobs: {pair.old}:1: still exists beside {pair.new}"
         found = compare(before[pair.old], pair.old, after, pair.new, tier)
         if found is not None:
             yield found.render(pair.old, pair.new)

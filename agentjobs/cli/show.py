@@ -13,7 +13,7 @@ from agentjobs.project.project import Project
 @click.argument("task_id", metavar="ID")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(task_id: str, as_json: bool) -> None:
-    """Tell the story of one task: every attempt, why it was begun, how it ended, where its files are.
+    """Show the history of one task: every attempt, why it started, how it ended, where its files are.
 
     \b
     Example:

@@ -10,26 +10,27 @@ import click
 
 @click.command(name="skill")
 @click.argument("name", metavar="NAME")
-@click.option("--task", metavar="TEXT", help="What is to be done for each item; asked for where it is not said.")
+@click.option("--task", metavar="TEXT", help="What to do for each item (default: asked for).")
 @click.option("--input", "source", metavar="WHAT",
-              help="What there is a task for: a glob of files, `lines` (of items.txt), `command:COMMAND`; asked for.")
+              help="The items: a glob of files, `lines` (of items.txt) or `command:COMMAND` (default: asked for).")
 @click.option("--check", "checks", metavar="COMMAND", multiple=True,
-              help="A shell command that must succeed in the task's tree; may be repeated; asked for.")
+              help="A shell command that must succeed in the task's tree; repeatable (default: asked for).")
 @click.option("--output", metavar="PATTERN",
-              help="What each task writes, as in out/{id}.md; `none` (or not said): it changes what it is about.")
-@click.option("--land/--no-land", default=None, help="Land verified work on a branch; it is, where neither is said.")
-@click.option("--agent", metavar="NAME", help="The agent of the job; else `scripted`, a stand-in, offline.")
-@click.option("--stand-in", metavar="COMMAND", help="A shell command by which the stand-in really does the task.")
+              help="Output file of each task, as in out/{id}.md (default: none; the task changes its item).")
+@click.option("--land/--no-land", default=None, help="Land verified work on a branch (default: land).")
+@click.option("--agent", metavar="NAME", help="Agent of the job (default: scripted, an offline stand-in).")
+@click.option("--stand-in", metavar="COMMAND", help="A shell command with which the stand-in does the task.")
 @click.option("--dir", "directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False),
-              help="Where it is written; else into a directory of that NAME.")
+              help="Directory to write to (default: NAME).")
 def command(
     name: str, task: str | None, source: str | None, checks: tuple[str, ...], output: str | None, land: bool | None,
     agent: str | None, stand_in: str | None, directory: Path | None,
 ) -> None:  # fmt: skip
-    """Write a new kind of job from a few answers: settings, prompt, plan, checks, a stand-in agent and SKILL.md.
+    """Create a new kind of job from a few answers: settings, prompt, plan, checks, a stand-in agent and SKILL.md.
 
-    With SKILL.md a coding agent can fill it in, pilot, tune and sweep by itself; `agentjobs init --from DIR` puts it
-    into a project. What was not said is asked for on a terminal. A file that is already there is never overwritten.
+    With SKILL.md a coding agent can complete it, run a pilot, improve the prompt and run the whole job; `agentjobs
+    init --from DIR` copies it into a project. Missing answers are asked for on a terminal. Existing files are never
+    overwritten.
 
     \b
     Example:
@@ -43,9 +44,9 @@ def command(
     if missing and not sys.stdin.isatty():
         raise click.UsageError(f"missing {', '.join(missing)} (there is no terminal to ask on)")
     asked = bool(missing)
-    task = task or click.prompt("What is to be done for each item?", err=True)
-    source = source or click.prompt("For what? A glob of files, lines, or command:COMMAND", err=True)
-    checks = checks or (click.prompt("Which shell command fails if it was done wrongly?", err=True),)
+    task = task or click.prompt("What should be done for each item?", err=True)
+    source = source or click.prompt("Which items? A glob of files, lines, or command:COMMAND", err=True)
+    checks = checks or (click.prompt("Which shell command fails if the work is wrong?", err=True),)
     if output is None and asked:
         output = click.prompt("What does each task write? As in out/{id}.md", default="none", err=True)
     if land is None:
@@ -57,5 +58,5 @@ def command(
     for path in written.made:
         click.echo(f"wrote {where / path}")
     for path in written.kept:
-        click.echo(f"agentjobs: {where / path} is there already and stays as it is", err=True)
-    click.echo(f"next: read {where / 'SKILL.md'}; `agentjobs init --from {where}` in the project", err=True)
+        click.echo(f"agentjobs: {where / path} already exists and was not changed", err=True)
+    click.echo(f"next: read {where / 'SKILL.md'}; then `agentjobs init --from {where}` in the project", err=True)

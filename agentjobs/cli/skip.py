@@ -9,11 +9,11 @@ from agentjobs.project.project import Project
 
 @click.command(name="skip")
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
-@click.option("--note", default="", metavar="TEXT", help="Why; goes into the table.")
+@click.option("--note", default="", metavar="TEXT", help="Reason; written into the table.")
 @click.option("--lock-timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="S",
-              help="Wait so long for another agentjobs that is at work here.")
+              help="Seconds to wait for another agentjobs process in this project.")
 def command(ids: tuple[str, ...], note: str, lock_timeout: float) -> None:
-    """Leave tasks out: they are SKIPPED, what runs of them is ended, what they did is kept.
+    """Settle tasks as SKIPPED. Their running agents are stopped; their work is kept.
 
     Writing SKIPPED into the table does the same.
 
@@ -21,7 +21,7 @@ def command(ids: tuple[str, ...], note: str, lock_timeout: float) -> None:
     Example:
       agentjobs skip legacy-parser --note "is deleted next week"
     """
-    from agentjobs.commands.scope import skip
+    from agentjobs.commands.skip import skip
 
     report = skip(Project.here(), ids, note=note, lock_timeout_s=lock_timeout)
     for line in report.lines:

@@ -16,11 +16,11 @@ from agentjobs.project.project import Project
 @click.option("--failures", "by_failure", is_flag=True,
               help="Group the FAILED tasks by how they failed: class, check, error.")
 @click.option("--phase", "phases", multiple=True, metavar="NAME",
-              help="Only the tasks of this phase; may be repeated.")
+              help="Only the tasks of this phase; repeatable.")
 def command(as_json: bool, check: bool, by_failure: bool, phases: tuple[str, ...]) -> int:
-    """Say how far things are: counts, what runs and for how long, what is blocked, paused or halted.
+    """Show the state of the tasks: counts, what runs and for how long, what is blocked, paused or halted.
 
-    Takes no lock and changes nothing. What an agent did since the last poll is not in the counts yet.
+    Takes no lock and changes nothing. Agents that ended since the last poll are not counted yet.
 
     \b
     Example:

@@ -10,18 +10,18 @@ from agentjobs.project.project import Project
 @click.command(name="stop")
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--lock-timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="S",
-              help="Wait so long for another agentjobs that is at work here.")
+              help="Seconds to wait for another agentjobs process in this project.")
 def command(ids: tuple[str, ...], lock_timeout: float) -> None:
-    """End running agents and take their tasks out of play; without ids: all of them.
+    """Stop running agents and take their tasks out of play; without ids: all of them.
 
-    No attempt is spent and no work is lost: `dispatch` puts them in play again and they go on.
+    No attempt is used up and no work is lost: `dispatch` puts the tasks in play again and they continue.
 
     \b
     Example:
       agentjobs stop
       agentjobs stop greet greet-cli
     """
-    from agentjobs.commands.scope import stop
+    from agentjobs.commands.stop import stop
 
     report = stop(Project.here(), ids, lock_timeout_s=lock_timeout)
     for line in report.lines:

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 @click.command(name="validate")
-@click.option("--lines", is_flag=True, help="JSON Lines: each line that is not blank must fit.")
+@click.option("--lines", is_flag=True, help="JSON Lines: every line that is not blank must match.")
 @click.argument("schema", metavar="SCHEMA")
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 def command(lines: bool, schema: str, file: Path) -> int:
-    """Say whether a JSON file fits a JSON Schema: one line for each fault, and exit 1 if there is any.
+    """Check a JSON file against a JSON Schema: one line for each error, and exit 1 if there are any.
 
-    Nothing is fetched: the schema must hold all that it refers to. SCHEMA is a file, or `verdict`: what a reviewer
-    writes (a file of that very name is `./verdict`).
+    Nothing is downloaded: the schema must contain everything that it refers to. SCHEMA is a file, or `verdict` for
+    the verdict of a reviewer (for a file of that name write `./verdict`).
 
     \b
     Example:
@@ -37,7 +37,7 @@ def command(lines: bool, schema: str, file: Path) -> int:
     known = _schema(schema)
     data = file.read_bytes() if file.is_file() else None
     if data is None:
-        what = "is no file" if file.exists() else "is missing; nothing was written there"
+        what = "is not a file" if file.exists() else "is missing; nothing was written to it"
         click.echo(f"{file}: {what}")
         return ExitCode.FAILED
     for fault in islice(known.faults(data, lines=lines), FAULTS_MAX + 1):
@@ -47,12 +47,12 @@ def command(lines: bool, schema: str, file: Path) -> int:
             break
         click.echo(f"{file}:{fault.line}: {fault}" if fault.line else f"{file}: {fault}")
     if faults and not lines and file.suffix in {".jsonl", ".ndjson"}:
-        click.echo(f"agentjobs: {file.name} looks like JSON Lines: use --lines", err=True)
+        click.echo(f"agentjobs: {file.name} looks like JSON Lines; use --lines", err=True)
     return ExitCode.FAILED if faults else ExitCode.OK
 
 
 def _schema(schema: str) -> Schema:
-    """Return the schema that is meant; UserError where there is no such file, or it is no schema."""
+    """Return the schema. UserError if there is no such file, or it is not a schema."""
     from agentjobs.model.errors import UserError
     from agentjobs.run.review.verdict_file import SCHEMA, verdict_schema
     from agentjobs.text.json_schema import Schema

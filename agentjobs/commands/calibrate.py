@@ -1,4 +1,4 @@
-"""How agents count, as finished attempts of this project show it: evidence found, ``.agentjobs/tokens.json`` kept."""
+"""How agents count tokens, learnt from finished attempts of this project and kept in ``.agentjobs/tokens.json``."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ if TYPE_CHECKING:
     from agentjobs.tokens.fit import Fitted, Scale
 
 NEWEST: Final = 500
-"""So many of an agent's newest conversations are looked at: models and system prompts change."""
+"""Most of an agent's newest conversations that are read: models and system prompts change."""
 
 HEAD_BYTES: Final = 16 * 1024 * 1024
-"""The first request is told at the beginning of the output."""
+"""The first request is reported at the start of the output."""
 
 
 class Calibrated(Struct, frozen=True):
-    """What a look at one agent's attempts came to."""
+    """The result for one agent."""
 
     agent: str
     samples: tuple[Sample, ...]
     was: Scale
     fitted: Fitted | None
     resumed: int
-    """Attempts left out: they went on with a conversation, so the window held more than the prompt."""
+    """Attempts left out: they continued a conversation, so the window held more than the prompt."""
     silent: int
-    """Attempts left out: nothing says what their first request alone was."""
+    """Attempts left out: nothing reports the tokens of their first request."""
 
 
 def calibrate(project: Project, *, now: float, lock_timeout_s: float, only: str | None = None) -> list[Calibrated]:
-    """Fit every agent that attempts of this project used, or one of them, and write down what was learnt.
+    """Fit every agent that attempts of this project used, or one of them, and write the result.
 
     LockBusy for a held lock.
     """
@@ -66,7 +66,7 @@ def calibrate(project: Project, *, now: float, lock_timeout_s: float, only: str 
 
 
 def _attempts(project: Project, only: str | None) -> dict[str, list[Attempt]]:
-    """Return the attempts whose agent has ended, by agent, the newest first."""
+    """Return the attempts with an ended agent, by agent, the newest first."""
     store = project.store
     found: dict[str, list[Attempt]] = {}
     for task_id in sorted(store.started_ids()):
@@ -99,11 +99,11 @@ def _calibrated(project: Project, name: str, attempts: list[Attempt]) -> Calibra
 
 
 def first_request(project: Project, agent: Agent, attempt: Attempt) -> int:
-    """Return the tokens that an attempt's first request had, as far as the agent tells; 0 where nothing does.
+    """Return the tokens of an attempt's first request, as far as the agent reports them; 0 if not.
 
-    That is, in this order: the first line that tells how full the window is (with the first answer, where it counts
-    that too); the first of figures that are told step by step; the figures of the whole attempt where all of it was
-    one request. The totals of several requests say nothing: each of them held the prompt again.
+    That is, in this order: the first line that reports how full the window is (with the first answer, if it counts
+    that too); the first of figures that are reported step by step; the figures of the whole attempt if all of it was
+    one request. The totals of several requests say nothing: each of them contained the prompt again.
     """
     intent = attempt.intent
     log = read_head(step_files(project.store.attempt_dir(intent.id, intent.number), "agent").log, HEAD_BYTES)
@@ -132,9 +132,9 @@ def first_request(project: Project, agent: Agent, attempt: Attempt) -> int:
 
 
 def _transcript(project: Project, agent: Agent, attempt: Attempt) -> bytes:
-    """Return what the agent has kept of the conversation, if that is still there."""
+    """Return the transcript of the conversation, if it still exists."""
     intent = attempt.intent
-    row = Row(intent.id, 0, Status.DONE)  # its cells are variables of the agent, and say nothing of where this lies
+    row = Row(intent.id, 0, Status.DONE)  # its cells are variables of the agent; the place does not depend on them
     session = attempt.end.session if attempt.end else ""
     found = transcript_of(project, Task(row), attempt, agent, session or intent.session)
     return found.lines if found is not None else b""

@@ -1,4 +1,4 @@
-"""Removing the trees of settled tasks, and never what may be somebody's only copy."""
+"""Removes the trees of settled tasks, and never the only copy of somebody's work."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 
 
 class Cleaned(Struct, frozen=True):
-    """What became of one tree."""
+    """What happened to one tree."""
 
     id: str
     removed: bool
     note: str
     """Why it stays, or where its work is kept."""
     refused: bool = False
-    """It stays because of work that is nowhere else: ``force`` would remove it."""
+    """It stays because its work is nowhere else; ``force`` would remove it."""
 
 
 def clean(
     project: Project, ids: tuple[str, ...], *, force: bool, dry_run: bool, lock_timeout_s: float
 ) -> Iterator[Cleaned]:
-    """Remove the trees of settled tasks (``ids``: of these alone; none: spare ones too), and yield what became of each.
+    """Remove the trees of settled tasks (``ids``: only of these; none: spare ones too), and yield the result of each.
 
-    A tree whose work has not landed stays, unless ``force``: then that work is first kept as a commit
-    under ``refs/agentjobs/``. UserError for an unknown id.
+    A tree whose work has not landed stays, unless ``force``: then that work is first kept as a commit under
+    ``refs/agentjobs/``. UserError for an unknown id.
     """
     from agentjobs.workspace import pool, worktree
 
@@ -66,8 +66,8 @@ def clean(
 
 
 def _unsettled(project: Project, task_id: str) -> str:
-    """Return why the tree may still be needed, or nothing."""
-    if project.store.marker(task_id) is not None or task_id in project.store.active():
+    """Return why the tree may still be needed; empty if it is not."""
+    if project.store.open_round(task_id) is not None or task_id in project.store.active():
         return f"is not settled; `agentjobs skip {task_id}` settles it"
     table = project.file.table
     if task_id in table and (parse_status(table.cell(task_id, "status")) or Status.TODO) not in SETTLED:
@@ -93,28 +93,28 @@ def _one(project: Project, task_id: str, *, force: bool, dry_run: bool) -> Clean
 
 
 def _unlanded(project: Project, task_id: str, tree: Path) -> str:
-    """Return what work the tree holds that has not landed and was not accepted, or nothing."""
+    """Return what work in the tree has not landed and was not accepted; empty if there is none."""
     from agentjobs.workspace.snapshot import admin_dir, head, snapshot
 
     git = project.git
     if admin_dir(git, tree) is None:
-        return "is no worktree that git knows, and holds files" if any(tree.iterdir()) else ""
+        return "is not a worktree of this repository, and contains files" if any(tree.iterdir()) else ""
     tip = head(git, tree)
     if tip is None:
         return "its HEAD cannot be read"
-    taken = snapshot(git, tree, tip, "agentjobs: what a tree holds", 0.0)
+    taken = snapshot(git, tree, tip, "agentjobs: content of a tree", 0.0)
     if taken.commit != tip:
-        return "holds changes that are in no commit"
+        return "has uncommitted changes"
     if git.contains(project.tip(), tip):
         return ""
     done = [s.commit for s in project.store.settled(task_id) if s.status is Status.DONE and s.commit]
     if done and not project.lands and git.resolve(done[-1]) == tip:
-        return ""  # verified, and kept under refs/agentjobs/: without landing that is where it ends
-    return "holds work that has not landed"
+        return ""  # verified, and kept under refs/agentjobs/: without landing this is the end
+    return "has work that has not landed"
 
 
 def _keep(project: Project, task_id: str, tree: Path) -> str:
-    """Keep what the tree holds under a ref, and say which."""
+    """Keep the content of the tree under a ref, and return a note with its name."""
     from agentjobs.workspace import worktree
     from agentjobs.workspace.snapshot import admin_dir, head
 

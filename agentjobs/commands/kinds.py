@@ -1,4 +1,4 @@
-"""Kinds of job: the directories of ``templates/``, copied into a project by ``init``."""
+"""Kinds of job: the directories of ``templates/``, which ``init`` copies into a project."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from agentjobs.text.toml_write import value_text
 from agentjobs.workspace.git import Git
 
 DEMO = "demo"
-"""The directory of a template that holds a small repository to try it on."""
+"""The directory of a template with a small repository to try it on."""
 
 _BASE = re.compile(r'^base = "main"', re.MULTILINE)
 
 LEFT_OUT = frozenset({DEMO, "demo.sh", "__pycache__", "node_modules", ".ruff_cache"})
-"""Names that are about the template itself, or were left by running it."""
+"""Names that belong to the template itself, or were left by running it."""
 
 
 class Written(Struct, frozen=True):
-    """What ``write_kind`` did, as paths below the directory."""
+    """The result of ``write_kind``, as paths below the directory."""
 
     made: tuple[str, ...]
     kept: tuple[str, ...]
-    """Were there already, and stay as they are."""
+    """Existing files, which were not changed."""
 
 
 def templates_dir() -> Path:
-    """Return where the templates are: in an installed package, or beside it in a checkout. UserError if gone."""
+    """Return the directory of the templates, in an installed package or a checkout. UserError if missing."""
     package = Path(agentjobs.__path__[0]).resolve()
     for found in (package / "templates", package.parent / "templates"):
         if found.is_dir():
@@ -50,7 +50,7 @@ def kinds() -> tuple[str, ...]:
 
 
 def summary(kind: str) -> str:
-    """Return what a kind says of itself: the first sentence of its agentjobs.toml."""
+    """Return the first sentence of a kind's agentjobs.toml."""
     with (templates_dir() / kind / "agentjobs.toml").open(encoding="utf-8") as file:
         first = file.readline()
     sentence = first.lstrip("# ").removeprefix("agentjobs.toml: ").partition(". ")[0]
@@ -58,11 +58,11 @@ def summary(kind: str) -> str:
 
 
 def write_kind(source: Path, directory: Path) -> Written:
-    """Copy a kind's files into ``directory``; what is there stays as it is. UserError for what is no kind."""
+    """Copy a kind's files into ``directory``; existing files are not changed. UserError if ``source`` is not a kind."""
     if not (source / "agentjobs.toml").is_file():
-        raise UserError(f"{source} is no kind of job: it has no agentjobs.toml")
+        raise UserError(f"{source} is not a kind of job: it has no agentjobs.toml")
     if source.resolve() == directory.resolve():
-        raise UserError("that is this very directory")
+        raise UserError("--from is the current directory; run this in the project instead")
     policy = directory / "agentjobs.toml"
     own = [path.name for path in source.iterdir() if path.is_dir() and path.name not in LEFT_OUT]
     if policy.exists() and own and not any((directory / name).exists() for name in own):
@@ -73,27 +73,27 @@ def write_kind(source: Path, directory: Path) -> Written:
 
 
 def write_demo(kind: str, directory: Path) -> Written:
-    """Copy what a kind ships to be tried on into ``directory``, which must be empty, and make a repository of it.
+    """Copy the demo of a kind into ``directory``, which must be empty, and make a repository of it.
 
-    UserError for an unknown kind, for one that has nothing of the sort, and where something is there already.
+    UserError for an unknown kind, one without a demo, and a directory with files.
     """
     source = source_of(kind) / DEMO
     if not source.is_dir():
         have = [name for name in kinds() if (templates_dir() / name / DEMO).is_dir()]
         raise UserError(f"{kind} has no demo; these have one: {', '.join(have)}")
     if any(directory.iterdir()):
-        raise UserError("a demo makes a repository of its own, and wants an empty directory")
+        raise UserError("--demo needs an empty directory, because it makes a new repository")
     git = Git(directory)
     git.run("init", "-q", "-b", "main")
     written = _copied(source, directory, frozenset({"__pycache__"}))
-    sources = [name for name in written.made if not (source.parent / name).exists()]  # the job's own table is none
+    sources = [name for name in written.made if not (source.parent / name).exists()]  # not the job's own table
     git.run("add", "--", *sources)
     git.run("commit", "-q", "-m", f"What to try {kind} on")
     return written
 
 
 def fit_in(directory: Path, written: Written) -> str:
-    """Let a new agentjobs.toml begin at the branch that is checked out; say what is wrong with the place, if anything.
+    """Set ``base`` of a new agentjobs.toml to the current branch; return what is wrong with the place, if anything.
 
     A directory without a repository is left alone: `check` reports it, and not all kinds need one.
     """
@@ -106,24 +106,24 @@ def fit_in(directory: Path, written: Written) -> str:
             text = path.read_text(encoding="utf-8")
             path.write_text(_BASE.sub(lambda _: f"base = {value_text(here)}", text, count=1), encoding="utf-8")
         if git.toplevel.resolve() != directory.resolve():
-            return f"this lies below the top of its repository; trees and `files` begin there: run it in {git.toplevel}"
+            return f"this is not the top of the repository, where paths in `files` start: run it in {git.toplevel}"
     return ""
 
 
 def next_steps(directory: Path, *, demo: bool) -> str:
-    """Say what is to be done with a kind that was copied into ``directory``: who makes the tasks depends on it."""
+    """Return what to do next with a kind that was copied into ``directory``; it depends on how its tasks are made."""
     policy: dict[str, Any] = {}
-    with contextlib.suppress(UserError):  # one's own that is wrong: `check` tells
+    with contextlib.suppress(UserError):  # a file of the user with errors: `check` reports it
         policy = load((directory / "agentjobs.toml").read_bytes(), "agentjobs.toml")
     skill = "SKILL.md and " if (directory / "SKILL.md").is_file() else ""
     first = "read SKILL.md" if demo and skill else f"read {skill}agentjobs.toml"
     if policy.get("phases"):
-        return f"{first}, then `agentjobs check`; the phases make the tasks, after `agentjobs dispatch`"
+        return f"{first}, then `agentjobs check` and `agentjobs dispatch`, which plans the tasks of the first phase"
     if policy.get("plan"):
-        return f"{first}, then `agentjobs plan`, which makes the tasks, and `agentjobs check`"
+        return f"{first}, then `agentjobs plan`, which makes the tasks, then `agentjobs check`"
     table = directory / "tasks.tsv"
     if demo and table.is_file() and len(parse(table.read_bytes(), table.name)):
-        return f"{first}, then `agentjobs check`; tasks.tsv has the tasks"
+        return f"{first}, then `agentjobs check`; the tasks are in tasks.tsv"
     return f"{first}, fill tasks.tsv (by hand, or with `agentjobs plan rows` or `plan files`), then `agentjobs check`"
 
 

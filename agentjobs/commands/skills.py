@@ -1,4 +1,4 @@
-"""``skill``: a new kind of job, written from a few answers: settings, prompt, plan, checks, a stand-in, SKILL.md."""
+"""``skill``: write a new kind of job from a few answers: settings, prompt, plan, checks, a stand-in, SKILL.md."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TEXTS: Final = Path(__file__).resolve().parent / "skilltexts"
-"""What is written, with words of the form ``@NAME@`` for what the answers say."""
+"""The files to write; ``@NAME@`` in them is replaced by an answer."""
 
 NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 NAME_MAX: Final = 64
@@ -30,39 +30,42 @@ STAND_IN: Final = "scripted"
 
 
 class Answers(Struct, frozen=True):
-    """What a job is, in the words of who wants it."""
+    """The description of a job."""
 
     name: str
     task: str
-    """What is to be done for each item."""
+    """What has to be done for each item."""
     source: str
-    """What there is a task for: a glob of files, ``lines`` (of items.txt), or ``command:`` and a shell command."""
+    """The items: a glob of files, ``lines`` (of items.txt), or ``command:`` and a shell command."""
     checks: tuple[str, ...]
     """Shell commands that must succeed."""
     output: str = ""
-    """What each task writes, with ``{id}`` in it; empty: it changes what it is about."""
+    """The output file of each task, with ``{id}`` in it; empty: a task changes its own item."""
     land: bool = True
     agent: str = STAND_IN
     stand_in: str = ""
-    """A shell command that does the task, where a script can; empty: something that only looks like work."""
+    """A shell command that does the task, if a script can; empty: a placeholder that only looks like work."""
 
 
 def check(answers: Answers) -> None:
-    """UserError where an answer cannot be used."""
+    """Raise UserError for an answer that cannot be used."""
     if not NAME.fullmatch(answers.name) or len(answers.name) > NAME_MAX:
-        raise UserError(f"bad name {answers.name!r}: small letters, digits and single hyphens between them")
+        raise UserError(f"bad name {answers.name!r}: use small letters, digits and single hyphens")
     if not answers.task.strip():
-        raise UserError("--task is empty: say what is to be done for each item")
+        raise UserError("--task is empty: describe what to do for each item")
     if not answers.source.removeprefix(COMMAND).strip():
-        raise UserError("--input is empty: a glob of files, lines, or command:COMMAND")
+        raise UserError("--input is empty: give a glob of files, `lines`, or command:COMMAND")
     if not answers.checks or not all(one.strip() for one in answers.checks):
-        raise UserError("--check is empty: without a command that can fail nothing is known of the work")
+        raise UserError("--check is empty: give a command that fails if the work is wrong")
     if answers.output and (words := output_fault(answers.output)):
         raise UserError(f"--output: {words}")
 
 
 def write_skill(answers: Answers, directory: Path) -> Written:
-    """Write the files of a new kind of job; what is there stays as it is. UserError for answers that cannot be used."""
+    """Write the files of a new kind of job; existing files are not changed.
+
+    UserError for answers that cannot be used.
+    """
     check(answers)
     made: list[str] = []
     kept: list[str] = []
@@ -85,7 +88,7 @@ def files_of(answers: Answers) -> dict[str, str]:
         "SKILL.md": _filled("SKILL.md", words),
         "agentjobs.toml": _filled("agentjobs.toml", words),
         "prompt.md.j2": _filled("prompt.md.j2", words),
-        "tasks.tsv": f"# A task a line. Filled by: python3 tools/plan.py | agentjobs plan rows\n{columns}\n",
+        "tasks.tsv": f"# One task per line. Filled by: python3 tools/plan.py | agentjobs plan rows\n{columns}\n",
         "tools/plan.py": _filled("plan.py", words),
         "tools/agent.py": _filled("agent.py", words),
     }
@@ -94,7 +97,7 @@ def files_of(answers: Answers) -> dict[str, str]:
             f"# Check {number} of {len(answers.checks)}, run in the task's tree: its exit status decides.\n{command}\n"
         )
     if answers.source == LINES:
-        found["items.txt"] = "# One item a line: there is a task for each.\n"
+        found["items.txt"] = "# One item per line; each gets a task.\n"
     return found
 
 
@@ -104,12 +107,12 @@ def _filled(name: str, words: Mapping[str, str]) -> str:
 
 
 def words_of(answers: Answers) -> dict[str, str]:
-    """Return what stands for each ``@NAME@``."""
+    """Return the value of each ``@NAME@``."""
     task, line = answers.task.strip(), " ".join(answers.task.split())
     sentence = line if line.endswith((".", "!", "?")) else f"{line}."
     of, said, hint = _source(answers.source)
     runs = [f'sh "$AGENTJOBS_ROOT/tools/check-{number}.sh"' for number in range(1, len(answers.checks) + 1)]
-    described = f"{sentence} Use when that is to be done for {of}, by many agents side by side, each checked."
+    described = f"{sentence} Use when this has to be done for {of}, by many agents in parallel, with checks."
     output = f"output = {value_text(answers.output)}\n" if answers.output else ""
     checks = "`tools/check-1.sh`" if len(runs) == 1 else f"`tools/check-1.sh` to `check-{len(runs)}.sh`"
     written = f"ls -l $(dirname {answers.output})" if answers.output else "git show refs/agentjobs/ID/done"
@@ -142,16 +145,16 @@ def words_of(answers: Answers) -> dict[str, str]:
 
 
 def _source(source: str) -> tuple[str, str, str]:
-    """Return what the items are: in a sentence, in the plan, and as advice."""
+    """Return the source of the items: in a sentence, in the plan, and as advice."""
     if source == LINES:
         return "each line of items.txt", "Items are the lines of items.txt.", "Write the items into `items.txt` first."
     if source.startswith(COMMAND):
         command = " ".join(source.removeprefix(COMMAND).split())
-        said = "Items are what a command prints, a line each."
+        said = "Items are the lines that a command prints."
         return f"each line that `{command}` prints", said, "The command is in `INPUT` there."
-    return f"each file that matches `{source}`", "Items are files that git tracks.", "It sees what git tracks, no more."
+    return f"each file that matches `{source}`", "Items are files that git tracks.", "It finds only tracked files."
 
 
 def _literal(text: str) -> str:
-    """Return text that a template prints as it is."""
+    """Return text that a template prints unchanged."""
     return f"{{% raw %}}{text}{{% endraw %}}" if re.search(r"\{[{%#]", text) else text

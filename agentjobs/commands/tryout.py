@@ -1,4 +1,4 @@
-"""One tiny edit by an agent, and one turn more of the same conversation: what a run does, in a scratch project."""
+"""Test of an agent: one tiny edit, then a second turn of the same conversation, in a scratch project."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from msgspec import Struct
 
 from agentjobs.agents.installed import VERSION_S, ask, choice_of, missing, program_of, settings_of, unmet
 from agentjobs.agents.stream import told_lines
-from agentjobs.commands.scope import dispatch, stop
+from agentjobs.commands.dispatch import dispatch
+from agentjobs.commands.stop import stop
 from agentjobs.core.decide import verified_at
 from agentjobs.disk.logs import read_tail
 from agentjobs.launch import local
@@ -42,22 +43,22 @@ GRACE_S = 3.0
 LOG_BYTES = 16 * 1024
 
 PROMPT = """\
-This only tries out whether you can be started, and spoken to again later. Do exactly what follows, and no more.
+This only tests whether you can be started and resumed. Do exactly the following, and nothing else.
 
 1. Write a file `{file}` in the current directory. Its only line is:
 
        {{{{ row["line"] }}}}
 
-2. Then end your turn. Write no other file, and run nothing else.
+2. Then end your turn. Do not write other files or run anything else.
 
-Keep in mind the word `{word}`. Should you be told later in this conversation that you were interrupted, then write that
+Keep in mind the word `{word}`. If you are told later in this conversation that you were interrupted, write that
 word as the only line of a file `{later}` in the current directory, and end your turn.
 """
-"""The word is nowhere but in the conversation: whoever knows it later has it from there."""
+"""The word is only in the conversation: whoever knows it later knows the conversation."""
 
 SAME = ("inherit",)
 SAME_WORKSPACE = ("sandbox", "writable")
-"""What a project says of the surroundings of all its agents, and so of one that is tried."""
+"""Settings of a project's workspace that matter to all its agents, and so to one that is tested."""
 
 CHECK = f'grep -qxF "$AGENTJOBS_ROW_LINE" {FILE}'
 
@@ -72,38 +73,38 @@ class Told(Struct, frozen=True):
     spent: Spending
     took_s: float
     edit: str
-    """What became of the file it was to write."""
+    """The state of the file that the agent had to write."""
     done: bool
-    """The file holds what it is to hold."""
+    """The file has the right content."""
     log: str
-    """The end of what the agent said."""
+    """The end of the agent's output."""
 
 
 class Tried(Struct, frozen=True):
-    """What a trial came to."""
+    """The result of a trial."""
 
     name: str
     first: Told | None
     resumed: Told | None = None
     unresumed: str = ""
-    """Why there was no second turn, where that is no failure."""
+    """Why there was no second turn, if that is not a failure."""
     failure: str = ""
     kept: str = ""
-    """The directory of the scratch project, where it is still there."""
+    """The directory of the scratch project, if it still exists."""
 
 
 def tryout(
     place: Place, name: str, *, model: str | None, timeout_s: float, resume: bool, keep: bool
 ) -> Tried:
-    """Let an agent, as it is set up in this place, do one tiny edit, and go on with the conversation.
+    """Let an agent, as it is set up here, do one tiny edit, then continue the conversation.
 
-    ``timeout_s`` bounds each of the two turns. UserError where there is no such agent, where it is not installed, or
-    cannot be told which ``model``. However this ends, nothing runs on; the directory is kept on failure, or if asked.
+    ``timeout_s`` limits each of the two turns. UserError if the agent does not exist, is not installed, or has no
+    flag for ``model``. However this ends, nothing keeps running; the directory is kept on failure, or if asked.
     """
     choice = choice_of(place, name)
     agent = settings_of(place, choice)
     if not program_of(agent, place.root):
-        raise UserError(f"{name} is not installed: {missing(agent, place.root)}")
+        raise UserError(f"{name} is not installed here: {missing(agent, place.root)}")
     if agent.requires:
         there, cwd = {name: agent}, place.root or Path.cwd()
         lacks = unmet(there, ask(there, cwd=cwd, timeout_s=VERSION_S), cwd=cwd, timeout_s=VERSION_S).get(name)
@@ -122,7 +123,7 @@ def tryout(
             str(directory) if keep or failed else "",
         )  # fmt: skip
     except (KeyboardInterrupt, UserError):
-        failed = False  # nobody is told of the directory
+        failed = False  # the user does not know the directory
         raise
     finally:
         if not keep and not failed:
@@ -151,7 +152,7 @@ def _scratch(
 
 
 def policy_text(place: Place, choice: Choice, *, model: str | None, timeout_s: float) -> str:
-    """Return agentjobs.toml of the scratch project: nothing is tried twice, and an agent is what it is in ``place``."""
+    """Return agentjobs.toml of the scratch project: without retries, with the agent as it is in ``place``."""
     profile: dict[str, Any] = {"agent": choice.name, "verify": [CHECK]}
     if chosen := model or _model_of(place, choice):
         profile["model"] = chosen
@@ -185,7 +186,7 @@ def _model_of(place: Place, choice: Choice) -> str | None:
 
 
 def _settled(section: Mapping[str, Any], root: Path | None) -> dict[str, Any]:
-    """Return a section for another project: ``{root}`` is still the directory it stands for now."""
+    """Return a section for another project: ``{root}`` is still the directory it means now."""
     here = str(root).replace("{", "{{").replace("}", "}}")
     return {
         key: [word.replace("{root}", here) if isinstance(word, str) else word for word in value]
@@ -210,10 +211,10 @@ def _turns(project: Project, agent: Agent, name: str, word: str, *, resume: bool
     if not resume:
         return Tried(name, first)
     if not agent.resume:
-        return Tried(name, first, unresumed="every attempt is a new conversation: it has no resume command")
+        return Tried(name, first, unresumed="it has no resume command, so every attempt is a new conversation")
     if not first.session:
-        return Tried(name, first, failure="it does not say which conversation that was: it could not be resumed")
-    # Verified work that waits for approval is stopped and put in play again: that goes on with the conversation.
+        return Tried(name, first, failure="it does not report its session id, so it could not be resumed")
+    # Verified work that waits for approval is stopped and put in play again, which continues the conversation.
     stop(project, (), lock_timeout_s=LOCK_S)
     _dispatch(project)
     attempt = _over(project, 2)
@@ -222,7 +223,7 @@ def _turns(project: Project, agent: Agent, name: str, word: str, *, resume: bool
     resumed = _told(project, attempt, LATER, word)
     failure = _failure(resumed)
     if failure and resumed.outcome is Outcome.OK:
-        failure = f"resumed, it shows no sign of what it was told before ({failure})"
+        failure = f"the resumed conversation did not remember the first turn ({failure})"
     elif failure:
         failure = f"resumed, {failure}"
     return Tried(name, first, resumed, failure=failure)
@@ -233,7 +234,7 @@ def _dispatch(project: Project) -> None:
 
 
 def _over(project: Project, number: int) -> Attempt | None:
-    """Take turns until attempt ``number`` is verified or over; None where it does not come to that."""
+    """Take turns until attempt ``number`` is verified or over; None if it never is."""
     engine = Engine(project)
     while True:
         with project.store.lock(LOCK_S):
@@ -275,25 +276,25 @@ def _edit(path: Path, line: str) -> tuple[str, bool]:
     try:
         found = path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
-        return f"{path.name} is not there", False
+        return f"{path.name} is missing", False
     if found == line:
-        return f"{path.name} holds the line it was to hold", True
+        return f"{path.name} has the right content", True
     return f"{path.name} holds {found[:80]!r}, not {line!r}", False
 
 
 def _failure(told: Told) -> str:
-    """Return why a turn is a failure; empty where it is none."""
+    """Return why a turn failed; empty if it did not."""
     if told.outcome is not Outcome.OK:
         return f"it ended as {told.outcome.value if told.outcome else 'unknown'}"
     return "" if told.done else told.edit
 
 
-# --- nothing runs on --------------------------------------------------------------------------------------
+# --- clean up
 
 
 @contextlib.contextmanager
 def _ended(project: Project) -> Iterator[None]:
-    """End whatever the project has running when this is left, in whatever way; being ended counts as ^C."""
+    """Kill everything that the project runs when this block ends, however it ends; SIGTERM counts as ^C."""
     before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
@@ -318,7 +319,7 @@ def _running(project: Project) -> bool:
 
 
 def _sweep(project: Project) -> None:
-    """Kill all that any attempt has left, whether it was begun to the end or not."""
+    """Kill everything that any attempt has left, even one that had only half started."""
     store = project.store
     attempts = store.attempts(TASK)
     files = [step_files(store.attempt_dir(TASK, a.number), step.name) for a in attempts for step in a.steps]

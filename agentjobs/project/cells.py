@@ -1,4 +1,4 @@
-"""What the table says of a task: the cells the tool writes."""
+"""The cells of tasks.tsv that agentjobs writes."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 NOTE_MAX = 200
 
 AT_LEAST = "+"
-"""Behind a cost that is not all of it: some of the tokens have a cost that is not known."""
+"""Suffix of a cost that is a lower bound: the cost of some tokens is not known."""
 
 
 def instant(at: float) -> str:
-    """Return an instant as the table shows it: UTC, to the second."""
+    """Return a time as the table shows it: UTC, in seconds."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)) if at else ""
 
 
 def parse_instant(text: str) -> float:
-    """Return the instant that a cell shows (see ``instant``); 0 for anything else."""
+    """Return the time that a cell shows (see ``instant``); 0 for anything else."""
     try:
         return float(calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ")))
     except ValueError:
@@ -40,7 +40,7 @@ def parse_instant(text: str) -> float:
 
 
 def stage(attempt: Attempt) -> Status:
-    """Return what an attempt that is not over is at."""
+    """Return the status of an attempt that is not over."""
     if attempt.end is None:
         return Status.IN_PROGRESS
     if attempt.last(StepKind.GATE) is not None:
@@ -102,10 +102,10 @@ def _note(text: str) -> str:
 
 
 def spent_of(file: TaskFile, unspent: int = 0, opened: tuple[float, int] = (0.0, 0)) -> Spent:
-    """Return the sums of the table's ``cost``, ``tokens`` and ``attempt`` columns; what is no number counts as 0.
+    """Return the sums of the table's ``cost``, ``tokens`` and ``attempt`` columns; other than numbers count as 0.
 
-    ``unspent``: how many of the attempts do not count; ``opened``: dollars and tokens of requests that were open at
-    kills, which the table does not show.
+    ``unspent``: how many of the attempts do not count; ``opened``: dollars and tokens of requests that were open when
+    their agents were killed, which the table does not show.
     """
     cells = []
     for column in ("cost", "tokens", "attempt"):

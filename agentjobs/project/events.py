@@ -1,4 +1,4 @@
-"""New lines of ``events.jsonl``: what happened since it was last looked at, by whichever process."""
+"""Reads new lines of ``events.jsonl``, whichever process wrote them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Transitions:
-    """Reads what is added to a file of events from now on."""
+    """Reads the events that are appended to a file from now on."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -26,7 +26,7 @@ class Transitions:
             self._at = 0
 
     def read(self) -> list[Json]:
-        """Return the events that came since the last call; a line that is no event is left out."""
+        """Return the events since the last call; a line that is not an event is skipped."""
         try:
             with os.fdopen(open_plain(self.path), "rb") as file:
                 file.seek(self._at)

@@ -1,4 +1,4 @@
-"""Facts as files: read where they can be, written whole; and the steps of an attempt, read from its directory."""
+"""Facts as files: read if they can be, written as a whole; and the steps of an attempt, read from its directory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def read_steps(path: str, present: list[str]) -> list[Step]:
         phase = probe(files)
         started_at = 0.0
         if not isinstance(phase, Prepared):
-            # A runner that has just begun holds the lock but may not have written its record yet.
+            # A runner that has just started holds the lock but may not have written its record yet.
             started_at = _mtime(f"{path}/{name}.json") or _mtime(f"{path}/{name}.lock")
         kill = read_json(f"{path}/{name}.kill.json", Kill) if f"{name}.kill.json" in present else None
         if kill is not None:

@@ -1,7 +1,7 @@
-"""Where a project lives, and which directory its ``.agentjobs`` is, so that no copy is taken for it.
+"""Recognises a copy of a project, by where ``.agentjobs`` is, and refuses to work in it.
 
-A copy has the same facts, so also the same marks of agents: it would take the original's agents for its own, call them
-lost, and end them. A project that was renamed, mounted elsewhere or restored from a backup is not a copy.
+A copy has the same facts and so the same process marks: it would take the original's agents for its own, call them
+lost, and kill them. A project that was renamed, mounted elsewhere or restored from a backup is not a copy.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ if TYPE_CHECKING:
 
 HOME = "home.json"
 SEEN_S = 0.5
-"""A runner that is just ending has given up its lock and is still there for less than that."""
+"""Seconds in which a runner that is exiting may have released its lock but still be alive."""
 
 
 class Home(msgspec.Struct, frozen=True):
-    """State ``home.json``: which directory this ``.agentjobs`` is."""
+    """State ``home.json``: the identity of this ``.agentjobs``."""
 
     id: str
     """Random, made with the directory: a copy has the same."""
     path: str
-    """The project, without links."""
+    """The project's path, with links resolved."""
     device: int
     inode: int
-    """Of ``.agentjobs``: a copy has another, a renamed one has not."""
+    """Of ``.agentjobs``: a copy has another, a renamed directory the same."""
 
 
 def settle_in(directory: Path) -> None:
-    """See that ``.agentjobs`` is the one that it says it is, and write down where it is now.
+    """Check that ``.agentjobs`` is not a copy, and write down where it is now.
 
-    Raises ``UserError`` in a copy of a project that is still in its place, and in one whose agents run outside of it.
+    UserError in a copy of a project that still exists, and if agents of this project run outside of it.
     """
     known, now = _read(directory), directory.stat()
     path = os.path.realpath(directory.parent)
@@ -52,20 +52,20 @@ def settle_in(directory: Path) -> None:
     if known is None or (known.device, known.inode) != (here.device, here.inode):
         if known is not None and known.path != path and _lives_there(known, now):
             raise UserError(
-                f"{path} is a copy of the project {known.path}, which is still there: nothing was done. Work there, "
-                f"or `rm -rf {directory}` to begin anew here"
+                f"{path} is a copy of the project {known.path}, which still exists; nothing was changed. Work there, "
+                f"or `rm -rf {directory}` to start over here"
             )
         if pids := _strangers(directory):
             shown = ", ".join(map(str, pids))
             raise UserError(
-                f"agents of this project run, but not in {path} (processes {shown}): is it a copy, or restored from a "
-                f"backup? Nothing was done. End them to go on here, or `rm -rf {directory}` to begin anew"
+                f"agents of this project run outside of {path} (processes {shown}): is it a copy, or restored from a "
+                f"backup? Nothing was changed. Kill them to continue here, or `rm -rf {directory}` to start over"
             )
     replace_file(directory / HOME, msgspec.json.encode(here) + b"\n", durable=True)
 
 
 def tree_here(root: Path, tree: str) -> str:
-    """Return where the tree of an intent is now: a project that has been moved took it along."""
+    """Return where the tree of an intent is now: if the project was moved, its trees moved with it."""
     head, below, tail = tree.rpartition("/.agentjobs/")
     return f"{root}{below}{tail}" if below and head != str(root) else tree
 
@@ -78,7 +78,7 @@ def _read(directory: Path) -> Home | None:
 
 
 def _lives_there(known: Home, now: os.stat_result) -> bool:
-    """Whether the project is still where it was, and that is another directory than this one (``now``)."""
+    """Return whether the project still is at its old path, and that is not this directory (``now``)."""
     there = Path(known.path) / ".agentjobs"
     try:
         same = os.path.samestat(there.stat(), now)
@@ -89,7 +89,7 @@ def _lives_there(known: Home, now: os.stat_result) -> bool:
 
 
 def _strangers(directory: Path) -> list[int]:
-    """Return the runners that live, of steps that nobody runs here: they hold the locks of another directory."""
+    """Return the pids of live runners whose locks are not held in this directory: they belong to another one."""
     give_up_at = time.monotonic() + SEEN_S
     while True:
         found = [pid for files in _newest(directory) if (pid := runs_elsewhere(files))]

@@ -1,4 +1,4 @@
-"""Ids and phases that a person names: whether they exist, and which rows they mean."""
+"""Ids and phases named on the command line: check that they exist, and find their rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def check_phases(project: Project, phases: Iterable[str]) -> None:
-    """Raise UserError for a name that is no phase; the nearest one is named."""
+    """Raise UserError for an unknown phase; the message names the nearest one."""
     for name in phases:
         if name not in project.policy.phases:
             from agentjobs.policy.phases import unknown
@@ -28,7 +28,7 @@ def rows_of_phases(project: Project, phases: Collection[str]) -> tuple[str, ...]
 
 
 def known(project: Project, ids: Iterable[str]) -> None:
-    """Raise UserError for an id that is not in the table; the nearest one is named."""
+    """Raise UserError for an id that is not in the table; the message names the nearest one."""
     import difflib
 
     for task_id in ids:

@@ -1,4 +1,4 @@
-"""How the phases of a project stand: their rows in the table, their plannings on disk."""
+"""The state of a project's phases: their rows in the table, their plan runs on disk."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from agentjobs.project.project import Project
 
 GENERATIONS = "phases.json"
-"""State: how often each phase was begun anew, from 1; one that is not named is in its first."""
+"""State file: how often each phase was planned, from 1; a phase that is not in it is in its first generation."""
 
 
 def generations(project: Project) -> dict[str, int]:
@@ -38,7 +38,7 @@ def raise_generation(project: Project, phases: Collection[str]) -> None:
 
 
 def plannings(project: Project, phase: str) -> list[Attempt]:
-    """Return the plannings of a phase in this generation, oldest first."""
+    """Return the plan runs of a phase in this generation, oldest first."""
     generation = generations(project).get(phase, 1)
     return [run for run in project.store.attempts(plan_id(phase)) if run.intent.round == generation]
 
@@ -60,10 +60,10 @@ def census_of(project: Project, statuses: Mapping[str, Status]) -> Census:
 def stages_of(
     project: Project, census: Census, scope: Scope, at_work: frozenset[str], blocked: Callable[[], Collection[str]]
 ) -> tuple[Stage, ...]:
-    """Return how the phases stand. ``at_work``: ids with an attempt in their open round.
+    """Return the state of the phases. ``at_work``: ids with an attempt in their open round.
 
-    ``blocked`` finds the rows that are blocked for good: it is only asked in the first phase that is not over, and if
-    nothing of that is at work.
+    ``blocked`` finds the rows that are blocked for good; it is called only for the first phase that is not over, and
+    only if nothing of that phase is at work.
     """
     policy = project.policy
     found: list[Stage] = []
@@ -84,13 +84,13 @@ def stages_of(
 def stages_now(
     project: Project, statuses: Mapping[str, Status], scope: Scope, at_work: frozenset[str]
 ) -> tuple[Stage, ...]:
-    """Return how the phases stand, where nothing is known of them yet."""
+    """Return the state of the phases before anything of them is known."""
     census = census_of(project, statuses)
     return stages_of(project, census, scope, at_work, lambda: blocked_in(project, statuses, at_work))
 
 
 def blocked_in(project: Project, statuses: Mapping[str, Status], at_work: frozenset[str]) -> Collection[str]:
-    """Return the rows that will not begin by themselves, of whatever phase."""
+    """Return the rows of all phases that cannot start without a person."""
     table = project.file.table
     if "after" not in table.header:
         return ()
@@ -99,7 +99,7 @@ def blocked_in(project: Project, statuses: Mapping[str, Status], at_work: frozen
 
 
 def _planning(project: Project, phase: str) -> tuple[Planning, bool]:
-    """Return how far the planning of a phase has come, and whether it asks for another."""
+    """Return how far the planning of a phase is, and whether it asks for another plan run."""
     if project.policy.profiles[phase].plan is None:
         return Planning.BY_HAND, False
     if open_planning(project, phase) is not None:
@@ -112,7 +112,7 @@ def _planning(project: Project, phase: str) -> tuple[Planning, bool]:
 
 
 def open_planning(project: Project, phase: str) -> Attempt | None:
-    """Return the planning that is not over, of whichever generation."""
+    """Return the plan run that is not over, of any generation."""
     store, task_id = project.store, plan_id(phase)
     for number in reversed(store.numbers(task_id)):
         run = store.attempt(task_id, number)
@@ -122,12 +122,12 @@ def open_planning(project: Project, phase: str) -> Attempt | None:
 
 
 def dir_of(project: Project, run: Attempt) -> Path:
-    """Return the directory of a planning."""
+    """Return the directory of a plan run."""
     return project.store.attempt_dir(run.intent.id, run.number)
 
 
 def undone(project: Project, phase: str) -> tuple[str, ...]:
-    """Return the ids of a phase that are not DONE, those SKIPPED aside; none without a phase."""
+    """Return the ids of a phase that are neither DONE nor SKIPPED; empty without a phase."""
     if not phase:
         return ()
     file = project.file

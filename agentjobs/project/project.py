@@ -24,20 +24,20 @@ TABLE = "tasks.tsv"
 
 
 def find_root(start: Path) -> Path:
-    """Return the nearest directory at or above ``start`` that has an agentjobs.toml; UserError without one.
+    """Return the nearest directory at or above ``start`` that has an agentjobs.toml. UserError if there is none.
 
-    A worktree under ``.agentjobs/trees`` may carry a committed copy of the file; it is not a project of its own.
+    A worktree under ``.agentjobs/trees`` may contain a committed copy of the file; it is not a project.
     """
     for directory in (start, *start.parents):
         if (directory / POLICY).is_file() and ".agentjobs" not in directory.parts:
             if not is_plain(str(directory)):
-                raise UserError(f"the path {str(directory)!r} is not UTF-8 or has a line break in it; rename it")
+                raise UserError(f"the path {str(directory)!r} is not UTF-8 or contains a line break; rename it")
             return directory
     raise UserError(f"no {POLICY} here or above; `agentjobs init` writes one")
 
 
 def is_plain(path: str) -> bool:
-    """Whether git and our facts can name this path: UTF-8, on one line."""
+    """Return whether git and our facts can name this path: UTF-8, on one line."""
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -46,7 +46,7 @@ def is_plain(path: str) -> bool:
 
 
 class Project:
-    """What every command works with. Nothing is read before it is asked for."""
+    """What every command works with. Everything is read at first use."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -60,7 +60,7 @@ class Project:
 
     @cached_property
     def policy(self) -> Policy:
-        """The policy as agentjobs.toml has it now; UserError with file and line where it is wrong."""
+        """The policy in agentjobs.toml now. UserError with file and line if it is wrong."""
         from agentjobs.policy.parse import parse_policy
         from agentjobs.policy.presets import names, preset
 
@@ -68,8 +68,8 @@ class Project:
 
     @cached_property
     def masking(self) -> Masking:
-        """What is secret: in our environment, and in what agents are given. A policy that is wrong adds nothing."""
-        from agentjobs.text.masking import Masking  # only where something is told
+        """The secrets to mask: in our environment, and those given to agents. A policy with errors adds none."""
+        from agentjobs.text.masking import Masking  # only if something is written or shown
 
         given = dict.fromkeys(os.environ.items())
         with contextlib.suppress(UserError):
@@ -79,7 +79,7 @@ class Project:
 
     @cached_property
     def git(self) -> Git:
-        """The repository that the project lies in; UserError where there is none."""
+        """The repository of the project. UserError if there is none."""
         from agentjobs.workspace.git import Git  # a poll with nothing to do needs no git
 
         git = Git(self.root)
@@ -87,8 +87,8 @@ class Project:
             raise UserError(words)
         if git.toplevel.resolve() != self.root.resolve():
             raise UserError(
-                f"lies below the top of its repository: put it, {TABLE} and the prompts into {git.toplevel}, "
-                "where trees, checks and `files` begin",
+                f"is not at the top of its repository: move it, {TABLE} and the prompts into {git.toplevel}, "
+                "where the paths of trees, checks and `files` start",
                 file=POLICY,
             )
         if self.policy.workspace.sandbox != "none":
@@ -99,28 +99,28 @@ class Project:
 
     @property
     def uses_trees(self) -> bool:
-        """Whether each task has a tree of its own."""
+        """Return whether each task has its own worktree."""
         return self.policy.workspace.kind != "none"
 
     @property
     def lands(self) -> bool:
-        """Whether verified work is brought onto the target branch."""
+        """Return whether verified work lands on the target branch."""
         return self.uses_trees and self.policy.landing.enabled
 
     @property
     def trees_dir(self) -> Path:
-        """Where the trees are."""
+        """The directory with the trees of tasks."""
         return self.store.dir / "trees"
 
     @property
     def spare_dir(self) -> Path:
-        """Where the trees are that tasks have done with, for others to take over."""
+        """The directory with trees that are free for other tasks."""
         return self.store.dir / "spare"
 
     def profile(self, row: Row, name: str | None = None) -> Profile:
-        """Return the profile of a row, or of another name for the same row.
+        """Return the profile of a row, or the profile ``name`` for the same row.
 
-        That name comes from an attempt: where nobody defines it any more, the row's own is meant.
+        ``name`` comes from an attempt; if that profile no longer exists, the row's own profile is used.
         """
         from agentjobs.policy.policy import resolve
 
@@ -128,7 +128,7 @@ class Project:
         return resolve(self.policy, row, profile=known, file=TABLE)
 
     def tip(self) -> str:
-        """Return the commit that new work starts from: the target where work lands and it exists, else the base."""
+        """Return the commit that new work starts from: the target branch if work lands and it exists, else the base."""
         from agentjobs.workspace.target import base_commit, target_tip
 
         if self.lands:

@@ -1,4 +1,4 @@
-"""What this project's past says about starting over: read once, when layer 3 is due."""
+"""What past restarts say about starting over: read once, when layer 3 is due."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def history(project: Project) -> History:
-    """Return how restarts went so far, by the class of failure they followed, and what a task costs on average.
+    """Return how restarts went so far, by the class of failure before them, and the average cost of a task.
 
-    Tasks whose cost is not known, or not all of it, are left out of the average: they did not cost nothing.
+    Tasks with an unknown or partly unknown cost are left out of the average: they were not free.
     """
     wins: Counter[str] = Counter()
     losses: Counter[str] = Counter()

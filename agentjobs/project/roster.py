@@ -1,7 +1,7 @@
-"""The rows of the table and where each stands, kept true in memory and told to tasks.tsv.
+"""The rows of the table and their states, kept in memory and written to tasks.tsv.
 
-Everything that costs a look at every row is made when it is first asked for: a poll that only waits for
-running agents asks for none of it.
+Everything that has to read every row is computed at first use: a poll that only waits for running agents needs none
+of it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BLOCKED = "blocked: "
 
 
 class Roster:
-    """What the table says, and what it is about to say. The caller holds the lock."""
+    """tasks.tsv in memory, with the changes not yet written. The caller holds the lock."""
 
     def __init__(self, project: Project) -> None:
         self.store = project.store
@@ -35,12 +35,12 @@ class Roster:
         self._closing: set[str] = set()
         self._blocked: frozenset[str] | None = None
         self._touched: set[str] | None = None
-        """The rows whose status may have changed since somebody asked; None: any."""
+        """The rows whose status may have changed since the last call of ``touched``; None: any."""
         self._stale = True
-        """Whether what is blocked may have changed."""
+        """True if the set of blocked rows may have changed."""
 
     def load(self, scope: Scope, now: float) -> None:
-        """Look whether people or other polls have written the table, and take that in."""
+        """Read the table again if people or other polls have written it."""
         edits = self.file.load()
         if edits is not None:
             self.rounds.absorb(edits, now)
@@ -63,28 +63,28 @@ class Roster:
 
     @property
     def statuses(self) -> dict[str, Status]:
-        """The status of every row, in the order of the rows, what is still to be written included."""
+        """The status of every row, in the order of the rows, including changes not yet written."""
         if self._statuses is None:
             self._statuses = {task_id: Status(text) for task_id, text in self.rounds.statuses()}
         return self._statuses
 
     def touched(self) -> set[str] | None:
-        """Return the rows whose status may have changed since this was last asked; None: any."""
+        """Return the rows whose status may have changed since the last call; None: any."""
         found, self._touched = self._touched, set()
         return found
 
     @property
     def queue(self) -> Queue:
-        """The rows that have not begun."""
+        """The rows that have not started."""
         if self._queue is None:
-            from agentjobs.core.ready import Queue  # not where everything is settled
+            from agentjobs.core.ready import Queue  # not needed if everything is settled
 
             active = frozenset(self.store.active())
             self._queue = Queue(self.file.table, self.statuses, self.scope, active)
         return self._queue
 
     def ready(self, closed: Container[str] = ()) -> Iterator[Row]:
-        """Yield the rows that may begin, best first, but those of the profiles in ``closed``."""
+        """Yield the rows that may start, best first, without those of the profiles in ``closed``."""
         if self._queue is None:
             known = self._statuses
             if not (self.counts()[Status.TODO] if known is None else Status.TODO in known.values()):
@@ -99,16 +99,16 @@ class Roster:
         return failed, failed + found.count(Status.DONE) + found.count(Status.SKIPPED) + open_tasks
 
     def _counts(self, task_id: str) -> bool:
-        """Whether a row is in play, or was until ``stop`` took it out."""
+        """Return whether a row is in play, or was until ``stop`` took it out."""
         scope = self.scope
         if scope.everything or task_id in scope.ids:
             return True
         return bool(scope.phases) and self.file.table.profile(task_id) in scope.phases
 
-    # --- what changes
+    # --- changes
 
     def show(self, task: Task) -> None:
-        """Let the row say how an open round stands."""
+        """Write the state of an open round into the row."""
         from agentjobs.project.cells import cells_of
 
         cells = cells_of(task, self.rounds.all_attempts(task.row.id))
@@ -119,12 +119,12 @@ class Roster:
             self._touch(task.row.id)
 
     def begun(self, task_id: str) -> None:
-        """Note that a row has begun."""
+        """Note that a row has started."""
         if self._queue is not None:
             self._queue.take(task_id)
 
     def settled(self, task_id: str) -> None:
-        """Let the row say how its round ended; the round is closed once the table has been told."""
+        """Write into the row how its round ended; ``save`` closes the round after the table is written."""
         if task_id in self._closing:
             return
         cells = self.rounds.settled_cells(task_id)
@@ -146,16 +146,16 @@ class Roster:
             self._touched.add(task_id)
 
     def is_closing(self, task_id: str) -> bool:
-        """Whether its round is settled and only the table has not been told."""
+        """Return whether its round is settled and only the table still has to be written."""
         return task_id in self._closing
 
     @property
     def owes(self) -> bool:
-        """Whether the table has not been told of everything yet."""
+        """True if cells or closed rounds still have to be written to tasks.tsv."""
         return bool(self.file.pending or self._closing)
 
     def save(self) -> None:
-        """Tell the table, then close the rounds that are settled."""
+        """Write the table, then close the rounds that are settled."""
         if self._queue is not None and self._stale:
             self._show_blocked(self._queue)
         self.file.save()
@@ -164,7 +164,7 @@ class Roster:
         self._closing.clear()
 
     def _show_blocked(self, queue: Queue) -> None:
-        """Say in ``note`` which rows will not begin by themselves, and take that back where it is no longer so."""
+        """Write in ``note`` why a row cannot start; clear the note if it is no longer true."""
         self._stale = False
         if "after" not in self.file.table.header:
             return

@@ -1,4 +1,4 @@
-"""Rounds: which are open, what people asked for since, and what the table says of them."""
+"""Rounds: which are open, what people asked for since, and what the table shows of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from agentjobs.core.decide import REMOVED
 from agentjobs.core.layers import UNSPENT
 from agentjobs.core.ready import in_play
 from agentjobs.model.tasks import BY_HAND, SETTLED, Row, Settled, Status, Task
-from agentjobs.project.store import Marker
+from agentjobs.project.state import OpenRound
 from agentjobs.table.table import PERSONAL, parse_status
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ NUMBER_DIGITS = 6
 
 
 def newest_in_table(row: Row) -> int:
-    """Return the number of the newest attempt, as the table has it; 0 for none, or what cannot be one."""
+    """Return the number of the newest attempt in the table; 0 for none or an impossible value."""
     text = row.cells.get("attempt", "")
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= NUMBER_DIGITS else 0
 
@@ -38,7 +38,7 @@ class Rounds:
         self.file = project.file
         self._read: dict[str, list[Attempt]] = {}
 
-    # --- what people wrote
+    # --- edits of people
 
     def refresh(self, now: float) -> None:
         """Read the table and take in what people wrote since it was last written."""
@@ -48,9 +48,9 @@ class Rounds:
         self.take_up()
 
     def take_up(self) -> None:
-        """Open the rounds again that are at work by the table, and whose markers are gone.
+        """Reopen rounds that are at work according to the table but have no file under ``active/``.
 
-        A person may have removed them, or a power cut: they are not flushed, and the table is.
+        A person may have removed it, or a power cut: these files are not flushed, the table is.
         """
         table, active = self.file.table, self.store.active()
         busy = sum(count for status, count in table.counts().items() if status not in PERSONAL)
@@ -60,23 +60,23 @@ class Rounds:
             if self._is_busy(task_id, text) and task_id not in active:
                 number, newest = self._newest(task_id)
                 lost = newest_in_table(table.row(task_id)) > newest
-                self.store.set_marker(task_id, Marker(self.next_round(task_id) if lost else number))
+                self.store.set_open_round(task_id, OpenRound(self.next_round(task_id) if lost else number))
 
     def _is_busy(self, task_id: str, text: str) -> bool:
-        """Whether a row says that it is at work, with what is still to be written."""
+        """Return whether a row is at work, including changes not yet written."""
         text = self.file.pending[task_id].get("status", text) if task_id in self.file.pending else text
         return parse_status(text) not in PERSONAL
 
     def _newest(self, task_id: str) -> tuple[int, int]:
-        """Return the round of the newest attempt that there are facts of, and its number; (1, 0) for none."""
+        """Return the round and the number of the newest attempt with facts; (1, 0) if there is none."""
         attempts = self.store.attempts(task_id)
         return (attempts[-1].intent.round, attempts[-1].number) if attempts else (1, 0)
 
     def absorb(self, edits: Edits, now: float) -> None:
-        """Note every wish in the facts, then take the table as read. May be killed anywhere and done again."""
+        """Write every wish to the facts, then accept the table as read. Safe to kill and repeat at any point."""
         for task_id, wish in edits.wishes.items():
             self._wish(task_id, wish, now)
-        # Rows that are gone need no note: ``task`` sees that they are, and that they are back.
+        # Removed rows need no fact: ``task`` sees that they are gone, and that they are back.
         known = self.store.started_ids() if edits.new else frozenset()
         for task_id in edits.new:
             if task_id in known:
@@ -89,19 +89,19 @@ class Rounds:
                     self._tidy(task_id)
 
     def _wish(self, task_id: str, wish: Status, now: float) -> None:
-        marker = self.store.marker(task_id)
-        if marker is not None:
-            self.store.set_marker(task_id, replace(marker, wish=wish, note=""))
+        open_round = self.store.open_round(task_id)
+        if open_round is not None:
+            self.store.set_open_round(task_id, replace(open_round, wish=wish, note=""))
         elif wish is Status.TODO:
-            self.store.set_marker(task_id, Marker(self.next_round(task_id)))
+            self.store.set_open_round(task_id, OpenRound(self.next_round(task_id)))
         else:
             note = {Status.DONE: BY_HAND, Status.SKIPPED: "skipped by hand"}.get(wish, "by hand")
             self.store.settle(task_id, Settled(self.next_round(task_id), wish, note, now))
             self.file.set(task_id, {"note": note})
 
     def _returned(self, task_id: str) -> None:
-        """Take a row back: what was settled stays settled, what was removed may be wanted again."""
-        if self.store.marker(task_id) is not None:
+        """Take back a row that was removed and is there again: it stays settled, or is wanted again."""
+        if self.store.open_round(task_id) is not None:
             return
         rounds = self.store.settled(task_id)
         if not rounds:
@@ -109,7 +109,7 @@ class Rounds:
         if self.file.table.row(task_id).status in {Status.DONE, Status.SKIPPED}:
             return
         if rounds[-1].note == REMOVED:
-            self.store.set_marker(task_id, Marker(self.next_round(task_id)))
+            self.store.set_open_round(task_id, OpenRound(self.next_round(task_id)))
         else:
             cells = self.settled_cells(task_id)
             if cells:
@@ -121,7 +121,7 @@ class Rounds:
             self.file.set(task_id, {"status": Status.TODO.value})
 
     def statuses(self) -> Iterator[tuple[str, str]]:
-        """Yield each id with its status, what is still to be written included."""
+        """Yield each id with its status, including changes not yet written."""
         pending = self.file.pending
         for task_id, text in self.file.table.cells("status"):
             shown = pending[task_id].get("status", text) if task_id in pending else text
@@ -140,41 +140,42 @@ class Rounds:
         return max(used, default=0) + 1
 
     def task(self, task_id: str, scope: Scope) -> Task | None:
-        """Return a task with an open round; None where that round is settled."""
-        marker = self.store.marker(task_id)
-        if marker is None:
-            # Only a power cut leaves a marker that cannot be read; the facts say which round it was.
+        """Return a task with an open round; None if that round is settled."""
+        open_round = self.store.open_round(task_id)
+        if open_round is None:
+            # Only a power cut leaves a file that cannot be read; the facts show which round it was.
             rounds = [a.intent.round for a in self.store.attempts(task_id)]
-            marker = Marker(max(rounds, default=1))
+            open_round = OpenRound(max(rounds, default=1))
         names = self.store.names(task_id)
-        marker = self._with_lost(task_id, marker, names)
-        known = f"settled-{marker.round}.json" in names
-        settled = self.store.settled_round(task_id, marker.round) if known else None
+        open_round = self._with_lost(task_id, open_round, names)
+        known = f"settled-{open_round.round}.json" in names
+        settled = self.store.settled_round(task_id, open_round.round) if known else None
         if settled is not None:
-            if marker.wish in {None, settled.status}:
+            if open_round.wish in {None, settled.status}:
                 return None
-            marker = Marker(self.next_round(task_id), None if marker.wish is Status.TODO else marker.wish)
-            self.store.set_marker(task_id, marker)
-        elif marker.wish is None and self._told(task_id, marker.round, known=known):
+            wish = None if open_round.wish is Status.TODO else open_round.wish
+            open_round = OpenRound(self.next_round(task_id), wish)
+            self.store.set_open_round(task_id, open_round)
+        elif open_round.wish is None and self._told(task_id, open_round.round, known=known):
             return None
-        return self._build(task_id, marker, scope, names)
+        return self._build(task_id, open_round, scope, names)
 
-    def _with_lost(self, task_id: str, marker: Marker, names: list[str]) -> Marker:
-        """Note in the marker an attempt that no fact knows: the table, which was flushed, says that its round began."""
+    def _with_lost(self, task_id: str, open_round: OpenRound, names: list[str]) -> OpenRound:
+        """Note an attempt without facts: the table, which was flushed, shows that its round began."""
         table = self.file.table
         if task_id not in table or not table.cell(task_id, "started") or table.cell(task_id, "ended"):
-            return marker
+            return open_round
         number = newest_in_table(table.row(task_id))
-        if number > max(marker.told, *self.store.numbers(task_id, names), 0):
-            marker = replace(marker, told=number)
-            self.store.set_marker(task_id, marker)
-        return marker
+        if number > max(open_round.told, *self.store.numbers(task_id, names), 0):
+            open_round = replace(open_round, told=number)
+            self.store.set_open_round(task_id, open_round)
+        return open_round
 
     def _told(self, task_id: str, number: int, *, known: bool) -> bool:
-        """Write again the end of a round that a power cut took, where the table (which is flushed) tells of it.
+        """Write again the end of a round that a power cut lost, if the table (which is flushed) shows it.
 
-        ``known``: the fact is there but cannot be read. Otherwise the table must speak of an end after the round's
-        last attempt began, or it would be the end of the round before.
+        ``known``: the fact exists but cannot be read. Otherwise the end in the table must be later than the start of
+        the round's last attempt, or it would be the end of the round before.
         """
         from agentjobs.project.cells import parse_instant
 
@@ -190,26 +191,26 @@ class Rounds:
         self.store.settle(task_id, Settled(number, status, note, ended_at, commit))
         return True
 
-    def _build(self, task_id: str, marker: Marker, scope: Scope, names: list[str]) -> Task:
+    def _build(self, task_id: str, open_round: OpenRound, scope: Scope, names: list[str]) -> Task:
         row = self.file.table.row(task_id) if task_id in self.file.table else None
         attempts = self.store.attempts(task_id, names)
         self._read[task_id] = attempts
-        mine = tuple(a for a in attempts if a.intent.round == marker.round)
+        mine = tuple(a for a in attempts if a.intent.round == open_round.round)
         if mine and mine[-1].intent.review and mine[-1].result is None:
             mine = (*mine[:-1], replace(mine[-1], asked_at=scope.at))
-        others = (a for a in attempts if a.intent.round != marker.round)
+        others = (a for a in attempts if a.intent.round != open_round.round)
         earlier = sum(a.result is not None and a.result.outcome not in UNSPENT for a in others)
-        wish = marker.wish
+        wish = open_round.wish
         if row is None:
             row = Row(task_id, 0, Status.SKIPPED, profile=mine[-1].intent.profile if mine else "default")
             wish = Status.SKIPPED
         # Only the newest attempt of a round may be without a result.
         known = {a.intent.marker for a in mine if a.result is not None or a is mine[-1]}
-        void = tuple(mark for mark in marker.begun if mark not in known)
-        return Task(row, marker.round, mine, earlier, wish, in_play(scope, task_id, row.profile), void)
+        void = tuple(mark for mark in open_round.begun if mark not in known)
+        return Task(row, open_round.round, mine, earlier, wish, in_play(scope, task_id, row.profile), void)
 
     def open(self, row: Row, scope: Scope) -> Task | None:
-        """Return the first round of a row that says TODO; None where the facts say that it is settled, or at work.
+        """Open the first round of a row that is TODO; None if the facts say that it is settled or at work.
 
         The facts win over a TODO that nobody asked for: a table restored from an old copy starts nothing again.
         """
@@ -218,7 +219,7 @@ class Rounds:
         settled = self.store.settled(row.id)
         number, newest = self._newest(row.id)
         if newest and number > (settled[-1].round if settled else 0):
-            self.store.set_marker(row.id, Marker(number))  # it has begun: only its marker is gone
+            self.store.set_open_round(row.id, OpenRound(number))  # it has started: only its file under active/ is lost
             return None
         if settled and settled[-1].note != REMOVED:
             return None
@@ -227,7 +228,7 @@ class Rounds:
     # --- settled
 
     def settled_cells(self, task_id: str) -> dict[str, str] | None:
-        """Return what the table says of the newest settled round."""
+        """Return the cells of the newest settled round."""
         from agentjobs.project.cells import settled_cells, settled_only
 
         rounds = self.store.settled(task_id)
@@ -237,8 +238,8 @@ class Rounds:
         return settled_cells(rounds[-1], attempts) if attempts else settled_only(rounds[-1])
 
     def close(self, task_id: str) -> None:
-        """Forget the marker of a settled round, unless a new one was asked for."""
-        marker = self.store.marker(task_id)
-        settled = self.store.settled_round(task_id, marker.round) if marker is not None else None
-        if marker is not None and settled is not None and marker.wish in {None, settled.status}:
-            self.store.set_marker(task_id, None)
+        """Remove the file under ``active/`` of a settled round, unless a new round was asked for."""
+        open_round = self.store.open_round(task_id)
+        settled = self.store.settled_round(task_id, open_round.round) if open_round is not None else None
+        if open_round is not None and settled is not None and open_round.wish in {None, settled.status}:
+            self.store.set_open_round(task_id, None)

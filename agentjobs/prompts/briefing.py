@@ -1,4 +1,4 @@
-"""What an agent is told and given: its prompt, its environment, its command line."""
+"""What an agent receives: its prompt, its environment, its command line."""
 
 from __future__ import annotations
 
@@ -41,28 +41,28 @@ if TYPE_CHECKING:
     from agentjobs.prompts.context import Composed
 
 HANDOFF_STEP = "agent-2"
-"""The short turn in which a conversation that was stopped writes down how far it came."""
+"""Name of the extra step in which a stopped conversation writes its handoff."""
 
 HANDOFF_PROMPT = "handoff-prompt.md"
-"""What it is sent then."""
+"""File with the prompt of that step."""
 
 PARTIAL = f"{HANDOFF}/partial.md"
-"""What it leaves, for the next attempt of the same task: where a sandbox lets it write."""
+"""Where that step writes its handoff for the next attempt of the same task; writable in a sandbox."""
 
 VARIABLE_MAX = 128 * 1024 - 256
-"""Bytes of one variable: Linux starts no program with a longer one. A cell that is longer is only in the prompt."""
+"""Most bytes of one environment variable. Linux refuses longer ones, so a longer cell is only in the prompt."""
 
 VARIABLES_MAX = 1024 * 1024
-"""Bytes of all variables made of a row."""
+"""Most bytes of all variables made of a row."""
 
 
 def first_prompt(project: Project, row: Row, profile: Profile, base: str = "") -> str:
-    """Return the prompt of a first attempt; UserError where the template is missing or wrong."""
+    """Return the prompt of a first attempt. UserError if the template is missing or wrong."""
     return composed(project, row, profile, base).text
 
 
 def composed(project: Project, row: Row, profile: Profile, base: str = "", *, least: bool = False) -> Composed:
-    """Return the prompt of a first attempt with the sections of its context (``least``: those cut back to nothing)."""
+    """Return the prompt of a first attempt and its context sections (``least``: with these cut back to nothing)."""
     text = template(project, profile)
     given = {
         **_surroundings(project, row, profile, 1),
@@ -72,12 +72,12 @@ def composed(project: Project, row: Row, profile: Profile, base: str = "", *, le
         "missing": missing(project, row.profile, known=True),
     }
     if "dependents" in names_in(text, profile.prompt):
-        given["dependents"] = dependents(project.file.table).get(row.id, ())  # who asks for one row asks for many
+        given["dependents"] = dependents(project.file.table).get(row.id, ())  # callers ask for many rows
     return compose(project, row, profile, text, given, least=least)
 
 
 def _surroundings(project: Project, row: Row, profile: Profile, number: int) -> dict[str, Any]:
-    """Return what an attempt is told of the tasks around its own, whatever it was begun for."""
+    """Return the template variables about the tasks around this one; they do not depend on the attempt."""
     return {
         "attempt": number,
         "handoffs": handoffs(project, row, _handoffs_budget(project, profile)),
@@ -87,23 +87,23 @@ def _surroundings(project: Project, row: Row, profile: Profile, number: int) -> 
 
 
 def _handoffs_budget(project: Project, profile: Profile) -> int:
-    """Return the tokens, as tiktoken counts, that handoffs may have; room is left for the headings of a section."""
+    """Return how many tokens (as tiktoken counts) handoffs may have; room for the headings is kept."""
     asked = profile.context.handoffs_tokens if profile.context is not None else 0
     return scale_of(project, profile.agent).budget(asked) * 9 // 10 if asked else HANDOFFS_TOKENS
 
 
 def printed(project: Project, profile: Profile) -> frozenset[str]:
-    """Return the columns a profile's template prints for every row; UserError where it is missing or wrong."""
+    """Return the columns that a profile's template prints for every row. UserError if it is missing or wrong."""
     return printed_in(template(project, profile), profile.prompt)
 
 
 def names(project: Project, profile: Profile) -> frozenset[str]:
-    """Return the variables that a profile's template uses; UserError where it is missing or no template."""
+    """Return the variables that a profile's template uses. UserError if it is missing or not a template."""
     return names_in(template(project, profile), profile.prompt)
 
 
 def attempt_prompt(project: Project, task: Task, intent: Intent) -> str:
-    """Return exactly what this attempt is sent."""
+    """Return the exact prompt of this attempt."""
     profile = project.profile(task.row, intent.profile)
     before = [a for a in task.attempts if a.number < intent.number and a.result is not None]
     if not intent.fresh:
@@ -112,8 +112,8 @@ def attempt_prompt(project: Project, task: Task, intent: Intent) -> str:
         return resume_prompt(last.outcome, last.detail, verify=intent.checks)
     failed = [a for a in before if a.result is not None and a.result.outcome not in UNSPENT]
     if intent.mode is Mode.RESTART:
-        failed = []  # a clean tree and a clean mind
-    # What an interrupted repair died of is in ``tried``; what it was to repair is still wrong.
+        failed = []  # a new tree; the agent need not know of the errors
+    # ``tried`` says why an interrupted repair ended; the errors it had to fix are still there.
     wrong = [a for a in failed if a.result is not None and a.result.outcome in LAYER_2] or failed
     errors = _errors([a.result for a in wrong if a.result is not None])
     text = template(project, profile)
@@ -135,9 +135,9 @@ def attempt_prompt(project: Project, task: Task, intent: Intent) -> str:
 
 
 def missing(project: Project, profile: str, *, known: bool = False) -> tuple[str, ...]:
-    """Return the ids of the phase before that came to nothing; ``known``: that are FAILED, as others may yet be DONE.
+    """Return the ids of the previous phase that failed; ``known``: only FAILED ones, because others may still succeed.
 
-    None where the phase begins only when all of them are DONE.
+    None if the phase starts only when all of them are DONE.
     """
     before = phase_before(project.policy, profile)
     if not before or project.policy.profiles[profile].min_done >= 1:
@@ -149,14 +149,14 @@ def missing(project: Project, profile: str, *, known: bool = False) -> tuple[str
 
 
 def _errors(wrong: Sequence[Result]) -> str:
-    """Return what is still to be put right: after a full context also what that attempt was to put right."""
+    """Return the errors to fix; after a full context also those that that attempt had to fix."""
     if not wrong:
         return ""
     last = wrong[-1].errors
     if wrong[-1].outcome is not Outcome.CONTEXT_FULL:
         return last
     before = next((r.errors for r in reversed(wrong) if r.outcome is not Outcome.CONTEXT_FULL), "")
-    return f"{last}\n\nIt had been told to put this right:\n\n{before}" if before else last
+    return f"{last}\n\nIts own task was to fix this:\n\n{before}" if before else last
 
 
 def _line(attempt: Attempt) -> str:
@@ -165,7 +165,7 @@ def _line(attempt: Attempt) -> str:
 
 
 def template(project: Project, profile: Profile) -> str:
-    """Return a profile's prompt template; UserError where it is missing or no text."""
+    """Return a profile's prompt template. UserError if it is missing or not text."""
     path = project.root / profile.prompt
     if not path.is_file():
         raise UserError("no such prompt template (key `prompt` of the profile)", file=profile.prompt)
@@ -176,14 +176,14 @@ def template(project: Project, profile: Profile) -> str:
 
 
 def handoff_path(project: Project, attempt_dir: Path) -> str:
-    """Return where an attempt is to write its handoff: ``AGENTJOBS_HANDOFF``."""
+    """Return the path where an attempt has to write its handoff: ``AGENTJOBS_HANDOFF``."""
     confined = project.policy.workspace.sandbox != "none"
     return str(attempt_dir / HANDOFF / FILE if confined else attempt_dir / FILE)
 
 
 @cache
 def _inherited(wanted: tuple[str, ...]) -> dict[str, str]:
-    """Return what steps get of our own environment: the usual variables, and what was asked for."""
+    """Return the part of our own environment that steps inherit: the usual variables and those in ``wanted``."""
     return passed(os.environ, wanted)
 
 
@@ -228,7 +228,7 @@ def environment(project: Project, row: Row, intent: Intent, attempt_dir: Path, s
 
 
 def gate_environment(project: Project, intent: Intent, batch: Batch) -> dict[str, str]:
-    """Return the whole environment of a run of the gate for a batch (names: docs/configuration.md)."""
+    """Return the whole environment of a gate run for a batch (names: docs/configuration.md)."""
     table = project.file.table
     files = [path for member in batch.members if member.id in table for path in table.row(member.id).files]
     env = {
@@ -244,7 +244,10 @@ def gate_environment(project: Project, intent: Intent, batch: Batch) -> dict[str
 
 
 def plan_environment(project: Project, intent: Intent, missing: Sequence[str]) -> dict[str, str]:
-    """Return the whole environment of the command that plans a phase; ``missing``: what the phase before lacks."""
+    """Return the whole environment of the command that plans a phase.
+
+    ``missing``: tasks of the previous phase that failed.
+    """
     import shutil  # once for each phase
 
     policy, phase = project.policy, intent.profile
@@ -266,26 +269,27 @@ def plan_environment(project: Project, intent: Intent, missing: Sequence[str]) -
 
 
 def agent_settings(project: Project, intent: Intent) -> Agent:
-    """Return the settings of an attempt's agent; UserError where they are gone since it was begun."""
+    """Return the settings of an attempt's agent. UserError if they were removed since it started."""
     agent = project.policy.agents.get(intent.agent)
     if agent is None:
-        raise UserError(f"agent {intent.agent!r} of {intent.id} is no longer there", file=POLICY)
+        what = f"{intent.id} was started with agent {intent.agent!r}, which is no longer configured"
+        raise UserError(f"{what}; restore [agents.{intent.agent}]", file=POLICY)
     return agent
 
 
 def command(project: Project, row: Row, intent: Intent, attempt_dir: Path) -> Sequence[str]:
-    """Return the command line of the agent, placeholders filled, with the flags for what its profile asks for."""
+    """Return the agent's command line, with placeholders filled and the flags for the profile's settings."""
     agent = agent_settings(project, intent)
     words = agent.command if intent.fresh or not agent.resume else agent.resume
     try:
         flags = flags_of(agent, wishes_of(project.profile(row, intent.profile)))
-    except KeyError as error:  # only where the table names a profile that the policy did not check
+    except KeyError as error:  # only for a profile that the policy did not check
         raise UserError(f"agent {intent.agent} has no flag for {error}", file=POLICY) from None
     return expand(words, values(project, intent, attempt_dir), flags)
 
 
 def values(project: Project, intent: Intent, attempt_dir: Path, step: str = "agent") -> dict[str, str]:
-    """Return what the placeholders of the command of an agent's step stand for."""
+    """Return the values of the placeholders in the command of an agent's step."""
     found = (
         intent.session,
         str(attempt_dir / ("prompt.md" if step == "agent" else f"{step}.prompt.md")),

@@ -1,4 +1,4 @@
-"""The context of a task: what its prompt holds of the repository, read, packed, and put into it."""
+"""The context of a task: reads the parts of the repository that its prompt shows, and fits them into it."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ if TYPE_CHECKING:
     from agentjobs.tokens.fit import Scale
 
 FILES_MAX: Final = 400
-"""So many files of one task are looked into."""
+"""Most files of one task that are read."""
 
 WORDS_MAX: Final = 100
-"""So many names are looked for in tests."""
+"""Most names that are searched in tests."""
 
 CANDIDATES_MAX: Final = 200
-"""Of so many tests it is found out whether they import the task's files."""
+"""Most tests for which imports of the task's files are looked up."""
 
 MEMORIES: Final = ("AGENTS.md", "CLAUDE.md")
-"""Files with what a project tells every agent; the first that a directory has counts."""
+"""Files with a project's instructions for every agent; the first one that a directory has is used."""
 
 SHOWN_MAX: Final = 1_000_000
-"""Bytes of a file that may be shown; no window is larger."""
+"""Most bytes of a file that is shown; no context window is larger."""
 
 _AS_OF: Final = "As they are where the task starts."
 
 
 class Room(Struct, frozen=True):
-    """How an agent counts, and how many tokens a prompt of its profile may have."""
+    """How an agent counts tokens, and how many a prompt of its profile may have."""
 
     scale: Scale
     limit: int
@@ -60,19 +60,19 @@ class Room(Struct, frozen=True):
         return self.scale.tokens(count(text)) if text else 0
 
     def over(self, text: str) -> int:
-        """Return by how many tokens a prompt is too long; counted only where its size is no answer."""
+        """Return how many tokens a prompt is too long; counts only if the size in bytes does not decide it."""
         return 0 if fits(text, self.scale.budget(self.limit)) else self.tokens(text) - self.limit
 
 
 class Composed(Struct, frozen=True):
-    """A prompt, and the sections that it was given; none where the profile asks for no context."""
+    """A prompt and its sections; no sections if the profile asks for no context."""
 
     text: str
     sections: Mapping[str, Section] = {}
 
 
 def room_of(project: Project, profile: Profile) -> Room:
-    """Return what a prompt of a profile may have: ``fit`` of what the agent itself leaves of the window."""
+    """Return the tokens that a prompt may have: ``fit`` of the window without the agent's own overhead."""
     scale = scale_of(project, profile.agent)
     return Room(scale, limit_of(profile, window_of(project.policy, profile), scale))
 
@@ -91,9 +91,9 @@ def compose(
     *,
     least: bool = False,
 ) -> Composed:
-    """Fill a template for a row, with its context, cut back until all fits; ``values`` are those of ``variables``.
+    """Fill a template for a row with its context, cut back until all fits; ``values`` are those of ``variables``.
 
-    ``least``: with all cut back that can be, and little read; if that does not fit, nothing will.
+    ``least``: cut everything back and read little. If that does not fit, nothing will.
     """
     settings = profile.context
     if settings is None:
@@ -118,7 +118,7 @@ def compose(
 
 
 class Parcel:
-    """What the sections of one task are made of; each part is read when it is first needed."""
+    """The sources for the sections of one task; each is read when it is first needed."""
 
     def __init__(
         self, row: Row, settings: TaskContext, tree: SourceTree, handoffs: Sequence[Mapping[str, object]], room: Room
@@ -143,15 +143,15 @@ class Parcel:
         return self.named(found)
 
     def least(self) -> dict[str, Section]:
-        """Return the sections as they are when all is cut back: the paths alone."""
+        """Return the sections with everything cut back: only the paths."""
         return {} if self.settings.files == "none" else {"files": self._paths([])}
 
     def again(self, name: str, budget: int) -> Section:
-        """Return a section under a smaller budget than its own, since the whole prompt would not fit."""
+        """Return a section under a smaller budget, because the whole prompt would not fit."""
         return self._section(name, budget, parts.CUT_BACK)
 
     def named(self, sections: Mapping[str, Section]) -> dict[str, Section]:
-        """Return the sections with the list of the task's files, which says what of them is not shown."""
+        """Return the sections with the list of the task's files, which names what is not shown of them."""
         if self.settings.files == "none":
             return dict(sections)
         unseen = sections["inline"].left_out if "inline" in sections else []
@@ -159,7 +159,7 @@ class Parcel:
         return {name: found[name] for name in parts.ORDER if name in found}
 
     def kept(self, section: Section | None) -> Sequence[Mapping[str, object]]:
-        """Return the handoffs that are within their budget; all of them where there is none."""
+        """Return the handoffs that are within their budget; all of them if there is no such section."""
         if not self.budgets["handoffs"]:
             return self.handoffs
         left = {what for what, _ in section.left_out} if section is not None else {one["id"] for one in self.handoffs}
@@ -180,11 +180,11 @@ class Parcel:
 
     @cached_property
     def _all_own(self) -> list[str]:
-        """The plain files that the row's ``files`` mean, by path."""
+        """The plain files that the row's ``files`` match, by path."""
         return sorted({path for entry in self._entries for path in self._meant(entry)})
 
     def _meant(self, entry: str) -> Sequence[str]:
-        """Return the plain files that one entry means."""
+        """Return the plain files that one entry matches."""
         return (entry,) if self.tree.holds(entry) else self._names.covered([entry])
 
     @cached_property
@@ -202,13 +202,13 @@ class Parcel:
     @property
     def _too_many(self) -> list[tuple[str, str]]:
         more = len(self._all_own) - len(self._own)
-        return [(f"{more:,} more files of the task", f"{FILES_MAX} are looked into")] if more else []
+        return [(f"{more:,} more files of the task", f"{FILES_MAX} are read")] if more else []
 
     def _paths(self, unseen: Sequence[tuple[str, str]]) -> Section:
         return parts.paths([(entry, self._said(entry)) for entry in self._entries], self.count, unseen)
 
     def _said(self, entry: str) -> str:
-        """Say what an entry of the row is, where it is not simply a file."""
+        """Describe an entry of the row that is not simply a file."""
         if self.tree.holds(entry):
             return ""
         many = len(self._meant(entry))
@@ -226,7 +226,7 @@ class Parcel:
                 groups.append(Group((Item(path, data.decode()),), path, _language(path)))
         return "Contents of the files", _AS_OF, groups, tuple(before)
 
-    # --- what they import, and who tests them
+    # --- imports and tests of the task's files
 
     @cached_property
     def _imports_of(self) -> Imports:
@@ -263,7 +263,7 @@ class Parcel:
         intro = "Files that look like tests and import the task's files or mention their names."
         return "Tests", intro, [Group(tuple(items))], tuple(before)
 
-    # --- what others say
+    # --- instructions and handoffs
 
     @cached_property
     def _memory(self) -> tuple[str, str, list[Group], tuple[tuple[str, str], ...]]:
@@ -282,25 +282,25 @@ class Parcel:
                 before.append((path, why))
             elif data.strip():
                 groups.append(Group(parts.lines_of(data.decode()), path, "markdown", in_order=True))
-        return "What the project tells every agent", "The nearest to the task's files first.", groups, tuple(before)
+        return "Instructions of the project", "Those nearest to the task's files come first.", groups, tuple(before)
 
     @cached_property
     def _handoffs(self) -> tuple[str, str, list[Group], tuple[tuple[str, str], ...]]:
         groups, before = [], []
         for one in self.handoffs:
             name, told = str(one["id"]), str(one["text"])
-            if one.get("kind") == "left out":  # it names those for which there was no room
+            if one.get("kind") == "left out":  # names the ones that did not fit
                 before.append((f"handoffs of {name}", parts.OVER_BUDGET))
                 groups.append(Group((Item(name, told),)))
             else:
                 groups.append(Group((Item(name, told),), name, "markdown"))
-        return "Handoffs", "What the tasks before this one left for it.", groups, tuple(before)
+        return "Handoffs", "Notes from the tasks that this one depends on.", groups, tuple(before)
 
 
 def _unfit(data: bytes) -> str:
-    """Say why a file cannot be shown; empty where it can."""
+    """Return why a file cannot be shown; empty if it can."""
     if len(data) > SHOWN_MAX:
-        return f"{len(data):,} bytes are too many"
+        return f"{len(data):,} bytes are too many to show"
     if b"\0" in data:
         return "no text"
     try:
@@ -311,6 +311,6 @@ def _unfit(data: bytes) -> str:
 
 
 def _language(path: str) -> str:
-    """Return the word behind a fence."""
+    """Return the language name for a code fence."""
     ending = posixpath.basename(path).rpartition(".")[2]
     return ending if ending.isalnum() and "." in path else ""

@@ -1,4 +1,4 @@
-"""The handoff of a task whose agent wrote none: made of what it changed, or of the file it wrote. Pure."""
+"""A handoff for a task whose agent wrote none: made from its diff, or from the file it wrote. Pure."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ if TYPE_CHECKING:
     from agentjobs.workspace.diffstat import FileChange
 
 MARK: Final = "(derived from the diff: the agent left no handoff)"
-"""Stands first in every handoff made of a diff."""
+"""First line of every handoff made from a diff."""
 
 FILES_MAX: Final = 30
-"""So many files are listed."""
+"""Most files that are listed."""
 
 PARSED_MAX: Final = 40
-"""Of so many files the exports are compared."""
+"""Most files whose exports are compared."""
 
 INTERFACES_MAX: Final = 40
-"""So many changes of exports are listed."""
+"""Most changes of exports that are listed."""
 
 
 def worth_parsing(changes: Sequence[FileChange]) -> list[FileChange]:
-    """Return the files whose exports are to be compared: their contents are needed."""
+    """Return the files whose exports will be compared: their contents are needed."""
     found = [c for c in changes if c.added is not None and (understood(c.path) or (c.was and understood(c.was)))]
     return found[:PARSED_MAX]
 
 
 def from_diff(title: str, changes: Sequence[FileChange], contents: Mapping[str, bytes]) -> str:
-    """Return the handoff that a diff makes; nothing where nothing was changed.
+    """Return a handoff made from a diff; empty if nothing changed.
 
-    ``title``: what the task was. ``contents``: by id, of the files that ``worth_parsing`` names; one that is missing
-    counts as not understood.
+    ``title``: the task's text. ``contents``: by id, of the files that ``worth_parsing`` names; a missing one counts
+    as not understood.
     """
     if not changes:
         return ""
@@ -51,7 +51,7 @@ def from_diff(title: str, changes: Sequence[FileChange], contents: Mapping[str, 
 
 
 def from_output(path: str, tokens: int | None) -> str:
-    """Return the handoff of a task that has no tree and wrote one file, of so many tokens where they were counted."""
+    """Return the handoff of a task without a tree that wrote one file; ``tokens`` is None if they were not counted."""
     if tokens is None:
         return f"wrote {path}"
     return f"wrote {path} ({tokens:,} {'token' if tokens == 1 else 'tokens'})"
@@ -62,14 +62,14 @@ def _told(change: FileChange) -> str:
     if not change.was:
         return f"`{change.path}` is new ({counts})"
     if not change.new:
-        return f"`{change.path}` is gone ({counts})"
+        return f"`{change.path}` was deleted ({counts})"
     if change.was != change.path:
         return f"`{change.was}` is `{change.path}` now ({counts})"
     return f"`{change.path}` ({counts})"
 
 
 def _interfaces(changes: Sequence[FileChange], contents: Mapping[str, bytes]) -> Iterator[str]:
-    """Yield each file with the exports that came, went or are declared otherwise."""
+    """Yield each file with the exports that were added, removed or declared differently."""
     for change in worth_parsing(changes):
         before = exported(change.was, contents[change.old]) if change.old in contents else {}
         after = exported(change.path, contents[change.new]) if change.new in contents else {}

@@ -1,4 +1,4 @@
-"""Which handoffs reach a prompt, and how much of each: by distance, under one budget of tokens. Pure."""
+"""Which handoffs are in a prompt, and how much of each: by distance, under one budget of tokens. Pure."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 HANDOFFS_TOKENS: Final = 4000
-"""Tokens of all handoffs in one prompt, where nobody says otherwise."""
+"""Default budget for all handoffs in one prompt, in tokens."""
 
 NAMED_MAX: Final = 5
-"""So many of those that were left out are named."""
+"""Most left-out handoffs that are named."""
 
 Kind = Literal["full", "short", "derived", "left out"]
 _FULL: Final[Kind] = "full"
 
 
 class Left(Struct, frozen=True):
-    """What one task before this one left."""
+    """The handoff of one earlier task."""
 
     id: str
     text: str
     distance: int = 1
     place: int = 0
     derived: bool = False
-    """The agent wrote none: it was made of what is known."""
+    """The agent wrote none; it was derived from the diff or the output."""
 
 
 class Told(Struct, frozen=True):
-    """What a prompt is given of it; of those for which there is no room, the names."""
+    """The part of a handoff that a prompt contains; for those that did not fit, the names."""
 
     id: str
     text: str
@@ -45,10 +45,10 @@ class Told(Struct, frozen=True):
 def choose(left: Iterable[Left], budget: int, size: Callable[[str], int], *, farther: bool = False) -> tuple[Told, ...]:
     """Return what fits into ``budget``, as ``size`` measures the texts, by distance and then by place.
 
-    The nearest get as much as they need before the far ones get anything: in full where that fits, else shortened,
-    an equal share for each if even that is too much. Far ones are there shortened or not at all. The last item names
-    those that were left out, with ``farther`` also that there are more before them. The order of ``left`` is no
-    matter. Never more than ``budget``: where the names do not fit, the farthest gives way to them.
+    The nearest are served first: in full if that fits, else shortened, an equal share for each if even that is too
+    much. Far ones are shortened or left out. The last item names those left out; with ``farther`` it also says that
+    there are more before them. The order of ``left`` does not matter. Never more than ``budget``: if the names do not
+    fit, the farthest handoff is dropped for them.
     """
     items = sorted(left, key=lambda item: (item.distance, item.place, item.id))
     near = [item for item in items if item.distance == 1]
@@ -80,7 +80,7 @@ def choose(left: Iterable[Left], budget: int, size: Callable[[str], int], *, far
 
 
 def _nearest(near: Sequence[Left], budget: int, size: Callable[[str], int]) -> dict[str, tuple[str, Kind]]:
-    """Return text and kind of each that gets any: first a share for all of them, then all of it where there is room."""
+    """Return text and kind of each that gets any: first an equal share for all, then in full while there is room."""
     briefs = {item.id: _brief(item, size) for item in near}
     chosen: dict[str, tuple[str, Kind]] = {}
     room = budget
@@ -101,7 +101,7 @@ def _nearest(near: Sequence[Left], budget: int, size: Callable[[str], int]) -> d
 
 
 def _brief(item: Left, size: Callable[[str], int]) -> tuple[str, Kind]:
-    """Return the shorter of the shortened text and the full one: what was left out must be named, too."""
+    """Return the smaller of the shortened text and the full one; a shortened text also names what is left out."""
     whole, brief = full(item.text), short(item.text)
     return (brief, "short") if size(brief) < size(whole) else (whole, _FULL)
 
@@ -115,5 +115,5 @@ def _left_out(missing: Sequence[Left], *, farther: bool) -> Told:
     if len(missing) > NAMED_MAX:
         names += f" and {len(missing) - NAMED_MAX} more"
     before = ", and of tasks before these" if farther else ""
-    text = f"(left out for want of room: the handoffs of {names}{before})"
+    text = f"(left out, no room: the handoffs of {names}{before})"
     return Told(names, text, missing[0].distance, "left out")

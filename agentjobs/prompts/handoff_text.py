@@ -1,6 +1,6 @@
-"""What a task tells the ones after it: a handoff, read tolerantly and shortened by whole lines. Pure.
+"""Handoffs, the notes of a task for the tasks after it: read tolerantly, shortened by whole lines. Pure.
 
-A handoff is Markdown with the sections of ``Note``; whatever else an agent writes is kept.
+A handoff is Markdown with the sections of ``Note``; anything else an agent writes is kept.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 HANDOFF_MAX: Final = 8000
-"""Characters of one handoff that reach another task's prompt."""
+"""Most characters of one handoff in another task's prompt."""
 
 BRIEF_LINES: Final = 3
-"""So many lines of its summary stand for a handoff that has neither interfaces nor decisions, where it is shortened."""
+"""Lines of its summary that replace a handoff without interfaces and decisions when it is shortened."""
 
 WITHIN: Final = 4
-"""The level of our own headings within a prompt: below those of templates."""
+"""Level of our own headings within a prompt: below those of templates."""
 
 SECTIONS: Final = ("summary", "interfaces", "decisions", "gotchas", "remaining", "changed")
 
@@ -45,11 +45,11 @@ _FENCE: Final = re.compile(r" {0,3}(`{3,}|~{3,})")
 _UNDERLINE: Final = re.compile(r" {0,3}(=+|-+)[ \t]*")
 _NUMBERED: Final = re.compile(r"^(?:\d+[.)]|[^\w]+)\s*")
 _UNDER_ANY: Final = 7
-"""The level of a section that no heading began: every heading ends it."""
+"""Level of a section that no heading started: every heading ends it."""
 
 
 class Note(Struct, frozen=True):
-    """A handoff by sections; what was written before the first one is part of the summary."""
+    """A handoff by sections; text before the first heading is part of the summary."""
 
     summary: str = ""
     interfaces: str = ""
@@ -58,14 +58,14 @@ class Note(Struct, frozen=True):
     remaining: str = ""
     changed: str = ""
     others: tuple[tuple[str, str], ...] = ()
-    """Sections of other names: title and text."""
+    """Sections with other names: title and text."""
 
 
 def parse(text: str) -> Note:
     """Read a handoff: headings of any level, bold lines or labels (``Todo: …``), in any case, by any usual name.
 
-    Sections that are there twice are joined. A heading of another name begins a section of its own, unless it stands
-    beneath the heading of one. Within fenced code nothing is a heading.
+    Sections with the same name are joined. A heading with another name starts its own section, unless it is nested
+    under a known one. Lines within fenced code are not headings.
     """
     bodies: dict[str, list[str]] = {}
     titles: dict[str, str] = {}
@@ -79,7 +79,7 @@ def parse(text: str) -> Note:
 
 
 def _sections(text: str) -> Iterator[tuple[str, str, str]]:
-    """Yield key, title and text of every piece: the key is the section's name, or ``# title`` of one unknown."""
+    """Yield key, title and text of every section: the key is the section's name, or ``# title`` if it is unknown."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     key, title, level, fence = "summary", "", _UNDER_ANY, ""
     body: list[str] = []
@@ -104,16 +104,16 @@ def _sections(text: str) -> Iterator[tuple[str, str, str]]:
         title, level, rest, used = begun
         key = _NAMES.get(_plain(title), f"# {title}")
         at += used
-        if rest:  # looked at like any line: it may be a label, or begin a block, itself
+        if rest:  # read like any line: it may be a label, or start a block
             at -= 1
             lines[at] = rest
-    if fence:  # whatever follows it elsewhere must not become part of the block
+    if fence:  # close it, so that later text is not part of the block
         body.append(fence)
     yield key, title, _trimmed(body)
 
 
 def _begun(line: str, following: str, level: int) -> tuple[str, int, str, int] | None:
-    """Return title, level, the rest of the line, and how many more lines that took; None where no section begins."""
+    """Return title, level, rest of the line, and the extra lines used; None if no section starts here."""
     if heading := _HEADING.fullmatch(line):
         depth, title = len(heading[1]), heading[2].strip()
         if _plain(title) in _NAMES or (title and depth <= level):
@@ -129,7 +129,7 @@ def _begun(line: str, following: str, level: int) -> tuple[str, int, str, int] |
 
 
 def _plain(title: str) -> str:
-    """Return a title as names are compared: without case, numbers before it, emphasis and a colon."""
+    """Return a title for comparison: without case, leading numbers, emphasis and colon."""
     return " ".join(_NUMBERED.sub("", title.strip()).strip(" \t:*_`").casefold().split())
 
 
@@ -143,22 +143,25 @@ def _trimmed(lines: list[str]) -> str:
 
 
 def render(note: Note, level: int = 1) -> str:
-    """Return a handoff as Markdown; of level 1 ``parse`` gives the same note back, whatever headings its texts have."""
+    """Return a handoff as Markdown.
+
+    With level 1, ``parse`` gives the same note back, whatever headings its texts have.
+    """
     pieces = [(name.capitalize(), getattr(note, name)) for name in SECTIONS]
     mark = "#" * level
     return "\n\n".join(f"{mark} {title}\n\n{body}" for title, body in (*pieces, *note.others) if body)
 
 
 def full(text: str) -> str:
-    """Return a handoff as it was written, at most ``HANDOFF_MAX`` characters of it, by whole lines."""
+    """Return a handoff as it was written, cut to ``HANDOFF_MAX`` characters by whole lines."""
     return cut(text, lambda piece: len(piece) <= HANDOFF_MAX)
 
 
-@lru_cache(maxsize=2048)  # `check` asks for the same ones for row after row
+@lru_cache(maxsize=2048)  # `check` needs the same ones for many rows
 def short(text: str) -> str:
-    """Return the interfaces and the decisions of a handoff, and what was left out.
+    """Return the interfaces and the decisions of a handoff, and name what was left out.
 
-    Where it has neither, the first lines of its summary stand for it.
+    Without either, returns the first lines of its summary.
     """
     note = parse(text)
     kept = Note(interfaces=note.interfaces, decisions=note.decisions)
@@ -181,7 +184,7 @@ def _with_remark(text: str, gone: list[str]) -> str:
 
 
 def cut(text: str, fits: Callable[[str], bool]) -> str:
-    """Return as many whole lines as fit, with a last one that says how many are missing; nothing if none does."""
+    """Return as many whole lines as fit, and a last one that says how many are missing; empty if none fits."""
     if fits(text):
         return text
     lines = text.split("\n")
@@ -200,7 +203,7 @@ def _cut_to(lines: list[str], count: int) -> str:
     left = len(lines) - count
     kept = lines[:count]
     fence = ""
-    for line in kept:  # a block of code that is cut is closed, or what follows would be code
+    for line in kept:  # close a code block that is cut, or what follows would be code
         mark = _FENCE.match(line)
         if mark and not fence:
             fence = mark[1]

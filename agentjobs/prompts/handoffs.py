@@ -1,4 +1,4 @@
-"""What a prompt is told of the tasks before: their handoffs; where an agent left none, one derived from its work."""
+"""The handoffs of earlier tasks in a prompt; if an agent left none, one is derived from its work."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ if TYPE_CHECKING:
     from agentjobs.table.table import Table
 
 FILE: Final = "handoff.md"
-"""What a task writes for those after it, in the directory of its attempt."""
+"""Handoff of a task for the tasks after it, in the directory of its attempt."""
 
 TITLE_MAX: Final = 200
-"""Characters of a task's title in a derived handoff."""
+"""Most characters of a task's title in a derived handoff."""
 
 COUNTED_MAX: Final = 4 * 1024 * 1024
-"""Bytes of an output whose tokens are counted."""
+"""Most bytes of an output file whose tokens are counted."""
 
 KEPT_MAX: Final = 2000
-"""So many handoffs are remembered: in a table the same ones are asked for by many rows."""
+"""Size of the cache of handoffs: many rows of a table need the same ones."""
 
 _Key = tuple[str, ...]
 _kept: WeakKeyDictionary[Project, dict[_Key, tuple[str, bool]]] = WeakKeyDictionary()
 
 
 def handoffs(project: Project, row: Row, budget: int = HANDOFFS_TOKENS) -> list[dict[str, object]]:
-    """Return what a template finds as ``handoffs``: ``id``, ``text``, ``distance`` and ``kind`` of each.
+    """Return the template variable ``handoffs``: ``id``, ``text``, ``distance`` and ``kind`` of each.
 
-    ``budget``: tokens of all texts together. The table has been read.
+    ``budget``: tokens of all texts together. The table must have been read.
     """
     if not row.after:
         return []
@@ -61,7 +61,7 @@ def handoffs(project: Project, row: Row, budget: int = HANDOFFS_TOKENS) -> list[
         text, derived = _left_by(project, ancestor.id)
         if text:
             left.append(Left(ancestor.id, text, ancestor.distance, ancestor.place, derived))
-    from agentjobs.tokens.count import upper_bound  # only where there are handoffs
+    from agentjobs.tokens.count import upper_bound  # only if there are handoffs
 
     small = sum(upper_bound(item.text) for item in left) <= budget
     told = choose(left, budget, upper_bound if small else _count, farther=farther)
@@ -77,7 +77,7 @@ def _count(text: str) -> int:
 
 @lru_cache(maxsize=1)
 def dependents(table: Table) -> dict[str, tuple[str, ...]]:
-    """Return by id which rows have it in ``after``: what ``Table.waiting_for`` says, for who asks of all rows."""
+    """Return for each id the rows that have it in ``after``: ``Table.waiting_for`` for all rows at once."""
     found: dict[str, list[str]] = {}
     for task_id, after in table.cells("after") if "after" in table.header else ():
         for need in dict.fromkeys(after.split()) if after else ():
@@ -86,15 +86,15 @@ def dependents(table: Table) -> dict[str, tuple[str, ...]]:
 
 
 def written(attempt_dir: Path) -> bytes:
-    """Return the handoff that one attempt left, not masked yet; in a sandbox it had a directory of its own for that."""
+    """Return the handoff that one attempt left, not masked yet; a sandboxed attempt has a separate directory for it."""
     inside = attempt_dir / HANDOFF / FILE
-    # A link would be followed out here, where there is more to be read than in the sandbox.
+    # Never follow a link: outside of the sandbox it could read more than inside.
     path = inside if inside.is_file() and not inside.is_symlink() else attempt_dir / FILE
     return read_head(path, 8 * HANDOFF_MAX) if path.is_file() else b""
 
 
 def _left_by(project: Project, task_id: str) -> tuple[str, bool]:
-    """Return what a task left, without secrets, and whether it is derived; nothing of one that is not DONE."""
+    """Return the handoff of a DONE task, masked, and whether it is derived; empty for any other task."""
     file = project.file
     if parse_status(file.cell(task_id, "status")) is not Status.DONE:
         return "", False
@@ -108,7 +108,7 @@ def _left_by(project: Project, task_id: str) -> tuple[str, bool]:
 
 
 def _read(project: Project, task_id: str) -> tuple[str, bool]:
-    """Read what the attempts of a task's DONE round left; nothing where a person has set it DONE."""
+    """Read the handoff of a task's DONE round; empty if a person set it to DONE."""
     store, masking = project.store, project.masking
     rounds = store.settled(task_id)
     number = rounds[-1].round if rounds else 0
@@ -125,7 +125,7 @@ def _read(project: Project, task_id: str) -> tuple[str, bool]:
 
 
 def _of_diff(project: Project, attempt: Attempt) -> str:
-    """Derive a handoff from the commit of an attempt: from the agent's own, or where that is gone from what landed."""
+    """Derive a handoff from the commit of an attempt: the agent's own, or if that is gone the landed one."""
     from agentjobs.prompts.derived_handoff import from_diff, worth_parsing
     from agentjobs.workspace.diffstat import counted
 
@@ -146,7 +146,7 @@ def _of_diff(project: Project, attempt: Attempt) -> str:
 
 
 def _of_output(project: Project, task_id: str) -> str:
-    """Derive a handoff from the file that a task without a tree was to write."""
+    """Derive a handoff from the output file of a task without a tree."""
     from agentjobs.prompts.derived_handoff import from_output
 
     output = project.file.table.cell(task_id, "output").strip()

@@ -1,7 +1,7 @@
-"""The parts of a prompt that come from the repository, each under its budget (pure): values in, markdown out.
+"""The parts of a prompt that come from the repository, each within its budget. Pure: values in, Markdown out.
 
-A section is made of groups (a file, a handoff), a group of items (a signature, a line) that are taken whole or not at
-all. What is taken is in the order given; the same values make the same bytes.
+A section consists of groups (a file, a handoff), a group of items (a signature, a line) that are included whole or
+not at all. Items are included in the given order; the same values make the same bytes.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ ORDER: Final = ("memory", "files", "inline", "imports", "tests", "handoffs")
 """The names of sections, in the order of the prompt."""
 
 CUT_ORDER: Final = ("tests", "memory", "imports", "handoffs", "inline")
-"""Which sections are cut back first where a prompt is over ``fit``. The paths of the task's files never are."""
+"""Which sections are cut back first if a prompt is over ``fit``. The paths of the task's files are never cut."""
 
 NAMED_MAX: Final = 100
-"""So many files beneath one task are named by their paths; the others are counted."""
+"""Most files that are listed under one task; the rest is counted."""
 
 OVER_BUDGET: Final = "over the budget"
-CUT_BACK: Final = "cut back, for the whole prompt to fit"
+CUT_BACK: Final = "cut back so that the whole prompt fits"
 
 
 class Item(Struct, frozen=True):
-    """What is taken whole or left out: ``what`` names it for people."""
+    """The smallest unit that is included or left out as a whole; ``what`` is its name for people."""
 
     what: str
     text: str
@@ -43,22 +43,22 @@ class Group(Struct, frozen=True):
     items: tuple[Item, ...]
     title: str = ""
     language: str | None = None
-    """The items stand in a fenced block of that language; None: they are markdown of our own."""
+    """The language of the code fence around the items; None: they are Markdown of our own."""
     in_order: bool = False
-    """Nothing is taken behind what was left out: of a text the beginning."""
+    """Stop at the first item that does not fit: of a text the beginning is shown."""
 
 
 class Section(Struct, frozen=True):
-    """One part of a prompt; ``text`` is empty where there is nothing to say, and ends with a line end elsewhere."""
+    """One part of a prompt; ``text`` is empty or ends with a newline."""
 
     name: str
     title: str
     text: str = ""
     tokens: int = 0
     left_out: LeftOut = ()
-    """What is not in it, and why."""
+    """What was left out, and why."""
     budget: int | None = None
-    """None: it has none, it is as long as the task has paths."""
+    """None: no budget; it is as long as the task has paths."""
 
 
 def packed(
@@ -72,9 +72,9 @@ def packed(
     why: str = OVER_BUDGET,
     before: LeftOut = (),
 ) -> Section:
-    """Return the section of what fits into ``budget``; ``before`` was left out already, with its reasons.
+    """Return a section with what fits into ``budget``; ``before`` was left out earlier, with its reasons.
 
-    Taken is whatever still fits when its turn comes. No section is over its budget, headings included.
+    Includes every item that still fits when its turn comes. No section is over its budget, headings included.
     """
     head = f"## {title}\n\n" + (f"{intro}\n\n" if intro else "")
     spent = count(head)
@@ -90,7 +90,7 @@ def packed(
                 order.append(at)
             elif group.in_order:
                 break
-    while True:  # tokens of a text are those of its parts but for a few at the seams
+    while True:  # the tokens of a text are about the sum of its parts
         text = head + "\n".join(_framed(group, taken[at]) for at, group in enumerate(groups) if taken[at])
         tokens = count(text) if order else 0
         if tokens <= budget:
@@ -101,7 +101,7 @@ def packed(
 
 
 def _missing(group: Group, taken: Sequence[int]) -> list[str]:
-    """Name what was not taken of a group; of a text that is taken from its beginning, from where on."""
+    """Return names for what was not included of a group; for an ordered text, the place where it was cut."""
     rest = [item.what for number, item in enumerate(group.items) if number not in set(taken)]
     if group.in_order and len(rest) > 1:
         rest = [f"{rest[0]} to {rest[-1]}"]
@@ -124,7 +124,7 @@ def fence_for(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """Return a name as markdown shows it word for word, on one line."""
+    """Return a name as an inline code span that shows it unchanged on one line."""
     line = " ".join(text.split("\n"))
     ticks = "`" * (max((len(run) for run in re.findall(r"`+", line)), default=0) + 1)
     pad = " " if line.startswith("`") or line.endswith("`") else ""
@@ -132,22 +132,22 @@ def code(text: str) -> str:
 
 
 def lines_of(text: str) -> tuple[Item, ...]:
-    """Return the lines of a text as items, each with its end."""
+    """Return the lines of a text as items, each with its line end."""
     return tuple(Item(f"line {number}", f"{line}\n") for number, line in enumerate(text.rstrip().split("\n"), 1))
 
 
 def paths(entries: Sequence[tuple[str, str]], count: Count, unseen: Sequence[tuple[str, str]] = ()) -> Section:
-    """Return the section that names the task's files: each entry of the row, and what is to be said of it.
+    """Return the section that lists the task's files: each entry of the row, and remarks about it.
 
     ``unseen`` are files that could not be shown in full, and why.
     """
     title = "Files of the task"
     lines = [f"- {code(path)}{f' ({said})' if said else ''}" for path, said in entries]
     if unseen:
-        lines += ["", "Not shown below, read them yourself:", ""]
+        lines += ["", "Not shown below; read them yourself:", ""]
         lines += [f"- {code(path)} ({why})" for path, why in unseen[:NAMED_MAX]]
         if len(unseen) > NAMED_MAX:
-            lines.append(f"- and {len(unseen) - NAMED_MAX} more beneath the paths above")
+            lines.append(f"- and {len(unseen) - NAMED_MAX} more files under the paths above")
     if not entries:
         return Section("files", title)
     text = "\n".join([f"## {title}", "", *lines]) + "\n"
@@ -169,8 +169,9 @@ def fitted(
 ) -> tuple[dict[str, Section], str]:
     """Cut sections back, in ``CUT_ORDER``, until the prompt fits; return them and the prompt.
 
-    ``again`` makes one section anew under a smaller budget, ``whole`` the prompt of all, ``over`` says by how many
-    tokens a prompt is too long. What is still too long when all are cut is for ``check`` to refuse.
+    ``again`` rebuilds one section under a smaller budget, ``whole`` builds the prompt from all, ``over`` returns by
+    how many tokens a prompt is too long. A prompt that is still too long afterwards is an error that ``check``
+    reports.
     """
     found = dict(sections)
     text = whole(found)

@@ -1,4 +1,4 @@
-"""How large the prompt of a task is, what of it comes from where, and what to do where it does not fit."""
+"""How large the prompt of a task is, where its parts come from, and what to do if it does not fit."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ MEMORY_MAX: Final = 500
 """Tokens of a project's AGENTS.md or CLAUDE.md above which ``check`` warns."""
 
 LARGEST: Final = 3
-"""So many of the columns that fill a prompt are named."""
+"""Most columns that are named as the reason for a large prompt."""
 
 FEW: Final = 100
-"""Tokens of a cell that is not worth naming."""
+"""A cell with fewer tokens is not named."""
 
 
 class Part(Struct, frozen=True):
@@ -40,25 +40,25 @@ class Part(Struct, frozen=True):
 
     name: str
     tokens: int
-    """What it adds to the prompt; 0 where the template does not print it."""
+    """Tokens it adds to the prompt; 0 if the template does not print it."""
     budget: int | None
     left_out: LeftOut
 
 
 class Explained(Struct, frozen=True):
-    """What a prompt is made of; tokens are those that the profile's agent counts."""
+    """The parts of a prompt; tokens are those that the profile's agent counts."""
 
     id: str
     attempt: int
-    """The attempt that it is of: the first, as ``prompt ID`` prints it."""
+    """The number of the attempt: the first, as ``prompt ID`` prints it."""
     made: int
-    """Attempts that the task has had."""
+    """Attempts that the task already had."""
     profile: str
     agent: str
     factor: float
     sections: tuple[Part, ...]
     rest: int
-    """All that is in none of the sections."""
+    """Tokens outside of all sections."""
     total: int
     limit: int
     window: int
@@ -67,7 +67,7 @@ class Explained(Struct, frozen=True):
 
 
 def explain(project: Project, row: Row, profile: Profile, base: str) -> Explained:
-    """Return what the prompt of a first attempt is made of."""
+    """Return the parts of the prompt of a first attempt."""
     composed = briefing.composed(project, row, profile, base)
     room = room_of(project, profile)
     found = []
@@ -96,7 +96,10 @@ def explain(project: Project, row: Row, profile: Profile, base: str) -> Explaine
 
 
 def refused(project: Project, row: Row, profile: Profile, least: str, base: str) -> str:
-    """Say that a prompt does not fit even with its context cut back (``least``), and how to split it; or nothing."""
+    """Return an error if a prompt does not fit even with its context cut back (``least``), and how to split the task.
+
+    Empty if it fits.
+    """
     room = room_of(project, profile)
     if room.over(least) <= 0:
         return ""
@@ -110,7 +113,7 @@ def refused(project: Project, row: Row, profile: Profile, least: str, base: str)
 
 
 def _parts(project: Project, row: Row, profile: Profile, base: str, room: Room) -> str:
-    """Name what fills a prompt: sections, what was handed over, the largest cells."""
+    """Return what fills a prompt: sections, handoffs, the largest cells."""
     sections = briefing.composed(project, row, profile, base, least=True).sections
     parts = {f"section {name}": section.tokens for name, section in sections.items()}
     for handoff in handoffs(project, row) if profile.context is None else ():
@@ -119,12 +122,12 @@ def _parts(project: Project, row: Row, profile: Profile, base: str, room: Room) 
     known = [(name, tokens) for name, tokens in {**parts, **cells}.items() if tokens >= FEW]
     largest = sorted(known, key=lambda item: (-item[1], item[0]))
     if not largest:
-        return f"it is {profile.prompt} itself that is so long"
+        return f"the template {profile.prompt} itself is too long"
     return "in it " + ", ".join(f"{name} {tokens:,}" for name, tokens in largest[:LARGEST])
 
 
 def _how_to_split(row: Row, profile: Profile, room: Room) -> str:
-    """Say which command makes smaller tasks of one that is too large."""
+    """Return the command that splits a task which is too large."""
     half = max(1, room.scale.budget(room.limit) // 2)
     if row.cells.get("docs", "").strip():
         return (
@@ -134,17 +137,17 @@ def _how_to_split(row: Row, profile: Profile, room: Room) -> str:
     if len(row.files) > 1 or any(entry.endswith("/") or "*" in entry for entry in row.files):
         return f"spread the files over more tasks: `agentjobs plan files --max-tokens {half}`"
     if row.after and profile.context is None:
-        return f"bound what tasks hand over: handoffs_tokens of [profiles.{row.profile or 'default'}.context]"
-    return f"shorten {profile.prompt} or the cells that it prints, or make several rows of this one"
+        return f"limit the handoffs: lower handoffs_tokens in [profiles.{row.profile or 'default'}.context]"
+    return f"shorten {profile.prompt} or the cells that it prints, or split this row into several"
 
 
 def long_memory(project: Project) -> Iterator[tuple[str, str]]:
-    """Yield the files with what every agent reads for every task that are too long for that, and a warning."""
+    """Yield the instruction files that every agent reads and that are too long for that, each with a warning."""
     tree: SourceTree
     if project.uses_trees:
         try:
             tree = commit_tree(project.root, project.tip())
-        except UserError:  # no repository, no commit: said elsewhere
+        except UserError:  # no repository or no commit: reported elsewhere
             return
     else:
         tree = DiskTree(project.root)
@@ -157,6 +160,6 @@ def long_memory(project: Project) -> Iterator[tuple[str, str]]:
             continue
         seen.add(data)
         yield path, (
-            f"{count(text):,} tokens that every agent pays for in every task; keep what all tasks need, "
-            f"within {MEMORY_MAX}"
+            f"{count(text):,} tokens, which every agent reads in every task; keep only what all tasks need, "
+            f"at most {MEMORY_MAX}"
         )

@@ -1,7 +1,7 @@
-"""What an agent is told: the profile's template filled for one task. Pure; the home of jinja2.
+"""Fills a profile's prompt template for one task. Pure; the only module that imports jinja2.
 
-A template is Jinja2 with undefined names as errors. Same inputs, same bytes. What the table holds is data: it
-is put into the text and never read as a template.
+A template is Jinja2; an undefined name is an error. Same inputs, same bytes. Cells of the table are data: they are
+inserted into the text and never read as a template.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 
 VARIABLES = ("id", "row", "files", "docs", "verify", "mode", "attempt", "base", "errors", "tried", "handoffs",
              "phase", "missing", "dependents", "handoff", "context", "sections")  # fmt: skip
-"""Names every template may use; a column of the same name is reached as ``row["name"]``."""
+"""Names every template may use; a column of the same name is available as ``row["name"]``."""
 
 _OWN_MISSING = re.compile(r"""\brow\s*(\.\s*missing\b|(\.get\s*\(|\[)\s*["']missing["'])""")
 
 INTERRUPTED = {
     Outcome.CRASHED: "the agent process ended with an error",
     Outcome.LOST: "the agent process was killed",
-    Outcome.TIMEOUT: "the time for one attempt was over",
-    Outcome.STALLED: "there was no output for too long",
-    Outcome.LIMIT: "a usage limit was reached, which has been reset since",
+    Outcome.TIMEOUT: "it ran out of time",
+    Outcome.STALLED: "it printed nothing for too long",
+    Outcome.LIMIT: "a usage limit was reached, which is over now",
     Outcome.OVERLOADED: "the model service was overloaded",
     Outcome.UNREACHABLE: "the model service could not be reached",
-    Outcome.AUTH: "the login had failed",
+    Outcome.AUTH: "the login failed",
     Outcome.STOPPED: "it was stopped",
 }
 
@@ -62,14 +62,14 @@ def variables(
     sections: Mapping[str, str] | None = None,
     context: str = "",
 ) -> dict[str, object]:
-    """Return what a template may use for a task: ``VARIABLES``, and each column whose name is free.
+    """Return the variables of a template for a task: ``VARIABLES``, and each column whose name is free.
 
-    ``row`` is the mapping of all cells, ``docs`` what it names to read, ``errors`` what the last attempt failed
-    with, ``tried`` a line for each earlier one, ``handoffs`` an ``id`` and a ``text`` for each task before this one,
-    ``phase`` the row's phase (or what its own cell says), ``missing`` the ids of those of the phase before that came to
-    nothing, and what the row's own cell names, ``dependents`` the ids of the tasks that wait for it, ``handoff`` the
-    path of what it is to write for them. ``sections`` are the parts that the profile's ``context`` asks for, by name,
-    and ``context`` all of them as one text; without them (None) columns of these names keep their meaning.
+    ``row`` maps all columns to cells. ``docs`` are the documents in its cell. ``errors`` is the output of the check
+    that failed, ``tried`` one line for each earlier attempt. ``handoffs`` has ``id`` and ``text`` of each earlier
+    task. ``phase`` is the row's phase (or its own cell). ``missing`` are the ids of the previous phase that failed,
+    and those in the row's own cell. ``dependents`` are the ids of tasks that wait for this one, ``handoff`` is the
+    path where it writes its handoff for them. ``sections`` are the parts that the profile's ``context`` asks for, by
+    name, ``context`` all of them as one text; without them (None) columns of these names keep their meaning.
     """
     columns: dict[str, object] = {name: cell for name, cell in row.cells.items() if name.isidentifier()}
     parts: dict[str, object] = {"context": context, "sections": dict(sections or dict.fromkeys(ORDER, ""))}
@@ -94,7 +94,7 @@ def variables(
 
 
 def _words(cell: str) -> list[str]:
-    """Return the shell words of a cell; all of it where it is none."""
+    """Return the shell words of a cell; the whole cell if it cannot be split."""
     try:
         return shlex.split(cell)
     except ValueError:
@@ -104,10 +104,10 @@ def _words(cell: str) -> list[str]:
 def render(template: str, name: str, context: Mapping[str, object]) -> str:
     """Fill ``template``; ``name`` is its file, for messages.
 
-    Where ``context`` has ``errors`` and the template makes no use of them, a section with them, and with what
-    was ``tried``, is appended: a repair without its errors would be a first attempt again; likewise for
-    ``missing``. Before them, where the template uses neither ``context`` nor ``sections``, the sections are. UserError
-    with the file and line for a mistake in the template or a name that does not exist.
+    If ``context`` has ``errors`` and the template does not use them, a section with the errors and with ``tried`` is
+    appended: a repair without its errors would be a first attempt again. The same for ``missing``. If the template
+    uses neither ``context`` nor ``sections``, the sections come before them. UserError with file and line for a
+    mistake in the template or an unknown name.
     """
     from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError  # slow to import
 
@@ -127,7 +127,7 @@ def render(template: str, name: str, context: Mapping[str, object]) -> str:
 
 
 def _sections(context: Mapping[str, object], used: frozenset[str]) -> str:
-    """Return the sections of a context, if there are any and the template prints none."""
+    """Return the sections of a context as text if the template does not print them."""
     sections = context.get("sections")
     there = isinstance(sections, dict) and any(sections.values())
     return str(context.get("context") or "") if there and not used & {"context", "sections"} else ""
@@ -147,7 +147,7 @@ def _compile(template: str, name: str) -> Template:
 
 @lru_cache(maxsize=16)
 def names_in(template: str, name: str) -> frozenset[str]:
-    """Return the variables a template uses. UserError for one that cannot be parsed."""
+    """Return the variables a template uses. UserError if it cannot be parsed."""
     from jinja2 import TemplateSyntaxError  # slow to import
     from jinja2.meta import find_undeclared_variables
 
@@ -159,7 +159,10 @@ def names_in(template: str, name: str) -> frozenset[str]:
 
 @lru_cache(maxsize=16)
 def printed_in(template: str, name: str) -> frozenset[str]:
-    """Return the columns a template prints for every row: ``{{ task }}``, ``{{ row["task"] }}``, within no ``if``."""
+    """Return the columns a template prints for every row.
+
+    That is ``{{ task }}`` or ``{{ row["task"] }}``, outside of any ``if``.
+    """
     from jinja2 import nodes  # slow to import
 
     found: set[str] = set()
@@ -175,65 +178,66 @@ def printed_in(template: str, name: str) -> frozenset[str]:
 
 
 def resume_prompt(outcome: Outcome, detail: str = "", *, verify: Sequence[str] = ()) -> str:
-    """Return what a conversation that was cut short is told when it goes on in the same tree.
+    """Return the prompt that continues an interrupted conversation in the same tree.
 
-    ``outcome`` and ``detail`` say how the attempt before ended; ``verify`` are the checks to come.
+    ``outcome`` and ``detail`` describe how the previous attempt ended; ``verify`` are the checks to come.
     """
-    why = INTERRUPTED.get(outcome, "it did not come to its end")
+    why = INTERRUPTED.get(outcome, "it did not finish")
     known = f": {' '.join(detail.split())}" if detail.strip() else ""
     lines = [
-        f"You were interrupted before you had finished: {why}{known}.",
+        f"You were interrupted before you were finished: {why}{known}.",
         "",
-        "Your files are as you left them. Look at what is already done, then continue the task to its end.",
+        "Your files are as you left them. Look at what is already done, then finish the task.",
         "Do not start over.",
     ]
     if outcome in (Outcome.TIMEOUT, Outcome.STALLED):
-        lines += ["", "Avoid commands that do not end by themselves (servers, watchers, questions)."]
+        lines += ["", "Avoid commands that do not exit by themselves (servers, watchers, prompts for input)."]
     if verify:
-        lines += ["", "Your work will be checked with:", "", *_block("\n".join(verify))]
+        lines += ["", "These commands will check your work:", "", *_block("\n".join(verify))]
     return "\n".join(lines) + "\n"
 
 
 def begun_section(before: Result | None, edited: Sequence[str] = ()) -> str:
-    """Return the section that tells a fresh conversation about the work in its tree.
+    """Return the section that describes earlier work in the tree to a new conversation.
 
-    ``before`` is how the attempt before it ended in this round, ``edited`` what a person has edited in the tree since.
+    ``before`` is how the previous attempt of this round ended, ``edited`` the files that a person has edited since.
     """
-    lines = ["", "## This task was begun before", ""]
+    lines = ["", "## Earlier work on this task", ""]
     if edited:
-        lines += ["A person has edited these files since, as part of this task. Keep what they did:", ""]
+        lines += ["A person has since edited these files as part of this task. Keep their changes:", ""]
         lines += [*_block("\n".join(edited)), ""]
     elif before is not None:
-        why = INTERRUPTED.get(before.outcome, "it did not come to its end")
-        lines += [f"Another agent was interrupted before it had finished: {why}.", ""]
-    lines += ["The work so far is in the files. Look at what is already done, then continue the task to its end."]
+        why = INTERRUPTED.get(before.outcome, "it did not finish")
+        lines += [f"Another agent was interrupted before it was finished: {why}.", ""]
+    lines += ["The work so far is in the files. Look at what is already done, then finish the task."]
     return "\n".join(lines) + "\n"
 
 
 def handoff_prompt(path: str) -> str:
-    """Return what a conversation is asked that was stopped because its context is full; ``path`` is for its answer."""
+    """Return the last prompt of a conversation whose context is full; it asks for a handoff in the file ``path``."""
     return f"""\
-Your context is almost full, so this conversation ends here. A fresh agent, which knows nothing of it, goes on with the
-task in the same directory, on the files as they are now.
+Your context is almost full, so this conversation ends here. A new agent, which cannot see it, continues the
+task in the same directory, with the files as they are now.
 
-Do not work on: change no file of the task, start nothing. Write a handoff for that agent, at most 600 words:
+Stop working: do not change files of the task, do not start anything. Write a handoff for that agent, at most 600 words:
 
-- Done: what is finished, and how you know that it is.
-- Remaining: what is still to be done, in which order.
+- Done: what is finished, and how you know.
+- Remaining: what is left to do, in which order.
 - Decisions: what you decided, and why.
-- Gotchas: what does not work, what was surprising, what must not be tried again.
+- Gotchas: what does not work, what was surprising, what should not be tried again.
 
-Write it to the file {path} and print the same text as your last message. That is all.
+Write it to the file {path} and print the same text as your last message. Do nothing else.
 """
 
 
 def _missing_section(context: Mapping[str, object], template: str, used: frozenset[str]) -> str:
-    """Name what is missing, unless the template does so by itself, be it by the row's own cell."""
+    """Return the section that names missing inputs; empty if the template or the row's own cell already does."""
     missing = context.get("missing")
     if not isinstance(missing, list) or not missing or "missing" in used or _OWN_MISSING.search(template):
         return ""
-    lines = ["", "## What is missing", "", "These tasks came to nothing, so what they were to write is not there:", ""]
-    lines += [*_block(" ".join(missing)), "", "Go on without it, and say in what you write what it lacks for that."]
+    lines = ["", "## What is missing", "", "These tasks failed, so their output does not exist:", ""]
+    lines += [*_block(" ".join(missing)), ""]
+    lines += ["Continue without it, and write in your output what is missing because of that."]
     return "\n".join(lines) + "\n"
 
 
@@ -242,10 +246,10 @@ def _repair_section(context: Mapping[str, object], used: frozenset[str]) -> str:
     if not errors.strip() or "errors" in used:
         return ""
     lines = ["", "## An earlier attempt failed", ""]
-    lines += ["The files are as that attempt left them. Put right what failed:", "", *_block(errors)]
+    lines += ["The files are as that attempt left them. Fix what failed:", "", *_block(errors)]
     tried = context.get("tried")
     if isinstance(tried, list | tuple) and tried and "tried" not in used:
-        lines += ["", "What was tried so far; choose another way where it failed twice:", ""]
+        lines += ["", "What was tried so far; if something failed twice, try something else:", ""]
         lines += [f"- {' '.join(str(line).split())}" for line in tried]
     return "\n".join(lines) + "\n"
 
@@ -258,7 +262,7 @@ def _block(text: str) -> list[str]:
 
 @cache
 def _environment() -> SandboxedEnvironment:
-    from jinja2 import StrictUndefined  # slow to import, and most polls render nothing
+    from jinja2 import StrictUndefined  # slow to import, and most polls render no prompt
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     environment = ImmutableSandboxedEnvironment(
@@ -271,7 +275,7 @@ def _environment() -> SandboxedEnvironment:
 
 
 def _line_of(error: BaseException, name: str) -> int | None:
-    """Return the innermost line of the template on the way to ``error``."""
+    """Return the innermost line of the template in the traceback of ``error``."""
     line = None
     step = error.__traceback__
     while step is not None:
@@ -282,14 +286,14 @@ def _line_of(error: BaseException, name: str) -> int | None:
 
 
 def _undefined(message: str, context: Mapping[str, object]) -> str:
-    """Say what a template asks for that is not there, and what is."""
+    """Return what a template uses that does not exist, and which names exist."""
     missing = re.fullmatch(r"'dict object' has no attribute '(.*)'", message, re.DOTALL)
     row = context.get("row")
     if missing and isinstance(row, dict) and missing[1] not in row:
         columns = ", ".join(sorted(row))
         if difflib.get_close_matches(missing[1], ORDER, n=1):
             return f"no column or section {missing[1]!r} (sections: {', '.join(ORDER)}; columns: {columns})"
-        return f"no column {missing[1]!r} (there are: {columns}); add it to the table, or take it out of the template"
+        return f"no column {missing[1]!r} (columns: {columns}); add it to the table, or remove it from the template"
     return f"{message}{_nearest(message, context)}"
 
 

@@ -1,7 +1,7 @@
-"""The effects: begin an attempt, launch a step, judge, conclude, land, settle.
+"""Carries out the actions of ``decide`` and ``plan`` on attempts: from their start to the end of the round.
 
-Each is claimed (mkdir, a lock, a compare-and-swap) or idempotent: killed after any of its effects, it is
-simply done again from the facts by the next poll. The caller holds the project's lock.
+Each effect is claimed (mkdir, a lock, a compare-and-swap) or idempotent: if a poll is killed after any of its
+effects, the next one repeats it from the facts. The caller holds the project's lock.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from agentjobs.model.outcomes import Outcome
 from agentjobs.model.state import Halt
 from agentjobs.model.steps import Kill, StepKind
 from agentjobs.model.tasks import Settled, Status, Task
-from agentjobs.project.store import Marker, step_files
+from agentjobs.project.state import OpenRound
+from agentjobs.project.store import step_files
 from agentjobs.prompts import briefing
 from agentjobs.run import check_runs, handoff_turn
 from agentjobs.run import intent as intents
@@ -50,11 +51,11 @@ if TYPE_CHECKING:
 
 
 Guarded = Launch | Judge | Look | Weigh | Conclude | Land
-"""What is done in the tree of one task."""
+"""Actions that work in the tree of one task."""
 
 
 class Attempts:
-    """Carries out what ``decide`` and ``plan`` decided, for one project."""
+    """Carries out actions on attempts, for one project."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
@@ -65,13 +66,13 @@ class Attempts:
 
     @cached_property
     def reviewers(self) -> Reviewers:
-        """Those who ask and hear reviewers; most projects have none."""
-        from agentjobs.run.review.reviewers import Reviewers  # only where there are reviews
+        """Starts and reads reviews; most projects have none."""
+        from agentjobs.run.review.reviewers import Reviewers  # only if there are reviews
 
         return Reviewers(self.project)
 
     def sweep_for(self, tasks: Iterable[Task]) -> None:
-        """End what the agents of these tasks left behind, all in one look at the process table."""
+        """Kill the processes that the agents of these tasks left, with one look at the process table."""
         found = [task.last for task in tasks if task.last is not None]
         markers = [attempt.intent.marker for attempt in found]
         ran = [(self._dir(a), step) for a in found for step in a.steps if step.kind is StepKind.AGENT]
@@ -83,7 +84,10 @@ class Attempts:
         return self.store.attempt_dir(attempt.intent.id, attempt.number)
 
     def apply(self, task: Task, decision: Decision, now: float) -> str:
-        """Carry out one decision; say why it is put off, where another process holds the lock of the tree."""
+        """Carry out one decision.
+
+        Return why it has to wait if another process holds the lock of the tree, else nothing.
+        """
         try:
             self._apply(task, decision, now)
         except TreeBusy as error:
@@ -104,10 +108,10 @@ class Attempts:
             self._guarded(task, last, decision, now)
 
     def _guarded(self, task: Task, last: Attempt, decision: Guarded, now: float) -> None:
-        """Carry out what works in the tree of one task: what goes wrong there is that task's outcome, and ends no poll.
+        """Carry out an action in the tree of one task: an error becomes the task's outcome and never ends the poll.
 
-        Where the machine refuses (git, disk, no such program), finished work waits; an attempt that was about to start
-        ends as ``infra``. A tree that nobody can work in is put aside, and made anew for what is to start there.
+        If the machine fails (git, disk, a missing program), finished work waits; an attempt that was about to start
+        ends as ``infra``. A tree in which nothing works is renamed, and made again for what has to start there.
         """
         try:
             try:
@@ -124,7 +128,7 @@ class Attempts:
                 raise
             detail = printable(said(error))
             lands, starts = isinstance(decision, Launch | Land), isinstance(decision, Launch) and last.end is None
-            new = starts and last.intent.mode in FRESH  # then nobody has been in the tree: it is not what fails
+            new = starts and last.intent.mode in FRESH  # then nothing has worked in the tree: it is not the cause
             if (_is_of_tree(error, last) and not new) or not (lands or is_machines(error)):
                 outcome = Outcome.CRASHED
             elif starts or (last.end is not None and last.end.outcome is not Outcome.OK):
@@ -149,16 +153,16 @@ class Attempts:
             self.land(task, last, now)
 
     def _give_up_tree(self, last: Attempt) -> None:
-        """Rename the tree of an attempt, as nobody can work in it; its work so far is in commits."""
+        """Rename the tree of an attempt, because nothing works in it; its work so far is in commits."""
         from pathlib import Path
 
         from agentjobs.workspace import worktree
 
-        with contextlib.suppress(UserError, OSError):  # then the second try says what is wrong
+        with contextlib.suppress(UserError, OSError):  # then the second try reports what is wrong
             worktree.put_aside(Path(last.intent.tree))
 
     def _hold(self, last: Attempt, detail: str, now: float) -> None:
-        """Leave work that is done where it stands: it is checked and landed once the machine can do that again."""
+        """Leave finished work where it is: it is checked and landed once the machine works again."""
         store, intent = self.store, last.intent
         detail = f"{intent.id}: {detail}"
         key = f"{intent.id}/{intent.number}"
@@ -171,7 +175,7 @@ class Attempts:
     # --- begin and launch
 
     def begin(self, task: Task, begin: Begin, now: float) -> None:
-        """Claim the next attempt, write its intent, launch its first step."""
+        """Claim the next attempt, write its intent, start its first step."""
         project, row, last = self.project, task.row, task.last
         base, tree = (self._base(last, begin), str(project.trees_dir / row.id)) if project.uses_trees else ("", "")
         edited: tuple[str, ...] = ()
@@ -180,18 +184,18 @@ class Attempts:
             begin, base, edited = self.trees.gone_on(row, before, begin, base, self.verdicts.base_after(before))
             anew = begin.mode if has_begun(before) else anew
         store = self.store
-        marker = store.marker(row.id)
-        if marker is None or task.wish is not None:
-            begun = marker.begun if marker is not None and marker.round == task.round else ()
-            marker = Marker(task.round, begun=begun)
-            store.set_marker(row.id, marker)
+        open_round = store.open_round(row.id)
+        if open_round is None or task.wish is not None:
+            begun = open_round.begun if open_round is not None and open_round.round == task.round else ()
+            open_round = OpenRound(task.round, begun=begun)
+            store.set_open_round(row.id, open_round)
         if (commit := intents.landed_unseen(project, task)) != "":
             if last is not None:
                 self._release(last)
-            store.settle(row.id, Settled(task.round, Status.DONE, "had landed when its facts were lost", now, commit))
+            store.settle(row.id, Settled(task.round, Status.DONE, "landed before its facts were lost", now, commit))
             store.event(now, row.id, Status.DONE.value, commit=commit)
             return
-        intent = intents.claimed(project, task, begin, now, marker=marker, base=base, tree=tree, edited=edited)
+        intent = intents.claimed(project, task, begin, now, open_round=open_round, base=base, tree=tree, edited=edited)
         intent = replace(intent, setup=self.trees.setup_for(tree, anew, base, row.files))
         number = intent.number
         store.write_fact(row.id, number, "attempt.json", intent)
@@ -203,12 +207,12 @@ class Attempts:
             self._guarded(follow, attempt, Launch(kind.value, kind), now)
 
     def _base(self, last: Attempt | None, begin: Begin) -> str:
-        """Return the commit that an attempt's work is measured from: what its tree holds already is still its own."""
+        """Return the commit that an attempt's work is compared with: earlier work in its tree counts as its own."""
         anew = last is None or begin.mode in FRESH
         return ("" if anew or last is None else self.verdicts.base_after(last)) or self.project.tip()
 
     def launch(self, task: Task, attempt: Attempt, launch: Launch, now: float) -> None:
-        """Start a step that has certainly not been started; make what it needs first."""
+        """Start a step that has certainly not been started; make first what it needs."""
         attempt_dir = self.store.attempt_dir(task.row.id, attempt.number)
         if launch.kind in {StepKind.VERIFY, StepKind.GATE}:
             self.verdicts.integrate_for_verify(task, attempt, launch.name, now)
@@ -228,13 +232,13 @@ class Attempts:
             return
         self._remember(task, intent)
         earlier = [*(a.intent.marker for a in task.attempts if a.number < intent.number), *task.void]
-        if attempt.last(StepKind.SETUP) is None:  # what a setup left is for the agent; else nothing of it was started
+        if attempt.last(StepKind.SETUP) is None:  # a setup may have left processes for the agent
             earlier.append(intent.marker)
         self.be_alone(intent, earlier)
         if attempt.last(StepKind.SETUP) is None or launch.kind is StepKind.SETUP:
             self.trees.make(task, intent, now)
         if not intent.tree and task.round > 1 and attempt.number == task.attempts[0].number:
-            from agentjobs.run.steps.outputs import put_aside  # only where a round follows another
+            from agentjobs.run.steps.outputs import put_aside  # only if a round follows another
 
             put_aside(self.project, task.row, attempt_dir)
         if launch.kind is StepKind.SETUP:
@@ -250,24 +254,24 @@ class Attempts:
         self._start(task, attempt, launch.name, intent.argv, stdin)
 
     def _remember(self, task: Task, intent: Intent) -> None:
-        """Note that the attempt is started, where it stays known whatever becomes of the directory with its facts."""
-        marker = self.store.marker(task.row.id) or Marker(task.round)
-        if intent.marker not in marker.begun:
-            self.store.set_marker(task.row.id, replace(marker, begun=(*marker.begun, intent.marker)))
+        """Note that the attempt was started, in a place that survives if the directory with its facts is deleted."""
+        open_round = self.store.open_round(task.row.id) or OpenRound(task.round)
+        if intent.marker not in open_round.begun:
+            self.store.set_open_round(task.row.id, replace(open_round, begun=(*open_round.begun, intent.marker)))
 
     def judge(self, task: Task, attempt: Attempt, now: float) -> None:
-        """Judge an agent that has ended; one that was stopped for its full context is asked for a handoff first."""
+        """Record the end of an agent; one that was stopped for its full context is first asked for a handoff."""
         if handoff_turn.may_be_asked(attempt, self.project.policy):
             self.verdicts.sweep(attempt)
             verdict = verdict_on(self.project, task, attempt, now)
             full = verdict is not None and verdict.outcome is Outcome.CONTEXT_FULL
             if full and handoff_turn.ask(self.project, task, attempt, now):
-                self.verdicts.swept.discard(attempt.intent.marker)  # more of it is to come
+                self.verdicts.swept.discard(attempt.intent.marker)  # its handoff step follows
                 return
         self.verdicts.judge(task, attempt, now)
 
     def _start_handoff(self, task: Task, attempt: Attempt, now: float) -> None:
-        """Let the conversation write its handoff; where that cannot be, the attempt is judged without one."""
+        """Let the conversation write its handoff; if that is not possible, the attempt ends without one."""
         try:
             self.be_alone(attempt.intent, [attempt.intent.marker])
             stdin, argv = handoff_turn.prepare(self.project, attempt)
@@ -276,9 +280,9 @@ class Attempts:
             self.verdicts.judge(task, attempt, now)
 
     def be_alone(self, intent: Intent, earlier: list[str]) -> None:
-        """Make sure that no process of an earlier attempt lives: two agents in one tree, or conversation, spoil both.
+        """Make sure that no process of an earlier attempt is alive; it would corrupt the work in the tree.
 
-        Also of one whose facts are gone (`git clean -xfd` while it was at work).
+        Also finds attempts whose facts are gone (`git clean -xfd` while they were at work).
         """
         found = local.marks_of(str(self.project.root), intent.id)
         earlier += [mark for mark in found if mark != intent.marker and mark not in earlier]
@@ -286,7 +290,8 @@ class Attempts:
             local.sweep(earlier)
             if left := local.alive(earlier):
                 pids = ", ".join(map(str, left))
-                raise UserError(f"processes of an earlier attempt of {intent.id} cannot be ended: {pids}; end them")
+                what = f"processes of an earlier attempt are still running and could not be killed: {pids}"
+                raise UserError(f"{intent.id}: {what}; kill them, then poll again")
 
     def _start(
         self, task: Task, attempt: Attempt, name: str, argv: tuple[str, ...], stdin: str | None
@@ -299,13 +304,13 @@ class Attempts:
         self._start(task, attempt, name, self.check_argv(attempt, name), None)
 
     def check_argv(self, attempt: Attempt, name: str) -> tuple[str, ...]:
-        """Return the command line that runs the checks which ``checkruns.write_plan`` wrote down."""
+        """Return the command line that runs the checks in the plan that ``check_runs.write_plan`` wrote."""
         return "/bin/sh", _CHECKS, str(self._dir(attempt) / name)
 
-    # --- end, conclude, land, settle
+    # --- end, result, landing, round
 
     def end(self, attempt: Attempt, end: End, now: float) -> None:
-        """End a running step: the polite signals first, and, once their time is over, everything at once."""
+        """Stop a running step: first the polite signals, and when their time is over, kill everything at once."""
         intent = attempt.intent
         attempt_dir = self.store.attempt_dir(intent.id, attempt.number)
         files = step_files(attempt_dir, end.step)
@@ -334,11 +339,11 @@ class Attempts:
         self.close(task, attempt, landed or self.verdicts.result(task, attempt, outcome, now), now)
 
     def close(self, task: Task, attempt: Attempt, result: Result, now: float) -> None:
-        """Write ``result.json`` and what it means for others; that first, or a limit might be missed."""
+        """Write ``result.json`` and its consequences: pauses and halts first, or a limit might be missed."""
         store, intent = self.store, attempt.intent
         result = reviews.with_reviews(result, attempt)
         names = [step.name for step in attempt.steps]
-        if names != ["agent"]:  # what an agent left was swept before its end was judged
+        if names != ["agent"]:  # what an agent left was killed before its end was recorded
             attempt_dir = store.attempt_dir(intent.id, attempt.number)
             records = [step_files(attempt_dir, name) for name in names]
             local.sweep([intent.marker], records, start.places((intent, attempt_dir)))
@@ -351,7 +356,7 @@ class Attempts:
         )  # fmt: skip
         halt, budget = meaning.halt, policy.limits.money
         if halt is None and budget and reviews.cost_unknown(attempt):
-            what = f"what attempt {attempt.number} of {intent.id} cost is not known"
+            what = f"the cost of attempt {attempt.number} of {intent.id} is not known"
             halt = Halt(UNKNOWN_COST, f"{what}, so limits.{budget} cannot be kept", now)
         if halt is not None:
             store.set_state("halt", halt)
@@ -359,13 +364,13 @@ class Attempts:
             store.set_pauses(meaning.pauses)
         result = self._excuse(attempt, result, meaning)
         if result.outcome not in _SILENT and self._armed:
-            store.count(intent.id, result.outcome.value, likeness(task.row, intent.tree, result))
+            store.tally.count(intent.id, result.outcome.value, likeness(task.row, intent.tree, result))
         if result.outcome in UNSPENT:
-            store.count_unspent(intent.id, intent.number)
+            store.tally.count_unspent(intent.id, intent.number)
         self.verdicts.write_result(attempt, result, now)
 
     def _excuse(self, attempt: Attempt, result: Result, meaning: Meaning) -> Result:
-        """Let the attempts that failed for their account's trouble not count; return what this one came to."""
+        """Stop counting attempts that failed because of their account; return this one's result."""
         own = f"{attempt.intent.id}/{attempt.number}"
         for key in meaning.excused:
             task_id, _, number = key.rpartition("/")
@@ -375,15 +380,15 @@ class Attempts:
 
     @property
     def _armed(self) -> bool:
-        """Whether the breaker still counts: not after the first success, nor when it has seen enough."""
+        """Return whether the breaker still counts: until the first success, or until it has enough results."""
         wanted = self.project.policy.limits.breaker
         if wanted and not self._disarmed:
-            tally = self.store.tally()
+            tally = self.store.tally.results()
             self._disarmed = len(tally) >= wanted or any(cls == Outcome.OK.value for cls, _ in tally)
         return bool(wanted) and not self._disarmed
 
     def land(self, task: Task, attempt: Attempt, now: float) -> None:
-        """Move the target to the verified commit, or merge again and start the gate on the merged one."""
+        """Move the target to the verified commit, or merge again and start the gate on the merge."""
         result = self.verdicts.land(task, attempt, now)
         if isinstance(result, Result):
             self.close(task, attempt, result, now)
@@ -396,28 +401,28 @@ class Attempts:
         if task.void:
             local.sweep(task.void)
         if settle.status is Status.TODO:
-            self.store.set_marker(row.id, Marker(task.round + 1))
+            self.store.set_open_round(row.id, OpenRound(task.round + 1))
             self.store.event(now, row.id, "round", round=task.round + 1)
             return
         result = last.result if last else None
         commit = result.landed or result.commit if result and settle.status is Status.DONE else ""
-        marker = self.store.marker(row.id)
-        note = (marker.note if marker else "") or settle.note
+        open_round = self.store.open_round(row.id)
+        note = (open_round.note if open_round else "") or settle.note
         if settle.status is Status.DONE and last is not None and result is not None and result.landed:
-            # Before the round is closed: once it is, nobody comes back to finish this.
+            # Before the round is closed: afterwards no poll would finish this.
             self._release(last)
         tree = "" if result is not None and result.outcome is Outcome.OK else self.trees.content(row)
         self.store.settle(row.id, Settled(task.round, settle.status, note, now, commit, tree))
         self.store.event(now, row.id, settle.status.value, note=note)
 
     def _release(self, attempt: Attempt) -> None:
-        """Give back the tree of landed work; what cannot be given back now is left to ``clean``."""
+        """Release the tree of landed work to the pool; what cannot be released now is left to ``clean``."""
         from pathlib import Path
 
         from agentjobs.workspace import pool
 
         policy, tree = self.project.policy, attempt.intent.tree
-        if tree and not local.occupied(tree):  # a person is there, and would find another task's files
+        if tree and not local.occupied(tree):  # someone works in it, and would find another task's files
             with contextlib.suppress(UserError, OSError):
                 spare_dir, keep = self.project.spare_dir, policy.workspace.keep
                 known, _ = self.verdicts.candidate(attempt)
@@ -425,7 +430,7 @@ class Attempts:
 
 
 def _is_of_tree(error: UserError | OSError, attempt: Attempt) -> bool:
-    """Whether the tree of an attempt is at fault: what an agent left there, or in what git knows of it."""
+    """Return whether the tree of an attempt is the cause: what an agent left in it, or git's records of it."""
     if is_machines(error) or not attempt.intent.tree:
         return False
     if isinstance(error, OSError):
@@ -435,6 +440,6 @@ def _is_of_tree(error: UserError | OSError, attempt: Attempt) -> bool:
 
 
 _SILENT = UNSPENT | {Outcome.LOST}
-"""Outcomes that say nothing about the task, and so nothing to the breaker (a reboot loses all that runs)."""
+"""Outcomes that say nothing about the task, so the breaker ignores them (a reboot loses everything that runs)."""
 
 _CHECKS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "checks.sh")

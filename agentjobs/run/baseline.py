@@ -1,6 +1,6 @@
 """The baseline: whether a profile's checks pass on the base, before any work.
 
-Each check runs once, as a step like any other, in a worktree made for it. The answer is kept for the same base
+Each check runs once, as a step like any other, in a worktree made for it. The result is kept for the same base
 commit, checks and workspace settings.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from agentjobs.disk.files import read_json, write_json
+from agentjobs.disk.files import read_json, read_raw, write_json
 from agentjobs.disk.logs import read_tail
 from agentjobs.launch import local
 from agentjobs.model.errors import UserError
@@ -22,6 +22,7 @@ from agentjobs.model.facts import Intent, Mode
 from agentjobs.model.steps import Exited, Lost
 from agentjobs.model.tasks import SETTLED, Row, Status
 from agentjobs.policy.checks import checks_of
+from agentjobs.project.project import POLICY
 from agentjobs.project.store import step_files
 from agentjobs.prompts import briefing
 from agentjobs.run.steps import start as steps
@@ -37,45 +38,45 @@ if TYPE_CHECKING:
     from agentjobs.project.project import Project
 
 BASELINE_WAIT_S = 120.0
-"""How long to wait for another dispatch that runs the checks on the base."""
+"""Seconds to wait for another dispatch that runs the checks on the base."""
 
 SAMPLE = 3
-"""At most this many rows of a profile are tried, and as many that have a check of their own."""
+"""Most rows of a profile that are tried, and most of those with a check of their own."""
 
 _OF_THE_ROW = re.compile(r"AGENTJOBS_(?:TASK|FILES|ROW_)")
 
 
 class CheckRun(Struct, frozen=True):
-    """How one check went on the base."""
+    """The result of one check on the base."""
 
     command: str
     green: bool
     ended: str
     """Such as ``exit 1``, for people."""
     excerpt: str = ""
-    """What it said, where it is red."""
+    """Its errors, if it failed."""
 
 
 class Baseline(Struct, frozen=True):
-    """How a profile's checks went on the base."""
+    """The results of a profile's checks on the base."""
 
     profile: str
     commit: str
-    """The base; empty where tasks have no trees."""
+    """The base; empty if tasks have no trees."""
     at: float
     checks: tuple[CheckRun, ...]
 
     @property
     def green(self) -> bool:
-        """Whether every check passed."""
+        """Return whether every check passed."""
         return all(check.green for check in self.checks)
 
 
 def require_green(project: Project, ids: tuple[str, ...], *, force: bool, phases: tuple[str, ...] = ()) -> None:
-    """Raise UserError where a profile with ``baseline = "green"`` is used and its checks fail on the base.
+    """Raise UserError if a profile with ``baseline = "green"`` is used and its checks fail on the base.
 
-    ``ids``: the rows in question (none: all that are not settled); ``phases``: profiles that may have rows later.
-    ``force``: go on whatever they say.
+    ``ids``: the rows in question (none: all that are not settled); ``phases``: profiles that may have rows later;
+    ``force``: continue whatever the checks return.
     """
     if force:
         return
@@ -88,8 +89,8 @@ def require_green(project: Project, ids: tuple[str, ...], *, force: bool, phases
         for check in found.checks:
             if not check.green:
                 raise UserError(
-                    f"the baseline of profile {name} is red before any work: `{check.command}` {check.ended}; "
-                    f"`agentjobs check --baseline` shows it. Mend it on {project.policy.base}, or dispatch --force"
+                    f"the checks of profile {name} fail on the base, before any work: `{check.command}` "
+                    f"{check.ended}; see `agentjobs check --baseline`; fix it on {project.policy.base}, or use --force"
                 )
 
 
@@ -106,9 +107,9 @@ def profiles_in_use(project: Project, ids: Iterable[str] = ()) -> tuple[str, ...
 
 
 def measure(project: Project, name: str, profile: Profile) -> Baseline:
-    """Run a profile's checks on the base, or return what they came to before on the very same.
+    """Run a profile's checks on the base, or return the stored result for the same base and checks.
 
-    UserError where there is no base, the tree cannot be made or the setup command fails.
+    UserError if there is no base, the tree cannot be made or the setup command fails.
     """
     project.store.create()
     commit = _base(project)
@@ -143,8 +144,8 @@ def _digest(*parts: str) -> str:
 def green_before(project: Project) -> Iterator[Row]:
     """Yield open rows whose checks all pass on the base, with the row's own variables: they prove no work.
 
-    Looked at are the first few rows of each profile, and the first few that bring a check of their own. A profile
-    with checks that know nothing of the row (a test suite) is meant to be green before and after: it is passed over.
+    Tries the first few rows of each profile, and the first few with their own check. Skips a profile whose checks use
+    nothing of the row (a test suite): these should be green before and after.
     """
     from agentjobs.workspace import worktree
 
@@ -156,7 +157,7 @@ def green_before(project: Project) -> Iterator[Row]:
     directory.mkdir(mode=0o700, exist_ok=True)
     with flock(directory / "lock", BASELINE_WAIT_S), _tree(project, rows[0][1], commit, directory) as tree:
         for row, profile in rows:
-            if commit:  # without what the checks of the row before left
+            if commit:  # without the files that the previous row's checks left
                 worktree.reset(project.git, tree, commit)
             steps = _Steps(project, profile, commit, tree, directory, row)
             try:
@@ -185,7 +186,7 @@ def _samples(project: Project) -> list[tuple[Row, Profile]]:
 
 @contextlib.contextmanager
 def _tree(project: Project, profile: Profile, commit: str, directory: Path) -> Iterator[Path]:
-    """Make a tree of the base, as the tasks have it; without trees it is the project's directory."""
+    """Make a tree of the base, as tasks have it; without trees it is the project's directory."""
     from agentjobs.workspace import worktree
 
     settings = project.policy.workspace
@@ -222,7 +223,7 @@ def _run(project: Project, profile: Profile, commit: str, directory: Path) -> tu
 
 
 class _Steps:
-    """Runs commands one after the other, with what a task's checks are given."""
+    """Runs commands one after the other, in the environment of a task's checks."""
 
     def __init__(
         self, project: Project, profile: Profile, commit: str, tree: Path, directory: Path, row: Row | None = None
@@ -243,13 +244,13 @@ class _Steps:
             why="baseline",
             base=commit,
             tree=str(tree),
-            marker=f"{_digest(str(directory))}.+baseline.0",  # the same each time: a later one sweeps
+            marker=f"{_digest(str(directory))}.+baseline.0",  # the same each time, so that a later one kills leftovers
         )
         self.names: list[str] = []
         self.sweep()
 
     def all(self, checks: Sequence[str]) -> Iterator[CheckRun]:
-        """Run the checks in order, each when it is asked for."""
+        """Run the checks in order, each when its result is needed."""
         for number, check in enumerate(checks, 1):
             yield self.run(check, f"verify-{number}", self.project.policy.limits.verify_s)
 
@@ -279,5 +280,19 @@ class _Steps:
         return error_excerpt(read_tail(step_files(self.directory, name).log, self.project.masking)[0])
 
     def sweep(self) -> None:
-        """End whatever these checks, or those of a measurement that was killed, left behind."""
+        """Kill everything that these checks, or those of an earlier interrupted run, left."""
         local.sweep([self.intent.marker], [step_files(self.directory, name) for name in self.names])
+
+
+def require_known_cost(project: Project) -> None:
+    """Raise UserError if there is a budget of money, but the cost of an agent that is used would not be known."""
+    policy = project.policy
+    if not policy.limits.money:
+        return
+    from agentjobs.core.budget import beyond
+    from agentjobs.text.toml import line_of
+
+    found = beyond(policy, (*profiles_in_use(project), *policy.phases))
+    if found is not None:
+        data = read_raw(project.root / POLICY, follow=True)
+        raise UserError(found[1], file=POLICY, line=line_of(data, ("limits", policy.limits.money)))

@@ -1,4 +1,4 @@
-"""One run of the checks of an attempt: what it is to run, what it saw, which check failed."""
+"""One run of the checks of an attempt: its plan, what it saw, which check failed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Failed(NamedTuple):
 
 
 def write_plan(store: Store, attempt: Attempt, name: str, plan: Prepare) -> None:
-    """Write down what a run of the checks has to run, and on which commit."""
+    """Write which checks a run has to execute, and on which commit."""
     attempt_dir = store.attempt_dir(attempt.intent.id, attempt.number)
     for number, check in enumerate(plan.checks, 1):
         write_bytes(attempt_dir / f"{name}.{number}.check", check.encode("utf-8", "surrogateescape") + b"\n")
@@ -41,7 +41,7 @@ def write_plan(store: Store, attempt: Attempt, name: str, plan: Prepare) -> None
 def write_rest(store: Store, attempt: Attempt, name: str, now: float) -> bool:
     """Write the plan of a check that has to run alone, after the others passed on files that they had changed.
 
-    False: there is none.
+    Returns False if there is none.
     """
     check = attempt.last(StepKind.VERIFY, StepKind.GATE)
     before = _plan(store, attempt, check) if check else None
@@ -54,12 +54,12 @@ def write_rest(store: Store, attempt: Attempt, name: str, now: float) -> bool:
 
 
 def look(project: Project, attempt: Attempt, name: str) -> None:
-    """Write down which tracked files the checks of a step left different from the commit that they judged."""
-    from agentjobs.workspace.snapshot import differing  # only after several checks
+    """Write down which tracked files the checks of a step changed, compared with the commit that they checked."""
+    from agentjobs.workspace.snapshot import differing  # only needed after several checks
 
     try:
         changed = differing(project.git, Path(attempt.intent.tree))
-    except (UserError, OSError) as error:  # they broke the tree, so nobody knows what they saw
+    except (UserError, OSError) as error:  # they broke the tree, so what they saw is not known
         changed = (str(error),)
     seen = Seen(tuple(map(printable, changed)))
     project.store.write_fact(attempt.intent.id, attempt.number, f"{name}.seen.json", seen)
@@ -70,7 +70,7 @@ def failed_check(project: Project, attempt: Attempt, check: Step) -> Failed:
     attempt_dir = project.store.attempt_dir(attempt.intent.id, attempt.number)
     plan = _plan(project.store, attempt, check)
     at = read_raw(attempt_dir / f"{check.name}.at").strip()
-    number = int(at[:9]) if at.isdigit() else 1  # a check may have written there itself
+    number = int(at[:9]) if at.isdigit() else 1  # a check may have written to it
     checks = plan.checks if plan else attempt.intent.checks
     command = checks[number - 1] if 0 < number <= len(checks) else ""
     output, _ = read_tail(step_files(attempt_dir, check.name).log, project.masking)
@@ -82,7 +82,7 @@ def failed_check(project: Project, attempt: Attempt, check: Step) -> Failed:
 
 
 def ended(step: Step) -> str:
-    """Return how a step that did not succeed ended, in words."""
+    """Describe how a step that did not succeed ended."""
     if step.kill is not None:
         return {"timeout": "ran out of time", "runaway": "wrote too much"}.get(step.kill.why, step.kill.why)
     if isinstance(step.phase, Exited):

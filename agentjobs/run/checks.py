@@ -100,7 +100,7 @@ class Verdicts:
                     end = replace(end, outcome=Outcome.INFRA, detail=str(error))
             if verdict.outcome is Outcome.OK:  # who was cut short has not said yet what it did
                 end = claim_check.examined(self.project, task, attempt, end)
-        self.store.count_open(intent.id, str(intent.number), end.in_flight)
+        self.store.tally.count_open(intent.id, str(intent.number), end.in_flight)
         self.store.write_fact(intent.id, intent.number, "agent.end.json", end)
 
     def sweep(self, attempt: Attempt) -> None:

@@ -1,4 +1,4 @@
-"""Whether an agent changed what it says: its handoff or its last message against its commit."""
+"""Compares what an agent reports to have changed, in its handoff or last message, with its commit."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def examined(project: Project, task: Task, attempt: Attempt, end: AgentEnd) -> AgentEnd:
-    """Return the end of an agent that said it is done, with the findings about what it said; an event counts them."""
+    """Return the end of an agent that reported success, with the findings about its report; an event counts them."""
     intent = attempt.intent
     if not end.commit:
         return end
@@ -37,7 +37,7 @@ def examined(project: Project, task: Task, attempt: Attempt, end: AgentEnd) -> A
     if claim is None:
         return end
     found: tuple[str, ...] = ()
-    with contextlib.suppress(UserError, OSError):  # what is only told must not keep the work from being judged
+    with contextlib.suppress(UserError, OSError):  # a report for people must not stop the work
         found = _findings(project, task, attempt, end, claim)
     if not found:
         return end
@@ -46,7 +46,7 @@ def examined(project: Project, task: Task, attempt: Attempt, end: AgentEnd) -> A
 
 
 def with_findings(result: Result, end: AgentEnd | None) -> Result:
-    """Return a result whose errors tell the next attempt of the findings, too; that of a success is as it was."""
+    """Return a result whose errors include the findings; the result of a success is unchanged."""
     if end is None or not end.findings or result.outcome is Outcome.OK or result.outcome in UNSPENT:
         return result
     return replace(result, errors=claims.errors_with(result.errors, end.findings))
@@ -63,7 +63,7 @@ def _claim(project: Project, attempt: Attempt) -> Claims | None:
         return found
     agent = project.policy.agents.get(intent.agent)
     if agent is None or not any(rule.class_ is Outcome.OK and rule.event is not None for rule in agent.rules):
-        return None  # of plain output nobody can tell which of it is a last message
+        return None  # in plain output the last message cannot be found
     return claims.claimed(last_text(read_tail(step_files(attempt_dir, step.name).log, masking)[0]), intent.tree)
 
 
@@ -84,7 +84,7 @@ def _findings(project: Project, task: Task, attempt: Attempt, end: AgentEnd, cla
 
 
 def _recent(project: Project, task: Task, attempt: Attempt, end: AgentEnd) -> Sequence[str] | None:
-    """Return what this attempt changed in a tree that held earlier work; nobody can tell where that moved."""
+    """Return what this attempt changed in a tree with earlier work; None if the tree was moved to another base."""
     intent = attempt.intent
     if intent.mode in FRESH:
         return None

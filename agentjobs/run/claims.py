@@ -1,7 +1,7 @@
-"""What an agent says it changed, compared with what it did change. Pure.
+"""Compares an agent's list of changed files with what it changed. Pure.
 
-Only an explicit list is a claim: a section ``Changed`` or ``Files changed`` with a path a line. A finding is no
-failure: it is told to people, and to the next attempt where this one failed anyway.
+Only an explicit list is a claim: a section ``Changed`` or ``Files changed`` with one path on each line. A finding is
+not a failure: people see it, and so does the next attempt if this one failed for another reason.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from agentjobs.workspace.diffstat import FileChange
 
 FINDINGS_MAX: Final = 50
-"""So many are kept; one more line says how many there are beyond."""
+"""Most findings that are kept; one more line counts the rest."""
 
 TOLD_MAX: Final = 10
-"""So many lines reach the next attempt."""
+"""Most findings that the next attempt receives."""
 
 _NOTHING: Final = frozenset({"none", "nothing", "no files", "no file", "no changes", "n/a", "-"})
 _BULLET: Final = re.compile(r"(?:[-*+•]|\d+[.)])\s+")
@@ -39,15 +39,15 @@ _GLOB: Final = re.compile(r"[*?]")
 
 
 class Claims(Struct, frozen=True):
-    """The paths that an agent says it changed; none: that it changed nothing."""
+    """The paths that an agent lists as changed; empty: it says that it changed nothing."""
 
     paths: tuple[str, ...] = ()
 
 
 def claimed(text: str, tree: str = "") -> Claims | None:
-    """Return what a handoff, or a last message, says was changed; None where it has no such list.
+    """Return the list of changed files in a handoff or a last message; None if it has no such list.
 
-    ``tree``: the directory the agent worked in, which may stand before its paths. What leads out of it is left out.
+    ``tree``: the directory the agent worked in, which may be a prefix of its paths. Paths outside of it are left out.
     """
     body = parse(text).changed
     if not body:
@@ -59,7 +59,7 @@ def claimed(text: str, tree: str = "") -> Claims | None:
 
 
 def _words(body: str) -> Iterator[str]:
-    """Yield what stands where a path does: at the beginning of each line that is not beneath another one."""
+    """Yield the path-like start of each line that is not nested under another one."""
     margin = -1
     for line in body.split("\n"):
         text = line.strip()
@@ -84,7 +84,7 @@ def _words(body: str) -> Iterator[str]:
 
 
 def _under(word: str, tree: str) -> str:
-    """Return a path below the tree; empty for what is none."""
+    """Return a path below the tree; empty if it is not one."""
     word = word.strip()
     if tree and word.startswith(tree.rstrip("/") + "/"):
         word = word[len(tree.rstrip("/")) + 1 :]
@@ -103,11 +103,11 @@ def findings(
     there: Collection[str] = (),
     recent: Collection[str] | None = None,
 ) -> tuple[str, ...]:
-    """Return where claims and changes differ, a line each, claims first.
+    """Return the differences between claims and changes, a line each, claims first.
 
-    ``there``: those of the claimed paths that are or were in the repository. ``recent``: the paths that this very
-    attempt changed, where ``changes`` holds the work of earlier ones too; None: all of them. A renamed file is told of
-    by either name. Claims of which none can be a path are none.
+    ``there``: those of the claimed paths that are or were in the repository. ``recent``: the paths that this attempt
+    changed, if ``changes`` also has the work of earlier ones; None: all of them. A renamed file may be claimed by
+    either name. If no claim can be a path, there are no claims.
     """
     paths = list(dict.fromkeys(path for c in changes for path in (c.was, c.path) if path))
     meant = {claim: {path for path in paths if _means(claim, path)} for claim in claims.paths}
@@ -115,18 +115,18 @@ def findings(
     if claims.paths and not false and not any(meant.values()):
         return ()
     said = {path for hit in meant.values() for path in hit}
-    found = [f"said it changed {claim}, but did not" for claim in false]
+    found = [f"reported a change of {claim}, but made none" for claim in false]
     for change in changes:
         names = {change.path, change.was} - {""}
         if not names & said and (recent is None or names & set(recent)):
-            found.append(f"changed {change.path} without saying so")
+            found.append(f"changed {change.path} without reporting it")
     if len(found) > FINDINGS_MAX:
         found = [*found[:FINDINGS_MAX], f"and {len(found) - FINDINGS_MAX} more"]
     return tuple(found)
 
 
 def _means(claim: str, path: str) -> bool:
-    """Whether a claim names a path: by all or a part of it (its end, a directory above it), or by a glob."""
+    """Return whether a claim names a path: all of it, a part of it (its end, a directory above it), or a glob."""
     if f"/{claim.rstrip('/')}/" in f"/{path}/":
         return True
     if not _GLOB.search(claim):
@@ -136,17 +136,17 @@ def _means(claim: str, path: str) -> bool:
 
 
 def _looks_like_path(claim: str) -> bool:
-    """Whether it is one although nothing there has that name: it has a slash or an ending at its end."""
+    """Return whether a name that does not exist is meant as a path: it contains a slash or has a file extension."""
     name = claim.rstrip("/").rpartition("/")[2]
     return (claim.endswith("/") or _ENDING.fullmatch(name) is not None) and not re.search(r"[\s()<>]", claim)
 
 
 def errors_with(errors: str, found: Sequence[str]) -> str:
-    """Return what the next attempt is told, with the findings of this one."""
+    """Return the errors for the next attempt, with the findings about this one."""
     if not found:
         return errors
     lines = [f"- it {line}" if not line.startswith("and ") else f"- {line}" for line in found[:TOLD_MAX]]
     if len(found) > TOLD_MAX:
         lines[-1] = f"- and {len(found) - TOLD_MAX + 1} more"
-    said = "\n".join(["What it said it changed is not what it changed:", *lines])
+    said = "\n".join(["Its list of changed files does not match its commit:", *lines])
     return f"{errors.rstrip()}\n\n{said}" if errors.strip() else said

@@ -1,4 +1,4 @@
-"""Turns in a row: one poll, a whole run, a dispatch. Locks around turns, waits between them, never both."""
+"""Several turns in a row: one poll, a whole run. The lock is held in a turn, never while waiting."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from agentjobs.run.engine import Turn
 
 SOON_S = 2.0
-"""A poll stays for a start that is due so soon (staggered starts), rather than leave slots empty until the next."""
+"""A poll waits this many seconds for a start that is due soon (staggered starts), so that no slot stays empty."""
 
 
 def poll(project: Project, *, wait_s: float, lock_timeout_s: float) -> Turn:
-    """Take turns until something was done and no further start is due at once, or ``wait_s`` is over."""
+    """Take turns until something was done and no further start is due soon, or ``wait_s`` is over."""
     if not project.store.exists():
         from agentjobs.model.errors import UserError
 
-        raise UserError("nothing is in play yet; `agentjobs dispatch` says what is and starts it")
+        raise UserError("nothing is in play yet; start tasks with `agentjobs dispatch`")
     engine = Engine(project)
     give_up_at = time.monotonic() + wait_s
     acted = 0
@@ -47,7 +47,7 @@ def poll(project: Project, *, wait_s: float, lock_timeout_s: float) -> Turn:
 
 
 def run(project: Project, *, lock_timeout_s: float, watch: Callable[[Turn, Engine], None]) -> Turn:
-    """Take turns until nothing is left or a person is needed; ``watch`` is told of every one."""
+    """Take turns until nothing is left or a person is needed; calls ``watch`` after each one."""
     engine = Engine(project)
     while True:
         with project.store.lock(lock_timeout_s):

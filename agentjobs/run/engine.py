@@ -1,7 +1,7 @@
-"""One turn: read the facts, plan, apply, write the table. And waiting for the next one.
+"""One turn: read the facts, plan, act, write the table. And wait for the next one.
 
-A turn takes little time, never blocks on a child, and leaves the table true. ``Engine`` keeps what it has read,
-so that a resident ``run`` pays for what changes; every turn begins by looking whether somebody else was here.
+A turn is short, never blocks on a child process, and leaves the table true. ``Engine`` keeps what it has read, so
+that a resident ``run`` only pays for changes; every turn first checks whether another process was here.
 """
 
 from __future__ import annotations
@@ -43,38 +43,38 @@ if TYPE_CHECKING:
     from agentjobs.run.steps.footprint import Expectations
 
 LOOK_S = 1.0
-"""How often a waiting poll looks at the clock, the sizes of logs and the table."""
+"""Seconds between two looks of a waiting poll at the clock, the sizes of logs and the table."""
 
 BURST_S = 0.2
-"""A resident run writes the table at most so often."""
+"""Fewest seconds between two writes of the table in a resident run."""
 
 TURN_S = 0.5
-"""A turn begins no further pass after so long: the lock is for short work, and quick agents could keep it for ever."""
+"""Seconds after which a turn starts no further pass, so that quick agents cannot keep the lock for ever."""
 
 NEVER = float("inf")
 
 
 class Turn(Struct, frozen=True):
-    """What one turn came to."""
+    """The result of one turn."""
 
     acted: int
-    """How many actions were carried out."""
+    """Number of actions that were carried out."""
     code: ExitCode
     """0: call again; 2: nothing left; 3: halted."""
     until: float
-    """Nothing is due before this instant, unless a step ends."""
+    """Nothing is due before this time, unless a step ends."""
     why: str = ""
     """For people: why it halted, or what it waits for."""
     running: tuple[str, ...] = ()
     """Ids with a live step; ``QUEUE_ID`` for the gate of a batch."""
     starting: bool = False
-    """Something could begin as soon as the time has come."""
+    """Something could start as soon as the time has come."""
 
 
 class Engine:
-    """Drives one project. ``clock`` gives the time; it is asked once for each pass.
+    """Drives one project. ``clock`` returns the time and is called once in each pass.
 
-    Without ``starts`` its turns begin no attempt: what was begun is ended, checked, landed and settled.
+    ``starts=False``: start no new attempts, only finish those under way.
     """
 
     def __init__(
@@ -88,20 +88,20 @@ class Engine:
         self._saved_at = 0.0
         self._running: list[tuple[int, str, int, str]] = []
         self._put_off: dict[str, str] = {}
-        """Tasks that wait for the lock of a tree, and why: no more of them is done in this turn."""
+        """Tasks that wait for the lock of a tree, and why: this turn does nothing more for them."""
         self._kept: dict[str, Task] = {}
-        """Tasks as this turn read them, for as long as nothing can have changed: we hold the lock, their step runs."""
+        """Tasks as this turn read them. They cannot change while we hold the lock and their step runs."""
 
     @cached_property
     def attempts(self) -> Attempts:
-        """The hands; a poll with nothing to do needs none."""
+        """Carries out actions; created on first use."""
         from agentjobs.run.attempts import Attempts
 
         return Attempts(self.project)
 
     @cached_property
     def _expectations(self) -> Expectations:
-        from agentjobs.run.steps.footprint import Expectations  # only with limits.tokens_in_flight
+        from agentjobs.run.steps.footprint import Expectations  # only needed with limits.tokens_in_flight
 
         return Expectations(self.project)
 
@@ -111,7 +111,7 @@ class Engine:
     @cached_property
     def queue(self) -> MergeQueue:
         """The merge queue."""
-        from agentjobs.run.landing.queue import MergeQueue  # not where tasks land one by one
+        from agentjobs.run.landing.queue import MergeQueue  # not needed if tasks land one by one
 
         return MergeQueue(
             self.project, self.attempts, lambda task_id: self.roster.rounds.task(task_id, self.roster.scope)
@@ -119,7 +119,7 @@ class Engine:
 
     @cached_property
     def _phased(self) -> bool:
-        """Whether there are phases; the policy is read only where the file has the word."""
+        """Return whether there are phases; reads the policy only if the file contains the word."""
         from agentjobs.project.project import POLICY
 
         return b"phases" in read_raw(self.project.root / POLICY, follow=True) and bool(self.project.policy.phases)
@@ -127,33 +127,33 @@ class Engine:
     @cached_property
     def phases(self) -> PhaseRuns:
         """The phases."""
-        from agentjobs.run.phases.runs import PhaseRuns  # only where there are some
+        from agentjobs.run.phases.runs import PhaseRuns  # only if there are some
 
         return PhaseRuns(self.project, self.roster, self.attempts)
 
     @property
     def ends_gate(self) -> bool:
-        """Whether a run of the gate was told to stop and is not over."""
+        """Return whether a gate run was asked to stop and is not over."""
         return self._queued and self.queue.runs.is_ending()
 
     @property
     def _queued(self) -> bool:
-        """Whether the merge queue has, or may have, anything to do."""
+        """Return whether the merge queue has, or may have, anything to do."""
         return self.project.policy.landing.queued or bool(self.store.numbers(QUEUE_ID))
 
     # --- a turn
 
     def turn(self, *, resident: bool = False) -> Turn:
-        """Do all that can be done now. The caller holds the lock.
+        """Do everything that can be done now. The caller holds the lock.
 
-        ``resident``: another turn of this engine follows soon, so the table may be written a moment later.
-        UserError where the table or the policy cannot be read: then nothing was done.
+        ``resident``: another turn of this engine follows soon, so the table may be written a little later. UserError
+        if the table or the policy cannot be read; nothing was done then.
         """
         scope = self.store.scope()
         if scope is None:
-            raise UserError("nothing is in play yet; `agentjobs dispatch` says what is and starts it")
+            raise UserError("nothing is in play yet; start tasks with `agentjobs dispatch`")
         if self.project.file.unfinished(self.store.dir / "table.cut"):
-            why = "ends in the middle of a line, as if it were being written; it is read again"
+            why = "ends in the middle of a line, perhaps because it is being written; it will be read again"
             return Turn(0, ExitCode.OK, self.clock() + LOOK_S, f"{self.project.file.path.name} {why}")
         self.roster.load(scope, self.clock())
         settled = not self.roster.owes and not self.store.active() and not self._unsettled()
@@ -161,7 +161,7 @@ class Engine:
         if settled and not gating and not (self._phased and self._phases_go_on()):
             return self._rest()
         self.project.file.check_writable()
-        from agentjobs.project.looks import Lookout  # not where every row is settled
+        from agentjobs.project.looks import Lookout  # not needed if every row is settled
 
         self.store.lookout = lookout = Lookout(self.store.dir, self.clock())
         acted, made = self._passes()
@@ -177,14 +177,14 @@ class Engine:
         return sum(counts.values()) - counts[Status.DONE] - counts[Status.FAILED] - counts[Status.SKIPPED]
 
     def _phases_go_on(self) -> bool:
-        """Whether phases whose rows are all settled have something to plan, or to say."""
-        from agentjobs.core.phases import go_on  # only where there are some
+        """Return whether phases with only settled rows have something to plan, or to report."""
+        from agentjobs.core.phases import go_on  # only if there are some
         from agentjobs.project.phase_state import stages_now
 
         return go_on(stages_now(self.project, self.roster.statuses, self.roster.scope, frozenset()))
 
     def _rest(self) -> Turn:
-        """Answer where every row is settled: where there are no phases, the policy is not even read."""
+        """Return the turn of a project with only settled rows; without phases the policy is not even read."""
         self._running = []
         halt = self.store.halt()
         if halt is not None:
@@ -192,7 +192,7 @@ class Engine:
         return Turn(0, ExitCode.NOTHING_LEFT, NEVER)
 
     def _passes(self) -> tuple[int, Plan]:
-        """Plan and apply until nothing more can be done, or the turn has taken long enough."""
+        """Plan and act until nothing more can be done, or the turn has taken long enough."""
         from agentjobs.core.plan import plan
 
         begun_at = time.monotonic()
@@ -232,7 +232,7 @@ class Engine:
             only_ends = not queued and all(isinstance(action.decision, End) for action in made.actions)
             if only_ends or time.monotonic() - begun_at > TURN_S:
                 if not only_ends:
-                    self._tasks(self.clock())  # a slow pass began something: the table is to say so
+                    self._tasks(self.clock())  # a slow pass started something: the table has to show it
                 return acted, made
 
     def _apply(
@@ -245,7 +245,7 @@ class Engine:
         for action in actions:
             row = tasks[action.id].row if action.id in tasks else self.project.file.table.row(action.id)
             if isinstance(action.decision, Begin) and self._met_trouble(row, action.decision, pauses):
-                continue  # what was just begun or concluded ran into it: this need not
+                continue  # its account or the whole run met trouble in this pass
             task = tasks.get(action.id) or self._new_task(row)
             if task is None:
                 continue
@@ -253,14 +253,14 @@ class Engine:
         return acted
 
     def _met_trouble(self, row: Row, begin: Begin, before: Mapping[str, Pause]) -> bool:
-        """Whether it turned out meanwhile that the account of this attempt, or the whole run, is in trouble."""
+        """Return whether this pass found trouble for the account of this attempt, or for the whole run."""
         if self.store.halt() is not None:
             return True
         account, now = account_for(self.project.policy, begin.profile, row), self.store.pauses()
         return any(now.get(name) != before.get(name) for name in (account, RUN))
 
     def _carry_out(self, task: Task, decision: Decision, now: float) -> int:
-        """Apply a decision, and what follows from it for the same task as far as that needs no slot."""
+        """Carry out a decision, and what follows from it for the same task as long as that needs no slot."""
         acted = 0
         while True:
             self._kept.pop(task.row.id, None)
@@ -288,7 +288,7 @@ class Engine:
             self.roster.settled(task_id)
 
     def _new_task(self, row: Row) -> Task | None:
-        """Open a round for a row that says TODO; None where the facts say that it is settled, or at work already."""
+        """Open a round for a row that is TODO; None if the facts say that it is settled or already at work."""
         task = self.roster.rounds.open(row, self.roster.scope)
         if task is None and not self.store.is_active(row.id):
             self.roster.settled(row.id)
@@ -298,7 +298,7 @@ class Engine:
     # --- reading
 
     def _tasks(self, now: float) -> list[Task]:
-        """Read every task with an open round; one whose round is settled already only waits for the table."""
+        """Read every task with an open round, except those that are settled and only not yet in the table."""
         tasks = []
         self._running = []
         for task_id in self.store.active():
@@ -329,7 +329,7 @@ class Engine:
         return tasks
 
     def _runs_on(self, task: Task) -> bool:
-        """Whether the step that ran when this turn read the task still does; its place in the list is kept too."""
+        """Return whether the step that ran when this turn read the task still runs; it stays in the list."""
         last = task.attempts[-1]
         for step in last.steps:
             if isinstance(step.phase, Running):
@@ -340,17 +340,17 @@ class Engine:
         return False
 
     def _waits(self, task: Task) -> bool:
-        """Whether a round that a person asked for has not begun, and needs what is not DONE (again)."""
+        """Return whether a round that a person asked for has not started and needs a task that is not DONE."""
         if task.last is not None or not task.row.after or task.wish not in {None, Status.TODO}:
             return False
         return any(self.roster.statuses.get(need) is not Status.DONE for need in task.row.after)
 
     def _gauged(self, task: Task, now: float) -> Task:
-        """Note of a running agent whether it is through, how full its window is, and whether it goes astray."""
+        """Return a task with what is known of its running agent: is it done, how full is its window, does it loop."""
         last = task.last
         if last is None or not any(isinstance(s.phase, Running) and s.kind in AGENTS for s in last.steps):
             return task
-        from agentjobs.run.steps.gauges import finished_of, gauged  # only while agents run
+        from agentjobs.run.steps.gauges import finished_of, gauged  # only needed while agents run
 
         return gauged(self.project, finished_of(self.project, task, now))
 
@@ -366,9 +366,9 @@ class Engine:
             tasks=tuple(tasks),
             pauses=store.pauses(),
             hold=store.hold(),
-            halt=store.halt() or (None if self.starts else Halt("stop", "this turn begins nothing", now)),
+            halt=store.halt() or (None if self.starts else Halt("stop", "this turn starts nothing", now)),
             last_start_at=max((last_start(t.attempts[-1]) for t in tasks if t.attempts), default=0.0),
-            tally=store.tally() if limits.breaker else (),
+            tally=store.tally.results() if limits.breaker else (),
         )
         if self._queued:
             gating = self.queue.runs.open() is not None
@@ -376,9 +376,9 @@ class Engine:
         if len(self._running) < policy.slots and limits.min_free_memory_bytes:
             board = replace(board, free_memory=local.free_memory())
         if limits.run_cost_usd is not None or limits.run_tokens is not None or limits.run_attempts is not None:
-            from agentjobs.core.budget import with_running  # only where there is a budget
+            from agentjobs.core.budget import with_running  # only with a budget
 
-            spent = spent_of(self.project.file, store.unspent(), store.open_requests())
+            spent = spent_of(self.project.file, store.tally.unspent(), store.tally.open_requests())
             board = replace(board, spent=with_running(spent, tasks))
         deferred = {task.row.id for task in tasks if isinstance(decide(task, policy, now), Defer)}
         if deferred and sweep_due(tasks, deferred):
@@ -388,7 +388,7 @@ class Engine:
             board = replace(board, failed=failed, total=total, history=history(self.project))
         return board
 
-    # --- the answer, and waiting
+    # --- result, and waiting
 
     @property
     def statuses(self) -> dict[str, Status]:
@@ -397,11 +397,11 @@ class Engine:
 
     @property
     def owes(self) -> bool:
-        """Whether the table has not been told of everything yet."""
+        """True if cells or closed rounds still have to be written to tasks.tsv."""
         return self.roster.owes
 
     def flush(self) -> None:
-        """Write what a resident run still owes the table. The caller holds the lock."""
+        """Write everything that a resident run has not written to the table yet. The caller holds the lock."""
         self._saved_at = self.clock()
         self.roster.save()
 
@@ -422,7 +422,7 @@ class Engine:
         return Turn(acted, ExitCode.NOTHING_LEFT, made.until)
 
     def _paused(self) -> str:
-        """Say who waits for what and until when, for people."""
+        """Return which account waits for what and until when, for people."""
         now, hold = self.clock(), self.store.hold()
         pauses = [*sorted(in_force(self.store.pauses()).items()), *([(RUN, hold)] if hold is not None else [])]
         said = []

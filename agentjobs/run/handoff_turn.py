@@ -1,7 +1,7 @@
-"""A conversation that was stopped because its context is full leaves a handoff to the next attempt.
+"""A conversation that was stopped because its context is full writes a handoff for the next attempt.
 
-It is asked for it in one short turn, a second agent step of the same attempt. Whatever comes of that turn, the
-attempt ends as ``context_full``.
+It does so in one short turn, a second agent step of the same attempt. Whatever that turn does, the attempt ends as
+``context_full``.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ if TYPE_CHECKING:
 __all__ = ["STEP", "ask", "may_be_asked", "prepare", "told"]
 
 TURNS = 5
-"""Turns of the model that a handoff may take, where the agent can be told so."""
+"""Turns of the model that a handoff may take, if the agent has a flag for that."""
 
 ROOM = 2_000
-"""Tokens that the turn needs: its prompt and its answer. With less room it would only fail, or be compacted away."""
+"""Tokens that the turn needs: its prompt and its answer. With less room it would fail, or be compacted away."""
 
 LAST_WORDS = 2_000
-"""Characters of an agent's last message that stand for a handoff it did not write."""
+"""Characters of an agent's last message that replace a handoff it did not write."""
 
 _PLAN = f"{STEP}.plan.json"
 
 
 def may_be_asked(attempt: Attempt, policy: Policy) -> bool:
-    """Whether the agent was stopped for its context, can be resumed, and has not been asked yet."""
+    """Return whether the agent was stopped for its context, can be resumed, and has not been asked yet."""
     steps = [step for step in attempt.steps if step.kind is StepKind.AGENT]
     stopped = len(steps) == 1 and steps[0].kill is not None and steps[0].kill.why == "context"
     agent = policy.agents.get(attempt.intent.agent)
@@ -56,7 +56,7 @@ def may_be_asked(attempt: Attempt, policy: Policy) -> bool:
 
 
 def ask(project: Project, task: Task, attempt: Attempt, now: float) -> bool:
-    """Write down that the conversation is to be asked; False where nobody knows which one it is, or it has no room."""
+    """Write down that the conversation will be asked; False if its id is not known or its window has no room."""
     intent = attempt.intent
     agent = project.policy.agents.get(intent.agent)
     profile = project.profile(task.row, intent.profile)
@@ -79,7 +79,7 @@ def ask(project: Project, task: Task, attempt: Attempt, now: float) -> bool:
 
 
 def prepare(project: Project, attempt: Attempt) -> tuple[str | None, tuple[str, ...]]:
-    """Write the prompt, and return what the turn reads on stdin and its command. UserError where it was not planned."""
+    """Write the prompt, and return the turn's stdin and its command. UserError if the turn was not planned."""
     intent = attempt.intent
     attempt_dir = project.store.attempt_dir(intent.id, intent.number)
     plan = read_json(attempt_dir / _PLAN, Handoff)
@@ -92,22 +92,22 @@ def prepare(project: Project, attempt: Attempt) -> tuple[str | None, tuple[str, 
 
 
 def told(project: Project, attempt: Attempt, detail: str) -> str:
-    """Return what the attempt after one with a full context is told."""
+    """Return the errors that the attempt after one with a full context receives."""
     left = _left(project, attempt)
-    begins = f"The attempt before this one was stopped because its context was full ({detail})."
+    begins = f"The previous attempt was stopped because its context was full ({detail})."
     if not left:
         return (
-            f"{begins} It left no handoff. Its work so far is in the files: look at what is done already, and "
+            f"{begins} It left no handoff. Its work so far is in the files: look at what is already done, and "
             f"continue from there. Do not start over.{_derived(project, attempt)}"
         )
     return f"{begins} Its work so far is in the files. It left this handoff:\n\n{left}"
 
 
 def _left(project: Project, attempt: Attempt) -> str:
-    """Return the handoff without secrets: the file, or what the turn for it printed last."""
+    """Return the handoff without secrets: the file, or what its turn printed last."""
     attempt_dir = project.store.attempt_dir(attempt.intent.id, attempt.number)
     path = attempt_dir / PARTIAL
-    # A link would be followed by us, who may read more than the agent.
+    # Never follow a link: we can read more than the agent.
     written = b"" if path.is_symlink() or not path.is_file() else read_head(path, 8 * HANDOFF_MAX)
     text = project.masking.mask(written).decode("utf-8", "replace").strip()
     if not text:
@@ -118,7 +118,7 @@ def _left(project: Project, attempt: Attempt) -> str:
 
 
 def _derived(project: Project, attempt: Attempt) -> str:
-    """Return what stands for a handoff that was not written: the files that were changed, and the last message."""
+    """Return a substitute for a handoff that was not written: the changed files and the last message."""
     intent, end = attempt.intent, attempt.end
     changed = list(end.changed) if end is not None else []
     told = f"\n\nFiles it changed: {', '.join(changed[:FILES_MAX])}" if changed else ""
@@ -126,16 +126,16 @@ def _derived(project: Project, attempt: Attempt) -> str:
         told += f" and {len(changed) - FILES_MAX} more"
     agent = project.policy.agents.get(intent.agent)
     if agent is None or agent.context is None:
-        return told  # of plain output nobody can tell which of it is a last message
+        return told  # in plain output the last message cannot be found
     log = step_files(project.store.attempt_dir(intent.id, intent.number), FIRST).log
     words = last_text(read_tail(log, project.masking)[0]).strip()
     if not words or (end is not None and words in end.detail):
         return told
-    return f"{told}\n\nThe last thing it said:\n\n{words[:LAST_WORDS]}{' [cut]' if len(words) > LAST_WORDS else ''}"
+    return f"{told}\n\nIts last message:\n\n{words[:LAST_WORDS]}{' [cut]' if len(words) > LAST_WORDS else ''}"
 
 
 def _flags(agent: Agent, profile: Profile) -> tuple[str, ...]:
-    """Return the flags of the profile, with few turns where the agent can be told so."""
+    """Return the flags of the profile, with few turns if the agent has a flag for that."""
     wishes = wishes_of(profile)
     try:
         return flags_of(agent, {**wishes, "turns": str(TURNS)})

@@ -1,4 +1,4 @@
-"""The intent of a new attempt: all that is decided before anything of it starts."""
+"""The intent of a new attempt: everything that is decided before it starts."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     from agentjobs.model.facts import Attempt
     from agentjobs.model.tasks import Task
     from agentjobs.project.project import Project
-    from agentjobs.project.store import Marker
+    from agentjobs.project.state import OpenRound
 
 PORTS_FROM, PORTS_EACH, PORTS_TREES = 20_000, 10, 2_000
 
 
 def claimed(
-    project: Project, task: Task, begin: Begin, now: float, *, marker: Marker, base: str, tree: str,
+    project: Project, task: Task, begin: Begin, now: float, *, open_round: OpenRound, base: str, tree: str,
     edited: tuple[str, ...],
 ) -> Intent:  # fmt: skip
-    """Claim the next number of a task, and return the intent of that attempt, but for its setup command."""
+    """Claim the next number of a task, and return the intent of that attempt, without its setup command."""
     row, last = task.row, task.last
     profile = project.profile(row, begin.profile)
-    used = max((int(mark.rpartition(".")[2]) for mark in marker.begun), default=0)
-    number = project.store.claim(row.id, max(used, newest_in_table(row), marker.told))
+    used = max((int(mark.rpartition(".")[2]) for mark in open_round.begun), default=0)
+    number = project.store.claim(row.id, max(used, newest_in_table(row), open_round.told))
     agent = project.policy.agents.get(profile.agent)
-    # An agent that chooses the id itself does not get one: it would be taken for its own.
+    # An agent that chooses its session id itself does not get one from us: it would be taken for its own.
     session = "" if agent is not None and agent.learns else str(uuid.uuid4())
     if not begin.fresh and last is not None:
         session = (last.result.session if last.result else "") or last.intent.session
@@ -69,7 +69,7 @@ def claimed(
 
 
 def before(project: Project, task: Task) -> Attempt | None:
-    """Return the newest attempt of the rounds before this one, if the task's tree is there still."""
+    """Return the newest attempt of the earlier rounds, if the task's tree still exists."""
     if not project.uses_trees or not (project.trees_dir / task.row.id).is_dir():
         return None
     earlier = [a for a in project.store.attempts(task.row.id) if a.intent.round < task.round]
@@ -77,18 +77,18 @@ def before(project: Project, task: Task) -> Attempt | None:
 
 
 def landed_unseen(project: Project, task: Task) -> str:
-    """Return the commit that an attempt of this round landed as, although the facts that recorded it are lost."""
+    """Return the commit that an attempt of this round landed as, if the facts that recorded it are lost."""
     if not project.lands:
         return ""
     from agentjobs.workspace.target import landed_as
 
     store = project.store
-    marker, known = store.marker(task.row.id), {attempt.number for attempt in task.attempts}
+    open_round, known = store.open_round(task.row.id), {attempt.number for attempt in task.attempts}
     since = {a.number: a.intent.base for a in task.attempts if a.result and a.result.outcome is Outcome.LOST}
     for number in store.numbers(task.row.id):
         if number not in known and store.attempt(task.row.id, number) is None:
             since[number] = ""
-    if marker is not None and marker.told:
-        since[marker.told] = ""
+    if open_round is not None and open_round.told:
+        since[open_round.told] = ""
     found = (landed_as(project.git, project.policy.target, task.row.id, n, base) for n, base in since.items())
     return next(filter(None, found), "")

@@ -1,4 +1,4 @@
-"""The tree of an attempt: made, handed on, put on its base, or restored with the work so far."""
+"""The tree of an attempt: create it, reuse it, put it on its base, or restore it with the work so far."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ SHOWN = 3
 
 
 class Trees:
-    """Gives attempts their trees, for one project."""
+    """Prepares the trees of attempts, for one project."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
         self._handed: set[str] = set()
-        """Trees that were handed out by this process, and have not been used yet."""
+        """Trees that this process handed out and that have not been used yet."""
 
     def setup_for(self, tree: str, mode: Mode, base: str, files: tuple[str, ...]) -> str:
-        """Return the setup command, if it must run; to know that, the tree of a new task is handed out at once."""
+        """Return the setup command if it must run; to find out, the tree of a new task is handed out now."""
         settings = self.project.policy.workspace
         if not tree or not settings.setup:
             return ""
@@ -54,11 +54,14 @@ class Trees:
                 self._hand_out(Path(tree), base, files)
                 self._handed.add(tree)
             return settings.setup if setup_due(self.project.git, Path(tree), base, settings) else ""
-        except (UserError, OSError):  # the launch meets it again, and says what it is
+        except (UserError, OSError):  # the launch will fail with it, and report it
             return settings.setup
 
     def _hand_out(self, tree: Path, commit: str, files: tuple[str, ...], worked: tuple[str, ...] = ()) -> bool:
-        """See that the tree is there, with what a task of these ``files`` needs, which has ``worked`` on these."""
+        """Make sure that the tree exists, with everything that a task of these ``files`` needs.
+
+        ``worked``: files that the task has changed.
+        """
         from agentjobs.workspace import pool
         from agentjobs.workspace.sparse import widened
 
@@ -72,7 +75,7 @@ class Trees:
         return directories(self.project.git, commit, self.project.policy.workspace.sparse, files)
 
     def make(self, task: Task, intent: Intent, now: float) -> None:
-        """Give the attempt its tree: clean for a first one or a restart, as it was left for the others."""
+        """Prepare the tree of an attempt: clean for a first attempt or a restart, unchanged for the others."""
         if not intent.base:
             return
         from pathlib import Path
@@ -86,18 +89,18 @@ class Trees:
                 ref = git.kept(intent.id, f"before-{intent.number}")
                 self._hand_out(tree, intent.base, task.row.files)
                 if worktree.holds_unkept_work(git, tree):
-                    taken = worktree.keep(git, tree, intent.base, ref, f"{intent.id}: before a new start", now)
+                    taken = worktree.keep(git, tree, intent.base, ref, f"{intent.id}: before starting over", now)
                     unlandable = nested.keep(git, tree, taken, ref, now)
                     self.project.store.event(now, intent.id, "kept", attempt=intent.number, ref=ref)
-                    setup.forget(git, tree)  # somebody was at work there
+                    setup.forget(git, tree)  # somebody worked there
                     if unlandable:
                         raise TreeError("; ".join(unlandable))
                 nested.discard(git, tree)
                 if any(has_begun(before) for before in task.attempts if before.number < intent.number):
-                    # Also what an agent put in a path that `keep` names: a reset would take it for setup's.
+                    # Also what an agent put into a path in `keep`: a reset would take it for the setup command's.
                     worktree.restore(git, self.project.root, tree, intent.base, self.project.policy.workspace)
                 worktree.put_back(git, tree)
-            except GitError:  # it cannot be kept as a commit, so it is kept as it is
+            except GitError:  # if no commit can keep it, the tree itself is kept
                 worktree.put_aside(tree)
             clone.drop(tree)
             if not self._hand_out(tree, intent.base, task.row.files):
@@ -106,7 +109,7 @@ class Trees:
                 worktree.reset(git, tree, intent.base, ignored_to_keep=keep, sparse=sparse)
         else:
             self._restore(task, intent, tree)
-            if intent.edited:  # the agent may undo what a person did
+            if intent.edited:  # the agent may undo what a person did, so it is kept
                 ref = git.kept(intent.id, f"before-{intent.number}")
                 worktree.keep(git, tree, intent.base, ref, f"{intent.id}: edited by hand", now)
                 self.project.store.event(now, intent.id, "kept", attempt=intent.number, ref=ref)
@@ -115,12 +118,13 @@ class Trees:
         if intent.setup:
             setup.forget(git, tree)
         elif fresh and setup.setup_due(git, tree, intent.base, settings):
-            raise UserError(f"the tree {tree} was changed while its attempt began; the setup command must run there")
+            what = "changed while its attempt started, so the setup command has to run there"
+            raise UserError(f"the tree {tree} {what}; poll again")
         if settings.copy or settings.link:
             worktree.setup_files(git, self.project.root, tree, copy=settings.copy, link=settings.link)
 
     def content(self, row: Row) -> str:
-        """Return what the tree of a task holds, as git names it; empty where there is none, or git cannot say."""
+        """Return the git id of the content of a task's tree; empty if there is no tree or git fails."""
         from pathlib import Path
 
         from agentjobs.workspace import worktree
@@ -135,13 +139,13 @@ class Trees:
     def gone_on(
         self, row: Row, before: Attempt, begin: Begin, base: str, stands_on: str
     ) -> tuple[Begin, str, tuple[str, ...]]:
-        """Let a new round go on in the tree as it is, where a person has edited it, or its agent was interrupted.
+        """Let a new round continue in the tree as it is, if a person edited it or its agent was interrupted.
 
-        ``before`` is the attempt before it, ``stands_on`` what its work stands on. Return how the round begins, its
-        base, and what was edited. Without the commit it stands on it begins anew: what the tree held is kept then.
+        ``before`` is the previous attempt, ``stands_on`` the base of its work. Returns how the round starts, its
+        base, and the edited files. If the base commit is gone, the round starts over; the tree's content is kept.
         """
         if not stands_on or self.project.git.resolve(stands_on) is None:
-            why = f"{begin.why}; what its tree held is kept: `agentjobs show {row.id}`"
+            why = f"{begin.why}; the content of its tree is kept: `agentjobs show {row.id}`"
             return replace(begin, why=why), base, ()
         edited = self.edits(row, stands_on)
         result, end = before.result, before.end
@@ -152,11 +156,11 @@ class Trees:
             why = f"attempt {before.number} {told(result)}"
         else:
             return begin, base, ()
-        begin = replace(begin, mode=Mode.RESUME, why=f"goes on in its tree: {why}")
+        begin = replace(begin, mode=Mode.RESUME, why=f"continues in its tree: {why}")
         return begin, stands_on, tuple(map(printable, edited))
 
     def edits(self, row: Row, base: str) -> tuple[str, ...]:
-        """Return what a person has edited in the tree since the task was settled; ``base``: what its work stands on."""
+        """Return what a person edited in the tree since the task was settled; ``base``: the base of its work."""
         git = self.project.git
         left = next((s.tree for s in reversed(self.project.store.settled(row.id)) if s.tree), "")
         now = self.content(row) if left else ""
@@ -164,11 +168,11 @@ class Trees:
             return ()
         try:
             return git.changed(left, now)
-        except GitError:  # what it held is so long ago that git has dropped it
+        except GitError:  # git has already deleted the old content
             return git.changed(base, now)
 
     def is_ready(self, intent: Intent) -> None:
-        """Remember what is in the tree as its agent is about to begin, and that the setup command succeeded there."""
+        """Record the content of the tree before its agent starts, and that the setup command succeeded there."""
         if not intent.base or not (intent.mode in FRESH or intent.setup):
             return
         from pathlib import Path
@@ -176,12 +180,12 @@ class Trees:
         from agentjobs.workspace import setup, worktree
 
         git, tree, settings = self.project.git, Path(intent.tree), self.project.policy.workspace
-        if intent.setup and settings.setup == intent.setup and intent.mode in FRESH:  # not if it is another by now
+        if intent.setup and settings.setup == intent.setup and intent.mode in FRESH:  # not if it has changed since
             setup.setup_done(git, tree, intent.base, settings)
         worktree.note_handed(git, tree, with_setup=bool(intent.setup), keep=settings.keep)
 
     def _restore(self, task: Task, intent: Intent, tree: Path) -> None:
-        """See that the tree is there; one that was removed is made again, with the earlier work on the base."""
+        """Make sure that the tree exists; a removed one is made again, with the earlier work on the base."""
         from agentjobs.workspace import target
 
         git, files = self.project.git, task.row.files
@@ -205,7 +209,7 @@ class Trees:
         self._hand_out(tree, intent.base, files)
 
     def _is_behind(self, tree: Path, intent: Intent, work: str) -> bool:
-        """Whether the tree stands on less than the attempt's base; what somebody did in it meanwhile is kept first."""
+        """Return whether the tree's commit is behind the attempt's base; edits made in it meanwhile are kept first."""
         from agentjobs.workspace import worktree
 
         git = self.project.git
@@ -214,5 +218,5 @@ class Trees:
             return False
         if held.changed:
             ref = git.kept(intent.id, f"before-{intent.number}")
-            worktree.keep(git, tree, held.tip, ref, f"{intent.id}: before it was rebased", intent.started_at)
+            worktree.keep(git, tree, held.tip, ref, f"{intent.id}: before the rebase", intent.started_at)
         return True

@@ -1,4 +1,4 @@
-"""``agents`` as text: which there are, their settings, what a trial came to. Pure."""
+"""``agents`` as text: the agents, their settings, the result of a trial. Pure."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from agentjobs.commands.tryout import Told, Tried
 
 LOG_LINES = 20
-"""Lines of the end of a log that are shown."""
+"""Last lines of a log that are shown."""
 
 
 def agents_lines(found: Sequence[Installed]) -> Iterator[str]:
-    """Yield what ``agents`` prints: a line for each."""
+    """Yield what ``agents`` prints: a line for each agent."""
     rows = [("NAME", "AGENT", "VERSION", "TESTED", "", "HERE")]
     rows += [
         (one.name, one.about, _version(one), range_of(one.tested), _standing(one), _here(one)) for one in found
@@ -42,7 +42,7 @@ def _standing(one: Installed) -> str:
 
 
 def _here(one: Installed) -> str:
-    """Say what agentjobs.toml makes of it."""
+    """Describe how agentjobs.toml uses an agent."""
     parts = []
     if one.profiles:
         parts.append(f"{'profile' if len(one.profiles) == 1 else 'profiles'} {', '.join(one.profiles)}")
@@ -52,7 +52,7 @@ def _here(one: Installed) -> str:
         if changed or based:
             parts.append(f"{based}changes {', '.join(changed)}" if changed else f"is {one.preset}")
     elif one.section:
-        parts.append("its own section")
+        parts.append("has a section")
     return "; ".join(parts)
 
 
@@ -62,14 +62,14 @@ def problem_lines(found: Sequence[Installed]) -> Iterator[str]:
 
 
 def settings_text(choice: Choice) -> str:
-    """Return all settings of an agent as a section of agentjobs.toml, and where they come from."""
+    """Return all settings of an agent as a section of agentjobs.toml, with a comment on where they come from."""
     changed = [key for key in choice.section if key != "preset"]
     if not choice.preset:
-        said = "# agentjobs.toml says all of it"
+        said = "# all of it is in agentjobs.toml"
     elif changed:
         said = f"# preset {choice.preset}; agentjobs.toml changes {', '.join(changed)}"
     else:
-        said = f"# preset {choice.preset}; a section [agents.{choice.name}] may say any of it otherwise"
+        said = f"# preset {choice.preset}; a section [agents.{choice.name}] can override it"
     return f"{said}\n{table_text(choice.table, ('agents', choice.name))}"
 
 
@@ -77,7 +77,7 @@ def settings_text(choice: Choice) -> str:
 
 
 def told_lines(told: Told) -> Iterator[str]:
-    """Yield what there is to say of one turn of the agent."""
+    """Yield the lines about one turn of the agent."""
     outcome, spent = told.outcome.value if told.outcome else "it did not start", told.spent
     rows = [
         ("command", shlex.join(told.argv)),
@@ -91,11 +91,11 @@ def told_lines(told: Told) -> Iterator[str]:
 
 
 def verdict_line(tried: Tried) -> str:
-    """Return what a trial came to, in one line."""
+    """Return the result of a trial in one line."""
     if tried.failure:
         return f"{tried.name} does not work here: {tried.failure}"
     if tried.resumed is not None:
-        return f"{tried.name} works, and goes on with a conversation"
+        return f"{tried.name} works, and can continue a conversation"
     return f"{tried.name} works" + (f" ({tried.unresumed})" if tried.unresumed else "")
 
 

@@ -20,13 +20,13 @@ def event_text(event: Json) -> str:
     name = str(event.get("event", ""))
     attempt = event.get("attempt", "")
     if name == "begin" and event.get("mode") is None:
-        return f"run {attempt} of the gate begins" + _why(event.get("why"))
+        return f"gate run {attempt} starts" + _why(event.get("why"))
     if name == "blamed":
-        return f"attempt {attempt} made run {event.get('run')} of the gate fail" + _why(event.get("why"))
+        return f"attempt {attempt} made gate run {event.get('run')} fail" + _why(event.get("why"))
     if name == "begin":
-        return f"attempt {attempt} begins ({event.get('mode')})" + _why(event.get("why"), "first attempt")
+        return f"attempt {attempt} starts ({event.get('mode')})" + _why(event.get("why"), "first attempt")
     if name == "end":
-        return f"attempt {attempt}: {event.get('step')} is being ended ({event.get('why')})"
+        return f"attempt {attempt}: {event.get('step')} is being stopped ({event.get('why')})"
     if name == "result":
         return f"attempt {attempt}: {event.get('outcome')}" + _why(event.get("detail"))
     if "reviewer" in event:
@@ -36,7 +36,7 @@ def event_text(event: Json) -> str:
     if name == "landed":
         return f"attempt {attempt} landed as {str(event.get('commit', ''))[:12]}"
     if name == "findings":
-        return f"attempt {attempt}: what it said is not what it changed ({_findings(event.get('count'))})"
+        return f"attempt {attempt}: its report does not match its changes ({_findings(event.get('count'))})"
     if name == "round":
         return f"round {event.get('round')}: wanted again"
     if name == "halt":
@@ -46,9 +46,9 @@ def event_text(event: Json) -> str:
 
 def _review_text(event: Json) -> str:
     if event.get("event") == "review":
-        return f"judges it ({event.get('step')})"
+        return f"reviews it ({event.get('step')})"
     if event.get("event") == "verdict":
-        return f"has judged it, {_findings(event.get('findings'))}"
+        return f"has reviewed it, {_findings(event.get('findings'))}"
     return "gave no verdict" + _why(event.get("detail"))
 
 

@@ -1,4 +1,4 @@
-"""A run that is watched: what each turn came to, for a view that knows nothing of engines."""
+"""Report the turns of a run to a view, which knows nothing of engines."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     Show = Callable[[Mapping[str, int], Sequence[Live], Sequence[Json], str], None]
 
 EVERY_S = 0.25
-"""A view is told at most so often: to count 100,000 rows takes its time."""
+"""Seconds between two updates: counting 100,000 rows takes time."""
 
 
 class Watch:
-    """Tells a view of turns."""
+    """Passes turns on to a view."""
 
     def __init__(self, project: Project, show: Show) -> None:
         self.store = project.store
@@ -35,14 +35,14 @@ class Watch:
         self._told_at = 0.0
 
     def __call__(self, turn: Turn, engine: Engine) -> None:
-        """Take note of one turn; the last one is always told."""
+        """Take note of one turn; the last one is always shown."""
         now = time.monotonic()
         if not turn.code and now - self._told_at < EVERY_S:
             return
         self._told_at = now
         found = Counter(engine.statuses.values())
         counts = {status.value: found[status] for status in Status}
-        why = "" if turn.code else turn.why  # of a halt the command speaks itself, at the end
+        why = "" if turn.code else turn.why  # the command itself reports a halt at the end
         self._show(counts, self._live(turn.running), self._events.read(), why)
 
     def _live(self, ids: Sequence[str]) -> list[Live]:
@@ -59,5 +59,5 @@ class Watch:
 def watched(project: Project, watch: Watch, *, lock_timeout_s: float) -> Turn:
     """Run until nothing is left or a person is needed. UserError before anything was put in play."""
     if not project.store.exists():
-        raise UserError("nothing is in play yet; `agentjobs dispatch` says what is and starts it")
+        raise UserError("nothing is in play yet; start tasks with `agentjobs dispatch`")
     return run(project, lock_timeout_s=lock_timeout_s, watch=watch)

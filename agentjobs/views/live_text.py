@@ -1,4 +1,4 @@
-"""Progress while a run goes on: a live view on a terminal, plain lines elsewhere. The home of rich."""
+"""Progress while a run goes on: a live view on a terminal, plain lines elsewhere. The only module that imports rich."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from agentjobs.views.status import Live
 
 RECENT = 6
-"""Events the live view keeps in sight."""
+"""Events that the live view shows."""
 
 SETTLED = ("DONE", "FAILED", "SKIPPED")
 
 
 class View(Protocol):
-    """What a run tells of itself after every turn."""
+    """Shows the state of a run after every turn."""
 
     def show(self, counts: Mapping[str, int], running: Sequence[Live], events: Sequence[Json], why: str) -> None:
-        """Show how far things are; ``events`` are those since the last call, ``why`` what it waits for."""
+        """Show the state; ``events`` are those since the last call, ``why`` what the run waits for."""
 
 
 class Quiet:
@@ -64,7 +64,7 @@ class Lines:
 
 
 class Screen:
-    """A bar, the counts, what runs and the last events, redrawn in place."""
+    """A bar, the counts, the running steps and the last events, redrawn in place."""
 
     def __init__(self, console: Console, update: Updates) -> None:
         self._console = console
@@ -107,7 +107,7 @@ class Screen:
 
 
 class Updates(Protocol):
-    """How a drawing reaches the terminal."""
+    """Writes a drawing to the terminal."""
 
     def __call__(self, renderable: Group, *, refresh: bool = False) -> None:
         """Show it."""
@@ -115,7 +115,7 @@ class Updates(Protocol):
 
 @contextlib.contextmanager
 def view(*, quiet: bool) -> Iterator[View]:
-    """Give the view that fits: nothing, a live one on a terminal, or lines."""
+    """Return the view that fits: nothing, a live one on a terminal, or lines."""
     if quiet:
         yield Quiet()
         return
@@ -125,7 +125,7 @@ def view(*, quiet: bool) -> Iterator[View]:
     from rich.console import Console  # 60 ms, and only a person at a terminal sees it
     from rich.live import Live as Display
 
-    # What rich draws are escapes; all that is text in it was made visible above.
+    # Rich adds escapes; the texts in it were made visible above.
     console = Console(file=getattr(sys.stderr, "stream", sys.stderr))
     with Display(console=console, auto_refresh=False, transient=False, redirect_stdout=False) as display:
         yield Screen(console, lambda drawn, refresh=True: display.update(drawn, refresh=refresh))

@@ -1,4 +1,4 @@
-"""The output of a task's steps: all there is, or as it comes until the task settles. Takes no lock."""
+"""The output of a task's steps: all of it at once, or as it arrives until the task settles. Takes no lock."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 16
 LOOK_S = 0.2
-"""How often a log that is followed is looked at."""
+"""Seconds between two looks at a log that is followed."""
 
 
 class Log(Struct, frozen=True):
@@ -34,7 +34,7 @@ class Log(Struct, frozen=True):
     step: str
     path: Path
     open: bool
-    """More may come."""
+    """The step may still write to it."""
 
 
 def logs(project: Project, task_id: str, number: int, step: str | None) -> list[Log]:
@@ -56,7 +56,7 @@ def check_attempt(project: Project, task_id: str, number: int) -> None:
 
 
 def whole(project: Project, task_id: str, number: int, step: str | None) -> Iterator[tuple[Log, bytes]]:
-    """Yield all output of one attempt in pieces; UserError where there is no such step."""
+    """Yield all output of one attempt in pieces. UserError if there is no such step."""
     found = logs(project, task_id, number, step)
     if not found and step is not None:
         attempt = project.store.attempt(task_id, number)
@@ -69,15 +69,15 @@ def whole(project: Project, task_id: str, number: int, step: str | None) -> Iter
 
 
 def follow(project: Project, task_id: str, step: str | None, number: int | None) -> Iterator[tuple[Log, bytes]]:
-    """Yield output as it comes, over steps and attempts, until the task settles (with ``number``: that attempt ends).
+    """Yield output as it arrives, over steps and attempts, until the task settles (with ``number``: that attempt ends).
 
-    Begins with all that the newest attempt has said.
+    Starts with the whole output of the newest attempt.
     """
     store = project.store
     seen: dict[tuple[int, str], int] = {}
     at = number or (store.numbers(task_id) or [1])[-1]
     while True:
-        over = _over(project, task_id, number)  # looked at first: what was written before it is read below
+        over = _over(project, task_id, number)  # checked first, so that everything written before is read below
         for now in [number] if number else [n for n in store.numbers(task_id) if n >= at]:
             for log in logs(project, task_id, now, step):
                 key = (now, log.step)
@@ -94,7 +94,7 @@ def follow(project: Project, task_id: str, step: str | None, number: int | None)
 
 
 def masked(pieces: Iterable[tuple[Log, bytes]], masking: Masking) -> Iterator[tuple[Log, bytes]]:
-    """Yield the pieces without secrets, also those that two pieces share."""
+    """Yield the pieces without secrets, also a secret that is split over two pieces."""
     if not masking:
         yield from pieces
         return
@@ -117,9 +117,9 @@ def _over(project: Project, task_id: str, number: int | None) -> bool:
     if number is not None:
         attempt = project.store.attempt(task_id, number)
         return attempt is not None and attempt.result is not None
-    marker = project.store.marker(task_id)
-    if marker is not None:
-        return marker.wish is None and project.store.settled_round(task_id, marker.round) is not None
+    open_round = project.store.open_round(task_id)
+    if open_round is not None:
+        return open_round.wish is None and project.store.settled_round(task_id, open_round.round) is not None
     return bool(project.store.settled(task_id))
 
 

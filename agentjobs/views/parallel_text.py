@@ -1,4 +1,4 @@
-"""Whether it should be parallel, as people read it. Pure."""
+"""The advice whether to run tasks in parallel, as text. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def lines(advice: Advice, phases: Sequence[str] = ()) -> list[str]:
-    """Return the verdict, and a line for each thing it rests on. ``phases``: profiles that plan their own tasks."""
+    """Return the verdict, and a line for each reason. ``phases``: profiles that plan their own tasks."""
     if advice.verdict == "nothing to do":
         later = f"; those of the phases ({', '.join(phases)}) are planned after `agentjobs dispatch`" if phases else ""
         return [f"parallel: nothing to do, no task is open{later}"]
@@ -37,20 +37,20 @@ def lines(advice: Advice, phases: Sequence[str] = ()) -> list[str]:
 
 
 def _order(order: Order) -> list[str]:
-    best = f"at best {order.speed_up:.1f} times as fast as in sequence"
+    best = f"at most {order.speed_up:.1f} times as fast as in sequence"
     found = [f"longest chain {order.chain:,}, {order.wide:,} could run at once, {order.slots} slots: {best}"]
     if order.pairs:
         more = "more than " if order.more_pairs else ""
         pairs = "1 pair of tasks names" if order.pairs == 1 else f"{more}{order.pairs:,} pairs of tasks name"
-        found.append(f"{pairs} the same paths: never at once; up to {order.crowd:,} tasks one after the other")
+        found.append(f"{pairs} the same paths and never run at once; up to {order.crowd:,} tasks wait for each other")
     if order.flying is not None:
-        found.append(f"limits.tokens_in_flight lets about {order.flying:,} of the usual size run at once")
+        found.append(f"limits.tokens_in_flight lets about {order.flying:,} of the median size run at once")
     return found
 
 
 def _fit(fit: Fit, tasks: int) -> str:
     one = "one conversation would hold it" if fit.total <= fit.room else "more than one conversation holds"
-    seen = f" ({fit.rendered} prompts looked at)" if fit.rendered < tasks else ""
+    seen = f" ({fit.rendered} prompts measured)" if fit.rendered < tasks else ""
     return (
         f"median {amount(fit.median)} tokens, largest {amount(fit.largest)} ({fit.largest_id}), {amount(fit.limit)} fit"
         f"; together {amount(fit.total)}: {one}{seen}"
@@ -60,12 +60,12 @@ def _fit(fit: Fit, tasks: int) -> str:
 def _checks(checks: Checks) -> str:
     total = checks.checked + checks.unchecked
     bare = f"; none in profile {', '.join(checks.profiles)}" if checks.unchecked else ""
-    return f"{checks.checked:,} of {total:,} tasks are judged by commands, not by their agent's word{bare}"
+    return f"{checks.checked:,} of {total:,} tasks are checked by commands, not by their agent's report{bare}"
 
 
 def _forecast(forecast: Forecast, at_once: int, tasks: int) -> list[str]:
     ways = [(f"{at_once} at once:", _estimate(forecast.parallel))] if at_once > 1 else []
-    ways.append(("one at a time, each afresh:" if tasks > 1 else "the one task:", _estimate(forecast.in_turn)))
+    ways.append(("one at a time, each fresh:" if tasks > 1 else "the one task:", _estimate(forecast.in_turn)))
     if tasks > 1:
         ways.append(("one agent, one conversation:", _estimate(forecast.in_one)))
     return [*columns(ways), *(f"estimate: {text}" for text in forecast.basis)]
@@ -83,7 +83,7 @@ def _money(cost: Range) -> str:
 
 
 def amount(tokens: float) -> str:
-    """Return a number of tokens with two or three digits that count: ``850``, ``12k``, ``3.4M``."""
+    """Return a number of tokens with two or three significant digits: ``850``, ``12k``, ``3.4M``."""
     for unit, size in (("M", 1e6), ("k", 1e3)):
         if tokens >= size * 0.9995:
             value = tokens / size

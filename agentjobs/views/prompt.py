@@ -1,4 +1,4 @@
-"""Reading without the lock: prompts, and which attempts there are of a task."""
+"""Prompts and attempt numbers for people, read without the lock."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def check_known(project: Project, task_id: str) -> None:
 
 
 def first_prompt(project: Project, task_id: str) -> bytes:
-    """Return what a first attempt would be sent. UserError for an unknown id, profile or template."""
+    """Return the prompt of a first attempt. UserError for an unknown id, profile or template."""
     row, profile, base = _first(project, task_id)
     return briefing.first_prompt(project, row, profile, base).encode("utf-8", "surrogateescape")
 
 
 def explained_prompt(project: Project, task_id: str) -> Explained:
-    """Return what the prompt of a first attempt is made of. UserError as for ``first_prompt``."""
+    """Return the parts of the prompt of a first attempt. UserError as for ``first_prompt``."""
     from agentjobs.prompts.size import explain  # counts tokens
 
     row, profile, base = _first(project, task_id)
@@ -46,16 +46,16 @@ def _first(project: Project, task_id: str) -> tuple[Row, Profile, str]:
 
 
 def sent_prompt(project: Project, task_id: str, number: int) -> bytes:
-    """Return exactly what one attempt was sent. UserError where there was no such attempt."""
+    """Return the exact prompt of one attempt. UserError if there was no such attempt."""
     check_known(project, task_id)
     data = read_raw(project.store.attempt_dir(task_id, number) / "prompt.md")
     if not data:
-        raise UserError(f"attempt {number} of {task_id} was sent nothing; {attempts_there_are(project, task_id)}")
+        raise UserError(f"attempt {number} of {task_id} has no prompt; {attempts_there_are(project, task_id)}")
     return data
 
 
 def attempts_there_are(project: Project, task_id: str) -> str:
-    """Return, for a message, which attempts a task has."""
+    """Return, for a message, the attempts that a task has."""
     numbers = project.store.numbers(task_id)
     if not numbers:
         return "it has had no attempt yet"
@@ -63,7 +63,7 @@ def attempts_there_are(project: Project, task_id: str) -> str:
 
 
 def newest(project: Project, task_id: str) -> int:
-    """Return the number of the newest attempt; UserError where there is none."""
+    """Return the number of the newest attempt. UserError if there is none."""
     check_known(project, task_id)
     numbers = project.store.numbers(task_id)
     if not numbers:

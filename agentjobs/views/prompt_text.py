@@ -1,4 +1,4 @@
-"""``prompt --explain``: what a prompt is made of, as text. Pure."""
+"""``prompt --explain`` as text: the parts of a prompt. Pure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from agentjobs.prompts.size import Explained
 
 OF_ONE_KIND = 20
-"""Things left out of one section that are named one by one."""
+"""Most left-out things of one section that are named."""
 
 
 def explained(found: Explained) -> Iterator[str]:
-    """Yield the lines: a table of sections, and beneath it what was left out of each."""
+    """Yield the lines: a table of sections, and below it what was left out of each."""
     rows = [("section", "tokens", "budget", "left out")]
     for part in found.sections:
         budget = "" if part.budget is None else f"{part.budget:,}"
@@ -25,7 +25,7 @@ def explained(found: Explained) -> Iterator[str]:
     rows.append(("total", f"{found.total:,}", f"{found.limit:,}", ""))
     yield from columns(rows)
     yield ""
-    own = f" without the {found.overhead:,} of the agent's own" if found.overhead else ""
+    own = f" without the {found.overhead:,} of the agent's own prompt" if found.overhead else ""
     yield (
         f"{found.limit:,} tokens fit: {found.fit:.0%} of the {found.window:,} of the window{own}. "
         f"Counted as {found.agent} does: {found.factor:g} for one of o200k_base."
@@ -34,7 +34,7 @@ def explained(found: Explained) -> Iterator[str]:
         more = f"; {found.made} {'was' if found.made == 1 else 'were'} made. "
         yield (
             f"This is a first attempt of {found.id} (profile {found.profile}){more}"
-            "A repair is told its errors besides, and has the sections as of the commit it began from."
+            "A repair also gets its errors, and has the sections as of the commit it started from."
         )
     else:
         yield f"This is the first attempt of {found.id} (profile {found.profile})."

@@ -1,4 +1,4 @@
-"""How far things are, read without the lock: counts, what runs, what waits, what failed and in which way."""
+"""The state of all tasks, read without the lock: counts, what runs, what waits, what failed and why."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ class Live(Struct, frozen=True):
     step: str
     started_at: float
     output_at: float
-    """When it last said something."""
+    """Time of its last output."""
     output_bytes: int
     ending: str = ""
-    """Why it is being ended, where it is."""
+    """Why it is being stopped, if it is."""
     doing: str = ""
-    """The last thing that an agent did, where its output tells."""
+    """The last action of an agent, if its output shows it."""
 
 
 class Between(Struct, frozen=True):
-    """A task with an open round in which nothing runs just now."""
+    """A task with an open round and no running step."""
 
     id: str
     attempt: int
@@ -56,56 +56,56 @@ class Between(Struct, frozen=True):
 
 
 class PhaseStand(Struct, frozen=True):
-    """How a phase stands."""
+    """The state of a phase."""
 
     name: str
     planning: str
-    """by hand, not planned, being planned, planned."""
+    """One of: by hand, not planned, being planned, planned."""
     state: str
-    """waits, open, over."""
+    """One of: waits, open, over."""
     counts: dict[str, int]
-    """Rows of each status that there are."""
+    """Rows by status; only statuses that occur."""
 
 
 class Standing(Struct, frozen=True):
-    """All that ``status`` tells."""
+    """Everything that ``status`` shows."""
 
     counts: dict[str, int]
     total: int
     by_hand: tuple[str, ...]
-    """Tasks that are DONE because somebody wrote so into the table, and whose work has not landed."""
+    """Tasks that are DONE because a person wrote that into the table, and whose work has not landed."""
     scope: Scope | None
     outside: int
     """Tasks that are not settled and not in play."""
     running: tuple[Live, ...]
     between: tuple[Between, ...]
     blocked: dict[str, str]
-    """Rows that cannot begin, each with the id that stands in the way."""
+    """Rows that cannot start, each with the id that blocks it."""
     pauses: dict[str, Pause]
-    """Of each account that has one; of ``RUN`` for all of them."""
+    """Of each account that has one; key ``RUN`` for a pause of all accounts."""
     halt: Halt | None
     phases: tuple[PhaseStand, ...]
-    """In their order; none where there are no phases."""
+    """In their order; empty without phases."""
     held: str
-    """Why nothing starts although something could: a budget that is spent, memory."""
+    """Why nothing starts although something could: a spent budget, memory."""
     tokens: int
     cost: float
     unknown: int
-    """Tasks whose cost is not known, or not all of it: ``cost`` is what is known."""
+    """Tasks with an unknown or partly unknown cost; ``cost`` is the known part."""
     open_tokens: int
-    """What requests used at most that were open when their agents were killed, beside ``tokens``."""
+    """Most tokens of requests that were open when their agents were killed, in addition to ``tokens``."""
     estimated: bool
-    """Some agents do not tell what they cost: for them the cost is an estimate, where their prices are known."""
+    """Some agents do not report their cost: the cost contains estimates from prices."""
     now: float
 
     @property
     def finished(self) -> bool:
-        """Whether every task is DONE or SKIPPED."""
+        """Return whether every task is DONE or SKIPPED."""
         return self.counts.get("DONE", 0) + self.counts.get("SKIPPED", 0) == self.total
 
 
 class Failures(Struct, frozen=True):
-    """FAILED tasks that ended alike."""
+    """FAILED tasks that ended in the same way."""
 
     outcome: str
     check: str
@@ -113,14 +113,14 @@ class Failures(Struct, frozen=True):
     detail: str
     """Of the first of them."""
     errors: str
-    """What the first of them failed with."""
+    """Errors of the first of them."""
     ids: tuple[str, ...]
 
 
 def standing(project: Project, now: float, only: tuple[str, ...] = ()) -> Standing:
-    """Read how far things are, of all rows or of those of these phases alone.
+    """Read the state of all rows, or of the rows of these phases.
 
-    UserError where there is no table, or one that cannot be read.
+    UserError if there is no table, or one that cannot be read.
     """
     project.file.load()
     store, table = project.store, project.file.table
@@ -139,7 +139,7 @@ def standing(project: Project, now: float, only: tuple[str, ...] = ()) -> Standi
             running.append(live)
     pauses, halt = in_force(store.pauses()), store.halt()
     waits = any(pause.stuck or pause.until > now for pause in pauses.values())
-    spent = spent_of(project.file, store.unspent(), store.open_requests())
+    spent = spent_of(project.file, store.tally.unspent(), store.tally.open_requests())
     return Standing(
         counts=counts,
         total=len(mine) if only else len(table),
@@ -163,7 +163,7 @@ def standing(project: Project, now: float, only: tuple[str, ...] = ()) -> Standi
 
 
 def accepted_by_hand(project: Project) -> tuple[str, ...]:
-    """Return the tasks that are DONE because somebody wrote so into the table, and whose work has not landed."""
+    """Return the tasks that are DONE because a person wrote that into the table, and whose work has not landed."""
     table, store = project.file.table, project.store
     done = (i for i, text in table.cells("status") if parse_status(text) is Status.DONE)
     said = [i for i in done if not table.cell(i, "ended") or table.cell(i, "note") == BY_HAND]
@@ -171,7 +171,7 @@ def accepted_by_hand(project: Project) -> tuple[str, ...]:
 
 
 def _at_work(project: Project, active: Sequence[str], scope: Scope | None) -> tuple[list[Live], list[Between]]:
-    """Return what runs of tasks that are not settled, and what the others wait for."""
+    """Return the running steps of tasks that are not settled, and what the other tasks wait for."""
     running: list[Live] = []
     between: list[Between] = []
     for task_id in active:
@@ -182,9 +182,9 @@ def _at_work(project: Project, active: Sequence[str], scope: Scope | None) -> tu
             running.append(replace(live, doing=_doing(project, attempt)))
         else:
             playing = scope is not None and in_play(scope, task_id, _profile(project, task_id))
-            marker = project.store.marker(task_id)
-            anew = attempt is not None and marker is not None and (
-                marker.round > attempt.intent.round or marker.wish is Status.TODO
+            open_round = project.store.open_round(task_id)
+            anew = attempt is not None and open_round is not None and (
+                open_round.round > attempt.intent.round or open_round.wish is Status.TODO
             )
             what = _between(attempt, playing=playing, anew=anew)
             between.append(Between(task_id, attempt.number if attempt else 0, what))
@@ -192,19 +192,19 @@ def _at_work(project: Project, active: Sequence[str], scope: Scope | None) -> tu
 
 
 def _doing(project: Project, attempt: Attempt | None) -> str:
-    from agentjobs.run.steps.gauges import doing_at  # much is imported by it, and only where something runs
+    from agentjobs.run.steps.gauges import doing_at  # imports much; only needed if something runs
 
     step = attempt.steps[-1] if attempt is not None and attempt.steps else None
     try:
         return doing_at(project, attempt, step) if attempt is not None and step is not None else ""
-    except UserError:  # how things stand is told all the same
+    except UserError:  # the status is shown without it
         return ""
 
 
 def _estimated(project: Project) -> bool:
     try:
         policy = project.policy
-    except UserError:  # how things stand is told all the same
+    except UserError:  # the status is shown without it
         return False
     agents = (policy.agents.get(profile.agent) for profile in policy.profiles.values())
     return any(agent and agent.prices and not (agent.usage and agent.usage.cost) for agent in agents)
@@ -213,7 +213,7 @@ def _estimated(project: Project) -> bool:
 def _phases(project: Project) -> tuple[str, ...]:
     try:
         return project.policy.phases
-    except UserError:  # how things stand is told all the same
+    except UserError:  # the status is shown without it
         return ()
 
 
@@ -222,11 +222,11 @@ def _counted(statuses: Mapping[str, Status], ids: Iterable[str]) -> dict[str, in
 
 
 def _stands(project: Project, scope: Scope | None) -> list[PhaseStand]:
-    """Return how the phases stand."""
+    """Return the state of the phases."""
     if not _phases(project):
         return []
     from agentjobs.core.phases import reached
-    from agentjobs.project.phase_state import rows_of, stages_now  # only where there are phases
+    from agentjobs.project.phase_state import rows_of, stages_now  # only if there are phases
 
     statuses = project.file.table.statuses()
     begun = frozenset(i for i in project.store.active() if i in statuses and project.file.table.cell(i, "started"))
@@ -255,7 +255,7 @@ def _outside(project: Project, scope: Scope | None, only: set[str] | None = None
 
 def _profile(project: Project, task_id: str) -> str:
     table = project.file.table
-    return table.profile(task_id) if task_id in table else DEFAULT  # one whose row is gone
+    return table.profile(task_id) if task_id in table else DEFAULT  # its row was removed
 
 
 def _held(project: Project, spent: Spent) -> str:
@@ -263,13 +263,13 @@ def _held(project: Project, spent: Spent) -> str:
 
     try:
         limits = project.policy.limits
-    except UserError:  # how things stand can be told without it
+    except UserError:  # the status is shown without it
         return ""
     return overspent(limits, spent) or limits.starved(local.free_memory())
 
 
 def live_of(attempt: Attempt) -> Live | None:
-    """Return the step of an attempt that runs."""
+    """Return the running step of an attempt."""
     for step in attempt.steps:
         if isinstance(step.phase, Running):
             intent, phase = attempt.intent, step.phase
@@ -299,7 +299,7 @@ def _between(attempt: Attempt | None, *, playing: bool, anew: bool) -> str:
         return f"{last.name} has ended (exit {last.phase.code}), waits for poll"
     if last is not None and isinstance(last.phase, Lost):
         return f"{last.name} was killed, waits for poll"
-    return "begun, waits for poll"
+    return "started, waits for poll"
 
 
 def _blocked(project: Project, active: list[str]) -> dict[str, str]:

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from agentjobs.views.status import Failures, Live, PhaseStand, Standing
 
 MOST = 30
-"""Lines of one list; a terminal has no more."""
+"""Most lines of one list; a terminal shows no more."""
 
 
 def counts_line(counts: Mapping[str, int], total: int, by_hand: Sequence[str] = ()) -> str:
-    """Return how many tasks there are of each status; ``by_hand``: those DONE ones that only the table calls so."""
+    """Return the number of tasks of each status; ``by_hand``: those that are DONE only in the table."""
     parts = [f"{count} {status}" for status, count in counts.items() if count]
-    if by_hand:  # at the end, where a list can stand
+    if by_hand:  # at the end, because it is a list
         done = f"{counts['DONE']} DONE"
         parts.remove(done)
         parts.append(f"{done}, {len(by_hand)} of them accepted by hand and not landed: {names(by_hand)}")
@@ -36,10 +36,10 @@ def status_lines(standing: Standing) -> Iterator[str]:
         yield "phases:"
         yield from columns([_phase_cells(stand) for stand in standing.phases], "  ")
     if standing.tokens or standing.cost:
-        estimate = " (partly an estimate: not every agent tells)" if standing.estimated else ""
+        estimate = " (partly an estimate: not every agent reports its cost)" if standing.estimated else ""
         yield f"spent: {standing.tokens:,} tokens, {money(standing.cost, standing.unknown)}{estimate}"
     if standing.open_tokens:
-        yield f"  up to {standing.open_tokens:,} tokens more were in flight when agents were ended: budgets count them"
+        yield f"  up to {standing.open_tokens:,} tokens more were in flight when agents were killed; budgets count them"
     if standing.halt is not None:
         halt = standing.halt
         yield f"halted at {clock(halt.at)}: {halt.why}: {halt.detail}"
@@ -60,7 +60,7 @@ def status_lines(standing: Standing) -> Iterator[str]:
 
 
 def money(cost: float, unknown: int) -> str:
-    """Return a sum of dollars; ``unknown``: of how many tasks the cost is not known, or not all of it."""
+    """Return a sum of dollars; ``unknown``: number of tasks with an unknown or partly unknown cost."""
     if not unknown:
         return f"${dollars(cost)}"
     known = f"at least ${dollars(cost)}" if cost else "cost unknown"
@@ -99,22 +99,22 @@ def _in_play(standing: Standing) -> str:
 
 
 def outside_line(count: int) -> str:
-    """Say that tasks wait for nothing but a person."""
+    """Return the line about tasks that wait only for a person."""
     return f"{count} {'task waits' if count == 1 else 'tasks wait'} for `agentjobs dispatch`"
 
 
 def rest_lines(standing: Standing) -> Iterator[str]:
-    """Yield what a person may do when nothing is left to do for ``run``."""
+    """Yield what a person can do when nothing is left to do for ``run``."""
     failed = standing.counts.get("FAILED", 0)
     if failed:
         blocked = f", {len(standing.blocked)} blocked" if standing.blocked else ""
-        yield f"{failed} FAILED{blocked}: `agentjobs status --failures` groups them by what went wrong"
+        yield f"{failed} FAILED{blocked}: `agentjobs status --failures` groups them by error"
     if standing.outside:
         yield outside_line(standing.outside)
 
 
 def live_cells(live: Live, now: float) -> tuple[str, ...]:
-    """Return what there is to say of a step that runs."""
+    """Return the cells of a line about a running step."""
     quiet = duration(now - live.output_at)
     said = f"{size(live.output_bytes)}, quiet for {quiet}" if live.output_bytes else f"silent for {quiet}"
     age = duration(now - live.started_at)
@@ -130,7 +130,7 @@ def _most(rows: Sequence[tuple[str, str]]) -> Iterator[str]:
 
 
 def failure_lines(groups: Sequence[Failures]) -> Iterator[str]:
-    """Yield what ``status --failures`` prints: each way of failing, how often, and one example of it."""
+    """Yield what ``status --failures`` prints: each kind of failure, how often, and one example of it."""
     for group in groups:
         what = f"{group.outcome}: {one_line(group.check)}" if group.check else group.outcome
         yield f"{len(group.ids)} × {what}" + (f"  [{group.signature}]" if group.signature else "")

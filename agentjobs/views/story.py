@@ -1,4 +1,4 @@
-"""The story of one task, read from its facts: every attempt, why it was begun, how it ended, where its files are."""
+"""The story of one task, read from its facts: every attempt, why it started, how it ended, where its files are."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from agentjobs.core.findings import blocking, place
 from agentjobs.model.errors import UserError
 from agentjobs.model.spending import Spending
 from agentjobs.model.steps import Exited, Lost, Running
+from agentjobs.model.tasks import Settled  # noqa: TC001 - a field of a type that is decoded
 from agentjobs.project.store import step_files
 from agentjobs.views.prompt import check_known
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from agentjobs.model.facts import Attempt
     from agentjobs.model.steps import Step
-    from agentjobs.model.tasks import Settled
     from agentjobs.project.project import Project
 
 
@@ -29,17 +29,17 @@ class StepTold(Struct, frozen=True):
 
     name: str
     state: str
-    """prepared, running, exited or lost."""
+    """One of: prepared, running, exited, lost."""
     code: int | None
     started_at: float
     ended_at: float
     """0 while it runs."""
     killed: str
-    """Why we ended it, where we did."""
+    """Why we stopped it, if we did."""
     log: str
     output_bytes: int
     doing: str = ""
-    """The last thing that a running agent did, where its output tells."""
+    """The last action of a running agent, if its output shows it."""
 
 
 class ReviewTold(Struct, frozen=True):
@@ -48,12 +48,12 @@ class ReviewTold(Struct, frozen=True):
     step: str
     reviewer: str
     blocks: int
-    """How many findings keep the work from landing."""
+    """Number of findings that prevent the work from landing."""
     detail: str
     """Why there is no verdict."""
     summary: str
     findings: tuple[str, ...]
-    """A line each."""
+    """One line each."""
     touched: tuple[str, ...]
 
 
@@ -81,13 +81,13 @@ class AttemptTold(Struct, frozen=True):
     tokens: int
     cost: float
     spent: Spending
-    """What the tokens were, and whether the cost is an estimate."""
+    """Tokens by kind, and whether the cost is an estimate."""
     in_flight: Spending
-    """What requests that were open when it was killed used at most, beside that."""
+    """Most that requests used which were open when it was killed, in addition to ``spent``."""
     changed: tuple[str, ...]
     outside: tuple[str, ...]
     findings: tuple[str, ...]
-    """Where what it said it changed is not what it changed."""
+    """Differences between the agent's report and its commit."""
     base: str
     commit: str
     landed: str
@@ -101,25 +101,25 @@ class Story(Struct, frozen=True):
     id: str
     status: str
     row: dict[str, str]
-    """All cells; empty where the row is gone."""
+    """All cells; empty if the row was removed."""
     line: int
     attempts: tuple[AttemptTold, ...]
     rounds: tuple[Settled, ...]
     wish: str
     """What a person asked for and is not done yet."""
     tree: str
-    """Where its tree is, if it is there."""
+    """Path of its tree, if it exists."""
     kept: tuple[str, ...]
-    """Refs that keep what its tree held before it was begun anew, or removed."""
+    """Refs that keep the earlier content of its tree, from before it started over or was removed."""
 
 
 def story(project: Project, task_id: str) -> Story:
-    """Read the story of a task, without secrets; UserError for an id that never was."""
+    """Read the story of a task, without secrets. UserError for an id that never existed."""
     check_known(project, task_id)
     project.file.load()
     table, store = project.file.table, project.store
     row = table.row(task_id) if task_id in table else None
-    marker = store.marker(task_id)
+    open_round = store.open_round(task_id)
     found = Story(
         id=task_id,
         status=row.status.value if row else "not in the table",
@@ -127,14 +127,14 @@ def story(project: Project, task_id: str) -> Story:
         line=row.line if row else 0,
         attempts=tuple(_attempt(project, attempt) for attempt in store.attempts(task_id)),
         rounds=tuple(store.settled(task_id)),
-        wish=marker.wish.value if marker and marker.wish else "",
+        wish=open_round.wish.value if open_round and open_round.wish else "",
         **_left(project, task_id),
     )
     return msgspec.convert(project.masking.texts(msgspec.to_builtins(found)), Story)
 
 
 def _left(project: Project, task_id: str) -> dict[str, Any]:
-    """Return where a task's tree is, and the refs that keep what it held before: no attempt records these."""
+    """Return the path of a task's tree, and the refs that keep its earlier content: no attempt records these."""
     tree = project.trees_dir / task_id
     kept: list[str] = []
     with contextlib.suppress(UserError):
@@ -214,15 +214,15 @@ def _step(project: Project, attempt: Attempt, step: Step) -> StepTold:
 
 
 def _session(project: Project, attempt: Attempt) -> str:
-    from agentjobs.run.steps.gauges import session_at  # much is imported by it
+    from agentjobs.run.steps.gauges import session_at  # imports much
 
     return session_at(project, attempt)
 
 
 def _doing(project: Project, attempt: Attempt, step: Step) -> str:
-    from agentjobs.run.steps.gauges import doing_at  # much is imported by it, and only where something runs
+    from agentjobs.run.steps.gauges import doing_at  # imports much; only needed if something runs
 
     try:
         return doing_at(project, attempt, step)
-    except UserError:  # the story can be told without agentjobs.toml
+    except UserError:  # the story is shown without agentjobs.toml
         return ""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from agentjobs.views.story import AttemptTold, ReviewTold, StepTold, Story
 
 ERRORS_MAX = 12
-"""Lines of an error shown; the log has all of them."""
+"""Lines of an error that are shown; the log has all of them."""
 FINDINGS_MAX = 10
 SHORT = 12
 
@@ -27,7 +27,7 @@ def story_lines(story: Story, now: float) -> Iterator[str]:
     cells = [(f"{name}:", one_line(value)) for name, value in story.row.items() if value and name not in told]
     yield from columns(cells, "  ")
     left = [("tree:", story.tree)] if story.tree else []
-    left += [("kept:", f"{ref}  (what the tree held before: git show {ref})") for ref in story.kept]
+    left += [("kept:", f"{ref}  (earlier content of the tree: git show {ref})") for ref in story.kept]
     yield from columns(left, "  ")
     rounds = {settled.round: settled for settled in story.rounds}
     if not story.attempts:
@@ -72,7 +72,7 @@ def _attempt_lines(attempt: AttemptTold, now: float) -> Iterator[str]:
 
 
 def _work_rows(attempt: AttemptTold) -> Iterator[tuple[str, str]]:
-    """Say what an attempt did, what it cost, and where it is."""
+    """Yield rows about what an attempt did, what it cost, and where it is."""
     if attempt.check:
         yield "check", attempt.check
     if attempt.tokens or attempt.cost:
@@ -105,11 +105,11 @@ def _review_rows(review: ReviewTold) -> Iterator[tuple[str, str]]:
     if len(review.findings) > ERRORS_MAX:
         yield "", f"… {len(review.findings) - ERRORS_MAX} more"
     if review.touched:
-        yield "", one_line(f"changed the tree, which was put back: {', '.join(review.touched)}", 300)
+        yield "", one_line(f"changed the tree, which was restored: {', '.join(review.touched)}", 300)
 
 
 def spent_text(spent: Spending, tokens: int, cost: float) -> str:
-    """Return tokens, what they were as far as that is known, and the cost: an estimate is said to be one."""
+    """Return tokens, their kinds as far as known, and the cost, with a remark if it is an estimate."""
     kinds = (("read", spent.input), ("from cache", spent.cache_read), ("to cache", spent.cache_write),
              ("written", spent.output))  # fmt: skip
     parts = ", ".join(f"{count:,} {what}" for what, count in kinds if count)
@@ -124,7 +124,7 @@ def _step_text(step: StepTold, now: float) -> str:
         return "not started"
     took = duration((step.ended_at or now) - step.started_at)
     end = {"running": "runs", "lost": "killed from outside"}.get(step.state, f"exit {step.code}")
-    why = f", ended as {step.killed}" if step.killed else ""
+    why = f", stopped: {step.killed}" if step.killed else ""
     said = f"said {size(step.output_bytes)}"
     if step.state != "running":
         return f"{end} after {took}{why}, {said}"

@@ -117,7 +117,7 @@ def test_rows_whose_checks_pass_before_any_work_are_named(project: Project) -> N
     project.rows({"id": "a"}, {"id": "b"}, {"id": "c", "verify": "true"}, {"id": "d", "verify": "test -e d.txt"},
                  {"id": "e", "verify": "true", "status": "DONE"})  # fmt: skip
     assert green(project) == [
-        f"all checks of {id_} pass before any work: they do not prove that it was done" for id_ in ("b", "c")
+        f"all checks of {id_} pass before any work: they cannot prove that it was done" for id_ in ("b", "c")
     ]
     assert not (project.root / ".agentjobs" / "baseline" / "tree").exists()
     assert json.loads(project.run("check", "--json", code=0).stdout)["findings"] is not None

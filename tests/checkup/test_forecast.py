@@ -219,11 +219,11 @@ def advice(tasks: int = 30, order: Order = ORDER, fit: Fit = FIT, checks: Checks
 def test_many_tasks_that_do_not_meet_and_are_checked_are_for_many_agents() -> None:
     assert lines(advice()) == [
         "parallel: yes, 30 tasks, 8 at once",
-        "  order     longest chain 1, 30 could run at once, 8 slots: at best 8.0 times as fast as in sequence",
+        "  order     longest chain 1, 30 could run at once, 8 slots: at most 8.0 times as fast as in sequence",
         "  fit       median 4.0k tokens, largest 9.0k (big), 120k fit; together 300k: more than one conversation holds",
-        "  checks    30 of 30 tasks are judged by commands, not by their agent's word",
+        "  checks    30 of 30 tasks are checked by commands, not by their agent's report",
         "  forecast  8 at once:                    1m00s to 2h00m, 900 to 2.0M tokens, $0.50 to $3.00",
-        "            one at a time, each afresh:   1m00s to 2h00m, 900 to 2.0M tokens, $0.50 to $3.00",
+        "            one at a time, each fresh:     1m00s to 2h00m, 900 to 2.0M tokens, $0.50 to $3.00",
         "            one agent, one conversation:  1m00s to 2h00m, 900 to 2.0M tokens, $0.50 to $3.00",
         "            estimate: assumed",
     ]

@@ -241,7 +241,7 @@ def test_what_a_project_makes_of_them(bench: Bench) -> None:
     lines = bench.run(inside=True).lines
     assert row(lines, "claude").endswith("tested profile default; changes env, window")
     assert row(lines, "opus").endswith(f"{TESTED} {RANGE} tested profile strong; is claude, and changes flags")
-    assert row(lines, "mine") == "mine 7.5 7.1..7.9 tested profile odd; its own section"
+    assert row(lines, "mine") == "mine 7.5 7.1..7.9 tested profile odd; has a section"
     assert row(lines, "codex").endswith(presets.preset("codex")["tested"][-1])  # type: ignore[index]
     found = bench.listed(inside=True)
     assert found["opus"]["preset"] == "claude"
@@ -312,9 +312,9 @@ def test_a_trial(bench: Bench) -> None:
         assert f"session  {session}\n" in turn
     assert "spent    361 tokens (301 read, 20 from cache, 40 written), $0.0125\n" in first
     assert "spent    362 tokens (302 read, 20 from cache, 40 written), $0.0125\n" in second
-    assert "hello.txt holds the line it was to hold" in first
-    assert "resumed.txt holds the line it was to hold" in second
-    assert said.lines[-1] == "claude works, and goes on with a conversation"
+    assert "hello.txt has the right content" in first
+    assert "resumed.txt has the right content" in second
+    assert said.lines[-1] == "claude works, and can continue a conversation"
     assert said.stderr == ""
     assert bench.left() == []
 
@@ -380,7 +380,7 @@ def test_an_agent_that_cannot_resume_is_no_failure(bench: Bench) -> None:
     bench.claude()
     bench.project.configure(agents={"claude": {"resume": []}})
     said = bench.run("try", "claude", inside=True)
-    assert said.lines[-1] == "claude works (every attempt is a new conversation: it has no resume command)"
+    assert said.lines[-1] == "claude works (it has no resume command, so every attempt is a new conversation)"
 
 
 @pytest.mark.parametrize(
@@ -389,7 +389,7 @@ def test_an_agent_that_cannot_resume_is_no_failure(bench: Bench) -> None:
         ("nothing", "class    no_change", "it ended as no_change"),
         ("wrong", "class    ok", "hello.txt holds 'something else', not 'agentjobs was here: "),
         ("limit", "class    limit: ", "it ended as limit"),
-        ("forgets", "resumed.txt is not there", "resumed, it shows no sign of what it was told before"),
+        ("forgets", "resumed.txt is missing", "the resumed conversation did not remember the first turn"),
     ],
 )
 def test_a_trial_that_fails(bench: Bench, does: str, shown: str, why: str) -> None:
@@ -415,7 +415,7 @@ def test_a_trial_that_hangs_ends_in_time(bench: Bench) -> None:
 def test_a_trial_of_what_is_not_there(bench: Bench) -> None:
     said = bench.run("try", "claude", code=1).stderr
     assert said == (
-        "agentjobs: claude is not installed: no program 'claude' on PATH; install Claude Code "
+        "agentjobs: claude is not installed here: no program 'claude' on PATH; install Claude Code "
         "(npm install -g @anthropic-ai/claude-code), or name it by path\n"
     )
     bench.claude()

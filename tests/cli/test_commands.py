@@ -196,7 +196,7 @@ def test_baseline_says_which_checks_are_red_and_remembers(project: Project) -> N
     assert done.lines[1].startswith("red\tdefault\techo run")
     assert "  | no such thing" in done.lines
     refused = project.run("dispatch", code=1)
-    assert "baseline of profile default is red" in refused.stderr
+    assert "checks of profile default fail on the base" in refused.stderr
     assert project.ledger() == []
     assert counted.read_text() == "run\n"
     assert "tree" not in [path.name for path in (project.root / ".agentjobs" / "baseline").iterdir()]
@@ -332,7 +332,7 @@ def test_run_goes_to_the_end_and_tells_what_happens(project: Project) -> None:
     project.plans(a="crash,ok", b="ok")
     done = project.run("run", code=2)
     assert done.stdout == "2 tasks: 2 DONE\n"
-    assert "a  attempt 2 begins (resume)" in done.stderr
+    assert "a  attempt 2 starts (resume)" in done.stderr
     assert "a  DONE" in done.stderr
     assert project.run("run", "--quiet", code=2).stderr == ""
 

@@ -127,7 +127,7 @@ def test_what_was_converted_before_is_compared_with_that(
     assert run(capsys, "debt", "--tighten")[0] == 0
     write(tree / "lib/a.ts", TS.replace("=== 1", "=== 2"))
     assert run(capsys, "same-code", "--partly")[0] == 1
-    assert "it must be below" in run(capsys, "debt", "--tighten")[1]
+    assert "it must be lower" in run(capsys, "debt", "--tighten")[1]
 
 
 def test_debt_is_held_against_allowance_and_floor(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:

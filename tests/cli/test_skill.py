@@ -95,7 +95,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "job/SKILL.md").write_text("mine\n")
     again = job.run("skill", "sum-up", *answers, "--dir", "../job", code=0)
     assert again.stdout == ""
-    assert "../job/SKILL.md is there already and stays as it is" in again.stderr
+    assert "../job/SKILL.md already exists and was not changed" in again.stderr
     assert (tmp_path / "job/SKILL.md").read_text() == "mine\n"
 
 
@@ -152,8 +152,8 @@ def test_on_a_terminal_it_asks(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [
-        (["--from", "docs"], 1, "docs is no kind of job: it has no agentjobs.toml"),
-        (["blank", "--from", "docs"], 64, "name a KIND, or give --from"),
+        (["--from", "docs"], 1, "docs is not a kind of job: it has no agentjobs.toml"),
+        (["blank", "--from", "docs"], 64, "give a KIND or --from, not both"),
         (["--from", "nowhere"], 64, "does not exist"),
     ],
 )

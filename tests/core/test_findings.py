@@ -423,7 +423,7 @@ def test_one_start_at_a_time_where_starts_are_staggered() -> None:
 
 def test_what_reviewers_do_is_told_in_a_line() -> None:
     told = {"attempt": 2, "reviewer": "critic", "step": "review-1", "findings": 3, "detail": "it crashed"}
-    assert event_text({"event": "review", **told}) == "attempt 2: critic judges it (review-1)"
-    assert event_text({"event": "verdict", **told}) == "attempt 2: critic has judged it, 3 findings"
-    assert event_text({"event": "verdict", **told, "findings": 1}) == "attempt 2: critic has judged it, 1 finding"
+    assert event_text({"event": "review", **told}) == "attempt 2: critic reviews it (review-1)"
+    assert event_text({"event": "verdict", **told}) == "attempt 2: critic has reviewed it, 3 findings"
+    assert event_text({"event": "verdict", **told, "findings": 1}) == "attempt 2: critic has reviewed it, 1 finding"
     assert event_text({"event": "no verdict", **told}) == "attempt 2: critic gave no verdict: it crashed"

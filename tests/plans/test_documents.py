@@ -55,7 +55,7 @@ def test_packed_done_and_merged_into_one(tmp_path: Path, kind: str) -> None:
     assert not (project.root / "tasks.tsv").exists()
     assert dry.lines[0].split("\t")[:4] == ["change", "id", "pack", "docs"]
     said = project.run("plan", "pack", "docs", "--budget", "1k", "--split", code=0)
-    assert "left out, as empty or no text: 1" in said.stderr
+    assert "left out, because empty or not text: 1" in said.stderr
     rows = project.table()
     assert [line.split("\t")[1] for line in dry.lines[1:]] == list(rows)
     assert docs(project) == [*(f"docs/{name}.md" for name in "abcdef"), "docs/large.md:1-9", "docs/large.md:10-15"]
@@ -79,7 +79,7 @@ def test_packed_done_and_merged_into_one(tmp_path: Path, kind: str) -> None:
     count_before = len(project.table())
     for level in range(1, 5):
         said = project.run("plan", "tree", "--budget", "1k", "--fan-in", "2", code=0)
-        if "all is merged" in said.stderr:
+        if "everything is merged" in said.stderr:
             break
         assert f"level {level}:" in said.stderr
         planned = table(project)
@@ -144,7 +144,7 @@ def test_what_git_ignores_is_there_for_tasks_without_trees(tmp_path: Path, ignor
 def test_an_oversized_document_is_alone_and_told(tmp_path: Path) -> None:
     project = made(tmp_path)
     said = project.run("plan", "pack", "docs", "--budget", "1k", code=0)
-    assert "over the budget by themselves: docs/large.md; --split cuts at headings" in said.stderr
+    assert "single documents over the budget: docs/large.md; --split cuts at headings" in said.stderr
     large = [row for row in project.table().values() if row["oversized"]]
     assert [row["docs"] for row in large] == ["docs/large.md"]
     assert all(int(row["doc_tokens"]) <= 1000 or row in large for row in project.table().values())
@@ -225,7 +225,7 @@ def test_speckit(tmp_path: Path) -> None:
     dry = project.run(*plan, "--dry-run", code=0)
     assert len(dry.lines) == 10
     said = project.run(*plan, code=0)
-    assert "9 tasks in 5 phases, 2 stories, 1 ticked off" in said.stderr
+    assert "9 tasks in 5 phases, 2 stories, 1 done" in said.stderr
     rows = project.table()
     assert {i: row["after"] for i, row in rows.items()} == {
         "T001": "", "T002": "T001", "T003": "T001", "T004": "T002 T003", "T005": "T004", "T006": "T004",

@@ -133,7 +133,7 @@ def test_facts_of_an_older_version_that_were_copied_do_not_end_the_agents_of_the
     copy = project.directory / "copy"
     cp(project.root, copy)
     done = project.run("poll", cwd=copy, code=1)
-    assert f"agents of this project run, but not in {copy}" in done.stderr
+    assert f"agents of this project run outside of {copy}" in done.stderr
     assert project.processes() == running
     assert project.poll().code == 0
     assert project.processes() == running
@@ -145,7 +145,7 @@ def test_a_copy_in_the_place_of_a_project_that_was_moved_is_told_from_it(project
     cp(place, project.directory / "copy")
     place.rename(moved)
     (project.directory / "copy").rename(place)
-    assert "agents of this project run, but not in" in project.run("poll", cwd=place, code=1).stderr
+    assert "agents of this project run outside of" in project.run("poll", cwd=place, code=1).stderr
     assert project.processes() == running
     project.root = moved
     assert project.poll().code == 0, "it is the very directory that it was"

@@ -12,7 +12,7 @@ from agentjobs.model.state import Scope
 from agentjobs.model.tasks import Settled, Status
 from agentjobs.project.project import Project
 from agentjobs.project.rounds import Rounds
-from agentjobs.project.store import Marker
+from agentjobs.project.state import OpenRound
 from tests.kit.harness import Project as Scratch
 
 ALL = Scope(1.0, everything=True)
@@ -58,7 +58,7 @@ def test_what_was_settled_without_an_attempt_is_not_begun(table: Table) -> None:
 
 def test_a_row_that_is_gone_for_a_moment_is_not_given_up(table: Table) -> None:
     """An editor that saves in place shows half a table for an instant."""
-    table.store.set_marker("a", Marker(1))
+    table.store.set_open_round("a", OpenRound(1))
     table.edit("b\n")
     gone = table.rounds.task("a", ALL)
     assert gone is not None
@@ -74,21 +74,21 @@ def test_a_removed_row_that_returns_is_wanted_again(table: Table, status: str, r
     table.edit("b\n")
     table.store.settle("a", Settled(1, Status.SKIPPED, REMOVED, NOW))
     table.edit(f"a\t{status}\nb\n")
-    assert table.store.marker("a") == (Marker(2) if reopens else None)
+    assert table.store.open_round("a") == (OpenRound(2) if reopens else None)
 
 
 def test_a_settled_row_that_returns_stays_settled(table: Table) -> None:
     table.edit("b\n")
     table.store.settle("a", Settled(1, Status.FAILED, "no", NOW))
     table.edit("a\tTODO\nb\n")
-    assert table.store.marker("a") is None
+    assert table.store.open_round("a") is None
     assert table.project.file.pending["a"]["status"] == "FAILED"
 
 
 @pytest.mark.parametrize("wish", [Status.DONE, Status.SKIPPED, Status.TODO])
 def test_a_wish_that_came_after_the_end_is_heard(table: Table, wish: Status) -> None:
     """The round was settled, the table not yet told, and a person wrote into the row."""
-    table.store.set_marker("a", Marker(1, wish))
+    table.store.set_open_round("a", OpenRound(1, wish))
     table.store.settle("a", Settled(1, Status.FAILED, "no", NOW))
     table.rounds.close("a")
     found = table.rounds.task("a", ALL)
@@ -97,11 +97,11 @@ def test_a_wish_that_came_after_the_end_is_heard(table: Table, wish: Status) -> 
 
 
 def test_a_wish_that_was_granted_is_over(table: Table) -> None:
-    table.store.set_marker("a", Marker(1, Status.SKIPPED))
+    table.store.set_open_round("a", OpenRound(1, Status.SKIPPED))
     table.store.settle("a", Settled(1, Status.SKIPPED, "", NOW))
     assert table.rounds.task("a", ALL) is None
     table.rounds.close("a")
-    assert table.store.marker("a") is None
+    assert table.store.open_round("a") is None
 
 
 def test_trouble_found_by_one_start_stops_the_next_of_the_same_pass(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from agentjobs.core.decide import VOID_MAX
 from agentjobs.model.facts import AgentEnd
 from agentjobs.model.outcomes import Outcome
-from agentjobs.project.store import Marker, Store
+from agentjobs.project.state import OpenRound
+from agentjobs.project.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,7 +144,7 @@ def test_no_entry_keeps_the_store_from_being_read(place: str, name: str, kind: C
     with tempfile.TemporaryDirectory() as root:
         store = Store(Path(root))
         store.create()
-        store.set_marker("b", Marker(1))
+        store.set_open_round("b", OpenRound(1))
         plant(kind, store.dir / place / name)
         assert "b" in store.active()
         first = store.claim("a")
@@ -151,17 +152,17 @@ def test_no_entry_keeps_the_store_from_being_read(place: str, name: str, kind: C
         assert store.numbers("a")[-2:] == [first, first + 1]
         assert store.attempts("a") == []
         assert store.settled("a") == []
-        assert store.marker("b") == Marker(1)
-        store.set_marker("a", Marker(1))
-        assert store.marker("a") == Marker(1)
-        store.count("a", "crashed", "x")
-        assert ("crashed", "x") in store.tally() or (place == "tally" and name == "a")
-        store.count_unspent("a", 1)
-        assert store.unspent() >= 1
-        store.clear_tally()
-        assert store.tally() == ()
-        store.set_marker("a", None)
-        assert store.marker("a") is None
+        assert store.open_round("b") == OpenRound(1)
+        store.set_open_round("a", OpenRound(1))
+        assert store.open_round("a") == OpenRound(1)
+        store.tally.count("a", "crashed", "x")
+        assert ("crashed", "x") in store.tally.results() or (place == "tally" and name == "a")
+        store.tally.count_unspent("a", 1)
+        assert store.tally.unspent() >= 1
+        store.tally.clear()
+        assert store.tally.results() == ()
+        store.set_open_round("a", None)
+        assert store.open_round("a") is None
 
 
 @pytest.mark.sample(2)

@@ -52,9 +52,9 @@ def part(found: dict[str, Any], name: str) -> dict[str, Any]:
 EXPECTED = """\
 Task t, attempt 1.
 
-## What the project tells every agent
+## Instructions of the project
 
-The nearest to the task's files first.
+Those nearest to the task's files come first.
 
 ### `src/CLAUDE.md`
 
@@ -136,7 +136,7 @@ def test_a_template_says_where_sections_go(tmp_path: Path) -> None:
     template = project.root / "prompt.md.j2"
     template.write_text("Before.\n\n{{ context }}\nAfter.\n")
     told = project.run("prompt", "t", code=0).stdout
-    assert told.startswith("Before.\n\n## What the project tells")
+    assert told.startswith("Before.\n\n## Instructions of the project")
     assert told.endswith("- `test/notes.test.js` (line 1)\n\nAfter.\n")
     template.write_text("{{ sections.imports }}\n{{ sections.tests }}")
     told = project.run("prompt", "t", code=0).stdout
@@ -199,7 +199,7 @@ def test_sections_are_cut_back_before_a_prompt_is_refused(tmp_path: Path) -> Non
     assert found["limit"] == 200
     assert found["total"] <= 200
     assert part(found, "tests")["tokens"] == 0
-    assert {why for _, why in part(found, "tests")["left_out"]} == {"cut back, for the whole prompt to fit"}
+    assert {why for _, why in part(found, "tests")["left_out"]} == {"cut back so that the whole prompt fits"}
     assert part(found, "inline")["tokens"] > 0, "the tests and the memory go first"
     assert "the prompt of" not in project.run("check", code=0).stderr
     project.configure(profiles={"default": {"window": 20}})
@@ -230,8 +230,8 @@ def test_check_warns_of_a_long_memory_once(tmp_path: Path) -> None:
     project.git("commit", "-qam", "too long")
     project.rows({"id": "t"}, {"id": "u"})
     assert project.run("check", code=0).stderr == (
-        "agentjobs: AGENTS.md: warning: 901 tokens that every agent pays for in every task; "
-        "keep what all tasks need, within 500\n"
+        "agentjobs: AGENTS.md: warning: 901 tokens, which every agent reads in every task; "
+        "keep only what all tasks need, at most 500\n"
     )
 
 
@@ -241,7 +241,7 @@ def test_a_repair_gets_its_context_and_a_resumed_conversation_none(tmp_path: Pat
     assert project.settle() == {"t": "DONE"}
     assert project.modes("t") == ["first", "resume", "repair"]
     first, resumed, repair = (project.prompt("t", number) for number in (1, 2, 3))
-    context = first[first.index("## What the project tells") :]
+    context = first[first.index("## Instructions of the project") :]
     assert context in repair
     assert repair.index(context) > repair.index("attempt 3")
     assert "## " not in resumed
@@ -278,12 +278,12 @@ def test_handoffs_that_were_left_out_are_named(tmp_path: Path) -> None:
     handoffs = [
         {"id": "a", "text": "I made it.", "kind": "full"},
         {"id": "b", "text": "word " * 90, "kind": "full"},
-        {"id": "c, d", "text": "(left out for want of room: the handoffs of c, d)", "kind": "left out"},
+        {"id": "c, d", "text": "(left out, no room: the handoffs of c, d)", "kind": "left out"},
     ]
     parcel = Parcel(row, TaskContext(handoffs_tokens=60), DiskTree(tmp_path), handoffs, Room(Scale(), 1000))
     section = parcel.sections()["handoffs"]
     assert section.left_out == (("handoffs of c, d", "over the budget"), ("b", "over the budget"))
-    last = "(left out for want of room: the handoffs of c, d)\n"
+    last = "(left out, no room: the handoffs of c, d)\n"
     assert section.text.endswith(f"### `a`\n\n```markdown\nI made it.\n```\n\n{last}")
     assert [one["id"] for one in parcel.kept(section)] == ["a", "c, d"]
     assert parcel.kept(None) == []

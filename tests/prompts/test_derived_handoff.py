@@ -135,7 +135,7 @@ def test_a_diff_in_words() -> None:
 Do it
 - `a.py` (+3 -1)
 - `b.py` is new (+1 -0)
-- `c.py` is gone (+0 -1)
+- `c.py` was deleted (+0 -1)
 - `d.bin` is new (no text)
 - `f.rs` is `e/f.rs` now (+0 -0)
 

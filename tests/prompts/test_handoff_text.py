@@ -247,7 +247,7 @@ def test_the_nearest_come_first_and_in_full() -> None:
     exactly = 2 * whole + 2 * brief
     assert told(items, exactly)[-1] == ("t4", "short")
     both = [("t1", "full"), ("t2", "full")]
-    line = len("(left out for want of room: the handoffs of t4)")
+    line = len("(left out, no room: the handoffs of t4)")
     assert told(items, 2 * whole + brief + line) == [*both, ("t3", "short"), ("t4", "left out")]
     assert told(items, 2 * whole + 100) == [*both, ("t3, t4", "left out")]
     assert told(items, whole + brief + 60) == [("t1", "full"), ("t2", "short"), ("t3, t4", "left out")]

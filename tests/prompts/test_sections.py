@@ -115,11 +115,11 @@ def test_the_list_of_files_names_what_is_not_shown() -> None:
     section = paths([("lib/", "3 files"), ("new.ts", "not there yet")], count, [("lib/big.ts", "over the budget")])
     assert section.text == (
         "## Files of the task\n\n- `lib/` (3 files)\n- `new.ts` (not there yet)\n\n"
-        "Not shown below, read them yourself:\n\n- `lib/big.ts` (over the budget)\n"
+        "Not shown below; read them yourself:\n\n- `lib/big.ts` (over the budget)\n"
     )
     assert section.tokens == count(section.text)
     many = paths([("lib/", "200 files")], count, [(f"lib/{at}.ts", "no") for at in range(200)])
-    assert many.text.endswith("- and 100 more beneath the paths above\n")
+    assert many.text.endswith("- and 100 more files under the paths above\n")
     assert paths([], count).text == ""
 
 

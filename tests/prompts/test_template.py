@@ -109,7 +109,7 @@ def test_resume_says_why_and_to_go_on(outcome: Outcome) -> None:
     text = resume_prompt(outcome, "no output\nfor 600 s", verify=["npx tsc", "npm test"])
     assert text.splitlines()[0].startswith("You were interrupted")
     assert "no output for 600 s" in text
-    assert "continue the task" in text
+    assert "finish the task" in text
     assert text.endswith("```\nnpx tsc\nnpm test\n```\n")
 
 

@@ -250,7 +250,7 @@ def test_a_trial_of_it(agent: str, tmp_path: Path) -> None:
         assert said.code == 0, said
         spent = [int(count.replace(",", "")) for count in re.findall(r"spent +([\d,]+) tokens", said.stdout)]
         if real(agent).resume is not None:
-            assert "resumed.txt holds the line it was to hold" in said.stdout
+            assert "resumed.txt has the right content" in said.stdout
             assert "ok" in real(agent).usage_unknown or sum(spent) == sum(model.served()), said
         nothing_runs(project)
 

@@ -62,9 +62,10 @@ def test_both_ways_of_being_wrong() -> None:
     changes = [change("a.py"), change("src/b.py"), change("c.py", "")]
     assert findings(said("a.py", "src/b.py", "c.py"), changes) == ()
     assert findings(said("a.py", "d.py"), changes) == (
-        "said it changed d.py, but did not", "changed src/b.py without saying so", "changed c.py without saying so",
+        "reported a change of d.py, but made none",
+        "changed src/b.py without reporting it", "changed c.py without reporting it",
     )  # fmt: skip
-    assert findings(Claims(), changes)[0] == "changed a.py without saying so"
+    assert findings(Claims(), changes)[0] == "changed a.py without reporting it"
     assert findings(Claims(), []) == ()
 
 
@@ -73,23 +74,27 @@ def test_paths_may_be_told_in_other_words() -> None:
     for claim in ("packages/x/", "x/src", "packages/*/src/*.py", "*.py"):
         assert findings(said(claim, "old.js"), changes) == (), claim
     assert findings(said("src/a.py", "b.py", "new.ts"), changes) == ()
-    assert findings(said("c/a.py", "b.py", "packages", "new.ts"), changes) == ("said it changed c/a.py, but did not",)
+    assert findings(said("c/a.py", "b.py", "packages", "new.ts"), changes) == (
+        "reported a change of c/a.py, but made none",
+    )
 
 
 def test_a_word_is_no_path_unless_it_is_there() -> None:
     changes = [change("a.py")]
     assert findings(said("a.py", "everything", "Makefile"), changes) == ()
-    assert findings(said("a.py", "Makefile"), changes, there={"Makefile"}) == ("said it changed Makefile, but did not",)
+    assert findings(said("a.py", "Makefile"), changes, there={"Makefile"}) == (
+        "reported a change of Makefile, but made none",
+    )
     assert findings(said("refactoring", "cleanup"), changes) == (), "no list of paths at all"
-    assert findings(said("a.py", "docs/"), changes) == ("said it changed docs/, but did not",)
+    assert findings(said("a.py", "docs/"), changes) == ("reported a change of docs/, but made none",)
 
 
 def test_only_what_is_recent_had_to_be_said() -> None:
     changes = [change("a.py"), change("b.py"), change("new.ts", "old.js")]
     assert findings(said("a.py"), changes, recent=["a.py"]) == ()
-    assert findings(said("a.py"), changes, recent=["b.py"]) == ("changed b.py without saying so",)
-    assert findings(said("a.py"), changes, recent=["old.js"]) == ("changed new.ts without saying so",)
-    assert findings(said("a.py", "c.py"), changes, recent=[]) == ("said it changed c.py, but did not",)
+    assert findings(said("a.py"), changes, recent=["b.py"]) == ("changed b.py without reporting it",)
+    assert findings(said("a.py"), changes, recent=["old.js"]) == ("changed new.ts without reporting it",)
+    assert findings(said("a.py", "c.py"), changes, recent=[]) == ("reported a change of c.py, but made none",)
 
 
 def test_there_is_an_end_to_it() -> None:
@@ -97,9 +102,9 @@ def test_there_is_an_end_to_it() -> None:
     assert len(found) == FINDINGS_MAX + 1
     assert found[-1] == f"and {200 - FINDINGS_MAX} more"
     told = errors_with("E: no\n", found)
-    assert told.startswith("E: no\n\nWhat it said")
+    assert told.startswith("E: no\n\nIts list of")
     lines = told.split("\n")[3:]
     assert len(lines) == TOLD_MAX
-    assert lines[0] == "- it changed f000 without saying so"
-    assert errors_with("", found[:1]).startswith("What it said")
+    assert lines[0] == "- it changed f000 without reporting it"
+    assert errors_with("", found[:1]).startswith("Its list of")
     assert errors_with("E", ()) == "E"

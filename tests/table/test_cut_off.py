@@ -28,7 +28,7 @@ def test_a_poll_that_meets_half_a_table_ends_nobody(project: Project, where: str
     at = {"empty": 0, "header": 4, "id": last + 2, "status": last + 6, "middle": whole.index(b"t11") + 5}
     (project.root / "tasks.tsv").write_bytes(whole[: at.get(where, len(whole) - 1)])
     done = project.poll(code=1 if where == "empty" else 0)
-    assert ("no header" if where == "empty" else "as if it were being written") in done.stderr
+    assert ("no header" if where == "empty" else "because it is being written") in done.stderr
     (project.root / "tasks.tsv").write_bytes(whole)
     assert project.settle() == {"t10": "DONE", "t11": "DONE", "t12": "DONE"}
     assert project.starts() == {"t10": 1, "t11": 1, "t12": 1}

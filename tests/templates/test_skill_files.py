@@ -71,10 +71,10 @@ def test_a_kind_is_listed_with_what_it_is(kind: str, tmp_path: Path) -> None:
     ("kind", "demo", "said"),
     [
         ("blank", False, "read SKILL.md and agentjobs.toml, fill tasks.tsv (by hand"),
-        ("js-to-ts", False, "then `agentjobs plan`, which makes the tasks, and `agentjobs check`"),
-        ("code-review", False, "the phases make the tasks, after `agentjobs dispatch`"),
-        ("knowledge-base", False, "the phases make the tasks, after `agentjobs dispatch`"),
-        ("phased", True, "read SKILL.md, then `agentjobs check`; tasks.tsv has the tasks"),
+        ("js-to-ts", False, "then `agentjobs plan`, which makes the tasks, then `agentjobs check`"),
+        ("code-review", False, "`agentjobs dispatch`, which plans the tasks of the first phase"),
+        ("knowledge-base", False, "`agentjobs dispatch`, which plans the tasks of the first phase"),
+        ("phased", True, "read SKILL.md, then `agentjobs check`; the tasks are in tasks.tsv"),
         ("fix-list", True, "read SKILL.md, fill tasks.tsv"),
     ],
 )
@@ -123,7 +123,7 @@ def test_settings_are_short_valid_and_explained(kind: str) -> None:
 def test_a_demo_wants_an_empty_directory(tmp_path: Path) -> None:
     job = Job(tmp_path, kind="")
     (job.root / "mine").touch()
-    assert "wants an empty directory" in job.run("init", "phased", "--demo", code=1).stderr
+    assert "needs an empty directory" in job.run("init", "phased", "--demo", code=1).stderr
     (job.root / "mine").unlink()
     said = job.run("init", "blank", "--demo", code=1).stderr
     assert "blank has no demo; these have one: code-review, fix-list, phased" in said

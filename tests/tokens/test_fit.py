@@ -144,9 +144,9 @@ def test_calibrating_and_what_goes_by_it(tmp_path: Path) -> None:
     said = project.run("tokens", "--calibrate", code=0)
     assert said.lines[0] == "mine: factor 1 -> 1.5, overhead 0 -> 7000 tokens, from 4 attempts"
     assert said.lines[1].startswith("  before: off by ")
-    assert said.lines[2] == "  after:  off by 0.0% on average, 0.0% at worst, each foretold by the others"
+    assert said.lines[2] == "  after:  off by 0.0% on average, 0.0% at worst, predicted from the others"
     assert said.lines[3] == (
-        "  left out: 1 that went on with a conversation, 0 that do not tell what their first request was"
+        "  left out: 1 that continued a conversation, 0 that do not report their first request"
     )
     state = read_json(project.root / ".agentjobs" / "tokens.json", State)
     assert state is not None
@@ -171,8 +171,8 @@ def test_totals_of_several_requests_are_no_evidence(tmp_path: Path) -> None:
     project = made(tmp_path, {"usage": usage})
     settle(project)
     said = project.run("tokens", "--calibrate", code=1)
-    assert said.lines[0] == "mine: nothing learnt"
-    assert "4 that do not tell" in said.lines[1]
+    assert said.lines[0] == "mine: no change"
+    assert "4 that do not report" in said.lines[1]
     assert "nothing to learn from" in said.stderr
     assert not (project.root / ".agentjobs" / "tokens.json").exists()
     # With three requests an attempt it stays so; the total of a single one is that request.

@@ -150,7 +150,7 @@ def test_a_project_below_the_top_of_its_repository_is_refused(tmp_path: Path) ->
     (project.root / "sub" / "tasks.tsv").write_text("id\na\n")
     for command in ("dispatch", "check"):
         done = project.run(command, cwd=project.root / "sub", code=1)
-        assert "below the top of its repository" in done.stderr
+        assert "not at the top of its repository" in done.stderr
 
 
 def test_a_linked_worktree_is_a_project_like_any_other(project: Project) -> None:

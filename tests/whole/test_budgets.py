@@ -104,7 +104,7 @@ def test_a_cost_that_turns_out_to_be_unknown_halts_the_run(project: Project) -> 
     project.dispatch()
     looped = project.loop()
     assert looped.last == 3
-    assert "unknown_cost: what attempt 1 of b cost is not known, so limits.run_cost_usd cannot be kept" in looped.stderr
+    assert "the cost of attempt 1 of b is not known, so limits.run_cost_usd cannot be kept" in looped.stderr
     assert project.starts()["d"] == 0, "what runs is finished"
     assert (project.table()["a"]["cost"], project.table()["b"]["cost"]) == ("0.2500", "")
     said = project.run("status").stdout

@@ -76,7 +76,7 @@ def test_where_there_is_no_room_the_names_are_told(told: Project) -> None:
     told.rows(*rows)
     assert set(told.settle().values()) == {"DONE"}
     prompt = told.prompt("t3", 1)
-    assert prompt.endswith("(left out for want of room: the handoffs of t1, t0)\n")
+    assert prompt.endswith("(left out, no room: the handoffs of t1, t0)\n")
     from agentjobs.tokens.count import count
 
     assert 1500 < count(prompt) <= 4000 + 10
@@ -129,7 +129,7 @@ def test_without_a_handoff_one_is_derived_from_the_diff(tmp_path: Path) -> None:
 Rework the api
 - `a.txt` is new (+1 -0)
 - `src/api.py` (+3 -2)
-- `src/dead.txt` is gone (+0 -1)
+- `src/dead.txt` was deleted (+0 -1)
 - `src/old.ts` is `src/new.ts` now (+0 -0)
 
 #### Interfaces
@@ -231,21 +231,21 @@ def test_a_false_list_is_found_and_told(told: Project) -> None:
     told.rows({"id": "a", "plan": "report:wrong,ok", "says": says, "writes": "b.txt=x c/d.txt=y"})
     assert told.settle() == {"a": "DONE"}
     expected = (
-        "said it changed README, but did not", "said it changed src/never.py, but did not",
-        "changed b.txt without saying so", "changed c/d.txt without saying so",
+        "reported a change of README, but made none", "reported a change of src/never.py, but made none",
+        "changed b.txt without reporting it", "changed c/d.txt without reporting it",
     )  # fmt: skip
     assert ends(told, "a") == [expected, ()]
     first, second = (facts["result"] for facts in told.attempts("a"))
     assert first["outcome"] == "verify_failed"
     assert first["errors"].endswith(
-        "What it said it changed is not what it changed:\n" + "\n".join(f"- it {line}" for line in expected)
+        "Its list of changed files does not match its commit:\n" + "\n".join(f"- it {line}" for line in expected)
     )
     assert "errors" not in second
-    assert "- it said it changed README, but did not\n" in told.prompt("a", 2)
+    assert "- it reported a change of README, but made none\n" in told.prompt("a", 2)
     counted = [event for event in told.events() if event["event"] == "findings"]
     assert [(event["id"], event["attempt"], event["count"]) for event in counted] == [("a", 1, 4)]
     shown = told.run("show", "a", code=0).stdout
-    assert "finding  said it changed README, but did not" in " ".join(shown.split(" ")).replace("   ", "  ")
+    assert "finding  reported a change of README, but made none" in " ".join(shown.split(" ")).replace("   ", "  ")
     story: dict[str, Any] = json.loads(told.run("show", "a", "--json", code=0).stdout)
     assert story["attempts"][0]["findings"] == list(expected)
 
@@ -261,10 +261,10 @@ def test_findings_fail_nothing_by_themselves(told: Project) -> None:
     assert set(told.settle().values()) == {"DONE"}
     found = {task_id: ends(told, task_id)[0] for task_id in "abcde"}
     assert found == {
-        "a": ("said it changed README, but did not", "changed a.txt without saying so"),
-        "b": ("changed b.txt without saying so",),
+        "a": ("reported a change of README, but made none", "changed a.txt without reporting it"),
+        "b": ("changed b.txt without reporting it",),
         "c": (),
-        "d": ("said it changed README, but did not",),
+        "d": ("reported a change of README, but made none",),
         "e": (),
     }
     assert all("errors" not in told.attempts(task_id)[0]["result"] for task_id in "abcde")
@@ -274,7 +274,7 @@ def test_a_repair_answers_for_its_own_changes_only(told: Project) -> None:
     told.configure(retry={"repairs": 2, "restarts": 0})
     told.rows({"id": "a", "plan": "report:wrong,report", "says": "Changed:\\n- a.txt", "writes": "b.txt=x"})
     assert told.settle() == {"a": "DONE"}
-    assert ends(told, "a") == [("changed b.txt without saying so",), ()]
+    assert ends(told, "a") == [("changed b.txt without reporting it",), ()]
 
 
 def test_who_was_cut_short_has_claimed_nothing(told: Project) -> None:
@@ -291,7 +291,7 @@ def test_findings_are_masked(told: Project) -> None:
     told.configure(agents={"fake": {"env": {"FAKE_API_KEY": "secret-in-a-name"}}})
     told.rows({"id": "a", "plan": "report", "says": "Changed:\\n- a.txt", "writes": "secret-in-a-name.txt=x"})
     assert told.settle() == {"a": "DONE"}
-    assert ends(told, "a") == [("changed ***FAKE_API_KEY***.txt without saying so",)]
+    assert ends(told, "a") == [("changed ***FAKE_API_KEY***.txt without reporting it",)]
 
 
 # --- templates

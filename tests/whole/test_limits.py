@@ -226,10 +226,10 @@ def test_logged_out_of_one_account_the_others_finish_and_then_a_person_is_asked(
     assert len(auth) == 5, "four at once, and one probe"
     assert "auth: fake: " in looped.stderr
     assert "401 Unauthorized" in looped.stderr
-    assert "Fix what the agent says (log in, pay, change the plan), then `agentjobs dispatch`" in looped.stderr
+    assert "Fix what the agent reports (log in, pay, change the plan), then `agentjobs dispatch`" in looped.stderr
     assert "stopped: fake: auth: " in project.run("status", code=0).stdout
     assert project.state("halt") is None
-    assert project.run("run", code=3).stderr.count("Fix what the agent says") == 1
+    assert project.run("run", code=3).stderr.count("Fix what the agent reports") == 1
     assert project.poll("--json", code=3).stdout.count("auth: fake")
     assert len([start for start in project.ledger() if start.task in "abcde"]) == 5
     project.dispatch()  # still logged out: one more start finds that out

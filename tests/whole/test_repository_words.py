@@ -126,7 +126,7 @@ def test_init_below_the_top_of_a_repository_says_so(project: Project) -> None:
     below = project.root / "sub"
     below.mkdir()
     done = project.run("init", cwd=below, code=0)
-    said = f"this lies below the top of its repository; trees and `files` begin there: run it in {project.root}"
+    said = f"this is not the top of the repository, where paths in `files` start: run it in {project.root}"
     assert said in done.stderr
 
 

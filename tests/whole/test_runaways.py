@@ -120,7 +120,7 @@ def test_what_was_to_be_repaired_is_not_forgotten(project: Project) -> None:
     assert project.settle() == {"a": "DONE"}, project.story()
     prompt = project.prompt("a", 3)
     assert "It left this handoff" in prompt
-    assert "It had been told to put this right:\n\n$ grep" in prompt
+    assert "Its own task was to fix this:\n\n$ grep" in prompt
 
 
 def test_what_the_handoff_costs_counts(project: Project) -> None:

@@ -62,7 +62,7 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
     for asked in ('{{ row["task"] }}', "{{ row.task }}"):
         (project.root / "prompt.md.j2").write_text(f"# {{{{ id }}}}\n{asked}\n")
         said = project.run("prompt", "a", code=1).stderr
-        assert said.startswith("agentjobs: prompt.md.j2:2: no column 'task' (there are: id); add it"), said
+        assert said.startswith("agentjobs: prompt.md.j2:2: no column 'task' (columns: id); add it"), said
         assert "no column 'task'" in project.run("check", code=1).stderr
 
 

@@ -84,12 +84,12 @@ def test_the_end_of_a_pause_always_has_its_date(project: Project) -> None:
 
 def test_the_advice_fits_what_went_wrong() -> None:
     for why in ("auth: codex: a: Quota exceeded. Check your plan and billing details.", "auth"):
-        assert advice(why) == "Fix what the agent says (log in, pay, change the plan), then `agentjobs dispatch`."
-    assert "tune the prompt first" in advice("diagnose: 9 of 20 tasks failed")
+        assert advice(why) == "Fix what the agent reports (log in, pay, change the plan), then `agentjobs dispatch`."
+    assert "improve the prompt first" in advice("diagnose: 9 of 20 tasks failed")
     for why in (f"diagnose: 9 of 20 tasks failed {UNSERVED}", "breaker: the first 5 tasks all ended alike (crashed)"):
         assert "prompt" not in advice(why)
         assert "`agentjobs agents try NAME`" in advice(why)
-    assert "mend the prompt" in advice("breaker: the first 5 tasks all ended alike (verify_failed)")
+    assert "fix the prompt" in advice("breaker: the first 5 tasks all ended alike (verify_failed)")
 
 
 def test_status_gives_the_advice_for_the_halt(project: Project) -> None:

@@ -59,7 +59,7 @@ def test_an_agent_that_was_stopped_is_followed_by_one_in_the_same_tree(
     assert project.outcomes("a") == ["stopped", "ok"]
     assert "half" in (project.landed("a.txt") or "")
     same_conversation = resumes and interrupted in {stop, stop_one}
-    told = "You were interrupted" if same_conversation else "was begun before"
+    told = "You were interrupted" if same_conversation else "Earlier work on this task"
     assert told in project.prompt("a", 2)
 
 
@@ -141,7 +141,7 @@ def test_what_a_person_repaired_in_the_tree_is_checked_and_lands(
     assert project.loop().last == 2
     assert project.statuses() == {"a": "DONE"}, project.story()
     assert project.landed("a.txt") == "ok by hand"
-    assert "A person has edited these files" in project.prompt("a", 2)
+    assert "A person has since edited these files" in project.prompt("a", 2)
     assert "a.txt" in project.prompt("a", 2)
     second = project.attempts("a")[1]["attempt"]
     assert second["base"] == project.attempts("a")[0]["attempt"]["base"]

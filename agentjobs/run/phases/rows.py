@@ -1,4 +1,4 @@
-"""Rows of phases: those that a plan printed are read, validated and put into the table; those that came to nothing."""
+"""Rows of phases: read those that a plan printed, merge them into the table, and find those that failed."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from agentjobs.table.table import Table
 
 RETIRED = "left out: its phase was planned again without it"
-"""Note of a row that only an earlier planning made."""
+"""Note of a row that only an earlier plan run printed."""
 
 
 def printed(project: Project, phase: str, path: Path) -> list[dict[str, str]]:
-    """Return the rows that a plan printed, filled in; UserError, with file and line, for what is no row."""
+    """Return the rows that a plan printed, completed. UserError with file and line for an invalid row."""
     file = str(path.relative_to(project.root))
     most = project.policy.limits.output_bytes
     data = read_head(path, most + 1).removeprefix(tsv.BOM)
@@ -41,9 +41,9 @@ def printed(project: Project, phase: str, path: Path) -> list[dict[str, str]]:
             raise UserError(unknown(row["profile"], list(profiles), "profile"), file=file, line=line)
         for need in row.get("after", "").split():
             if need not in ids and need not in table:
-                raise UserError(f"after names {tsv.quoted(need)}, which is no id here", file=file, line=line)
+                raise UserError(f"after names {tsv.quoted(need)}, which is not the id of a row", file=file, line=line)
             if place.get(planned.get(need) or table.profile(need), -1) > place.get(row["profile"], len(place)):
-                why = f"after names {tsv.quoted(need)} of a later phase: neither ever begins"
+                why = f"after names {tsv.quoted(need)} of a later phase: neither could ever start"
                 raise UserError(why, file=file, line=line)
         try:
             parse(append(parse(EMPTY), [{**row, "status": "TODO"}])).row(row["id"])
@@ -53,7 +53,7 @@ def printed(project: Project, phase: str, path: Path) -> list[dict[str, str]]:
 
 
 def merge(project: Project, rows: Sequence[dict[str, str]]) -> Callable[[Table], bytes]:
-    """Return what puts the rows into a table: new ones appended, those that are TODO refreshed, all others kept."""
+    """Return the changes that put the rows into a table: new ones appended, TODO rows updated, all others kept."""
     changes = Changes(tuple(rows))
     before = project.file.table
 

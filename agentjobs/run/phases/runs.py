@@ -1,9 +1,9 @@
-"""Phases on disk: which is open, and its `plan` command run once, as an attempt of an id of its own.
+"""Runs the `plan` command of a phase once, as an attempt with its own id, and decides which phase is open.
 
-A planning is kept as an attempt of ``+plan.<phase>``; the `round` of its intent is the generation, which
-``retry --phase`` raises in ``phases.json``. Besides the facts of an attempt it has ``tasks.jsonl`` (its stdin),
-``rows.jsonl`` (its stdout), ``known.json`` (the rows there were) and ``planned.json`` (what it came to);
-``result.json`` is written last, and a generation that has one with `ok` is not planned again.
+A plan run is kept as an attempt of ``+plan.<phase>``; the `round` of its intent is the generation, which ``retry
+--phase`` raises in ``phases.json``. Besides the facts of an attempt it has ``tasks.jsonl`` (its stdin),
+``rows.jsonl`` (its stdout), ``known.json`` (the rows before it) and ``planned.json`` (its result); ``result.json`` is
+written last, and a generation with one that is `ok` is not planned again.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ from agentjobs.project.phase_state import (
     rows_of,
     stages_of,
 )
-from agentjobs.project.store import Marker, step_files
+from agentjobs.project.state import OpenRound
+from agentjobs.project.store import step_files
 from agentjobs.text.columns import many
 from agentjobs.text.excerpt import error_excerpt
 
@@ -66,7 +67,7 @@ HALT = "plan"
 
 
 class PhaseRuns:
-    """Runs the plans of one project, and says which rows may begin. The caller holds the lock."""
+    """Runs the plans of one project, and decides which rows may start. The caller holds the lock."""
 
     def __init__(self, project: Project, roster: Roster, attempts: Attempts) -> None:
         self.project = project
@@ -74,21 +75,21 @@ class PhaseRuns:
         self.roster = roster
         self.attempts = attempts
         self.until = math.inf
-        """When a planning that runs is to be looked at again, unless it ends before."""
+        """When to look at a running plan run again, unless it ends before."""
         self.is_planning = False
-        """Whether a planning was not over when ``steps`` was last asked."""
+        """True if a plan run was not over at the last call of ``steps``."""
         self._stages: tuple[Stage, ...] = ()
         self._due = Due()
         self._early: Row | None = None
-        """One that is in play and was to begin anew, had its phase begun."""
+        """A row in play that would start over now if its phase had started."""
         self._census: Census | None = None
         self._blocked: tuple[frozenset[str], Collection[str]] | None = None
-        """Who was at work when it was last looked for, and what was blocked; until a status changes."""
+        """Tasks at work at the last search for blocked rows, and its result; valid until a status changes."""
 
-    # --- what may begin
+    # --- what may start
 
     def look(self, tasks: list[Task]) -> list[Task]:
-        """See how the phases stand; return the tasks without those that wait for their phase to begin."""
+        """Read the state of the phases; return the tasks without those that wait for their phase."""
         at_work = frozenset(task.row.id for task in tasks if task.last is not None)
         statuses, touched = self.roster.statuses, self.roster.touched()
         if self._census is None or touched is None:
@@ -114,11 +115,11 @@ class PhaseRuns:
         return wanted and task.row.profile in self._due.closed
 
     def ready(self, closed: Container[str] = ()) -> Iterator[Row]:
-        """Yield the rows that may begin, as ``Roster.ready`` does, but none of a phase that is closed."""
+        """Yield the rows that may start, as ``Roster.ready`` does, but none of a closed phase."""
         return self.roster.ready(_Either(self._due.closed, closed))
 
     def waits(self) -> str:
-        """Say what a phase in play waits for, where nothing goes on by itself."""
+        """Return what a phase in play waits for, if nothing continues by itself."""
         if why := waits(self._stages):
             return why
         rows = (self.project.file.table.row(task_id) for task_id in self.roster.queue.ready())
@@ -126,7 +127,7 @@ class PhaseRuns:
         return holds(self._stages, row.id, row.profile) if row is not None else ""
 
     def steps(self) -> list[tuple[int, str, int, str]]:
-        """Return what runs, as (pid, id, number, step name), and note in ``is_planning`` whether anything is open."""
+        """Return the running steps as (pid, id, number, step name); sets ``is_planning`` if a plan run is open."""
         found = (open_planning(self.project, name) for name in self.project.policy.phases)
         runs = [run for run in found if run is not None]
         self.is_planning = bool(runs)
@@ -137,10 +138,10 @@ class PhaseRuns:
             if isinstance(step.phase, Running)
         ]
 
-    # --- plannings
+    # --- plan runs
 
     def begin(self, now: float) -> int:
-        """Begin the planning that is due; return how many things were done."""
+        """Start the plan run that is due; return the number of actions."""
         phase = self._due.plan
         if not phase or self.store.halt() is not None:
             return 0
@@ -157,7 +158,7 @@ class PhaseRuns:
         profile = self.project.policy.profiles[phase]
         intent = Intent(
             id=task_id, number=number, round=generations(self.project).get(phase, 1), mode=Mode.FIRST, profile=phase,
-            agent="", started_at=now, why=f"phase {phase} is to be planned",
+            agent="", started_at=now, why=f"phase {phase} has to be planned",
             marker=f"{uuid.uuid4().hex[:12]}.+plan.{number}", checks=(profile.plan or "",),
         )  # fmt: skip
         self.store.write_fact(task_id, number, "attempt.json", intent)
@@ -169,7 +170,7 @@ class PhaseRuns:
         return msgspec.json.encode({name: value for name, value in cells.items() if value}) + b"\n"
 
     def advance(self, now: float) -> int:
-        """Do what the plannings that are not over need now; return how many things that were."""
+        """Do what the plan runs that are not over need now; return the number of actions."""
         self.until = math.inf
         policy = self.project.policy
         acted = 0
@@ -207,31 +208,31 @@ class PhaseRuns:
 
         project, intent, attempt_dir = self.project, run.intent, dir_of(self.project, run)
         rows = attempt_dir / "rows.jsonl"
-        write_bytes(rows, b"")  # ours alone, whatever the umask of the command
+        write_bytes(rows, b"")  # readable only for us, whatever the umask of the command
         local.start(
             step_files(attempt_dir, STEP),
             argv=("/bin/sh", "-c", 'exec >"$0" && exec /bin/sh -c "$1"', str(rows), intent.checks[0]),
-            cwd=str(project.root),  # it is the user's own, as we are: no sandbox
+            cwd=str(project.root),  # the user's own command, so no sandbox
             env=plan_environment(project, intent, undone(project, phase_before(project.policy, intent.profile))),
             stdin=str(attempt_dir / "tasks.jsonl"),
             file_size=project.policy.limits.file_size_bytes,
         )
 
-    # --- what a planning came to
+    # --- the end of a plan run
 
     def _conclude(self, run: Attempt, outcome: Outcome, now: float) -> None:
         local.sweep([run.intent.marker], [step_files(dir_of(self.project, run), STEP)])
         if outcome is Outcome.OK:
             self._succeed(run, now)
         elif outcome is Outcome.LOST and lost_too_often(plannings(self.project, run.intent.profile)[:-1]):
-            self._fail(run, outcome, "its command was killed again and again", now)
+            self._fail(run, outcome, "its command was killed several times", now)
         elif outcome in UNCOUNTED:
             self._close(run, Result(outcome, now))
         else:
             self._fail(run, outcome, self._ended(run, outcome), now)
 
     def _succeed(self, run: Attempt, now: float) -> None:
-        from agentjobs.run.phases.rows import merge, printed  # only when a planning has ended
+        from agentjobs.run.phases.rows import merge, printed  # only when a plan run has ended
 
         phase, attempt_dir = run.intent.profile, dir_of(self.project, run)
         try:
@@ -264,7 +265,7 @@ class PhaseRuns:
         self.store.event(now, run.intent.id, "planned", attempt=run.number, added=added)
 
     def _goes_on(self, ids: list[str]) -> bool:
-        """Whether any of these rows is neither settled nor blocked for good."""
+        """Return whether any of these rows is neither settled nor blocked for good."""
         statuses = self.roster.statuses
         unsettled = [task_id for task_id in ids if statuses[task_id] not in SETTLED]
         if not unsettled:
@@ -275,7 +276,7 @@ class PhaseRuns:
         return not set(unsettled).issubset(blocked_in(self.project, statuses, at_work))
 
     def _earlier(self, phase: str) -> set[str]:
-        """Return the ids that plannings of earlier generations printed, and those of this one did not."""
+        """Return the ids that plan runs of earlier generations printed and those of this one did not."""
         now = generations(self.project).get(phase, 1)
         old: set[str] = set()
         new: set[str] = set()
@@ -285,41 +286,42 @@ class PhaseRuns:
         return old - new
 
     def _retire(self, phase: str, ids: tuple[str, ...], now: float) -> None:
-        """Leave out what only an earlier generation planned, if it has not begun since."""
+        """Skip rows that only an earlier generation planned, if they have not started since."""
         from agentjobs.run.phases.rows import RETIRED
 
         rounds = self.roster.rounds
         for task_id in sorted(self._earlier(phase) - set(ids)):
             if task_id not in self.project.file.table:
                 continue
-            marker = self.store.marker(task_id)
-            if marker is not None:
+            open_round = self.store.open_round(task_id)
+            if open_round is not None:
                 task = rounds.task(task_id, self.roster.scope)
                 if task is not None and task.last is None:
-                    self.store.set_marker(task_id, msgspec.structs.replace(marker, wish=Status.SKIPPED, note=RETIRED))
+                    dropped = msgspec.structs.replace(open_round, wish=Status.SKIPPED, note=RETIRED)
+                    self.store.set_open_round(task_id, dropped)
             elif self.roster.statuses.get(task_id) is Status.TODO:
                 self.store.settle(task_id, Settled(rounds.next_round(task_id), Status.SKIPPED, RETIRED, now))
                 self.roster.settled(task_id)
 
     def _revive(self, ids: tuple[str, ...]) -> None:
-        """Give what an earlier planning had left out a new round, if it is planned again."""
+        """Start a new round for rows that an earlier plan run had dropped, if they are planned again."""
         from agentjobs.run.phases.rows import RETIRED
 
         file = self.project.file
         for task_id in ids:
             if task_id not in file.table or file.cell(task_id, "note") != RETIRED:
                 continue
-            if self.store.marker(task_id) is None:
-                self.store.set_marker(task_id, Marker(self.roster.rounds.next_round(task_id)))
+            if self.store.open_round(task_id) is None:
+                self.store.set_open_round(task_id, OpenRound(self.roster.rounds.next_round(task_id)))
             file.set(task_id, {"status": Status.TODO.value, "ended": "", "note": ""})
 
     def _ended(self, run: Attempt, outcome: Outcome) -> str:
-        """Say how a command failed, with the last line that it said."""
+        """Describe how a command failed, with the last line of its output."""
         step = run.steps[-1]
         if outcome is Outcome.TIMEOUT:
             how = f"its command took longer than limits.verify_minutes ({self.project.policy.limits.verify_minutes:g})"
         elif outcome is Outcome.RUNAWAY:
-            how = "its command said too much (limits.output)"
+            how = "its command printed too much (limits.output)"
         else:
             how = f"its command failed (exit {step.phase.code if isinstance(step.phase, Exited) else '?'})"
         output, _ = read_tail(step_files(dir_of(self.project, run), STEP).log, self.project.masking)
@@ -327,7 +329,7 @@ class PhaseRuns:
         return f"{how}: {lines[-1].strip()[:200]}" if lines else how
 
     def _fail(self, run: Attempt, outcome: Outcome, detail: str, now: float) -> None:
-        """Call a person; that first, or the result would be the end of it."""
+        """Halt for a person; this is written first, because the result ends the plan run."""
         log = step_files(dir_of(self.project, run), STEP).log.relative_to(self.project.root)
         told = f"phase {run.intent.profile} could not be planned: {detail} (log: {log})"
         self.store.set_state("halt", Halt(HALT, told, now))
@@ -339,7 +341,7 @@ class PhaseRuns:
 
 
 class _Either:
-    """What is in one or the other."""
+    """The union of two containers."""
 
     def __init__(self, one: Container[str], other: Container[str]) -> None:
         self._both = (one, other)

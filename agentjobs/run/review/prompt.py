@@ -1,4 +1,4 @@
-"""What a reviewer is told and given: the task, its checks and the change; never what the author said of it."""
+"""What a reviewer receives: the task, its checks and the change; never the author's comments."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ VERDICT = "verdict.json"
 """The file that a reviewer writes, in the directory of its step."""
 
 DIFF_SHARE = 0.5
-"""So much of what a prompt may fill is for the change."""
+"""The part of the prompt's limit that the change may use."""
 
 
 def reviewer_of(project: Project, name: str) -> Profile:
-    """Return the profile of a reviewer; UserError where it is gone since the attempt was begun."""
+    """Return the profile of a reviewer. UserError if it was removed since the attempt started."""
     found = project.policy.profiles.get(name)
     if found is None:
-        raise UserError(f"the reviewer {name!r} is no longer among the profiles", file=POLICY)
+        raise UserError(f"the reviewer {name!r} is no longer configured; restore [profiles.{name}]", file=POLICY)
     return found
 
 
 def planned(project: Project, attempt: Attempt, name: str, commit: str, parent: str, now: float) -> ReviewPlan:
-    """Return who is asked by the step ``name``, and how it is started."""
+    """Return which reviewer the step ``name`` asks, and how it is started."""
     reviewer = due(attempt)
     profile = reviewer_of(project, reviewer)
     agent = project.policy.agents[profile.agent]
@@ -64,7 +64,7 @@ def planned(project: Project, attempt: Attempt, name: str, commit: str, parent: 
 def environment(
     project: Project, task: Task, intent: Intent, attempt_dir: Path, name: str, plan: ReviewPlan
 ) -> dict[str, str]:
-    """Return the environment of a review; ``intent`` is the reviewer's (``reviewing.as_attempt``)."""
+    """Return the environment of a review; ``intent`` is the reviewer's (``reviews.as_attempt``)."""
     env = briefing.environment(project, task.row, intent, attempt_dir, name)
     del env["AGENTJOBS_HANDOFF"]
     return env | {
@@ -77,7 +77,7 @@ def environment(
 
 
 def prompt(project: Project, task: Task, attempt: Attempt, name: str, plan: ReviewPlan) -> str:
-    """Return what a reviewer is sent. UserError where its template is missing or wrong."""
+    """Return the prompt of a reviewer. UserError if its template is missing or wrong."""
     profile = reviewer_of(project, plan.reviewer)
     attempt_dir = project.store.attempt_dir(attempt.intent.id, attempt.number)
     limit = int(profile.fit * DIFF_SHARE * window_of(project.policy, profile))
@@ -110,12 +110,12 @@ def _named(before: list[Attempt]) -> set[str]:
 
 
 def _closing(context: dict[str, Any], used: frozenset[str], wrong: str) -> list[str]:
-    """Return what every reviewer must know, as far as its template does not say it."""
+    """Return what every reviewer must know, as far as its template does not contain it."""
     lines: list[str] = []
     if context["left_out"] and "left_out" not in used and "diff" in used:
-        lines += ["", "Too large for this prompt, look at them in the tree: " + ", ".join(context["left_out"])]
+        lines += ["", "Too large for this prompt; read them in the tree: " + ", ".join(context["left_out"])]
     if context["answered"] and "answered" not in used:
-        lines += ["", "## Found before", "", "Raise one of these again only if it is still true:", ""]
+        lines += ["", "## Found before", "", "Report one of these again only if it is still true:", ""]
         for one in context["answered"]:
             place = f"{one['file']}:{one['line']}" if one["line"] else one["file"]
             what = " ".join((one["title"] or one["trigger"]).split())
@@ -123,17 +123,17 @@ def _closing(context: dict[str, Any], used: frozenset[str], wrong: str) -> list[
     if "verdict" not in used:
         lines += ["", *verdict_words(context["verdict"])]
     if wrong:
-        lines += ["", "## Your last verdict could not be used", "", wrong, "", "Write the whole file again."]
+        lines += ["", "## Your last verdict was not valid", "", wrong, "", "Write the whole file again."]
     return lines
 
 
 def verdict_words(path: str) -> list[str]:
-    """Return how a verdict is to be written, in the words of a prompt."""
+    """Return how to write a verdict, as text for a prompt."""
     example = {
         "findings": [
             {
                 "file": "src/a.py", "line": 12, "severity": "high", "title": "one line",
-                "trigger": "what makes it happen", "impact": "what comes of it then",
+                "trigger": "what makes it happen", "impact": "what happens then",
             }
         ],
         "summary": "one or two sentences",
@@ -141,14 +141,14 @@ def verdict_words(path: str) -> list[str]:
     return [
         "## Your verdict",
         "",
-        "Change no file of the tree: what you change there is thrown away. Write your verdict as JSON to the file",
+        "Do not change files of the tree: your changes are discarded. Write your verdict as JSON to the file",
         f"{path} (its path is in AGENTJOBS_VERDICT as well):",
         "",
         "```json",
         *json.dumps(example, indent=2).splitlines(),
         "```",
         "",
-        f"`severity` is one of {', '.join(SEVERITIES)}; `line` is 0 for a whole file; `findings` is empty where there",
+        f"`severity` is one of {', '.join(SEVERITIES)}; `line` is 0 for a whole file; `findings` is empty if there",
         "is nothing to say. Each finding must be true of these files as they are now. Check the file with:",
         "",
         '    "$AGENTJOBS_PYTHON" -P -m agentjobs validate verdict "$AGENTJOBS_VERDICT"',
@@ -156,7 +156,7 @@ def verdict_words(path: str) -> list[str]:
 
 
 def change(project: Project, parent: str, commit: str, limit: int) -> tuple[str, list[str]]:
-    """Return a commit's change as text of at most ``limit`` tokens, and the files that had to be left out, whole."""
+    """Return a commit's change as text of at most ``limit`` tokens, and the files that were left out as a whole."""
     from agentjobs.tokens.count import count, upper_bound  # slow to import
 
     git, parts, left_out, room = project.git, [], [], limit
@@ -178,7 +178,7 @@ def change(project: Project, parent: str, commit: str, limit: int) -> tuple[str,
 
 
 def blobs(project: Project, commit: str, paths: set[str]) -> dict[str, str]:
-    """Return the id of the content of each of these files at a commit; what is not there is left out."""
+    """Return the blob id of each of these files at a commit; missing files are left out."""
     if not paths:
         return {}
     names = [normalise(path).encode("utf-8", "surrogateescape") for path in sorted(paths)]

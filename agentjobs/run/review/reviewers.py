@@ -1,7 +1,7 @@
-"""Reviews carried out: a reviewer started on the very commit that was verified, its verdict read, the tree put back.
+"""Carries out reviews: starts a reviewer on the verified commit, reads its verdict, restores the tree.
 
-Killed after any effect, the next poll goes on: the plan is a fact, the start is claimed, and a verdict is read anew
-until it is written down.
+Safe to kill after any effect: the plan is a fact, the start is claimed, and a verdict is read again until it is
+recorded.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ if TYPE_CHECKING:
 NAMES_TOLD = 5
 
 PATH_MAX = 4096
-"""Bytes of a path; nothing longer is asked of git."""
+"""Most bytes of a path that git is asked about."""
 
 
 class Reviewers:
-    """Asks reviewers and hears them, for one project."""
+    """Starts and reads reviews, for one project."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
@@ -55,12 +55,12 @@ class Reviewers:
     def _dir(self, attempt: Attempt) -> Path:
         return self.store.attempt_dir(attempt.intent.id, attempt.number)
 
-    # --- asked
+    # --- start
 
     def launch(self, task: Task, attempt: Attempt, name: str, now: float, candidate: tuple[str, str]) -> None:
-        """Start a review that has certainly not been started. ``candidate``: the commit and what it stands on.
+        """Start a review that has certainly not been started. ``candidate``: the commit and its base.
 
-        Raises ``UserError`` and ``OSError`` where it cannot be.
+        UserError or OSError if it cannot be started.
         """
         attempt_dir, intent = self._dir(attempt), attempt.intent
         plan = read_json(attempt_dir / f"{name}.plan.json", ReviewPlan)
@@ -70,7 +70,7 @@ class Reviewers:
         local.sweep([intent.marker], [step_files(attempt_dir, step.name) for step in attempt.steps])
         self._stand_on(attempt, plan.commit)
         own = own_dir(attempt_dir, name)
-        if own.is_symlink() or own.exists():  # an author who is not confined may have written there
+        if own.is_symlink() or own.exists():  # an author without a sandbox may have written there
             delete(own)
         own.mkdir(mode=0o700)
         text = reviewbrief.prompt(self.project, task, attempt, name, plan)
@@ -94,17 +94,17 @@ class Reviewers:
     def _stand_on(self, attempt: Attempt, commit: str) -> None:
         git, tree = self.project.git, Path(attempt.intent.tree)
         try:
-            worktree.create(git, tree, commit)  # somebody may have removed it
+            worktree.create(git, tree, commit)  # it may have been removed
             worktree.reset(git, tree, commit)
-        except GitError:  # or spoilt what git knows of it; the work is in the commit
+        except GitError:  # or git's records of it are damaged; the work is in the commit
             worktree.put_aside(tree)
             worktree.remove(git, tree, force=True)
             worktree.create(git, tree, commit)
 
-    # --- heard
+    # --- end
 
     def weigh(self, task: Task, attempt: Attempt, name: str, now: float) -> None:
-        """Write ``<step>.end.json``: end what still lives, put the tree back, read the verdict, pause its account."""
+        """Write ``<step>.end.json``: kill what still runs, restore the tree, read the verdict, pause its account."""
         intent, attempt_dir = attempt.intent, self._dir(attempt)
         step = next(step for step in runs(attempt) if step.name == name)
         if step.review is None or step.verdict is not None or not isinstance(step.phase, Exited | Lost):
@@ -130,7 +130,7 @@ class Reviewers:
             spent=told_by(self.project, task, reviewer).spent,
         )
         if outcome is not Outcome.OK:
-            self.store.count_open(intent.id, f"{attempt.number}.{name}", in_flight(self.project, task, reviewer))
+            self.store.tally.count_open(intent.id, f"{attempt.number}.{name}", in_flight(self.project, task, reviewer))
         self._pause(reviewer, step, end, ended.reset_at, now)
         self.store.write_fact(intent.id, attempt.number, f"{name}.end.json", end)
         self.store.event(
@@ -139,7 +139,7 @@ class Reviewers:
         )  # fmt: skip
 
     def _put_back(self, attempt: Attempt, commit: str) -> tuple[str, ...]:
-        """Put the tree on the commit again; return what the reviewer had changed in it, as far as that can be seen."""
+        """Restore the tree to the commit; return what the reviewer had changed in it, as far as that can be seen."""
         git, tree = self.project.git, Path(attempt.intent.tree)
         changed: tuple[str, ...] = ()
         if tree.is_dir():
@@ -152,7 +152,7 @@ class Reviewers:
         return tuple(map(printable, changed[:NAMES_TOLD]))
 
     def _pause(self, reviewer: Attempt, step: Step, end: ReviewEnd, reset_at: float, now: float) -> None:
-        """Let the reviewer's account wait, or go on; that is written first, or a limit might be missed."""
+        """Pause the reviewer's account, or end its pause; this is written first, or a limit might be missed."""
         before, intent = self.store.pauses(), reviewer.intent
         account = account_of(self.project.policy, intent.agent)
         pause = pause_after(
@@ -168,7 +168,7 @@ class Reviewers:
     # --- the verdict
 
     def _verdict(self, attempt: Attempt, step: Step) -> Verdict | str:
-        """Return a verdict that can be used, or what is wrong with it, in one line."""
+        """Return a valid verdict, or what is wrong with it, in one line."""
         assert step.review is not None
         path = own_dir(self._dir(attempt), step.name) / reviewbrief.VERDICT
         given = read_verdict(path, self.project.masking)
@@ -178,7 +178,7 @@ class Reviewers:
         strange = sorted({found.file for found in given.findings if _path(found.file) not in known})
         if strange:
             names = ", ".join(strange[:NAMES_TOLD])
-            return f"its verdict speaks of files that are neither in the change nor in the tree: {names}"[:500]
+            return f"its verdict names files that are neither in the change nor in the tree: {names}"[:500]
         return given
 
     def _files(self, plan: ReviewPlan, named: set[str]) -> set[str]:
@@ -188,7 +188,7 @@ class Reviewers:
         return there | (paths & set(self.project.git.changed(plan.parent, plan.commit)))
 
     def _findings(self, task: Task, attempt: Attempt, step: Step, given: Verdict) -> tuple[Finding, ...]:
-        """Return the findings with what they are about, those that are disputed marked."""
+        """Return the findings with the content ids of their files; those that are disputed are marked."""
         plan = step.review
         assert plan is not None
         ids = reviewbrief.blobs(self.project, plan.commit, {_path(found.file) for found in given.findings})
@@ -211,7 +211,7 @@ class Reviewers:
 
 
 def _path(text: str) -> str:
-    """Return a path of a finding as git has it; empty for what is none inside the tree."""
+    """Return a path of a finding as git has it; empty if it is not inside the tree."""
     if len(text.encode("utf-8", "surrogatepass")) > PATH_MAX:
         return ""
     try:

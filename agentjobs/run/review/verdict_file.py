@@ -1,4 +1,4 @@
-"""The file in which a reviewer gives its verdict: its form, and what is wrong with one."""
+"""The file with a reviewer's verdict: its schema, and the errors in one."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ if TYPE_CHECKING:
     from agentjobs.text.masking import Masking
 
 SCHEMA = "verdict"
-"""The name by which `agentjobs validate` knows the schema of a verdict."""
+"""The name of the verdict schema in `agentjobs validate`."""
 
 SIZE_MAX = 1 << 20
-"""Bytes of a verdict."""
+"""Most bytes of a verdict."""
 
 FAULTS_TOLD = 5
 
 
 class Found(Struct, frozen=True):
-    """One finding as it was written."""
+    """One finding as the reviewer wrote it."""
 
     file: str
     severity: str
     trigger: str
     impact: str
     line: int | float | None = None
-    """Whole, though perhaps written as ``3.0``."""
+    """A whole number, though perhaps written as ``3.0``."""
     title: str = ""
 
 
 class Verdict(Struct, frozen=True):
-    """What a reviewer wrote."""
+    """The content of a verdict file."""
 
     findings: tuple[Found, ...]
     summary: str = ""
 
 
 def verdict_schema() -> Schema:
-    """Return the schema of a verdict, which ships."""
+    """Return the schema of a verdict, which is part of the package."""
     from agentjobs.text.json_schema import Schema  # slow to import
 
     path = Path(__file__).resolve().with_name("verdict.schema.json")
@@ -53,7 +53,7 @@ def verdict_schema() -> Schema:
 
 def read_verdict(path: Path, masking: Masking) -> Verdict | str:
     """Return a verdict without secrets, or in one line what is wrong with it."""
-    # A link would be followed by us, who may read more than the reviewer.
+    # Never follow a link: we can read more than the reviewer.
     if path.is_symlink() or not path.is_file():
         return f"it wrote no verdict ({path.name} is missing)"
     data = read_head(path, SIZE_MAX + 1)

@@ -1,4 +1,4 @@
-"""What the agent step that did the work of an attempt came to."""
+"""The result of the agent step that did the work of an attempt."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from agentjobs.project.project import Project
 
 PATIENCE_S = 120.0
-"""For so long what needs a tree is put off while another process holds its lock; then the machine is at fault."""
+"""Seconds to wait for the lock of a tree that another process holds; after that the machine is at fault."""
 
 
 def verdict_on(project: Project, task: Task, attempt: Attempt, now: float) -> Verdict | None:
-    """Classify by how it ended and what it said; None where it has not ended."""
+    """Classify an agent by its exit and its output; None if it has not ended."""
     intent, step = attempt.intent, attempt.first(StepKind.AGENT)
     if step is None or not isinstance(step.phase, Exited | Lost):
         return None
@@ -46,7 +46,7 @@ def verdict_on(project: Project, task: Task, attempt: Attempt, now: float) -> Ve
         phase=step.phase,
         kill=step.kill,
         output=output,
-        output_bytes=size if size > TAIL_BYTES else len(output),  # masked it may be shorter, and yet is not cut
+        output_bytes=size if size > TAIL_BYTES else len(output),  # masked output may be shorter although it is not cut
         rules=agent.rules if agent else (),
         now=now,
         tree_dir=intent.tree,
@@ -60,18 +60,18 @@ def verdict_on(project: Project, task: Task, attempt: Attempt, now: float) -> Ve
 
 
 AT_ONCE_S = 60.0
-"""An agent that ends within so long has not worked, where it does not tell what it used."""
+"""Seconds: an agent that ends faster has not worked, if it does not report what it used."""
 
 
 def unanswered(
     policy: Policy, task: Task, attempt: Attempt, result: Result, pause: Pause | None, spoke_at: float
 ) -> Unanswered | None:
-    """Tell whether the agent of an attempt crashed without an answer of its model; None where it had one, or may have.
+    """Return how an attempt crashed without an answer of its model; None if it had an answer, or may have had one.
 
-    An agent that tells its tokens has told none. Of another one (a script has no model) only the first attempt of a
-    task counts, with the same error: a person is asked then, as by the breaker at the beginning of a run. A task that
-    was excused before a person last said "go on", at ``spoke_at``, fails by itself now; so does one that has failed so
-    while others of its account were served (``pause``: what is held against that).
+    An agent that reports tokens has reported none. For any other agent (a script has no model) only the first attempt
+    of a task counts, with the same error: a person is asked then, as by the breaker at the start of a run. A task
+    that was excused before a person last continued the run, at ``spoke_at``, now fails by itself; so does one that
+    failed this way while other tasks of its account got answers (``pause``: the evidence against it).
     """
     step, agent = attempt.first(StepKind.AGENT), policy.agents.get(attempt.intent.agent)
     if attempt.end is None or step is None or agent is None or not isinstance(step.phase, Exited | Lost):
@@ -97,7 +97,7 @@ def unanswered(
 
 
 def has_finished(project: Project, agent: Agent, log: Path) -> bool:
-    """Whether a running agent has said its last word."""
+    """Return whether a running agent has printed its final message."""
     output, size = read_tail(log)
     return finished(output, agent.rules, knowledge_of(project, agent, log, mask=False), cut=size > TAIL_BYTES)
 
@@ -112,7 +112,7 @@ def knowledge_of(project: Project, agent: Agent | None, log: Path, *, mask: bool
 
 
 def is_patient(error: Exception, attempt: Attempt, now: float) -> bool:
-    """Whether this is a lock that may still be waited for: so long after the newest thing that the attempt did."""
+    """Return whether this is a lock that may still be waited for, counted from the attempt's newest event."""
     ended = [step.phase.at for step in attempt.steps if isinstance(step.phase, Exited)]
     newest = max(attempt.intent.started_at, attempt.end.at if attempt.end else 0.0, *ended)
     return isinstance(error, TreeBusy) and now < newest + PATIENCE_S

@@ -1,4 +1,4 @@
-"""What tasks bring into the context of their agents: a prompt, and the files and documents that their rows name."""
+"""How much context tasks need: their prompt, and the files and documents that their rows name."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ if TYPE_CHECKING:
     from agentjobs.tokens.fit import Scale
 
 DIGITS_MAX: Final = 12
-"""A number of tokens with more digits is none."""
+"""Most digits of a number of tokens; a longer one is ignored."""
 
 FILES_AT_ONCE: Final = 2000
-"""The contents of so many files are held in memory at once."""
+"""Most files whose contents are in memory at once."""
 
 
 class Reads(Struct, frozen=True):
-    """What one row names to read."""
+    """The files and documents that one row names."""
 
     paths: tuple[str, ...]
-    """The files there are."""
+    """Those that exist."""
     told: int | None
-    """Tokens of its documents, where its cell ``doc_tokens`` says so: they are not among the paths."""
+    """Tokens of its documents, if its cell ``doc_tokens`` has them; the paths do not contain these documents then."""
 
 
 class Sizes:
-    """The sizes of what rows name, in our tokens; files are counted once, and only those that are asked for."""
+    """The sizes of what rows name, in our tokens; each file is counted at most once, when it is needed."""
 
     def __init__(self, project: Project) -> None:
         self._project = project
@@ -53,21 +53,21 @@ class Sizes:
         self._counts: dict[str, int] = {}
 
     def reads(self, row: Row) -> Reads:
-        """Return the files that a row's ``files`` and ``docs`` mean."""
+        """Return the files that a row's ``files`` and ``docs`` match."""
         told = row.cells.get("doc_tokens", "")
         known = int(told) if told.isascii() and told.isdigit() and len(told) <= DIGITS_MAX else None
         try:
             paths = set(self._names.covered(row.files))
             if known is None:
-                # A part of a document counts as all of it: what an agent opens is the file.
+                # A part of a document counts as the whole file, because agents open the file.
                 docs = [parse_name(name)[0] for name in shell_words(row.cells.get("docs", ""))]
                 paths.update(self._names.covered([path for path in docs if path]))
-        except (UserError, ValueError):  # which `check` and the beginning of the task tell
+        except (UserError, ValueError):  # which `check` and the start of the task report
             paths = set()
         return Reads(tuple(sorted(paths)), known)
 
     def count(self, paths: Sequence[str]) -> dict[str, int]:
-        """Return the tokens of each of these files, as we count."""
+        """Return the tokens of each of these files, by our own count."""
         new = [path for path in dict.fromkeys(paths) if path not in self._counts]
         for at in range(0, len(new), FILES_AT_ONCE):
             some = self._place.read(new[at : at + FILES_AT_ONCE])
@@ -75,13 +75,13 @@ class Sizes:
         return {path: self._counts[path] for path in paths}
 
     def tokens(self, row: Row, scale: Scale) -> int:
-        """Return the tokens of all that a row names to read, as its agent counts."""
+        """Return the tokens of everything that a row names to read, as its agent counts."""
         reads = self.reads(row)
         return scale.tokens(sum(self.count(reads.paths).values())) + (reads.told or 0)
 
 
 class Expectations:
-    """How much context attempts are expected to hold when they begin; each is counted once."""
+    """The context that attempts are expected to hold when they start; each is computed once."""
 
     def __init__(self, project: Project) -> None:
         self._project = project
@@ -89,10 +89,10 @@ class Expectations:
         self._sizes: tuple[str, Sizes] | None = None
 
     def __call__(self, task: Task, begin: Begin) -> int:
-        """Return at least how many tokens an attempt begun so will hold; never more than its window.
+        """Return the tokens that such an attempt will at least hold; never more than its window.
 
-        A conversation that goes on holds what it held when it was last looked at. What cannot be read counts nothing:
-        the beginning of the attempt will tell of it.
+        A continued conversation holds what it held when it was last observed. What cannot be read counts as 0: the
+        start of the attempt will report it.
         """
         known = self._known.get(task.row.id)
         if known is not None and known[:3] == (task.row, begin, len(task.attempts)):
@@ -118,7 +118,7 @@ class Expectations:
         return min(found, window_of(project.policy, profile))
 
     def _at_tip(self) -> Sizes:
-        """Return the sizes of files where tasks start now."""
+        """Return the sizes of files at the commit where tasks start now."""
         tip = self._project.tip() if self._project.uses_trees else ""
         if self._sizes is None or self._sizes[0] != tip or not tip:
             self._sizes = (tip, Sizes(self._project))
@@ -126,7 +126,7 @@ class Expectations:
 
 
 def _sections(profile: Profile) -> int:
-    """Return what the sections of a profile's prompts may hold besides the task's own files, as its agent counts."""
+    """Return the tokens that a profile's prompt sections may have besides the task's own files, as its agent counts."""
     context = profile.context
     if context is None:
         return 0
@@ -134,9 +134,9 @@ def _sections(profile: Profile) -> int:
 
 
 def prompt_of(project: Project, row: Row, profile: Profile) -> str:
-    """Return the prompt of a row's first attempt, its sections cut back: the files are counted by themselves.
+    """Return the prompt of a row's first attempt with its sections cut back: files are counted separately.
 
-    Empty where its template is missing or wrong.
+    Empty if its template is missing or wrong.
     """
     try:
         return briefing.composed(project, row, profile, least=True).text
@@ -145,14 +145,14 @@ def prompt_of(project: Project, row: Row, profile: Profile) -> str:
 
 
 def _counted(project: Project, contents: list[bytes]) -> list[int]:
-    """Count, and remember; what is too small to be remembered is not worth a vocabulary, and counts as its bytes."""
+    """Count, and remember the counts; very small contents count as their bytes without loading a vocabulary."""
     large = [data for data in contents if len(data) > SMALL]
-    memory = project.store.memory() if project.store.dir.is_dir() else None  # `check` makes nothing
+    memory = project.store.memory() if project.store.dir.is_dir() else None  # `check` creates nothing
     counts = iter(count_contents(large, memory=memory))
     return [next(counts) if len(data) > SMALL else len(data) for data in contents]
 
 
 def prompt_sizes(project: Project, rows: Sequence[tuple[Row, Profile]]) -> list[int]:
-    """Return the tokens of the first prompts of rows, as we count."""
+    """Return the tokens of the first prompts of rows, by our own count."""
     texts = [prompt_of(project, row, profile) for row, profile in rows]
     return _counted(project, [text.encode("utf-8", "surrogateescape") for text in texts])

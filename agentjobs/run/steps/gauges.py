@@ -1,7 +1,7 @@
-"""Running agents are looked at: what they wrote since the last look is read, and what it says noted.
+"""Observes running agents: reads what they wrote since the last look, and keeps what that shows.
 
-How far it was read, and what is known, is the state ``<step>.watch.json`` of the attempt: the next poll reads on
-from there, and never all of it again. A state that is gone or cannot be written costs only time.
+How far it was read, and what is known, is in the state file ``<step>.watch.json`` of the attempt: the next poll
+continues there. Without this state, the next look only takes longer.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from agentjobs.disk.files import read_json, write_json
 from agentjobs.disk.logs import Place, read_on, read_tail
 from agentjobs.model.errors import UserError
 from agentjobs.model.outcomes import Outcome
+from agentjobs.model.spending import Spending  # noqa: TC001 - a field of a type that is decoded
 from agentjobs.model.steps import AGENTS, Gauge, Running, StepKind
 from agentjobs.policy.policy import finish_grace_s
 from agentjobs.project.store import step_files
@@ -31,7 +32,6 @@ from agentjobs.run.steps.spending import whose
 
 if TYPE_CHECKING:
     from agentjobs.model.facts import Attempt
-    from agentjobs.model.spending import Spending
     from agentjobs.model.steps import Step
     from agentjobs.model.tasks import Task
     from agentjobs.policy.agents import Agent
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 
 
 DOING_BYTES = 64 * 1024
-"""So much of the end of an agent's output is read for what it is doing."""
+"""Bytes at the end of an agent's output that are read to show what it is doing."""
 
 
 class Beside(Struct, frozen=True, omit_defaults=True):
-    """One more file of a conversation, such as a sub-agent's."""
+    """Another file of the same conversation, such as a sub-agent's."""
 
     place: Place = Place()
     meter: Meter = Meter()
@@ -54,22 +54,22 @@ class Watched(Struct, frozen=True, omit_defaults=True):
 
     output: Place = Place()
     said: Seen = Seen()
-    """What the output says."""
+    """What the output shows."""
     path: str = ""
-    """Where the transcript is."""
+    """Path of the transcript."""
     session: str = ""
-    """The id by which it was recognised; empty where nobody knew that yet."""
+    """The session id by which it was recognised; empty if that was not known yet."""
     transcript: Place = Place()
     kept: Seen = Seen()
-    """What the transcript says."""
+    """What the transcript shows."""
     also: dict[str, Beside] = {}
-    """What more files of the conversation say, by path."""
+    """What further files of the conversation show, by path."""
     tree: str = ""
-    """What the tree was like when it had last been changed."""
+    """The state of the tree at its last change."""
 
 
 def finished_of(project: Project, task: Task, now: float) -> Task:
-    """Return the task with those agents noted that have said their last word and fallen silent, but still run."""
+    """Return the task with those agents marked that have printed their final message and are silent, but still run."""
     last = task.last
     if last is None or last.result is not None:
         return task
@@ -108,7 +108,7 @@ def gauged(project: Project, task: Task) -> Task:
 
 
 def held_at_end(project: Project, attempt: Attempt) -> int:
-    """Return the tokens in an agent's window when it was last looked at; 0 where nothing said so."""
+    """Return the tokens in an agent's window when it was last observed; 0 if unknown."""
     step = attempt.last(StepKind.AGENT)
     return _filled(project, attempt, step.name)[0] if step is not None else 0
 
@@ -127,7 +127,7 @@ def _filled(project: Project, attempt: Attempt, step: str) -> tuple[int, int]:
 
 
 def session_at(project: Project, attempt: Attempt) -> str:
-    """Return the conversation's id as the agent's output was seen to say it; empty while it did not."""
+    """Return the session id that the agent's output has shown so far; empty if none."""
     step = attempt.first(StepKind.AGENT)
     if step is None:
         return ""
@@ -136,7 +136,7 @@ def session_at(project: Project, attempt: Attempt) -> str:
 
 
 def doing_at(project: Project, attempt: Attempt, step: Step) -> str:
-    """Return the last thing that a running agent did, in a line; empty where that is not known."""
+    """Return the last action of a running agent, in one line; empty if that is not known."""
     name = agent_of(attempt, step)
     agent = project.policy.agents.get(name) if step.kind in AGENTS and isinstance(step.phase, Running) else None
     if agent is None:
@@ -156,12 +156,12 @@ def _gauge(project: Project, task: Task, attempt: Attempt, step: Step, agent: Ag
         more = more or behind
     now, idle = _look_at_tree(now, project, task, attempt, step)
     if now != before:
-        with contextlib.suppress(UserError):  # a full disk: the next look does it again
+        with contextlib.suppress(UserError):  # full disk: the next look does it again
             write_json(state, now)
     spent = _spent(task, attempt, agent, _all_watched(attempt, step, attempt_dir, now))
     source = now.kept if inside.context is not None else now.said
     return Gauge(
-        used=0 if more else source.used,  # what is not the newest may be long past
+        used=0 if more else source.used,  # without the newest line, the number may be out of date
         window=source.window,
         errors=0 if more else now.said.errors,
         error=now.said.error,
@@ -210,7 +210,7 @@ def _read_transcript(
 
 
 def _read_files(watched: Watched, beside: list[str], sight: Sight) -> tuple[Watched, bool]:
-    """Read on in the transcript, and in these more files of the conversation."""
+    """Continue reading the transcript, and these further files of the conversation."""
     news = read_on(watched.path, watched.transcript)
     kept = observe(Seen() if news.anew else watched.kept, news.lines, sight)
     behind, also = news.more, {}
@@ -225,9 +225,9 @@ def _read_files(watched: Watched, beside: list[str], sight: Sight) -> tuple[Watc
 def _look_at_tree(
     watched: Watched, project: Project, task: Task, attempt: Attempt, step: Step
 ) -> tuple[Watched, int]:
-    """Return how many answers the model gave while nobody edited the tree; it is looked at only past the limit.
+    """Return how many answers the model gave without an edit of the tree; the tree is read only past the limit.
 
-    The first time there is nothing to compare it with: then a change since the start is one.
+    The first look has no earlier one to compare with: it counts changes since the start.
     """
     most, said = project.policy.limits.idle_requests, watched.said
     if not most or said.requests < most or said.final or not attempt.intent.base:
@@ -247,7 +247,7 @@ def _look_at_tree(
 
 
 def _all_watched(attempt: Attempt, step: Step, attempt_dir: Path, now: Watched) -> list[Watched]:
-    """Return the states of all agent steps of the attempt so far, of which ``step`` is the last."""
+    """Return the states of all agent steps of the attempt so far; ``step`` is the last one."""
     earlier = [other.name for other in attempt.steps if other.kind is StepKind.AGENT and other.name != step.name]
     return [*(read_json(_state(attempt_dir, name), Watched) or Watched() for name in earlier), now]
 

@@ -1,4 +1,4 @@
-"""The request that was open when an agent was killed: nobody says what it used, so it is counted as an upper bound."""
+"""The request that was open when an agent was killed: its use is not reported, so an upper bound counts."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from agentjobs.project.project import Project
 
 BYTES_A_TOKEN = 3
-"""Of a prompt; real ones have more, so that more tokens are counted than there are."""
+"""Bytes of a prompt for each token; real prompts have more, so this counts too many tokens rather than too few."""
 
 
 def in_flight(project: Project, task: Task, attempt: Attempt) -> Spending:
-    """Return what the requests that were open when agents of the attempt were killed may have used, at most.
+    """Return the most that requests may have used which were open when agents of the attempt were killed.
 
-    The input of one more request, for each: as many tokens as the context held when it was last known, or as the
-    prompt has before the first answer. All of them are priced as written to the cache, which costs most.
+    For each, the input of one more request: the tokens that the context held when last observed, or those of the
+    prompt before the first answer. All are priced as cache writes, which cost most.
     """
     agent = project.policy.agents.get(attempt.intent.agent)
     if agent is None:
@@ -54,19 +54,19 @@ def _killed(step: Step) -> bool:
 
 
 def asks(agent: Agent, output: bytes) -> bool:
-    """Whether a request to the model was open when the output ended, as far as the agent's lines show that."""
+    """Return whether a request to the model was open when the output ended, as far as the agent's lines show that."""
     watch = agent.watch
     if watch is None or watch.request is None:
         return False
     events = read_events(output)
     newest = next(iter(events), None)
     if newest is None:
-        return True  # the first answer is not there yet
+        return True  # no answer yet
     over = [rule.event for rule in agent.rules if rule.event is not None]
     if any(matches(newest.fields, closed) for closed in (watch.calls or watch.request, *over)):
         return False
     done = [rule.event for rule in agent.rules if rule.event is not None and rule.class_ is Outcome.OK]
-    for event in events:  # what comes after a final event that is itself none
+    for event in events:  # lines after the final event that are not final themselves
         if any(matches(event.fields, wanted) for wanted in done):
             return False
         if matches(event.fields, watch.request):
@@ -94,7 +94,7 @@ def _prompt_tokens(project: Project, attempt: Attempt) -> int:
 
 
 def _held(project: Project, task: Task, attempt: Attempt) -> int:
-    """Return what the conversation held when it was last looked at, in this attempt or an earlier one."""
+    """Return the tokens of the conversation when it was last observed, in this attempt or an earlier one."""
     session = id_of(attempt)
     same = [one for one in task.attempts if one.number < attempt.number and session and id_of(one) == session]
     return next((held for one in (attempt, *reversed(same)) if (held := filled_at_end(project, one)[0])), 0)

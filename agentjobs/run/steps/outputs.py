@@ -1,4 +1,4 @@
-"""What an earlier round wrote, where tasks share the project's directory: put aside, or it would pass for new work."""
+"""Output of an earlier round, if tasks share the project's directory: move it away, or it would count as new work."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from agentjobs.project.project import Project
 
 BEFORE = "output-before"
-"""The file in the attempt's directory; with `-2` where there was one again before the agent began."""
+"""The file in the attempt's directory; with `-2` if another output was there before the agent started."""
 
 
 def put_aside(project: Project, row: Row, attempt_dir: Path) -> None:
-    """Move the output of a task into the directory of its first attempt, before that starts; again is no harm.
+    """Move the output of a task into the directory of its first attempt, before that starts; safe to repeat.
 
-    Only of a task whose profile says what it writes. UserError for an output outside of the project.
+    Only for a task whose profile names an output. UserError for an output outside of the project.
     """
     output = row.cells.get("output", "").strip()
     profile = project.policy.profiles.get(row.profile)
@@ -31,7 +31,7 @@ def put_aside(project: Project, row: Row, attempt_dir: Path) -> None:
     if not os.path.lexists(source) or source.is_dir():
         return
     place, number = attempt_dir / BEFORE, 1
-    while os.path.lexists(place):  # a copy to another file system was cut short, or the setup command wrote it anew
+    while os.path.lexists(place):  # a copy to another file system was interrupted, or the setup command wrote it again
         number += 1
         place = attempt_dir / f"{BEFORE}-{number}"
     shutil.move(source, place)

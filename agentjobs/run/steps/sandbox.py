@@ -1,9 +1,8 @@
-"""The sandbox of a step: bubblewrap, with the tree to write and the rest of the machine to read.
+"""The sandbox of a step: bubblewrap, with the tree writable and the rest of the machine read-only.
 
-Written may be: the tree; what git needs to commit there; a directory for the handoff; what the policy names, and for
+Writable are: the tree; what git needs for a commit there; a directory for the handoff; what the policy names; and for
 the agent what its own settings name (its configuration, its sessions). Temporary directories are private.
-``.agentjobs`` is not to be seen, and the trees of other tasks with it; nor is any process outside, to be signalled
-or traced.
+``.agentjobs`` and the trees of other tasks are hidden. Processes outside cannot be seen, signalled or traced.
 """
 
 from __future__ import annotations
@@ -47,17 +46,17 @@ except OSError as error:
     sys.stderr.write(f"{sys.argv[1]}: {error.strerror}\\n")
     sys.exit(126)
 """
-"""What bubblewrap starts, in Python without any module of ours: a shell cannot put back what it finds ignored."""
+"""What bubblewrap starts: plain Python without our modules, because a shell cannot reset ignored signals."""
 
 _VARIABLE: Final = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _OURS: Final = ("commondir", "gitdir", "config.worktree", "agentjobs-index", "agentjobs-placed", "agentjobs-setup")
-"""Files of a worktree's administrative directory that our own git calls believe."""
+"""Files in a worktree's administrative directory that our own git calls trust."""
 
 
 def trouble() -> str:
-    """Return why there can be no sandbox on this machine, as one line; empty: there can be one."""
+    """Return why this machine cannot run a sandbox, as one line; empty if it can."""
     if sys.platform != "linux":
-        return "bubblewrap, which the sandbox is made with, runs on Linux only"
+        return "the sandbox needs bubblewrap, which runs only on Linux"
     program = shutil.which("bwrap")
     if program is None:
         return "there is no bwrap on PATH; install bubblewrap"
@@ -69,26 +68,26 @@ def trouble() -> str:
 
 
 def require(project: Project) -> None:
-    """Raise UserError where the policy wants a sandbox and there can be none."""
+    """Raise UserError if the policy wants a sandbox and this machine cannot run one."""
     from agentjobs.disk.files import read_raw
     from agentjobs.text.toml import line_of
 
     if project.policy.workspace.sandbox == "none" or not (found := trouble()):
         return
     line = line_of(read_raw(project.root / _POLICY, follow=True), ("workspace", "sandbox"))
-    raise UserError(f'sandbox = "bwrap" cannot be had: {found}, or set sandbox = "none"', file=_POLICY, line=line)
+    raise UserError(f'sandbox = "bwrap" does not work here: {found}, or set sandbox = "none"', file=_POLICY, line=line)
 
 
 def confined(
     project: Project, intent: Intent, attempt_dir: Path, name: str, argv: Sequence[str], env: Mapping[str, str]
 ) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Return the command line and the environment by which step ``name`` runs in its sandbox.
+    """Return the command line and the environment that run step ``name`` in its sandbox.
 
-    What it is to write is made where it is missing. Raises ``UserError`` where that cannot be done.
+    Creates writable paths that are missing. UserError if that fails.
     """
     program = shutil.which("bwrap")
     if program is None:
-        raise UserError('sandbox = "bwrap" needs bubblewrap, and there is no bwrap on PATH')
+        raise UserError('sandbox = "bwrap" needs bubblewrap, but there is no bwrap on PATH; install bubblewrap')
     env = dict(env) | {key: TEMPORARY[0] for key in ("TMPDIR", "TMP", "TEMP") if key in env}
     if "AGENTJOBS_HANDOFF" in env:
         env["AGENTJOBS_HANDOFF"] = str(attempt_dir / HANDOFF / "handoff.md")
@@ -130,15 +129,15 @@ def _view(
             writable.append(clone_dir(tree))
         else:
             admin = Path(tree_environment(project.git, tree)["GIT_DIR"])
-            # A commit in the tree comes to be here. Branches and settings of the repository are only to be read.
+            # Commits in the tree write here. Branches and settings of the repository are read-only.
             writable += [admin, common / "objects"]
-            # What every git reads, whichever object it looks for: a pipe there would let all of them wait.
+            # Every git process reads these: a named pipe in their place would block all of them.
             for shared in (common / "objects/info", common / "objects/pack"):
                 shared.mkdir(exist_ok=True)
                 fixed.append(shared)
-            if is_directory(common / "lfs"):  # where git-lfs keeps the files that it takes out of commits
+            if is_directory(common / "lfs"):  # git-lfs stores file contents here
                 writable.append(common / "lfs")
-            (admin / "config.worktree").touch()  # or a step could make it, and git of ours would do as it says
+            (admin / "config.worktree").touch()  # or a step could create it, and our own git calls would obey it
             fixed += [path for path in map(admin.joinpath, _OURS) if path.exists()]
     named = list(project.policy.workspace.writable)
     agent = project.policy.agents.get(intent.agent)
@@ -157,20 +156,20 @@ def _view(
 
 
 def _needed(project: Project, argv: Sequence[str], env: Mapping[str, str]) -> Iterator[str]:
-    """Yield what a step reads, wherever that lies: tools, the interpreter, HOME, what is linked into the tree."""
+    """Yield everything that a step reads outside of the tree: tools, the interpreter, HOME, targets of links."""
     words = [*argv, *env.get("PATH", "").split(os.pathsep), env.get("HOME", "")]
     yield from needed_by((*words, *(str(project.root / path) for path in project.policy.workspace.link)))
 
 
 def _made(named: Iterable[str], root: Path, env: Mapping[str, str]) -> Iterator[Path]:
-    """Yield the paths that the policy lets a step write; what is missing is made."""
+    """Yield the paths that the policy makes writable for a step; creates those that are missing."""
     for text in named:
         path = _expanded(text, env)
         if not path:
             continue
         place = root / path
         if os.path.realpath(place) == "/":
-            raise UserError(f"writable: {text!r} is the whole machine; name what is to be written")
+            raise UserError(f"writable: {text!r} is the whole machine; name the directory to write to")
         try:
             if not place.exists():
                 _make(place)
@@ -180,7 +179,7 @@ def _made(named: Iterable[str], root: Path, env: Mapping[str, str]) -> Iterator[
 
 
 def _make(path: Path) -> None:
-    """Make a directory or, where the name has an ending, a file, as JSON an empty object."""
+    """Make a directory or, if the name has an extension, a file (JSON: an empty object)."""
     if not path.suffix:
         path.mkdir(mode=0o700, parents=True)
         return
@@ -191,7 +190,7 @@ def _make(path: Path) -> None:
 
 
 def _expanded(text: str, env: Mapping[str, str]) -> str:
-    """Fill in ``${NAME}``, ``${NAME:-default}`` and a leading ``~`` as a shell would; empty: nothing is meant."""
+    """Expand ``${NAME}``, ``${NAME:-default}`` and a leading ``~`` as a shell would; empty if a variable is not set."""
     found = _VARIABLE.sub(lambda variable: env.get(variable[1]) or variable[2] or "", text)
     home = env.get("HOME", "")
     if found == "~" or found.startswith("~/"):

@@ -1,4 +1,4 @@
-"""What an attempt used, and which conversation it was: from its output first, else from what it keeps on disk."""
+"""What an attempt used, and its session: from its output first, else from its transcript on disk."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class Told(Struct, frozen=True):
     """What is known of an agent step that has ended."""
 
     session: str = ""
-    """The conversation's id as the agent says it; empty where it says none."""
+    """The session id that the agent reports; empty if none."""
     spent: Spending = Spending()
     """What this attempt alone used."""
 
 
 def told_by(project: Project, task: Task, attempt: Attempt) -> Told:
-    """Read what an attempt's agent says of itself, in all its agent steps so far."""
+    """Read what an attempt's agent reports about itself, in all its agent steps so far."""
     intent = attempt.intent
     agent = project.policy.agents.get(intent.agent)
     if agent is None:
@@ -63,14 +63,14 @@ def told_by(project: Project, task: Task, attempt: Attempt) -> Told:
 
 
 def transcript_of(project: Project, task: Task, attempt: Attempt, agent: Agent, session: str) -> Found | None:
-    """Return what the agent has on disk of the attempt's conversation."""
+    """Return the transcript of the attempt's conversation on disk."""
     if agent.transcript is None:
         return None
     return find(agent.transcript, whose(project, task, attempt, session))
 
 
 def whose(project: Project, task: Task, attempt: Attempt, session: str) -> Whose:
-    """Return what is known of an attempt, or of a review of one, by which its transcript is recognised."""
+    """Return what is known of an attempt, or of one of its reviews, to recognise its transcript."""
     intent = attempt.intent
     attempt_dir = project.store.attempt_dir(intent.id, intent.number)
     review = attempt.steps[0].name if attempt.steps and attempt.steps[0].name.startswith(StepKind.REVIEW.value) else ""
@@ -89,7 +89,7 @@ def whose(project: Project, task: Task, attempt: Attempt, session: str) -> Whose
 
 
 def exact_reset(project: Project, task: Task, attempt: Attempt, agent: Agent, said_at: float) -> float:
-    """Return when the limit that an attempt met ends, as the agent keeps it on disk; 0 where it does not say it."""
+    """Return when the limit that an attempt hit ends, according to the agent's files; 0 if they do not contain it."""
     if not agent.transcript_resets:
         return 0.0
     log = step_files(project.store.attempt_dir(attempt.intent.id, attempt.number), "agent").log
@@ -99,7 +99,7 @@ def exact_reset(project: Project, task: Task, attempt: Attempt, agent: Agent, sa
 
 
 def reset_in(lines: bytes, resets: Sequence[Reset], said_at: float) -> float:
-    """Return the last of the moments that the newest line which tells any of them tells; 0 for none to come."""
+    """Return the last reset time in the newest line that contains one; 0 if none is in the future."""
     for event in read_events(lines):
         told = [scalar_text(lookup(event.fields, one.at)) for one in resets if matches(event.fields, one.event)]
         if told:
@@ -108,16 +108,16 @@ def reset_in(lines: bytes, resets: Sequence[Reset], said_at: float) -> float:
 
 
 def id_of(attempt: Attempt) -> str:
-    """Return the id of an attempt's conversation, as far as it is known."""
+    """Return the session id of an attempt, as far as it is known."""
     told = (attempt.result.session if attempt.result else "") or (attempt.end.session if attempt.end else "")
     return told or attempt.intent.session
 
 
 def was_written(project: Project, task: Task, attempt: Attempt, told: Told) -> bool:
-    """Return False where the attempt's conversation cannot be resumed, because its agent has kept nothing of it.
+    """Return False if the attempt's conversation cannot be resumed, because its agent has saved nothing of it.
 
-    That is so after a first request that failed, with some agents. Where its output shows an answer of the model the
-    conversation counts as kept: a newer version may keep it elsewhere.
+    Some agents save nothing if the first request fails. If the output shows an answer of the model, the conversation
+    counts as saved: a newer version may save it elsewhere.
     """
     agent = project.policy.agents.get(attempt.intent.agent)
     if agent is None or agent.transcript is None or told.spent.tokens or not told.session:
@@ -131,7 +131,7 @@ def was_written(project: Project, task: Task, attempt: Attempt, told: Told) -> b
 
 
 def learnt(output: bytes, where: Session | None) -> str:
-    """Return the id of the conversation that the agent says in its output; empty where it does not."""
+    """Return the session id in the agent's output; empty if none."""
     if where is None:
         return ""
     found = [event for event in read_events(output) if matches(event.fields, where.event)]
@@ -139,7 +139,7 @@ def learnt(output: bytes, where: Session | None) -> str:
 
 
 def from_output(log: Path, agent: Agent, limit: int) -> Measured | None:
-    """Return what one agent step said; of a figure for the whole run its newest line, however long and far back."""
+    """Return what one agent step reported; a total for the whole run is read from its newest line, however far back."""
     where = agent.usage
     if where is None:
         return None

@@ -1,4 +1,4 @@
-"""Steps of attempts, started where they work: in their tree and, where the policy says so, in a sandbox."""
+"""Starts steps of attempts in their tree and, if the policy says so, in a sandbox."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def places(*attempts: tuple[Intent, Path]) -> list[local.Place]:
-    """Return the trees of these attempts, given with their directories, as places that nothing is to be left in."""
+    """Return the trees of these attempts (each given with its directory): no process may stay there."""
     with_trees = [(intent, attempt_dir) for intent, attempt_dir in attempts if intent.base]
     return [local.Place(intent.tree, intent.id, tuple(_steps(attempt_dir))) for intent, attempt_dir in with_trees]
 
@@ -45,7 +45,7 @@ def start(
 ) -> int | None:
     """Start step ``name`` of an attempt and return the pid of its runner; None if it was started before.
 
-    Raises ``UserError`` and ``OSError`` where it cannot be.
+    UserError or OSError if it cannot be started.
     """
     if name.partition("-")[0] in AGENTS:
         own_dir(attempt_dir, name).mkdir(mode=0o700, exist_ok=True)
@@ -72,7 +72,7 @@ def start(
 
 
 def _note_transcripts(project: Project, intent: Intent, attempt_dir: Path, name: str, env: Mapping[str, str]) -> None:
-    """Write down which transcripts are there before an agent starts, unless its own will be known by an id of ours."""
+    """Write down which transcripts exist before an agent starts, unless its own will be known by an id of ours."""
     agent, lock = project.policy.agents.get(intent.agent), step_files(attempt_dir, name).lock
     if agent is None or agent.transcript is None or lock.exists() or name.startswith(f"{FIRST}-"):
         return

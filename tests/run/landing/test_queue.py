@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agentjobs.commands.scope import skip
+from agentjobs.commands.skip import skip
 from agentjobs.project.project import Project as Jobs
 from tests.kit.harness import Project
 

@@ -36,7 +36,7 @@ def test_a_byte_order_mark_on_a_line_of_its_own_is_nothing(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([row("r1", "read", after="w1")], 'rows.jsonl:1: after names "w1" of a later phase: neither ever begins'),
+        ([row("r1", "read", after="w1")], 'rows.jsonl:1: after names "w1" of a later phase: neither could ever start'),
         ([row("r1", "read", profile="write")], "none of the rows that it printed is of this phase"),
         ([row("r1", "read", text="x" * 5000)], "it printed more than 4KiB (limits.output)"),
     ],
@@ -58,7 +58,7 @@ def test_a_plan_cannot_begin_its_phase_anew(tmp_path: Path) -> None:
     project = pipeline(tmp_path, read={"plan": PLAN + again})
     assert project.settle() == {"a": "DONE"}
     assert len(plans(project)) == 1
-    assert "this is called by the plan of phase read" in (tmp_path / "said").read_text()
+    assert "the plan of phase read calls this" in (tmp_path / "said").read_text()
 
 
 def test_a_pilot_takes_tasks_of_the_first_phase_first(tmp_path: Path) -> None:

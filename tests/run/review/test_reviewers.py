@@ -106,7 +106,7 @@ def test_a_verdict_that_is_malformed_twice_is_nobodys_but_the_reviewers(tmp_path
     assert p.starts() == {"a": 1, "b": 1}
     assert words(p) == ["malformed", "elsewhere"]
     told = reviews(p)[1].prompt
-    assert "Your last verdict could not be used" in told
+    assert "Your last verdict was not valid" in told
     assert "/findings/0: 'line' is a required property" in told
     end = p.attempts("a")[0]["review-2.end"]
     assert end["detail"].endswith("neither in the change nor in the tree: no/such/file")
@@ -236,7 +236,7 @@ def test_a_file_too_large_for_the_prompt_is_left_out_whole(tmp_path: Path) -> No
     assert "+ok a" in large
     assert "Too large" not in large
     assert "+ok a" not in small
-    assert "Too large for this prompt, look at them in the tree: a.txt" in small
+    assert "Too large for this prompt; read them in the tree: a.txt" in small
 
 
 def test_a_running_review_is_stopped_and_its_work_is_not_lost(tmp_path: Path) -> None:

@@ -461,7 +461,7 @@ def without_bubblewrap(project: Project, program: str | None) -> Mapping[str, st
 def test_one_clear_line_where_it_cannot_be_had(project: Project, program: str | None, said: str) -> None:
     env = without_bubblewrap(project, program)
     line = (project.root / "agentjobs.toml").read_text().splitlines().index('sandbox = "bwrap"') + 1
-    want = f'agentjobs: agentjobs.toml:{line}: sandbox = "bwrap" cannot be had: {said}, or set sandbox = "none"\n'
+    want = f'agentjobs: agentjobs.toml:{line}: sandbox = "bwrap" does not work here: {said}, or set sandbox = "none"\n'
     project.plans(a="ok")
     assert project.run("dispatch", env=env, code=1).stderr == want
     assert want in project.run("check", env=env, code=1).stderr
