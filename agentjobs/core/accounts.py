@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from agentjobs.core.pauses import SILENT, TROUBLE, in_force, told_of
+from agentjobs.core.pauses import in_force, told_of
 from agentjobs.core.reviews import at_work
 from agentjobs.model.decisions import RUN
-from agentjobs.model.outcomes import Outcome
+from agentjobs.model.outcomes import TROUBLE, Outcome
 from agentjobs.model.steps import Running, StepKind
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class Gate:
         if attempt.result is not None and attempt.result.outcome in TROUBLE:
             return False
         if attempt.end is not None:
-            return attempt.end.outcome not in TROUBLE | SILENT
+            return not attempt.end.outcome.rules.trouble and attempt.end.outcome.rules.served != "no"
         return attempt.result is None and self._now >= self._past_at(attempt, pause)
 
     def _past_at(self, attempt: Attempt, pause: Pause) -> float:

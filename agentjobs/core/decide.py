@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agentjobs.core import reviews
-from agentjobs.core.layers import LAYER_1, LAYER_2, UNSPENT, oscillating
+from agentjobs.core.layers import oscillating
 from agentjobs.core.watchdog import FIRST, astray
 from agentjobs.model.decisions import Begin, Conclude, Decision, Defer, End, Judge, Land, Launch, Look, Settle, Wait
 from agentjobs.model.facts import FRESH, Attempt, Mode, Result
-from agentjobs.model.outcomes import Outcome
+from agentjobs.model.outcomes import LAYER_1, LAYER_2, UNSPENT, Outcome, rules_of
 from agentjobs.model.steps import AGENTS, Exited, Lost, Prepared, Running, Step, StepKind
 from agentjobs.model.tasks import BY_HAND, Status, Task
-from agentjobs.model.trouble import LASTING, TROUBLE
+from agentjobs.model.trouble import TROUBLE
 from agentjobs.policy.limits import dollars
 from agentjobs.policy.policy import finish_grace_s
 
@@ -243,7 +243,7 @@ def watch(attempt: Attempt, step: Step, policy: Policy, now: float, spent: float
             deadlines.append((quiet_at + finish_grace_s(policy, reviews.agent_of(attempt, step)), "hung"))
         else:
             deadlines.append((quiet_at + limits.idle_s, "stalled"))
-            if running.gauge.trouble in LASTING and not running.gauge.final:
+            if rules_of(running.gauge.trouble).seen_in_events and not running.gauge.final:
                 deadlines.append((quiet_at + WAITS_S, TROUBLE))
         asked = step.kind is StepKind.AGENT and step.name != FIRST
         longest_s = limits.handoff_s if asked else limits.attempt_s
@@ -356,7 +356,7 @@ def can_resume(attempt: Attempt, policy: Policy) -> bool:
     agent = policy.agents.get(attempt.intent.agent)
     result = attempt.result
     session = (result.session if result else "") or attempt.intent.session
-    lost = result is not None and result.outcome in {Outcome.NO_SESSION, Outcome.CONTEXT_FULL}
+    lost = result is not None and not result.outcome.rules.keeps_session
     lost = lost or (attempt.end is not None and attempt.end.unwritten)
     return bool(agent and agent.resume and session and has_begun(attempt) and not lost)
 

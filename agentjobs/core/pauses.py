@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agentjobs.model.decisions import RUN
-from agentjobs.model.outcomes import Outcome
+from agentjobs.model.outcomes import TROUBLE, Outcome
 from agentjobs.model.state import Halt
 
 if TYPE_CHECKING:
@@ -22,32 +22,9 @@ if TYPE_CHECKING:
     from agentjobs.model.facts import AgentEnd, Intent, Result
     from agentjobs.policy.limits import Limits
 
-TROUBLE = frozenset({Outcome.LIMIT, Outcome.OVERLOADED, Outcome.UNREACHABLE, Outcome.AUTH, Outcome.INFRA})
-"""Outcomes that mean something for others."""
-
-SILENT = frozenset({Outcome.STOPPED, Outcome.LOST, Outcome.NO_SESSION, Outcome.SESSION_BUSY})
-"""Ends before the model was asked: they do not say that a trouble is over."""
-
-WELL = frozenset(
-    {
-        Outcome.OK,
-        Outcome.VERIFY_FAILED,
-        Outcome.GATE_FAILED,
-        Outcome.REJECTED,
-        Outcome.OUT_OF_SCOPE,
-        Outcome.NO_CHANGE,
-        Outcome.CONFLICT,
-        Outcome.CONTEXT_FULL,
-    }
-)
-"""The agent was served to the end, whatever it made of that."""
-
 REFUSALS_MAX = 100
 """So many times running (at one an hour: four days) a limit or a server in trouble is waited for; then a person is
 asked."""
-
-RUNNING_MAX = {Outcome.AUTH: 3, Outcome.INFRA: 2}
-"""Trouble that hardly ends by itself: met so many times running, a person is asked."""
 
 REFUSED_MAX = 5
 """Likewise after a probe, where so many attempts in all met a lost login."""
@@ -185,7 +162,7 @@ def pauses_after(
     machine = Outcome.STOPPED
     if result.outcome is Outcome.INFRA and (end is None or end.outcome is not Outcome.INFRA):
         machine = Outcome.INFRA
-    elif result.outcome not in TROUBLE | {Outcome.STOPPED, Outcome.LOST}:
+    elif not result.outcome.rules.outside:
         machine = Outcome.OK
     detail = f"{intent.id}: {result.detail}"
     found = judged(pauses.get(RUN), machine, reset_at=0.0, detail=detail)
@@ -241,7 +218,7 @@ def pause_after(
     at = now if news or known is None else known.at
     if known is not None:
         until = max(until, known.until)
-    stuck = count > REFUSALS_MAX or count >= RUNNING_MAX.get(outcome, count + 1)
+    stuck = count > REFUSALS_MAX or count >= (outcome.rules.refusals_max or count + 1)
     stuck = stuck or (outcome is Outcome.AUTH and news and len(alike) >= REFUSED_MAX)
     stuck = stuck or (outcome is Outcome.LIMIT and until > since + limits.limit_s)
     stuck = stuck or (outcome is Outcome.UNREACHABLE and until > since + limits.unreachable_s)
@@ -256,11 +233,11 @@ def _with(alike: tuple[str, ...], key: str) -> tuple[str, ...]:
 
 def _after_none(pause: Pause | None, outcome: Outcome, started_at: float, now: float) -> Pause | None:
     """Return the pause after an attempt that met no trouble that is known."""
-    if pause is None or outcome in SILENT or started_at <= pause.at or pause.until > now:
+    if pause is None or outcome.rules.served == "no" or started_at <= pause.at or pause.until > now:
         return pause
     if pause.outcome is Outcome.CRASHED:
         return None
-    return None if outcome in WELL else replace(pause, passed=True)
+    return None if outcome.rules.served == "yes" else replace(pause, passed=True)
 
 
 def _is_same(one: Outcome, other: Outcome) -> bool:
@@ -324,7 +301,7 @@ def lifted(pauses: Mapping[str, Pause], now: float) -> dict[str, Pause]:
     """Return the pauses after a person said "go on": who was stuck tries once more, a limit goes on."""
 
     def lift(pause: Pause) -> Pause:
-        count = RUNNING_MAX.get(pause.outcome, 2) - 1  # the next refusal asks for a person again
+        count = (pause.outcome.rules.refusals_max or 2) - 1  # the next refusal asks for a person again
         again = replace(pause, stuck=False, at=min(pause.at, now), count=count, since=now, alike=())
         return again if pause.stuck else pause
 

@@ -29,8 +29,6 @@ PLANS = "+plan."
 STEP = "plan"
 SHOWN = 3
 ROUNDING = 1e-9
-UNCOUNTED = frozenset({Outcome.STOPPED, Outcome.LOST})
-"""Plannings that came to nothing through no fault of the command."""
 
 
 def plan_id(phase: str) -> str:

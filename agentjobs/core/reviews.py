@@ -37,10 +37,6 @@ RUNS_MAX: Final = 60
 UNREVIEWED: Final = "has no review"
 """Why a task waits whose reviewers gave no verdict."""
 
-WAITED_FOR: Final = frozenset(
-    {Outcome.LIMIT, Outcome.OVERLOADED, Outcome.UNREACHABLE, Outcome.AUTH, Outcome.INFRA}
-)
-"""Trouble of the reviewer's account: it is asked again once that is over, as one is that was stopped for the budget."""
 
 def next_of(attempt: Attempt) -> Decision | None:
     """Return what the reviews of an attempt with no running step need; None: they do not keep it back."""
@@ -149,7 +145,7 @@ def _given_up(mine: list[Step], asked_at: float) -> bool:
         return True
     ends = [step.verdict for step in mine if step.verdict and step.review and step.review.at > asked_at]
     lost = sum(end.outcome is Outcome.LOST for end in ends)
-    failed = sum(end.outcome not in WAITED_FOR | {Outcome.LOST, Outcome.STOPPED} for end in ends)
+    failed = sum(not end.outcome.rules.outside for end in ends)
     return failed >= TRIES_MAX or lost >= LOST_MAX
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from agentjobs.model.decisions import End
+from agentjobs.model.outcomes import rules_of
 from agentjobs.model.steps import Running, StepKind
-from agentjobs.model.trouble import BOUNDS, SAME_ERROR, TROUBLE
+from agentjobs.model.trouble import SAME_ERROR, TROUBLE
 from agentjobs.policy.limits import dollars
 from agentjobs.policy.policy import window_of
 
@@ -33,7 +33,7 @@ def astray(attempt: Attempt, step: Step, policy: Policy, spent: float) -> End | 
         detail = f"the same error {running.gauge.errors} times: {running.gauge.error}"
         return End(step.name, SAME_ERROR, hard=True, detail=detail)
     gauge = running.gauge
-    if gauge.trouble and gauge.troubles >= BOUNDS.get(gauge.trouble, math.inf):
+    if 0 < rules_of(gauge.trouble).retries_max <= gauge.troubles:
         return End(step.name, TROUBLE, hard=False, detail=f"{gauge.trouble}: {gauge.told}")
     cause = _runaway(running, policy, spent)
     if cause:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from agentjobs.model.errors import UserError
 from agentjobs.model.facts import Mode
-from agentjobs.model.outcomes import Outcome
 from agentjobs.prompts.sections import ORDER, fence_for
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from jinja2.sandbox import SandboxedEnvironment
 
     from agentjobs.model.facts import Result
+    from agentjobs.model.outcomes import Outcome
     from agentjobs.model.tasks import Row
 
 VARIABLES = ("id", "row", "files", "docs", "verify", "mode", "attempt", "base", "errors", "tried", "handoffs",
@@ -31,19 +31,6 @@ VARIABLES = ("id", "row", "files", "docs", "verify", "mode", "attempt", "base", 
 """Names every template may use; a column of the same name is reached as ``row["name"]``."""
 
 _OWN_MISSING = re.compile(r"""\brow\s*(\.\s*missing\b|(\.get\s*\(|\[)\s*["']missing["'])""")
-
-INTERRUPTED = {
-    Outcome.CRASHED: "the agent process ended with an error",
-    Outcome.LOST: "the agent process was killed",
-    Outcome.TIMEOUT: "the time for one attempt was over",
-    Outcome.STALLED: "there was no output for too long",
-    Outcome.LIMIT: "a usage limit was reached, which has been reset since",
-    Outcome.OVERLOADED: "the model service was overloaded",
-    Outcome.UNREACHABLE: "the model service could not be reached",
-    Outcome.AUTH: "the login had failed",
-    Outcome.STOPPED: "it was stopped",
-}
-
 
 def variables(
     row: Row,
@@ -179,7 +166,7 @@ def resume_prompt(outcome: Outcome, detail: str = "", *, verify: Sequence[str] =
 
     ``outcome`` and ``detail`` say how the attempt before ended; ``verify`` are the checks to come.
     """
-    why = INTERRUPTED.get(outcome, "it did not come to its end")
+    why = outcome.rules.resume or "it did not come to its end"
     known = f": {' '.join(detail.split())}" if detail.strip() else ""
     lines = [
         f"You were interrupted before you had finished: {why}{known}.",
@@ -187,8 +174,8 @@ def resume_prompt(outcome: Outcome, detail: str = "", *, verify: Sequence[str] =
         "Your files are as you left them. Look at what is already done, then continue the task to its end.",
         "Do not start over.",
     ]
-    if outcome in (Outcome.TIMEOUT, Outcome.STALLED):
-        lines += ["", "Avoid commands that do not end by themselves (servers, watchers, questions)."]
+    if outcome.rules.resume_advice:
+        lines += ["", outcome.rules.resume_advice]
     if verify:
         lines += ["", "Your work will be checked with:", "", *_block("\n".join(verify))]
     return "\n".join(lines) + "\n"
@@ -204,7 +191,7 @@ def begun_section(before: Result | None, edited: Sequence[str] = ()) -> str:
         lines += ["A person has edited these files since, as part of this task. Keep what they did:", ""]
         lines += [*_block("\n".join(edited)), ""]
     elif before is not None:
-        why = INTERRUPTED.get(before.outcome, "it did not come to its end")
+        why = before.outcome.rules.resume or "it did not come to its end"
         lines += [f"Another agent was interrupted before it had finished: {why}.", ""]
     lines += ["The work so far is in the files. Look at what is already done, then continue the task to its end."]
     return "\n".join(lines) + "\n"

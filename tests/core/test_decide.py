@@ -18,10 +18,10 @@ from agentjobs.core.decide import (
     next_of_gate,
     restarts_after,
 )
-from agentjobs.core.layers import LAYER_1, LAYER_2, UNSPENT, oscillating
+from agentjobs.core.layers import oscillating
 from agentjobs.model.decisions import Begin, Conclude, Decision, Defer, End, Judge, Land, Launch, Look, Settle, Wait
 from agentjobs.model.facts import AgentEnd, Attempt, Intent, Mode, Result
-from agentjobs.model.outcomes import Outcome
+from agentjobs.model.outcomes import LAYER_1, LAYER_2, UNSPENT, Outcome
 from agentjobs.model.steps import Exited, Kill, Lost, Phase, Prepared, Running, Seen, Step, StepKind
 from agentjobs.model.tasks import Row, Status, Task
 from agentjobs.policy.agents import Agent
