@@ -47,7 +47,7 @@ BUGS: tuple[tuple[str, str, str], ...] = (
     ("core/decide.py", "if running.output_bytes > limits.output_bytes:", "if running.output_bytes < 0:"),
     ("core/decide.py", "quiet_at = max(running.output_at, step.started_at)", "quiet_at = running.output_at"),
     ("core/decide.py", "due, why = min(deadlines)", "due, why = max(deadlines)"),
-    ("core/decide.py", '"hung" if running.finished else "timeout"', '"timeout"'),
+    ("core/decide.py", "KillReason.NOT_EXITING if running.finished else KillReason.TIMEOUT", "KillReason.TIMEOUT"),
     ("core/decide.py", "due = kill.at + policy.limits.stop_grace_s * kill.sent", "due = kill.at"),
     ("core/decide.py", "hard = kill.sent >= len(", "hard = kill.sent > len("),
     # decide: people

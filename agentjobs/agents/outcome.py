@@ -15,8 +15,7 @@ from agentjobs.agents.resets import parse_reset
 from agentjobs.agents.stream import event_words, last_text, last_words, line_words
 from agentjobs.agents.trouble_words import CORRECTED, RESET, failure_words, is_failure, plain_trouble, trouble
 from agentjobs.model.outcomes import Outcome, rules_of
-from agentjobs.model.steps import Exited, Kill, Lost
-from agentjobs.model.trouble import SAME_ERROR, TROUBLE
+from agentjobs.model.steps import Exited, Kill, KillReason, Lost
 from agentjobs.policy.agent_output import Rule
 from agentjobs.text.excerpt import clean_lines, error_excerpt, signature
 from agentjobs.text.json_lines import Event, events_of, is_json, is_whole, lookup, matches, read_events, scalar_text
@@ -52,12 +51,12 @@ NOT_STARTED = {
 }
 
 KILLED = {
-    "timeout": (Outcome.TIMEOUT, "ended at its time limit"),
-    "stalled": (Outcome.STALLED, "ended: no output for too long"),
-    "runaway": (Outcome.RUNAWAY, "ended: too much output"),
-    SAME_ERROR: (Outcome.RUNAWAY, "ended: the same error again and again"),
-    "context": (Outcome.CONTEXT_FULL, "stopped: its context is full"),
-    "over_budget": (Outcome.STOPPED, "stopped: the budget of the run is exceeded"),
+    KillReason.TIMEOUT: (Outcome.TIMEOUT, "ended at its time limit"),
+    KillReason.SILENT: (Outcome.STALLED, "ended: no output for too long"),
+    KillReason.RUNAWAY: (Outcome.RUNAWAY, "ended: too much output"),
+    KillReason.SAME_ERROR: (Outcome.RUNAWAY, "ended: the same error again and again"),
+    KillReason.CONTEXT_FULL: (Outcome.CONTEXT_FULL, "stopped: its context is full"),
+    KillReason.OVER_BUDGET: (Outcome.STOPPED, "stopped: the budget of the run is exceeded"),
 }
 LAST_EVENTS = 5
 """An error that more events follow is past: the program went on."""
@@ -268,11 +267,11 @@ def classify(
 
     ``tree_dir`` is left out of the signature, so that the same failure in two trees is recognised.
     """
-    if kill is not None and kill.why == "stopped":
+    if kill is not None and kill.why is KillReason.STOPPED:
         return Verdict(outcome=Outcome.STOPPED, detail="stopped by a person")
     code = phase.code if isinstance(phase, Exited) else None
     seen = _Output(output, code, rules, knowledge or Knowledge(), cut=output_bytes > len(output))
-    hung = kill is not None and kill.why == "hung"
+    hung = kill is not None and kill.why is KillReason.NOT_EXITING
     in_time = code == 0 and seen.finished()
     killed = _killed(kill, seen) if kill and not hung and not in_time else None
     if kill is None and code in NOT_STARTED and not seen.over:
@@ -287,7 +286,7 @@ def classify(
     if ending[0] is Outcome.OK and code != 0 and not hung and (found is None or found.rule.class_ is Outcome.OK):
         found = _cause_after(seen) or found
     outcome, detail = ending
-    repeats = kill is not None and kill.why == SAME_ERROR
+    repeats = kill is not None and kill.why is KillReason.SAME_ERROR
     if found is not None and _prefers(found.rule.class_, Outcome.STALLED if repeats else outcome):
         outcome, detail = found.rule.class_, found.detail
     if outcome is Outcome.OK:
@@ -312,7 +311,7 @@ def finished(
 
 
 def _killed(kill: Kill, seen: _Output) -> tuple[Outcome, str]:
-    if kill.why == TROUBLE:
+    if kill.why is KillReason.ACCOUNT_TROUBLE:
         name, _, said = kill.detail.partition(": ")
         words = line_words(said.partition("\n")[0], seen.reading)
         return (Outcome(name), words) if rules_of(name).retries_max else (Outcome.STALLED, f"ended: {kill.detail}")

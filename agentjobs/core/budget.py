@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from agentjobs.model.decisions import Action, End
-from agentjobs.model.steps import AGENTS, Running
+from agentjobs.model.steps import AGENTS, KillReason, Running
 from agentjobs.policy.agent_output import tariff_of
 from agentjobs.policy.limits import dollars
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from agentjobs.policy.limits import Limits
     from agentjobs.policy.policy import Policy
 
-OVER_BUDGET = "over_budget"
-"""Why of a step that was ended for the budget of the run: its attempt does not count, and is taken up again."""
 
 
 UNKNOWN_COST = "unknown_cost"
@@ -76,7 +74,7 @@ def ends(tasks: Iterable[Task], ending: Collection[str], limits: Limits, spent: 
     if not detail:
         return ()
     return tuple(
-        Action(task.row.id, End(step.name, OVER_BUDGET, hard=False, detail=detail))
+        Action(task.row.id, End(step.name, KillReason.OVER_BUDGET, hard=False, detail=detail))
         for task, step in _running(tasks)
         if task.row.id not in ending and step.kill is None and isinstance(step.phase, Running)
         and not (step.phase.finished or step.phase.gauge.final)

@@ -15,7 +15,7 @@ from agentjobs.model.decisions import Conclude, Launch, Wait, Weigh
 from agentjobs.model.facts import AgentEnd, Attempt, Result
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.spending import Spending
-from agentjobs.model.steps import Exited, Lost, Prepared, StepKind
+from agentjobs.model.steps import Exited, KillReason, Lost, Prepared, StepKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -48,7 +48,7 @@ def next_of(attempt: Attempt) -> Decision | None:
         return Launch(last.name, StepKind.REVIEW)
     if last is not None and last.verdict is None:
         return Weigh(last.name)
-    if last is not None and last.kill is not None and last.kill.why == "stopped":
+    if last is not None and last.kill is not None and last.kill.why is KillReason.STOPPED:
         return Conclude(Outcome.STOPPED)
     stands = standing(attempt)
     if stands is Standing.PASSED or (stands is Standing.ABSENT and attempt.approved):

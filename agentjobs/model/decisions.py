@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from agentjobs.model.facts import Mode
 from agentjobs.model.outcomes import Outcome
-from agentjobs.model.steps import StepKind
+from agentjobs.model.steps import KillReason, StepKind
 from agentjobs.model.tasks import Status
 
 RUN = ""
@@ -63,7 +63,7 @@ class End(Struct, frozen=True, tag="end"):
     """End a running step: with its next polite signal, or (``hard``) at once with all that belongs to it."""
 
     step: str
-    why: str
+    why: KillReason
     hard: bool
     detail: str = ""
     """More of why, for people."""

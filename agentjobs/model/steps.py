@@ -90,13 +90,41 @@ class Lost(Struct, frozen=True, tag="lost"):
 Phase = Prepared | Running | Exited | Lost
 
 
+class KillReason(StrEnum):
+    """Why we ended a running step. The values are in files; a value that this version does not know can be read too."""
+
+    TIMEOUT = "timeout"
+    """It ran for longer than its time limit."""
+    SILENT = "stalled"
+    """It wrote no output for too long."""
+    RUNAWAY = "runaway"
+    """It wrote too much, cost too much, or worked on without changing a file."""
+    SAME_ERROR = "same_error"
+    """It met one error again and again; if a rule knows that error, it is the cause."""
+    ACCOUNT_TROUBLE = "trouble"
+    """It retried again and again because of trouble of its account; ``detail`` is the class and the agent's words."""
+    CONTEXT_FULL = "context"
+    """Its context window passed ``context_stop``."""
+    OVER_BUDGET = "over_budget"
+    """The run is past its hard cap."""
+    NOT_EXITING = "hung"
+    """It reported its end, but its process did not exit."""
+    STOPPED = "stopped"
+    """A person asked for it, or nothing needs the step any more."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> KillReason | None:
+        if not isinstance(value, str):
+            return None
+        unknown = str.__new__(cls, value)
+        unknown._name_, unknown._value_ = "UNKNOWN", value
+        return unknown
+
+
 class Kill(Struct, frozen=True):
-    """Fact ``<step>.kill.json``: we ended the step, and why.
+    """Fact ``<step>.kill.json``: we ended the step, and why."""
 
-    ``why``: timeout, stalled, runaway, same_error, trouble, context, over_budget, hung, stopped.
-    """
-
-    why: str
+    why: KillReason
     at: float
     sent: int = 1
     """How many of the agent's polite signals it has been sent (facts ``<step>.kill-2.json`` …)."""

@@ -30,7 +30,7 @@ from agentjobs.model.facts import AgentEnd, Attempt, Intent, Mode, Result
 from agentjobs.model.outcomes import LAYER_2, TROUBLE, Outcome
 from agentjobs.model.reviews import Finding, ReviewEnd, ReviewPlan
 from agentjobs.model.spending import Spending
-from agentjobs.model.steps import Exited, Kill, Lost, Prepared, Running, Step, StepKind
+from agentjobs.model.steps import Exited, Kill, KillReason, Lost, Prepared, Running, Step, StepKind
 from agentjobs.model.tasks import Row, Status, Task
 from agentjobs.policy.agents import Agent
 from agentjobs.policy.limits import Limits, Retry
@@ -213,7 +213,7 @@ def review(
     spent = Spending(input=5, output=2, cost=cost) if cost else Spending()
     end = ReviewEnd(outcome, at, found is not None, tuple(found or ()), detail="none", spent=spent)
     return Step(
-        f"review-{number}", StepKind.REVIEW, phase or Exited(0, at), at, Kill(kill, at) if kill else None,
+        f"review-{number}", StepKind.REVIEW, phase or Exited(0, at), at, Kill(KillReason(kill), at) if kill else None,
         review=ReviewPlan(name, f"agent-{name}", "c", "b", ("x",), "", at), verdict=end if heard else None,
     )  # fmt: skip
 
@@ -302,11 +302,11 @@ def test_a_review_is_watched_as_an_agent_is() -> None:
     policy = replace(POLICY, limits=Limits(attempt_minutes=30, idle_minutes=10, verify_minutes=1))
     live = review(1, phase=Running(1, NOW), heard=False)
     assert isinstance(ask(attempt(live), NOW + 300, policy), Wait), "verify_minutes is not for it"
-    assert ask(attempt(live), NOW + 601, policy) == End("review-1", "stalled", hard=False)
+    assert ask(attempt(live), NOW + 601, policy) == End("review-1", KillReason.SILENT, hard=False)
     busy = replace(live, phase=Running(1, NOW + 1700))
-    assert ask(attempt(busy), NOW + 1801, policy) == End("review-1", "timeout", hard=False)
-    ending = replace(live, kill=Kill("timeout", NOW))
-    assert ask(attempt(ending), NOW + 11, policy) == End("review-1", "timeout", hard=False), "INT, then TERM"
+    assert ask(attempt(busy), NOW + 1801, policy) == End("review-1", KillReason.TIMEOUT, hard=False)
+    ending = replace(live, kill=Kill(KillReason.TIMEOUT, NOW))
+    assert ask(attempt(ending), NOW + 11, policy) == End("review-1", KillReason.TIMEOUT, hard=False), "INT, then TERM"
 
 
 def test_a_review_that_was_stopped_ends_its_attempt_as_stopped() -> None:
