@@ -12,6 +12,7 @@ from agentjobs.core.findings import blocking, place
 from agentjobs.model.errors import UserError
 from agentjobs.model.spending import Spending
 from agentjobs.model.steps import Exited, Lost, Running
+from agentjobs.model.tasks import Settled  # noqa: TC001 - msgspec's
 from agentjobs.project.store import step_files
 from agentjobs.views.prompt import check_known
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from agentjobs.model.facts import Attempt
     from agentjobs.model.steps import Step
-    from agentjobs.model.tasks import Settled
     from agentjobs.project.project import Project
 
 
