@@ -1,4 +1,4 @@
-"""Which layer follows which class of outcome, and when a task goes in circles. Pure."""
+"""Detect tasks that go in circles, and failures of different tasks that are the same. Pure."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from agentjobs.model.tasks import Row
 
 SIGNATURE_RUN_MAX = 3
-"""The same error this many times running counts as going in circles."""
+"""The same error this many times in a row counts as going in circles."""
 
 
 def oscillating(segment: tuple[Attempt, ...]) -> bool:
-    """Whether the newest failure is one the task has been through: the same tree again, or the same error.
+    """Return True if the newest failure repeats an earlier one: the same tree, or the same error.
 
-    The same error as the attempt just before is progress in doubt, not proof: it counts from the third time
-    running, or when another error stood between. A full context says nothing of the work that was left.
+    The same error twice in a row is no proof. It counts from the third time in a row, or if another error came
+    between. A full context does not count: it says nothing about the work.
     """
     failures = [a.result for a in segment if a.result is not None and a.result.outcome.rules.circles]
     if len(failures) < 2:  # noqa: PLR2004
@@ -38,7 +38,7 @@ def oscillating(segment: tuple[Attempt, ...]) -> bool:
 
 
 def likeness(row: Row, tree: str, result: Result) -> str:
-    """Return what makes failures of different tasks alike: the error without the names that are the task's own."""
+    """Return the error without the names of the task, so that the same failure of other tasks compares equal."""
     if result.outcome.rules.alike or result.outcome is Outcome.OK:
         return ""
     text = result.errors or result.detail
