@@ -1,4 +1,4 @@
-"""When a running agent is to be ended though it is neither silent nor late: a full context, a runaway. Pure."""
+"""Stop a running agent for reasons other than silence or timeout: full context, runaway, retries. Pure."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ FIRST = "agent"
 
 
 def astray(attempt: Attempt, step: Step, policy: Policy, spent: float) -> End | None:
-    """Return how a running agent is to be ended, or None; ``spent``: dollars that earlier attempts cost.
+    """Return how to stop a running agent, or None; ``spent``: dollars that earlier attempts cost.
 
-    A runaway is ended at once; a full context politely, since its agent does nothing wrong. One that has said its last
-    word is left to end.
+    A runaway is killed at once. A full context is stopped politely, because its agent does nothing wrong. An agent
+    whose final event has come may end by itself.
     """
     running = step.phase
     if step.kind is not StepKind.AGENT or not isinstance(running, Running) or running.finished or running.gauge.final:
