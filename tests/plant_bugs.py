@@ -47,7 +47,7 @@ BUGS: tuple[tuple[str, str, str], ...] = (
     ("core/decide.py", "if running.output_bytes > limits.output_bytes:", "if running.output_bytes < 0:"),
     ("core/decide.py", "quiet_at = max(running.output_at, step.started_at)", "quiet_at = running.output_at"),
     ("core/decide.py", "due, why = min(deadlines)", "due, why = max(deadlines)"),
-    ("core/decide.py", '"hung" if running.finished else "timeout"', '"timeout"'),
+    ("core/decide.py", "KillReason.NOT_EXITING if running.finished else KillReason.TIMEOUT", "KillReason.TIMEOUT"),
     ("core/decide.py", "due = kill.at + policy.limits.stop_grace_s * kill.sent", "due = kill.at"),
     ("core/decide.py", "hard = kill.sent >= len(", "hard = kill.sent > len("),
     # decide: people
@@ -111,7 +111,7 @@ BUGS: tuple[tuple[str, str, str], ...] = (
     ("core/accounts.py", "if not any(_got_past(attempt, self._now) for attempt in since):", "if True:"),
     ("core/accounts.py", "due = max(due, min(probes, default=0.0))", "pass"),
     ("core/accounts.py", "max(due, last + CAREFUL_INTERVAL_S) if last <= self._now else due", "due"),
-    ("core/accounts.py", "not in TROUBLE | SILENT", "not in TROUBLE"),
+    ("core/accounts.py", ' and attempt.end.outcome.rules.served != "no"', ""),
     ("core/accounts.py", "    if step is None or not isinstance(step.phase, Running):\n", "    if step is None:\n        return attempt.intent.started_at + PROBE_S\n    if not isinstance(step.phase, Running):\n"),
     # plan: batches
     ("core/plan.py", "and (self.board.gating or self.board.asked)", "and self.board.asked"),
@@ -151,8 +151,8 @@ BUGS: tuple[tuple[str, str, str], ...] = (
     ("core/pauses.py", "if pause is not None and not same and pause.until > until:", "if False:"),
     ("core/pauses.py", "or not news or pause.until > now:", "or not news:"),
     ("core/pauses.py", "or not news or pause.until > now:", "or pause.until > now:"),
-    ("core/pauses.py", "pause is None or outcome in SILENT or", "pause is None or"),
-    ("core/pauses.py", "return None if outcome in WELL else replace(pause, passed=True)", "return None"),
+    ("core/pauses.py", 'pause is None or outcome.rules.served == "no" or', "pause is None or"),
+    ("core/pauses.py", 'return None if outcome.rules.served == "yes" else replace(pause, passed=True)', "return None"),
     ("core/pauses.py", "replace(pause, until=max(pause.until, reset_at)) if outcome is Outcome.LIMIT else pause", "pause"),
     ("core/pauses.py", "stuck=count > REFUSALS_MAX", "stuck=False"),
     ("core/pauses.py", "if count > 1 else 0.0", "if count > 99 else 0.0"),

@@ -121,10 +121,21 @@ def test_statuses() -> None:
     assert all(status.value in section("README.md", "## The table") for status in Status)
 
 
+FOLLOWS = {"layer 1": (1, True), "layer 2": (2, True), "does not count": (0, False), "DONE": (0, True)}
+"""What a row of the table of outcomes says first, and what ``OutcomeRules`` says then: the layer, whether it counts."""
+
+
 def test_outcomes() -> None:
-    cells = first_cells(section("docs/design.md", "## 6. Outcomes"))
-    told = [word for cell in cells for word in re.findall(r"`([a-z_]+)`", cell)]
-    assert sorted(told) == sorted(outcome.value for outcome in Outcome)
+    table = section("docs/design.md", "## 6. Outcomes")
+    rows = [line.strip("|").split("|") for line in table.splitlines() if line.startswith("| `")]
+    told = {
+        Outcome(word): min(word_at for phrase in FOLLOWS if (word_at := (row[2].find(phrase), phrase))[0] >= 0)[1]
+        for row in rows
+        for word in re.findall(r"`([a-z_]+)`", row[0])
+    }
+    assert {outcome: FOLLOWS[phrase] for outcome, phrase in told.items()} == {
+        outcome: (outcome.rules.layer, outcome.rules.counts) for outcome in Outcome
+    }
 
 
 def test_modes_and_steps() -> None:

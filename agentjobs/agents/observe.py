@@ -19,7 +19,6 @@ from agentjobs.agents.outcome import event_words
 from agentjobs.agents.trouble_words import failure_words, trouble
 from agentjobs.agents.usage import Meter, amount, metered, told_by_meter
 from agentjobs.model.outcomes import Outcome
-from agentjobs.model.trouble import BOUNDS, LASTING
 from agentjobs.text.excerpt import clean_lines
 from agentjobs.text.json_lines import every, lookup, matches, read_events, scalar_text
 
@@ -102,7 +101,7 @@ def sights(agent: Agent) -> tuple[Sight, Sight]:
     context, where = agent.context, agent.transcript
     inside = context is not None and context.source == "transcript"
     final = tuple(rule.event for rule in agent.rules if rule.class_ is Outcome.OK and rule.event is not None)
-    known = tuple((rule.class_, rule.text) for rule in agent.rules if rule.text and rule.class_ in BOUNDS)
+    known = tuple((rule.class_, rule.text) for rule in agent.rules if rule.text and rule.class_.rules.retries_max)
     output = Sight(None if inside else context, agent.watch, agent.usage, agent.session, final, known)
     if where is None or not where.files:
         return output, Sight()
@@ -137,7 +136,7 @@ def _one(seen: Seen, event: Event, sight: Sight) -> Seen:
         seen = replace(seen, mark=mark, error=words, errors=seen.errors + 1 if mark == seen.mark else 1)
         told = failure_words(fields)
         outcome = trouble(told)
-        if outcome in LASTING:
+        if outcome is not None and outcome.rules.seen_in_events:
             seen = _troubled(seen, outcome, told)
     elif seen.mark:
         seen = replace(seen, mark="", error="", errors=0)
@@ -175,7 +174,7 @@ def _retried(seen: Seen, lines: bytes, sight: Sight) -> Seen:
         elif re.search(sight.watch.retry, line):
             by_rule = (outcome for outcome, text in sight.known if re.search(text, line, re.MULTILINE))
             outcome = next(by_rule, None) or trouble(line)
-            if outcome in BOUNDS:
+            if outcome is not None and outcome.rules.retries_max:
                 found.append((outcome, line))
     for outcome, line in reversed(found):
         seen = _troubled(seen, outcome, line)

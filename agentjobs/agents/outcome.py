@@ -14,9 +14,8 @@ from agentjobs.agents.last_events import LastWord, filter_for, in_background, la
 from agentjobs.agents.resets import parse_reset
 from agentjobs.agents.stream import event_words, last_text, last_words, line_words
 from agentjobs.agents.trouble_words import CORRECTED, RESET, failure_words, is_failure, plain_trouble, trouble
-from agentjobs.model.outcomes import Outcome
-from agentjobs.model.steps import Exited, Kill, Lost
-from agentjobs.model.trouble import SAME_ERROR, TROUBLE, TROUBLES
+from agentjobs.model.outcomes import Outcome, rules_of
+from agentjobs.model.steps import Exited, Kill, KillReason, Lost
 from agentjobs.policy.agent_output import Rule
 from agentjobs.text.excerpt import clean_lines, error_excerpt, signature
 from agentjobs.text.json_lines import Event, events_of, is_json, is_whole, lookup, matches, read_events, scalar_text
@@ -52,16 +51,13 @@ NOT_STARTED = {
 }
 
 KILLED = {
-    "timeout": (Outcome.TIMEOUT, "ended at its time limit"),
-    "stalled": (Outcome.STALLED, "ended: no output for too long"),
-    "runaway": (Outcome.RUNAWAY, "ended: too much output"),
-    SAME_ERROR: (Outcome.RUNAWAY, "ended: the same error again and again"),
-    "context": (Outcome.CONTEXT_FULL, "stopped: its context is full"),
-    "over_budget": (Outcome.STOPPED, "stopped: the budget of the run is exceeded"),
+    KillReason.TIMEOUT: (Outcome.TIMEOUT, "ended at its time limit"),
+    KillReason.SILENT: (Outcome.STALLED, "ended: no output for too long"),
+    KillReason.RUNAWAY: (Outcome.RUNAWAY, "ended: too much output"),
+    KillReason.SAME_ERROR: (Outcome.RUNAWAY, "ended: the same error again and again"),
+    KillReason.CONTEXT_FULL: (Outcome.CONTEXT_FULL, "stopped: its context is full"),
+    KillReason.OVER_BUDGET: (Outcome.STOPPED, "stopped: the budget of the run is exceeded"),
 }
-PLAIN = frozenset({Outcome.TIMEOUT, Outcome.STALLED, Outcome.CRASHED, Outcome.LOST, Outcome.RUNAWAY})
-"""What says how a step ended but not why; any other class that a rule finds is the cause and is preferred."""
-
 LAST_EVENTS = 5
 """An error that more events follow is past: the program went on."""
 
@@ -271,11 +267,11 @@ def classify(
 
     ``tree_dir`` is left out of the signature, so that the same failure in two trees is recognised.
     """
-    if kill is not None and kill.why == "stopped":
+    if kill is not None and kill.why is KillReason.STOPPED:
         return Verdict(outcome=Outcome.STOPPED, detail="stopped by a person")
     code = phase.code if isinstance(phase, Exited) else None
     seen = _Output(output, code, rules, knowledge or Knowledge(), cut=output_bytes > len(output))
-    hung = kill is not None and kill.why == "hung"
+    hung = kill is not None and kill.why is KillReason.NOT_EXITING
     in_time = code == 0 and seen.finished()
     killed = _killed(kill, seen) if kill and not hung and not in_time else None
     if kill is None and code in NOT_STARTED and not seen.over:
@@ -285,12 +281,12 @@ def classify(
 
     ending = killed or _ending(phase, seen, output_bytes, hung=hung)
     found = _by_words(seen, _first_match(seen, failed=ending[0] is not Outcome.OK), ending[0])
-    if found is None and killed is not None and killed[0] in TROUBLES:
+    if found is None and killed is not None and killed[0].rules.retries_max:
         found = _Match(rule=_shared(killed[0]), line=kill.detail if kill else "", detail=killed[1])
     if ending[0] is Outcome.OK and code != 0 and not hung and (found is None or found.rule.class_ is Outcome.OK):
         found = _cause_after(seen) or found
     outcome, detail = ending
-    repeats = kill is not None and kill.why == SAME_ERROR
+    repeats = kill is not None and kill.why is KillReason.SAME_ERROR
     if found is not None and _prefers(found.rule.class_, Outcome.STALLED if repeats else outcome):
         outcome, detail = found.rule.class_, found.detail
     if outcome is Outcome.OK:
@@ -315,10 +311,10 @@ def finished(
 
 
 def _killed(kill: Kill, seen: _Output) -> tuple[Outcome, str]:
-    if kill.why == TROUBLE:
+    if kill.why is KillReason.ACCOUNT_TROUBLE:
         name, _, said = kill.detail.partition(": ")
         words = line_words(said.partition("\n")[0], seen.reading)
-        return (Outcome(name), words) if name in TROUBLES else (Outcome.STALLED, f"ended: {kill.detail}")
+        return (Outcome(name), words) if rules_of(name).retries_max else (Outcome.STALLED, f"ended: {kill.detail}")
     outcome, words = KILLED.get(kill.why, (Outcome.CRASHED, f"ended: {kill.why}"))
     words = f"{words.partition(':')[0]}: {kill.detail}" if kill.detail else words
     tasks = ", ".join(seen.background)
@@ -355,7 +351,7 @@ def _prefers(by_rule: Outcome, ending: Outcome) -> bool:
         return by_rule is not Outcome.OK
     if ending is Outcome.CRASHED:
         return True
-    return ending is not Outcome.RUNAWAY and by_rule not in PLAIN
+    return ending is not Outcome.RUNAWAY and not by_rule.rules.how_only
 
 
 def _first_match(seen: _Output, *, failed: bool) -> _Match | None:
@@ -374,7 +370,7 @@ def _first_match(seen: _Output, *, failed: bool) -> _Match | None:
 
 def _by_words(seen: _Output, found: _Match | None, ending: Outcome) -> _Match | None:
     """Return what the words that all agents share say of a failure, where no rule says it, or only by a status."""
-    if ending not in PLAIN:
+    if not ending.rules.how_only:
         return found
     if found is not None:
         words = failure_words(found.event.fields) if found.event is not None else found.line.split("\n", 1)[0]

@@ -1,14 +1,14 @@
-"""Whose limits and login an agent has, and when the next attempt of an account may begin. Pure."""
+"""The account of an agent (its limits and login), and when the next attempt of an account may start. Pure."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
-from agentjobs.core.pauses import SILENT, TROUBLE, in_force, told_of
+from agentjobs.core.pauses import in_force, told_of
 from agentjobs.core.reviews import at_work
 from agentjobs.model.decisions import RUN
-from agentjobs.model.outcomes import Outcome
+from agentjobs.model.outcomes import TROUBLE, Outcome
 from agentjobs.model.steps import Running, StepKind
 
 if TYPE_CHECKING:
@@ -20,51 +20,51 @@ if TYPE_CHECKING:
     from agentjobs.policy.policy import Policy
 
 CAREFUL_INTERVAL_S = 1.0
-"""Least time between two starts of an account after a limit, until one attempt has come back well."""
+"""Least time between two starts of an account after a limit, until one attempt has ended well."""
 
 PROBE_S = 60.0
-"""An agent that has run so long after a limit or a 401 has got past it."""
+"""An agent that has run for this long after a limit or a 401 shows that the trouble is over."""
 
 SILENT_PROBE_S = 600.0
-"""One that does not tell its tokens has run so long when its service is taken to answer again."""
+"""The same for an agent that does not report its tokens, after its service could not be reached."""
 
 
 def account_of(policy: Policy, agent: str) -> str:
-    """Return the account that an agent works on: its own name where nothing else is said."""
+    """Return the account of an agent: its `account`, or else its name."""
     found = policy.agents.get(agent)
     return (found.account if found is not None else None) or agent
 
 
 def account_for(policy: Policy, profile: str, row: Row) -> str:
-    """Return the account of an attempt of ``row`` with this profile; ``RUN`` where no such profile is defined.
+    """Return the account of an attempt of ``row`` with this profile; ``RUN`` if no such profile exists.
 
-    A profile that is gone by now means the row's own, as when the attempt begins.
+    If the profile was removed, the profile of the row is used, as when an attempt starts.
     """
     found = policy.profiles.get(profile) or policy.profiles.get(row.profile)
     return account_of(policy, found.agent) if found is not None else RUN
 
 
 def is_suspect(pauses: Mapping[str, Pause], policy: Policy, task: Task) -> bool:
-    """Whether a task's last attempt failed without an answer, and its account may yet turn out to be to blame."""
+    """Return True if a task's last attempt failed without an answer of the model, perhaps because of its account."""
     pause = pauses.get(account_of(policy, task.last.intent.agent)) if task.last is not None else None
     return pause is not None and pause.outcome is Outcome.CRASHED and is_among(pause, task) and task.wish is None
 
 
 def is_among(pause: Pause | None, task: Task) -> bool:
-    """Whether a task is one of those that met this trouble: another one shows whose it is."""
+    """Return True if a task met this trouble. Another task then shows whether the account is the cause."""
     last = task.last
     return pause is not None and last is not None and f"{task.row.id}/{last.number}" in pause.alike
 
 
 def was_refused(last: Attempt | None) -> bool:
-    """Whether a task's last attempt was to find out if a trouble is over, and met one."""
+    """Return True if a task's last attempt was to find out whether a trouble is over, and failed by one."""
     return last is not None and last.intent.probe and last.result is not None and last.result.outcome in TROUBLE
 
 
 class Gate:
-    """Who may begin in one pass: nothing of an account that is paused, one at a time of one that was.
+    """Which accounts may start attempts in this pass: none that is paused; one at a time after a pause.
 
-    ``news``: accounts of which this very pass may come upon a limit, or writes one down: nothing starts beside that.
+    ``news``: accounts for which this pass may find or record a limit; nothing of them starts in this pass.
     """
 
     def __init__(
@@ -82,12 +82,12 @@ class Gate:
         for name, profile in policy.profiles.items():
             self.profiles.setdefault(account_of(policy, profile.agent), set()).add(name)
         self.closed: set[str] = set()
-        """Profiles with which nothing may begin now; grows while attempts begin."""
+        """Profiles with which nothing may start now; grows while attempts start."""
         self._close()
 
     @property
     def is_open(self) -> bool:
-        """Whether nothing stands in anybody's way."""
+        """True if no account is paused or busy."""
         return not self._pauses and not self._busy
 
     def but(self, account: str) -> Container[str]:
@@ -95,29 +95,29 @@ class Gate:
         return {name for other, names in self.profiles.items() if other != account for name in names}
 
     def opens_at(self, account: str) -> float:
-        """Return when the next attempt of an account may begin, as far as is known: infinity where it is stuck."""
+        """Return when the next attempt of an account may start, as far as known; infinity if it is stuck."""
         return max(self._opens.get(account, 0.0), self._opens.get(RUN, 0.0))
 
     def may_begin(self, account: str) -> bool:
-        """Whether an attempt of this account may begin in this pass."""
+        """Return True if an attempt of this account may start in this pass."""
         return not self._busy & {account, RUN} and self.opens_at(account) <= self._now
 
     def is_wary(self, account: str) -> bool:
-        """Whether an attempt of this account finds out for others if a trouble is over."""
+        """Return True if an attempt of this account tests whether a trouble is over."""
         return account in self._pauses or RUN in self._pauses
 
     def begun(self, account: str) -> None:
-        """Note that an attempt of this account begins: after trouble no second one does in the same pass."""
+        """Record that an attempt of this account starts. After trouble, no second one starts in the same pass."""
         self._busy |= {account, RUN} & self._pauses.keys()
         self._close()
 
     def stuck(self, accounts: Iterable[str]) -> str:
-        """Say why nothing of these accounts can go on without a person; empty where any can."""
+        """Return why all these accounts need a person, in words; empty if one of them does not."""
         names = sorted(accounts)
         if not names or any(self.opens_at(name) < math.inf for name in names):
             return ""
         found = {name for account in names for name in (account, RUN) if self._opens.get(name) == math.inf}
-        # Begins with the class of the trouble: the advice goes by it.
+        # Starts with the class of the trouble, because views/advice.py reads it.
         return "; ".join(told_of(name, self._pauses[name], first="outcome") for name in sorted(found))
 
     def _close(self) -> None:
@@ -128,7 +128,7 @@ class Gate:
     def _opening(self, name: str, pause: Pause) -> float:
         if pause.stuck:
             return math.inf
-        # A start of the future (the clock was put back) tells nothing.
+        # A start in the future (the clock was set back) proves nothing.
         mine = [a for a in self._last if name in (RUN, account_of(self._policy, a.intent.agent))]
         due = pause.until
         if pause.outcome is not Outcome.OVERLOADED and not pause.passed:
@@ -140,18 +140,18 @@ class Gate:
         return max(due, last + CAREFUL_INTERVAL_S) if last <= self._now else due
 
     def _got_past(self, attempt: Attempt, pause: Pause) -> bool:
-        """Whether an attempt begun since a trouble shows that it is over."""
+        """Return True if an attempt that started after a trouble shows that it is over."""
         if attempt.result is not None and attempt.result.outcome in TROUBLE:
             return False
         if attempt.end is not None:
-            return attempt.end.outcome not in TROUBLE | SILENT
+            return not attempt.end.outcome.rules.trouble and attempt.end.outcome.rules.served != "no"
         return attempt.result is None and self._now >= self._past_at(attempt, pause)
 
     def _past_at(self, attempt: Attempt, pause: Pause) -> float:
-        """Return when an agent that runs will have run long enough; its setup command proves nothing.
+        """Return when a running agent will have run long enough; its setup command proves nothing.
 
-        Where the service could not be reached time proves nothing, for agents go on trying for minutes: an answer does,
-        as far as the agent tells of any.
+        If the service could not be reached, time proves nothing, because agents retry for minutes. Only an answer
+        does, if the agent reports answers.
         """
         step = attempt.last(StepKind.AGENT)
         if step is None or not isinstance(step.phase, Running):

@@ -1,4 +1,4 @@
-"""What running agents are known to have used, and the cap past which they are ended. Pure."""
+"""What running agents have used so far, and the hard cap at which they are stopped. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from agentjobs.model.decisions import Action, End
-from agentjobs.model.steps import AGENTS, Running
+from agentjobs.model.steps import AGENTS, KillReason, Running
 from agentjobs.policy.agent_output import tariff_of
 from agentjobs.policy.limits import dollars
 
@@ -20,18 +20,15 @@ if TYPE_CHECKING:
     from agentjobs.policy.limits import Limits
     from agentjobs.policy.policy import Policy
 
-OVER_BUDGET = "over_budget"
-"""Why of a step that was ended for the budget of the run: its attempt does not count, and is taken up again."""
-
 
 UNKNOWN_COST = "unknown_cost"
-"""Why of a halt after an attempt whose cost nobody knows."""
+"""Reason of a halt after an attempt whose cost is not known."""
 
 
 def beyond(policy: Policy, names: Iterable[str]) -> tuple[str, str] | None:
-    """Return the profile whose cost no budget of money can count, and why; None where all can be counted.
+    """Return a profile whose cost is not known, and why; None if a budget of money can count all profiles.
 
-    ``names``: profiles that work for the table. What they escalate to, and their reviewers, cost as well.
+    ``names``: profiles that rows use. The profiles they escalate to and their reviewers are checked as well.
     """
     budget = policy.limits.money
     used = [name for name in names if name in policy.profiles] if budget else []
@@ -54,7 +51,7 @@ def beyond(policy: Policy, names: Iterable[str]) -> tuple[str, str] | None:
 
 
 def with_running(spent: Spent, tasks: Iterable[Task]) -> Spent:
-    """Return the sums with what running agents have used so far, as far as that is known."""
+    """Return the sums including what running agents have used so far, as far as known."""
     gauges = [step.phase.gauge for _, step in _running(tasks) if isinstance(step.phase, Running)]
     return replace(
         spent, cost=spent.cost + sum(g.cost for g in gauges), tokens=spent.tokens + sum(g.tokens for g in gauges)
@@ -62,7 +59,7 @@ def with_running(spent: Spent, tasks: Iterable[Task]) -> Spent:
 
 
 def past_hard_cap(limits: Limits, spent: Spent) -> str:
-    """Say which budget of the run is exceeded by ``hard_cap``; empty where none is."""
+    """Return which budget of the run is exceeded by ``hard_cap``, in words; empty if none is."""
     if limits.run_cost_usd is not None and spent.most_cost >= limits.run_cost_usd * limits.hard_cap:
         return f"limits.run_cost_usd is exceeded ({dollars(spent.most_cost)} of {dollars(limits.run_cost_usd)})"
     if limits.run_tokens is not None and spent.most_tokens >= limits.run_tokens * limits.hard_cap:
@@ -71,12 +68,15 @@ def past_hard_cap(limits: Limits, spent: Spent) -> str:
 
 
 def ends(tasks: Iterable[Task], ending: Collection[str], limits: Limits, spent: Spent) -> tuple[Action, ...]:
-    """Return what ends the running agents once the run is past its hard cap; ``ending``: ids something is done for."""
+    """Return the actions that stop running agents once the run is past its hard cap.
+
+    ``ending``: ids of tasks that have another action already.
+    """
     detail = past_hard_cap(limits, spent)
     if not detail:
         return ()
     return tuple(
-        Action(task.row.id, End(step.name, OVER_BUDGET, hard=False, detail=detail))
+        Action(task.row.id, End(step.name, KillReason.OVER_BUDGET, hard=False, detail=detail))
         for task, step in _running(tasks)
         if task.row.id not in ending and step.kill is None and isinstance(step.phase, Running)
         and not (step.phase.finished or step.phase.gauge.final)

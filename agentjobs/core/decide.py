@@ -9,14 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agentjobs.core import reviews
-from agentjobs.core.layers import LAYER_1, LAYER_2, UNSPENT, oscillating
+from agentjobs.core.layers import oscillating
 from agentjobs.core.watchdog import FIRST, astray
 from agentjobs.model.decisions import Begin, Conclude, Decision, Defer, End, Judge, Land, Launch, Look, Settle, Wait
 from agentjobs.model.facts import FRESH, Attempt, Mode, Result
-from agentjobs.model.outcomes import Outcome
-from agentjobs.model.steps import AGENTS, Exited, Lost, Prepared, Running, Step, StepKind
+from agentjobs.model.outcomes import LAYER_1, LAYER_2, UNSPENT, Outcome, rules_of
+from agentjobs.model.steps import AGENTS, Exited, KillReason, Lost, Prepared, Running, Step, StepKind
 from agentjobs.model.tasks import BY_HAND, Status, Task
-from agentjobs.model.trouble import LASTING, TROUBLE
 from agentjobs.policy.limits import dollars
 from agentjobs.policy.policy import finish_grace_s
 
@@ -94,7 +93,7 @@ def _stop(last: Attempt | None, policy: Policy, now: float) -> Decision:
     live = live_step(last)
     if live is None:
         return Conclude(Outcome.STOPPED)
-    return _ending(last, live, policy, now) if live.kill else End(live.name, "stopped", hard=False)
+    return _ending(last, live, policy, now) if live.kill else End(live.name, KillReason.STOPPED, hard=False)
 
 
 def live_step(attempt: Attempt) -> Step | None:
@@ -138,7 +137,7 @@ def _setup(attempt: Attempt, name: str) -> Launch | Conclude | None:
 
 
 def _stopped(step: Step) -> bool:
-    return step.kill is not None and step.kill.why == "stopped"
+    return step.kill is not None and step.kill.why is KillReason.STOPPED
 
 
 def _advance_checks(attempt: Attempt, policy: Policy) -> Decision:
@@ -196,7 +195,7 @@ def next_of_gate(run: Attempt, policy: Policy, now: float, *, wanted: bool) -> D
     live = live_step(run)
     if live is not None:
         if not wanted and live.kill is None:
-            return End(live.name, "stopped", hard=False)
+            return End(live.name, KillReason.STOPPED, hard=False)
         return watch(run, live, policy, now)
     if not wanted:
         return Conclude(Outcome.STOPPED)
@@ -231,7 +230,7 @@ def watch(attempt: Attempt, step: Step, policy: Policy, now: float, spent: float
     if not isinstance(running, Running):
         raise TypeError(f"{step.name} does not run")
     if running.output_bytes > limits.output_bytes:
-        return End(step.name, "runaway", hard=True)
+        return End(step.name, KillReason.RUNAWAY, hard=True)
     end = astray(attempt, step, policy, spent)
     if end is not None:
         return end
@@ -240,20 +239,21 @@ def watch(attempt: Attempt, step: Step, policy: Policy, now: float, spent: float
     deadlines = []
     if step.kind in AGENTS:
         if running.finished:
-            deadlines.append((quiet_at + finish_grace_s(policy, reviews.agent_of(attempt, step)), "hung"))
+            grace_s = finish_grace_s(policy, reviews.agent_of(attempt, step))
+            deadlines.append((quiet_at + grace_s, KillReason.NOT_EXITING))
         else:
-            deadlines.append((quiet_at + limits.idle_s, "stalled"))
-            if running.gauge.trouble in LASTING and not running.gauge.final:
-                deadlines.append((quiet_at + WAITS_S, TROUBLE))
+            deadlines.append((quiet_at + limits.idle_s, KillReason.SILENT))
+            if rules_of(running.gauge.trouble).seen_in_events and not running.gauge.final:
+                deadlines.append((quiet_at + WAITS_S, KillReason.ACCOUNT_TROUBLE))
         asked = step.kind is StepKind.AGENT and step.name != FIRST
         longest_s = limits.handoff_s if asked else limits.attempt_s
-        deadlines.append((began_at + longest_s, "hung" if running.finished else "timeout"))
+        deadlines.append((began_at + longest_s, KillReason.NOT_EXITING if running.finished else KillReason.TIMEOUT))
     elif step.kind is StepKind.SETUP:
-        deadlines.append((began_at + limits.setup_s, "timeout"))
+        deadlines.append((began_at + limits.setup_s, KillReason.TIMEOUT))
     else:
-        deadlines.append((began_at + limits.verify_s, "timeout"))
+        deadlines.append((began_at + limits.verify_s, KillReason.TIMEOUT))
     due, why = min(deadlines)
-    detail = f"{running.gauge.trouble}: {running.gauge.told}" if why == TROUBLE else ""
+    detail = f"{running.gauge.trouble}: {running.gauge.told}" if why is KillReason.ACCOUNT_TROUBLE else ""
     return End(step.name, why, hard=False, detail=detail) if now >= due else Wait(due, f"{step.name} runs")
 
 
@@ -356,7 +356,7 @@ def can_resume(attempt: Attempt, policy: Policy) -> bool:
     agent = policy.agents.get(attempt.intent.agent)
     result = attempt.result
     session = (result.session if result else "") or attempt.intent.session
-    lost = result is not None and result.outcome in {Outcome.NO_SESSION, Outcome.CONTEXT_FULL}
+    lost = result is not None and not result.outcome.rules.keeps_session
     lost = lost or (attempt.end is not None and attempt.end.unwritten)
     return bool(agent and agent.resume and session and has_begun(attempt) and not lost)
 

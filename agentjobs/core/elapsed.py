@@ -1,10 +1,10 @@
-"""How long a step has run and been silent, as the machine was awake for it. Pure.
+"""How long a step has run and been silent, counting only time in which the machine was awake. Pure.
 
-The wall clock jumps: it is set, and a suspended machine wakes hours later. So time is added up from look to look, by a
-clock that stands still while the machine sleeps. What is known at a look is kept for the next one.
+The wall clock can jump: people set it, and a suspended machine wakes hours later. So each look at a step adds the time
+since the previous look, by a clock that stands still while the machine sleeps.
 
-A stop of everything (a debugger, a frozen container) is not silence of the agent: where nobody looked for long, it
-is not counted as silence. Two such gaps in a row mean that looks are rare here, as with a poll in cron: they count.
+If everything was stopped (a debugger, a frozen container), the agent was not silent. So a long gap between two looks
+does not count as silence. Two long gaps in a row mean that looks are rare here (poll in cron): then they count.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 LONG_S = 3.0
-"""A gap between two looks that is longer was either a stop of everything, or nobody polls more often."""
+"""A longer gap between two looks means that everything was stopped, or that polls are rare."""
 
 
 class Reading(Struct, frozen=True):
@@ -24,11 +24,11 @@ class Reading(Struct, frozen=True):
     uptime: float
     """Seconds since the boot."""
     boot: str
-    """Names the boot."""
+    """Id of the boot."""
 
 
 class Pace(Struct, frozen=True):
-    """What is known of one running step."""
+    """What is known about one running step."""
 
     ran_s: float
     silent_s: float
@@ -41,24 +41,24 @@ class Looks(Struct, frozen=True):
 
     at: Reading
     gap_s: float = 0.0
-    """How long before it nobody had looked."""
+    """Seconds between this look and the one before."""
     steps: dict[str, Pace] = {}
 
 
 def gap_before(before: Looks | None, now: Reading) -> float | None:
-    """Return how long nobody looked, while the machine was awake; None where that is not known."""
+    """Return the seconds since the last look in which the machine was awake; None if not known."""
     if before is None or before.at.boot != now.boot or now.awake < before.at.awake:
         return None
     return now.awake - before.at.awake
 
 
 def age_of(now: Reading, started_at: float, began: float | None) -> float:
-    """Return how long ago a step began, asleep or awake; ``began`` is on the clock of ``uptime``, where it is known."""
+    """Return how long ago a step started, asleep or awake; ``began`` is its start by ``uptime``, or None."""
     return now.wall - started_at if began is None else now.uptime - began
 
 
 def paced(before: Looks | None, now: Reading, key: str, output: tuple[float, int], age_s: float) -> Pace:
-    """Return what is known of a step now; ``age_s`` counts where it is seen for the first time."""
+    """Return what is known about a step now; ``age_s`` is used when it is seen for the first time."""
     gap_s = gap_before(before, now)
     old = before.steps.get(key) if before is not None and gap_s is not None else None
     if before is None or gap_s is None or old is None:

@@ -1,4 +1,4 @@
-"""The context of all running agents together, under ``limits.tokens_in_flight``: who may still begin. Pure."""
+"""The total context of running agents: which attempts may start under ``limits.tokens_in_flight``. Pure."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
     from agentjobs.model.tasks import Task
 
     Expected = Callable[[Task, Begin], int]
-    """How many tokens an attempt of a task, begun so, will hold at least."""
+    """How many tokens an attempt of a task that starts like this will hold at least."""
 
 
 class Flight:
-    """What is in flight in one pass, and whether one more may join.
+    """The tokens in flight in one pass, and whether one more attempt may start.
 
-    The first that does not fit closes it: nobody of a lower rank passes whoever waits, or a stream of small ones
-    would keep a large one waiting for ever. With nothing in flight whoever comes first begins, however large.
+    Once one attempt does not fit, no lower-ranked one starts in this pass; otherwise small tasks could starve a large
+    one. If nothing is in flight, the first attempt starts, however large it is.
     """
 
     def __init__(self, cap: int | None, tasks: Iterable[Task], expected: Expected) -> None:
         self.full = False
-        """Somebody has to wait until others have ended."""
+        """An attempt has to wait until others have ended."""
         self._cap = cap
         self._expected = expected
         self._held = [held_by(task, expected) for task in tasks if _flies(task.last)] if cap is not None else []
 
     def admit(self, task: Task, begin: Begin) -> int | None:
-        """Return the tokens that an attempt is expected to hold (0 without a cap); None where it has to wait."""
+        """Return the tokens that an attempt is expected to hold (0 without a cap); None if it has to wait."""
         if self._cap is None:
             return 0
         if self.full:
@@ -48,9 +48,9 @@ class Flight:
 
 
 def held_by(task: Task, expected: Expected) -> int:
-    """Return the tokens in the window of a task's running attempt: what is known, at least what was expected.
+    """Return the tokens in the window of a running attempt: as measured, but at least as many as expected.
 
-    An attempt that was begun before there was a cap was not asked; it is now.
+    An attempt that started before there was a cap has no expected value; it is computed here.
     """
     last = task.attempts[-1]
     intent = last.intent
@@ -63,5 +63,5 @@ def held_by(task: Task, expected: Expected) -> int:
 
 
 def _flies(attempt: Attempt | None) -> bool:
-    """Whether an attempt holds an agent slot: its agent runs, will run in a moment, or has not been judged."""
+    """Return True if an attempt holds an agent slot: its agent runs, is about to, or its end is not written yet."""
     return attempt is not None and attempt.end is None and attempt.result is None

@@ -1,6 +1,6 @@
-"""What one outcome means for others: a limit or a login for its account, a broken machine for the run. Pure.
+"""What one outcome means for other tasks: a limit pauses its account, a broken machine halts the run. Pure.
 
-Whatever shares limits and a login is an account; the pause named ``RUN`` is that of the whole run.
+Agents that share limits and a login are one account. The pause named ``RUN`` is the pause of the whole run.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agentjobs.model.decisions import RUN
-from agentjobs.model.outcomes import Outcome
+from agentjobs.model.outcomes import TROUBLE, Outcome
 from agentjobs.model.state import Halt
 
 if TYPE_CHECKING:
@@ -22,74 +22,50 @@ if TYPE_CHECKING:
     from agentjobs.model.facts import AgentEnd, Intent, Result
     from agentjobs.policy.limits import Limits
 
-TROUBLE = frozenset({Outcome.LIMIT, Outcome.OVERLOADED, Outcome.UNREACHABLE, Outcome.AUTH, Outcome.INFRA})
-"""Outcomes that mean something for others."""
-
-SILENT = frozenset({Outcome.STOPPED, Outcome.LOST, Outcome.NO_SESSION, Outcome.SESSION_BUSY})
-"""Ends before the model was asked: they do not say that a trouble is over."""
-
-WELL = frozenset(
-    {
-        Outcome.OK,
-        Outcome.VERIFY_FAILED,
-        Outcome.GATE_FAILED,
-        Outcome.REJECTED,
-        Outcome.OUT_OF_SCOPE,
-        Outcome.NO_CHANGE,
-        Outcome.CONFLICT,
-        Outcome.CONTEXT_FULL,
-    }
-)
-"""The agent was served to the end, whatever it made of that."""
-
 REFUSALS_MAX = 100
-"""So many times running (at one an hour: four days) a limit or a server in trouble is waited for; then a person is
-asked."""
-
-RUNNING_MAX = {Outcome.AUTH: 3, Outcome.INFRA: 2}
-"""Trouble that hardly ends by itself: met so many times running, a person is asked."""
+"""After a limit or server trouble this many times in a row (four days at one per hour), a person is asked."""
 
 REFUSED_MAX = 5
-"""Likewise after a probe, where so many attempts in all met a lost login."""
+"""A person is asked if this many attempts met a lost login, one of them started to test it."""
 
 KEPT = 24
-"""So many of the newest attempts that met a trouble are remembered."""
+"""Number of the newest attempts that met a trouble which are remembered."""
 
 STEPS_S = (20.0, 70.0, 540.0, 1200.0)
-"""How long an account is left alone after the first, second … attempt running that could not reach its service, and a
-tenth more at random. A network that is there for two minutes of every four is met while it is."""
+"""Pause after the first, second … attempt in a row that could not reach its service, plus up to a tenth at random.
+A network that works for two of every four minutes is found while it works."""
 
 UNKNOWN_STEPS_S = (20.0, 20.0, 100.0, 1200.0)
-"""Likewise where only the number of tasks that failed without an answer shows it: several stand for two attempts."""
+"""The same if only the number of tasks that failed without an answer shows the trouble; it starts at the second."""
 
 SEVERAL = 3
-"""So many different tasks in a row that failed alike without using a token are not to blame: their account is."""
+"""If this many different tasks in a row failed alike without using a token, their account is the cause."""
 
 MIXED_SEVERAL = 5
-"""Likewise where each says something else."""
+"""The same if their errors differ."""
 
 MIXED = "*"
 """Mark of errors that have nothing in common."""
 
 LANDING = "landing"
-"""Why of a halt because finished work can be neither checked nor landed: it waits as it stands."""
+"""Reason of a halt because finished work can be neither checked nor landed; the work waits."""
 
 
 class Pause(Struct, frozen=True, omit_defaults=True):
-    """Of one account, in the state ``pauses.json``: nothing of it starts before ``until``."""
+    """The pause of one account (state ``pauses.json``): none of its attempts starts before ``until``."""
 
     outcome: Outcome
-    """limit, overloaded, unreachable, auth, infra; or crashed, which holds nothing back yet: see ``alike``."""
+    """limit, overloaded, unreachable, auth or infra; or crashed, which pauses nothing yet: see ``alike``."""
     until: float
     at: float
-    """When it was last met by an attempt begun since the time before."""
+    """When it was last met by an attempt that started after the previous time."""
     detail: str
     count: int = 1
-    """How often running."""
+    """How many times in a row."""
     passed: bool = False
-    """An attempt begun since got past it, if not to a good end: others may follow, one at a time."""
+    """A later attempt got past it, even if it did not end well: others may follow, one at a time."""
     stuck: bool = False
-    """Nothing starts until a person says so."""
+    """Nothing starts until a person continues it (``dispatch``)."""
     since: float = 0.0
     """When it was first met; 0 in a file of an older version."""
     alike: tuple[str, ...] = ()
@@ -100,16 +76,16 @@ class Pause(Struct, frozen=True, omit_defaults=True):
 
 
 class Unanswered(Struct, frozen=True):
-    """That an attempt failed without an answer of the model, whatever its error says."""
+    """An attempt failed without an answer of the model, whatever its error says."""
 
     several: int
-    """So many different tasks in a row that fail alike are their account's trouble."""
+    """If this many different tasks in a row fail alike, their account is the cause."""
     mark: str
     """What its error has in common with those that are alike."""
     mixed: int = 0
-    """So many are where their errors differ; 0: such tasks are not counted together."""
+    """The same number if their errors differ; 0: such tasks are not counted together."""
     final: bool = False
-    """Then a person is asked at once."""
+    """A person is asked at once in that case."""
 
 
 class Meaning(Struct, frozen=True):
@@ -118,24 +94,23 @@ class Meaning(Struct, frozen=True):
     pauses: dict[str, Pause]
     halt: Halt | None = None
     excused: tuple[str, ...] = ()
-    """Attempts (``id/number``) that failed for the account's trouble, this one perhaps among them: they do not
-    count."""
+    """Attempts (``id/number``) that failed because of the account, perhaps including this one: they do not count."""
 
 
 def hold_s(key: str) -> float:
-    """Return how long finished work waits before git or the machine is asked once more."""
+    """Return how many seconds finished work waits before git or the machine is tried again."""
     return 2.0 + 10.0 * jitter(key)
 
 
 def jitter(key: str) -> float:
-    """Return a number in [0, 1) that depends on the key alone, so that a plan can be made twice."""
+    """Return a number in [0, 1) that depends only on the key, so that a plan can be repeated."""
     from hashlib import blake2b
 
     return int.from_bytes(blake2b(key.encode(), digest_size=4).digest()) / 2**32
 
 
 def told_of(account: str, pause: Pause, first: Literal["account", "outcome"] = "account") -> str:
-    """Return whose trouble it is and what was said, in one line for people."""
+    """Return the account, its trouble and the reported words, in one line for people."""
     names = [account, pause.outcome.value] if first == "account" else [pause.outcome.value, account]
     ends = pause.stuck and pause.outcome is Outcome.LIMIT and pause.until > pause.at
     until = f" (ends {datetime.fromtimestamp(pause.until, UTC).astimezone():%Y-%m-%d %H:%M:%S})" if ends else ""
@@ -143,7 +118,7 @@ def told_of(account: str, pause: Pause, first: Literal["account", "outcome"] = "
 
 
 def in_force(pauses: Mapping[str, Pause]) -> dict[str, Pause]:
-    """Return the pauses without those that hold nothing back: a single task may have failed by its own fault."""
+    """Return the pauses that stop something; a ``crashed`` one does not, the task itself may be the cause."""
     return {account: pause for account, pause in pauses.items() if pause.outcome in TROUBLE}
 
 
@@ -185,7 +160,7 @@ def pauses_after(
     machine = Outcome.STOPPED
     if result.outcome is Outcome.INFRA and (end is None or end.outcome is not Outcome.INFRA):
         machine = Outcome.INFRA
-    elif result.outcome not in TROUBLE | {Outcome.STOPPED, Outcome.LOST}:
+    elif not result.outcome.rules.outside:
         machine = Outcome.OK
     detail = f"{intent.id}: {result.detail}"
     found = judged(pauses.get(RUN), machine, reset_at=0.0, detail=detail)
@@ -196,7 +171,7 @@ def pauses_after(
 
 
 def put(pauses: dict[str, Pause], account: str, pause: Pause | None) -> None:
-    """Note the pause of an account among all; None: it has none any more."""
+    """Set the pause of an account; None removes it."""
     if pause is not None:
         pauses[account] = pause
     else:
@@ -241,7 +216,7 @@ def pause_after(
     at = now if news or known is None else known.at
     if known is not None:
         until = max(until, known.until)
-    stuck = count > REFUSALS_MAX or count >= RUNNING_MAX.get(outcome, count + 1)
+    stuck = count > REFUSALS_MAX or count >= (outcome.rules.refusals_max or count + 1)
     stuck = stuck or (outcome is Outcome.AUTH and news and len(alike) >= REFUSED_MAX)
     stuck = stuck or (outcome is Outcome.LIMIT and until > since + limits.limit_s)
     stuck = stuck or (outcome is Outcome.UNREACHABLE and until > since + limits.unreachable_s)
@@ -255,23 +230,23 @@ def _with(alike: tuple[str, ...], key: str) -> tuple[str, ...]:
 
 
 def _after_none(pause: Pause | None, outcome: Outcome, started_at: float, now: float) -> Pause | None:
-    """Return the pause after an attempt that met no trouble that is known."""
-    if pause is None or outcome in SILENT or started_at <= pause.at or pause.until > now:
+    """Return the pause after an attempt without a known trouble."""
+    if pause is None or outcome.rules.served == "no" or started_at <= pause.at or pause.until > now:
         return pause
     if pause.outcome is Outcome.CRASHED:
         return None
-    return None if outcome in WELL else replace(pause, passed=True)
+    return None if outcome.rules.served == "yes" else replace(pause, passed=True)
 
 
 def _is_same(one: Outcome, other: Outcome) -> bool:
-    """Whether trouble is met again: who cannot log in may be told that the service cannot be reached."""
+    """Return True for the same trouble; a lost login may be reported as a service that cannot be reached."""
     return one is other or {one, other} == {Outcome.AUTH, Outcome.UNREACHABLE}
 
 
 def _until(
     outcome: Outcome, count: int, reset_at: float, key: str, now: float, steps: tuple[float, ...] = STEPS_S
 ) -> float:
-    """Return when an account is tried again that met this trouble ``count`` times running."""
+    """Return when to try an account again that met this trouble ``count`` times in a row."""
     if outcome is Outcome.LIMIT:
         return _limit_ends(reset_at, count, now)
     if outcome is Outcome.OVERLOADED:
@@ -282,9 +257,9 @@ def _until(
 
 
 def _limit_ends(reset_at: float, count: int, now: float) -> float:
-    """Return when a limit is tried again that was met ``count`` times running: no wrong time is believed for ever.
+    """Return when to try again after a limit met ``count`` times in a row; a wrong reset time is not trusted forever.
 
-    A time that is over was rounded down: then it is a matter of seconds.
+    A reset time that is over was rounded down: then only seconds are missing.
     """
     if reset_at <= 0.0:
         return now + min(3600.0, 300.0 * 2.0 ** min(count - 1, 10))
@@ -293,9 +268,9 @@ def _limit_ends(reset_at: float, count: int, now: float) -> float:
 
 
 def _suspected(pause: Pause | None, unanswered: Unanswered, key: str, detail: str, now: float) -> Pause:
-    """Return what is held against an account after one more attempt without an answer.
+    """Return the pause of an account after one more attempt without an answer.
 
-    Up to ``several`` different tasks nothing is: each may have failed by its own fault.
+    Below ``several`` different tasks it stops nothing: each task may have failed by its own fault.
     """
     if pause is None or (pause.mark != unanswered.mark and not unanswered.mixed):
         pause = Pause(Outcome.CRASHED, now, now, detail, since=now, mark=unanswered.mark)
@@ -315,16 +290,16 @@ def _tasks_of(alike: tuple[str, ...]) -> set[str]:
 
 
 def _in_a_row(alike: tuple[str, ...], detail: str) -> str:
-    """Return why the account is blamed, in one line for people."""
+    """Return why the account is the cause, in one line for people."""
     count = len(_tasks_of(alike))
     return f"{count} tasks in a row failed without an answer of the model; {detail}" if count > 1 else detail
 
 
 def lifted(pauses: Mapping[str, Pause], now: float) -> dict[str, Pause]:
-    """Return the pauses after a person said "go on": who was stuck tries once more, a limit goes on."""
+    """Return the pauses after ``dispatch``: stuck accounts get one more try; usage limits keep their end time."""
 
     def lift(pause: Pause) -> Pause:
-        count = RUNNING_MAX.get(pause.outcome, 2) - 1  # the next refusal asks for a person again
+        count = (pause.outcome.rules.refusals_max or 2) - 1  # the next failure needs a person again
         again = replace(pause, stuck=False, at=min(pause.at, now), count=count, since=now, alike=())
         return again if pause.stuck else pause
 

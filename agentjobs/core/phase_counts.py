@@ -1,4 +1,4 @@
-"""How many rows of each phase are DONE, and which are open: kept true row by row. Pure."""
+"""How many rows of each phase are DONE, and which are open; updated row by row. Pure."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 
 class Census:
-    """The rows of phases. ``profiles``: that of every row, in the order of the table."""
+    """Counts of the rows of each phase. ``profiles``: id and profile of every row, in the order of the table."""
 
     def __init__(
         self, phases: Sequence[str], profiles: Iterable[tuple[str, str]], statuses: Mapping[str, Status]
     ) -> None:
         self.done = dict.fromkeys(phases, 0)
-        """How many are DONE."""
+        """Number of rows that are DONE, by phase."""
         self.open: dict[str, set[str]] = {name: set() for name in phases}
-        """Those that are not settled."""
+        """Ids of the rows that are not finished, by phase."""
         self._undone: dict[str, dict[str, None]] = {name: {} for name in phases}
         self._rows: dict[str, tuple[str, Status]] = {}
         for task_id, phase in profiles:
@@ -28,7 +28,7 @@ class Census:
                 self._add(task_id, phase, statuses.get(task_id, Status.TODO))
 
     def note(self, task_id: str, status: Status) -> None:
-        """Take in that a row has another status."""
+        """Record the new status of a row."""
         if task_id not in self._rows:
             return
         phase, before = self._rows[task_id]
@@ -49,9 +49,9 @@ class Census:
             self.open[phase].add(task_id)
 
     def total(self, phase: str) -> int:
-        """Return how many rows a phase has, those SKIPPED aside."""
+        """Return the number of rows of a phase that are not SKIPPED."""
         return self.done[phase] + len(self._undone[phase])
 
     def undone(self, phase: str, most: int) -> tuple[str, ...]:
-        """Return the first of those that are neither DONE nor SKIPPED."""
+        """Return the first ids that are neither DONE nor SKIPPED, at most ``most``."""
         return tuple(islice(self._undone[phase], most))

@@ -14,7 +14,7 @@ from msgspec import Struct
 from agentjobs.core.decide import CHECK_RUNS_MAX, watch
 from agentjobs.model.decisions import Conclude, End, Launch
 from agentjobs.model.outcomes import Outcome
-from agentjobs.model.steps import Exited, Lost, Prepared, Running, StepKind
+from agentjobs.model.steps import Exited, KillReason, Lost, Prepared, Running, StepKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +29,6 @@ PLANS = "+plan."
 STEP = "plan"
 SHOWN = 3
 ROUNDING = 1e-9
-UNCOUNTED = frozenset({Outcome.STOPPED, Outcome.LOST})
-"""Plannings that came to nothing through no fault of the command."""
 
 
 def plan_id(phase: str) -> str:
@@ -177,16 +175,16 @@ def next_of_planning(run: Attempt, policy: Policy, now: float, *, wanted: bool) 
     step = run.last(StepKind.PLAN)
     if step is not None and isinstance(step.phase, Running):
         if not wanted and step.kill is None:
-            return End(step.name, "stopped", hard=False)
+            return End(step.name, KillReason.STOPPED, hard=False)
         return watch(run, step, policy, now)
     if step is None or isinstance(step.phase, Prepared):
         return Launch(STEP, StepKind.PLAN) if wanted else Conclude(Outcome.STOPPED)
     if step.kill is None and isinstance(step.phase, Exited) and step.phase.code == 0:
         return Conclude(Outcome.OK)
-    if not wanted or (step.kill is not None and step.kill.why == "stopped"):
+    if not wanted or (step.kill is not None and step.kill.why is KillReason.STOPPED):
         return Conclude(Outcome.STOPPED)
     if step.kill is not None:
-        return Conclude(Outcome.RUNAWAY if step.kill.why == "runaway" else Outcome.TIMEOUT)
+        return Conclude(Outcome.RUNAWAY if step.kill.why is KillReason.RUNAWAY else Outcome.TIMEOUT)
     return Conclude(Outcome.LOST if isinstance(step.phase, Lost) else Outcome.CRASHED)
 
 

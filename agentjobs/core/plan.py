@@ -15,7 +15,7 @@ from agentjobs.core.board import UNSERVED, Board, Plan, overspent
 from agentjobs.core.budget import ends
 from agentjobs.core.decide import APPROVAL, SETUP_AGAIN, decide, verified_at
 from agentjobs.core.in_flight import Flight
-from agentjobs.core.pauses import LANDING, TROUBLE
+from agentjobs.core.pauses import LANDING
 from agentjobs.core.restarts import pays, sweep_due
 from agentjobs.core.reviews import UNREVIEWED, agent_of, judged_at, next_agent, runs, without_review
 from agentjobs.model.decisions import (
@@ -35,7 +35,7 @@ from agentjobs.model.decisions import (
     Weigh,
 )
 from agentjobs.model.facts import Attempt, Mode
-from agentjobs.model.outcomes import Outcome
+from agentjobs.model.outcomes import TROUBLE, Outcome
 from agentjobs.model.state import Halt
 from agentjobs.model.steps import Running, StepKind
 from agentjobs.model.tasks import Row, Status, Task

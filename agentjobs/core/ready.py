@@ -1,7 +1,7 @@
-"""Which rows may begin: not started, in play, everything in ``after`` DONE; best first. Pure.
+"""Which rows may start: not started yet, in play, everything in ``after`` DONE; best first. Pure.
 
-Built once from a table and then kept up to date, so that a long ``run`` over many rows costs what changes,
-not what there is.
+Built once from a table and then updated, so that the cost of a long ``run`` depends on the rows that change, not on all
+rows.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 
 def in_play(scope: Scope, task_id: str, profile: str) -> bool:
-    """Whether ``dispatch`` put this row in play."""
+    """Return True if ``dispatch`` put this row in play."""
     return task_id not in scope.out and (scope.everything or task_id in scope.ids or profile in scope.phases)
 
 
 class Queue:
-    """Rows waiting to begin. ``statuses`` is shared with the caller, who keeps it true."""
+    """Rows that wait to start. ``statuses`` is shared with the caller, which keeps it up to date."""
 
     def __init__(
         self, table: Table, statuses: Mapping[str, Status], scope: Scope, active: Container[str]
     ) -> None:
         self._statuses = statuses
         self._heaps: dict[str, list[tuple[float, int, str]]] = {}
-        """By profile: one whose account is paused is not gone through for those that may begin."""
+        """One heap per profile, so that the rows of a paused account are not searched."""
         self._profiles: dict[str, str] = {}
-        """Of the rows that have another than the usual one."""
+        """Profiles of the rows that do not have the default one."""
         self._keys: dict[str, tuple[float, int, str]] = {}
         self._needs: dict[str, tuple[str, ...]] = {}
         self._dependents: dict[str, list[str]] = {}
@@ -55,7 +55,7 @@ class Queue:
             if ids is not None and task_id not in ids and self._profiles.get(task_id, DEFAULT) not in scope.phases:
                 continue
             text = priority.get(task_id, "")
-            # Anything but plain digits is read (and, where it is no number, refused) with its row.
+            # Anything but plain digits is parsed (and refused if it is not a number) with its row.
             rank = -float(text) if text.isascii() and text.isdigit() else -table.row(task_id).priority if text else 0.0
             self._keys[task_id] = (rank, index, task_id)
             needs = tuple(after[task_id].split()) if after.get(task_id) else ()
@@ -76,13 +76,13 @@ class Queue:
         return all(self._statuses.get(n) is Status.DONE for n in self._needs.get(task_id, ()))
 
     def __len__(self) -> int:
-        """Count the rows that have not begun, ready or not."""
+        """Return the number of rows that have not started, ready or not."""
         return len(self._keys) - len(self._taken)
 
     def ready(self, closed: Container[str] = ()) -> Iterator[str]:
-        """Yield the ids that may begin, best first; taking some while this runs is allowed.
+        """Yield the ids that may start, best first; the caller may take some during the iteration.
 
-        But none of a profile in ``closed``, which may grow while this runs.
+        Skips the profiles in ``closed``, which may grow during the iteration.
         """
         put_back = []
         seen: set[str] = set()
@@ -100,20 +100,20 @@ class Queue:
                     heapq.heappush(self._heap_of(key[2]), key)
 
     def take(self, task_id: str) -> None:
-        """Note that this row has begun, or is settled."""
+        """Record that this row has started or is finished."""
         if task_id in self._keys:
             self._taken.add(task_id)
 
     def settled(self, task_id: str) -> None:
-        """Note that a row's status became DONE: what waited for it may be ready now."""
+        """Record that a row became DONE: rows that waited for it may be ready now."""
         for dependent in self._dependents.get(task_id, ()):
             if dependent not in self._taken and self._met(dependent):
                 heapq.heappush(self._heap_of(dependent), self._keys[dependent])
 
     def blocked(self, unsettled: Container[str]) -> dict[str, str]:
-        """Return the rows that will not begin by themselves, each with the id that stands in the way.
+        """Return the rows that cannot start, each with the id that blocks it.
 
-        ``unsettled``: ids that are being worked on, and so may still become DONE.
+        ``unsettled``: ids of tasks at work, which may still become DONE.
         """
         verdicts: dict[str, str] = {}
         for task_id in self._needs:

@@ -14,23 +14,24 @@ if TYPE_CHECKING:
 
 
 class History(Struct, frozen=True):
-    """What this run's own past says about layer 3."""
+    """How restarts (layer 3) of this run ended so far."""
 
     wins: dict[str, int] = {}
     """Restarts that ended DONE, by the class of failure they followed."""
     losses: dict[str, int] = {}
+    """Restarts that did not end DONE, by the same class."""
     cost: float = 0.0
-    """Mean cost of a started task, in dollars; 0 where that of no task is known."""
+    """Mean cost of a started task in dollars; 0 if no cost is known."""
 
 
 def sweep_due(tasks: Iterable[Task], deferred: Container[str]) -> bool:
-    """Whether only the deferred tasks, and those that started over already, are left."""
+    """Return True if only deferred tasks and tasks that started over already are left."""
     others = (task for task in tasks if task.row.id not in deferred and task.in_play)
     return all(task.last is not None and task.last.intent.restarts > 0 for task in others)
 
 
 def pays(task: Task, history: History, policy: Policy) -> bool:
-    """Whether starting over is worth its expected cost: ``p * value >= cost``.
+    """Return True if starting over is worth its expected cost: ``p * value >= cost``.
 
     ``p`` is the mean of a Beta(1 + wins, 1 + losses) posterior over this run's restarts after the same class
     of failure; the cost is the mean cost of a task so far.

@@ -15,7 +15,7 @@ from agentjobs.model.decisions import Conclude, Launch, Wait, Weigh
 from agentjobs.model.facts import AgentEnd, Attempt, Result
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.spending import Spending
-from agentjobs.model.steps import Exited, Lost, Prepared, StepKind
+from agentjobs.model.steps import Exited, KillReason, Lost, Prepared, StepKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -37,10 +37,6 @@ RUNS_MAX: Final = 60
 UNREVIEWED: Final = "has no review"
 """Why a task waits whose reviewers gave no verdict."""
 
-WAITED_FOR: Final = frozenset(
-    {Outcome.LIMIT, Outcome.OVERLOADED, Outcome.UNREACHABLE, Outcome.AUTH, Outcome.INFRA}
-)
-"""Trouble of the reviewer's account: it is asked again once that is over, as one is that was stopped for the budget."""
 
 def next_of(attempt: Attempt) -> Decision | None:
     """Return what the reviews of an attempt with no running step need; None: they do not keep it back."""
@@ -52,7 +48,7 @@ def next_of(attempt: Attempt) -> Decision | None:
         return Launch(last.name, StepKind.REVIEW)
     if last is not None and last.verdict is None:
         return Weigh(last.name)
-    if last is not None and last.kill is not None and last.kill.why == "stopped":
+    if last is not None and last.kill is not None and last.kill.why is KillReason.STOPPED:
         return Conclude(Outcome.STOPPED)
     stands = standing(attempt)
     if stands is Standing.PASSED or (stands is Standing.ABSENT and attempt.approved):
@@ -149,7 +145,7 @@ def _given_up(mine: list[Step], asked_at: float) -> bool:
         return True
     ends = [step.verdict for step in mine if step.verdict and step.review and step.review.at > asked_at]
     lost = sum(end.outcome is Outcome.LOST for end in ends)
-    failed = sum(end.outcome not in WAITED_FOR | {Outcome.LOST, Outcome.STOPPED} for end in ends)
+    failed = sum(not end.outcome.rules.outside for end in ends)
     return failed >= TRIES_MAX or lost >= LOST_MAX
 
 

@@ -1,13 +1,12 @@
-"""When a running agent is to be ended though it is neither silent nor late: a full context, a runaway. Pure."""
+"""Stop a running agent for reasons other than silence or timeout: full context, runaway, retries. Pure."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from agentjobs.model.decisions import End
-from agentjobs.model.steps import Running, StepKind
-from agentjobs.model.trouble import BOUNDS, SAME_ERROR, TROUBLE
+from agentjobs.model.outcomes import rules_of
+from agentjobs.model.steps import KillReason, Running, StepKind
 from agentjobs.policy.limits import dollars
 from agentjobs.policy.policy import window_of
 
@@ -21,23 +20,23 @@ FIRST = "agent"
 
 
 def astray(attempt: Attempt, step: Step, policy: Policy, spent: float) -> End | None:
-    """Return how a running agent is to be ended, or None; ``spent``: dollars that earlier attempts cost.
+    """Return how to stop a running agent, or None; ``spent``: dollars that earlier attempts cost.
 
-    A runaway is ended at once; a full context politely, since its agent does nothing wrong. One that has said its last
-    word is left to end.
+    A runaway is killed at once. A full context is stopped politely, because its agent does nothing wrong. An agent
+    whose final event has come may end by itself.
     """
     running = step.phase
     if step.kind is not StepKind.AGENT or not isinstance(running, Running) or running.finished or running.gauge.final:
         return None
     if policy.limits.same_errors and running.gauge.errors >= policy.limits.same_errors:
         detail = f"the same error {running.gauge.errors} times: {running.gauge.error}"
-        return End(step.name, SAME_ERROR, hard=True, detail=detail)
+        return End(step.name, KillReason.SAME_ERROR, hard=True, detail=detail)
     gauge = running.gauge
-    if gauge.trouble and gauge.troubles >= BOUNDS.get(gauge.trouble, math.inf):
-        return End(step.name, TROUBLE, hard=False, detail=f"{gauge.trouble}: {gauge.told}")
+    if 0 < rules_of(gauge.trouble).retries_max <= gauge.troubles:
+        return End(step.name, KillReason.ACCOUNT_TROUBLE, hard=False, detail=f"{gauge.trouble}: {gauge.told}")
     cause = _runaway(running, policy, spent)
     if cause:
-        return End(step.name, "runaway", hard=True, detail=cause)
+        return End(step.name, KillReason.RUNAWAY, hard=True, detail=cause)
     profile = policy.profiles.get(attempt.intent.profile)
     if profile is None or step.name != FIRST:
         return None
@@ -45,7 +44,7 @@ def astray(attempt: Attempt, step: Step, policy: Policy, spent: float) -> End | 
     if used < profile.context_stop * window:
         return None
     detail = f"its context is full: {used} of {window} tokens (context_stop = {profile.context_stop:g})"
-    return End(step.name, "context", hard=False, detail=detail)
+    return End(step.name, KillReason.CONTEXT_FULL, hard=False, detail=detail)
 
 
 def _runaway(running: Running, policy: Policy, spent: float) -> str:

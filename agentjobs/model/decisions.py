@@ -1,4 +1,4 @@
-"""What ``decide`` and ``plan`` say is to be done: one value for each kind of deed. Nothing here reads or writes."""
+"""The actions that ``decide`` and ``plan`` can return, one frozen type each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from agentjobs.model.facts import Mode
 from agentjobs.model.outcomes import Outcome
-from agentjobs.model.steps import StepKind
+from agentjobs.model.steps import KillReason, StepKind
 from agentjobs.model.tasks import Status
 
 RUN = ""
@@ -21,30 +21,30 @@ class Begin(Struct, frozen=True, tag="begin"):
     why: str
     profile: str
     probe: bool = False
-    """See ``Intent``; ``plan`` knows it."""
+    """True if the account was in trouble; set by ``plan`` (see ``Intent.probe``)."""
     context: int = 0
-    """Likewise."""
+    """Expected tokens in the context window; 0 without ``limits.tokens_in_flight``. Set by ``plan``."""
 
 
 class Launch(Struct, frozen=True, tag="launch"):
-    """Start a step of the last attempt; a check needs a verify slot, a review the slot of an agent."""
+    """Start a step of the last attempt; a check needs a verify slot, a review needs an agent slot."""
 
     name: str
     kind: StepKind
 
 
 class Judge(Struct, frozen=True, tag="judge"):
-    """The agent step is over: sweep, commit, classify, write ``agent.end.json``."""
+    """The agent step ended: kill left-over processes, commit, classify, write ``agent.end.json``."""
 
 
 class Look(Struct, frozen=True, tag="look"):
-    """All checks of a step passed: see whether they changed tracked files, write ``<step>.seen.json``."""
+    """All checks of a step passed: find out whether they changed tracked files, write ``<step>.seen.json``."""
 
     step: str
 
 
 class Weigh(Struct, frozen=True, tag="weigh"):
-    """A review step is over: sweep, put the tree back, read the verdict, write ``<step>.end.json``."""
+    """A review step ended: kill left-over processes, restore the tree, read the verdict, write ``<step>.end.json``."""
 
     step: str
 
@@ -56,17 +56,17 @@ class Conclude(Struct, frozen=True, tag="conclude"):
 
 
 class Land(Struct, frozen=True, tag="land"):
-    """Move the target to the verified commit, or, where it stands elsewhere by now, merge again and gate."""
+    """Move the target branch to the verified commit; if the branch has moved, merge again and run the gate."""
 
 
 class End(Struct, frozen=True, tag="end"):
-    """End a running step: with its next polite signal, or (``hard``) at once with all that belongs to it."""
+    """Stop a running step: with its next polite signal, or (``hard``) kill it and all its processes at once."""
 
     step: str
-    why: str
+    why: KillReason
     hard: bool
     detail: str = ""
-    """More of why, for people."""
+    """The reason in more detail, for people."""
 
 
 class Settle(Struct, frozen=True, tag="settle"):
@@ -77,7 +77,7 @@ class Settle(Struct, frozen=True, tag="settle"):
 
 
 class Defer(Struct, frozen=True, tag="defer"):
-    """Layers 1 and 2 are spent; layer 3 waits for the sweep."""
+    """Layers 1 and 2 are used up; the task waits until layer 3 may start it over."""
 
     note: str
 
@@ -93,7 +93,7 @@ Decision = Begin | Launch | Judge | Look | Weigh | Conclude | Land | End | Settl
 
 
 class Action(Struct, frozen=True):
-    """One decision, for one task, to carry out now."""
+    """One decision for one task, to carry out now."""
 
     id: str
     decision: Decision

@@ -1,4 +1,4 @@
-"""What is on disk about one attempt of a task: how it began, how its agent ended, how it ended."""
+"""The facts of one attempt of a task: how it started, how its agent ended, and its result."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from agentjobs.model.steps import Step, StepKind
 
 
 class Mode(StrEnum):
-    """Why an attempt was begun; ``AGENTJOBS_MODE`` of the agent."""
+    """Why an attempt was started; the agent gets it as ``AGENTJOBS_MODE``."""
 
     FIRST = "first"
     RESUME = "resume"
     REPAIR = "repair"
     RESTART = "restart"
     REVIEW = "review"
-    """Of the step that judges an attempt; no attempt is begun for it."""
+    """Mode of a review step. Reviews are steps of the attempt they judge; no attempt has this mode."""
 
 
 FRESH = frozenset({Mode.FIRST, Mode.RESTART})
-"""Modes in which the tree is put on the base of the attempt."""
+"""Modes that reset the tree to the base of the attempt."""
 
 
 class Intent(Struct, frozen=True, omit_defaults=True):
@@ -42,36 +42,37 @@ class Intent(Struct, frozen=True, omit_defaults=True):
     """A new conversation; otherwise ``session`` is resumed."""
     argv: tuple[str, ...] = ()
     session: str = ""
-    """The id of the conversation; empty as long as only the agent knows it."""
+    """The id of the conversation; empty until the agent has reported it."""
     model: str = ""
     """The model that the profile asked for."""
     base: str = ""
-    """The commit the tree started from; empty where there is no tree."""
+    """The commit the tree started from; empty without a tree."""
     tree: str = ""
     """Absolute path of the directory the agent works in."""
     port: int = 0
     marker: str = ""
-    """Value of ``AGENTJOBS_MARK`` in the environment of all that this attempt starts."""
+    """Value of ``AGENTJOBS_MARK`` in the environment of every process of this attempt."""
     restarts: int = 0
     """How often this round has started over before this attempt (layer 3)."""
     setup: str = ""
     """The shell command that prepares the tree before the agent starts."""
     checks: tuple[str, ...] = ()
-    """The shell commands that will verify it, as they were when it began."""
+    """The shell commands that will verify it, as they were when it started."""
     review: tuple[str, ...] = ()
-    """The profiles that will judge it then."""
+    """The profiles of its reviewers."""
     review_pass: str = "all"  # noqa: S105 - a rule
     review_blocks: str = "high"
     probe: bool = False
-    """Begun before its account was known to be over a trouble: to meet it again is not the task's doing."""
+    """Started to find out whether the account's limit or login problem is over. Failing the same way again does not
+    count against the task."""
     context: int = 0
-    """Tokens it was expected to hold, where ``limits.tokens_in_flight`` asked for that."""
+    """Expected tokens in its context window; 0 without ``limits.tokens_in_flight``."""
     edited: tuple[str, ...] = ()
-    """What a person had edited in the tree since the attempt before: it goes on from there."""
+    """Files that a person edited in the tree after the previous attempt; this attempt continues with them."""
 
 
 class AgentEnd(Struct, frozen=True, omit_defaults=True):
-    """Fact ``agent.end.json``: what the agent step came to, before any check ran."""
+    """Fact ``agent.end.json``: how the agent step ended, before any check ran."""
 
     outcome: Outcome
     at: float
@@ -79,26 +80,26 @@ class AgentEnd(Struct, frozen=True, omit_defaults=True):
     signature: str = ""
     session: str = ""
     unwritten: bool = False
-    """The agent has kept nothing of its conversation, so that it cannot be resumed."""
+    """The agent stored nothing of its conversation, so that it cannot be resumed."""
     tokens: int = 0
     cost: float = 0.0
     spent: Spending = Spending()
     """What this attempt alone used; ``tokens`` and ``cost`` are its sums."""
     in_flight: Spending = Spending()
-    """What requests that were open when it was killed used at most, beside that: for budgets."""
+    """The most that requests which were open when it was killed used in addition; for budgets."""
     tree: str = ""
     commit: str = ""
     changed: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
     reset_at: float = 0.0
     findings: tuple[str, ...] = ()
-    """Where what it said it changed is not what it changed."""
+    """Differences between the changes it reported and its commit."""
     removed: tuple[str, ...] = ()
-    """Ignored files and directories of the agent's, removed because they do not land: the checks run without them."""
+    """Ignored files and directories that the agent made. They do not land, so they were removed before the checks."""
     inside: bool = False
-    """Submodules of the tree hold work that no commit can: it is not started over with another tree."""
+    """Submodules of the tree hold work that a commit cannot: the task must not start over in another tree."""
     setup: str = ""
-    """The setup command, if it has to run again before the checks: the agent had changed what it made."""
+    """The setup command, if it must run again before the checks because the agent changed what it had made."""
 
 
 class Result(Struct, frozen=True, omit_defaults=True):
@@ -118,11 +119,11 @@ class Result(Struct, frozen=True, omit_defaults=True):
     session: str = ""
     reset_at: float = 0.0
     errors: str = ""
-    """What the next attempt is told (bounded)."""
+    """The errors that the next attempt reads (bounded)."""
     base: str = ""
-    """The commit the next attempt's work is measured from; empty: the same as this one's."""
+    """The commit from which the next attempt's work is measured; empty: the base of this one."""
     landed: str = ""
-    """The commit on the target, when it landed."""
+    """The commit on the target branch, if it landed."""
 
 
 class Attempt(Struct, frozen=True):
@@ -133,9 +134,9 @@ class Attempt(Struct, frozen=True):
     end: AgentEnd | None = None
     result: Result | None = None
     approved: bool = False
-    """A person has said that it may land."""
+    """A person approved that it lands."""
     asked_at: float = 0.0
-    """When ``dispatch`` last spoke: reviewers that had failed before are asked again."""
+    """Time of the last ``dispatch``: reviewers that failed before it are asked again."""
 
     @property
     def number(self) -> int:

@@ -1,4 +1,4 @@
-"""The facts of reviews as frozen types: who is asked to judge which commit, what was found, how it ended."""
+"""The facts of reviews: which reviewer judges which commit, the findings, and how the review ended."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from agentjobs.model.spending import Spending
 
 
 class Finding(Struct, frozen=True, omit_defaults=True):
-    """One thing that a reviewer found."""
+    """One problem that a reviewer found."""
 
     file: str
     severity: str
     trigger: str
-    """What makes it happen."""
+    """What causes it."""
     impact: str
     line: int = 0
-    """0 where it is about no single line."""
+    """From 1; 0 if it is not about one line."""
     title: str = ""
     blob: str = ""
-    """The id of the file's content that was looked at; empty for a file that is gone."""
+    """Git blob id of the reviewed file; empty if the file was deleted."""
     disputed: bool = False
-    """Raised again and again while the file stayed as it is: it blocks no more."""
+    """Reported repeatedly while the file did not change: it does not block any more."""
 
 
 class ReviewPlan(Struct, frozen=True, omit_defaults=True):
-    """Fact ``review-<n>.plan.json``: who is to judge which commit."""
+    """Fact ``review-<n>.plan.json``: which reviewer judges which commit."""
 
     reviewer: str
     """The name of a profile."""
@@ -40,16 +40,16 @@ class ReviewPlan(Struct, frozen=True, omit_defaults=True):
 
 
 class ReviewEnd(Struct, frozen=True, omit_defaults=True):
-    """Fact ``review-<n>.end.json``: what a run of a reviewer came to."""
+    """Fact ``review-<n>.end.json``: how a run of a reviewer ended."""
 
     outcome: Outcome
     at: float
     valid: bool = False
-    """It gave a verdict: ``findings``, which may be none."""
+    """It gave a verdict: ``findings``, possibly empty."""
     findings: tuple[Finding, ...] = ()
     summary: str = ""
     detail: str = ""
-    """Why there is no verdict, in one line for people and for its next run."""
+    """Why there is no verdict: one line for people and for the next run of the reviewer."""
     touched: tuple[str, ...] = ()
-    """What it had changed in the tree; that was put back."""
+    """Files that it changed in the tree; the changes were undone."""
     spent: Spending = Spending()

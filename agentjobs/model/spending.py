@@ -13,10 +13,11 @@ class Spending(Struct, frozen=True, omit_defaults=True):
     cache_write: int = 0
     output: int = 0
     cost: float | None = None
-    """None where it is not known."""
-    estimated: bool = False  # the cost is ours, from a table of prices
+    """None if not known."""
+    estimated: bool = False
+    """The cost is computed from a table of prices."""
     partly: bool = False
-    """The cost is not all of it."""
+    """A part of the cost is not known."""
 
     @property
     def tokens(self) -> int:
@@ -25,5 +26,5 @@ class Spending(Struct, frozen=True, omit_defaults=True):
 
     @property
     def unknown(self) -> bool:
-        """Whether tokens were used whose cost is not known."""
+        """True if tokens were used whose cost is not known."""
         return self.partly or (self.cost is None and self.tokens > 0)

@@ -1,4 +1,4 @@
-"""What is true of the whole project: whether it is halted, and which tasks are in play."""
+"""State of the whole project: whether it is halted, and which tasks are in play."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class Halt(Struct, frozen=True, omit_defaults=True):
 
 
 class Scope(Struct, frozen=True, omit_defaults=True):
-    """State ``scope.json``: what ``dispatch`` put in play, and when it last spoke."""
+    """State ``scope.json``: what ``dispatch`` put in play, and when."""
 
     at: float
     everything: bool = False
     ids: tuple[str, ...] = ()
     out: tuple[str, ...] = ()
-    """Ids that ``stop`` took out again."""
+    """Ids that ``stop`` took out of play."""
     forced: bool = False
-    """A red baseline was accepted."""
+    """Failing checks of the baseline were accepted."""
     phases: tuple[str, ...] = ()
-    """Profiles whose rows are in play, also those that are planned later."""
+    """Profiles whose rows are in play, including rows that are planned later."""

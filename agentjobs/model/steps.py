@@ -21,7 +21,7 @@ class StepKind(StrEnum):
     REVIEW = "review"
     GATE = "gate"
     PLAN = "plan"
-    """Makes the rows of a phase; no task has one."""
+    """Prints the rows of a phase; it belongs to no task."""
 
 
 AGENTS = frozenset({StepKind.AGENT, StepKind.REVIEW})
@@ -29,32 +29,32 @@ AGENTS = frozenset({StepKind.AGENT, StepKind.REVIEW})
 
 
 class Prepared(Struct, frozen=True, tag="prepared"):
-    """Intended, and certainly never started."""
+    """Written down, but certainly not started yet."""
 
 
 class Gauge(Struct, frozen=True):
-    """What the lines of a running agent say of it."""
+    """What the output of a running agent shows about it."""
 
     used: int = 0
-    """Tokens in its window; 0 where nothing says so."""
+    """Tokens in its context window; 0 if not known."""
     window: int = 0
-    """Tokens that the window holds, where the agent says it; else the policy does."""
+    """Size of the context window in tokens, if the agent reports it; otherwise the policy has it."""
     errors: int = 0
-    """How often the same error has come, with nothing between."""
+    """How many times in a row the same error came."""
     error: str = ""
     """That error, for people."""
     idle: int = 0
-    """Answers of the model since the tree was last changed; 0 as long as nobody looked at the tree."""
+    """Answers of the model since the tree last changed; 0 until the tree was looked at."""
     tokens: int = 0
-    """Used by this attempt so far, as far as it is known."""
+    """Tokens used by this attempt so far, as far as known."""
     cost: float = 0.0
-    """Likewise, in US dollars."""
+    """US dollars used by this attempt so far, as far as known."""
     final: bool = False
-    """It has said its last word."""
+    """Its final event has come and nothing after it."""
     trouble: str = ""
-    """The class of the trouble that it tries again for, with no answer since; ``told``: its own words."""
+    """Outcome class of the trouble because of which it retries, with no answer since; ``told`` has its words."""
     troubles: int = 0
-    """How often it has said so."""
+    """How many times in a row it reported this trouble."""
     told: str = ""
 
 
@@ -90,18 +90,46 @@ class Lost(Struct, frozen=True, tag="lost"):
 Phase = Prepared | Running | Exited | Lost
 
 
+class KillReason(StrEnum):
+    """Why we ended a running step. The values are in files; a value that this version does not know can be read too."""
+
+    TIMEOUT = "timeout"
+    """It ran for longer than its time limit."""
+    SILENT = "stalled"
+    """It wrote no output for too long."""
+    RUNAWAY = "runaway"
+    """It wrote too much, cost too much, or worked on without changing a file."""
+    SAME_ERROR = "same_error"
+    """It met one error again and again; if a rule knows that error, it is the cause."""
+    ACCOUNT_TROUBLE = "trouble"
+    """It retried again and again because of trouble of its account; ``detail`` is the class and the agent's words."""
+    CONTEXT_FULL = "context"
+    """Its context window passed ``context_stop``."""
+    OVER_BUDGET = "over_budget"
+    """The run is past its hard cap."""
+    NOT_EXITING = "hung"
+    """It reported its end, but its process did not exit."""
+    STOPPED = "stopped"
+    """A person asked for it, or nothing needs the step any more."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> KillReason | None:
+        if not isinstance(value, str):
+            return None
+        unknown = str.__new__(cls, value)
+        unknown._name_, unknown._value_ = "UNKNOWN", value
+        return unknown
+
+
 class Kill(Struct, frozen=True):
-    """Fact ``<step>.kill.json``: we ended the step, and why.
+    """Fact ``<step>.kill.json``: we ended the step, and why."""
 
-    ``why``: timeout, stalled, runaway, same_error, trouble, context, over_budget, hung, stopped.
-    """
-
-    why: str
+    why: KillReason
     at: float
     sent: int = 1
-    """How many of the agent's polite signals it has been sent (facts ``<step>.kill-2.json`` …)."""
+    """How many of the agent's polite signals were sent (facts ``<step>.kill-2.json`` …)."""
     detail: str = ""
-    """More of why, for people."""
+    """The reason in more detail, for people."""
 
 
 class Prepare(Struct, frozen=True, omit_defaults=True):
@@ -142,13 +170,13 @@ class Step(Struct, frozen=True):
     started_at: float = 0.0
     kill: Kill | None = None
     commit: str = ""
-    """What a check looks at; the same for a gate."""
+    """The commit that a check or a gate judges."""
     review: ReviewPlan | None = None
     verdict: ReviewEnd | None = None
-    """What a review came to, once that was written down."""
+    """The result of a review, once it is written down."""
     checks: int = 0
     """How many commands this run of the checks has."""
     rest: int = 0
-    """How many commands remain that have to run one by one, each in a run of its own."""
+    """How many commands still have to run, each in a separate run."""
     seen: Seen | None = None
-    """What the tree was like after the checks, once that was written down."""
+    """The state of the tree after the checks, once it is written down."""

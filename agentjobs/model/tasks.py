@@ -23,11 +23,11 @@ class Status(StrEnum):
 
 
 SETTLED = frozenset({Status.DONE, Status.FAILED, Status.SKIPPED})
-"""What a task is when nothing more will be done for it."""
+"""Statuses of tasks that are finished."""
 
 
 class Row(Struct, frozen=True):
-    """One task as the table gives it. ``cells`` holds every column by name, unescaped."""
+    """One task as tasks.tsv has it. ``cells`` has every column by name, unescaped."""
 
     id: str
     line: int
@@ -40,7 +40,7 @@ class Row(Struct, frozen=True):
 
 
 class Settled(Struct, frozen=True, omit_defaults=True):
-    """Fact ``attempts/<id>/settled-<round>.json``: a round's end, for ever."""
+    """Fact ``attempts/<id>/settled-<round>.json``: how a round ended; it never changes."""
 
     round: int
     status: Status
@@ -48,27 +48,27 @@ class Settled(Struct, frozen=True, omit_defaults=True):
     at: float
     commit: str = ""
     tree: str = ""
-    """What the task's tree held then, as git names it, where the work has not landed."""
+    """Git tree id of the task's files at that time, if the work did not land."""
 
 
 BY_HAND = "accepted by hand"
-"""Note of a round that ended because somebody wrote DONE into the table."""
+"""Note of a round that ended because a person wrote DONE into the table."""
 
 
 class Task(Struct, frozen=True):
-    """What ``decide`` looks at: a row, and the facts of its unsettled round."""
+    """Input of ``decide``: a row and the facts of its open round."""
 
     row: Row
     round: int = 1
     attempts: tuple[Attempt, ...] = ()
     earlier: int = 0
-    """How many attempts earlier rounds took."""
+    """How many attempts the earlier rounds had."""
     wish: Status | None = None
-    """What a person asked for and is not done yet: TODO (a new round), SKIPPED, DONE, FAILED."""
+    """A person's request that is not carried out yet: TODO (a new round), SKIPPED, DONE, FAILED."""
     in_play: bool = True
-    """``stop`` takes a task out of play: what runs is ended, nothing is begun."""
+    """False after ``stop``: running steps are stopped and nothing new starts."""
     void: tuple[str, ...] = ()
-    """Marks of attempts of the round that were started and have no facts any more: somebody deleted or spoilt them."""
+    """Marks of attempts of the round that were started but have no readable facts: they were deleted or damaged."""
 
     @property
     def last(self) -> Attempt | None:

@@ -14,20 +14,7 @@ from agentjobs.text.toml import FieldError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-AGENT_CLASSES: Final = (
-    Outcome.OK,
-    Outcome.LIMIT,
-    Outcome.OVERLOADED,
-    Outcome.UNREACHABLE,
-    Outcome.AUTH,
-    Outcome.CONTEXT_FULL,
-    Outcome.NO_SESSION,
-    Outcome.SESSION_BUSY,
-    Outcome.TIMEOUT,
-    Outcome.RUNAWAY,
-    Outcome.CRASHED,
-    Outcome.INFRA,
-)
+AGENT_CLASSES: Final = tuple(outcome for outcome in Outcome if outcome.rules.by_rule)
 """The classes a rule may give; the others come from what agentjobs itself measured or checked."""
 
 Scalar = str | int | float | bool

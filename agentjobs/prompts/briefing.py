@@ -9,11 +9,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from agentjobs.core.decide import told
-from agentjobs.core.layers import LAYER_2, UNSPENT
 from agentjobs.disk.processes import MARK
 from agentjobs.model.errors import UserError
 from agentjobs.model.facts import Mode
-from agentjobs.model.outcomes import Outcome
+from agentjobs.model.outcomes import LAYER_2, UNSPENT, Outcome
 from agentjobs.model.steps import AGENTS
 from agentjobs.policy.agents import PLACEHOLDERS, expand, flags_of
 from agentjobs.policy.checks import checks_of

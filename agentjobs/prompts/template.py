@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from agentjobs.model.errors import UserError
 from agentjobs.model.facts import Mode
-from agentjobs.model.outcomes import Outcome
 from agentjobs.prompts.sections import ORDER, fence_for
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from jinja2.sandbox import SandboxedEnvironment
 
     from agentjobs.model.facts import Result
+    from agentjobs.model.outcomes import Outcome
     from agentjobs.model.tasks import Row
 
 VARIABLES = ("id", "row", "files", "docs", "verify", "mode", "attempt", "base", "errors", "tried", "handoffs",
@@ -31,19 +31,6 @@ VARIABLES = ("id", "row", "files", "docs", "verify", "mode", "attempt", "base", 
 """Names every template may use; a column of the same name is available as ``row["name"]``."""
 
 _OWN_MISSING = re.compile(r"""\brow\s*(\.\s*missing\b|(\.get\s*\(|\[)\s*["']missing["'])""")
-
-INTERRUPTED = {
-    Outcome.CRASHED: "the agent process ended with an error",
-    Outcome.LOST: "the agent process was killed",
-    Outcome.TIMEOUT: "it ran out of time",
-    Outcome.STALLED: "it printed nothing for too long",
-    Outcome.LIMIT: "a usage limit was reached, which is over now",
-    Outcome.OVERLOADED: "the model service was overloaded",
-    Outcome.UNREACHABLE: "the model service could not be reached",
-    Outcome.AUTH: "the login failed",
-    Outcome.STOPPED: "it was stopped",
-}
-
 
 def variables(
     row: Row,
@@ -182,7 +169,7 @@ def resume_prompt(outcome: Outcome, detail: str = "", *, verify: Sequence[str] =
 
     ``outcome`` and ``detail`` describe how the previous attempt ended; ``verify`` are the checks to come.
     """
-    why = INTERRUPTED.get(outcome, "it did not finish")
+    why = outcome.rules.resume or "it did not finish"
     known = f": {' '.join(detail.split())}" if detail.strip() else ""
     lines = [
         f"You were interrupted before you were finished: {why}{known}.",
@@ -190,8 +177,8 @@ def resume_prompt(outcome: Outcome, detail: str = "", *, verify: Sequence[str] =
         "Your files are as you left them. Look at what is already done, then finish the task.",
         "Do not start over.",
     ]
-    if outcome in (Outcome.TIMEOUT, Outcome.STALLED):
-        lines += ["", "Avoid commands that do not exit by themselves (servers, watchers, prompts for input)."]
+    if outcome.rules.resume_advice:
+        lines += ["", outcome.rules.resume_advice]
     if verify:
         lines += ["", "These commands will check your work:", "", *_block("\n".join(verify))]
     return "\n".join(lines) + "\n"
@@ -207,7 +194,7 @@ def begun_section(before: Result | None, edited: Sequence[str] = ()) -> str:
         lines += ["A person has since edited these files as part of this task. Keep their changes:", ""]
         lines += [*_block("\n".join(edited)), ""]
     elif before is not None:
-        why = INTERRUPTED.get(before.outcome, "it did not finish")
+        why = before.outcome.rules.resume or "it did not finish"
         lines += [f"Another agent was interrupted before it was finished: {why}.", ""]
     lines += ["The work so far is in the files. Look at what is already done, then finish the task."]
     return "\n".join(lines) + "\n"

@@ -18,7 +18,7 @@ from agentjobs.core import reviews
 from agentjobs.core.accounts import account_of
 from agentjobs.core.budget import UNKNOWN_COST
 from agentjobs.core.decide import SETUP_AGAIN, has_begun, stop_signals
-from agentjobs.core.layers import UNSPENT, likeness
+from agentjobs.core.layers import likeness
 from agentjobs.core.pauses import LANDING, Pause, hold_s, pauses_after
 from agentjobs.disk.files import write_bytes, write_json
 from agentjobs.disk.write import printable
@@ -26,7 +26,7 @@ from agentjobs.launch import local
 from agentjobs.model.decisions import Begin, Conclude, Decision, End, Judge, Land, Launch, Look, Settle, Weigh
 from agentjobs.model.errors import TreeBusy, TreeError, UserError, is_machines, said
 from agentjobs.model.facts import FRESH, Intent, Result
-from agentjobs.model.outcomes import Outcome
+from agentjobs.model.outcomes import UNSPENT, Outcome
 from agentjobs.model.state import Halt
 from agentjobs.model.steps import Kill, StepKind
 from agentjobs.model.tasks import Settled, Status, Task
@@ -363,7 +363,7 @@ class Attempts:
         if meaning.pauses != before:
             store.set_pauses(meaning.pauses)
         result = self._excuse(attempt, result, meaning)
-        if result.outcome not in _SILENT and self._armed:
+        if not result.outcome.rules.outside and self._armed:
             store.tally.count(intent.id, result.outcome.value, likeness(task.row, intent.tree, result))
         if result.outcome in UNSPENT:
             store.tally.count_unspent(intent.id, intent.number)
@@ -438,8 +438,5 @@ def _is_of_tree(error: UserError | OSError, attempt: Attempt) -> bool:
         return name.startswith(attempt.intent.tree) or "/worktrees/" in name
     return isinstance(error, TreeError)
 
-
-_SILENT = UNSPENT | {Outcome.LOST}
-"""Outcomes that say nothing about the task, so the breaker ignores them (a reboot loses everything that runs)."""
 
 _CHECKS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "checks.sh")

@@ -9,7 +9,7 @@ from agentjobs.disk.files import read_json, read_raw, write_bytes
 from agentjobs.disk.logs import read_tail
 from agentjobs.disk.write import printable
 from agentjobs.model.errors import UserError
-from agentjobs.model.steps import Exited, Prepare, Seen, StepKind
+from agentjobs.model.steps import Exited, KillReason, Prepare, Seen, StepKind
 from agentjobs.project.store import step_files
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ def failed_check(project: Project, attempt: Attempt, check: Step) -> Failed:
 def ended(step: Step) -> str:
     """Describe how a step that did not succeed ended."""
     if step.kill is not None:
-        return {"timeout": "ran out of time", "runaway": "wrote too much"}.get(step.kill.why, step.kill.why)
+        words = {KillReason.TIMEOUT: "ran out of time", KillReason.RUNAWAY: "wrote too much"}
+        return words.get(step.kill.why, step.kill.why.value)
     if isinstance(step.phase, Exited):
         return f"failed (exit {step.phase.code})"
     return "was lost"

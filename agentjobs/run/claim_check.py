@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from agentjobs.agents.outcome import last_text
-from agentjobs.core.layers import UNSPENT
 from agentjobs.disk.logs import read_tail
 from agentjobs.disk.write import printable
 from agentjobs.model.errors import UserError
 from agentjobs.model.facts import FRESH
-from agentjobs.model.outcomes import Outcome
+from agentjobs.model.outcomes import UNSPENT, Outcome
 from agentjobs.model.steps import StepKind
 from agentjobs.project.store import step_files
 from agentjobs.prompts.handoffs import written

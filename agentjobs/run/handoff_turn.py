@@ -13,7 +13,7 @@ from agentjobs.core.watchdog import FIRST
 from agentjobs.disk.files import read_json, write_bytes
 from agentjobs.disk.logs import read_head, read_tail
 from agentjobs.model.errors import UserError
-from agentjobs.model.steps import Exited, Handoff, StepKind
+from agentjobs.model.steps import Exited, Handoff, KillReason, StepKind
 from agentjobs.policy.agents import expand, flags_of
 from agentjobs.policy.policy import window_of, wishes_of
 from agentjobs.project.store import step_files
@@ -50,7 +50,7 @@ _PLAN = f"{STEP}.plan.json"
 def may_be_asked(attempt: Attempt, policy: Policy) -> bool:
     """Return whether the agent was stopped for its context, can be resumed, and has not been asked yet."""
     steps = [step for step in attempt.steps if step.kind is StepKind.AGENT]
-    stopped = len(steps) == 1 and steps[0].kill is not None and steps[0].kill.why == "context"
+    stopped = len(steps) == 1 and steps[0].kill is not None and steps[0].kill.why is KillReason.CONTEXT_FULL
     agent = policy.agents.get(attempt.intent.agent)
     return stopped and agent is not None and bool(agent.resume) and policy.limits.handoff_minutes > 0
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from agentjobs.core.decide import has_begun, told
-from agentjobs.core.layers import UNSPENT
 from agentjobs.disk.write import printable
 from agentjobs.model.errors import GitError, TreeError, UserError
 from agentjobs.model.facts import FRESH, Mode
+from agentjobs.model.outcomes import UNSPENT
 from agentjobs.text.path_patterns import normalise
 
 if TYPE_CHECKING:

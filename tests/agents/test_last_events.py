@@ -14,7 +14,7 @@ from agentjobs.agents.last_events import filter_for, last_word
 from agentjobs.agents.outcome import Knowledge, Verdict, classify, finished
 from agentjobs.disk.logs import CHUNK_BYTES, TAIL_BYTES, lines_before, read_tail
 from agentjobs.model.outcomes import Outcome
-from agentjobs.model.steps import Exited, Kill, Lost
+from agentjobs.model.steps import Exited, Kill, KillReason, Lost
 from agentjobs.policy.agent_output import Watch
 from agentjobs.text.json_lines import read_events
 from agentjobs.text.masking import Masking
@@ -52,8 +52,9 @@ def judge(
         output, size = read_tail(log, masking)
         size = size if size > TAIL_BYTES else len(output)
     return classify(
-        phase=Lost(0.0) if code is None else Exited(code, 0.0), kill=Kill(why, 0.0) if why else None, output=output,
-        output_bytes=size, rules=agent.rules, now=1e9, knowledge=reading(agent, log, masking),
+        phase=Lost(0.0) if code is None else Exited(code, 0.0),
+        kill=Kill(KillReason(why), 0.0) if why else None, output=output, output_bytes=size,
+        rules=agent.rules, now=1e9, knowledge=reading(agent, log, masking),
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from agentjobs.agents.usage import measure
 from agentjobs.disk.logs import LOOK_LINES, Place, read_on
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.spending import Spending
-from agentjobs.model.steps import Exited, Kill
+from agentjobs.model.steps import Exited, Kill, KillReason
 from agentjobs.policy.agent_output import Context, Rule, Session, Usage, Watch
 from agentjobs.policy.agents import Agent
 from agentjobs.policy.parse import parse_policy
@@ -238,7 +238,7 @@ def test_an_agent_that_is_ended_because_it_retries_in_vain_says_why_as_people_re
     agent = parse_policy(f'[profiles.a]\nagent = "{name}"\n'.encode(), preset=preset).agents[name]
     lines = (FIXTURES / case / "stdout").read_bytes() + (FIXTURES / case / "stderr").read_bytes()
     seen = observe(Seen(), lines, sights(agent)[0])
-    kill = Kill(why="trouble", at=1.0, detail=f"{seen.trouble}: {seen.told}")
+    kill = Kill(why=KillReason.ACCOUNT_TROUBLE, at=1.0, detail=f"{seen.trouble}: {seen.told}")
     verdict = classify(
         phase=Exited(code=143, at=1.0), kill=kill, output=b"", output_bytes=0, rules=agent.rules, now=1.0,
         knowledge=Knowledge(reading=agent.reading),

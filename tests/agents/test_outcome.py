@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agentjobs.agents.outcome import Verdict, classify, finished
 from agentjobs.agents.usage import measure
 from agentjobs.model.outcomes import Outcome
-from agentjobs.model.steps import Exited, Kill, Lost
+from agentjobs.model.steps import Exited, Kill, KillReason, Lost
 from agentjobs.policy.agent_output import Rule, Usage
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()
@@ -36,7 +36,7 @@ def judge(
 ) -> Verdict:
     return classify(
         phase=Lost(at=at) if code is None else Exited(code=code, at=at),
-        kill=Kill(why=why, at=at) if why else None,
+        kill=Kill(why=KillReason(why), at=at) if why else None,
         output=output,
         output_bytes=len(output),
         rules=rules,

@@ -19,7 +19,7 @@ from agentjobs.agents.transcripts import Found, Whose, find, lines_of
 from agentjobs.agents.usage import Measured, beside, measure, of_attempt, since
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.spending import Spending
-from agentjobs.model.steps import Exited, Kill, Lost
+from agentjobs.model.steps import Exited, Kill, KillReason, Lost
 from agentjobs.policy.agent_output import Transcript, Usage
 from agentjobs.policy.agents import Agent
 from agentjobs.policy.parse import parse_policy
@@ -54,7 +54,7 @@ class Recording:
         if case.startswith("sigkill"):  # by somebody else: its supervisor writes the signal down
             return Exited(SIGNAL_BASE + 9, 0.0), None
         code = self.meta["exit"] if number is None else SIGNAL_BASE + number
-        return Exited(code, 0.0), Kill("stalled", 0.0) if case == "hang" else None
+        return Exited(code, 0.0), Kill(KillReason.SILENT, 0.0) if case == "hang" else None
 
     def verdict(self, output: bytes | None = None) -> Verdict:
         phase, kill = self.ending()

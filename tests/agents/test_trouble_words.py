@@ -15,8 +15,7 @@ from agentjobs.agents.outcome import Verdict, classify
 from agentjobs.agents.trouble_words import failure_words, is_failure, plain_trouble, trouble
 from agentjobs.model.decisions import End
 from agentjobs.model.outcomes import Outcome
-from agentjobs.model.steps import Exited, Gauge, Kill, Running
-from agentjobs.model.trouble import TROUBLE
+from agentjobs.model.steps import Exited, Gauge, Kill, KillReason, Running
 from agentjobs.policy.agent_output import Reset
 from agentjobs.policy.parse import parse_policy
 from agentjobs.policy.presets import preset
@@ -102,7 +101,7 @@ def test_as_other_people_reported_it(agent: str, classes: list[str], words: str)
 TOOL = {"type": "user", "message": {"content": [{"type": "tool_result", "is_error": True, "content": "ECONNREFUSED"}]}}
 PROSE = {"type": "assistant", "message": {"content": [{"type": "text", "text": "You've hit your usage limit."}]}}
 RETRY = {"type": "system", "subtype": "api_retry", "attempt": 1, "error_status": 401, "error": "authentication_failed"}
-STALLED = Kill("stalled", NOW)
+STALLED = Kill(KillReason.SILENT, NOW)
 GIVEN = {"type": "tool_result", "is_error": True, "status": "error"}
 QUOTED = (
     "Stream ended without finish_reason",
@@ -275,7 +274,7 @@ def seen_in(agent: str, *looks: Sequence[dict[str, Any] | str]) -> Seen:
 def is_ended(seen: Seen) -> bool:
     gauge = Gauge(trouble=seen.trouble, troubles=seen.troubles, told=seen.told)
     decided = ask(attempt(step(Running(1, DECIDED_AT, gauge=gauge))), now=DECIDED_AT)
-    return isinstance(decided, End) and decided.why == TROUBLE and not decided.hard
+    return isinstance(decided, End) and decided.why is KillReason.ACCOUNT_TROUBLE and not decided.hard
 
 
 LIMITED, BUSY = LOG.format("The usage limit is reached, resets in 2 hours"), LOG.format("Overloaded")
@@ -315,12 +314,13 @@ def test_who_tries_again_for_ever_is_ended(
 
 
 def test_it_is_then_its_accounts_trouble() -> None:
-    kill = Kill(TROUBLE, NOW, detail="limit: " + LIMITED)
+    kill = Kill(KillReason.ACCOUNT_TROUBLE, NOW, detail="limit: " + LIMITED)
     for lines in ([LIMITED] * 2, [*[LIMITED] * 2, "Aborted"], []):
         verdict = ended("opencode", lines, code=143, kill=kill)
         assert verdict.outcome is Outcome.LIMIT
         assert verdict.reset_at == NOW + 7200
-    assert ended("opencode", [], code=143, kill=Kill(TROUBLE, NOW, detail="?")).outcome is Outcome.STALLED
+    kill = Kill(KillReason.ACCOUNT_TROUBLE, NOW, detail="?")
+    assert ended("opencode", [], code=143, kill=kill).outcome is Outcome.STALLED
 
 
 def test_the_exact_moment_is_in_the_transcript() -> None:

@@ -18,11 +18,11 @@ from agentjobs.core.decide import (
     next_of_gate,
     restarts_after,
 )
-from agentjobs.core.layers import LAYER_1, LAYER_2, UNSPENT, oscillating
+from agentjobs.core.layers import oscillating
 from agentjobs.model.decisions import Begin, Conclude, Decision, Defer, End, Judge, Land, Launch, Look, Settle, Wait
 from agentjobs.model.facts import AgentEnd, Attempt, Intent, Mode, Result
-from agentjobs.model.outcomes import Outcome
-from agentjobs.model.steps import Exited, Kill, Lost, Phase, Prepared, Running, Seen, Step, StepKind
+from agentjobs.model.outcomes import LAYER_1, LAYER_2, UNSPENT, Outcome
+from agentjobs.model.steps import Exited, Kill, KillReason, Lost, Phase, Prepared, Running, Seen, Step, StepKind
 from agentjobs.model.tasks import Row, Status, Task
 from agentjobs.policy.agents import Agent
 from agentjobs.policy.limits import Limits, Retry
@@ -96,13 +96,13 @@ def test_nothing_yet() -> None:
 @pytest.mark.parametrize("wish", [Status.SKIPPED, Status.DONE, Status.FAILED, Status.TODO])
 def test_a_wish_ends_what_runs_then_writes_it_down_then_settles(wish: Status) -> None:
     live = attempt(agent(LIVE))
-    assert decide(task(live, wish=wish), POLICY, NOW) == End("agent", "stopped", hard=False)
-    ending = attempt(agent(LIVE, Kill("stopped", NOW)))
+    assert decide(task(live, wish=wish), POLICY, NOW) == End("agent", KillReason.STOPPED, hard=False)
+    ending = attempt(agent(LIVE, Kill(KillReason.STOPPED, NOW)))
     assert decide(task(ending, wish=wish), POLICY, NOW + 9.9) == Wait(NOW + 10, "agent is ending")
-    assert decide(task(ending, wish=wish), POLICY, NOW + 10) == End("agent", "stopped", hard=False)
-    twice = attempt(agent(LIVE, Kill("stopped", NOW, 2)))
-    assert decide(task(twice, wish=wish), POLICY, NOW + 20) == End("agent", "stopped", hard=True)
-    ended = attempt(agent(Exited(0, NOW), Kill("stopped", NOW)))
+    assert decide(task(ending, wish=wish), POLICY, NOW + 10) == End("agent", KillReason.STOPPED, hard=False)
+    twice = attempt(agent(LIVE, Kill(KillReason.STOPPED, NOW, 2)))
+    assert decide(task(twice, wish=wish), POLICY, NOW + 20) == End("agent", KillReason.STOPPED, hard=True)
+    ended = attempt(agent(Exited(0, NOW), Kill(KillReason.STOPPED, NOW)))
     assert decide(task(ended, wish=wish), POLICY, NOW) == Conclude(Outcome.STOPPED)
     over = attempt(result=Outcome.STOPPED)
     settle = decide(task(over, wish=wish), POLICY, NOW)
@@ -118,7 +118,7 @@ def test_a_row_that_is_gone_says_so() -> None:
 
 def test_out_of_play_ends_what_runs_and_begins_nothing() -> None:
     live = attempt(agent(LIVE))
-    assert decide(task(live, in_play=False), POLICY, NOW) == End("agent", "stopped", hard=False)
+    assert decide(task(live, in_play=False), POLICY, NOW) == End("agent", KillReason.STOPPED, hard=False)
     over = attempt(result=Outcome.STOPPED)
     assert decide(task(over, in_play=False), POLICY, NOW) == Wait(0.0, "not in play")
 
@@ -137,8 +137,8 @@ def test_setup_comes_first_and_must_pass() -> None:
         (Prepared(), None, Launch("setup", StepKind.SETUP)),
         (Exited(0, NOW), None, Launch("agent", StepKind.AGENT)),
         (Exited(1, NOW), None, Conclude(Outcome.INFRA)),
-        (Exited(0, NOW), Kill("timeout", NOW), Conclude(Outcome.INFRA)),
-        (Exited(0, NOW), Kill("stopped", NOW), Conclude(Outcome.STOPPED)),
+        (Exited(0, NOW), Kill(KillReason.TIMEOUT, NOW), Conclude(Outcome.INFRA)),
+        (Exited(0, NOW), Kill(KillReason.STOPPED, NOW), Conclude(Outcome.STOPPED)),
         (Lost(NOW), None, Conclude(Outcome.INFRA)),
     ):
         assert ask(attempt(step(StepKind.SETUP, phase, kill=kill), setup="npm ci")) == then
@@ -207,7 +207,7 @@ def test_setup_runs_again_before_the_checks_where_the_agent_changed_what_it_had_
     assert after(Prepared()) == Launch("setup-2", setup)
     assert after(Exited(0, NOW)) == Launch("verify", StepKind.VERIFY)
     assert after(Exited(1, NOW)) == after(Lost(NOW)) == Conclude(Outcome.INFRA)
-    assert after(Exited(0, NOW), Kill("stopped", NOW)) == Conclude(Outcome.STOPPED)
+    assert after(Exited(0, NOW), Kill(KillReason.STOPPED, NOW)) == Conclude(Outcome.STOPPED)
 
 
 def test_work_that_no_commit_can_hold_is_not_started_over() -> None:
@@ -227,8 +227,9 @@ def test_checks_decide_and_not_the_agent() -> None:
     assert ask(checked(checks=(), base="")) == Conclude(Outcome.OK)
     assert ask(checked(step(verify, Prepared()))) == Launch("verify", verify)
     assert ask(checked(step(verify, Exited(1, NOW)))) == Conclude(Outcome.VERIFY_FAILED)
-    assert ask(checked(step(verify, Exited(0, NOW), kill=Kill("timeout", NOW)))) == Conclude(Outcome.VERIFY_FAILED)
-    assert ask(checked(step(verify, Exited(0, NOW), kill=Kill("stopped", NOW)))) == Conclude(Outcome.STOPPED)
+    late = step(verify, Exited(0, NOW), kill=Kill(KillReason.TIMEOUT, NOW))
+    assert ask(checked(late)) == Conclude(Outcome.VERIFY_FAILED)
+    assert ask(checked(step(verify, Exited(0, NOW), kill=Kill(KillReason.STOPPED, NOW)))) == Conclude(Outcome.STOPPED)
     assert ask(checked(passed)) == Land()
     assert ask(checked(passed, base="")) == Conclude(Outcome.OK)
     off = Policy(landing=Landing(enabled=False), profiles=POLICY.profiles, agents=POLICY.agents)
@@ -269,21 +270,21 @@ def test_a_target_that_keeps_moving_is_given_up() -> None:
 def test_a_clock_runs_for_an_agent(running: Running, due: float, why: str) -> None:
     live = attempt(agent(running))
     assert ask(live, now=due - 0.01) == Wait(due, "agent runs")
-    assert ask(live, now=due) == End("agent", why, hard=False)
+    assert ask(live, now=due) == End("agent", KillReason(why), hard=False)
 
 
 def test_a_clock_runs_for_a_check_and_silence_is_its_right() -> None:
     live = checked(step(StepKind.VERIFY, Running(1, NOW - 99999)))
     assert ask(live, now=NOW + 15 * MINUTE - 1) == Wait(NOW + 15 * MINUTE, "verify runs")
-    assert ask(live, now=NOW + 15 * MINUTE) == End("verify", "timeout", hard=False)
+    assert ask(live, now=NOW + 15 * MINUTE) == End("verify", KillReason.TIMEOUT, hard=False)
     setup = attempt(step(StepKind.SETUP, Running(1, NOW)), setup="x")
-    assert ask(setup, now=NOW + 15 * MINUTE) == End("setup", "timeout", hard=False)
+    assert ask(setup, now=NOW + 15 * MINUTE) == End("setup", KillReason.TIMEOUT, hard=False)
 
 
 def test_a_flood_is_ended_at_once() -> None:
     limit = POLICY.limits.output_bytes
     assert isinstance(ask(attempt(agent(Running(1, NOW, limit))), now=NOW), Wait)
-    assert ask(attempt(agent(Running(1, NOW, limit + 1))), now=NOW) == End("agent", "runaway", hard=True)
+    assert ask(attempt(agent(Running(1, NOW, limit + 1))), now=NOW) == End("agent", KillReason.RUNAWAY, hard=True)
 
 
 # --- layers

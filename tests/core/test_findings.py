@@ -12,14 +12,12 @@ from msgspec.structs import replace
 from agentjobs.core.board import Board, Spent
 from agentjobs.core.decide import decide
 from agentjobs.core.findings import Standing, alike, answered, blocking, combined, disputes, needed, rejection, weighed
-from agentjobs.core.layers import LAYER_2
 from agentjobs.core.pauses import Pause
 from agentjobs.core.plan import plan
 from agentjobs.core.reviews import (
     LOST_MAX,
     RUNS_MAX,
     TRIES_MAX,
-    WAITED_FOR,
     as_attempt,
     due,
     lacking,
@@ -29,10 +27,10 @@ from agentjobs.core.reviews import (
 )
 from agentjobs.model.decisions import Conclude, Decision, End, Land, Launch, Wait, Weigh
 from agentjobs.model.facts import AgentEnd, Attempt, Intent, Mode, Result
-from agentjobs.model.outcomes import Outcome
+from agentjobs.model.outcomes import LAYER_2, TROUBLE, Outcome
 from agentjobs.model.reviews import Finding, ReviewEnd, ReviewPlan
 from agentjobs.model.spending import Spending
-from agentjobs.model.steps import Exited, Kill, Lost, Prepared, Running, Step, StepKind
+from agentjobs.model.steps import Exited, Kill, KillReason, Lost, Prepared, Running, Step, StepKind
 from agentjobs.model.tasks import Row, Status, Task
 from agentjobs.policy.agents import Agent
 from agentjobs.policy.limits import Limits, Retry
@@ -215,7 +213,7 @@ def review(
     spent = Spending(input=5, output=2, cost=cost) if cost else Spending()
     end = ReviewEnd(outcome, at, found is not None, tuple(found or ()), detail="none", spent=spent)
     return Step(
-        f"review-{number}", StepKind.REVIEW, phase or Exited(0, at), at, Kill(kill, at) if kill else None,
+        f"review-{number}", StepKind.REVIEW, phase or Exited(0, at), at, Kill(KillReason(kill), at) if kill else None,
         review=ReviewPlan(name, f"agent-{name}", "c", "b", ("x",), "", at), verdict=end if heard else None,
     )  # fmt: skip
 
@@ -276,7 +274,7 @@ def test_a_reviewer_without_a_verdict_is_asked_again_and_then_a_person() -> None
     assert ask(replace(twice, approved=True)) == Land()
 
 
-@given(st.sampled_from(sorted(WAITED_FOR)), st.integers(1, RUNS_MAX + 5))
+@given(st.sampled_from(sorted(TROUBLE)), st.integers(1, RUNS_MAX + 5))
 def test_trouble_of_its_account_is_no_try_but_ends_some_day(outcome: Outcome, count: int) -> None:
     asked = attempt(*(review(n, outcome=outcome) for n in range(1, count + 1)))
     assert lacking(asked) == (count >= RUNS_MAX)
@@ -288,7 +286,7 @@ def test_a_reviewer_that_was_killed_with_its_runner_is_asked_three_times() -> No
         assert lacking(asked) == (count == LOST_MAX)
 
 
-@given(st.lists(st.sampled_from([*WAITED_FOR, Outcome.CRASHED, Outcome.LOST, Outcome.OK]), max_size=2 * RUNS_MAX))
+@given(st.lists(st.sampled_from([*TROUBLE, Outcome.CRASHED, Outcome.LOST, Outcome.OK]), max_size=2 * RUNS_MAX))
 def test_whatever_reviewers_do_an_attempt_comes_to_an_end(outcomes: list[Outcome]) -> None:
     """Each run brings the attempt nearer to a verdict or to a person; no sequence of ends asks for ever."""
     steps: list[Step] = []
@@ -304,11 +302,11 @@ def test_a_review_is_watched_as_an_agent_is() -> None:
     policy = replace(POLICY, limits=Limits(attempt_minutes=30, idle_minutes=10, verify_minutes=1))
     live = review(1, phase=Running(1, NOW), heard=False)
     assert isinstance(ask(attempt(live), NOW + 300, policy), Wait), "verify_minutes is not for it"
-    assert ask(attempt(live), NOW + 601, policy) == End("review-1", "stalled", hard=False)
+    assert ask(attempt(live), NOW + 601, policy) == End("review-1", KillReason.SILENT, hard=False)
     busy = replace(live, phase=Running(1, NOW + 1700))
-    assert ask(attempt(busy), NOW + 1801, policy) == End("review-1", "timeout", hard=False)
-    ending = replace(live, kill=Kill("timeout", NOW))
-    assert ask(attempt(ending), NOW + 11, policy) == End("review-1", "timeout", hard=False), "INT, then TERM"
+    assert ask(attempt(busy), NOW + 1801, policy) == End("review-1", KillReason.TIMEOUT, hard=False)
+    ending = replace(live, kill=Kill(KillReason.TIMEOUT, NOW))
+    assert ask(attempt(ending), NOW + 11, policy) == End("review-1", KillReason.TIMEOUT, hard=False), "INT, then TERM"
 
 
 def test_a_review_that_was_stopped_ends_its_attempt_as_stopped() -> None:

@@ -15,7 +15,7 @@ from agentjobs.core.phases import Planning, Stage, due, lost_too_often, next_of_
 from agentjobs.model.decisions import Conclude, End, Launch, Wait
 from agentjobs.model.facts import Attempt, Intent, Mode, Result
 from agentjobs.model.outcomes import Outcome
-from agentjobs.model.steps import Exited, Kill, Lost, Prepared, Running, Step, StepKind
+from agentjobs.model.steps import Exited, Kill, KillReason, Lost, Prepared, Running, Step, StepKind
 from agentjobs.model.tasks import Status
 from agentjobs.policy.phases import filled
 from agentjobs.policy.policy import Policy
@@ -193,7 +193,8 @@ def test_what_is_counted_row_by_row_is_what_there_is(
 
 def planning(phase: Phase | None, kill: str = "", result: Outcome | None = None) -> Attempt:
     intent = Intent("+plan.a", 1, 1, Mode.FIRST, "a", "", 0.0, "")
-    steps = () if phase is None else (Step("plan", StepKind.PLAN, phase, 0.0, Kill(kill, 0.0) if kill else None),)
+    killed = Kill(KillReason(kill), 0.0) if kill else None
+    steps = () if phase is None else (Step("plan", StepKind.PLAN, phase, 0.0, killed),)
     return Attempt(intent, steps, result=Result(result, 1.0) if result else None)
 
 
@@ -203,7 +204,7 @@ def planning(phase: Phase | None, kill: str = "", result: Outcome | None = None)
         (None, "", True, Launch("plan", StepKind.PLAN)),
         (Prepared(), "", True, Launch("plan", StepKind.PLAN)),
         (None, "", False, Conclude(Outcome.STOPPED)),
-        (Running(1, 0.0, 0), "", False, End("plan", "stopped", hard=False)),
+        (Running(1, 0.0, 0), "", False, End("plan", KillReason.STOPPED, hard=False)),
         (Exited(0, 1.0, 0), "", True, Conclude(Outcome.OK)),
         (Exited(0, 1.0, 0), "", False, Conclude(Outcome.OK)),
         (Exited(2, 1.0, 0), "", True, Conclude(Outcome.CRASHED)),
@@ -223,7 +224,7 @@ def test_a_planning_that_runs_has_a_limit() -> None:
     wait = next_of_planning(running, Policy(), 1.0, wanted=True)
     assert isinstance(wait, Wait)
     assert wait.until == Policy().limits.verify_s
-    assert next_of_planning(running, Policy(), wait.until, wanted=True) == End("plan", "timeout", hard=False)
+    assert next_of_planning(running, Policy(), wait.until, wanted=True) == End("plan", KillReason.TIMEOUT, hard=False)
 
 
 def test_plannings_that_are_lost_again_and_again() -> None:

@@ -13,12 +13,12 @@ from msgspec.structs import replace
 
 from agentjobs.core.accounts import account_for, account_of
 from agentjobs.core.board import UNSERVED, Board, Plan, Spent
-from agentjobs.core.pauses import LANDING, REFUSALS_MAX, TROUBLE, Pause, jitter, lifted, pause_after, pauses_after
+from agentjobs.core.pauses import LANDING, REFUSALS_MAX, Pause, jitter, lifted, pause_after, pauses_after
 from agentjobs.core.plan import plan as planned
 from agentjobs.core.restarts import History, pays, sweep_due
 from agentjobs.model.decisions import RUN, Begin, Conclude, Judge, Land, Launch, Settle
 from agentjobs.model.facts import AgentEnd, Attempt, Intent, Mode, Result
-from agentjobs.model.outcomes import Outcome
+from agentjobs.model.outcomes import TROUBLE, Outcome
 from agentjobs.model.state import Halt
 from agentjobs.model.steps import Exited, Lost, Running, Step, StepKind
 from agentjobs.model.tasks import Row, Status, Task

@@ -18,7 +18,7 @@ from agentjobs.core.plan import plan
 from agentjobs.model.decisions import Action, Begin, Conclude, End, Judge, Launch, Wait
 from agentjobs.model.facts import Mode
 from agentjobs.model.outcomes import Outcome
-from agentjobs.model.steps import Exited, Gauge, Kill, Lost, Prepared, Running, Step, StepKind
+from agentjobs.model.steps import Exited, Gauge, Kill, KillReason, Lost, Prepared, Running, Step, StepKind
 from agentjobs.model.tasks import Row, Status, Task
 from agentjobs.policy.limits import Limits
 from agentjobs.workspace.edits import edits_in
@@ -66,7 +66,7 @@ def test_an_agent_that_waits_in_silence_for_the_end_of_a_limit_is_ended(
         assert found.detail == f"{trouble}: 5 hour usage limit reached. Resets in 3h34m5s."
 
 
-FULL = agent(Exited(143, NOW), kill=Kill("context", NOW))
+FULL = agent(Exited(143, NOW), kill=Kill(KillReason.CONTEXT_FULL, NOW))
 
 
 # --- decide
@@ -113,8 +113,10 @@ def test_what_earlier_attempts_cost_counts() -> None:
 
 
 def test_the_polite_signals_keep_the_cause() -> None:
-    live = agent(running(used=170_000), kill=Kill("context", NOW, detail="its context is full"))
-    assert ask(attempt(live), now=NOW + 10) == End("agent", "context", hard=False, detail="its context is full")
+    live = agent(running(used=170_000), kill=Kill(KillReason.CONTEXT_FULL, NOW, detail="its context is full"))
+    assert ask(attempt(live), now=NOW + 10) == End(
+        "agent", KillReason.CONTEXT_FULL, hard=False, detail="its context is full"
+    )
     assert isinstance(ask(attempt(live), now=NOW + 5), Wait)
 
 
@@ -129,7 +131,7 @@ def test_a_handoff_is_written_then_the_whole_is_judged() -> None:
 def test_a_clock_runs_for_a_handoff() -> None:
     live = attempt(FULL, second(running(used=190_000)))
     assert isinstance(ask(live, now=NOW + 5 * MINUTE - 1), Wait), "its context is no reason: it is why it is asked"
-    assert ask(live, now=NOW + 5 * MINUTE) == End("agent-2", "timeout", hard=False)
+    assert ask(live, now=NOW + 5 * MINUTE) == End("agent-2", KillReason.TIMEOUT, hard=False)
     astray = attempt(FULL, second(running(errors=20)))
     assert isinstance(ask(astray, now=NOW), End)
 
@@ -148,8 +150,9 @@ def test_a_full_context_is_no_failure_of_the_tree_it_left() -> None:
 )
 def test_its_class(why: str, outcome: Outcome) -> None:
     for phase in (Exited(143, NOW), Lost(NOW)):
+        kill = Kill(KillReason(why), NOW, detail="as it was said")
         verdict = classify(
-            phase=phase, kill=Kill(why, NOW, detail="as it was said"), output=b"x\n", output_bytes=2, rules=(), now=NOW
+            phase=phase, kill=kill, output=b"x\n", output_bytes=2, rules=(), now=NOW
         )
         assert verdict.outcome is outcome
         assert verdict.detail.endswith(": as it was said")
@@ -168,14 +171,15 @@ def test_past_the_hard_cap_everybody_is_ended() -> None:
         task("a", agent(running(cost=0.7))),
         task("b", agent(running(cost=0.3))),
         task("c", agent(running(final=True))),
-        task("d", agent(Running(1, NOW), kill=Kill("timeout", NOW))),
+        task("d", agent(Running(1, NOW), kill=Kill(KillReason.TIMEOUT, NOW))),
         task("e", Step("verify", StepKind.VERIFY, Running(1, NOW), NOW), end=Outcome.OK),
     )
     spent = with_running(Spent(cost=0.5), tasks)
     assert spent.cost == pytest.approx(1.5)
     made = plan(Board(tasks=tasks, spent=spent), lambda _: (), policy, NOW)
     detail = "limits.run_cost_usd is exceeded (1.50 of 1.00)"
-    assert made.actions == tuple(Action(i, End("agent", "over_budget", hard=False, detail=detail)) for i in "ab")
+    end = End("agent", KillReason.OVER_BUDGET, hard=False, detail=detail)
+    assert made.actions == tuple(Action(i, end) for i in "ab")
     assert made.alive
     below = plan(Board(tasks=tasks, spent=Spent(cost=1.49)), lambda _: [Row("n", 9, Status.TODO)], policy, NOW)
     assert below.actions == (), "but nothing new is started"

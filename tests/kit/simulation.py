@@ -19,7 +19,6 @@ from agentjobs.core.board import Board, Plan, Spent
 from agentjobs.core.budget import with_running
 from agentjobs.core.decide import PROBES_MAX, SETUP_AGAIN, UNSPENT_MAX, decide, restarts_after
 from agentjobs.core.findings import weighed
-from agentjobs.core.layers import LAYER_1, UNSPENT
 from agentjobs.core.pauses import SEVERAL, Unanswered, in_force, lifted, pause_after, pauses_after
 from agentjobs.core.plan import plan
 from agentjobs.core.restarts import History
@@ -40,7 +39,7 @@ from agentjobs.model.decisions import (
     Weigh,
 )
 from agentjobs.model.facts import AgentEnd, Attempt, Intent, Mode, Result
-from agentjobs.model.outcomes import Outcome
+from agentjobs.model.outcomes import LAYER_1, UNSPENT, Outcome
 from agentjobs.model.reviews import Finding, ReviewEnd, ReviewPlan
 from agentjobs.model.state import Halt
 from agentjobs.model.steps import Exited, Gauge, Kill, Lost, Phase, Prepared, Running, Seen, Step, StepKind

@@ -7,13 +7,15 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentjobs.core.decide import VOID_MAX
 from agentjobs.model.facts import AgentEnd
-from agentjobs.model.outcomes import Outcome
+from agentjobs.model.outcomes import Outcome, OutcomeRules, rules_of
+from agentjobs.model.steps import Kill, KillReason
 from agentjobs.project.state import OpenRound
 from agentjobs.project.store import Store
 
@@ -226,3 +228,14 @@ def test_what_lies_in_the_place_of_a_halt_does_not_stop_dispatch(
     for name in ("halt.json", "pauses.json", "pause.json"):
         kind(project.root / ".agentjobs" / name)
     assert project.settle() == {"a": "DONE"}
+
+
+def test_a_reason_of_another_version_is_read_and_kept() -> None:
+    for why in ("stopped", "of a newer version"):
+        data = msgspec.json.encode({"why": why, "at": 1.0, "sent": 1, "detail": ""})
+        kill = msgspec.json.decode(data, type=Kill)
+        assert kill.why == why
+        assert (kill.why is KillReason.STOPPED) == (why == "stopped")
+        assert msgspec.json.encode(kill) == data
+    assert rules_of("limit") is Outcome.LIMIT.rules
+    assert rules_of("of a newer version") == rules_of("") == OutcomeRules()

@@ -11,7 +11,7 @@ from agentjobs.core.decide import decide
 from agentjobs.model.decisions import End
 from agentjobs.model.errors import UserError
 from agentjobs.model.facts import Attempt, Intent, Mode
-from agentjobs.model.steps import Kill, Running, Step, StepKind
+from agentjobs.model.steps import Kill, KillReason, Running, Step, StepKind
 from agentjobs.model.tasks import Row, Status, Task
 from agentjobs.policy.agents import Agent
 from agentjobs.policy.policy import Policy, Profile
@@ -314,6 +314,6 @@ def test_a_budget_survives_what_a_person_wrote_into_the_sums(project: Project, n
 def test_a_clock_that_was_put_back_does_not_hold_the_kill() -> None:
     policy = Policy(profiles={"default": Profile(agent="x")}, agents={"x": Agent(command=("x",))})
     intent = Intent("a", 1, 1, Mode.FIRST, "default", "x", 5000.0, "")
-    step = Step("agent", StepKind.AGENT, Running(1, 5000.0), 5000.0, Kill("timeout", 5000.0))
+    step = Step("agent", StepKind.AGENT, Running(1, 5000.0), 5000.0, Kill(KillReason.TIMEOUT, 5000.0))
     task = Task(Row("a", 2, Status.TODO), attempts=(Attempt(intent, (step,)),))
-    assert decide(task, policy, 100.0) == End("agent", "timeout", hard=True)
+    assert decide(task, policy, 100.0) == End("agent", KillReason.TIMEOUT, hard=True)

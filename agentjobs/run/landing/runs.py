@@ -8,7 +8,7 @@ from agentjobs.core.decide import decide
 from agentjobs.core.gate import QUEUE_ID, Batch, Case, Verdict, still
 from agentjobs.disk.files import read_json
 from agentjobs.model.decisions import Land
-from agentjobs.model.steps import Running
+from agentjobs.model.steps import KillReason, Running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +65,8 @@ class GateRuns:
     def is_ending(self) -> bool:
         """Whether the run that is not over was told to stop: what it started may still be there."""
         run = self.open()
-        return run is not None and any(step.kill is not None and step.kill.why == "stopped" for step in run.steps)
+        kills = [step.kill for step in run.steps if step.kill is not None] if run is not None else []
+        return any(kill.why is KillReason.STOPPED for kill in kills)
 
     def dir_of(self, number: int) -> Path:
         """Return the directory of a run."""

@@ -15,7 +15,6 @@ import msgspec
 
 from agentjobs.core.phases import (
     STEP,
-    UNCOUNTED,
     Due,
     Planned,
     Stage,
@@ -226,7 +225,7 @@ class PhaseRuns:
             self._succeed(run, now)
         elif outcome is Outcome.LOST and lost_too_often(plannings(self.project, run.intent.profile)[:-1]):
             self._fail(run, outcome, "its command was killed several times", now)
-        elif outcome in UNCOUNTED:
+        elif outcome.rules.outside:
             self._close(run, Result(outcome, now))
         else:
             self._fail(run, outcome, self._ended(run, outcome), now)
