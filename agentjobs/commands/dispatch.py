@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from agentjobs.commands.scope import Report, clear_halt, widened
 from agentjobs.core.ready import Queue, in_play
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import SETTLED, Scope, Status
+from agentjobs.model.state import Scope
+from agentjobs.model.tasks import SETTLED, Status
 from agentjobs.policy.phases import plans_first
 from agentjobs.project.ids import check_phases, known, rows_of_phases
 from agentjobs.run.drive import poll

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from agentjobs.commands.scope import Report, chosen_ids, clear_halt, locked, widened
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import SETTLED, Scope, Status
+from agentjobs.model.state import Scope
+from agentjobs.model.tasks import SETTLED, Status
 from agentjobs.project.ids import check_phases, rows_of_phases
 from agentjobs.project.rounds import Rounds
 from agentjobs.project.state import OpenRound

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agentjobs.core.pauses import lifted
-from agentjobs.model.facts import Scope, Status
+from agentjobs.model.state import Scope
 from agentjobs.project.ids import known
 from agentjobs.run.engine import Engine
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
     from contextlib import AbstractContextManager
 
+    from agentjobs.model.tasks import Status
     from agentjobs.project.project import Project
 
 ENDING_S = 5.0

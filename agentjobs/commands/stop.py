@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from agentjobs.commands.scope import Report, end_steps, locked
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import Scope
+from agentjobs.model.state import Scope
 from agentjobs.project.ids import known
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from agentjobs.disk.plain_files import is_plain, names_in, put_aside
 from agentjobs.disk.write import remove
 from agentjobs.model.decisions import RUN
 from agentjobs.model.errors import LockBusy, UserError
-from agentjobs.model.facts import Halt, Scope, Status
+from agentjobs.model.state import Halt, Scope
+from agentjobs.model.tasks import Status  # noqa: TC001 - msgspec looks it up
 from agentjobs.project.home import settle_in
 from agentjobs.project.tally import Tally
 from agentjobs.text.tsv import is_id

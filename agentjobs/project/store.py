@@ -19,7 +19,10 @@ from agentjobs.disk.plain_files import is_directory, is_plain, names_in, put_asi
 from agentjobs.disk.write import encode, make_room
 from agentjobs.launch.local import StepFiles
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import AgentEnd, Attempt, Intent, Json, Outcome, Result, Settled, StepKind  # fmt: skip
+from agentjobs.model.facts import AgentEnd, Attempt, Intent, Json, Result
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.steps import StepKind
+from agentjobs.model.tasks import Settled
 from agentjobs.project.facts import read_steps
 from agentjobs.project.home import tree_here
 from agentjobs.project.state import State

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from agentjobs.model.facts import Spending
+    from agentjobs.model.spending import Spending
 
 
 class Tally:

@@ -118,6 +118,7 @@ def test_answers_that_cannot_be_used(tmp_path: Path, answers: list[str], code: i
     assert not (job.root / "x").exists()
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("text", ['say "it"', "it's\\n", "a\nb", "{% x %}", "tab\there", "ünï"])
 def test_any_words_make_a_valid_job(tmp_path: Path, text: str) -> None:
     job = scratch(tmp_path)
@@ -141,7 +142,7 @@ def test_on_a_terminal_it_asks(tmp_path: Path) -> None:
     out, err = done.communicate(timeout=LONG_S)
     os.close(ours)
     assert done.returncode == 0, err
-    assert b"What is to be done for each item?" in err
+    assert b"What should be done for each item?" in err
     assert b"wrote asked/SKILL.md" in out
     policy = parse_policy((job.root / "asked/agentjobs.toml").read_bytes(), preset=preset)
     assert (policy.workspace.kind, policy.landing.enabled) == ("none", False)
