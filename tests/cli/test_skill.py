@@ -142,7 +142,7 @@ def test_on_a_terminal_it_asks(tmp_path: Path) -> None:
     out, err = done.communicate(timeout=LONG_S)
     os.close(ours)
     assert done.returncode == 0, err
-    assert b"What is to be done for each item?" in err
+    assert b"What should be done for each item?" in err
     assert b"wrote asked/SKILL.md" in out
     policy = parse_policy((job.root / "asked/agentjobs.toml").read_bytes(), preset=preset)
     assert (policy.workspace.kind, policy.landing.enabled) == ("none", False)
