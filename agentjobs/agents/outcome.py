@@ -1,4 +1,4 @@
-"""What an agent step came to, from facts first and from its output last. Pure; no output makes it raise."""
+"""Classify how an agent step ended, from facts first and from its output last. Pure; no output makes it raise."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ __all__ = [
 ]
 
 TAIL_LINES = 50
-"""Text rules look at so many of the last lines that are not blank."""
+"""Number of last lines, without blank ones, that text rules read."""
 LONGEST_DETAIL = 240
 SIGNAL_BASE = 128
 HARMLESS = frozenset({"STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "WINCH", "IO"})
 DEADLY = {one.value: one.name for one in signal.Signals if one.name.removeprefix("SIG") not in HARMLESS}
-"""Signals that end a program. Another exit code above 128 may be what is left of an HTTP status: 144 is 400."""
+"""Signals that end a program. Another exit code above 128 may be the rest of an HTTP status: 144 is 400."""
 
 NOT_STARTED = {
     126: "agent command cannot be executed (exit 126)",
@@ -50,10 +50,10 @@ NOT_STARTED = {
 }
 TROUBLES = frozenset({Outcome.LIMIT, Outcome.OVERLOADED, Outcome.AUTH, Outcome.UNREACHABLE})
 SAME_ERROR = "same_error"
-"""Why a step was ended that met one error again and again; where a rule knows that error, it is the cause."""
+"""Kill reason: the same error again and again; if a rule knows that error, it is the cause."""
 
 TROUBLE = "trouble"
-"""Why a step was ended that tried again and again for what is its account's trouble: class and words are its detail."""
+"""Kill reason: retries because of its account's trouble; class and message are in the detail."""
 
 KILLED = {
     "timeout": (Outcome.TIMEOUT, "ended at its time limit"),
@@ -64,34 +64,36 @@ KILLED = {
     "over_budget": (Outcome.STOPPED, "stopped: the budget of the run is exceeded"),
 }
 PLAIN = frozenset({Outcome.TIMEOUT, Outcome.STALLED, Outcome.CRASHED, Outcome.LOST, Outcome.RUNAWAY})
-"""What says how a step ended but not why; any other class that a rule finds is the cause and is preferred."""
+"""Classes that describe how a step ended but not why; any other class that a rule finds is the cause and is
+preferred."""
 
 LAST_EVENTS = 5
-"""An error that more events follow is past: the program went on."""
+"""An error followed by more events than this is past: the program went on."""
 
 
 class Verdict(Struct, frozen=True):
-    """What an agent step came to."""
+    """How an agent step ended."""
 
     outcome: Outcome
     detail: str = ""
     """One line for people."""
     signature: str = ""
-    """Of the errors in the output; the same failure has the same one. Empty for a success."""
+    """Hash of the errors in the output; equal for the same failure. Empty for a success."""
     reset_at: float = 0.0
-    """When a limit ends, as far as the output says: always after ``now``, or 0 for unknown."""
+    """When a limit ends, according to the output: always after ``now``, or 0 for unknown."""
 
 
 class Knowledge(Struct, frozen=True):
-    """What else is known of an agent's output, besides its tail and the rules."""
+    """How to read an agent's output, apart from its tail and the rules."""
 
     watch: Watch | None = None
     text_after: str | None = None
-    """A line after which only the program itself speaks."""
+    """A line after which only the program itself writes."""
     earlier: Callable[[Callable[[bytes], bool] | None], Iterator[bytes]] | None = None
-    """The lines before the tail, the newest first, as far as they are asked for and the given test wants them."""
+    """Returns the lines before the tail, newest first; reads only as far as asked, and only lines that pass the
+    test."""
     reading: Sequence[Reading] = ()
-    """Where the words for people are."""
+    """How to get messages for people."""
 
 
 class _Match(Struct, frozen=True):
@@ -102,12 +104,12 @@ class _Match(Struct, frozen=True):
 
 
 class _Output:
-    """The output as rules see it, each view made once and only when asked for."""
+    """The output as rules see it; each view is computed once, on demand."""
 
     def __init__(
         self, output: bytes, code: int | None, rules: Sequence[Rule], knowledge: Knowledge, *, cut: bool = False
     ) -> None:
-        self.output = output.partition(b"\n")[2] if cut else output  # a line without its beginning says anything
+        self.output = output.partition(b"\n")[2] if cut else output  # a line without its beginning could mean anything
         self.code = code  # if it ended by itself
         self.rules = rules
         self.knowledge = knowledge
@@ -115,11 +117,11 @@ class _Output:
 
     @cached_property
     def events(self) -> list[Event]:
-        """Those in the tail, the newest first."""
+        """The events in the tail, newest first."""
         return list(read_events(self.output))
 
     def back_to(self, *wanted: Mapping[str, object]) -> Iterator[Event]:
-        """Yield the events of the tail, then those before it that may be as one of ``wanted``, if any; newest first."""
+        """Yield the events of the tail, then earlier ones that may match ``wanted``, if any; newest first."""
         yield from self.events
         if self.knowledge.earlier is not None:
             test = filter_for(wanted) if wanted else lambda line: b"{" in line
@@ -133,7 +135,7 @@ class _Output:
 
     @cached_property
     def older(self) -> list[tuple[Mapping[str, object], Event]]:
-        """The newest event of each kind that rules look for, from before the tail."""
+        """The newest event before the tail of each kind that rules look for."""
         left, found = list(self.wanted), []
         lines = self.knowledge.earlier(filter_for(left)) if self.knowledge.earlier is not None else ()
         for event in events_of(lines):
@@ -152,14 +154,14 @@ class _Output:
 
     @cached_property
     def word(self) -> LastWord:
-        """What the newest events say, however far back they are."""
+        """What the newest events show, however far back they are."""
         watch = self.knowledge.watch
         marks = (watch.request, *watch.goes_on, watch.error, watch.background) if watch is not None else ()
         return last_word(self.back_to(*self.wanted, *filter(None, marks)), self.rules, watch, self.code)
 
     @cached_property
     def background(self) -> tuple[str, ...]:
-        """What ran in the background when the agent last said so."""
+        """What runs in the background, according to the newest event that lists it."""
         watch = self.knowledge.watch
         if watch is None or watch.background is None:
             return ()
@@ -167,18 +169,18 @@ class _Output:
 
     @property
     def over(self) -> bool:
-        """The final event of success is the last word, also without exit 0."""
+        """The final event of success is the last word, even without exit 0."""
         return self.word.final is not None and not self.word.doubt and not self.background and not self.cut_off
 
     @cached_property
     def cut_off(self) -> bool:
-        """It was ended while it wrote one more event."""
+        """It was killed while it wrote another event."""
         last = self.output.rstrip().rpartition(b"\n")[2]
         return last.startswith(b'{"') and not is_whole(last)
 
     @property
     def went_on(self) -> bool:
-        """The agent was at work again after its final event, or still in the background."""
+        """The agent worked again after its final event, or still in the background."""
         return self.word.against or (self.word.final is not None and not self.over)
 
     @cached_property
@@ -187,7 +189,7 @@ class _Output:
 
     @cached_property
     def plain(self) -> str:
-        """The last lines that are no JSON and stand where only the program speaks, not its model."""
+        """The last lines that are not JSON and were written by the program, not its model."""
         return self._plain(self.output)
 
     @cached_property
@@ -207,7 +209,7 @@ class _Output:
         return "\n".join(lines[-TAIL_LINES:])
 
     def match(self, rule: Rule, plain: str | None = None) -> _Match | None:
-        """Return where ``rule`` matches last; ``plain``: what a ``text`` rule looks at."""
+        """Return the last match of ``rule``; ``plain``: the text for a ``text`` rule."""
         if rule.code is not None and rule.code != self.code:
             return None
         if rule.event is not None:
@@ -225,26 +227,26 @@ class _Output:
         return _Match(rule=rule, line=plain[start:], detail=line_words(line, self.reading))
 
     def newest(self, wanted: Mapping[str, object], *, deep: bool = True) -> Event | None:
-        """Return the last JSON object that is as ``wanted``; ``deep``: also from before the tail."""
+        """Return the last JSON object that matches ``wanted``; ``deep``: also from before the tail."""
         found = next((event for event in self.events if matches(event.fields, wanted)), None)
         if found is None and deep:
             found = next((event for kind, event in self.older if kind == wanted), None)
         return found
 
     def finished(self) -> bool:
-        """Whether it reported success, and neither works nor fails after that."""
+        """Return whether it reported success, and neither works nor fails after that."""
         by_text = [rule for rule in self.rules if rule.class_ is Outcome.OK and rule.event is None]
         return self.word.final is not None or any(self.match(rule) is not None for rule in by_text)
 
     @cached_property
     def last_words(self) -> str:
-        """What the program most likely says went wrong, in one line."""
+        """The most likely error message of the program, in one line."""
         after, by_signal = self.knowledge.text_after, self.code is not None and self.code > SIGNAL_BASE
         unknown = by_signal and after is not None and re.search(after, self.plain, re.MULTILINE) is None
         return last_words(self.events, [] if unknown else self.plain.split("\n"), self.reading)
 
     def told(self, outcome: Outcome, words: str) -> str:
-        """Return the last words where they hold ``words`` or tell of the same trouble, else ``words``."""
+        """Return the last words if they contain ``words`` or are about the same trouble, else ``words``."""
         last = self.last_words
         return last if last and (words in last or trouble(last) is outcome) else words
 
@@ -260,20 +262,20 @@ def classify(
     tree_dir: str = "",
     knowledge: Knowledge | None = None,
 ) -> Verdict:
-    """Say what an agent step came to.
+    """Return how an agent step ended.
 
-    ``output`` is the tail of its log (256 KiB are plenty) and ``output_bytes`` the size of all of it. Facts
-    come first: a stop, a command that could not be started. Then the rules, of which the first that matches
-    wins: ``event`` rules look at every JSON line, ``text`` rules only at the last lines of an agent that
-    failed (an ``ok`` rule may be either). A cause that a rule finds (a limit, a full context, a lost login …)
-    wins over "crashed", "lost", "timeout" and "stalled". Then the kill, the lock, the exit code.
+    ``output`` is the tail of its log (256 KiB are enough) and ``output_bytes`` the size of the whole log. Facts come
+    first: a stop, a command that could not be started. Then the rules; the first match wins. ``event`` rules read every
+    JSON line, ``text`` rules only the last lines of an agent that failed (an ``ok`` rule may be either). A cause found
+    by a rule (a limit, a full context, a lost login …) wins over "crashed", "lost", "timeout" and "stalled". Then the
+    kill, the lock, the exit code.
 
-    The agent's last event decides (see ``lastword``). Exit 0 is no success where an ``ok`` rule exists and the
-    final event is missing, or is older than an error or more work. Where that event is the last word, another exit
-    code is no failure, unless we ended the agent, a rule finds a cause, or work in the background was not done.
-    An agent that finished just as it was to be ended (exit 0, and its final event) has finished.
+    The agent's last event decides (see ``last_events``). If an ``ok`` rule exists, exit 0 is not a success when the
+    final event is missing, or is older than an error or more work. If that event is the last word, another exit code is
+    not a failure, unless we killed the agent, a rule finds a cause, or work in the background was not done. An agent
+    that finished just before it was killed (exit 0, and its final event) has finished.
 
-    ``tree_dir`` is left out of the signature, so that the same failure in two trees is recognised.
+    ``tree_dir`` is left out of the signature, so that the same failure in two trees has the same one.
     """
     if kill is not None and kill.why == "stopped":
         return Verdict(outcome=Outcome.STOPPED, detail="stopped by a person")
@@ -310,9 +312,9 @@ def classify(
 def finished(
     output: bytes, rules: Sequence[Rule], knowledge: Knowledge | None = None, *, cut: bool = False
 ) -> bool:
-    """Tell whether a running agent has said its last word: it reported success, and nothing speaks against that.
+    """Return whether a running agent has finished: it reported success, and nothing contradicts that.
 
-    Not one that works in the background, as it says itself, nor one whose ``ok`` rule wants an exit code.
+    False if it reports work in the background, or if its ``ok`` rule needs an exit code.
     """
     seen = _Output(output, None, rules, knowledge or Knowledge(), cut=cut)
     return seen.over or (seen.word.final is None and seen.finished())
@@ -330,11 +332,11 @@ def _killed(kill: Kill, seen: _Output) -> tuple[Outcome, str]:
 
 
 def _ending(phase: Exited | Lost, seen: _Output, output_bytes: int, *, hung: bool) -> tuple[Outcome, str]:
-    """Say how a step ended that we did not have to kill, or killed only because it would not go."""
+    """Return how a step ended that was not killed, or only because it did not exit after its final event."""
     if hung:
         if seen.went_on:
-            return Outcome.STALLED, "ended after its final event, but by then it was at work again"
-        return Outcome.OK, "finished, but its process had to be ended"
+            return Outcome.STALLED, "ended after its final event, but it was working again by then"
+        return Outcome.OK, "finished, but its process had to be killed"
     if isinstance(phase, Lost):
         if seen.over:
             return Outcome.OK, "reported success; its process is gone and left no exit code"
@@ -354,7 +356,7 @@ def _ending(phase: Exited | Lost, seen: _Output, output_bytes: int, *, hung: boo
 
 
 def _prefers(by_rule: Outcome, ending: Outcome) -> bool:
-    """Tell whether the class a rule found says more than the way the step ended."""
+    """Return whether the class from a rule says more than the way the step ended."""
     if ending is Outcome.OK:
         return by_rule is not Outcome.OK
     if ending is Outcome.CRASHED:
@@ -363,7 +365,7 @@ def _prefers(by_rule: Outcome, ending: Outcome) -> bool:
 
 
 def _first_match(seen: _Output, *, failed: bool) -> _Match | None:
-    """Return the first rule that matches; neither ``ok`` for a failure nor plain text for a success does."""
+    """Return the first rule that matches; ``ok`` does not match a failure, plain text not a success."""
     for rule in seen.rules:
         if rule.class_ is Outcome.OK:
             if failed:
@@ -377,7 +379,7 @@ def _first_match(seen: _Output, *, failed: bool) -> _Match | None:
 
 
 def _by_words(seen: _Output, found: _Match | None, ending: Outcome) -> _Match | None:
-    """Return what the words that all agents share say of a failure, where no rule says it, or only by a status."""
+    """Return a match of the words that all agents share, for a failure without a rule or with only a status."""
     if ending not in PLAIN:
         return found
     if found is not None:
@@ -413,10 +415,10 @@ def _cause_after(seen: _Output) -> _Match | None:
 
 
 def _reset_at(found: _Match, seen: _Output, ended_at: float, now: float) -> float:
-    """Return when the limit that ``found`` speaks of ends, or 0.
+    """Return when the limit in ``found`` ends, or 0.
 
-    Clock times and durations are meant from the moment the agent said so, which is not after its end; a poll
-    may read them much later. A limit that has ended by now ends in a second.
+    Clock times and durations count from the moment the agent printed them, at the latest its end; a poll may read them
+    much later. A limit that has ended by now ends in a second.
     """
     rule = found.rule
     said_at = min(ended_at, now) if ended_at > 0 else now
