@@ -427,7 +427,7 @@ def test_what_cannot_be_placed(git: Git, tree: Path, path: str, message: str) ->
 
 def test_remove_refuses_work_that_is_in_no_commit_we_keep(git: Git, base: str, tree: Path) -> None:
     write(tree / "work.txt", "w")
-    with pytest.raises(UserError, match=r"holds work that is in no commit.*--force"):
+    with pytest.raises(UserError, match=r"holds work that is not in a kept commit.*--force"):
         worktree.remove(git, tree)
     sh(tree, "git", "add", "-A")
     sh(tree, "git", "commit", "-q", "-m", "on no branch")

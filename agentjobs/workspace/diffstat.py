@@ -1,4 +1,4 @@
-"""Which files differ between two commits, with lines counted and renames found."""
+"""Files that differ between two commits, with counts of lines and renames."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from agentjobs.workspace.git import Git
 
 RENAMES_MAX: Final = 400
-"""With more files made and gone than that, git looks for no renames: it would compare each with each."""
+"""With more added and deleted files than this, git does not look for renames: it would compare every pair."""
 
 
 def counted(git: Git, base: str, commit: str) -> list[FileChange]:
-    """Return what ``commit`` has changed since ``base``, by path. Raises ``GitError`` for one that is not there."""
+    """Return what ``commit`` has changed since ``base``, by path. Raises ``GitError`` for an unknown commit."""
     flags = ("-r", "-z", "-M", f"-l{RENAMES_MAX}", "--raw", "--numstat", "--no-ext-diff", "--no-textconv")
     fields = text(git.run("diff-tree", *flags, base, commit, "--").stdout).split("\0")
     raw: dict[str, FileChange] = {}
