@@ -19,6 +19,7 @@ from agentjobs.agents.outcome import event_words
 from agentjobs.agents.trouble_words import failure_words, trouble
 from agentjobs.agents.usage import Meter, amount, metered, told_by_meter
 from agentjobs.model.facts import Outcome
+from agentjobs.model.trouble import BOUNDS, LASTING
 from agentjobs.text.excerpt import clean_lines
 from agentjobs.text.json_lines import every, lookup, matches, read_events, scalar_text
 
@@ -42,14 +43,6 @@ DEEPEST: Final = 6
 
 EVENTS: Final = 20_000
 """Most events read from the new lines, the newest ones: one line may be an array of a million."""
-
-LASTING: Final = frozenset({Outcome.LIMIT, Outcome.AUTH, Outcome.UNREACHABLE})
-"""Trouble that is counted if events report it. Overload is not: a program's own retries overcome it."""
-
-BOUNDS: Final[dict[str, int]] = {
-    Outcome.LIMIT: 2, Outcome.AUTH: 2, Outcome.OVERLOADED: 6, Outcome.UNREACHABLE: 6
-}  # fmt: skip
-"""How often in a row, with no answer between, a program may report that it retries because of this trouble."""
 
 _VOLATILE = re.compile(r"[\w./:+-]*\d[\w./:+-]*")
 """Words with a digit: counts, delays, ids, instants, addresses."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from agentjobs.prompts.derived_handoff import FileChange
+from msgspec import Struct
+
 from agentjobs.workspace.git import text
 
 if TYPE_CHECKING:
@@ -41,3 +42,18 @@ def counted(git: Git, base: str, commit: str) -> list[FileChange]:
 
 def _there(name: str) -> str:
     return name if name.strip("0") else ""
+
+
+class FileChange(Struct, frozen=True):
+    """One file that a commit changed."""
+
+    path: str
+    was: str = ""
+    """Its path before: another one if it was renamed, the same if it existed, empty for a new file."""
+    old: str = ""
+    """The id of its content before; empty for a new one."""
+    new: str = ""
+    """The id of its content now; empty for a deleted file."""
+    added: int | None = None
+    """Lines; None if it is not text."""
+    removed: int | None = None
