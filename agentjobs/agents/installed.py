@@ -15,7 +15,7 @@ from msgspec import Struct, field
 
 from agentjobs.agents.failure_text import message_in
 from agentjobs.disk.files import read_raw
-from agentjobs.launch.local import MARK, sweep
+from agentjobs.launch.local import MARK, kill_leftovers
 from agentjobs.model.errors import UserError
 from agentjobs.policy import presets
 from agentjobs.policy.agents import NO_PRESET, PLACEHOLDERS, Agent, expand, preset_of, table_of
@@ -268,7 +268,7 @@ def _ask(asked: Mapping[K, Question], *, cwd: Path, timeout_s: float) -> dict[K,
             run.wait(deadline)
     finally:
         if runs:
-            sweep([mark])
+            kill_leftovers([mark])
     found = {question: run.answer(timeout_s) for question, run in runs.items()}
     return {name: found[question] for name, question in asked.items()}
 

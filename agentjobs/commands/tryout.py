@@ -320,4 +320,4 @@ def _sweep(project: Project) -> None:
     store = project.store
     attempts = store.attempts(TASK)
     files = [step_files(store.attempt_dir(TASK, a.number), step.name) for a in attempts for step in a.steps]
-    local.sweep([attempt.intent.marker for attempt in attempts], files)
+    local.kill_leftovers([attempt.intent.marker for attempt in attempts], files)

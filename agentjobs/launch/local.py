@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from agentjobs.disk.plain_files import is_plain, put_aside
 from agentjobs.disk.processes import MARK, boot_id, wait_for_group
 from agentjobs.launch.places import Place, occupied
-from agentjobs.launch.reap import SWEEP_LIMIT_S, adopt_child, alive, is_ours, marks_of, reap_children, sweep
+from agentjobs.launch.reap import KILL_LIMIT_S, adopt_child, alive, is_ours, kill_leftovers, marks_of, reap_children
 from agentjobs.launch.step import StepFiles, close_lock, is_held, open_lock, read_exit, read_record
 from agentjobs.model.facts import Exited, Lost, Phase, Prepared, Running
 
@@ -34,12 +34,12 @@ __all__ = [
     "alive",
     "free_memory",
     "hard_kill",
+    "kill_leftovers",
     "marks_of",
     "occupied",
     "probe",
     "signal_group",
     "start",
-    "sweep",
     "wait_any",
 ]
 
@@ -148,8 +148,8 @@ def hard_kill(files: StepFiles, marker: str) -> int:
     """
     record = read_record(files)
     if signal_group(files, signal.SIGKILL) and record is not None:
-        wait_for_group(record.pid, SWEEP_LIMIT_S)
-    return sweep([marker], [files])
+        wait_for_group(record.pid, KILL_LIMIT_S)
+    return kill_leftovers([marker], [files])
 
 
 def wait_any(steps: Iterable[tuple[int, StepFiles]], timeout_s: float) -> None:

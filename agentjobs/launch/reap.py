@@ -27,7 +27,7 @@ from agentjobs.launch.step import Record, StepFiles, is_held, read_exit, read_re
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-SWEEP_LIMIT_S = 3.0
+KILL_LIMIT_S = 3.0
 """After this time we give up on what SIGKILL does not end (a process stuck in the kernel)."""
 
 _QUIET_SCANS = 8
@@ -43,7 +43,7 @@ class Found(Struct, frozen=True):
     unsure: bool
 
 
-def sweep(markers: Collection[str], records: Iterable[StepFiles] = (), places: Collection[Place] = ()) -> int:
+def kill_leftovers(markers: Collection[str], records: Iterable[StepFiles] = (), places: Collection[Place] = ()) -> int:
     """Kill all that these attempts left; return how many processes were killed.
 
     Killed are: processes with ``AGENTJOBS_MARK=<one of markers>`` in their environment; the group and session of a
@@ -55,7 +55,7 @@ def sweep(markers: Collection[str], records: Iterable[StepFiles] = (), places: C
     known = [record for files in records if (record := read_record(files)) is not None]
     spared = set(_ourselves())
     ended: set[tuple[int, str]] = set()
-    deadline = time.monotonic() + SWEEP_LIMIT_S
+    deadline = time.monotonic() + KILL_LIMIT_S
     pause_s = 0.001
     quiet = 0
     while True:

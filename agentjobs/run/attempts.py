@@ -72,7 +72,7 @@ class Attempts:
         markers = [attempt.intent.marker for attempt in found]
         ran = [(self._dir(a), step) for a in found for step in a.steps if step.kind is StepKind.AGENT]
         places = start.places(*((a.intent, self._dir(a)) for a in found))
-        local.sweep(markers, [step_files(attempt_dir, step.name) for attempt_dir, step in ran], places)
+        local.kill_leftovers(markers, [step_files(attempt_dir, step.name) for attempt_dir, step in ran], places)
         self.verdicts.swept.update(markers)
 
     def _dir(self, attempt: Attempt) -> Path:
@@ -279,7 +279,7 @@ class Attempts:
         found = local.marks_of(str(self.project.root), intent.id)
         earlier += [mark for mark in found if mark != intent.marker and mark not in earlier]
         if earlier and local.alive(earlier):
-            local.sweep(earlier)
+            local.kill_leftovers(earlier)
             if left := local.alive(earlier):
                 pids = ", ".join(map(str, left))
                 raise UserError(f"processes of an earlier attempt of {intent.id} cannot be ended: {pids}; end them")
@@ -337,7 +337,7 @@ class Attempts:
         if names != ["agent"]:  # what an agent left was swept before its end was judged
             attempt_dir = store.attempt_dir(intent.id, attempt.number)
             records = [step_files(attempt_dir, name) for name in names]
-            local.sweep([intent.marker], records, start.places((intent, attempt_dir)))
+            local.kill_leftovers([intent.marker], records, start.places((intent, attempt_dir)))
         before, policy = store.pauses(), self.project.policy
         account, scope = account_of(policy, intent.agent), store.scope()
         spoke_at = scope.at if scope is not None else 0.0
@@ -390,7 +390,7 @@ class Attempts:
         """Close the round; a wish for TODO opens the next one."""
         row, last = task.row, task.last
         if task.void:
-            local.sweep(task.void)
+            local.kill_leftovers(task.void)
         if settle.status is Status.TODO:
             self.store.set_marker(row.id, Marker(task.round + 1))
             self.store.event(now, row.id, "round", round=task.round + 1)

@@ -278,4 +278,4 @@ class _Steps:
 
     def sweep(self) -> None:
         """End whatever these checks, or those of a measurement that was killed, left behind."""
-        local.sweep([self.intent.marker], [step_files(self.directory, name) for name in self.names])
+        local.kill_leftovers([self.intent.marker], [step_files(self.directory, name) for name in self.names])

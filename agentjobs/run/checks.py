@@ -105,7 +105,7 @@ class Verdicts:
             ran = [step for step in attempt.steps if step.kind is StepKind.AGENT]
             attempt_dir = self._dir(attempt)
             records = [step_files(attempt_dir, step.name) for step in ran]
-            local.sweep([attempt.intent.marker], records, start.places((attempt.intent, attempt_dir)))
+            local.kill_leftovers([attempt.intent.marker], records, start.places((attempt.intent, attempt_dir)))
             self.swept.add(attempt.intent.marker)
 
     def _with_tree(self, task: Task, attempt: Attempt, end: AgentEnd, verdict: Verdict) -> AgentEnd:

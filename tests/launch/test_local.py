@@ -89,7 +89,7 @@ class Bench:
 def bench(tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path)
     yield made
-    local.sweep([made.mark])
+    local.kill_leftovers([made.mark])
 
 
 def wait_for(condition: Callable[[], bool], timeout_s: float = LONG_S) -> None:
@@ -403,7 +403,7 @@ def test_a_full_disk_starts_nothing(bench: Bench) -> None:
         assert bench.start("sh", "-c", fill) is not None
         assert isinstance(bench.settled(), Lost)
     finally:
-        local.sweep([bench.mark])
+        local.kill_leftovers([bench.mark])
         subprocess.run(["umount", str(full)], check=True)
 
 
@@ -417,7 +417,7 @@ def test_a_killed_runner_is_lost_and_its_agent_swept(bench: Bench) -> None:
     os.kill(pid, signal.SIGKILL)
     assert isinstance(bench.settled(), Lost)
     assert lives(agent)
-    assert local.sweep([bench.mark], [bench.files()]) == 1
+    assert local.kill_leftovers([bench.mark], [bench.files()]) == 1
     assert not lives(agent)
     assert isinstance(local.probe(bench.files()), Lost)
 
@@ -426,7 +426,7 @@ def test_a_killed_agent_is_an_exit_of_137(bench: Bench) -> None:
     bench.start("sh", "-c", "echo $$ > pid; exec sleep 1000")
     os.kill(bench.pid_from("pid"), signal.SIGKILL)
     assert bench.ended().code == 137
-    assert local.sweep([bench.mark], [bench.files()]) == 0
+    assert local.kill_leftovers([bench.mark], [bench.files()]) == 0
 
 
 def test_both_killed(bench: Bench) -> None:
@@ -494,9 +494,9 @@ def test_a_sweep_finds_what_was_left(bench: Bench, argv: list[str]) -> None:
     bench.start(*argv)
     left = bench.pid_from("pid")
     assert lives(left)
-    assert local.sweep([bench.mark], [bench.files()]) >= 1
+    assert local.kill_leftovers([bench.mark], [bench.files()]) >= 1
     assert not lives(left)
-    assert local.sweep([bench.mark], [bench.files()]) == 0
+    assert local.kill_leftovers([bench.mark], [bench.files()]) == 0
     assert not isinstance(local.probe(bench.files()), Running)
 
 
@@ -506,7 +506,7 @@ def test_without_a_marker_group_and_descent_remain(bench: Bench) -> None:
     bench.start("env", "-u", "AGENTJOBS_MARK", "sh", "-c", f'sh -c "{inner.replace("$", chr(92) + "$")}"; :')
     found = [bench.pid_from("a"), bench.pid_from("b")]
     assert all(map(lives, found))
-    local.sweep([], [bench.files()])
+    local.kill_leftovers([], [bench.files()])
     assert not any(map(lives, found))
     assert isinstance(local.probe(bench.files()), Lost)
 
@@ -522,7 +522,7 @@ def test_only_the_whole_value_of_the_marker_counts(bench: Bench) -> None:
         )
     ]
     try:
-        assert local.sweep([bench.mark, ""]) == 0
+        assert local.kill_leftovers([bench.mark, ""]) == 0
         assert [sleeper.poll() for sleeper in sleeps] == [None] * len(sleeps)
     finally:
         for sleeper in sleeps:
@@ -535,8 +535,8 @@ def test_one_sweep_serves_many_markers(bench: Bench) -> None:
     sleeps = [
         subprocess.Popen(["sleep", "1000"], env={**os.environ, "AGENTJOBS_MARK": mark}) for mark in marks
     ]
-    wait_for(lambda: local.sweep([marks[0]]) == 1 or sleeps[0].poll() is not None)
-    assert local.sweep([*marks[1:], f"{bench.mark}-9"]) == 2
+    wait_for(lambda: local.kill_leftovers([marks[0]]) == 1 or sleeps[0].poll() is not None)
+    assert local.kill_leftovers([*marks[1:], f"{bench.mark}-9"]) == 2
     assert [sleeper.wait() for sleeper in sleeps] == [-signal.SIGKILL] * 3
 
 
@@ -549,14 +549,14 @@ def test_what_was_killed_is_dead_when_the_sweep_returns(bench: Bench) -> None:
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        assert local.sweep([bench.mark]) == 1
+        assert local.kill_leftovers([bench.mark]) == 1
         assert not lives(process.pid)
 
 
 def test_we_ourselves_are_spared(bench: Bench) -> None:
     code = (
         "import sys; from agentjobs.launch import local\n"
-        f"print(local.sweep([{bench.mark!r}]), local.sweep([{bench.mark!r}]))\n"
+        f"print(local.kill_leftovers([{bench.mark!r}]), local.kill_leftovers([{bench.mark!r}]))\n"
     )
     root = Path(local.__file__).parent.parent.parent
     script = 'sleep 1000 & "$@"; echo alive'
@@ -598,15 +598,15 @@ def test_what_is_just_being_started_is_found_too(bench: Bench) -> None:
         )
         assert pid is not None
         local.wait_any([(pid, bench.files(name))], 60)
-        local.sweep([bench.mark], [bench.files(name)])
-        assert local.sweep([bench.mark]) == 0
+        local.kill_leftovers([bench.mark], [bench.files(name)])
+        assert local.kill_leftovers([bench.mark]) == 0
 
 
 def test_a_fork_in_a_loop_is_ended(bench: Bench) -> None:
     bench.start("sh", "-c", "echo $$ > pid; while :; do sleep 0.002 & sleep 0.001; done")
     bench.pid_from("pid")
     assert local.hard_kill(bench.files(), bench.mark) >= 0
-    assert local.sweep([bench.mark], [bench.files()]) == 0
+    assert local.kill_leftovers([bench.mark], [bench.files()]) == 0
 
 
 # --- waiting and measuring --------------------------------------------------------------------------------
