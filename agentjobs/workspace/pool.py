@@ -102,7 +102,7 @@ def hand_out(
             fill(git, tree_dir, commit, lock)
         set_state(lock, READY)
     with contextlib.suppress(UserError):
-        sweep(spare_dir)
+        delete_gone(spare_dir)
     return True
 
 
@@ -142,7 +142,7 @@ def give_back(
     if not begun and not whole:
         remove(git, tree_dir)
     with contextlib.suppress(UserError):
-        sweep(spare_dir)
+        delete_gone(spare_dir)
 
 
 def spares(spare_dir: Path) -> list[Path]:
@@ -159,11 +159,11 @@ def drop_all(spare_dir: Path) -> int:
     found = spares(spare_dir)
     for spare in found:
         _add(spare, spare_dir, gone=True)
-    sweep(spare_dir)
+    delete_gone(spare_dir)
     return len(found)
 
 
-def sweep(spare_dir: Path) -> None:
+def delete_gone(spare_dir: Path) -> None:
     """Delete directories that were renamed for deletion, even by a killed call: slow, so without a tree's lock.
 
     Raises ``UserError`` if one cannot be deleted.
