@@ -37,9 +37,9 @@ __all__ = [
     "kill_leftovers",
     "marks_of",
     "occupied",
-    "probe",
     "signal_group",
     "start",
+    "state_of",
     "wait_any",
 ]
 
@@ -103,7 +103,7 @@ def start(
     return pid
 
 
-def probe(files: StepFiles) -> Phase:
+def state_of(files: StepFiles) -> Phase:
     """Return the state of the step. Takes no time and changes nothing.
 
     The lock is checked first, and kept while the facts are read: in the other order a step that is just finishing would

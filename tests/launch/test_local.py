@@ -73,8 +73,8 @@ class Bench:
         return phase
 
     def settled(self, name: str = "agent") -> Phase:
-        wait_for(lambda: not isinstance(local.probe(self.files(name)), Running))
-        return local.probe(self.files(name))
+        wait_for(lambda: not isinstance(local.state_of(self.files(name)), Running))
+        return local.state_of(self.files(name))
 
     def said(self, name: str = "agent") -> bytes:
         return self.files(name).log.read_bytes()
@@ -109,13 +109,13 @@ def lives(pid: int) -> bool:
 
 
 def test_a_step_is_prepared_then_running_then_exited(bench: Bench) -> None:
-    assert local.probe(bench.files()) == Prepared()
+    assert local.state_of(bench.files()) == Prepared()
     go = bench.tree / "go"
     os.mkfifo(go)
     pid = bench.start("sh", "-c", "echo hello; cat go; exit 7")
     assert pid is not None
     wait_for(lambda: bench.files().log.exists() and bench.said() == b"hello\n")
-    phase = local.probe(bench.files())
+    phase = local.state_of(bench.files())
     assert isinstance(phase, Running)
     assert phase.pid == pid
     assert phase.output_bytes == 6
@@ -176,7 +176,7 @@ def test_a_marker_is_needed(bench: Bench) -> None:
                 stdin=None,
                 file_size=GIB,
             )
-    assert local.probe(bench.files()) == Prepared()
+    assert local.state_of(bench.files()) == Prepared()
 
 
 def test_arguments_arrive_verbatim(bench: Bench) -> None:
@@ -223,7 +223,7 @@ def test_without_a_prompt_stdin_is_empty(bench: Bench) -> None:
 def test_a_prompt_that_is_not_there_starts_nothing(bench: Bench, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         bench.start("cat", stdin=str(tmp_path / "gone"))
-    assert local.probe(bench.files()) == Prepared()
+    assert local.state_of(bench.files()) == Prepared()
     assert bench.run("true").code == 0
 
 
@@ -345,22 +345,22 @@ def test_a_probe_does_not_hinder_a_start(bench: Bench) -> None:
     bench.files().lock.touch()
     with bench.files().lock.open() as probing:
         fcntl.flock(probing, fcntl.LOCK_SH)
-        assert local.probe(bench.files()) == Prepared()
+        assert local.state_of(bench.files()) == Prepared()
         assert bench.start("true") is None  # held for good: refused, not started
-        assert local.probe(bench.files()) == Prepared()
+        assert local.state_of(bench.files()) == Prepared()
     assert bench.run("true").code == 0
 
 
 def test_the_lock_alone_says_running(bench: Bench) -> None:
     with bench.files().lock.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        phase = local.probe(bench.files())
+        phase = local.state_of(bench.files())
         assert isinstance(phase, Running)
         assert phase.pid == 0
         bench.files().record.write_text('{"pid":1,"start":"","boot":"","mark":""}')
         bench.files().exit.write_text('{"code":0}')
-        assert isinstance(local.probe(bench.files()), Running)
-    assert isinstance(local.probe(bench.files()), Exited)
+        assert isinstance(local.state_of(bench.files()), Running)
+    assert isinstance(local.state_of(bench.files()), Exited)
 
 
 def test_the_command_does_not_hold_the_lock(bench: Bench) -> None:
@@ -373,9 +373,9 @@ def test_half_written_facts_count_as_absent(bench: Bench, content: str) -> None:
     bench.files().lock.touch()
     bench.files().record.write_bytes(os.fsencode(content))
     bench.files().exit.write_bytes(os.fsencode(content))
-    assert local.probe(bench.files()) == Prepared()
+    assert local.state_of(bench.files()) == Prepared()
     bench.files().record.write_text('{"pid":99999,"start":"1","boot":"","mark":"m"}')
-    assert isinstance(local.probe(bench.files()), Lost)
+    assert isinstance(local.state_of(bench.files()), Lost)
     bench.files().record.unlink()
     assert bench.run("true").code == 0
 
@@ -419,7 +419,7 @@ def test_a_killed_runner_is_lost_and_its_agent_swept(bench: Bench) -> None:
     assert lives(agent)
     assert local.kill_leftovers([bench.mark], [bench.files()]) == 1
     assert not lives(agent)
-    assert isinstance(local.probe(bench.files()), Lost)
+    assert isinstance(local.state_of(bench.files()), Lost)
 
 
 def test_a_killed_agent_is_an_exit_of_137(bench: Bench) -> None:
@@ -434,7 +434,7 @@ def test_both_killed(bench: Bench) -> None:
     assert pid is not None
     agent = bench.pid_from("pid")
     local.hard_kill(bench.files(), bench.mark)
-    assert isinstance(local.probe(bench.files()), Lost)
+    assert isinstance(local.state_of(bench.files()), Lost)
     assert not lives(agent)
     assert not lives(pid)
 
@@ -497,7 +497,7 @@ def test_a_sweep_finds_what_was_left(bench: Bench, argv: list[str]) -> None:
     assert local.kill_leftovers([bench.mark], [bench.files()]) >= 1
     assert not lives(left)
     assert local.kill_leftovers([bench.mark], [bench.files()]) == 0
-    assert not isinstance(local.probe(bench.files()), Running)
+    assert not isinstance(local.state_of(bench.files()), Running)
 
 
 @pytest.mark.skipif(not LINUX, reason="needs start times of processes")
@@ -508,7 +508,7 @@ def test_without_a_marker_group_and_descent_remain(bench: Bench) -> None:
     assert all(map(lives, found))
     local.kill_leftovers([], [bench.files()])
     assert not any(map(lives, found))
-    assert isinstance(local.probe(bench.files()), Lost)
+    assert isinstance(local.state_of(bench.files()), Lost)
 
 
 def test_only_the_whole_value_of_the_marker_counts(bench: Bench) -> None:
@@ -580,7 +580,7 @@ def test_a_reused_pid_is_never_signalled(bench: Bench) -> None:
             bench.files().lock.touch()
             assert not local.signal_group(bench.files(), signal.SIGKILL)
             assert local.hard_kill(bench.files(), bench.mark) == 0
-            assert isinstance(local.probe(bench.files()), Lost)
+            assert isinstance(local.state_of(bench.files()), Lost)
         assert other.poll() is None
         other.kill()
 
@@ -622,7 +622,7 @@ def test_waiting_ends_with_the_first_that_ends(bench: Bench) -> None:
     began = time.monotonic()
     local.wait_any(steps, 60)
     assert time.monotonic() - began < 30
-    phases = [local.probe(files) for _, files in steps]
+    phases = [local.state_of(files) for _, files in steps]
     assert [type(phase) for phase in phases] == [Running, Exited, Running]
     began = time.monotonic()
     local.wait_any(steps, 60)  # one has ended already
@@ -641,7 +641,7 @@ def test_waiting_has_an_end(bench: Bench) -> None:
 def test_waiting_for_a_runner_whose_pid_is_not_known(bench: Bench) -> None:
     bench.start("sleep", "0.1")
     local.wait_any([(0, bench.files())], 60)
-    assert isinstance(local.probe(bench.files()), Exited)
+    assert isinstance(local.state_of(bench.files()), Exited)
 
 
 def test_waiting_is_not_deceived_by_a_reused_pid(bench: Bench) -> None:
