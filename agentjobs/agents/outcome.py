@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from agentjobs.policy.agent_output import Reading, Watch
 
 __all__ = [
+    "Ending",
     "Knowledge",
-    "Verdict",
     "classify",
     "error_excerpt",
     "event_words",
@@ -66,7 +66,7 @@ LAST_EVENTS = 5
 """An error followed by more events than this is past: the program went on."""
 
 
-class Verdict(Struct, frozen=True):
+class Ending(Struct, frozen=True):
     """How an agent step ended."""
 
     outcome: Outcome
@@ -256,7 +256,7 @@ def classify(
     now: float,
     tree_dir: str = "",
     knowledge: Knowledge | None = None,
-) -> Verdict:
+) -> Ending:
     """Return how an agent step ended.
 
     ``output`` is the tail of its log (256 KiB are enough) and ``output_bytes`` the size of the whole log. Facts come
@@ -273,7 +273,7 @@ def classify(
     ``tree_dir`` is left out of the signature, so that the same failure in two trees has the same one.
     """
     if kill is not None and kill.why == "stopped":
-        return Verdict(outcome=Outcome.STOPPED, detail="stopped by a person")
+        return Ending(outcome=Outcome.STOPPED, detail="stopped by a person")
     code = phase.code if isinstance(phase, Exited) else None
     seen = _Output(output, code, rules, knowledge or Knowledge(), cut=output_bytes > len(output))
     hung = kill is not None and kill.why == "hung"
@@ -282,7 +282,7 @@ def classify(
     if kill is None and code in NOT_STARTED and not seen.over:
         last = seen.last_words
         detail = _one_line(f"{NOT_STARTED[code]}: {last}" if last else NOT_STARTED[code])
-        return Verdict(outcome=Outcome.INFRA, detail=detail, signature=signature(output, tree_dir))
+        return Ending(outcome=Outcome.INFRA, detail=detail, signature=signature(output, tree_dir))
 
     ending = killed or _ending(phase, seen, output_bytes, hung=hung)
     found = _by_words(seen, _first_match(seen, failed=ending[0] is not Outcome.OK), ending[0])
@@ -295,8 +295,8 @@ def classify(
     if found is not None and _prefers(found.rule.class_, Outcome.STALLED if repeats else outcome):
         outcome, detail = found.rule.class_, found.detail
     if outcome is Outcome.OK:
-        return Verdict(outcome=outcome, detail=_one_line(detail))
-    return Verdict(
+        return Ending(outcome=outcome, detail=_one_line(detail))
+    return Ending(
         outcome=outcome,
         detail=_one_line(detail),
         signature=signature(output, tree_dir),

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentjobs.agents.observe import Seen, Sight, measured, observe, sights
-from agentjobs.agents.outcome import Knowledge, Verdict, classify
+from agentjobs.agents.outcome import Ending, Knowledge, classify
 from agentjobs.agents.transcripts import Found, Whose, find, lines_of
 from agentjobs.agents.usage import Measured, beside, measure, of_attempt, since
 from agentjobs.model.facts import Exited, Kill, Lost, Outcome, Spending
@@ -54,7 +54,7 @@ class Recording:
         code = self.meta["exit"] if number is None else SIGNAL_BASE + number
         return Exited(code, 0.0), Kill("stalled", 0.0) if case == "hang" else None
 
-    def verdict(self, output: bytes | None = None) -> Verdict:
+    def verdict(self, output: bytes | None = None) -> Ending:
         phase, kill = self.ending()
         seen = self.output if output is None else output
         now = self.meta.get("at", self.meta.get("reset", 1e9) - 3 * 3600.0)

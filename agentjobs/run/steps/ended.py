@@ -19,7 +19,7 @@ from agentjobs.run.steps.spending import exact_reset
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agentjobs.agents.outcome import Verdict
+    from agentjobs.agents.outcome import Ending
     from agentjobs.core.pauses import Pause
     from agentjobs.model.facts import Attempt, Result, Task
     from agentjobs.policy.agents import Agent
@@ -30,7 +30,7 @@ PATIENCE_S = 120.0
 """For so long what needs a tree is put off while another process holds its lock; then the machine is at fault."""
 
 
-def verdict_on(project: Project, task: Task, attempt: Attempt, now: float) -> Verdict | None:
+def verdict_on(project: Project, task: Task, attempt: Attempt, now: float) -> Ending | None:
     """Classify by how it ended and what it said; None where it has not ended."""
     intent, step = attempt.intent, attempt.first(StepKind.AGENT)
     if step is None or not isinstance(step.phase, Exited | Lost):
