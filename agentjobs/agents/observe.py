@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from agentjobs.agents.last_events import doubtful, works_on
 from agentjobs.agents.outcome import event_words
 from agentjobs.agents.trouble_words import failure_words, trouble
-from agentjobs.agents.usage import Meter, amount, metered, told_by_meter
+from agentjobs.agents.usage import Meter, amount, measured_by, metered
 from agentjobs.model.facts import Outcome
 from agentjobs.model.trouble import BOUNDS, LASTING
 from agentjobs.text.excerpt import clean_lines
@@ -120,7 +120,7 @@ def observe(seen: Seen, lines: bytes, sight: Sight) -> Seen:
 
 def measured(seen: Seen, where: Usage | None, *, conversation: bool = False) -> Measured | None:
     """Return the usage so far as ``usage.measure`` would; ``conversation``: the source is a transcript."""
-    return told_by_meter(seen.meter, where, conversation=conversation)
+    return measured_by(seen.meter, where, conversation=conversation)
 
 
 def likeness(fields: Mapping[str, object]) -> str:

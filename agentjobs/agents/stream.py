@@ -92,7 +92,7 @@ def read(output: bytes, reading: Sequence[Reading]) -> list[Said]:
     return found
 
 
-def told_lines(output: bytes, reading: Sequence[Reading], most: int = LONGEST_LINE) -> list[str]:
+def lines_for_people(output: bytes, reading: Sequence[Reading], most: int = LONGEST_LINE) -> list[str]:
     """Return an output as lines for people, each with at most ``most`` characters; plain text stays as it is."""
     lines: list[str] = []
     events = any(entry.event is not None for entry in reading)
@@ -105,11 +105,11 @@ def told_lines(output: bytes, reading: Sequence[Reading], most: int = LONGEST_LI
             continue
         again = kind == "done" and text == said  # the last event repeats the last text
         said = text if kind == "says" else said
-        lines.append(told_line(Said(kind, "" if again else text), most))
+        lines.append(line_for_people(Said(kind, "" if again else text), most))
     return lines
 
 
-def told_line(said: Said, most: int = LONGEST_LINE) -> str:
+def line_for_people(said: Said, most: int = LONGEST_LINE) -> str:
     """Return one item as a line for people."""
     words = unwrapped(said.text) if said.kind in {"error", OTHER} else " ".join(said.text[: 4 * most].split())
     line = _TELLS.get(said.kind, "") + words
@@ -120,7 +120,7 @@ def excerpt(output: bytes, reading: Sequence[Reading]) -> str:
     """Return the important parts of an agent's output as lines for people: no raw JSON, and of bounded length."""
     if b"{" not in output:  # plain text stays as it is
         return error_excerpt(output)
-    return error_excerpt("\n".join(told_lines(output, reading)).encode("utf-8", "replace"))
+    return error_excerpt("\n".join(lines_for_people(output, reading)).encode("utf-8", "replace"))
 
 
 def doing(output: bytes, reading: Sequence[Reading]) -> str:
@@ -128,7 +128,7 @@ def doing(output: bytes, reading: Sequence[Reading]) -> str:
     if not any(entry.event is not None for entry in reading):
         return ""
     last = next((one for one in reversed(read(output, reading)) if one.kind in DOES), None)
-    return told_line(last) if last is not None else ""
+    return line_for_people(last) if last is not None else ""
 
 
 def event_words(event: Event, reading: Sequence[Reading] = ()) -> str:

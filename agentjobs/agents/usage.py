@@ -75,10 +75,10 @@ def measure(output: bytes, where: Usage | None, *, conversation: bool = False) -
     meter = Meter()
     for event in reversed(list(read_events(output))):
         meter = metered(meter, event.fields, where, most=None)
-    return told_by_meter(meter, where, conversation=conversation)
+    return measured_by(meter, where, conversation=conversation)
 
 
-def told_by_meter(meter: Meter, where: Usage | None, *, conversation: bool = False) -> Measured | None:
+def measured_by(meter: Meter, where: Usage | None, *, conversation: bool = False) -> Measured | None:
     """Return the usage in the lines so far; None if there was none."""
     if where is None or not meter.told:
         return None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from agentjobs.agents.installed import VERSION_S, ask, choice_of, missing, program_of, settings_of, unmet
-from agentjobs.agents.stream import told_lines
+from agentjobs.agents.stream import lines_for_people
 from agentjobs.commands.scope import dispatch, stop
 from agentjobs.core.decide import verified_at
 from agentjobs.disk.logs import read_tail
@@ -265,7 +265,7 @@ def _told(project: Project, attempt: Attempt, file: str, line: str) -> Told:
         took_s=max(0.0, ended - step.started_at) if step is not None and ended else 0.0,
         edit=edit,
         done=done,
-        log="\n".join(told_lines(read_tail(files.log, project.masking, LOG_BYTES)[0], reading)),
+        log="\n".join(lines_for_people(read_tail(files.log, project.masking, LOG_BYTES)[0], reading)),
     )
 
 

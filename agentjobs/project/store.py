@@ -424,7 +424,7 @@ class Store:
     def _told(self, value: object) -> object:
         """Return a value to be written, with no secret in what programs said."""
         masking = self._masking() if self._masking is not None else None
-        return masking.told(msgspec.to_builtins(value)) if masking else value
+        return masking.mask_fields(msgspec.to_builtins(value)) if masking else value
 
 
 def own_dir(attempt_dir: Path, step: str = "agent") -> Path:

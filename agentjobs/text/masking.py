@@ -75,7 +75,7 @@ class Masking:
         """Return a JSON value with the secrets masked in all its strings, but not in keys."""
         return self._within(value, TEXTS, inside=True) if self.masks else value
 
-    def told(self, value: Any) -> Any:
+    def mask_fields(self, value: Any) -> Any:
         """Return a JSON value with the secrets masked in the fields that hold output of programs (``TEXTS``)."""
         return self._within(value, TEXTS, inside=False) if self.masks else value
 
