@@ -161,17 +161,17 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise FieldError("context", 'from = "transcript" needs a transcript with files')
 
     @property
-    def tells(self) -> bool:
+    def observable(self) -> bool:
         """True if its state can be observed while it runs."""
         return bool(self.context or self.watch or self.usage or self.transcript_usage)
 
     @property
-    def counts(self) -> bool:
+    def reports_tokens(self) -> bool:
         """True if it reports, or keeps on disk, the tokens it used: then no number means that it used none."""
         return self.usage is not None or self.transcript_usage is not None or self._has_database
 
     @property
-    def counts_at_once(self) -> bool:
+    def reports_tokens_at_once(self) -> bool:
         """True if it reports tokens with each answer, not only at a normal end."""
         return (self.usage is not None and self.usage.scope == "event") or (
             self.transcript is not None and (self.transcript_usage is not None or self._has_database)
@@ -182,12 +182,12 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return self.transcript is not None and self.transcript.database is not None
 
     @property
-    def tells_cost(self) -> bool:
+    def reports_cost(self) -> bool:
         """True if it reports their cost, for models whose price it knows."""
         return any(where is not None and where.cost is not None for where in (self.usage, self.transcript_usage))
 
     @property
-    def learns(self) -> bool:
+    def chooses_session(self) -> bool:
         """True if the agent chooses the id of a conversation; else agentjobs does."""
         if any("{session}" in part for part in self.command):
             return False

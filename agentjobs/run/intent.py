@@ -34,7 +34,7 @@ def claimed(
     number = project.store.claim(row.id, max(used, newest_in_table(row), marker.told))
     agent = project.policy.agents.get(profile.agent)
     # An agent that chooses the id itself does not get one: it would be taken for its own.
-    session = "" if agent is not None and agent.learns else str(uuid.uuid4())
+    session = "" if agent is not None and agent.chooses_session else str(uuid.uuid4())
     if not begin.fresh and last is not None:
         session = (last.result.session if last.result else "") or last.intent.session
     intent = Intent(

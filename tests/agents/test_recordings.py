@@ -120,7 +120,7 @@ def test_its_conversation(recording: Recording) -> None:
 def test_its_conversation_is_found_on_disk(recording: Recording, tmp_path: Path) -> None:
     """An agent that chooses the id itself may be killed before it has said it."""
     agent = recording.agent
-    if agent.transcript is None or not agent.learns:
+    if agent.transcript is None or not agent.chooses_session:
         pytest.skip("we choose the id, or nothing is kept")
     found = recording.transcript("", recording.home(tmp_path))
     if recording.directory.name == "no_session":
@@ -319,7 +319,7 @@ def test_opencode_is_given_a_title_or_it_asks_the_model_for_one_and_counts_it_no
 
 
 def test_an_agent_whose_command_names_the_session_is_given_one() -> None:
-    chosen = {name: agent_of(name).learns for name in ("claude", "pi", "aider", "goose", "codex", "opencode", "kimi")}
+    chosen = {name: agent_of(name).chooses_session for name in ("claude", "pi", "aider", "goose", "codex", "opencode", "kimi")}
     assert chosen == {
         "claude": False, "pi": False, "aider": False, "goose": False, "codex": True, "opencode": True, "kimi": True,
     }  # fmt: skip

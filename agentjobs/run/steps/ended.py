@@ -85,8 +85,8 @@ def unanswered(
         if any(f"{a.intent.id}/{a.number}" not in known for a in crashed):
             return None
     at_once, mark = step.phase.at - step.started_at <= AT_ONCE_S, likeness(task.row, attempt.intent.tree, result)
-    if agent.counts:
-        return Unanswered(SEVERAL, mark, mixed=MIXED_SEVERAL) if at_once or agent.counts_at_once else None
+    if agent.reports_tokens:
+        return Unanswered(SEVERAL, mark, mixed=MIXED_SEVERAL) if at_once or agent.reports_tokens_at_once else None
     several, first = policy.limits.breaker, attempt.intent.mode is Mode.FIRST
     if not several or not first or not at_once or attempt.end.changed:
         return None

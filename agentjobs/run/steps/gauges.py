@@ -92,7 +92,7 @@ def gauged(project: Project, task: Task) -> Task:
     if last is None or last.end is not None or last.result is not None:
         return task
     agent = project.policy.agents.get(last.intent.agent)
-    if agent is None or not agent.tells:
+    if agent is None or not agent.observable:
         return task
     steps = [
         replace(step, phase=replace(step.phase, gauge=_gauge(project, task, last, step, agent)))
