@@ -30,7 +30,7 @@ from agentjobs.workspace.snapshot import (
     placed,
     tree_environment,
 )
-from agentjobs.workspace.sparse import record, recorded, sparse_environment, widened
+from agentjobs.workspace.sparse import checked_out, set_checked_out, sparse_environment, widened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -111,8 +111,8 @@ def reach(
     A sparse tree then also contains the directories of everything that ``tree`` changes. Returns what ``fill`` does.
     """
     set_state(lock, RESET, commit, tree)
-    if tree and (held := recorded(tree_dir)):
-        record(tree_dir, widened(held, git.changed(commit, tree)))
+    if tree and (held := checked_out(tree_dir)):
+        set_checked_out(tree_dir, widened(held, git.changed(commit, tree)))
     removed = fill(git, tree_dir, commit, lock, ignored_to_keep=ignored_to_keep)
     if tree:
         env = tree_environment(git, tree_dir)

@@ -48,14 +48,22 @@ from agentjobs.workspace.snapshot import (
     snapshot,
     tree_environment,
 )
-from agentjobs.workspace.sparse import covers, merged, read_held, record, recorded, sparse_environment, write_held
+from agentjobs.workspace.sparse import (
+    checked_out,
+    covers,
+    merged,
+    read_directories,
+    set_checked_out,
+    sparse_environment,
+    write_directories,
+)
 from agentjobs.workspace.worktree import look, remove
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agentjobs.workspace.git import Git
-    from agentjobs.workspace.worktree import Held
+    from agentjobs.workspace.worktree import TreeState
 
 _GONE, _FACTS, _HELD = ".gone-", "agentjobs-spare", "agentjobs-held"  # `checkout.OURS_IN_SPARE` has all names
 
@@ -80,7 +88,7 @@ def hand_out(
     own_directory(tree_dir.parent)
     with tree_lock(tree_dir) as lock:
         if made(git, tree_dir, lock):
-            if not covers(held := recorded(tree_dir), sparse):
+            if not covers(held := checked_out(tree_dir), sparse):
                 _widen(git, tree_dir, lock, merged(held, sparse))
             return False
         if state(lock)[:1] == [MAKING] and _is_spare(tree_dir):
@@ -88,7 +96,7 @@ def hand_out(
         clear(tree_dir, lock)
         handed_over.forget(tree_dir)
         set_state(lock, MAKING)
-        record(tree_dir, sparse)
+        set_checked_out(tree_dir, sparse)
         register(git, tree_dir, commit, lock)
         taken = _take(git, tree_dir, spare_dir, sparse)
         try:
@@ -137,7 +145,7 @@ def give_back(
                 _strip(git, tree_dir, Spare(held.tip, tuple(keep)))
             _add(tree_dir, spare_dir, gone=gone)
             unregister(git, tree_dir)
-            record(tree_dir, ())
+            set_checked_out(tree_dir, ())
             set_state(lock)
     if not begun and not whole:
         remove(git, tree_dir)
@@ -191,7 +199,7 @@ def _set_up_at(spare: Path) -> float:
         return 0.0
 
 
-def _clean(git: Git, tree_dir: Path, held: Held, keep: Sequence[str], lock: int) -> None:
+def _clean(git: Git, tree_dir: Path, held: TreeState, keep: Sequence[str], lock: int) -> None:
     """Remove all but the files of its commit and what ``keep`` matches; also what ``copy`` and ``link`` placed."""
     env = tree_environment(git, tree_dir)
     admin = Path(env["GIT_DIR"])
@@ -217,7 +225,7 @@ def _strip(git: Git, tree_dir: Path, spare: Spare) -> None:
     taken.mkdir(mode=0o700)
     replace_file(taken / _FACTS, msgspec.json.encode(spare))
     (admin / SEED_INDEX).replace(taken / "index")
-    write_held(taken / _HELD, recorded(tree_dir))
+    write_directories(taken / _HELD, checked_out(tree_dir))
     if (admin / MEMORY).exists():
         (admin / MEMORY).replace(taken / MEMORY)
     delete(tree_dir / ".git")
@@ -265,7 +273,7 @@ def _widen(git: Git, tree_dir: Path, lock: int, held: Sequence[str]) -> None:
     goal = (tip, taken.tree if taken.commit != tip else "")
     # The goal first: after a kill the tree is completed from what was taken, whatever is recorded.
     set_state(lock, RESET, *goal)
-    record(tree_dir, held)
+    set_checked_out(tree_dir, held)
     if not held:
         admin = Path(tree_environment(git, tree_dir)["GIT_DIR"])
         for index in (SEED_INDEX, "index"):  # nothing else clears the skip-worktree bits
@@ -306,7 +314,7 @@ def _take(git: Git, tree_dir: Path, spare_dir: Path, sparse: Sequence[str]) -> S
 def _held(spare: Path) -> tuple[str, ...]:
     """Return what is checked out in a spare, wherever it is (see ``sparse``)."""
     try:
-        return read_held(spare / ".git" / _HELD)
+        return read_directories(spare / ".git" / _HELD)
     except OSError:
         return ("",)
 

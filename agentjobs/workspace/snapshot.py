@@ -20,7 +20,7 @@ from agentjobs.workspace.git import parse_raw, raw, text
 from agentjobs.workspace.handed_over import is_behind_link, is_untouched
 from agentjobs.workspace.handed_over import read as read_handed
 from agentjobs.workspace.hazards import disarm, disarm_admin
-from agentjobs.workspace.sparse import may_lack_files, outside, recorded
+from agentjobs.workspace.sparse import checked_out, may_lack_files, outside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -336,7 +336,7 @@ def _mark_absent(git: Git, tree_dir: Path, theirs: dict[str, str], env: dict[str
     written = [path for path, bit in ours.items() if bit and there(path)]
     taken_out = [path for path, bit in agents.items() if bit and ours.get(path) is False and not there(path)]
     if not any(ours.values()):  # made without our index, which is gone
-        taken_out += [path for path in outside(recorded(tree_dir), ours) if not there(path)]
+        taken_out += [path for path in outside(checked_out(tree_dir), ours) if not there(path)]
     for flag, paths in (("--no-skip-worktree", written), ("--skip-worktree", taken_out)):
         if paths:
             git.run("update-index", "-z", flag, "--stdin", cwd=tree_dir, env=env, stdin=_listed(paths))

@@ -83,29 +83,29 @@ def outside(held: Sequence[str], paths: Iterable[str]) -> Iterator[str]:
             yield path
 
 
-def recorded(tree_dir: Path) -> tuple[str, ...]:
+def checked_out(tree_dir: Path) -> tuple[str, ...]:
     """Return the directories recorded for the tree."""
-    return read_held(_record(tree_dir))
+    return read_directories(_record(tree_dir))
 
 
-def record(tree_dir: Path, held: Sequence[str]) -> None:
+def set_checked_out(tree_dir: Path, held: Sequence[str]) -> None:
     """Record the directories of the tree; they apply the next time it is put on a commit.
 
     A change to "everything" needs a new index as well: nothing else clears the skip-worktree bits.
     """
-    if tuple(held) != recorded(tree_dir):
-        write_held(_record(tree_dir), held)
+    if tuple(held) != checked_out(tree_dir):
+        write_directories(_record(tree_dir), held)
 
 
-def read_held(path: Path) -> tuple[str, ...]:
-    """Read what ``write_held`` wrote; (): everything."""
+def read_directories(path: Path) -> tuple[str, ...]:
+    """Read what ``write_directories`` wrote; (): everything."""
     try:
         return tuple(text(part) for part in read_plain(path).split(b"\0") if part)
     except FileNotFoundError:
         return ()
 
 
-def write_held(path: Path, held: Sequence[str]) -> None:
+def write_directories(path: Path, held: Sequence[str]) -> None:
     """Write to a file what a tree checks out, or remove the file if that is everything."""
     if not held:
         path.unlink(missing_ok=True)
@@ -115,7 +115,7 @@ def write_held(path: Path, held: Sequence[str]) -> None:
 
 def may_lack_files(tree_dir: Path, admin: Path) -> bool:
     """Return whether our index of the tree may contain files that are not checked out."""
-    return _file(admin).exists() or bool(recorded(tree_dir))
+    return _file(admin).exists() or bool(checked_out(tree_dir))
 
 
 def sparse_environment(tree_dir: Path, admin: Path) -> dict[str, str]:
@@ -123,7 +123,7 @@ def sparse_environment(tree_dir: Path, admin: Path) -> dict[str, str]:
 
     Empty if the tree checks out everything.
     """
-    held = recorded(tree_dir)
+    held = checked_out(tree_dir)
     if not held:
         return {}
     target = _file(admin)

@@ -36,7 +36,7 @@ from agentjobs.workspace.snapshot import (
     snapshot,
     tree_environment,
 )
-from agentjobs.workspace.sparse import record, recorded, widened
+from agentjobs.workspace.sparse import checked_out, set_checked_out, widened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +87,7 @@ def reset(
     """
     with tree_lock(tree_dir) as lock:
         if sparse:
-            record(tree_dir, sparse)
+            set_checked_out(tree_dir, sparse)
         removed = reach(git, tree_dir, lock, commit, ignored_to_keep=ignored_to_keep)
         handed_over.forget_tracked(tree_dir)
         return removed
@@ -161,8 +161,8 @@ def keep(
         made(git, tree_dir, lock)
     taken = snapshot(git, tree_dir, base, message, at, named=named)
     git.keep(ref, taken.commit)
-    if held := recorded(tree_dir):  # the next attempt, and the checks, must find what was made elsewhere
-        record(tree_dir, widened(held, git.changed(base, taken.commit)))
+    if held := checked_out(tree_dir):  # the next attempt, and the checks, must find what was made elsewhere
+        set_checked_out(tree_dir, widened(held, git.changed(base, taken.commit)))
     return taken
 
 
@@ -219,7 +219,7 @@ def holds_unkept_work(git: Git, tree_dir: Path) -> bool:
     return look(git, tree_dir).unkept
 
 
-class Held(NamedTuple):
+class TreeState(NamedTuple):
     """State of a tree, without ignored files."""
 
     unkept: bool
@@ -230,19 +230,19 @@ class Held(NamedTuple):
     """The commit of its HEAD, if that can be read."""
 
 
-def look(git: Git, tree_dir: Path, *, known: str = "") -> Held:
+def look(git: Git, tree_dir: Path, *, known: str = "") -> TreeState:
     """Walk a registered tree. ``known``: a commit whose content is kept, though perhaps under another name."""
     tip = head(git, tree_dir)
     if tip is None:
-        return Held(unkept=True, changed=True, tip="")
+        return TreeState(unkept=True, changed=True, tip="")
     taken = snapshot(git, tree_dir, tip, "agentjobs: what a tree holds", 0.0)
     if taken.worktrees or next(inside(git, tree_dir, taken.commit), None) is not None:
-        return Held(unkept=True, changed=True, tip=tip)
+        return TreeState(unkept=True, changed=True, tip=tip)
     changed = taken.commit != tip
     if not changed and (tip == known or git.line("for-each-ref", "--count=1", f"--contains={tip}")):
-        return Held(unkept=False, changed=False, tip=tip)
+        return TreeState(unkept=False, changed=False, tip=tip)
     kept = taken.tree in git.line("for-each-ref", "--format=%(tree)").split()
-    return Held(unkept=not kept, changed=changed, tip=tip)
+    return TreeState(unkept=not kept, changed=changed, tip=tip)
 
 
 def remove(git: Git, tree_dir: Path, *, force: bool = False) -> None:
@@ -264,7 +264,7 @@ def remove(git: Git, tree_dir: Path, *, force: bool = False) -> None:
             delete_tree(tree_dir)
         drop(tree_dir)
         unregister(git, tree_dir)
-        record(tree_dir, ())
+        set_checked_out(tree_dir, ())
         handed_over.forget(tree_dir)
         set_state(lock)
 
@@ -287,7 +287,7 @@ def prune(git: Git, trees_dir: Path) -> int:
 
 def _absent(git: Git, tree_dir: Path, path: str, bound: dict[str, str]) -> bool:
     """Return whether a tracked file is one that a sparse tree does not check out."""
-    if not recorded(tree_dir):
+    if not checked_out(tree_dir):
         return False
     return bool(git.run("ls-files", "-z", "--", f":(literal){path}", cwd=tree_dir, env=bound).stdout)
 

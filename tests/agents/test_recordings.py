@@ -319,7 +319,8 @@ def test_opencode_is_given_a_title_or_it_asks_the_model_for_one_and_counts_it_no
 
 
 def test_an_agent_whose_command_names_the_session_is_given_one() -> None:
-    chosen = {name: agent_of(name).chooses_session for name in ("claude", "pi", "aider", "goose", "codex", "opencode", "kimi")}
+    names = ("claude", "pi", "aider", "goose", "codex", "opencode", "kimi")
+    chosen = {name: agent_of(name).chooses_session for name in names}
     assert chosen == {
         "claude": False, "pi": False, "aider": False, "goose": False, "codex": True, "opencode": True, "kimi": True,
     }  # fmt: skip
