@@ -94,7 +94,8 @@ def _one(project: Project, task_id: str, *, force: bool, dry_run: bool) -> Clean
 
 def _unlanded(project: Project, task_id: str, tree: Path) -> str:
     """Return what work the tree holds that has not landed and was not accepted, or nothing."""
-    from agentjobs.workspace.snapshot import admin_dir, head, snapshot
+    from agentjobs.workspace.admin import admin_dir, head
+    from agentjobs.workspace.snapshot import snapshot
 
     git = project.git
     if admin_dir(git, tree) is None:
@@ -116,7 +117,7 @@ def _unlanded(project: Project, task_id: str, tree: Path) -> str:
 def _keep(project: Project, task_id: str, tree: Path) -> str:
     """Keep what the tree holds under a ref, and say which."""
     from agentjobs.workspace import worktree
-    from agentjobs.workspace.snapshot import admin_dir, head
+    from agentjobs.workspace.admin import admin_dir, head
 
     git = project.git
     tip = head(git, tree) if admin_dir(git, tree) is not None else None

@@ -17,19 +17,13 @@ from agentjobs.disk.delete import delete, make_writable
 from agentjobs.disk.plain_files import is_directory, names_in, put_aside, read_plain
 from agentjobs.disk.write import replace_file
 from agentjobs.model.errors import GitError, TreeError, UserError
+from agentjobs.workspace.admin import SEED_INDEX, admin_dir, ignore_patterns, placed, tree_environment
 from agentjobs.workspace.git import text
 from agentjobs.workspace.handed_over import read as read_handed
 from agentjobs.workspace.hazards import disarm, disarm_admin, disarm_worktrees
 from agentjobs.workspace.lock import MAKING, READY, RESET, flock, set_state, state
 from agentjobs.workspace.setup import forget_if_changed
-from agentjobs.workspace.snapshot import (
-    SEED_INDEX,
-    admin_dir,
-    ignore_patterns,
-    not_checked_out_but_there,
-    placed,
-    tree_environment,
-)
+from agentjobs.workspace.snapshot import not_checked_out_but_there
 from agentjobs.workspace.sparse import checked_out, set_checked_out, sparse_environment, widened
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ from agentjobs.disk.plain_files import is_directory, is_plain, read_plain
 from agentjobs.disk.write import replace_file
 from agentjobs.model.errors import GitError, UserError
 from agentjobs.workspace import handed_over
+from agentjobs.workspace.admin import SEED_INDEX, admin_dir, head, placed, set_placed, tree_environment
 from agentjobs.workspace.checkout import (
     clear,
     delete_tree,
@@ -38,16 +39,7 @@ from agentjobs.workspace.clone import drop
 from agentjobs.workspace.lock import MAKING, READY, RESET, flock, own_directory, set_state, state, tree_lock
 from agentjobs.workspace.nested import discard
 from agentjobs.workspace.setup import MEMORY, forget, forget_if_changed
-from agentjobs.workspace.snapshot import (
-    SEED_INDEX,
-    admin_dir,
-    head,
-    not_checked_out_but_there,
-    placed,
-    set_placed,
-    snapshot,
-    tree_environment,
-)
+from agentjobs.workspace.snapshot import not_checked_out_but_there, snapshot
 from agentjobs.workspace.sparse import (
     checked_out,
     covers,

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentjobs.agents.last_events import filter_for, last_word
-from agentjobs.agents.outcome import Ending, Knowledge, classify, finished
+from agentjobs.agents.outcome import Ending, classify, finished
+from agentjobs.agents.output import Knowledge
 from agentjobs.disk.logs import CHUNK_BYTES, TAIL_BYTES, lines_before, read_tail
 from agentjobs.model.facts import Exited, Kill, Lost, Outcome
 from agentjobs.policy.agent_output import Watch

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentjobs.agents.observe import Seen, Sight, measured, observe, sights
-from agentjobs.agents.outcome import Ending, Knowledge, classify
+from agentjobs.agents.outcome import Ending, classify
+from agentjobs.agents.output import Knowledge
 from agentjobs.agents.transcripts import Found, Whose, find, lines_of
 from agentjobs.agents.usage import Measured, beside, measure, of_attempt, since
 from agentjobs.model.facts import Exited, Kill, Lost, Outcome, Spending

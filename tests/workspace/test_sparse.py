@@ -13,9 +13,10 @@ from agentjobs.model.errors import UserError
 from agentjobs.policy.parse import parse_policy
 from agentjobs.policy.policy import Workspace
 from agentjobs.workspace import pool, target, worktree
+from agentjobs.workspace.admin import SEED_INDEX, admin_dir, head
 from agentjobs.workspace.git import Git
 from agentjobs.workspace.setup import setup_done, setup_due
-from agentjobs.workspace.snapshot import SEED_INDEX, admin_dir, head, snapshot
+from agentjobs.workspace.snapshot import snapshot
 from agentjobs.workspace.sparse import checked_out, covers, directories, merged, patterns, set_checked_out, widened
 from tests.kit.harness import Project
 from tests.kit.repositories import contents, make_repository, sh, write

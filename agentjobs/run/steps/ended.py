@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agentjobs.agents.outcome import Knowledge, classify, finished
+from agentjobs.agents.outcome import classify, finished
+from agentjobs.agents.output import Knowledge
 from agentjobs.core.layers import likeness
 from agentjobs.core.pauses import MIXED_SEVERAL, SEVERAL, Unanswered
 from agentjobs.disk.logs import TAIL_BYTES, lines_before, read_tail
