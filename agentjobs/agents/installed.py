@@ -235,15 +235,15 @@ def ask(agents: Mapping[str, Agent], *, cwd: Path, timeout_s: float) -> dict[str
     }, cwd=cwd, timeout_s=timeout_s)  # fmt: skip
 
 
-def unmet(agents: Mapping[str, Agent], told: Mapping[str, Answer], *, cwd: Path, timeout_s: float) -> dict[str, Doubt]:
+def unmet(agents: Mapping[str, Agent], known: Mapping[str, Answer], *, cwd: Path, timeout_s: float) -> dict[str, Doubt]:
     """Return which agents do not start because a program they need is missing or too old in their environment.
 
-    ``told`` has their versions: an agent that prints its own has all it needs, or contains it.
+    ``known`` has their versions: an agent that prints its own has all it needs, or contains it.
     """
     asked = {
         (name, program): Question((program, "--version"), tuple(agent.env.items()), program)
         for name, agent in agents.items()
-        if name in told and not told[name].version
+        if name in known and not known[name].version
         for program in agent.requires
     }
     answers = _ask(asked, cwd=cwd, timeout_s=timeout_s)

@@ -200,7 +200,7 @@ def _files(where: Transcript, whose: Whose, earliest: float) -> Iterator[tuple[s
     values = whose.values
     for pattern in where.files:
         if SESSION in pattern and not whose.session and where.owner is None:
-            continue  # unclear to whom it belongs
+            continue  # its owner is unclear
         for path in glob.glob(expanded(pattern, whose.env, values), recursive=True):  # noqa: PTH207 - absolute patterns
             with contextlib.suppress(OSError):
                 found = os.stat(path)  # noqa: PTH116 - a Path costs more than the call

@@ -1,4 +1,4 @@
-"""Rules of reviews: severities, who must agree, and which reviewers a profile cannot have."""
+"""Rules of reviews: severities, how many must agree, and which reviewers a profile cannot have."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ def removed_exports(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> 
         if new is None or TEST_NAME.search(path):
             continue
         for name in sorted(exports_of(text, path) - exports_of(new[1], new[0])):
-            yield f"{new[0]}:1: no longer exports {'a value of its own' if name == '*' else f'`{name}`'}"
+            yield f"{new[0]}:1: no longer exports {'a value as a whole' if name == '*' else f'`{name}`'}"
 
 
 def _exports(root: Node) -> Iterator[str]:

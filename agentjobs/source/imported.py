@@ -180,7 +180,7 @@ class Imports:
 
 
 def _goes_on(path: str, offered: Offer, name: str) -> bool:
-    """Return whether a file re-exports this import to somebody who asks for all."""
+    """Return whether a file re-exports this import to an import of everything."""
     if not path.endswith(ENDINGS):
         return True
     return offered.is_public(name) and (offered.public is not None or posixpath.basename(path).startswith("__init__."))

@@ -326,7 +326,7 @@ def check_graph(table: Table) -> None:
     for id_, names in after.items():
         for name in names:
             if name == id_:
-                raise table.error(id_, "after", f"{id_} waits for itself: take it out of its own after")
+                raise table.error(id_, "after", f"{id_} waits for itself: remove it from its after")
             if name not in table:
                 message = f"after names {tsv.quoted(name)}, which is not an id here: separate ids by spaces"
                 raise table.error(id_, "after", message)

@@ -26,7 +26,7 @@ class Edits(Struct, frozen=True):
     newest_at: float
     """When the newest of it was written, as far as known; 0 if nothing differs."""
     head: str
-    """The commit it stands on."""
+    """The commit of its HEAD."""
     head_at: float
     """When that commit was made."""
 

@@ -125,7 +125,7 @@ def note_handed(git: Git, tree_dir: Path, *, with_setup: bool, keep: Sequence[st
     admin = Path(bound["GIT_DIR"])
     roots, entries = placed(admin), {}
     below: dict[str, str] = {}
-    handed_over.forget(tree_dir)  # the result of an earlier setup is no measure for this one
+    handed_over.forget(tree_dir)  # an earlier setup may have left other files
     if with_setup or keep:
         bound = {**bound, "GIT_INDEX_FILE": str(admin / SEED_INDEX)}  # setup may have changed the tree's own
         listed = git.run("ls-files", "-z", "--others", "--directory", cwd=tree_dir, env=bound).stdout.split(b"\0")
