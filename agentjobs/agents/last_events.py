@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from agentjobs.agents.trouble_words import is_failure
-from agentjobs.model.facts import Outcome
+from agentjobs.model.outcomes import Outcome
 from agentjobs.text.json_lines import REGEX_PREFIX, Event, lookup, matches
 
 if TYPE_CHECKING:

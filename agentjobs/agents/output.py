@@ -11,7 +11,7 @@ from msgspec import Struct
 from agentjobs.agents.last_events import LastWord, filter_for, in_background, last_word
 from agentjobs.agents.stream import event_words, last_words, line_words
 from agentjobs.agents.trouble_words import trouble
-from agentjobs.model.facts import Outcome
+from agentjobs.model.outcomes import Outcome
 from agentjobs.text.excerpt import clean_lines
 from agentjobs.text.json_lines import Event, events_of, is_json, is_whole, matches, read_events
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from agentjobs.agents.usage import add
-from agentjobs.model.facts import Spending
+from agentjobs.model.spending import Spending
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -25,7 +25,9 @@ from agentjobs.checkup.forecast import (
     widest,
 )
 from agentjobs.checkup.parallel import Advice, Checks, Estimate, Fit, Forecast, Order, judged
-from agentjobs.model.facts import SETTLED, Exited, Outcome, Spending
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.steps import Exited
+from agentjobs.model.tasks import SETTLED
 from agentjobs.policy.agent_output import Tariff
 from agentjobs.policy.policy import window_of
 from agentjobs.prompts.context import limit_of
@@ -37,7 +39,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from agentjobs.checkup.forecast import Measured, Work
-    from agentjobs.model.facts import Attempt, Row
+    from agentjobs.model.facts import Attempt
+    from agentjobs.model.spending import Spending
+    from agentjobs.model.tasks import Row
     from agentjobs.policy.policy import Profile
     from agentjobs.project.project import Project
     from agentjobs.tokens.fit import Scale

@@ -13,7 +13,8 @@ from agentjobs.policy.limits import dollars
 if TYPE_CHECKING:
     from agentjobs.core.pauses import Pause
     from agentjobs.model.decisions import Action
-    from agentjobs.model.facts import Halt, Task
+    from agentjobs.model.state import Halt
+    from agentjobs.model.tasks import Task
     from agentjobs.policy.limits import Limits
 
 

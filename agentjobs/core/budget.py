@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from agentjobs.model.decisions import Action, End
-from agentjobs.model.facts import AGENTS, Running
+from agentjobs.model.steps import AGENTS, Running
 from agentjobs.policy.agent_output import tariff_of
 from agentjobs.policy.limits import dollars
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from agentjobs.core.board import Spent
-    from agentjobs.model.facts import Step, Task
+    from agentjobs.model.steps import Step
+    from agentjobs.model.tasks import Task
     from agentjobs.policy.limits import Limits
     from agentjobs.policy.policy import Policy
 

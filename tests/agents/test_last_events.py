@@ -14,7 +14,8 @@ from agentjobs.agents.last_events import filter_for, last_word
 from agentjobs.agents.outcome import Ending, classify, finished
 from agentjobs.agents.output import Knowledge
 from agentjobs.disk.logs import CHUNK_BYTES, TAIL_BYTES, lines_before, read_tail
-from agentjobs.model.facts import Exited, Kill, Lost, Outcome
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.steps import Exited, Kill, Lost
 from agentjobs.policy.agent_output import Watch
 from agentjobs.text.json_lines import read_events
 from agentjobs.text.masking import Masking

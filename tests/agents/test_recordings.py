@@ -18,7 +18,9 @@ from agentjobs.agents.outcome import Ending, classify
 from agentjobs.agents.output import Knowledge
 from agentjobs.agents.transcripts import Found, Whose, find, lines_of
 from agentjobs.agents.usage import Measured, beside, measure, of_attempt, since
-from agentjobs.model.facts import Exited, Kill, Lost, Outcome, Spending
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.spending import Spending
+from agentjobs.model.steps import Exited, Kill, Lost
 from agentjobs.policy.agent_output import Transcript, Usage
 from agentjobs.policy.agents import Agent
 from agentjobs.policy.parse import parse_policy

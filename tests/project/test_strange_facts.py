@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentjobs.core.decide import VOID_MAX
-from agentjobs.model.facts import AgentEnd, Outcome
+from agentjobs.model.facts import AgentEnd
+from agentjobs.model.outcomes import Outcome
 from agentjobs.project.store import Marker, Store
 
 if TYPE_CHECKING:

@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import Mode, Outcome, Row, Status
+from agentjobs.model.facts import Mode
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.tasks import Row, Status
 from agentjobs.prompts.template import VARIABLES, names_in, render, resume_prompt, variables
 
 ROW = Row(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agentjobs.core.elapsed import LONG_S, Looks, Pace, Reading, age_of, gap_before, paced
 from agentjobs.launch.step import StepFiles
-from agentjobs.model.facts import Running, Step, StepKind
+from agentjobs.model.steps import Running, Step, StepKind
 from agentjobs.project.looks import Lookout
 from tests.kit.harness import REPOSITORY
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentjobs.core.pauses import SEVERAL, Unanswered, _suspected, pause_after
-from agentjobs.model.facts import Outcome
+from agentjobs.model.outcomes import Outcome
 from agentjobs.policy.limits import Limits
 from tests.kit.harness import LONG_S
 
