@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 GIB = 1 << 30
 LINUX = sys.platform == "linux"
-RUNNER = Path(local.__file__).parent.parent / "runner.sh"
+RUNNER = Path(local.__file__).parent / "runner.sh"
 
 
 class Bench:
