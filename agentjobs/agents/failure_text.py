@@ -1,4 +1,4 @@
-"""What a failed program said, in one line for people: no JSON, no stack frames, no log prefixes. Pure.
+"""Reduce the output of a failed program to one line for people: no JSON, stack frames or log prefixes. Pure.
 
 No text makes it raise, and the work is bounded whatever the text is.
 """
@@ -18,38 +18,38 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 LONGEST: Final = 8_000
-"""Characters of a text that are looked at."""
+"""Most characters of a text that are read."""
 DEEPEST: Final = 24
-"""Levels of values, and of JSON inside of texts, that are gone into."""
+"""Most levels of values, and of JSON inside texts, that are read."""
 BLOCK: Final = 60
-"""Lines of JSON over several lines that are taken together."""
+"""Most lines that are joined to one JSON value."""
 ITEMS: Final = 20
-"""Entries of a list that are looked at."""
+"""Most entries of a list that are read."""
 
 WORDS: Final = (
     "error", "data", "errorMessage", "error_message", "finalError", "message", "errors", "error_description", "detail",
     "details", "msg", "reason", "description", "cause", "metadata", "raw", "body", "response", "responseBody",
     "result", "text", "title",
 )  # fmt: skip
-"""Names under which programs put what went wrong, the likeliest first."""
+"""Keys under which programs put an error message, the most likely first."""
 LABELS: Final = ("type", "subtype", "event", "name", "status", "reason", "code")
-"""Names of what stands for an event that has no words."""
+"""Keys that describe an event without a message."""
 
 _VAGUE = re.compile(
     r"(?i)(?:provider returned error|unknown(?: error)?|error|(?:an )?(?:internal )?(?:server )?error(?: occurred)?"
     r"|bad request|request failed|failed|failure|null|none|undefined|true|false|success)[.!]?"
 )
-"""What says nothing of the cause."""
+"""Messages that do not name a cause."""
 
 _BEGIN = re.compile(r"(?:[\[(]\s*)?\{\s*(?:[\"']|\\+\")")
-"""A JSON object, or one of Python, begins."""
+"""Start of a JSON object, or of a Python dict."""
 _MESSAGE = re.compile(r"[\"']message\\?[\"']\s*:\s*\\?\"((?:[^\"\\]|\\[^\"]|\\\\)*)|[\"']message'\s*:\s*'([^']*)")
 """The message in an object whose end is missing."""
 _HTML = re.compile(r"(?is)<(?:!doctype html|html|head|body)\b.*")
 _TITLE = re.compile(r"(?is)<(title|h1)[^>]*>\s*(.*?)\s*</\1>")
 _TAG = re.compile(r"<[^>]{0,200}>")
 _REPEATED = re.compile(r"\b(?:\w+\.)*(\w+(?:Error|Exception|Exceeded)): (?=(?:\w+\.)*\1: )")
-"""A class of error that is named twice, as in `litellm.exceptions.Timeout: litellm.Timeout: …`."""
+"""An error class that appears twice, as in `litellm.exceptions.Timeout: litellm.Timeout: …`."""
 
 _FRAME = re.compile(
     r"""(?x)
@@ -87,7 +87,7 @@ _POOR = re.compile(
     | .*\bexit\s(?:status|code):?\s\d+\W*$
     """
 )
-"""Advice, warnings, dumps and what only says that something failed: a message where nothing else is."""
+"""Advice, warnings, dumps and lines that only report that something failed: used if nothing better is found."""
 _DUMP = re.compile(r"['\"\[]*[a-z][\w-]*['\"\]]*:\s(?:\[?\{?$|(?:['\"\[{-]|\d|undefined|null|true|false).*[,'\"}\]]$)")
 """A field of an object that was printed with an error."""
 _STRONG = re.compile(
@@ -131,7 +131,7 @@ FRAME, POOR, PLAIN, TELLING, STRONG = range(5)
 
 
 def words_of(value: object, depth: int = DEEPEST) -> str:
-    """Return what a value of JSON tells people: the innermost message in it; empty for none."""
+    """Return the innermost message in a JSON value; empty if there is none."""
     if isinstance(value, str):
         return unwrapped(value, depth)
     if depth <= 0:
@@ -146,20 +146,20 @@ def words_of(value: object, depth: int = DEEPEST) -> str:
         if not words or words in vague:
             continue
         if _VAGUE.fullmatch(words) or (" " not in words and name != "message"):
-            vague = vague or words  # a code such as rate_limit: another name may have the sentence
+            vague = vague or words  # a code such as rate_limit: another key may have a sentence
             continue
         return words if not vague or not _VAGUE.fullmatch(vague) or " " not in vague else f"{vague}: {words}"
     return vague
 
 
 def label_of(fields: Mapping[str, object]) -> str:
-    """Return what stands for an event without words, as ``result error_max_turns``."""
+    """Return a description of an event without a message, as ``result error_max_turns``."""
     found = (fields.get(name) for name in LABELS)
     return " ".join(str(one) for one in found if isinstance(one, str | int) and not isinstance(one, bool))
 
 
 def unwrapped(text: str, depth: int = DEEPEST) -> str:
-    """Return a text on one line, with the message of JSON and of web pages in their place, without stack frames."""
+    """Return a text on one line: JSON and web pages are replaced by their message, stack frames removed."""
     text = text[:LONGEST]
     parts: list[str] = []
     for _ in range(ITEMS):
@@ -205,7 +205,7 @@ def cleaned(line: str) -> tuple[str, int]:
 
 
 def message_in(lines: Sequence[str], least: int = POOR) -> str:
-    """Return the line that most likely says what went wrong, the last of equals; empty for none above ``least``."""
+    """Return the line that most likely names the error, the last of equals; empty if none is at least ``least``."""
     best, rank = "", least - 1
     for line in reversed(list(_joined(lines))):
         words, likely = cleaned(line)
@@ -243,7 +243,7 @@ def _joined(lines: Sequence[str]) -> Iterator[str]:
 
 
 def _block(lines: Sequence[str], at: int) -> int:
-    """Return where the JSON ends that begins at the end of a line and goes on over several."""
+    """Return where the JSON ends that starts at the end of a line and continues on the next ones."""
     if at + 1 >= len(lines) or not _EDGE.sub("", lines[at + 1]).startswith(('"', "'", "{")):
         return at + 1
     level = 0
@@ -255,7 +255,7 @@ def _block(lines: Sequence[str], at: int) -> int:
 
 
 def _without_prefix(text: str) -> tuple[str, bool, bool]:
-    """Return a line of a log without time, level and origin; whether it is of a calm level; whether of an error."""
+    """Return a log line without time, level and origin; whether its level is harmless; whether it is an error."""
     pairs: dict[str, str] = dict(_PAIR.findall(text)) if "=" in text else {}
     level = pairs.get("level", pairs.get("lvl", "")).strip('"')
     if level or ("time" in pairs and "msg" in pairs):
@@ -281,7 +281,7 @@ def _without_prefix(text: str) -> tuple[str, bool, bool]:
 
 
 def _object(text: str, start: int, depth: int) -> tuple[int, str]:
-    """Return where the object that begins at ``start`` ends, and what it tells people."""
+    """Return where the object that starts at ``start`` ends, and its message."""
     escaped = re.match(r"[\[(\s]*\{\s*\\+\"", text[start : start + 40]) is not None
     end = _end(text, start, escaped=escaped)
     piece = text[start:end]
@@ -296,7 +296,7 @@ def _object(text: str, start: int, depth: int) -> tuple[int, str]:
 
 
 def _end(text: str, start: int, *, escaped: bool) -> int:
-    """Return the end of the brackets that begin at ``start``; beyond the text where they are not closed."""
+    """Return the end of the brackets that start at ``start``; beyond the text if they are not closed."""
     level, quote, at = 0, "", start
     while at < len(text):
         char = text[at]
@@ -319,7 +319,7 @@ def _end(text: str, start: int, *, escaped: bool) -> int:
 
 
 def _decoded(piece: str) -> object:
-    """Return the value that a piece of JSON, or of Python, stands for; None for none."""
+    """Return the value of a piece of JSON, or of Python; None if it is neither."""
     try:
         value: object = msgspec.json.decode(piece.strip("()").encode("utf-8", "replace"))
     except (ValueError, RecursionError, msgspec.MsgspecError):

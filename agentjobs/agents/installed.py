@@ -1,4 +1,4 @@
-"""Which agents there are, presets and sections of agentjobs.toml together, and which of them are installed."""
+"""Which agents exist (presets and sections of agentjobs.toml), and which of them are installed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from msgspec import Struct, field
 
 from agentjobs.agents.failure_text import message_in
 from agentjobs.disk.files import read_raw
-from agentjobs.launch.local import MARK, sweep
+from agentjobs.launch.local import MARK, kill_leftovers
 from agentjobs.model.errors import UserError
 from agentjobs.policy import presets
 from agentjobs.policy.agents import NO_PRESET, PLACEHOLDERS, Agent, expand, preset_of, table_of
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
 K = TypeVar("K", bound="Hashable")
 
 VERSION_S = 10.0
-"""So long a program may take to say its version; some need five seconds to start."""
+"""How long a program may take to print its version; some need five seconds to start."""
 
 END_S = 1.0
 SAID_BYTES = 64 * 1024
 
 
 class Place(Struct, frozen=True):
-    """Where agents are asked for: a project, or anywhere."""
+    """Where agents are looked up: in a project, or outside."""
 
     root: Path | None = None
     """None outside of a project."""
     data: bytes = b""
     raw: dict[str, Any] = field(default_factory=dict)
-    """agentjobs.toml as it is parsed."""
+    """The parsed agentjobs.toml."""
     problem: str = ""
     """Why agentjobs.toml cannot be read."""
 
@@ -53,11 +53,11 @@ class Choice(Struct, frozen=True):
 
     name: str
     table: dict[str, Any]
-    """All its settings: the preset's, and what the section says in their place."""
+    """All its settings: the preset's, replaced by those of the section."""
     section: dict[str, Any]
-    """What agentjobs.toml says of it."""
+    """Its section in agentjobs.toml."""
     preset: str
-    """The preset it begins with; empty for none."""
+    """The preset it starts from; empty for none."""
     profiles: tuple[str, ...] = ()
     """The profiles that use it."""
 
@@ -69,14 +69,14 @@ class Installed(Struct, frozen=True):
     about: str
     install: str
     program: str
-    """Path of the program; empty where it is not installed."""
+    """Path of the program; empty if it is not installed."""
     version: str
     tested: tuple[str, ...]
     standing: Standing
     preset: str
     profiles: tuple[str, ...]
     section: tuple[str, ...]
-    """The keys that agentjobs.toml says of it."""
+    """The keys in its section of agentjobs.toml."""
     problem: str = ""
 
 
@@ -86,19 +86,19 @@ class Question(NamedTuple):
     argv: tuple[str, ...]
     env: tuple[tuple[str, str], ...]
     program: str = ""
-    """What people call it."""
+    """Its name for people."""
     pattern: str | None = None
 
 
 class Answer(NamedTuple):
-    """The version, or why it is not known."""
+    """The version, or why it is unknown."""
 
     version: str
     problem: str = ""
 
 
 class Doubt(NamedTuple):
-    """What is wrong with an installed agent."""
+    """A problem of an installed agent."""
 
     words: str
     fatal: bool = False
@@ -106,11 +106,11 @@ class Doubt(NamedTuple):
 
 
 CALLED = {"node": "Node.js"}
-"""What people call a program that agents need."""
+"""Names for people of programs that agents need."""
 
 
 def place_of(directory: Path) -> Place:
-    """Return the place that ``directory`` is in. A file that cannot be read is a problem to tell, not an error."""
+    """Return the place that ``directory`` is in. An unreadable file goes into ``problem``; it is not an error."""
     try:
         root = find_root(directory)
     except UserError:
@@ -123,7 +123,7 @@ def place_of(directory: Path) -> Place:
 
 
 def choices(place: Place) -> dict[str, Choice]:
-    """Return all agents by name: the presets, then those that only agentjobs.toml knows."""
+    """Return all agents by name: the presets, then those defined only in agentjobs.toml."""
     sections, profiles = (_tables(place.raw.get(key)) for key in ("agents", "profiles"))
     found = {}
     for name in dict.fromkeys((*presets.names(), *sections)):
@@ -137,7 +137,7 @@ def choices(place: Place) -> dict[str, Choice]:
 
 
 def choice_of(place: Place, name: str) -> Choice:
-    """Return one agent by its name; UserError names the nearest where there is none, or what agentjobs.toml lacks."""
+    """Return one agent by its name; UserError names the nearest one, or what is missing in agentjobs.toml."""
     if place.problem:
         raise UserError(place.problem)
     known = choices(place)
@@ -154,12 +154,12 @@ class _Agents(Struct):
 
 
 def settings_of(place: Place, choice: Choice) -> Agent:
-    """Return an agent's settings; UserError with file and line where its section is wrong."""
+    """Return an agent's settings. Raises UserError with file and line if its section is wrong."""
     return decode(place.data, {"agents": {choice.name: choice.table}}, _Agents, POLICY).agents[choice.name]
 
 
 def program_of(agent: Agent, root: Path | None, word: str | None = None) -> str:
-    """Return the path of an agent's program (or of ``word``, the first of another command of its); empty for none."""
+    """Return the path of an agent's program (or of ``word``, from another command of its); empty if not found."""
     program = named(word or agent.command[0], root)
     if "/" in program and not os.path.isabs(program):
         # Runs in the tree, where it will be if it is here.
@@ -168,12 +168,12 @@ def program_of(agent: Agent, root: Path | None, word: str | None = None) -> str:
 
 
 def named(word: str, root: Path | None) -> str:
-    """Return the program that the first word of a command names."""
+    """Return the program for the first word of a command."""
     return expand((word,), {**dict.fromkeys(PLACEHOLDERS, "x"), "root": str(root or "")})[0]
 
 
 def missing(agent: Agent, root: Path | None, word: str | None = None) -> str:
-    """Say that a program is not there, and how one gets it."""
+    """Describe that a program is missing, and how to get it."""
     program = named(word or agent.command[0], root)
     if "/" in program and not os.path.isabs(program):
         return f"no such program: {program}"
@@ -182,7 +182,7 @@ def missing(agent: Agent, root: Path | None, word: str | None = None) -> str:
 
 
 def installed(place: Place) -> list[Installed]:
-    """Return every agent, with what is installed of it; all programs are asked at the same time."""
+    """Return every agent and its installed version; all programs are asked at the same time."""
     known = choices(place)
     agents: dict[str, Agent] = {}
     problems: dict[str, str] = {}
@@ -220,13 +220,13 @@ def _line(choice: Choice, agent: Agent | None, program: str, answer: Answer) -> 
     )
 
 
-# --- asking programs for their version --------------------------------------------------------------------
+# --- versions -------------------------------------------------------------------------------------------
 
 
 def ask(agents: Mapping[str, Agent], *, cwd: Path, timeout_s: float) -> dict[str, Answer]:
-    """Ask agents for their versions, all at the same time; those that have no command for it are left out.
+    """Ask agents for their versions, all at the same time; those without a command for it are left out.
 
-    What has not answered in ``timeout_s``, and whatever else the commands leave running, is killed.
+    After ``timeout_s`` all that still runs is killed, including whatever the commands started.
     """
     return _ask({
         name: Question(a.version, tuple(a.env.items()), os.path.basename(a.command[0]), a.version_pattern)
@@ -235,15 +235,15 @@ def ask(agents: Mapping[str, Agent], *, cwd: Path, timeout_s: float) -> dict[str
     }, cwd=cwd, timeout_s=timeout_s)  # fmt: skip
 
 
-def unmet(agents: Mapping[str, Agent], told: Mapping[str, Answer], *, cwd: Path, timeout_s: float) -> dict[str, Doubt]:
-    """Return which agents do not start for want of a program they need, as ``Node.js 22``, in their environment.
+def unmet(agents: Mapping[str, Agent], known: Mapping[str, Answer], *, cwd: Path, timeout_s: float) -> dict[str, Doubt]:
+    """Return which agents do not start because a program they need is missing or too old in their environment.
 
-    ``told`` has their versions: an agent that says its own has all it needs, or brings it along.
+    ``known`` has their versions: an agent that prints its own has all it needs, or contains it.
     """
     asked = {
         (name, program): Question((program, "--version"), tuple(agent.env.items()), program)
         for name, agent in agents.items()
-        if name in told and not told[name].version
+        if name in known and not known[name].version
         for program in agent.requires
     }
     answers = _ask(asked, cwd=cwd, timeout_s=timeout_s)
@@ -268,7 +268,7 @@ def _ask(asked: Mapping[K, Question], *, cwd: Path, timeout_s: float) -> dict[K,
             run.wait(deadline)
     finally:
         if runs:
-            sweep([mark])
+            kill_leftovers([mark])
     found = {question: run.answer(timeout_s) for question, run in runs.items()}
     return {name: found[question] for name, question in asked.items()}
 
@@ -281,7 +281,7 @@ class _Run:
         self.pattern = question.pattern
         self.problem = ""
         self.late = False
-        # Files, not pipes: a child that lives on would keep a pipe open.
+        # Files, not pipes: a child that keeps running would keep a pipe open.
         self.out: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by answer()
         self.err: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self.process: subprocess.Popen[bytes] | None = None
@@ -301,14 +301,14 @@ class _Run:
                 self.late = True
 
     def answer(self, timeout_s: float) -> Answer:
-        """Read what was said; whoever was killed meanwhile has not answered."""
+        """Read what was printed; a command that was killed has no answer."""
         with self.out, self.err:
             if self.process is None:
                 return Answer("", self.problem)
-            with contextlib.suppress(subprocess.TimeoutExpired):  # what the kernel does not let go of
+            with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in the kernel
                 self.process.wait(END_S)
             if self.late:
-                return Answer("", f"{self.name} did not say its version within {timeout_s:g} s")
+                return Answer("", f"{self.name} did not print its version within {timeout_s:g} s")
             out, err = (_text(file) for file in (self.out, self.err))
             if code := self.process.returncode:
                 words = message_in((err or out).splitlines())
@@ -323,11 +323,11 @@ def _text(file: IO[bytes]) -> str:
     return file.read(SAID_BYTES).decode("utf-8", "replace")
 
 
-# --- what check says --------------------------------------------------------------------------------------
+# --- for `check` ----------------------------------------------------------------------------------------
 
 
 def doubts(agents: Mapping[str, Agent], *, cwd: Path, timeout_s: float) -> dict[str, Doubt]:
-    """Return what is doubtful about agents that are installed, and about their versions, by their names."""
+    """Return problems of installed agents, their versions included, by their names."""
     asked = {name: agent for name, agent in agents.items() if agent.tested or agent.requires}
     told = ask(asked, cwd=cwd, timeout_s=timeout_s)
     found = unmet(agents, told, cwd=cwd, timeout_s=timeout_s)

@@ -1,8 +1,8 @@
-"""Whether the newest events of an agent say that it is over, and well. Pure.
+"""Decide from the newest events of an agent whether it has finished, and successfully. Pure.
 
-A final event of success (an ``ok`` rule) counts while nothing newer speaks against it: another answer of the model,
-an error in whatever words, another final event that is no success, or what ``[watch] goes_on`` names. Several events of
-success in one run are no contradiction; the newest decides.
+A final event of success (an ``ok`` rule) counts unless something newer contradicts it: another answer of the model, any
+error, another final event without success, or a line in ``[watch] goes_on``. Several events of success in one run are
+not a contradiction; the newest decides.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
     from agentjobs.policy.agent_output import Rule, Watch
 
 UNNAMED: Final = "a task"
-"""What a task in the background is called where the agent does not describe it."""
+"""Name of a background task that the agent does not describe."""
 
 _PLAIN: Final = re.compile(r"[\w.-]+", re.ASCII)
 """Text that every program writes in the same way into JSON."""
 
 
 class LastWord(Struct, frozen=True):
-    """What the newest events say."""
+    """Result of reading the newest events."""
 
     final: Event | None = None
-    """The final event of success, if no newer event speaks against it."""
+    """The final event of success, if no newer event contradicts it."""
     against: bool = False
-    """Such an event is missing, and the newest that counts shows work or a failure."""
+    """There is no such event, and the newest that counts shows work or a failure."""
     doubt: bool = False
-    """After the final event came a retry, or news of work in the background: only exit 0 says that it is over."""
+    """After the final event came a retry, or news of work in the background: only exit 0 proves that it is over."""
 
 
 def last_word(events: Iterable[Event], rules: Sequence[Rule], watch: Watch | None, code: int | None) -> LastWord:
-    """Read events, the newest first, as far as they decide. ``code``: the exit code, if it ended by itself."""
+    """Read events, newest first, until they decide. ``code``: the exit code, if the agent exited by itself."""
     doubt = False
     own = [rule for rule in rules if rule.event is not None and (rule.code is None or rule.code == code)]
     finals = {(rule.event or {}).get("type") for rule in own if rule.class_ is Outcome.OK} - {None}
@@ -60,17 +60,17 @@ def last_word(events: Iterable[Event], rules: Sequence[Rule], watch: Watch | Non
 
 
 def works_on(fields: Mapping[str, object], watch: Watch) -> bool:
-    """Whether an event shows that the agent has not ended with the final event before it."""
+    """Return whether an event shows that the agent has not ended with the final event before it."""
     return any(matches(fields, wanted) for wanted in (watch.request, *watch.goes_on) if wanted is not None)
 
 
 def doubtful(fields: Mapping[str, object], watch: Watch) -> bool:
-    """Whether an event may be the beginning of more work: a retry, or a change of what runs in the background."""
+    """Return whether an event may be the beginning of more work: a retry, or a change of the background work."""
     return any(matches(fields, wanted) for wanted in (watch.error, watch.background) if wanted is not None)
 
 
 def in_background(events: Iterable[Event], watch: Watch | None) -> tuple[str, ...]:
-    """Return what runs in the background by the newest event that lists it; events come newest first."""
+    """Return what runs in the background according to the newest event that lists it; events come newest first."""
     if watch is None or watch.background is None or watch.tasks is None:
         return ()
     for event in events:
@@ -91,7 +91,7 @@ def tasks_in(fields: Mapping[str, object], path: str) -> tuple[str, ...]:
 
 
 def filter_for(wanted: Iterable[Mapping[str, object]]) -> Callable[[bytes], bool] | None:
-    """Return a quick test whether a line can hold one of these events; None where any line can."""
+    """Return a quick test whether a line can contain one of these events; None if any line can."""
     needed = [_needles(one) for one in wanted]
     if not needed or not all(needed):
         return None
@@ -100,7 +100,7 @@ def filter_for(wanted: Iterable[Mapping[str, object]]) -> Callable[[bytes], bool
 
 
 def _needles(wanted: Mapping[str, object]) -> list[bytes]:
-    """Return texts that a line with such an event holds."""
+    """Return texts that every line with such an event contains."""
     found = []
     for path, value in wanted.items():
         if not isinstance(value, str):
@@ -109,7 +109,7 @@ def _needles(wanted: Mapping[str, object]) -> list[bytes]:
             if _PLAIN.fullmatch(value):
                 found.append(b'"%s"' % value.encode())
             continue
-        name = path.partition(".")[0]  # an expression that matches nothing at all also matches what is missing
+        name = path.partition(".")[0]  # an expression that matches the empty text also matches a missing value
         if _PLAIN.fullmatch(name) and not re.search(value[len(REGEX_PREFIX) :], ""):
             found.append(b'"%s"' % name.encode())
     return found

@@ -1,7 +1,7 @@
-"""What a running agent's lines say, taken in as they come: how full its window is, whether it goes astray. Pure.
+"""Follow a running agent's lines as they arrive: how full is its window, is it stuck? Pure.
 
-``observe`` is given what is known and the lines that are new; no bytes make it raise. What it knows is small whatever
-the agent has said, so that it can be kept in a file from one poll to the next.
+``observe`` takes the previous state and the new lines; no bytes make it raise. The state stays small whatever the agent
+prints, so that it can be kept in a file from one poll to the next.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from agentjobs.agents.last_events import doubtful, works_on
 from agentjobs.agents.outcome import event_words
 from agentjobs.agents.trouble_words import failure_words, trouble
-from agentjobs.agents.usage import Meter, amount, metered, told_by_meter
+from agentjobs.agents.usage import Meter, amount, measured_by, metered
 from agentjobs.model.outcomes import Outcome
 from agentjobs.text.excerpt import clean_lines
 from agentjobs.text.json_lines import every, lookup, matches, read_events, scalar_text
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from agentjobs.text.json_lines import Event
 
 KEYS: Final = 64
-"""Of lines that count once for each id, so many of the newest ids are remembered: a later line may replace theirs."""
+"""Most ids that are remembered of lines that count once per id: a later line with the same id replaces the earlier."""
 
 WORDS: Final = 200
 """Characters of an error that are kept for people."""
@@ -41,42 +41,42 @@ DEEPEST: Final = 6
 """Levels of a line that are compared with those of another."""
 
 EVENTS: Final = 20_000
-"""At most this many events of the new lines are read, the newest: one line may be an array of a million."""
+"""Most events read from the new lines, the newest ones: one line may be an array of a million."""
 
 _VOLATILE = re.compile(r"[\w./:+-]*\d[\w./:+-]*")
 """Words with a digit: counts, delays, ids, instants, addresses."""
 
 _TELLING = re.compile(r"status|code", re.IGNORECASE)
-"""Names of numbers that say which error it is."""
+"""Names of numbers that distinguish errors."""
 
 
 class Seen(Struct, frozen=True, omit_defaults=True):
-    """What the lines of one source (the output of a step, or a transcript) have said so far."""
+    """What the lines of one source (the output of a step, or a transcript) have shown so far."""
 
     used: int = 0
     """Tokens in the window."""
     window: int = 0
-    """Tokens that it holds, where that is said."""
+    """Size of the window in tokens, if reported."""
     mark: str = ""
-    """What the last error has in common with those like it; empty when something came after it."""
+    """Likeness of the last error; empty if something came after it."""
     errors: int = 0
-    """How many like it have come in a row."""
+    """How many like it came in a row."""
     error: str = ""
-    """What it said."""
+    """Its message."""
     requests: int = 0
-    """Answers of the model since the tree last changed; who looks at the tree sets it back."""
+    """Answers of the model since the tree last changed; the caller sets it to 0 when the tree changes."""
     answer: str = ""
-    """The id of the last one."""
+    """The id of the last answer."""
     final: bool = False
     """The final event of success has come, and no sign of work after it."""
     session: str = ""
-    """The conversation's id, where the agent says it."""
+    """The conversation's id, if the agent reports it."""
     trouble: str = ""
-    """Whose trouble it tries again for (a class), with no answer since."""
+    """The trouble (a class) because of which it retries, with no answer since."""
     troubles: int = 0
-    """How often it has said so in a row."""
+    """How often it reported that in a row."""
     told: str = ""
-    """What it said then; the first line is its message."""
+    """Its words; the first line is the message."""
     meter: Meter = Meter()
 
 
@@ -89,7 +89,7 @@ class Sight(Struct, frozen=True):
     session: Session | None = None
     final: tuple[Wanted, ...] = ()
     known: tuple[tuple[Outcome, str], ...] = ()
-    """Texts of rules that tell of trouble, each with its class."""
+    """Texts of rules for such trouble, each with its class."""
 
     def __bool__(self) -> bool:
         watch = self.watch
@@ -97,7 +97,7 @@ class Sight(Struct, frozen=True):
 
 
 def sights(agent: Agent) -> tuple[Sight, Sight]:
-    """Return what is looked for in an agent's output, and in its transcript."""
+    """Return what to look for in an agent's output, and in its transcript."""
     context, where = agent.context, agent.transcript
     inside = context is not None and context.source == "transcript"
     final = tuple(rule.event for rule in agent.rules if rule.class_ is Outcome.OK and rule.event is not None)
@@ -109,21 +109,21 @@ def sights(agent: Agent) -> tuple[Sight, Sight]:
 
 
 def observe(seen: Seen, lines: bytes, sight: Sight) -> Seen:
-    """Take in lines that came after those which ``seen`` knows."""
+    """Return the state after the lines that follow those in ``seen``."""
     meter = seen.meter
-    seen = replace(seen, meter=replace(meter, recent=dict(meter.recent)))  # ours, to be changed in place
+    seen = replace(seen, meter=replace(meter, recent=dict(meter.recent)))  # a copy that may be changed in place
     for event in reversed(list(islice(read_events(lines), EVENTS))):
         seen = _one(seen, event, sight)
     return _retried(seen, lines, sight) if sight.watch is not None and sight.watch.retry else seen
 
 
 def measured(seen: Seen, where: Usage | None, *, conversation: bool = False) -> Measured | None:
-    """Return what was used so far as ``usage.measure`` would; ``conversation``: the source is a transcript."""
-    return told_by_meter(seen.meter, where, conversation=conversation)
+    """Return the usage so far as ``usage.measure`` would; ``conversation``: the source is a transcript."""
+    return measured_by(seen.meter, where, conversation=conversation)
 
 
 def likeness(fields: Mapping[str, object]) -> str:
-    """Return what an error has in common with those like it: a short hash of its words, without what changes."""
+    """Return a short hash of the words of an error, without the parts that vary: equal for errors that are alike."""
     words = "\n".join(_words(fields, "", DEEPEST))
     return blake2b(words.encode("utf-8", "replace"), digest_size=8).hexdigest()
 
@@ -160,7 +160,7 @@ def _one(seen: Seen, event: Event, sight: Sight) -> Seen:
 
 
 def _retried(seen: Seen, lines: bytes, sight: Sight) -> Seen:
-    """Take in the plain lines by which the program says that it tries again, and why: those since the last answer."""
+    """Take in plain lines in which the program reports a retry and its reason: those since the last answer."""
     assert sight.watch is not None
     assert sight.watch.retry is not None
     found: list[tuple[Outcome, str]] = []
@@ -188,14 +188,14 @@ def _troubled(seen: Seen, outcome: Outcome, words: str) -> Seen:
 
 
 def _filled(seen: Seen, fields: Mapping[str, object], where: Context) -> Seen:
-    """Take the newest figures; what says nothing, as a message of the program itself, leaves the older ones."""
+    """Take the newest figures; an event without any (a message of the program itself) leaves the older ones."""
     used = int(sum(amount(value) for path in where.used for value in every(fields, path)))
     window = int(amount(lookup(fields, where.window))) if where.window else 0
     return replace(seen, used=used or seen.used, window=window or seen.window)
 
 
 def _words(value: object, name: str, depth: int) -> Iterator[str]:
-    """Yield the texts of a line, and those numbers that say which error it is."""
+    """Yield the texts of a line, and the numbers that distinguish errors."""
     if isinstance(value, str):
         yield f"{name}={_VOLATILE.sub('#', value[:4000])}"
     elif isinstance(value, bool) or (isinstance(value, int | float) and _TELLING.search(name)):

@@ -1,4 +1,4 @@
-"""When a limit ends, in the words of agents: epoch, clock time, date, duration. Pure, zone files aside."""
+"""Read when a limit ends from an agent's words: epoch, clock time, date, duration. Pure, except for zone files."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 DAY_S = 86_400.0
 LONGEST_S = 35 * DAY_S
-"""A reset further off than a monthly limit is a misreading."""
+"""A reset further in the future than a monthly limit is a misreading."""
 JUST_PASSED_S = 600.0
-"""An instant so little in the past is not tomorrow's, and not unknown: it was rounded down, or the clocks differ."""
+"""A time that is past by less than this was rounded down, or the clocks differ: it is neither tomorrow's nor
+unknown."""
 SOON_S = 5.0
 """How long to wait after an instant that has just passed."""
 MINUTE_S = 60.0
@@ -57,14 +58,14 @@ _SECONDS = re.compile(r"\s*([0-9]{1,7}(?:\.[0-9]{1,6})?)\s*")
 
 
 def parse_reset(text: str, now: float, zone: tzinfo | None = None) -> float | None:
-    """Return the instant ``text`` speaks of, in seconds since the epoch; None where it names none.
+    """Return the instant that ``text`` names, in seconds since the epoch; None if it names none.
 
-    Understood: an epoch in seconds or milliseconds, an ISO date-time, ``Apr 10 at 7am``, ``10 Apr 2026
-    07:00``, a clock time (``3:54am (UTC)``, ``9am (America/Chicago)``, ``15:55``), a duration
-    (``4h28m20s``, ``in 2 hours``), a bare number of seconds. Without a zone of its own a clock time is in
-    ``zone``, by default this machine's, and without seconds it is the end of its minute. What is returned lies in the
-    future of ``now``, by at most ``LONGEST_S``: an instant that has just passed is in some seconds, a clock time that
-    passed before is tomorrow's, any other instant in the past is None. Never raises.
+    Understood: an epoch in seconds or milliseconds, an ISO date-time, ``Apr 10 at 7am``, ``10 Apr 2026 07:00``, a clock
+    time (``3:54am (UTC)``, ``9am (America/Chicago)``, ``15:55``), a duration (``4h28m20s``, ``in 2 hours``), a bare
+    number of seconds. A clock time without a zone is in ``zone``, by default this machine's, and without seconds it is
+    the end of its minute. The result is in the future of ``now``, by at most ``LONGEST_S``: an instant that has just
+    passed is in some seconds, a clock time that passed before is tomorrow's, any other instant in the past is None.
+    Never raises.
     """
     text = text[:LONGEST_TEXT]
     try:
@@ -90,7 +91,7 @@ def _iso(text: str, _now: float, zone: tzinfo | None) -> float | None:
     if found is None:
         return None
     year, month, day, hour, minute, second = (int(part or 0) for part in found.groups())
-    # Where the date-time ends its zone begins; the minus signs of the date are no offset.
+    # The zone starts after the date-time; the minus signs of the date are not an offset.
     own = _zone(found[0][-1] + text[found.end() :])
     at = _instant(datetime(year, month, day, hour, minute, second), own or zone)  # noqa: DTZ001 - next step
     return at + (MINUTE_S if found[4] and not found[6] else 0.0)
@@ -137,9 +138,9 @@ def _duration(text: str, now: float, _zone: tzinfo | None) -> float | None:
 
 
 def _time(text: str) -> tuple[int, int, int, float, int] | None:
-    """Return hour, minute, second, the seconds that were cut off at most, and where the text goes on.
+    """Return hour, minute, second, the most seconds that were cut off, and where the text goes on.
 
-    A ``ValueError`` for 13pm is the caller's.
+    Raises ValueError for 13pm.
     """
     for form in _CLOCKS:
         found = form.search(text)
@@ -156,7 +157,7 @@ def _time(text: str) -> tuple[int, int, int, float, int] | None:
 
 
 def _zone(text: str) -> tzinfo | None:
-    """Return the zone a text names, None for none; ``LookupError`` or ``ValueError`` for an unknown one."""
+    """Return the zone in a text, None if there is none; ``LookupError`` or ``ValueError`` for an unknown one."""
     offset = _OFFSET.search(text)
     if offset is not None:
         ahead = timedelta(hours=int(offset[2]), minutes=int(offset[3] or 0))
@@ -188,7 +189,7 @@ def _next(instants: list[float], now: float) -> float:
 
 
 def _instants(naive: datetime, zone: tzinfo | None, cut_s: float) -> list[float]:
-    """Return the instants at which a wall clock shows ``naive``: two where the clocks go back; with what was cut."""
+    """Return the instants at which a wall clock shows ``naive``: two when the clocks go back; ``cut_s`` is added."""
     return sorted({_instant(naive.replace(fold=fold), zone) + cut_s for fold in (0, 1)})
 
 

@@ -1,4 +1,4 @@
-"""An agent's output as people read it: what it said, ran, edited and met, by the ``reading`` of its settings. Pure.
+"""An agent's output for people: what it wrote, ran, edited and met, by the ``reading`` of its settings. Pure.
 
 No bytes make it raise.
 """
@@ -31,27 +31,27 @@ if TYPE_CHECKING:
     from agentjobs.text.json_lines import Event
 
 PRINTS: Final = "prints"
-"""The kind of a line that is not JSON and that no entry of ``reading`` knows."""
+"""Kind of a line that is not JSON and that no entry of ``reading`` matches."""
 OTHER: Final = "other"
-"""The kind of a JSON line of an agent without ``reading``."""
+"""Kind of a JSON line of an agent without ``reading``."""
 
 PROGRESS: Final = frozenset({"says", "thinks", "runs", "edits", "reads", "searches", "uses", "gives"})
 """After one of these an earlier error was overcome."""
 DOES: Final = (PROGRESS - {"gives", "thinks"}) | {"error", "asks"}
-"""What a running agent is doing."""
+"""Kinds that show what a running agent is doing."""
 LONGEST_LINE: Final = 400
 NEAR: Final = 15
-"""Without an entry for errors a message is looked for in so many of the last plain lines."""
+"""Without an entry for errors, this many of the last plain lines are searched for a message,"""
 EVENTS: Final = 20
-"""... and in so many of the last JSON lines."""
+"""and this many of the last JSON lines."""
 SAID: Final = ("result", "message.content.*.text", "item.text", "part.text", "content", "response", "text", "message")
-"""Where the lines of agents hold what the model wrote."""
+"""Where agents' lines contain text of the model."""
 SHORT_TEXT: Final = 20
-"""Fewer characters are a word of the program, not a text."""
+"""A shorter text is a word of the program, not of the model."""
 
 _WRONG = re.compile(r"(?i)error|fail|fatal|denied|exceeded|abort|reject|refus")
 _MODEL = re.compile(r"(?i)assistant|user|tool|delta|message_|content_block")
-"""Kinds of events that hold what the model wrote, or what its tools said."""
+"""Kinds of events that contain text of the model or output of its tools."""
 _TELLS: Final = {
     "says": "says: ", "thinks": "thinks: ", "runs": "runs: ", "edits": "edits ", "reads": "reads ", "uses": "uses ",
     "searches": "searches for ", "gives": "  gives: ", "asks": "asks: ", "error": "error: ", "done": "done: ",
@@ -59,18 +59,18 @@ _TELLS: Final = {
 
 
 class Said(NamedTuple):
-    """One thing that an agent's output tells people."""
+    """One item of an agent's output for people."""
 
     kind: str
-    """One of those of ``Reading``, or ``PRINTS`` or ``OTHER``."""
+    """A kind of ``Reading``, or ``PRINTS`` or ``OTHER``."""
     text: str
 
 
 def read(output: bytes, reading: Sequence[Reading]) -> list[Said]:
-    """Return what an output tells people, in its order, notes included.
+    """Return an output as items for people, in its order, notes included.
 
-    Lines that are not JSON and that no entry knows are ``PRINTS``; JSON lines that no entry knows are left out, but
-    where there are no entries for JSON at all.
+    Lines that are not JSON and that no entry matches are ``PRINTS``. JSON lines that no entry matches are left out,
+    unless there are no entries for JSON at all.
     """
     known = any(entry.event is not None for entry in reading)
     found: list[Said] = []
@@ -92,8 +92,8 @@ def read(output: bytes, reading: Sequence[Reading]) -> list[Said]:
     return found
 
 
-def told_lines(output: bytes, reading: Sequence[Reading], most: int = LONGEST_LINE) -> list[str]:
-    """Return an output as lines for people, each on one line of ``most`` characters; plain text stays as it is."""
+def lines_for_people(output: bytes, reading: Sequence[Reading], most: int = LONGEST_LINE) -> list[str]:
+    """Return an output as lines for people, each with at most ``most`` characters; plain text stays as it is."""
     lines: list[str] = []
     events = any(entry.event is not None for entry in reading)
     said = ""
@@ -103,36 +103,36 @@ def told_lines(output: bytes, reading: Sequence[Reading], most: int = LONGEST_LI
         if kind == PRINTS:
             lines.append(text)
             continue
-        again = kind == "done" and text == said  # the last event says the last text once more
+        again = kind == "done" and text == said  # the last event repeats the last text
         said = text if kind == "says" else said
-        lines.append(told_line(Said(kind, "" if again else text), most))
+        lines.append(line_for_people(Said(kind, "" if again else text), most))
     return lines
 
 
-def told_line(said: Said, most: int = LONGEST_LINE) -> str:
-    """Return one thing of an output as a line for people."""
+def line_for_people(said: Said, most: int = LONGEST_LINE) -> str:
+    """Return one item as a line for people."""
     words = unwrapped(said.text) if said.kind in {"error", OTHER} else " ".join(said.text[: 4 * most].split())
     line = _TELLS.get(said.kind, "") + words
     return (line if len(line) <= most else f"{line[: most - 2]} …").rstrip(": ")
 
 
 def excerpt(output: bytes, reading: Sequence[Reading]) -> str:
-    """Return what matters in an agent's output, as lines for people: no raw JSON, and of bounded length."""
-    if b"{" not in output:  # plain text stays what it is
+    """Return the important parts of an agent's output as lines for people: no raw JSON, and of bounded length."""
+    if b"{" not in output:  # plain text stays as it is
         return error_excerpt(output)
-    return error_excerpt("\n".join(told_lines(output, reading)).encode("utf-8", "replace"))
+    return error_excerpt("\n".join(lines_for_people(output, reading)).encode("utf-8", "replace"))
 
 
 def doing(output: bytes, reading: Sequence[Reading]) -> str:
-    """Return the last thing that a running agent did or said, in a line; empty where its output does not tell."""
+    """Return in one line what a running agent does or wrote last; empty if its output does not show it."""
     if not any(entry.event is not None for entry in reading):
         return ""
     last = next((one for one in reversed(read(output, reading)) if one.kind in DOES), None)
-    return told_line(last) if last is not None else ""
+    return line_for_people(last) if last is not None else ""
 
 
 def event_words(event: Event, reading: Sequence[Reading] = ()) -> str:
-    """Return what an event says to people in one line: the message in it, or what stands for it."""
+    """Return the message of an event in one line, or a description of it."""
     for entry in reading:
         if entry.kind == "error" and entry.event is not None and matches(event.fields, entry.event):
             words = " ".join(filter(None, (unwrapped(text) for text in _texts(event.fields, entry))))
@@ -142,16 +142,16 @@ def event_words(event: Event, reading: Sequence[Reading] = ()) -> str:
 
 
 def line_words(line: str, reading: Sequence[Reading] = ()) -> str:
-    """Return what a plain line that tells of an error says to people, without what its program puts before it."""
+    """Return the message in a plain line with an error, without the prefix of its program."""
     error = _line_error([line], reading)
     return error[1] if error is not None else cleaned(line)[0] or unwrapped(line)
 
 
 def last_words(events: Sequence[Event], lines: Sequence[str], reading: Sequence[Reading]) -> str:
-    """Return what a failed program most likely says went wrong, in one line; empty where it says nothing.
+    """Return the most likely error message of a failed program in one line; empty if it has none.
 
-    ``events`` are its JSON lines, the newest first, and ``lines`` its other lines. Of the errors that ``reading``
-    knows, and that were not overcome, the one whose entry comes first counts, and of that the newest.
+    ``events`` are its JSON lines, newest first, and ``lines`` its other lines. Of the errors that ``reading`` matches,
+    and that were not overcome, the one whose entry comes first counts, and of several of those the newest.
     """
     best = min(filter(None, (_event_error(events, reading), _line_error(lines, reading))), default=None)
     if best is not None:
@@ -172,7 +172,7 @@ def last_words(events: Sequence[Event], lines: Sequence[str], reading: Sequence[
 
 
 def last_text(output: bytes) -> str:
-    """Return the last thing an agent said: all that is no JSON, or the text of the newest line that has one."""
+    """Return the last text of an agent: all that is not JSON, or the text of the newest line that has one."""
     events = list(read_events(output))
     if not events:
         return "\n".join(clean_lines(output)).strip()
@@ -211,7 +211,7 @@ def _line_error(lines: Sequence[str], reading: Sequence[Reading]) -> tuple[int, 
 
 
 def _trouble(event: Event) -> str:
-    """Return the words of an event that by its form tells of something wrong, and is not what the model wrote."""
+    """Return the message of an event that has the form of an error and was not written by the model."""
     fields = event.fields
     kind = " ".join(str(fields.get(name, "")) for name in ("type", "event", "kind", "role"))
     state = " ".join(str(fields.get(name, "")) for name in ("type", "event", "kind", "subtype", "level", "status"))
@@ -223,7 +223,7 @@ def _trouble(event: Event) -> str:
 
 
 def _read(fields: Mapping[str, object], reading: Sequence[Reading]) -> Iterator[tuple[int, Reading, str]]:
-    """Yield what the entries find in one event: place of the entry, entry, text; each part has at most one."""
+    """Yield what the entries find in one event: place of the entry, entry, text; at most one for each part."""
     places = dict.fromkeys(entry.parts for entry in reading if entry.event is not None)
     for place in places:
         for part in [fields] if place is None else every(fields, place):
@@ -260,7 +260,7 @@ def _is_note(line: str, reading: Sequence[Reading]) -> bool:
 
 
 def _texts(value: object, entry: Reading) -> Iterator[str]:
-    """Yield the texts that the paths of an entry lead to; one that was there is not said again."""
+    """Yield the texts at the paths of an entry, without repeats."""
     seen = set()
     for path in entry.text:
         for found in _walk(value, path.split(".")):
@@ -271,7 +271,7 @@ def _texts(value: object, entry: Reading) -> Iterator[str]:
 
 
 def _walk(value: object, path: Sequence[str]) -> Iterator[object]:
-    """Yield all that a path leads to, also inside of JSON in a string."""
+    """Yield all values at a path, even inside JSON in a string."""
     if not path:
         yield value
         return

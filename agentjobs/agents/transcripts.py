@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     from agentjobs.policy.agent_output import Transcript
 
 MOST_FILES = 200
-"""So many of the newest files are looked into for the attempt's own."""
+"""Most files, the newest ones, that are searched for the attempt's own."""
 
 MOST_BYTES = 256 * 1024 * 1024
-"""Of a larger transcript only the end is read."""
+"""Only the end of a larger transcript is read."""
 
 HEAD_BYTES = 256 * 1024
-"""The line that says whose a transcript is stands within so many bytes from its beginning."""
+"""The line that identifies a transcript is within this many bytes from its beginning."""
 
 SLACK_S = 600.0
-"""Seconds by which the clock of the disk may differ from ours. A file that was last written longer ago than this before
-an agent started is not that agent's; the later ones are listed in ``Standing``."""
+"""Seconds by which the clock of the disk may differ from ours. A file last written longer ago than this before an agent
+started is not that agent's; the later ones are listed in ``Standing``."""
 
 ANY = "*"
 SESSION = "{session}"
@@ -45,38 +45,38 @@ class Found(Struct, frozen=True):
     """The attempt's own conversation."""
 
     session: str = ""
-    """Its id, where the transcript tells it."""
+    """Its id, if the transcript has it."""
     lines: bytes = b""
     measured: Measured | None = None
-    """What a database says of it."""
+    """Its usage according to a database."""
     also: tuple[str, ...] = ()
     """Paths of more files that belong to it."""
 
 
 class Standing(Struct, frozen=True):
-    """Fact ``<step>.before.json``: the transcripts that were there before an agent started. None of them is its own."""
+    """Fact ``<step>.before.json``: the transcripts from before an agent started. None of them is its own."""
 
     at: float
     """When they were listed (seconds since the epoch)."""
     files: dict[str, str] = {}
-    """By path, the state of each file that was written lately: its size and time."""
+    """By path, the state of each recently written file: its size and time."""
 
 
 class Whose(Struct, frozen=True, kw_only=True):
-    """What is known of the attempt that a transcript is searched for."""
+    """The attempt whose transcript is searched."""
 
     env: Mapping[str, str]
     """The agent's environment."""
     tree: str
     """The directory it works in."""
     since: float
-    """When it began (seconds since the epoch)."""
+    """When it started (seconds since the epoch)."""
     own: str
     """The task's own directory, ``{dir}``."""
     session: str = ""
-    """The id of its conversation; empty while nobody knows it."""
+    """The id of its conversation; empty while unknown."""
     before: Standing | None = None
-    """What was there when it started; None where that was not noted."""
+    """The transcripts from before it started; None if not recorded."""
     others: frozenset[str] = frozenset()
     """The ids of conversations that are not its own."""
     alone: bool = True
@@ -84,12 +84,12 @@ class Whose(Struct, frozen=True, kw_only=True):
 
     @property
     def values(self) -> dict[str, str]:
-        """What the placeholders of paths and lines stand for."""
+        """Values of the placeholders in paths and lines."""
         return {"session": self.session or ANY, "tree": os.path.realpath(self.tree), "dir": self.own}
 
 
 def find(where: Transcript, whose: Whose) -> Found | None:
-    """Return the transcript of an attempt; None where there is none, or where nobody could say which one it is."""
+    """Return the transcript of an attempt; None if there is none, or if it is unclear which one it is."""
     if where.database is not None:
         return _in_database(where, whose)[0]
     found = _own(where, whose)
@@ -110,18 +110,18 @@ def more(where: Transcript, whose: Whose, path: str) -> list[str]:
 
 
 def lines_of(path: str) -> bytes:
-    """Return the JSON lines of a transcript; nothing where it cannot be read."""
+    """Return the JSON lines of a transcript; nothing if it cannot be read."""
     return _lines(_read(path))
 
 
 def locate(where: Transcript, whose: Whose) -> str:
-    """Return the path of an attempt's transcript; empty where ``find`` would find none."""
+    """Return the path of an attempt's transcript; empty if ``find`` would find none."""
     found = _own(where, whose)
     return found.path if found is not None else ""
 
 
 def unwritten(where: Transcript, whose: Whose) -> bool:
-    """Return whether the conversation ``whose.session`` certainly cannot be resumed by what is on disk."""
+    """Return whether the conversation ``whose.session`` certainly cannot be resumed from what is on disk."""
     if not whose.session:
         return False
     if where.database is not None:
@@ -135,7 +135,7 @@ def unwritten(where: Transcript, whose: Whose) -> bool:
 
 
 def standing(where: Transcript, whose: Whose, now: float) -> Standing | None:
-    """List the transcripts that an agent must not be given for its own; None where its own is known by its id."""
+    """List the transcripts that cannot be the agent's own; None if its own is found by its id."""
     if not where.files or _by_id(where, whose.session):
         return None
     return Standing(now, {path: state for path, _, state in _files(where, whose, now - SLACK_S)})
@@ -144,11 +144,11 @@ def standing(where: Transcript, whose: Whose, now: float) -> Standing | None:
 class _Own(NamedTuple):
     path: str
     session: str = ""
-    """The id that the owner's line tells."""
+    """The id in the owner's line."""
 
 
 def _by_id(where: Transcript, session: str) -> bool:
-    """Whether a transcript can be recognised by the id of its conversation."""
+    """Return whether a transcript can be recognised by the id of its conversation."""
     in_line = where.id is not None or any(SESSION in str(value) for value in (where.owner or {}).values())
     return bool(session) and (in_line or all(SESSION in pattern for pattern in where.files))
 
@@ -156,8 +156,8 @@ def _by_id(where: Transcript, session: str) -> bool:
 def _own(where: Transcript, whose: Whose) -> _Own | None:
     """Return the file that is the attempt's own.
 
-    Where the id is known, that is the newest file with this id. Otherwise it is the only file that
-    appeared since the agent started: with two of them nobody could say.
+    If the id is known, that is the newest file with this id. Otherwise it is the only file that appeared since the
+    agent started; with two of them it is unclear.
     """
     values, session = whose.values, whose.session
     wanted = {path: _filled(value, values) for path, value in where.owner.items()} if where.owner else None
@@ -180,7 +180,7 @@ def _own(where: Transcript, whose: Whose) -> _Own | None:
 
 
 def _newest(where: Transcript, whose: Whose, *, known: bool) -> list[str]:
-    """Return the files that may be the attempt's own, the newest first."""
+    """Return the files that may be the attempt's own, newest first."""
     before = whose.before
     if known:
         earliest = -math.inf if all(SESSION in pattern for pattern in where.files) else whose.since - SLACK_S
@@ -200,16 +200,16 @@ def _files(where: Transcript, whose: Whose, earliest: float) -> Iterator[tuple[s
     values = whose.values
     for pattern in where.files:
         if SESSION in pattern and not whose.session and where.owner is None:
-            continue  # whose it is nobody could say
+            continue  # its owner is unclear
         for path in glob.glob(expanded(pattern, whose.env, values), recursive=True):  # noqa: PTH207 - absolute patterns
             with contextlib.suppress(OSError):
-                found = os.stat(path)  # noqa: PTH116 - a Path costs more than the look
+                found = os.stat(path)  # noqa: PTH116 - a Path costs more than the call
                 if found.st_mtime >= earliest:
                     yield path, found.st_mtime, f"{found.st_size}:{found.st_mtime_ns}"
 
 
 def _named(path: str, patterns: Sequence[str]) -> str:
-    """Return the part of a path that ``{session}`` stands for in one of the globs; empty where it is in none."""
+    """Return the part of a path that ``{session}`` matches in one of the globs; empty if no glob matches."""
     parts = path.split("/")
     for pattern in patterns:
         names = pattern.split("/")
@@ -237,7 +237,7 @@ def _lines(content: bytes) -> bytes:
 def expanded(pattern: str, env: Mapping[str, str], values: Mapping[str, str]) -> str:
     """Return a path with ``${NAME:-default}``, a leading ``~`` and the placeholders filled in.
 
-    What is filled in stands for itself, whatever characters it has.
+    Filled-in values are taken literally, whatever characters they have.
     """
     text = _VARIABLE.sub(lambda found: glob.escape(env.get(found[1], "")) or found[2] or "", pattern)
     if text.startswith("~/"):
@@ -273,7 +273,7 @@ def _read(path: str) -> bytes:
 
 
 def _in_database(where: Transcript, whose: Whose) -> tuple[Found | None, bool]:
-    """Return what a database says of the conversation, and whether that is certain: it was read, or is not there."""
+    """Return the conversation according to a database, and whether that is certain: it was read, or does not exist."""
     import sqlite3  # for the few agents that use one
 
     values = whose.values

@@ -1,8 +1,8 @@
-"""Whose trouble it is, by words that agents and services have in common: one table for all agents. Pure.
+"""Recognise account and service trouble by words that agents and services share: one table for all agents. Pure.
 
 A preset's rules know the fields of the versions it was tested with. Other versions, proxies, and agents without rules
-say the same things with other fields; this table knows what they say. It is asked only about an attempt that failed,
-after the agent's own rules, and only about words of the program: never about what its model wrote or its tools printed.
+use other fields for the same words; this table knows the words. It is used only for an attempt that failed, after the
+agent's own rules, and only on words of the program: never on what its model wrote or its tools printed.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 STATUS: Final = r"(?:^|\n|status(?: code)?|error|http|code|failed|response|client error)[\W_]{0,4}"
-"""What stands before a number that is an HTTP status."""
+"""What precedes a number that is an HTTP status."""
 
 TABLE: Final = (
-    # A page in place of an answer: a proxy, a captive portal, a firewall. Whatever its status, nobody was asked.
+    # A web page instead of an answer: a proxy, a captive portal, a firewall. Whatever its status, the service was not
+    # asked.
     (
         Outcome.UNREACHABLE,
         (r"<!doctype html", r"<html\b", r"body is an html page", r"unexpected token '?<", r"invalid character '<'"),
@@ -49,7 +50,7 @@ TABLE: Final = (
         ),
     ),
     (Outcome.OVERLOADED, (r"not your usage limit", r"overloaded", r"experiencing high (?:demand|load)")),
-    # No money, or a bound that only a person can raise.
+    # No money, or a limit that only a person can raise.
     (
         Outcome.AUTH,
         (
@@ -143,7 +144,7 @@ TABLE: Final = (
             r"an error occurred while processing your request",
         ),
     ),
-    # Nobody answered.
+    # No answer.
     (
         Outcome.UNREACHABLE,
         (
@@ -203,30 +204,30 @@ TABLE: Final = (
     ),
     (Outcome.AUTH, (rf"{STATUS}403\b",)),
 )
-"""The classes in this order, each with the words it is known by: the first that is found decides."""
+"""The classes in this order, each with its words: the first match decides."""
 
 RESET: Final = (
     r"(?i)(?:\bresets?_(?:at|in_seconds)\W{1,4}|\breset(?:s|ting)?\b(?: (?:on|in|at|after|by))?\s*:?\s*~?"
     r"|\b(?:try again|retry|available again)\b(?: (?:on|in|at|after|by))?\s+|\bregain access(?: on)?\s+"
     r"|\bcycle ends(?: on)?\s+|\brefreshed (?:in|at|after)\s+|\|)([^\"\\\n]+)"
 )
-"""What leads to the moment a limit ends."""
+"""Words before the time when a limit ends."""
 
 CORRECTED: Final = {
     Outcome.OVERLOADED: frozenset({Outcome.AUTH, Outcome.LIMIT, Outcome.UNREACHABLE, Outcome.CONTEXT_FULL}),
     Outcome.AUTH: frozenset({Outcome.LIMIT, Outcome.UNREACHABLE, Outcome.CONTEXT_FULL}),
     Outcome.INFRA: frozenset({Outcome.CONTEXT_FULL}),
 }
-"""A rule may have seen no more than a status: for these classes the words of the same event say more than it does."""
+"""A rule may have seen only a status: for these classes the words of the same event are better."""
 
 LONGEST: Final = 1_200
-"""Characters of an error that are looked at."""
+"""Most characters of an error that are read."""
 
 PLAIN_LINES: Final = 3
-"""Of the program's plain lines so many of the last ones are looked at: its last words, not its log."""
+"""Number of the program's last plain lines that are read: its last words, not its log."""
 
 FRONT: Final = 8
-"""A plain line that is no error by its beginning has to begin with the words, but for so many characters."""
+"""A plain line that does not start like an error must start with the words, after at most this many characters."""
 
 FAILED: Final = (
     "error.message", "error.data.message", "error.data.responseBody", "error.name", "error.code", "error.type", "error",
@@ -234,13 +235,13 @@ FAILED: Final = (
     "data.errorType", "data.errorCode", "result", "message", "detail", "errors.0", "api_error", "api_error_type",
     "code",
 )  # fmt: skip
-"""Where the events of agents hold what went wrong."""
+"""Where agents' events contain an error."""
 
 STATUSES: Final = (
     "api_error_status", "error_status", "status_code", "statusCode", "error.data.statusCode", "error.statusCode",
     "error.status", "data.statusCode",
 )  # fmt: skip
-"""Where they hold an HTTP status."""
+"""Where they contain an HTTP status."""
 
 _OF_TOOLS = re.compile(r"tool|command|exec(?!ution)|hook|mcp", re.IGNORECASE)
 _FAILURE = re.compile(r"error|fail|retry", re.IGNORECASE)
@@ -260,13 +261,13 @@ _API = re.compile(r"/v\d|chat/completions|/messages|/responses|litellm|openai|an
 
 
 def trouble(words: str) -> Outcome | None:
-    """Return whose trouble an error of a program is, by its words; None where they say nothing of that kind."""
+    """Return the trouble in the words of a program's error; None if there is none."""
     text = words[:LONGEST]
     return next((outcome for outcome, pattern in _compiled() if pattern.search(text)), None)
 
 
 def is_failure(fields: Mapping[str, object]) -> bool:
-    """Tell whether an event says that the program itself (no tool of it) failed, or tries again."""
+    """Return whether an event reports that the program itself (not a tool) failed, or retries."""
     kind = " ".join(text for name in ("type", "subtype", "event") if (text := scalar_text(fields.get(name))))
     if _OF_TOOLS.search(kind):
         return False
@@ -276,16 +277,16 @@ def is_failure(fields: Mapping[str, object]) -> bool:
 
 
 def failure_words(fields: Mapping[str, object]) -> str:
-    """Return all that an event says of what went wrong, in lines; its HTTP status among them."""
+    """Return all error messages of an event, in lines, with its HTTP status."""
     lines = [text for path in FAILED if (text := scalar_text(lookup(fields, path)))]
     numbers = [text for path in STATUSES if (text := scalar_text(lookup(fields, path))) and text.isdigit()]
     return "\n".join([*dict.fromkeys(line[:LONGEST] for line in lines), *(f"HTTP {number}" for number in numbers)])
 
 
 def plain_trouble(lines: Sequence[str]) -> tuple[Outcome, str] | None:
-    """Return whose trouble the last plain lines of a program tell of, and the line that does; None for nobody's.
+    """Return the trouble in the last plain lines of a program, and the line that names it; None if there is none.
 
-    A plain line may be anything: a test that failed because of a server that it had to start itself says ECONNREFUSED
+    A plain line may be anything: a test that failed because of a server that it had to start itself prints ECONNREFUSED
     too. So only the last words of the program count, and only a line that is an error, or nothing but these words.
     """
     outer = [line for line in lines if line.strip() and not _INNER.match(line)]
@@ -309,5 +310,5 @@ def _begins_so(text: str, outcome: Outcome) -> bool:
 
 @cache
 def _compiled() -> tuple[tuple[Outcome, re.Pattern[str]], ...]:
-    """Compiled when something failed: no poll without a failure pays for it."""
+    """Compile the table when something failed, so that other polls do not pay for it."""
     return tuple((outcome, re.compile("|".join(words), re.IGNORECASE)) for outcome, words in TABLE)

@@ -1,6 +1,6 @@
-"""What an agent used, from its own lines: of running totals the differences, never the sums. Pure.
+"""What an agent used, from its own lines: for running totals the differences, never the sums. Pure.
 
-``metered`` takes in one line; a whole text (``measure``) and a growing one (``observing``) are read by it alike.
+``metered`` takes in one line; it reads a whole text (for ``measure``) and a growing one (for ``observe``) alike.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from agentjobs.policy.agent_output import Tariff, Usage
 
 MOST: Final = float(2**53)
-"""No count of tokens and no cost is above it; a larger figure in the output is nonsense."""
+"""No count of tokens and no cost is larger; a larger figure in the output is wrong."""
 
 MILLION: Final = 1_000_000
 
 LEAST: Final = 1e-9
-"""US dollars: less is what sums of fractions leave over."""
+"""US dollars: a smaller rest comes from rounding."""
 
 KINDS: Final = ("input", "cache_read", "cache_write", "output")
 
 Parts = dict[str, Spending]
-"""By the name of the model; empty where nobody names it."""
+"""By the name of the model; empty if unknown."""
 
 
 class Measured(Struct, frozen=True):
-    """What the lines say."""
+    """Usage according to the lines."""
 
     spending: Spending
     whole: bool = False
@@ -47,39 +47,39 @@ class Measured(Struct, frozen=True):
 
 
 class Meter(Struct, frozen=True, omit_defaults=True):
-    """What was used, by the lines so far."""
+    """Usage according to the lines so far."""
 
     told: bool = False
     spending: Spending = Spending()
     model: str = ""
-    """The one that was named last."""
+    """The model that was named last."""
     costs: int = 0
-    """How many of the lines that count told a cost: without one it is not known, rather than nothing."""
+    """How many of the lines that count had a cost: without any it is unknown, not zero."""
     recent: dict[str, Parts] = {}
-    """What the newest lines with an id said, by that id."""
+    """The figures of the newest lines with an id, by that id."""
     figures: Parts = {}
-    """Of running totals: what the newest line said."""
+    """For running totals: the figures of the newest line."""
     figure: float | None = None
     """The newest running total of the cost."""
     parts: Parts = {}
 
 
 def measure(output: bytes, where: Usage | None, *, conversation: bool = False) -> Measured | None:
-    """Return what the lines of ``output`` say; None where none of them speaks of it.
+    """Return the usage in the lines of ``output``; None if there is none.
 
-    ``conversation``: the lines are a transcript, and so of all processes that went on with the conversation. What is
-    missing, negative or no number counts as 0.
+    ``conversation``: the lines are a transcript, and so of all processes that continued the conversation. A missing or
+    negative value, or one that is not a number, counts as 0.
     """
     if where is None:
         return None
     meter = Meter()
     for event in reversed(list(read_events(output))):
         meter = metered(meter, event.fields, where, most=None)
-    return told_by_meter(meter, where, conversation=conversation)
+    return measured_by(meter, where, conversation=conversation)
 
 
-def told_by_meter(meter: Meter, where: Usage | None, *, conversation: bool = False) -> Measured | None:
-    """Return what the lines so far come to; None where none of them spoke of it."""
+def measured_by(meter: Meter, where: Usage | None, *, conversation: bool = False) -> Measured | None:
+    """Return the usage in the lines so far; None if there was none."""
     if where is None or not meter.told:
         return None
     return Measured(
@@ -91,7 +91,7 @@ def told_by_meter(meter: Meter, where: Usage | None, *, conversation: bool = Fal
 
 
 def metered(meter: Meter, fields: Mapping[str, object], where: Usage, *, most: int | None) -> Meter:
-    """Take in one line; ``most``: of so many of the newest ids it is remembered what they said (None: of all).
+    """Take in one line; ``most``: how many of the newest ids are remembered (None: all).
 
     ``recent`` of the meter is changed in place.
     """
@@ -113,9 +113,9 @@ def metered(meter: Meter, fields: Mapping[str, object], where: Usage, *, most: i
     elif where.scope == "run":
         new, figures = figures, said
     elif any(tokens is not None for path in where.paths for tokens in every(fields, path)):
-        # A running total that falls has begun anew: what it had come to before is not lost.
+        # A running total that falls has started again: its earlier value is kept.
         new, figures = (figures if total.tokens >= _total(figures).tokens else {}), said
-    else:  # a line without a figure
+    else:  # a line without a cost
         new, said = {}, {}
     spending, parts = meter.spending, dict(meter.parts)
     for name in {**new, **said}:
@@ -128,9 +128,9 @@ def metered(meter: Meter, fields: Mapping[str, object], where: Usage, *, most: i
 
 
 def _said(fields: Mapping[str, object], where: Usage) -> Parts:
-    """Return what one line says, by model where it holds a table of them.
+    """Return the usage in one line, by model if it has a table of them.
 
-    A table of money alone has the tokens beside it.
+    If that table has only costs, the tokens are next to it.
     """
     table = lookup(fields, where.models) if where.models is not None else None
     if not isinstance(table, dict):
@@ -148,7 +148,7 @@ def _total(parts: Parts) -> Spending:
 
 
 def _moved(base: Spending, plus: Spending, less: Spending) -> Spending:
-    """Return ``base + plus - less``; a cost is there where one of them has one."""
+    """Return ``base + plus - less``; the cost is known if one of them has one."""
     costs = [one.cost for one in (base, plus, less)]
     cost = None if costs == [None] * 3 else (base.cost or 0.0) + (plus.cost or 0.0) - (less.cost or 0.0)
     kinds = {kind: getattr(base, kind) + getattr(plus, kind) - getattr(less, kind) for kind in KINDS}
@@ -156,7 +156,7 @@ def _moved(base: Spending, plus: Spending, less: Spending) -> Spending:
 
 
 def _cost(meter: Meter, said: float | None, old: float | None, where: Usage) -> tuple[float | None, int, float | None]:
-    """Return the cost so far, how many lines told one, and the newest running total of it."""
+    """Return the cost so far, how many lines had one, and its newest running total."""
     scope, before = where.cost_scope or where.scope, meter.spending.cost
     if scope == "run":
         return said, 0, None
@@ -170,7 +170,7 @@ def _cost(meter: Meter, said: float | None, old: float | None, where: Usage) -> 
 
 
 def together(steps: Iterable[Measured | None]) -> Measured | None:
-    """Return what all agent steps of an attempt said: of running totals the last, of all others the sum."""
+    """Return the usage of all agent steps of an attempt: the last of running totals, the sum of all others."""
     told = [one for one in steps if one is not None]
     if not told:
         return None
@@ -182,7 +182,7 @@ def together(steps: Iterable[Measured | None]) -> Measured | None:
 
 
 def beside(transcripts: Iterable[Measured | None]) -> Measured | None:
-    """Return what several files of one conversation say together, such as those of sub-agents."""
+    """Return the usage in several files of one conversation, such as those of sub-agents."""
     told = [one for one in transcripts if one is not None]
     return _summed(told) if told else None
 
@@ -198,11 +198,11 @@ def _summed(told: Sequence[Measured]) -> Measured:
 def of_attempt(
     said: Measured | None, kept: Measured | None, earlier: Sequence[Spending], model: str, prices: Sequence[Tariff]
 ) -> Spending:
-    """Return what an attempt alone used, by what its output said and by what is kept on disk.
+    """Return the usage of one attempt, from its output and from what is kept on disk.
 
-    Each may lack something (a killed agent has not said all, and keeps no side requests), neither makes anything
-    up: the one that counts more tokens is right, the output where both say the same. ``earlier``: what earlier attempts
-    of the conversation used; ``model``: what the profile asks for, where nobody says which model answered.
+    Each may lack something (a killed agent has not printed all, and keeps no side requests), but neither invents
+    anything: the one that counts more tokens is right, the output if both are equal. ``earlier``: the usage of earlier
+    attempts of the conversation; ``model``: the profile's model, in case the answers do not name one.
     """
     told = [(since(one, earlier), one) for one in (said, kept) if one is not None]
     if not told:
@@ -213,9 +213,9 @@ def of_attempt(
 
 
 def since(now: Measured, earlier: Iterable[Spending]) -> Spending:
-    """Return what this process alone used: all of the conversation, less what earlier attempts of it did.
+    """Return the usage of this process alone: all of the conversation, less that of its earlier attempts.
 
-    A running total that is below what was there before has begun anew: then it is this process's own.
+    A running total below the earlier ones has started again: then it is this process's own.
     """
     before = add(earlier)
     spent = now.spending
@@ -228,7 +228,7 @@ def since(now: Measured, earlier: Iterable[Spending]) -> Spending:
 
 
 def add(amounts: Iterable[Spending]) -> Spending:
-    """Return the sum. A cost is known where at least one is: ``unknown`` says whether it is all of it."""
+    """Return the sum. A cost is known if at least one is: ``unknown`` is True if it is not all of it."""
     total = Spending()
     for one in amounts:
         cost = total.cost if one.cost is None else (total.cost or 0.0) + one.cost
@@ -245,12 +245,12 @@ def add(amounts: Iterable[Spending]) -> Spending:
 
 
 def priced(spent: Spending, model: str, prices: Sequence[Tariff], parts: Parts | None = None) -> Spending:
-    """Return the spending with its cost as the agent told it, or else with an estimate.
+    """Return the spending with its cost as the agent reported it, or else with an estimate.
 
-    Tokens cost money: a told cost of $0 for them only says that the agent knows no price. The estimate is
-    tokens / 1,000,000 x price, for each of the four kinds of tokens; a price of the cache that is not given is that of
-    the input. ``parts`` are the tokens by model, where that is known: with several, each kind of tokens has their
-    average price. Where no model, or not every one, has a price, the cost is unknown, or partly so.
+    Tokens cost money: a reported cost of $0 only means that the agent does not know the price. The estimate is tokens /
+    1,000,000 x price, for each of the four kinds of tokens; a missing price of the cache is that of the input.
+    ``parts`` are the tokens by model, if known: with several models, each kind of tokens has their average price. If no
+    model, or not every one, has a price, the cost is unknown, or partly so.
     """
     parts = parts or {}
     if not spent.tokens:
@@ -276,7 +276,7 @@ def _price(tariff: Tariff, kind: str) -> float:
 
 
 def tokens_in(fields: Mapping[str, object], where: Usage) -> tuple[int, int, int, int]:
-    """Return what one line says: tokens read, read from a cache, written to a cache, written."""
+    """Return the tokens in one line: input, read from a cache, written to a cache, output."""
 
     def total(paths: Sequence[str]) -> int:
         return int(min(sum(amount(value) for path in paths for value in every(fields, path)), MOST))
@@ -292,7 +292,7 @@ def tokens_in(fields: Mapping[str, object], where: Usage) -> tuple[int, int, int
 
 
 def money_in(fields: Mapping[str, object], where: Usage) -> float | None:
-    """Return the dollars one line speaks of; None where it speaks of none, or only guesses."""
+    """Return the dollars in one line; None if there are none, or only a guess."""
     if where.cost is None or (where.guess is not None and matches(fields, where.guess)):
         return None
     found = [value for value in every(fields, where.cost) if isinstance(value, int | float)]
@@ -300,7 +300,7 @@ def money_in(fields: Mapping[str, object], where: Usage) -> float | None:
 
 
 def amount(value: object) -> float:
-    """Return a number that can be added up: 0 for what is missing, negative, infinite or no number."""
+    """Return a number that can be added up: 0 if missing, negative, infinite or not a number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0.0
     return min(float(value), MOST) if 0 <= value <= MOST * MOST and math.isfinite(value) else 0.0

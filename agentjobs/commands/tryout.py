@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from agentjobs.agents.installed import VERSION_S, ask, choice_of, missing, program_of, settings_of, unmet
-from agentjobs.agents.stream import told_lines
+from agentjobs.agents.stream import lines_for_people
 from agentjobs.commands.dispatch import dispatch
 from agentjobs.commands.stop import stop
 from agentjobs.core.decide import verified_at
@@ -268,7 +268,7 @@ def _told(project: Project, attempt: Attempt, file: str, line: str) -> Told:
         took_s=max(0.0, ended - step.started_at) if step is not None and ended else 0.0,
         edit=edit,
         done=done,
-        log="\n".join(told_lines(read_tail(files.log, project.masking, LOG_BYTES)[0], reading)),
+        log="\n".join(lines_for_people(read_tail(files.log, project.masking, LOG_BYTES)[0], reading)),
     )
 
 
@@ -323,4 +323,4 @@ def _sweep(project: Project) -> None:
     store = project.store
     attempts = store.attempts(TASK)
     files = [step_files(store.attempt_dir(TASK, a.number), step.name) for a in attempts for step in a.steps]
-    local.sweep([attempt.intent.marker for attempt in attempts], files)
+    local.kill_leftovers([attempt.intent.marker for attempt in attempts], files)

@@ -162,4 +162,4 @@ class Gate:
             return began_at + PROBE_S
         if step.phase.gauge.used or step.phase.gauge.tokens:
             return self._now
-        return self._now + PROBE_S if agent.counts else began_at + SILENT_PROBE_S
+        return self._now + PROBE_S if agent.reports_tokens else began_at + SILENT_PROBE_S

@@ -36,9 +36,9 @@ def beyond(policy: Policy, names: Iterable[str]) -> tuple[str, str] | None:
         profile = policy.profiles[name]
         used += [other for other in (profile.escalate, *profile.review) if other and other not in used]
         agent = policy.agents[profile.agent]
-        if agent.tells_cost or (agent.counts and tariff_of(profile.model or "", agent.prices) is not None):
+        if agent.reports_cost or (agent.reports_tokens and tariff_of(profile.model or "", agent.prices) is not None):
             continue
-        if not agent.counts:
+        if not agent.reports_tokens:
             why = f'agent "{profile.agent}" does not say what it uses'
         elif profile.model:
             price = f"give it a price in [[agents.{profile.agent}.prices]]"

@@ -1,1 +1,1 @@
-"""The few ways in which this program touches files, runs short commands and reads the process table."""
+"""The few ways in which agentjobs touches files, runs short commands and reads the process table."""

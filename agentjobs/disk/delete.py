@@ -1,7 +1,7 @@
-"""Go through and delete what an agent left: read-only directories, any depth, and never through a link.
+"""Walk and delete what an agent left: read-only directories, any depth, and never through a link.
 
-Directories are opened one inside the other, so that no path is ever too long, and a link that somebody puts in the
-place of a directory meanwhile is refused.
+Directories are opened relative to each other, so no path is too long, and a link that replaces a directory in the
+meantime is refused.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def delete(path: Path) -> None:
-    """Delete a file, a link or a directory, read-only ones included. Raises ``TreeError`` if it cannot."""
+    """Delete a file, a link or a directory, even if read-only. Raises ``TreeError`` if that fails."""
     try:
         try:
             is_directory = stat.S_ISDIR(path.lstat().st_mode)
@@ -42,16 +42,16 @@ def delete(path: Path) -> None:
 
 
 def make_writable(top: Path) -> None:
-    """Give us every right on ``top`` and all directories below it."""
+    """Give us all rights on ``top`` and all directories below it."""
     for _ in directories(top, enter=enter_writable):
         pass
 
 
 def directories(top: Path, *, enter: Callable[[str, int | None], int]) -> Iterator[tuple[int, list[str], int, int]]:
-    """Yield each directory from ``top`` down, as (descriptor, names of those in it, length of its path, its level).
+    """Yield each directory from ``top`` down, as (descriptor, names of its directories, length of its path, its level).
 
-    Whoever iterates may take names out of the list: the walk does not go down there. ``enter`` opens a directory that
-    lies in another one, given by its descriptor.
+    The caller may remove names from the list: the walk then does not enter them. ``enter`` opens a directory inside
+    another one, given by its descriptor.
     """
     length, at = 0, enter(os.fspath(top), None)
     above: list[tuple[tuple[int, int], int]] = []
@@ -68,7 +68,7 @@ def directories(top: Path, *, enter: Callable[[str, int | None], int]) -> Iterat
                     inner = enter(name, at)
                 except OSError as error:
                     if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES}:
-                        continue  # gone, replaced, or out of our reach
+                        continue  # gone, replaced, or not accessible
                     raise
                 above.append((_identity(at), length))
                 length += len(os.fsencode(name)) + 1
@@ -82,13 +82,13 @@ def directories(top: Path, *, enter: Callable[[str, int | None], int]) -> Iterat
             os.close(at)
             at = up
             if _identity(at) != expected:
-                raise OSError(errno.ESTALE, "a directory was moved while it was looked at", os.fspath(top))
+                raise OSError(errno.ESTALE, "a directory was moved while it was read", os.fspath(top))
     finally:
         os.close(at)
 
 
 def enter_writable(name: str, within: int | None) -> int:
-    """Open a directory after taking every right on it; OSError for a link or anything else."""
+    """Open a directory after taking all rights on it. Raises OSError for a link or anything else."""
     try:
         return _taken(name, within)
     except PermissionError:
@@ -97,7 +97,7 @@ def enter_writable(name: str, within: int | None) -> int:
 
 
 def enter(name: str, within: int | None) -> int:
-    """Open a directory as it is; OSError for a link or anything else."""
+    """Open a directory as it is. Raises OSError for a link or anything else."""
     return os.open(name, _OPEN, dir_fd=within)
 
 
@@ -105,13 +105,13 @@ def _taken(name: str, within: int | None) -> int:
     at = os.open(name, _OPEN, dir_fd=within)
     mode = stat.S_IMODE(os.fstat(at).st_mode)
     if stat.S_IRWXU & ~mode:
-        with contextlib.suppress(PermissionError):  # another user's
+        with contextlib.suppress(PermissionError):  # it belongs to another user
             os.fchmod(at, mode | stat.S_IRWXU)
     return at
 
 
 def grant(name: str, within: int | None, mode: int) -> None:
-    """Set the mode of a file or directory, through no link; nothing happens where it is another user's."""
+    """Set the mode of a file or directory, not through a link. Does nothing if another user owns it."""
     with contextlib.suppress(PermissionError):
         if not hasattr(os, "O_PATH"):
             os.chmod(name, mode, dir_fd=within, follow_symlinks=False)
@@ -119,7 +119,7 @@ def grant(name: str, within: int | None, mode: int) -> None:
         handle = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=within)
         try:
             if not stat.S_ISLNK(os.fstat(handle).st_mode):
-                os.chmod(f"/proc/self/fd/{handle}", mode)  # noqa: PTH101 - of what was opened
+                os.chmod(f"/proc/self/fd/{handle}", mode)  # noqa: PTH101 - on the opened file
         finally:
             os.close(handle)
 
@@ -135,7 +135,7 @@ def _identity(at: int) -> tuple[int, int]:
 
 
 def _delete_bit_by_bit(path: Path) -> None:
-    """Delete a directory: what lies two levels down is moved up first, so it may be of any depth."""
+    """Delete a directory of any depth: what is two levels down is moved up first."""
     top = enter_writable(os.fspath(path), None)
     try:
         free = (f".agentjobs-{number}" for number in count())

@@ -1,4 +1,4 @@
-"""Files of ours: read where they can be, written whole."""
+"""Read and write our own files: tolerant of replaced files, and always as a whole."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def read_raw(path: Path | str, *, follow: bool = False) -> bytes:
-    """Return the bytes of a file, or none where there is no regular file; a person's own may be a link (``follow``)."""
+    """Return the bytes of a regular file, or none; a person's own file may be a link (``follow``)."""
     try:
         data = read_plain(path, FACT_MAX + 1, follow=follow)
     except FileNotFoundError:
@@ -26,7 +26,7 @@ def read_raw(path: Path | str, *, follow: bool = False) -> bytes:
 
 
 def read_json(path: Path | str, kind: type[T]) -> T | None:
-    """Return a fact, or None where there is none that can be read."""
+    """Return a fact, or None if it is missing or unreadable."""
     data = read_raw(path)
     if not data:
         return None
@@ -37,12 +37,12 @@ def read_json(path: Path | str, kind: type[T]) -> T | None:
 
 
 def write_json(path: Path, value: object, *, durable: bool = False) -> None:
-    """Write a value as JSON, by rename; ``durable``: it must survive a power cut too."""
+    """Write a value as JSON, by rename; ``durable``: it must survive a power cut."""
     write_bytes(path, encode(value) + b"\n", durable=durable)
 
 
 def write_bytes(path: Path, data: bytes, *, durable: bool = False) -> None:
-    """Replace a file by rename, mode 0600; nothing of it is seen before all of it is there."""
+    """Replace a file by rename, mode 0600; nobody sees a half-written file."""
     try:
         replace_file(path, data, durable=durable)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Reading the output of a step: its end, its beginning, or all of its lines."""
+"""Read the output of a step: its end, its beginning, or all its lines."""
 
 from __future__ import annotations
 
@@ -17,44 +17,44 @@ if TYPE_CHECKING:
     from agentjobs.text.masking import Masking
 
 TAIL_BYTES = 256 * 1024
-"""So much of the end of a log is read to classify it; ``lines_before`` reads on where that does not decide."""
+"""Bytes at the end of a log that are read to classify it; ``lines_before`` goes on if they do not decide."""
 
 CHUNK_BYTES = 1024 * 1024
 LONGEST_LINE = 16 * 1024 * 1024
-"""A longer line before the tail is passed over, so that memory stays bounded."""
+"""A longer line before the tail is skipped, so that memory stays bounded."""
 
 LOOK_BYTES = 2 * 1024 * 1024
-"""So much of what is new is read in one look; a longer line is passed over."""
+"""Most bytes of new output that are read in one look; a longer line is skipped."""
 
 
 LOOK_LINES = 20_000
-"""At most this many lines of it: a short line costs as much as a long one."""
+"""Most lines of it: a short line costs as much as a long one."""
 
 
 class Place(Struct, frozen=True, omit_defaults=True):
-    """How far a file that grows has been read: up to the end of a line."""
+    """How far a growing file has been read: up to the end of a line."""
 
     offset: int = 0
     inside: bool = False
-    """In the middle of a line that is too long: the rest of it is passed over."""
+    """In the middle of a line that is too long: the rest of it is skipped."""
 
 
 class News(Struct, frozen=True):
-    """What a file that grows has to say since it was last read."""
+    """What was added to a growing file since it was last read."""
 
     place: Place
     lines: bytes = b""
-    """Whole lines; one without its end waits for it."""
+    """Complete lines; an incomplete last one waits for its end."""
     more: bool = False
     """There is more, for the next look."""
     anew: bool = False
-    """The file is shorter than it was, so it is another one: read from its beginning."""
+    """The file is shorter than it was, so it is a new one: read from its beginning."""
 
 
 def read_tail(path: Path, masking: Masking | None = None, limit: int = TAIL_BYTES) -> tuple[bytes, int]:
-    """Return the end of a file and the size of all of it; nothing for a file that is not there.
+    """Return the end of a file and the size of the whole file; nothing for a missing file.
 
-    With ``masking`` there are no secrets in it: taken out before anything is cut, for half of one is not known again.
+    With ``masking`` the secrets in it are masked. That comes before the cut, because half a secret is not recognised.
     """
     try:
         with os.fdopen(open_plain(path), "rb") as file:
@@ -73,10 +73,10 @@ def read_tail(path: Path, masking: Masking | None = None, limit: int = TAIL_BYTE
 def lines_before(
     path: Path, limit: int, masking: Masking | None = None, wanted: Callable[[bytes], bool] | None = None
 ) -> Iterator[bytes]:
-    """Yield the lines that ``read_tail`` cut or left out, the newest first, without secrets.
+    """Yield the lines that ``read_tail`` cut or left out, newest first, with secrets masked.
 
-    Reads at most ``limit`` bytes, and only as far as lines are asked for; ``wanted`` says which ones are needed.
-    The first one is the line in whose middle the tail begins: it is read to its end.
+    Reads at most ``limit`` bytes, and only as far as lines are asked for; ``wanted`` selects the lines needed. The
+    first one is the line that the tail cuts: it is read to its end.
     """
     try:
         with os.fdopen(open_plain(path), "rb") as file:
@@ -92,7 +92,7 @@ def lines_before(
 
 
 def _end_of_line(file: BinaryIO, at: int, size: int) -> int:
-    """Return where the line ends that ``at`` is in."""
+    """Return where the line around ``at`` ends."""
     file.seek(at)
     while chunk := file.read(CHUNK_BYTES):
         found = chunk.find(b"\n")
@@ -103,8 +103,8 @@ def _end_of_line(file: BinaryIO, at: int, size: int) -> int:
 
 
 def _backwards(file: BinaryIO, end: int, floor: int) -> Iterator[bytes]:
-    """Yield the lines that end before ``end``, the newest first; one that begins before ``floor`` is left out."""
-    pieces: list[bytes] = []  # of a line whose beginning has not been read, the last first
+    """Yield the lines that end before ``end``, newest first; one that starts before ``floor`` is left out."""
+    pieces: list[bytes] = []  # of a line whose beginning is not read yet, last piece first
     held = 0
     while end > floor:
         start = max(floor, end - CHUNK_BYTES)
@@ -124,7 +124,7 @@ def _backwards(file: BinaryIO, end: int, floor: int) -> Iterator[bytes]:
 
 
 def read_head(path: Path, limit: int = TAIL_BYTES) -> bytes:
-    """Return the beginning of a file; nothing for a file that is not there."""
+    """Return the beginning of a file; nothing for a missing file."""
     try:
         return read_plain(path, limit)
     except FileNotFoundError:
@@ -132,7 +132,7 @@ def read_head(path: Path, limit: int = TAIL_BYTES) -> bytes:
 
 
 def read_on(path: str | Path, place: Place, limit: int = LOOK_BYTES, most: int = LOOK_LINES) -> News:
-    """Return what came after ``place``, at most ``limit`` bytes and ``most`` lines; no news if it cannot be read."""
+    """Return what follows ``place``, at most ``limit`` bytes and ``most`` lines; nothing if it cannot be read."""
     try:
         with os.fdopen(open_plain(path, follow=True), "rb") as file:  # a transcript may be a link
             size = file.seek(0, 2)

@@ -1,7 +1,7 @@
-"""Read files that somebody else may have replaced: nothing here waits, and nothing is as large as memory.
+"""Read files that somebody else may have replaced, without blocking and with bounded memory.
 
-An agent can put a FIFO, a device, a directory or a link where we expect a file of ours. A FIFO would make ``open``
-wait for ever, with the project's lock held; a link would lead us out of our own directories.
+An agent can put a FIFO, a device, a directory or a link where we expect one of our files. A FIFO would block ``open``
+for ever, with the project's lock held; a link would lead out of our own directories.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import stat
 
 FACT_MAX = 256 << 20
-"""Bytes. A larger fact is not one of ours: it counts as not there."""
+"""Bytes. A larger file was not written by us: it counts as missing."""
 
 _OURS = ".agentjobs"
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -20,8 +20,8 @@ _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 def open_plain(path: str | os.PathLike[str], *, follow: bool = False) -> int:
     """Open a regular file for reading and return its descriptor.
 
-    FileNotFoundError for anything else that stands there, and without ``follow`` for a link. A file below
-    ``.agentjobs`` that we may not read is made readable: it is ours, and somebody took the right away.
+    Raises FileNotFoundError for anything else, including a link without ``follow``. An unreadable file below
+    ``.agentjobs`` is made readable: it is ours, and somebody took the right away.
     """
     flags = _READ if follow else _READ | os.O_NOFOLLOW
     try:
@@ -49,16 +49,16 @@ def read_plain(path: str | os.PathLike[str], limit: int = -1, *, follow: bool = 
 
 
 def is_plain(path: str | os.PathLike[str], *, follow: bool = False) -> bool:
-    """Whether a regular file stands at a path; without ``follow`` a link to one is none."""
+    """Return whether there is a regular file at a path; a link to one counts only with ``follow``."""
     try:
-        found = os.stat(path, follow_symlinks=follow)  # noqa: PTH116 - a Path costs more than the look
+        found = os.stat(path, follow_symlinks=follow)  # noqa: PTH116 - a Path costs more than the call
     except OSError:
         return False
     return stat.S_ISREG(found.st_mode)
 
 
 def is_directory(path: str | os.PathLike[str]) -> bool:
-    """Whether a directory stands at a path, and not a link to one."""
+    """Return whether there is a directory at a path; a link to one does not count."""
     try:
         return stat.S_ISDIR(os.lstat(path).st_mode)
     except OSError:
@@ -66,7 +66,7 @@ def is_directory(path: str | os.PathLike[str]) -> bool:
 
 
 def names_in(path: str | os.PathLike[str]) -> list[str]:
-    """Return the names in a directory of ours; none where there is no directory."""
+    """Return the names in one of our directories; none if there is no directory."""
     try:
         return os.listdir(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -78,7 +78,7 @@ def names_in(path: str | os.PathLike[str]) -> list[str]:
 
 
 def regain(path: str | os.PathLike[str]) -> bool:
-    """Take back the owner's rights on what lies below ``.agentjobs`` on the way to ``path``; False: nothing to do."""
+    """Restore the owner's rights on everything below ``.agentjobs`` on the way to ``path``; False: nothing to do."""
     whole = os.fspath(path)
     at = whole.rfind(f"/{_OURS}/")
     if at < 0:
@@ -97,9 +97,9 @@ def regain(path: str | os.PathLike[str]) -> bool:
 
 
 def put_aside(path: str | os.PathLike[str], ending: str = "") -> None:
-    """Rename what stands at ``path``, whatever it is, to a free name next to it.
+    """Rename whatever is at ``path`` to a free name next to it.
 
-    Where names are ids or numbers, the new one has to end in ``~``: nothing of ours does, once it is written.
+    Where names are ids or numbers, ``ending`` must end in ``~``: no file of ours does, once it is complete.
     """
     number = 1
     while os.path.lexists(target := f"{os.fspath(path)}.aside-{number}{ending}"):

@@ -1,4 +1,4 @@
-"""The process table: who descends from whom, in which group, since when, with which marker. Read only.
+"""The process table: parents, groups, start times and markers. Read only.
 
 Linux is read from ``/proc`` directly (3 µs a process); psutil serves other systems.
 """
@@ -20,7 +20,7 @@ _CHUNK = 1 << 16
 
 
 class Process(Struct, frozen=True):
-    """One line of the process table. ``start`` (clock ticks since boot) tells it from others of its pid."""
+    """One line of the process table. ``start`` (clock ticks since boot) distinguishes it from others with its pid."""
 
     pid: int
     parent: int
@@ -34,12 +34,12 @@ class Process(Struct, frozen=True):
 
 
 class Starting(Exception):
-    """A process is just being replaced by another program: its environment cannot be seen at this moment."""
+    """A process is being replaced by another program: its environment cannot be read at this moment."""
 
 
 @cache
 def boot_id() -> str:
-    """Return what names this boot of the machine; empty where the system does not tell."""
+    """Return an id of this boot of the machine; empty if the system has none."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123 - as everywhere here
             return file.read().strip()
@@ -57,14 +57,14 @@ def pids() -> list[int]:
 
 
 def process_table() -> dict[int, Process]:
-    """Return all processes by number."""
+    """Return all processes by pid."""
     return {pid: process for pid in pids() if (process := read_process(pid)) is not None}
 
 
 def wait_for_group(group: int, limit_s: float) -> None:
-    """Return when no member of a process group lives any more, or after ``limit_s``.
+    """Return when a process group has no living member any more, or after ``limit_s``.
 
-    A process that was killed runs on for a moment, the longer the more memory it gives back.
+    A killed process needs a moment to end, longer if it has much memory to give back.
     """
     deadline = time.monotonic() + limit_s
     pause_s = 0.001
@@ -76,7 +76,7 @@ def wait_for_group(group: int, limit_s: float) -> None:
 
 
 def read_process(pid: int) -> Process | None:
-    """Return one process; None if there is none of that number."""
+    """Return one process; None if there is none with that pid."""
     if not _LINUX:
         return _read_process_elsewhere(pid)
     fields = _read_stat(pid)
@@ -96,7 +96,7 @@ def read_process(pid: int) -> Process | None:
 def read_marker(pid: int) -> bytes | None:
     """Return the whole value of ``AGENTJOBS_MARK`` that the process was started with; None if it has none.
 
-    None too where we may not look: what runs as another user is not ours to kill. Raises :class:`Starting`.
+    Also None without permission to look: a process of another user is not ours to kill. Raises :class:`Starting`.
     """
     if not _LINUX:
         return _read_variable_elsewhere(pid, MARK)
@@ -116,7 +116,7 @@ def read_marker(pid: int) -> bytes | None:
 
 
 def read_variables(pid: int, *names: str) -> tuple[bytes | None, ...]:
-    """Return the values of variables that a process was started with; None for what it has not, or we may not see."""
+    """Return values of variables that a process was started with; None for each that is missing or not accessible."""
     if not _LINUX:
         return tuple(_read_variable_elsewhere(pid, name) for name in names)
     try:
@@ -127,7 +127,7 @@ def read_variables(pid: int, *names: str) -> tuple[bytes | None, ...]:
 
 
 def arguments(pid: int) -> list[str]:
-    """Return the command line of a process (Linux); empty where it cannot be read."""
+    """Return the command line of a process (Linux); empty if it cannot be read."""
     try:
         return os.fsdecode(_read(f"/proc/{pid}/cmdline")).rstrip("\0").split("\0")
     except OSError:
@@ -135,7 +135,7 @@ def arguments(pid: int) -> list[str]:
 
 
 def name_of(pid: int) -> str:
-    """Return the name of a process (Linux); empty where there is none."""
+    """Return the name of a process (Linux); empty if there is none."""
     try:
         return os.fsdecode(_read(f"/proc/{pid}/comm")).rstrip("\n")
     except OSError:
@@ -149,20 +149,19 @@ _STATE, _PPID, _PGRP, _SESSION, _TTY, _START, _VSIZE, _ENV_START, _ENV_END = 0, 
 
 
 _UNMARKED_S = 0.5
-"""A process without a marker is not looked at again for so long.
+"""How long a process without a marker is not looked at again.
 
-Nothing without one comes to have it but a runner that is just being started, which is found by its record; and its
-number is not given away so soon: numbers come round again in seconds.
-"""
+Only a runner that is being started can get a marker later, and its record is known. A pid is not reused so soon,
+although pids come round again within seconds."""
 
 _unmarked: dict[int, float] = {}
 
 
 def _is_starting(pid: int) -> bool:
-    """Say of a process with no environment to be seen whether that is because it is inside execve.
+    """Return whether a process has no visible environment because it is inside execve.
 
-    Kernel threads and zombies have no memory; an environment that is really empty has a place. One that is
-    not empty was not there yet a moment ago.
+    Kernel threads and zombies have no memory. An environment that is really empty has an address. One that is not empty
+    was not there yet a moment ago.
     """
     fields = _read_stat(pid)
     if len(fields) <= _ENV_END or int(fields[_VSIZE]) == 0:
@@ -185,7 +184,7 @@ def _read_stat(pid: int) -> list[bytes]:
         data = _read(f"/proc/{pid}/stat")
     except OSError:
         return []
-    # "pid (name) state …": a name may hold anything, parentheses and spaces too.
+    # "pid (name) state …": a name may contain anything, even parentheses and spaces.
     return data[data.rfind(b")") + 1 :].split()
 
 

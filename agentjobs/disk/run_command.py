@@ -1,4 +1,4 @@
-"""Run a command and wait for it: the one funnel for short commands. Lists only, never a shell string."""
+"""Run a command and wait for it: the only place for short commands. Takes lists, never a shell string."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _LOOK_S = 3.0
 """How often ``meanwhile`` is called."""
 
 _GRACE_S = 1.0
-"""How long a command that is to end may take to clean up."""
+"""How long a command may clean up after SIGTERM."""
 
 _DYING_S = 10.0
-"""After so long we give up on what SIGKILL does not end (a process stuck in the kernel)."""
+"""After this time we give up on a process that SIGKILL does not end (it is stuck in the kernel)."""
 
 
 class Completed(NamedTuple):
-    """How a command ended: exit code (negative: the signal that killed it), and all that it said."""
+    """How a command ended: exit code (negative: the signal that killed it) and all its output."""
 
     code: int
     stdout: bytes
@@ -33,7 +33,7 @@ class Completed(NamedTuple):
 
 
 def words(stderr: bytes, limit: int = 400) -> str:
-    """Return what a failed command said, as one line of at most ``limit`` characters."""
+    """Return the error output of a failed command as one line of at most ``limit`` characters."""
     lines = [line.strip() for line in stderr.decode("utf-8", "replace").splitlines()]
     text = "; ".join(dict.fromkeys(line for line in lines if line))
     return text if len(text) <= limit else text[: limit - 1] + "…"
@@ -52,21 +52,21 @@ def run(
 ) -> Completed:
     """Run ``argv`` in ``cwd`` until it ends, with ``stdin`` (default: nothing) and ``env`` (default: ours).
 
-    ``pass_fds`` are left open in the child: a lock held through one of them outlives us for as long as the
-    child does. Raises ``UserError`` if the command cannot be started and, with ``check``, if it exits with
-    anything but 0; ``TimedOut`` if it takes longer than ``timeout_s``. The command runs in a process group of
-    its own, which is killed as a whole when the time is over, or when we are interrupted. It does not start where
-    exit codes cannot be read. ``meanwhile`` is called every few seconds for as long as the command runs.
+    ``pass_fds`` stay open in the child: a lock held through one of them outlives us for as long as the child runs.
+    Raises ``UserError`` if the command cannot be started and, with ``check``, if its exit code is not 0; ``TimedOut``
+    if it takes longer than ``timeout_s``. The command gets a new process group, which is killed as a whole on a timeout
+    or when we are interrupted. It is not started if exit codes cannot be read. ``meanwhile`` is called every few
+    seconds while the command runs.
     """
     name = argv[0].decode("utf-8", "replace") if isinstance(argv[0], bytes) else argv[0]
-    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:  # `subprocess` would report exit code 0, whatever happened
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:  # `subprocess` would always report exit code 0
         raise UserError(f"cannot run {name}: SIGCHLD is ignored, so its exit code would be lost; set it to the default")
     try:
         process = subprocess.Popen(
             argv,
             cwd=cwd,
             env=env,
-            # An empty input is a pipe at its end, as good as /dev/null.
+            # An empty input behaves like /dev/null.
             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -88,7 +88,7 @@ def run(
         raise
     completed = Completed(process.returncode, stdout, stderr)
     if check and completed.code != 0:
-        said = words(completed.stderr) or "it said nothing"
+        said = words(completed.stderr) or "no error output"
         raise UserError(f"{name} failed with exit code {completed.code}: {said}")
     return completed
 
@@ -99,23 +99,23 @@ def _outputs(
     timeout_s: float | None,
     meanwhile: Callable[[], object] | None,
 ) -> tuple[bytes, bytes]:
-    """Wait for a command and return what it said; ``TimeoutExpired`` if it takes too long."""
+    """Wait for a command and return its output. Raises ``TimeoutExpired`` if it takes too long."""
     left_s = timeout_s
     while meanwhile is not None and (left_s is None or left_s > _LOOK_S):
         try:
             return process.communicate(stdin, _LOOK_S)
         except subprocess.TimeoutExpired:
             meanwhile()
-            stdin = None  # it was taken with the first call
+            stdin = None  # the first call has taken it
             left_s = None if left_s is None else left_s - _LOOK_S
     return process.communicate(stdin, left_s)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End a command with its process group, and return when all of it is dead, whoever holds its output open."""
-    from agentjobs.disk.processes import wait_for_group  # commands that end need no process table
+    """Kill a command with its process group; return when all of it is dead, even if others hold its output open."""
+    from agentjobs.disk.processes import wait_for_group  # only needed here
 
-    for number in (signal.SIGTERM, signal.SIGKILL):  # a git that is asked politely removes its lock files
+    for number in (signal.SIGTERM, signal.SIGKILL):  # SIGTERM first: git then removes its lock files
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -123,5 +123,5 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     wait_for_group(process.pid, _DYING_S)
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe is not None:
-            with contextlib.suppress(OSError):  # what was still to be written
+            with contextlib.suppress(OSError):  # input that was not yet written
                 pipe.close()

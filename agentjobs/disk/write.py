@@ -1,4 +1,4 @@
-"""Replace a file whole, for its owner alone, whatever lies in its place; a value as JSON that any file can hold."""
+"""Replace a file atomically, readable by its owner only; write any value as JSON."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def replace_file(path: Path, data: bytes, *, durable: bool = False) -> None:
-    """Replace a file by rename, mode 0600; nothing of it is seen before all of it is there.
+    """Replace a file by rename, mode 0600; nobody sees a half-written file.
 
-    ``durable``: its content is on the disk by then. What somebody put in the way is put aside. OSError where it cannot
-    be written; nothing is left behind then. FileNotFoundError where there is no directory: all of it may be gone, and
-    nothing of it comes back by accident.
+    ``durable``: its content is on the disk when this returns. Anything in the way is put aside. Raises OSError, and
+    leaves nothing behind, if it cannot be written. FileNotFoundError if there is no directory: the project may have
+    been deleted, and must not come back by accident.
     """
     try:
         _replace(path, data, durable=durable)
@@ -40,7 +40,7 @@ def _replace(path: Path, data: bytes, *, durable: bool) -> None:
         try:
             fd = os.open(temporary, flags, 0o600)
         except FileExistsError:
-            temporary.unlink()  # ours, from a process that was killed; or a pipe or a link that somebody put there
+            temporary.unlink()  # left by a killed process of ours; or a pipe or a link that somebody put there
             fd = os.open(temporary, flags, 0o600)
         try:
             view = memoryview(data)
@@ -67,10 +67,10 @@ def remove(path: Path) -> None:
 
 
 def make_room(path: Path) -> None:
-    """See that something can be made at ``path``, in a directory of ours, which is made where it is missing.
+    """Make sure that a file can be created at ``path``; our directory for it is created if needed.
 
-    What is in the way (a directory there, a file in the place of the directory) is put aside; rights that were taken
-    from us below ``.agentjobs`` we take back.
+    Anything in the way (a directory there, a file in the place of the directory) is put aside. Rights that we lost
+    below ``.agentjobs`` are restored.
     """
     for there in (path, path.with_name(f"{path.name}~")):
         if is_directory(there):
@@ -83,7 +83,7 @@ def make_room(path: Path) -> None:
 
 
 def encode(value: object) -> bytes:
-    r"""Return a value as JSON; bytes of a file name that are not UTF-8 are shown as ``\xff``."""
+    r"""Return a value as JSON; bytes of a file name that are not UTF-8 become ``\xff``."""
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
@@ -91,7 +91,7 @@ def encode(value: object) -> bytes:
 
 
 def printable(text: str) -> str:
-    r"""Return a path, or a text with paths in it, as any file can hold it: what is not UTF-8 is shown as ``\xff``."""
+    r"""Return a path, or a text with paths, that any file can hold: what is not UTF-8 becomes ``\xff``."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 

@@ -1,7 +1,6 @@
-"""Steps as detached processes of this machine: start, probe, wait for, signal and kill them.
+"""Steps as detached processes of this machine: start, observe, wait for, signal and kill them.
 
-Nothing here trusts a bare pid: that a step runs is said by its lock, whose process it is by start
-time or marker.
+Nothing here trusts a bare pid: a step runs if its lock is held, and a process is ours by its start time or marker.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING
 from agentjobs.disk.plain_files import is_plain, put_aside
 from agentjobs.disk.processes import MARK, boot_id, wait_for_group
 from agentjobs.launch.places import Place, occupied
-from agentjobs.launch.reap import SWEEP_LIMIT_S, adopt_child, alive, is_ours, marks_of, reap_children, sweep
+from agentjobs.launch.reap import KILL_LIMIT_S, adopt_child, alive, is_ours, kill_leftovers, marks_of, reap_children
 from agentjobs.launch.step import StepFiles, close_lock, is_held, open_lock, read_exit, read_record
 from agentjobs.model.steps import Exited, Lost, Phase, Prepared, Running
 
@@ -35,12 +34,12 @@ __all__ = [
     "alive",
     "free_memory",
     "hard_kill",
+    "kill_leftovers",
     "marks_of",
     "occupied",
-    "probe",
     "signal_group",
     "start",
-    "sweep",
+    "state_of",
     "wait_any",
 ]
 
@@ -51,7 +50,7 @@ _BLIND_INTERVAL_S = 0.05
 _BLOCK = 512
 _SAFE_MARK = re.compile(r"[A-Za-z0-9._:/@+-]+")
 
-# Python ignores SIGPIPE and SIGXFSZ, `nohup` SIGHUP, a shell's `&` SIGINT: a command inherits none of that.
+# Python ignores SIGPIPE and SIGXFSZ, `nohup` SIGHUP, a shell's `&` SIGINT: a command must inherit none of that.
 _DEFAULT_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 
 
@@ -64,13 +63,13 @@ def start(
     stdin: str | None,
     file_size: int,
 ) -> int | None:
-    """Start the step in a session of its own and return the pid of its runner; None if it was started before.
+    """Start the step in a new session and return the pid of its runner; None if it was started before.
 
-    ``env`` is the whole environment and must hold ``AGENTJOBS_MARK``; ``cwd`` is absolute; ``stdin`` is a
-    file (None: nothing to read); ``file_size`` the most bytes of any one file the command may write. Output
-    goes to the step's log. A command that cannot be found is an exit of 127, a ``cwd`` that cannot be entered
-    one of 126, told there. Raises OSError where not even a shell can be started (no memory, arguments too
-    long, no such ``stdin``), and ValueError for a marker that is missing or odd.
+    ``env`` is the whole environment and must contain ``AGENTJOBS_MARK``; ``cwd`` is absolute; ``stdin`` is a file
+    (None: nothing to read); ``file_size`` the most bytes of any one file the command may write. Output goes to the
+    step's log. If the command is not found the exit code is 127, if ``cwd`` cannot be entered 126; the log has the
+    reason. Raises OSError if not even a shell can be started (no memory, arguments too long, no such ``stdin``), and
+    ValueError for a missing or invalid marker.
     """
     mark = env.get(MARK, "")
     if not _SAFE_MARK.fullmatch(mark):
@@ -104,11 +103,11 @@ def start(
     return pid
 
 
-def probe(files: StepFiles) -> Phase:
-    """Say what the facts make of the step now. Takes no time and changes nothing.
+def state_of(files: StepFiles) -> Phase:
+    """Return the state of the step. Takes no time and changes nothing.
 
-    The lock is looked at first, and kept while the facts are read: the other order calls a finishing step
-    lost.
+    The lock is checked first, and kept while the facts are read: in the other order a step that is just finishing would
+    count as lost.
     """
     lock = open_lock(files)
     if lock is None:
@@ -127,10 +126,10 @@ def probe(files: StepFiles) -> Phase:
 
 
 def signal_group(files: StepFiles, signum: int) -> bool:
-    """Send a signal to the runner's process group, and say whether that was done.
+    """Send a signal to the runner's process group, and return whether that was done.
 
-    Only where it is proved to be ours: the recorded pid has the recorded start time, or a living member of
-    the group carries the marker. The runner survives the polite signals and writes the exit.
+    Only if the group is proved to be ours: the recorded pid has the recorded start time, or a living member of the
+    group carries the marker. The runner survives SIGTERM and the like, and writes the exit.
     """
     record = read_record(files)
     if record is None or record.pid <= 1 or record.pid == os.getpgrp() or not is_ours(record):
@@ -143,21 +142,20 @@ def signal_group(files: StepFiles, signum: int) -> bool:
 
 
 def hard_kill(files: StepFiles, marker: str) -> int:
-    """Kill the step with its runner, and all that carries the marker; return how many the sweep still found.
+    """Kill the step with its runner, and all that carries the marker; return how many processes were still found.
 
     Afterwards the step is lost, unless its exit was written before.
     """
     record = read_record(files)
     if signal_group(files, signal.SIGKILL) and record is not None:
-        wait_for_group(record.pid, SWEEP_LIMIT_S)
-    return sweep([marker], [files])
+        wait_for_group(record.pid, KILL_LIMIT_S)
+    return kill_leftovers([marker], [files])
 
 
 def wait_any(steps: Iterable[tuple[int, StepFiles]], timeout_s: float) -> None:
     """Return when one of these runners has ended, or after ``timeout_s``; without steps, just wait.
 
-    The pid may be 0 where it was not known yet. Runners that another process started are waited for just as
-    well.
+    The pid may be 0 if it was not known yet. Works for runners that another process started, too.
     """
     deadline = time.monotonic() + timeout_s
     poller = select.poll()
@@ -171,7 +169,7 @@ def wait_any(steps: Iterable[tuple[int, StepFiles]], timeout_s: float) -> None:
             else:
                 stack.callback(os.close, fd)
                 poller.register(fd, select.POLLIN)
-            # The lock, looked at after the pid was pinned down, says whether that pid is still the runner's.
+            # The lock, checked after the pid was pinned, shows whether that pid is still the runner.
             if not is_held(files):
                 return
         while (left_s := deadline - time.monotonic()) > 0:
@@ -193,7 +191,7 @@ def free_memory() -> int:
 
 
 def _claim(files: StepFiles) -> int | None:
-    """Take the step's lock, numbered clear of 0-9; None if it is held for longer than a probe does."""
+    """Take the step's lock, with a descriptor above 9; None if it is held for longer than an observer holds it."""
     _clear_the_way(files)
     fd = os.open(files.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
@@ -214,7 +212,7 @@ def _claim(files: StepFiles) -> int | None:
 
 
 def _clear_the_way(files: StepFiles) -> None:
-    """Put aside what stands where a step is to write and is no file, as an agent may leave it: a FIFO, a link."""
+    """Put aside what is in the way of the step's files and is not a file; an agent may leave a FIFO or a link there."""
     for name in (files.prefix + ".lock", files.prefix + ".json", files.prefix + ".exit.json", files.prefix + ".at",
                  files.log_name):  # fmt: skip
         if os.path.lexists(name) and not is_plain(name):
@@ -222,14 +220,14 @@ def _clear_the_way(files: StepFiles) -> None:
 
 
 def _umask() -> str:
-    """Return our umask as the shell writes it; to ask is to set it."""
+    """Return our umask as the shell writes it; the only way to read it is to set it."""
     mask = os.umask(0o077)
     os.umask(mask)
     return f"{mask:03o}"
 
 
 def _inheritable() -> list[int]:
-    """Return what would be passed on by accident, such as the lock of a `flock 200` around the poll."""
+    """Return descriptors that would be passed on by accident, such as the lock of a `flock 200` around the poll."""
     found = []
     for name in os.listdir("/dev/fd"):
         with contextlib.suppress(OSError):
@@ -243,17 +241,17 @@ def _pidfd(pid: int) -> int | None:
         return None
     try:
         return os.pidfd_open(pid)
-    except OSError:  # gone, or too many files open: look at the lock instead
+    except OSError:  # gone, or too many files open: use the lock instead
         return None
 
 
 def _output(files: StepFiles) -> tuple[float, int]:
-    """Return when the step last said something (at the least, when it started), and how much in all."""
+    """Return when the step last wrote output (or when it started), and the size of all output."""
     log = files.log_name
     for path in (log, f"{files.prefix}.json", f"{files.prefix}.lock"):
         try:
             found = os.lstat(path)
-        except OSError:  # missing, or out of reach: an agent may have taken the right away
+        except OSError:  # missing, or unreadable: an agent may have removed the right
             continue
         return found.st_mtime, found.st_size if path is log else 0
     return 0.0, 0

@@ -1,18 +1,18 @@
-"""Which processes are in a task's tree although no marker leads to them.
+"""Find processes in a task's tree that carry no marker.
 
-A server of the user (tmux, at, a service manager) starts programs for an agent with an environment of its own, and
-``env -i setsid`` leaves the marker behind. Such a process is known by its place: its working directory or its program
-is in the tree, or it has a file there open for writing. It is ended if all of this holds:
+A server of the user (tmux, at, a service manager) starts programs for an agent with its own environment, and ``env -i
+setsid`` drops the marker. Such a process is recognised by its place: its working directory or its program is in the
+tree, or it has a file there open for writing. It is killed if all of this is true:
 
 - It runs as our user. It is neither this process nor above it, nor in the session of one of those.
-- It carries a marker of the same task (of an attempt that nobody remembers), or it has no marker and began after the
+- It carries a marker of the same task (of a forgotten attempt), or it has no marker and started after the
   first step of the attempt.
 - It is not at a person's terminal. People look into trees: a process with a controlling terminal is theirs. The one
   exception is a command that a terminal multiplexer runs, as in ``tmux new-session -d "npm run dev"``: the session's
   leader is a child of the multiplexer, and not just a shell.
 
-A shell in a multiplexer may be a person's or may have been opened by an agent; they look the same, so it
-is left alone. A tree with anybody in it is not handed on (``occupied``).
+A shell in a multiplexer may belong to a person or to an agent; they look the same, so it is left alone. A tree with any
+process in it is not given to another task (``occupied``).
 
 Linux only: elsewhere nothing is found here.
 """
@@ -49,7 +49,7 @@ class Place(Struct, frozen=True):
 
 
 def inside(places: Collection[Place], spared: Collection[int]) -> set[int]:
-    """Return the processes in these trees that are to be ended; ``spared`` are this process and those above it."""
+    """Return the processes in these trees that must be killed; ``spared`` are this process and those above it."""
     if not _LINUX or not places:
         return set()
     trees = {_real(place.tree): (place, _since(place)) for place in places}
@@ -72,7 +72,7 @@ def inside(places: Collection[Place], spared: Collection[int]) -> set[int]:
 
 
 def occupied(tree: str) -> bool:
-    """Whether any process has its working directory in the tree; one look serves for a quarter of a second."""
+    """Return whether any process has its working directory in the tree; one scan serves for a quarter of a second."""
     global _looked  # noqa: PLW0603 - a cache, for trees that are given back one after the other
     if not _LINUX:
         return False
@@ -99,7 +99,7 @@ def _is_at_a_persons_terminal(process: Process) -> bool:
 
 
 def _is_a_shell(argv: list[str]) -> bool:
-    """Whether this command line is that of a shell that was given nothing to run."""
+    """Return whether this command line is a shell without anything to run."""
     given = [word for word in argv[1:] if not word.startswith("-") or word == "-c"]
     return bool(argv) and argv[0].rpartition("/")[2].endswith("sh") and not given
 
@@ -122,7 +122,7 @@ def _is_of_our_user(pid: int) -> bool:
 
 
 def _since(place: Place) -> int | None:
-    """Return when the first step of the attempt began, in clock ticks since this boot."""
+    """Return when the first step of the attempt started, in clock ticks since this boot."""
     records = [record for files in place.steps if (record := read_record(files)) is not None]
     return min((int(r.start) for r in records if r.boot == boot_id() and r.start.isdecimal()), default=None)
 
@@ -134,7 +134,7 @@ def _real(tree: str) -> str:
 
 
 def _below(paths: Iterable[str], trees: Collection[str]) -> str | None:
-    """Return the tree that one of these paths is in."""
+    """Return the tree that contains one of these paths."""
     for path in paths:
         for tree in trees:
             if path.startswith(tree) and path[len(tree) :].removesuffix(_DELETED)[:1] in {"", "/"}:
@@ -170,6 +170,6 @@ def _flags(path: str) -> int:
 def _read_links(*paths: str) -> Iterator[str]:
     for path in paths:
         try:
-            yield os.readlink(path)  # noqa: PTH115 - a Path costs more than the look
+            yield os.readlink(path)  # noqa: PTH115 - a Path costs more than the call
         except OSError:  # gone, a kernel thread, or another user's
             continue

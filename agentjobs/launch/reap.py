@@ -1,4 +1,4 @@
-"""Finding and ending what a step left behind: by marker, group, session, descent and place, never by a bare pid."""
+"""Find and kill what a step left behind: by marker, group, session, descent and place, never by a bare pid."""
 
 from __future__ import annotations
 
@@ -27,36 +27,35 @@ from agentjobs.launch.step import Record, StepFiles, is_held, read_exit, read_re
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-SWEEP_LIMIT_S = 3.0
-"""After so long a sweep gives up on what SIGKILL does not end (a process stuck in the kernel)."""
+KILL_LIMIT_S = 3.0
+"""After this time we give up on what SIGKILL does not end (a process stuck in the kernel)."""
 
 _QUIET_SCANS = 8
-"""So many scans without a find (200 ms) are enough, though some process still starts a program."""
+"""This many scans without a find (200 ms) are enough, even if some process is still starting a program."""
 
 _children: set[int] = set()
 
 
 class Found(Struct, frozen=True):
-    """What one scan says: whom to kill, and whether it may have missed one (see :class:`Starting`)."""
+    """Result of one scan: the processes to kill, and whether it may have missed one (see :class:`Starting`)."""
 
     processes: tuple[Process, ...]
     unsure: bool
 
 
-def sweep(markers: Collection[str], records: Iterable[StepFiles] = (), places: Collection[Place] = ()) -> int:
-    """Kill all that these attempts left: return how many processes were ended.
+def kill_leftovers(markers: Collection[str], records: Iterable[StepFiles] = (), places: Collection[Place] = ()) -> int:
+    """Kill all that these attempts left; return how many processes were killed.
 
-    Ended is what carries ``AGENTJOBS_MARK=<one of markers>`` in its environment, what is in the group or
-    session of a runner in ``records`` that is proved to be ours, what sits in one of ``places`` (see ``inside``),
-    and all that descends from any of these. One scan
-    serves many markers; scans are repeated until one finds nothing. Spared are this process and those above.
-    A live runner is ended like everything else, so call it for steps that are over, or that shall be.
+    Killed are: processes with ``AGENTJOBS_MARK=<one of markers>`` in their environment; the group and session of a
+    runner in ``records`` that is proved to be ours; those in one of ``places`` (see ``inside``); and all descendants of
+    these. Scans are repeated until one finds nothing. This process and those above it are spared. A live runner is
+    killed like everything else, so call this only for steps that are over, or must end.
     """
     wanted = frozenset(marker.encode() for marker in markers if marker)
     known = [record for files in records if (record := read_record(files)) is not None]
     spared = set(_ourselves())
     ended: set[tuple[int, str]] = set()
-    deadline = time.monotonic() + SWEEP_LIMIT_S
+    deadline = time.monotonic() + KILL_LIMIT_S
     pause_s = 0.001
     quiet = 0
     while True:
@@ -78,16 +77,16 @@ def sweep(markers: Collection[str], records: Iterable[StepFiles] = (), places: C
 
 
 def alive(markers: Collection[str]) -> list[int]:
-    """Return the living processes that carry one of these markers: after a sweep, those that could not be ended."""
+    """Return the living processes that carry one of these markers, such as those that could not be killed."""
     marked, _ = _scan(frozenset(marker.encode() for marker in markers if marker))
     found = (read_process(pid) for pid in sorted(marked - _ourselves()))
     return [process.pid for process in found if process is not None and not process.dead]
 
 
 def marks_of(root: str, task_id: str) -> list[str]:
-    """Return the marks of living processes that were started for a task of the project at ``root``.
+    """Return the markers of living processes that were started for a task of the project at ``root``.
 
-    Also those that no fact knows any more: somebody may have removed the facts while the agent was at work.
+    Includes those without any facts: somebody may have removed the facts while the agent was running.
     """
     found = set()
     for pid in set(pids()) - _ourselves():
@@ -98,7 +97,7 @@ def marks_of(root: str, task_id: str) -> list[str]:
 
 
 def is_ours(record: Record) -> bool:
-    """Say whether the number in the record still means that living runner, or a living group that it left."""
+    """Return whether the pid in the record still belongs to that living runner, or to a living group that it left."""
     runner = _runner(record)
     if runner is not None and not runner.dead:
         return True
@@ -109,9 +108,9 @@ def is_ours(record: Record) -> bool:
 
 
 def runs_elsewhere(files: StepFiles) -> int:
-    """Return the pid of a step's runner that lives and does not hold the step's lock, nor has written an exit; else 0.
+    """Return the pid of a step's runner that lives, has written no exit and does not hold the step's lock; else 0.
 
-    The lock that it holds is then another file: these facts are a copy of its own.
+    It then holds another lock file: these facts are a copy.
     """
     if is_held(files) or read_exit(files) is not None or (record := read_record(files)) is None:
         return 0
@@ -125,7 +124,7 @@ def adopt_child(pid: int) -> None:
 
 
 def reap_children() -> None:
-    """Collect those of our own runners that ended; other children are left to who started them."""
+    """Collect those of our own runners that ended; other children are left to the code that started them."""
     for pid in tuple(_children):
         try:
             ended = os.waitpid(pid, os.WNOHANG)[0] == pid
@@ -135,7 +134,7 @@ def reap_children() -> None:
             _children.discard(pid)
 
 
-# --- who is meant -----------------------------------------------------------------------------------------
+# --- which processes -------------------------------------------------------------------------------------
 
 
 def _find(
@@ -145,9 +144,9 @@ def _find(
     marked |= inside(places, spared)
     groups = {record.pid for record in records if _runner(record) is not None}
     if not marked and not groups:
-        return Found((), unsure)  # the usual end of a step: no second look at all processes
+        return Found((), unsure)  # the usual end of a step: no second scan of all processes
     table = process_table()
-    # A number in use as a group is given to nobody else: one marked member proves it is that runner's still.
+    # A pid in use as a group is not given to another process: one marked member proves that it is still the runner's.
     numbers = {record.pid for record in records}
     groups |= {table[pid].group for pid in marked if pid in table} & numbers
     roots = {p.pid for p in table.values() if p.pid in marked or p.group in groups or p.session in groups}
@@ -156,11 +155,11 @@ def _find(
 
 
 def _scan(wanted: frozenset[bytes]) -> tuple[set[int], bool]:
-    """Return what carries one of the markers, and whether something may have escaped this look."""
+    """Return the processes that carry one of the markers, and whether this scan may have missed one."""
     marked: set[int] = set()
     seen: set[int] = set()
     unsure = False
-    # A process may fork and end behind our back: look again until a list brings nobody new.
+    # A process may fork and end while we scan: repeat until a list has no new process.
     while wanted and (new := set(pids()) - seen):
         for pid in new:
             try:
@@ -169,7 +168,7 @@ def _scan(wanted: frozenset[bytes]) -> tuple[set[int], bool]:
             except Starting:
                 unsure = True
         if marked and seen:
-            break  # kill these first: they may be what goes on forking
+            break  # kill these first: one of them may be the process that keeps forking
         seen |= new
     return marked, unsure
 
@@ -189,7 +188,7 @@ def _with_descendants(roots: set[int], table: Mapping[int, Process], spared: Col
 
 
 def _runner(record: Record) -> Process | None:
-    """Return the very process that wrote the record, perhaps a zombie: the number is its own still."""
+    """Return the process that wrote the record, perhaps a zombie; None if the pid is another process's by now."""
     if not record.start or record.boot != boot_id() or record.pid <= 1:
         return None
     process = read_process(record.pid)
@@ -202,7 +201,7 @@ _above: tuple[float, int, frozenset[int]] = (0.0, 0, frozenset())
 
 def _ourselves() -> frozenset[int]:
     """Return this process and those above it, as they were at most ``_ABOVE_S`` ago."""
-    global _above  # noqa: PLW0603 - a cache, for sweeps that follow each other in milliseconds
+    global _above  # noqa: PLW0603 - a cache, for scans that follow each other in milliseconds
     now, pid = time.monotonic(), os.getpid()
     if now >= _above[0] or _above[1] != pid:
         _above = (now + _ABOVE_S, pid, _ancestry(pid))
@@ -218,13 +217,13 @@ def _ancestry(pid: int) -> frozenset[int]:
 
 
 def _is_dying(pid: int, start: str) -> bool:
-    """Whether a process that was killed is not dead yet: its environment and its directory are gone before it is."""
+    """Return whether a killed process is not dead yet: its environment and directory vanish before it does."""
     process = read_process(pid)
     return process is not None and process.start == start and not process.dead
 
 
 def _kill(process: Process) -> bool:
-    """Kill unless the number means another by now; False if that is forbidden."""
+    """Kill the process unless its pid is another process's by now; False if that is forbidden."""
     now = read_process(process.pid)
     if now is None or now.start != process.start:
         return True

@@ -1,4 +1,4 @@
-"""The files of one step and what they say: names, the runner's record, its exit."""
+"""The files of one step and their content: names, the runner's record, its exit."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from agentjobs.disk.plain_files import open_plain, read_plain
 Fact = TypeVar("Fact")
 
 _FACT_MAX = 1 << 16
-"""Bytes of a fact that a runner writes."""
+"""Most bytes of a fact that a runner writes."""
 
 
 class Record(Struct, frozen=True):
     """Fact ``<step>.json``: the runner's pid, its start in clock ticks since boot, the boot's id, its marker.
 
-    ``start`` and ``boot`` are empty where there is no ``/proc``.
+    ``start`` and ``boot`` are empty on systems without ``/proc``.
     """
 
     pid: int
@@ -45,12 +45,12 @@ class StepFiles(Struct, frozen=True):
 
     @property
     def prefix(self) -> str:
-        """Return the path that all facts of the step begin with."""
+        """Return the common prefix of the paths of all facts of the step."""
         return f"{self.attempt_dir}/{self.name}"
 
     @property
     def lock(self) -> Path:
-        """Return the file that the runner holds locked while it lives."""
+        """Return the file that the runner keeps locked while it lives."""
         return Path(f"{self.prefix}.lock")
 
     @property
@@ -65,7 +65,7 @@ class StepFiles(Struct, frozen=True):
 
     @property
     def kill(self) -> Path:
-        """Return the file that says why we ended the step (:class:`agentjobs.model.Kill`)."""
+        """Return the file with the reason why we ended the step (:class:`agentjobs.model.Kill`)."""
         return Path(f"{self.prefix}.kill.json")
 
     @property
@@ -81,12 +81,12 @@ class StepFiles(Struct, frozen=True):
 
 
 def read_record(files: StepFiles) -> Record | None:
-    """Return what the runner wrote before it started the command; None if nothing, or nothing whole."""
+    """Return what the runner wrote before it started the command; None if that is missing or incomplete."""
     return _read(f"{files.prefix}.json", Record)
 
 
 def read_exit(files: StepFiles) -> Exit | None:
-    """Return how the command ended; None if that was not written, or not whole (a full disk, a power cut)."""
+    """Return how the command ended; None if that is missing or incomplete (a full disk, a power cut)."""
     return _read(f"{files.prefix}.exit.json", Exit)
 
 
@@ -100,7 +100,7 @@ def _read(path: str, kind: type[Fact]) -> Fact | None:
 def open_lock(files: StepFiles) -> int | None:
     """Take the step's lock shared, without waiting; return its descriptor, or None while a runner holds it.
 
-    Whoever holds it keeps the step from being started meanwhile. A missing lock file is free: -1.
+    While it is held the step cannot be started. A missing lock file is free: -1.
     """
     try:
         fd = open_plain(f"{files.prefix}.lock")
@@ -115,7 +115,7 @@ def open_lock(files: StepFiles) -> int | None:
 
 
 def is_held(files: StepFiles) -> bool:
-    """Say whether a runner lives: only it holds the lock."""
+    """Return whether a runner lives: only a runner holds the lock."""
     fd = open_lock(files)
     if fd is None:
         return True
@@ -124,7 +124,7 @@ def is_held(files: StepFiles) -> bool:
 
 
 def close_lock(fd: int) -> None:
-    """Give back what :func:`open_lock` returned."""
+    """Close what :func:`open_lock` returned."""
     if fd >= 0:
         with contextlib.suppress(OSError):
             os.close(fd)

@@ -1,4 +1,4 @@
-"""How an agent's output, and what it keeps on disk, are read: the tables below ``[agents.NAME]``. Pure."""
+"""How to read an agent's output and what it keeps on disk: the tables below ``[agents.NAME]``. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 AGENT_CLASSES: Final = tuple(outcome for outcome in Outcome if outcome.rules.by_rule)
-"""The classes a rule may give; the others come from what agentjobs itself measured or checked."""
+"""The classes a rule may give; the others come from what agentjobs measures or checks."""
 
 Scalar = str | int | float | bool
 Event = dict[str, Scalar]
@@ -23,41 +23,41 @@ Paths = tuple[str, ...]
 Price = Annotated[float, Meta(ge=0)]
 
 SPECIAL: Final = frozenset(r"\.^$*+?{}[]()|")
-"""What makes a text a regular expression."""
+"""Characters that make a text a regular expression."""
 
 
 class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"class_": "class"}):
-    """One way to know what an attempt came to; of the ordered list the first match wins."""
+    """One way to classify how an attempt ended. Rules are tried in order; the first match wins."""
 
     class_: Annotated[Outcome, Meta(extra={"choices": AGENT_CLASSES})]
-    """The class this rule finds. `ok` is the agent's own final event of success: an agent that has an `ok`
-    rule and exits 0 without that event has crashed."""
+    """The class that this rule gives. `ok` is the agent's own final event of success: an agent that has an `ok` rule
+    and exits 0 without that event has crashed."""
     text: str | None = None
-    """A regular expression for the last lines of the output that are no JSON, of an agent that failed."""
+    """A regular expression for the last lines of the output that are not JSON, of an agent that failed."""
     event: Event | None = None
-    """Dotted paths into a JSON line of the output, each with the value it must have there; a string that
-    begins with `re:` is a regular expression."""
+    """Dotted paths into a JSON line of the output, each with the value it must have there; a string that starts with
+    `re:` is a regular expression."""
     code: int | None = None
-    """The exit code it must have ended with, alone or besides `text` or `event`. Until it has ended by itself such a
-    rule does not match."""
+    """The exit code, alone or in addition to `text` or `event`. Such a rule matches only after the agent has exited by
+    itself."""
     reset_path: str | None = None
-    """Dotted path of the moment a limit ends, in the line that matched."""
+    """Dotted path of the time when a limit ends, in the line that matched."""
     reset_event: Event | None = None
-    """The line that `reset_path` leads into, where that is another one than matched."""
+    """The line for `reset_path`, if it is not the one that matched."""
     reset: str | None = None
-    """A regular expression for the moment a limit ends, where no path leads to it: its first group, or all of it.
-    Epoch seconds, clock time, date or duration."""
+    """A regular expression for the time when a limit ends, if no path leads to it: its first group, or all of it. Epoch
+    seconds, clock time, date or duration."""
 
     def __post_init__(self) -> None:
         if self.class_ not in AGENT_CLASSES:
             known = ", ".join(AGENT_CLASSES)
-            raise FieldError("class", f"{self.class_.value!r} is not for a rule; use one of {known}")
+            raise FieldError("class", f"{self.class_.value!r} is not a class for rules; use one of {known}")
         if self.text is not None and self.event is not None:
             raise FieldError("class", 'a rule has either "text" or "event"')
         if self.text is None and self.event is None and self.code is None:
             raise FieldError("class", 'a rule has "text", "event" or "code"')
         if self.reset_event is not None and self.reset_path is None:
-            raise FieldError("reset_event", 'needs "reset_path", which leads into it')
+            raise FieldError("reset_event", 'needs "reset_path", the path in that line')
         for key, pattern in (("text", self.text), ("reset", self.reset)):
             if pattern is not None:
                 check_pattern(key, pattern)
@@ -66,43 +66,45 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename
 
 
 class Usage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where an agent says what it used: in JSON lines that match ``event``."""
+    """Where an agent reports its usage: in JSON lines that match ``event``."""
 
     event: Event
     """Which JSON lines: dotted paths and the values they must have, as in a rule."""
     scope: Literal["run", "session", "event"] = "run"
-    """What the figures count. `run`: this process, in the last such line; `session`: the conversation with all that
-    went before, in the last such line; `event`: one step, and all such lines are added up."""
+    """What the figures count. `run`: this process, in the last such line; `session`: the whole conversation so far, in
+    the last such line; `event`: one step, and all such lines are added up."""
     key: str | None = None
-    """With scope `event`: dotted path of an id; of lines with the same one only the last counts."""
+    """With scope `event`: dotted path of an id; of several lines with the same id only the last counts."""
     tokens: Paths = ()
-    """Dotted paths of the numbers that add up to the tokens; or, to have them apart, the four that follow. In a path
-    `*` goes through all of a table or a list; of paths with `|` between them the first counts that leads anywhere."""
+    """Dotted paths of the numbers that add up to the tokens; the next five keys count them separately instead. In a
+    path `*` stands for every entry of a table or a list; of several paths with `|` between them the first that finds a
+    value counts."""
     input: Paths = ()
-    """Dotted paths of the tokens that were read."""
+    """Dotted paths of the input tokens."""
     cache_read: Paths = ()
-    """Dotted paths of the tokens that were read from a cache."""
+    """Dotted paths of the tokens read from a cache."""
     cache_write: Paths = ()
-    """Dotted paths of the tokens that were written to a cache."""
+    """Dotted paths of the tokens written to a cache."""
     output: Paths = ()
-    """Dotted paths of the tokens that were written."""
+    """Dotted paths of the output tokens."""
     total: Paths = ()
-    """Dotted paths of all tokens, of an agent whose `output` leaves some out, such as its thoughts: what the others do
-    not hold counts as written."""
+    """Dotted paths of all tokens, for an agent whose `output` leaves some out, such as its thoughts: what the other
+    keys do not contain counts as output."""
     inclusive: bool = False
-    """`input` counts the tokens of the cache as well."""
+    """`input` includes the tokens of the cache."""
     cost: str | None = None
-    """Dotted path of the cost in US dollars. A cost of 0 for tokens is taken for unknown: the agent knows no price."""
+    """Dotted path of the cost in US dollars. A cost of 0 for more than 0 tokens counts as unknown: the agent does not
+    know the price."""
     guess: Event | None = None
-    """What a line (of `models`: an entry) has whose cost the agent itself does not know: it is not counted."""
+    """Marks a line (with `models`: an entry) whose cost the agent itself only guesses: that cost is not counted."""
     cost_scope: Literal["run", "session", "event"] | None = None
-    """What the cost counts, where that is not `scope`."""
+    """What the cost counts, if not the same as `scope`."""
     model: str | None = None
     """Dotted path of the model's name, for `prices`."""
     model_event: Event | None = None
-    """The line that `model` leads into, where that is another one: what follows it was used by that model."""
+    """The line that contains `model`, if it is another one: the lines after it were used by that model."""
     models: str | None = None
-    """Dotted path of a table whose names are models: all other paths begin in its entries, or, in a line without the
+    """Dotted path of a table whose names are models: all other paths start in its entries, or, in a line without the
     table, in the line itself."""
 
     @property
@@ -115,7 +117,7 @@ class Usage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         check_event("model_event", self.model_event)
         check_event("guess", self.guess)
         if self.model_event is not None and self.model is None:
-            raise FieldError("model_event", 'needs "model", which leads into it')
+            raise FieldError("model_event", 'needs "model", the path in that line')
         if self.tokens and self.paths != self.tokens:
             raise FieldError("tokens", "either tokens, or input, cache_read, cache_write, output and total")
         for path in (*self.paths, *filter(None, (self.cost, self.key, self.model, self.models))):
@@ -124,7 +126,7 @@ class Usage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Session(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where an agent that chooses the id of its conversation says it: in the first JSON line that matches."""
+    """Where an agent that chooses the id of its conversation reports it: in the first JSON line that matches."""
 
     event: Event
     """Which JSON line: dotted paths and the values they must have, as in a rule."""
@@ -137,46 +139,48 @@ class Session(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Transcript(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where an agent keeps its conversations on disk: what a killed one used, and which one was its own."""
+    """Where an agent keeps its conversations on disk, for the usage of a killed attempt and its conversation's id."""
 
     files: Paths = ()
     """Globs of files of JSON lines, or of one JSON value each; `~` is the agent's home, `${NAME:-default}` a variable
-    of its environment, and `{session}`, `{tree}`, `{dir}` as in a command."""
+    of its environment, and `{session}`, `{tree}`, `{dir}` as in a command.
+    """
     owner: Event | None = None
     """A JSON line that only the attempt's own file has; `{tree}` and `{session}` are filled in."""
     id: str | None = None
-    """Dotted path of the conversation's id in that line; without it the id is what `{session}` stands for in the
-    path of the file."""
+    """Dotted path of the conversation's id in that line; without it the id is the part of the file's path that matches
+    `{session}`."""
     also: Paths = ()
-    """Globs of more files of the conversation `{session}`, such as those of sub-agents: what was used there counts."""
+    """Globs of more files of the conversation `{session}`, such as those of sub-agents: their usage is added."""
     resumable: Event | None = None
-    """A JSON line, as an answer of the model, without which the agent does not resume what is in the file."""
+    """A JSON line, such as an answer of the model, without which the agent cannot resume the conversation in the
+    file."""
     database: str | None = None
     """Instead of files: an SQLite database."""
     query: str | None = None
-    """One SELECT of one row; its columns may be named session, input, cache_read, cache_write, output and cost. It
-    may use `:session`, `:tree` and `:since_ms`, when the attempt began."""
+    """One SELECT of one row; its columns may be named session, input, cache_read, cache_write, output and cost. It may
+    use `:session`, `:tree` and `:since_ms`, the start of the attempt."""
 
     def __post_init__(self) -> None:
         if bool(self.files) == bool(self.database):
             raise FieldError("files", 'either "files" or "database"')
         if bool(self.database) != bool(self.query):
-            raise FieldError("query", 'a "database" needs a "query", and the other way round')
+            raise FieldError("query", 'a "database" needs a "query", and a "query" needs a "database"')
         if self.also and not self.files:
             raise FieldError("also", 'needs "files"')
         if self.id is not None and self.owner is None:
-            raise FieldError("id", 'leads into the line that "owner" names')
+            raise FieldError("id", 'needs "owner", the line that contains it')
         check_event("owner", self.owner)
         check_event("resumable", self.resumable)
 
 
 class Reset(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the transcript says exactly when a limit ends, of an agent whose own words round it."""
+    """Where the transcript says exactly when a limit ends, for an agent whose message rounds it."""
 
     event: Event
-    """Which JSON lines: dotted paths and the values they must have, as in a rule; the newest that matches counts."""
+    """Which JSON lines: dotted paths and the values they must have, as in a rule; the newest match counts."""
     at: str
-    """Dotted path of the moment: epoch seconds, a date with a time, or a duration."""
+    """Dotted path of the time: epoch seconds, a date with a time, or a duration."""
 
     def __post_init__(self) -> None:
         check_event("event", self.event)
@@ -184,7 +188,7 @@ class Reset(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Context(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"source": "from"}):
-    """How full the window is: what the newest JSON line that matches says, while the agent runs."""
+    """How full the context window is: the newest JSON line that matches counts, while the agent runs."""
 
     event: Event
     """Which JSON lines: dotted paths and the values they must have, as in a rule."""
@@ -193,7 +197,7 @@ class Context(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ren
     source: Literal["output", "transcript"] = "output"
     """Where those lines are."""
     window: str | None = None
-    """Dotted path of the window's size; otherwise it is `window` of the profile or of the agent."""
+    """Dotted path of the window's size; otherwise `window` of the profile or of the agent is used."""
 
     def __post_init__(self) -> None:
         check_event("event", self.event)
@@ -202,27 +206,27 @@ class Context(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ren
 
 
 class Watch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """By what lines of its output an agent that goes astray is known."""
+    """Lines of the output that show that an agent is stuck or still working."""
 
     error: Event | None = None
-    """A line that tells of trouble; `limits.same_errors` equal ones with nothing between are a runaway."""
+    """A line that reports an error; `limits.same_errors` equal ones in a row are a runaway."""
     request: Event | None = None
-    """A line that stands for one answer of the model; `limits.idle_requests` without a change are a runaway."""
+    """A line for one answer of the model; `limits.idle_requests` without a change in the tree are a runaway."""
     key: str | None = None
-    """Dotted path of an id of the answer: lines that follow each other with the same one are one answer."""
+    """Dotted path of an id of the answer: consecutive lines with the same id are one answer."""
     calls: Event | None = None
-    """A line after which a tool of the agent runs, so that no request to the model is open; `request` lines when left
-    out. An agent that is killed after any other line is taken to have had one open."""
+    """A line after which a tool of the agent runs, so that no request to the model is open; `request` lines if left
+    out. An agent that is killed after any other line is assumed to have had one open."""
     retry: str | None = None
-    """A regular expression for the lines that are no JSON by which a program that tries again for ever tells why:
-    a limit or a login that is met twice, an overload or a dead network that is met six times with no answer between,
-    ends the agent, with that class."""
+    """A regular expression for the lines that are not JSON in which a program that retries for ever names the reason. A
+    limit or a login problem that appears twice, or an overload or a dead network that appears six times with no answer
+    between, ends the agent with that class."""
     goes_on: tuple[Event, ...] = ()
-    """Lines that show that the agent works on: its final event, if one came before, was not the last. `request` lines
-    show it as well."""
+    """Lines that show that the agent still works: an earlier final event was not the last. `request` lines show it as
+    well."""
     background: Event | None = None
-    """A line that lists the work that runs in the background: the newest one counts. As long as the list is not empty
-    the agent is not over, whatever its final event said."""
+    """A line that lists the work running in the background; the newest one counts. While the list is not empty the
+    agent is not over, whatever its final event says."""
     tasks: str | None = None
     """Dotted path of that list."""
 
@@ -236,7 +240,7 @@ class Watch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         for event in self.goes_on:
             check_event("goes_on", event)
         if (self.background is None) != (self.tasks is None):
-            raise FieldError("background", '"background" needs "tasks", and the other way round')
+            raise FieldError("background", '"background" needs "tasks", and "tasks" needs "background"')
         if self.tasks is not None:
             check_path("tasks", self.tasks)
         if self.key is not None:
@@ -244,7 +248,7 @@ class Watch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Reading(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one kind of line of the output tells people; of the ordered list the first match wins.
+    """How people see one kind of line of the output; entries are tried in order, the first match wins.
 
     Of several errors the one whose entry comes first is the message.
     """
@@ -253,31 +257,32 @@ class Reading(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         "error", "says", "thinks", "runs", "edits", "reads", "searches", "uses", "gives", "asks", "done", "note"
     ]
     """`error`: what went wrong; `says`, `thinks`: the model's text and its thoughts; `runs`: a shell command; `edits`,
-    `reads`: a file; `searches`: what it looks for; `uses`: another tool; `gives`: what a tool returned; `asks`: a
-    question to a person; `done`: the end; `note`: what nobody needs to read, as start-up messages."""
+    `reads`: a file; `searches`: a search; `uses`: another tool; `gives`: what a tool returned; `asks`: a question to a
+    person; `done`: the end; `note`: what nobody needs to read, such as start-up messages."""
     event: Event | None = None
     """Which JSON lines: dotted paths and the values they must have, as in a rule."""
     line: str | None = None
     """Instead of `event`: a regular expression for lines that are not JSON; its first group, or all of it, is the
-    text."""
+    text.
+    """
     parts: str | None = None
-    """Dotted path, with `*`, of parts of the JSON line that are read each by itself, as the blocks of a message."""
+    """Dotted path, with `*`, of parts of the JSON line that are read one by one, such as the blocks of a message."""
     part: Event | None = None
-    """What such a part must hold."""
+    """What such a part must contain."""
     text: Paths = ()
-    """Dotted paths of the text, in the line or in the part; a path may lead into JSON inside of a string. Where none of
-    them holds a text the entry does not match."""
+    """Dotted paths of the text, in the line or in the part; a path may lead into JSON inside a string. Without a text
+    at any of them the entry does not match."""
     pieces: bool = False
-    """Lines of this kind that follow each other are pieces of one text."""
+    """Consecutive lines of this kind are pieces of one text."""
 
     def __post_init__(self) -> None:
         if (self.event is None) == (self.line is None):
-            raise FieldError("kind", 'either "event" or "line"')
+            raise FieldError("kind", 'needs either "event" or "line"')
         if self.part is not None and self.parts is None:
             raise FieldError("part", 'needs "parts", the path of the parts')
         if self.line is not None:
             if self.parts is not None or self.text:
-                raise FieldError("line", 'has no "parts" and no "text": its first group is the text')
+                raise FieldError("line", 'cannot have "parts" or "text" next to "line": its first group is the text')
             check_pattern("line", self.line)
         check_event("event", self.event)
         check_event("part", self.part)
@@ -286,20 +291,20 @@ class Reading(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Tariff(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a model costs, for agents that report no money; the sums are marked as estimates."""
+    """The price of a model, for agents that report no cost; the sums are marked as estimates."""
 
     model: str
     """A regular expression for the whole name of the model."""
     as_of: str
     """The month of the price, as in `2026-11`."""
     input: Price
-    """US dollars for a million tokens that were read."""
+    """US dollars per million input tokens."""
     output: Price
-    """US dollars for a million tokens that were written."""
+    """US dollars per million output tokens."""
     cache_read: Price | None = None
-    """US dollars for a million tokens from the cache; the price of `input` when left out."""
+    """US dollars per million tokens read from the cache; the price of `input` if left out."""
     cache_write: Price | None = None
-    """US dollars for a million tokens into the cache; the price of `input` when left out."""
+    """US dollars per million tokens written to the cache; the price of `input` if left out."""
 
     def __post_init__(self) -> None:
         check_pattern("model", self.model)
@@ -308,9 +313,9 @@ class Tariff(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def check_pattern(key: str, pattern: str) -> None:
-    """Raise FieldError unless the text is a regular expression."""
+    """Raise FieldError unless the text is a valid regular expression."""
     if not SPECIAL.intersection(pattern):
-        return  # plain words need no compiler, which would cost each poll a millisecond or two
+        return  # plain words: the compiler would cost each poll a millisecond or two
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -338,5 +343,5 @@ def check_path(key: str, path: str) -> None:
 
 
 def tariff_of(model: str, prices: Sequence[Tariff]) -> Tariff | None:
-    """Return what a model costs; None where nobody says."""
+    """Return the price of a model; None if unknown."""
     return next((one for one in prices if re.fullmatch(one.model, model)), None)

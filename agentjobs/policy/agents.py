@@ -1,4 +1,4 @@
-"""How an agent program is started, continued, stopped and read: ``[agents]`` of agentjobs.toml. Pure."""
+"""How to start, resume, stop and read an agent program: ``[agents]`` of agentjobs.toml. Pure."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ if TYPE_CHECKING:
 
 PLACEHOLDERS: Final = ("session", "prompt", "task", "attempt", "root", "tree", "dir")
 """What ``{…}`` may name in a command; ``prompt`` is the path of the prompt, ``root`` that of the project, ``tree`` that
-of the task's tree, ``dir`` a directory that the task keeps over all its attempts."""
+of the task's tree, ``dir`` a directory that the task keeps over all its attempts.
+"""
 
 FLAGS: Final = "{flags}"
-"""An argument of a command that stands for those which the profile asks for: none, or several."""
+"""An argument of a command; it is replaced by the flags for the keys of the profile (none, one or several)."""
 
 NO_PRESET: Final = "none"
-"""What a section says that begins with nothing."""
+"""``preset`` of a section that starts from no preset."""
 
 WINDOW: Final = 200_000
-"""Tokens of a model's context where nobody says."""
+"""Tokens of a model's context window if nothing else is configured."""
 
 Signal = Literal["HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "KILL"]
 
@@ -43,75 +44,76 @@ _BRACES: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
 def check_writable(path: str) -> None:
-    """Raise ``FieldError`` for what no step may be given to write."""
+    """Raise ``FieldError`` for a path that steps must not write."""
     parts = path.split("/")
     if not path.strip("/") or "\0" in path or ".." in parts or ".agentjobs" in parts:
-        raise FieldError("writable", f"{path!r} cannot be given to steps to write")
+        raise FieldError("writable", f"{path!r} cannot be writable for steps")
 
 
 class Flags(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Arguments that take the place of `{flags}` when a profile asks for them, with `{value}` for what it says."""
+    """Arguments that replace `{flags}` if the profile sets the key; `{value}` is the key's value."""
 
     model: tuple[str, ...] = ()
-    """Those that choose the model: key `model` of a profile."""
+    """For key `model` of a profile: choose the model."""
     turns: tuple[str, ...] = ()
-    """Those that bound the turns: key `turns` of a profile."""
+    """For key `turns` of a profile: limit the turns."""
     budget: tuple[str, ...] = ()
-    """Those that bound the money: key `budget_usd` of a profile."""
+    """For key `budget_usd` of a profile: limit the cost."""
 
 
 class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One agent program. A section with the name of a preset begins with all that the preset says."""
+    """One agent program. A section with the name of a preset starts from that preset."""
 
     preset: str | None = None
-    """The preset this section begins with, where it is not the one of its own name; `"none"` for none."""
+    """The preset this section starts from, if not the one of the same name; `"none"` for none."""
     about: str = ""
-    """What people call the program."""
+    """The program's name, for people."""
     install: str = ""
-    """How it is usually installed, for people."""
+    """The usual command to install it, for people."""
     version: tuple[str, ...] = ()
     """The command that prints its version."""
     version_pattern: str | None = None
-    """A regular expression for the version in what that command prints: its first group. Without it the first version
-    there is taken."""
+    """A regular expression for the version in the output of that command: its first group. By default the first version
+    in it."""
     requires: dict[str, str] = field(default_factory=dict)
-    """Programs it cannot run without, each with its least version, as in `{ node = "22.19" }`."""
+    """Programs it needs, each with its minimum version, as in `{ node = "22.19" }`."""
     tested: tuple[str, ...] = ()
-    """The versions that these settings were proved with, the oldest first."""
+    """The versions that these settings were tested with, oldest first."""
     account: str | None = None
     """Agents with the same account share limits and logins; by default the name of the preset, or of the section."""
     command: tuple[str, ...]
     """The program and its arguments, without a shell. Placeholders: `{session}`, `{prompt}` (its path), `{task}`,
-    `{attempt}`, `{root}` (the project), `{tree}`, `{dir}` (a directory of the task's own), and as an argument of its
-    own `{flags}`; write `{{` and `}}` for braces."""
+    `{attempt}`, `{root}` (the project), `{tree}`, `{dir}` (a private directory of the task), and as a separate argument
+    `{flags}`; write `{{` and `}}` for braces."""
     resume: tuple[str, ...] | None = None
-    """The command that continues conversation `{session}`; without it every attempt is a new conversation."""
+    """The command that resumes conversation `{session}`; without it every attempt is a new conversation."""
     prompt: Literal["stdin", "file"] = "stdin"
     """How the prompt arrives: on stdin, or only as the file `{prompt}`, which the command names."""
     flags: Flags = field(default_factory=Flags)
-    """What `{flags}` stands for; see below."""
+    """Replacements for `{flags}`; see below."""
     env: dict[str, str] = field(default_factory=dict)
     """Variables added to the environment."""
     inherit: tuple[str, ...] = ()
-    """Variables of the environment of agentjobs that this agent gets besides the usual ones: names or globs, as in
-    `["ANTHROPIC_API_KEY", "AWS_*"]`."""
+    """Variables of the environment of agentjobs that this agent gets in addition to the usual ones: names or globs, as
+    in `["ANTHROPIC_API_KEY", "AWS_*"]`."""
     writable: tuple[str, ...] = ()
-    """Paths outside of its tree where it keeps its settings and conversations: a sandbox lets it write there. Written
-    as in `workspace.writable`."""
+    """Paths outside its tree where it keeps its settings and conversations: a sandbox lets it write there. Same format
+    as `workspace.writable`."""
     window: Annotated[int, Meta(ge=1)] | None = None
-    """Tokens of its usual model's context; 200,000 where neither this nor the profile says it."""
+    """Context window of its usual model, in tokens; 200,000 if neither this nor the profile sets it."""
     tokens_factor: Annotated[float, Meta(gt=0, le=10)] | None = None
-    """How many tokens its model counts for one of o200k_base, by which agentjobs counts: 1 when left out. What
-    `agentjobs tokens --calibrate` has learnt goes before it."""
+    """How many tokens its model counts for one token of o200k_base, which agentjobs uses to count: 1 if left out. A
+    value learned by `agentjobs tokens --calibrate` takes precedence."""
     session: Session | None = None
-    """Where it says the id of its conversation; without it agentjobs gives the id. See below."""
+    """Where it reports the id of its conversation; without this key agentjobs chooses the id. See below."""
     rules: tuple[Rule, ...] = ()
-    """How to tell a limit, a full context, a lost login … from a crash; see below."""
+    """How to distinguish a limit, a full context, a lost login … from a crash; see below."""
     text_after: str | None = None
-    """For an agent that prints the text of its model as plain lines: a regular expression for a line after which only
-    the program itself speaks. `text` rules look from the last such line on; without one in the output, at all of it."""
+    """For an agent that prints the text of its model as plain lines: a regular expression for a line after which all
+    lines come from the program itself. `text` rules read only what follows the last such line; without one, all of the
+    output."""
     reading: tuple[Reading, ...] = ()
-    """What its output tells people; see below."""
+    """How its output is shown to people; see below."""
     usage: Usage | None = None
     """Where it reports tokens and cost; see below."""
     transcript: Transcript | None = None
@@ -119,17 +121,17 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     transcript_usage: Usage | None = None
     """Where tokens and cost are in its transcript, for an attempt that was killed; keys as in `usage`."""
     transcript_resets: tuple[Reset, ...] = ()
-    """Where its transcript says exactly when a limit ends; of several that are told at once, the last one counts."""
+    """Where its transcript says exactly when a limit ends; of several that match in one line, the last one counts."""
     context: Context | None = None
-    """Where it says how full its window is; see below."""
+    """Where it reports how full its window is; see below."""
     watch: Watch | None = None
-    """How it is known to go astray; see below."""
+    """Signs that it is stuck or still working; see below."""
     prices: tuple[Tariff, ...] = ()
-    """What its models cost, if it does not say; see below."""
+    """Prices of its models, if it reports no cost; see below."""
     stop: tuple[Signal, ...] = ("TERM",)
-    """Signals that end the agent politely, in this order, `stop_grace_s` apart; `KILL` always follows."""
+    """Signals that stop the agent, in this order, `stop_grace_s` apart; `KILL` always follows."""
     finish_grace_s: Annotated[float, Meta(ge=0)] | None = None
-    """Seconds it may go on living after its final event, in place of `limits.finish_grace_s`."""
+    """Seconds it may go on running after its final event, instead of `limits.finish_grace_s`."""
 
     def __post_init__(self) -> None:
         for key, command in (("command", self.command), ("resume", self.resume)):
@@ -139,7 +141,7 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             if not name or "=" in name or "\0" in name + value:
                 raise FieldError("env", f"{name!r} cannot be a variable of the environment")
             if name.startswith("AGENTJOBS_"):
-                raise FieldError("env", f"{name!r} is set by agentjobs itself; choose another name")
+                raise FieldError("env", f"{name!r} is set by agentjobs; choose another name")
         for key in ("text_after", "version_pattern"):
             check_pattern(key, getattr(self, key) or "")
         for name, least in self.requires.items():
@@ -159,18 +161,18 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise FieldError("context", 'from = "transcript" needs a transcript with files')
 
     @property
-    def tells(self) -> bool:
-        """Whether anything can be known of it while it runs."""
+    def observable(self) -> bool:
+        """True if its state can be observed while it runs."""
         return bool(self.context or self.watch or self.usage or self.transcript_usage)
 
     @property
-    def counts(self) -> bool:
-        """Whether it says, or keeps on disk, how many tokens it used: then none told is none used."""
+    def reports_tokens(self) -> bool:
+        """True if it reports, or keeps on disk, the tokens it used: then no number means that it used none."""
         return self.usage is not None or self.transcript_usage is not None or self._has_database
 
     @property
-    def counts_at_once(self) -> bool:
-        """Whether that is told with each answer, and not only when it ends well."""
+    def reports_tokens_at_once(self) -> bool:
+        """True if it reports tokens with each answer, not only at a normal end."""
         return (self.usage is not None and self.usage.scope == "event") or (
             self.transcript is not None and (self.transcript_usage is not None or self._has_database)
         )
@@ -180,13 +182,13 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return self.transcript is not None and self.transcript.database is not None
 
     @property
-    def tells_cost(self) -> bool:
-        """Whether it says what they cost, of models whose price it knows."""
+    def reports_cost(self) -> bool:
+        """True if it reports their cost, for models whose price it knows."""
         return any(where is not None and where.cost is not None for where in (self.usage, self.transcript_usage))
 
     @property
-    def learns(self) -> bool:
-        """Whether the agent, and not we, chooses the id of a conversation."""
+    def chooses_session(self) -> bool:
+        """True if the agent chooses the id of a conversation; else agentjobs does."""
         if any("{session}" in part for part in self.command):
             return False
         return self.session is not None or (
@@ -195,9 +197,9 @@ class Agent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def flags_of(agent: Agent, wanted: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the arguments for what a profile asks for: ``model``, ``turns``, ``budget``, those that are not empty.
+    """Return the arguments for the settings of a profile that are not empty (``model``, ``turns``, ``budget``).
 
-    KeyError names the first that the agent has no flag for.
+    KeyError names the first one that the agent has no flag for.
     """
     found: list[str] = []
     for key, value in wanted.items():
@@ -209,14 +211,14 @@ def flags_of(agent: Agent, wanted: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def takes_flags(command: Sequence[str]) -> bool:
-    """Tell whether a command has a place for flags."""
+    """Return whether a command has ``{flags}``."""
     return FLAGS in command
 
 
 def expand(command: Sequence[str], values: Mapping[str, str], flags: Sequence[str] = ()) -> tuple[str, ...]:
-    """Fill the placeholders of a command: one argument stays one argument, whatever the value holds.
+    """Fill the placeholders of a command: one argument stays one argument, whatever the value contains.
 
-    ``values`` gives a text for each of ``PLACEHOLDERS``; ``flags`` take the place of the argument ``{flags}``.
+    ``values`` has a text for each of ``PLACEHOLDERS``; ``flags`` replace the argument ``{flags}``.
     """
 
     def replace(found: re.Match[str]) -> str:
@@ -229,14 +231,14 @@ def expand(command: Sequence[str], values: Mapping[str, str], flags: Sequence[st
 
 
 MERGED: Final = ("env", "flags")
-"""Tables of which a section says only what differs from the preset."""
+"""Tables that are merged with those of the preset."""
 
 JOINED: Final = ("rules", "reading")
-"""Lists of which the preset's entries follow those of a section."""
+"""Lists to which the preset's entries are appended."""
 
 
 def with_preset(section: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the table of an agent: the preset's keys, with what the user's section says in their place.
+    """Return the table of an agent: the preset's keys, replaced by those of the user's section.
 
     `env` and `flags` are merged name by name, and the user's `rules` and `reading` are tried before the preset's.
     """
@@ -251,7 +253,7 @@ def with_preset(section: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[s
 
 
 def preset_of(name: str, section: Mapping[str, Any] | None) -> str:
-    """Return the name of the preset that agent ``name`` begins with, there or not; empty for none."""
+    """Return the name of the preset that agent ``name`` starts from, even if it does not exist; empty for none."""
     named = section.get("preset") if section else None
     chosen = named if isinstance(named, str) else name
     return "" if chosen == NO_PRESET else chosen
@@ -260,7 +262,7 @@ def preset_of(name: str, section: Mapping[str, Any] | None) -> str:
 def table_of(
     name: str, section: Mapping[str, Any] | None, preset: Callable[[str], Mapping[str, Any] | None]
 ) -> dict[str, Any] | None:
-    """Return all that is said of an agent, by its preset and by its section; None where there is neither.
+    """Return the whole table of an agent, from its preset and its section; None if there is neither.
 
     ``preset`` returns the table of a preset, or None.
     """
@@ -273,7 +275,7 @@ def table_of(
 
 def _check_command(key: str, command: tuple[str, ...]) -> None:
     if not command or not command[0]:
-        raise FieldError(key, "needs a program to start")
+        raise FieldError(key, "needs the program to start")
     for part in command:
         if "\0" in part:
             raise FieldError(key, "an argument cannot hold a NUL character")
@@ -281,9 +283,9 @@ def _check_command(key: str, command: tuple[str, ...]) -> None:
             continue
         for found in _BRACES.finditer(part):
             if found[0] in ("{", "}"):
-                raise FieldError(key, f"a lone {found[0]!r} in {part!r}; write {found[0] * 2!r} for a brace")
+                raise FieldError(key, f"a lone {found[0]!r} in {part!r}; write {found[0] * 2!r} for a literal brace")
             if found[0] == FLAGS:
-                raise FieldError(key, f"{FLAGS} in {part!r} must be an argument of its own")
+                raise FieldError(key, f"{FLAGS} in {part!r} must be a separate argument")
             if found[1] is not None and found[1] not in PLACEHOLDERS:
                 names = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
                 raise FieldError(key, f"unknown placeholder {found[0]}; known: {names}, {FLAGS}, {{{{ and }}}}")

@@ -1,4 +1,4 @@
-"""The whole list of a profile's checks as shell commands. Pure."""
+"""All checks of a profile as shell commands. Pure."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ if TYPE_CHECKING:
 
 
 def checks_of(profile: Profile) -> tuple[str, ...]:
-    """Return all that must succeed in a task's tree, in the order in which it runs."""
+    """Return all checks of a task, in the order in which they run."""
     return tuple(check.command for check in profile.checks) + profile.verify

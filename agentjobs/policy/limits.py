@@ -1,4 +1,4 @@
-"""Bounds, budgets and retries: ``[limits]`` and ``[retry]`` of agentjobs.toml. Pure."""
+"""Limits, budgets and retries: ``[limits]`` and ``[retry]`` of agentjobs.toml. Pure."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _TOKENS: Final = re.compile(r"\s*(\d{1,12}(?:\.\d{1,6})?)\s*([km]?)\s*", re.IGNO
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one step, one task and the whole run may take. A budget that is not set does not exist."""
+    """Limits for one step, one task and the whole run. A budget that is not set does not apply."""
 
     attempt_minutes: Positive = 30.0
-    """Wall clock of one agent step; past it the attempt is ended as `timeout`."""
+    """Wall clock of one agent step; then the attempt is killed as `timeout`."""
     idle_minutes: Positive = 10.0
-    """An agent that has written no output for so long is ended as `stalled`."""
+    """An agent that writes no output for this long is killed as `stalled`."""
     verify_minutes: Positive = 15.0
-    """Wall clock of one check, of one gate, and of the `plan` of a phase."""
+    """Wall clock of one check, of one gate run, and of the `plan` of a phase."""
     setup_minutes: Positive = 15.0
     """Wall clock of the `setup` command of a workspace."""
     start_interval_s: Amount = 0.5
@@ -38,22 +38,23 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     stop_grace_s: Amount = 10.0
     """Seconds between one stop signal and the next, and before `KILL`."""
     finish_grace_s: Amount = 30.0
-    """Seconds an agent may go on living after its final event."""
+    """Seconds an agent may go on running after its final event."""
     min_free_memory: str = "1GiB"
     """Start nothing while less memory than this is free."""
     output: str = "64MiB"
-    """An agent whose log grows past it is ended as `runaway`."""
+    """An agent whose log grows beyond this is killed as `runaway`."""
     file_size: str = "1GiB"
-    """Hard limit of any one file an agent or a check writes."""
+    """Hard limit for any one file that an agent or a check writes."""
     breaker: Count = 5
-    """Halt when the first so many attempts all failed alike. Later in a run: an account whose agent does not tell its
-    tokens is stopped when so many new tasks in a row failed alike in their first minute. 0 turns both off."""
+    """Stop the run if the first this many attempts all fail the same way. Later in a run: stop an account whose agent
+    does not report its tokens if this many new tasks in a row fail the same way in their first minute. 0 turns both
+    off."""
     unreachable_minutes: Amount = 15.0
-    """An account whose service cannot be reached is tried again for so long, a little later each time; then a person
-    is asked. With 15 that is after four attempts; for a run at night more is better."""
+    """How long an account whose service cannot be reached is tried again, with growing pauses; then a person must act.
+    15 means four attempts; use more for a run at night."""
     limit_hours: Amount | None = None
-    """How long the end of a usage limit is waited for, from the moment it was met; a limit that ends later stops the
-    account, and a person is asked. 0: always. Unset: as long as it takes."""
+    """How long to wait for the end of a usage limit, from the moment it was hit; a limit that ends later stops the
+    account, and a person must act. 0: stop always. Unset: wait as long as it takes."""
     run_attempts: Several | None = None
     """Attempts of the whole run."""
     run_tokens: Several | None = None
@@ -61,28 +62,29 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     run_cost_usd: Positive | None = None
     """Money of the whole run, US dollars."""
     tokens_in_flight: str | Several | None = None
-    """Context of all running agents together, as in `"500k"`: an attempt begins only if what they hold and what it is
-    expected to (its prompt, the files and documents its row names) stay within it. One that is larger alone runs alone;
-    the rows after one that has to wait wait as well. Nobody is ended for it."""
+    """Context of all running agents together, as in `"500k"`: an attempt starts only if what they hold and what it is
+    expected to hold (its prompt, the files and documents its row names) stay below this. A task that is larger alone
+    runs alone; while a row waits for this, the rows after it wait, too. No running agent is killed for it."""
     task_attempts: Several | None = None
     """Attempts of one task over all its rounds."""
     task_cost_usd: Positive | None = None
-    """Money of one task, US dollars; a running agent that is known to have used it up is ended as `runaway`."""
+    """Money of one task, US dollars; a running agent that is known to have used it up is killed as `runaway`."""
     unknown_cost: Literal["refuse", "allow"] = "refuse"
-    """What becomes of `run_cost_usd` and `task_cost_usd` where a cost is not known. `refuse`: `check` and `dispatch`
-    refuse an agent that tells no cost and whose model has no price, and the run halts after an attempt whose cost
-    nobody knows. `allow`: the budgets count what is known."""
+    """What `run_cost_usd` and `task_cost_usd` do if a cost is not known. `refuse`: `check` and `dispatch` refuse an
+    agent that reports no cost and whose model has no price, and the run stops after an attempt with unknown cost.
+    `allow`: the budgets count what is known."""
     hard_cap: Annotated[float, Meta(ge=1)] = 1.25
-    """Running agents are ended, and taken up again once there is more, when `run_tokens` or `run_cost_usd` is
-    exceeded by this factor."""
+    """Running agents are killed, and resumed once there is more budget, if `run_tokens` or `run_cost_usd` is exceeded
+    by this factor."""
     same_errors: Count = 20
-    """An agent that reports the same error so many times in a row is ended as `runaway`; 0: never."""
+    """An agent that reports the same error this many times in a row is killed as `runaway`; 0: never."""
     idle_requests: Count = 300
-    """An agent whose model has answered so many times while its tree stayed as it was is ended as `runaway`;
-    0: never."""
+    """An agent whose model has answered this many times without any change in its tree is killed as `runaway`; 0:
+    never."""
     handoff_minutes: Amount = 5.0
     """Wall clock of the turn in which an agent that was stopped for its full context writes a handoff; 0: it is
-    not asked for one."""
+    not asked for one.
+    """
 
     def __post_init__(self) -> None:
         for key in ("min_free_memory", "output", "file_size"):
@@ -98,13 +100,13 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def money(self) -> str:
-        """The key of a budget of money that has to be kept; empty where there is none."""
+        """The key of a money budget that must be enforced; empty if there is none."""
         budgets = (key for key in ("run_cost_usd", "task_cost_usd") if getattr(self, key) is not None)
         return next(budgets, "") if self.unknown_cost == "refuse" else ""
 
     @property
     def flight_tokens(self) -> int | None:
-        """``tokens_in_flight`` as a number; None where there is no cap."""
+        """``tokens_in_flight`` as a number; None if not set."""
         cap = self.tokens_in_flight
         return parse_tokens(cap) if isinstance(cap, str) else cap
 
@@ -140,7 +142,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def limit_s(self) -> float:
-        """``limit_hours`` in seconds; infinity where it is not set."""
+        """``limit_hours`` in seconds; infinity if not set."""
         return math.inf if self.limit_hours is None else self.limit_hours * 3600
 
     @property
@@ -159,7 +161,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return parse_size(self.file_size)
 
     def starved(self, free: int) -> str:
-        """Say that nothing may start with so many bytes of memory free; empty where it may."""
+        """Return why nothing may start with ``free`` bytes of memory; empty if it may."""
         gib, wanted = 1 << 30, self.min_free_memory_bytes
         if free >= wanted:
             return ""
@@ -168,18 +170,18 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How often to try again, and when starting over pays."""
+    """How often to retry, and when starting over pays."""
 
     resumes: Count = 2
-    """Layer 1, in one round: continue the same conversation after a crash or a timeout."""
+    """Layer 1, per round: continue the same conversation after a crash or a timeout."""
     repairs: Count = 3
-    """Layer 2, in one round: a fresh conversation in the same tree, with the errors."""
+    """Layer 2, per round: a fresh conversation in the same tree, with the errors."""
     restarts: Count = 1
-    """Layer 3, in one round: start over from a clean tree, after all else has settled."""
+    """Layer 3, per round: start over from a clean tree, after all other tasks have settled."""
     diagnose_above: Share = 0.10
-    """When more than this share of the tasks failed, layer 3 does not run: the prompt needs work first."""
+    """If more than this share of the tasks failed, layer 3 does not run: the prompt needs work first."""
     task_value_usd: Amount = 5.0
-    """What one finished task is worth; layer 3 runs only where it is likely to pay."""
+    """The value of one finished task; layer 3 runs only if it is likely to pay."""
 
 
 def parse_tokens(text: str) -> int:
@@ -187,7 +189,7 @@ def parse_tokens(text: str) -> int:
     found = _TOKENS.fullmatch(text)
     number = math.floor(float(found[1]) * 1000 ** " km".index(found[2].lower() or " ")) if found else 0
     if number < 1:
-        raise ValueError(f'{text!r} is no number of tokens; write it as "500k", "1.5M" or 500000')
+        raise ValueError(f'{text!r} is not a number of tokens (examples: "500k", "1.5M", 500000)')
     return number
 
 
@@ -202,5 +204,5 @@ def parse_size(text: str) -> int:
 
 
 def dollars(amount: float) -> str:
-    """Return US dollars as people read them; less than a cent is not shown as nothing."""
+    """Return US dollars as people read them; an amount below a cent is not shown as 0."""
     return f"{amount:.4f}" if 0 < amount < CENT else f"{amount:.2f}"

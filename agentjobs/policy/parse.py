@@ -1,4 +1,4 @@
-"""agentjobs.toml: bytes in, ``Policy`` out; what is wrong is reported with its line. Pure."""
+"""Read agentjobs.toml: bytes in, ``Policy`` out; errors have their line. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def parse_policy(
     preset: Callable[[str], dict[str, Any] | None] = lambda _: None,
     presets: Callable[[], Iterable[str]] = tuple,
 ) -> Policy:
-    """Read the bytes of agentjobs.toml; UserError names the file and the line of whatever is wrong.
+    """Read the bytes of agentjobs.toml. Raises UserError with the file and the line of whatever is wrong.
 
     ``preset`` returns the table of an agent that needs no section, or None; ``presets`` the names of all of them.
     """
@@ -44,7 +44,7 @@ def _with_presets(
     data: bytes,
     file: str,
 ) -> dict[str, Any]:
-    """Fill in what presets say of the agents that sections and profiles name."""
+    """Merge the presets into the agents that sections and profiles name."""
     sections, profiles = raw.get("agents", {}), raw.get("profiles", {})
     if not isinstance(sections, dict) or not isinstance(profiles, dict):
         return raw
@@ -69,7 +69,7 @@ def _with_presets(
 
 
 def _loose_ends(policy: Policy, presets: Callable[[], Iterable[str]]) -> Iterator[tuple[Path, str]]:
-    """Find names that lead nowhere, and those of variables that cannot be passed on."""
+    """Yield unknown names, and variables that cannot be passed on."""
     entries: list[tuple[Path, tuple[str, ...]]] = [(("inherit",), policy.inherit)]
     entries += [(("agents", name, "inherit"), agent.inherit) for name, agent in policy.agents.items()]
     for path, patterns in entries:
@@ -77,7 +77,7 @@ def _loose_ends(policy: Policy, presets: Callable[[], Iterable[str]]) -> Iterato
             yield path, f"{words} ({spot(path)})"
     yield from _loose_ends_of_profiles(policy, presets)
     if policy.phases or any(p.plan is not None or p.min_done < 1 for p in policy.profiles.values()):
-        from agentjobs.policy.phases import faults  # only where there are phases
+        from agentjobs.policy.phases import faults  # only needed with phases
 
         yield from faults(policy)
     for name, reviewer, words in _misnamed(policy.profiles, trees=policy.workspace.kind != "none"):
@@ -106,12 +106,13 @@ def _loose_ends_of_profiles(policy: Policy, presets: Callable[[], Iterable[str]]
                 flags_of(agent, wishes_of(profile))
             except KeyError as error:
                 key = {"budget": "budget_usd"}.get(error.args[0], error.args[0])
-                words = f"agent {profile.agent} cannot be told: its commands need {{flags}}, and its flags a {error}"
-                yield (*here, key), f"{spot((*here, key))}: {words}"
+                used, flag = profile.agent, error.args[0]
+                cure = f"add {{flags}} to its commands and {flag} = [...] to [agents.{used}.flags]"
+                yield (*here, key), f"{spot((*here, key))}: agent {used} does not support it; {cure}"
 
 
 def _unbounded(value: Any, path: Path) -> Iterator[Path]:
-    """Find ``inf`` and ``nan``, which TOML allows and no limit or comparison survives."""
+    """Yield ``inf`` and ``nan``, which TOML allows but limits and comparisons do not."""
     if isinstance(value, float) and not math.isfinite(value):
         yield path
     pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -120,18 +121,18 @@ def _unbounded(value: Any, path: Path) -> Iterator[Path]:
 
 
 def _misnamed(profiles: Mapping[str, Profile], *, trees: bool) -> Iterator[tuple[str, str, str]]:
-    """Yield, for each profile whose ``review`` cannot be: its name, the reviewer, what is wrong.
+    """Yield each wrong entry of a ``review``: the profile, the reviewer, the fault.
 
-    A reviewer that is not defined is the caller's to tell. ``trees``: tasks have trees, and so commits.
+    The caller reports a reviewer that is not defined. ``trees``: tasks have trees, and so commits.
     """
     for name, profile in profiles.items():
         for at, reviewer in enumerate(profile.review):
             other = profiles.get(reviewer)
             if not trees:
-                yield name, reviewer, 'there is no commit to judge where workspace.kind is "none"'
+                yield name, reviewer, 'there is no commit to review if workspace.kind is "none"'
             elif reviewer == name:
                 yield name, reviewer, "a profile cannot review itself"
             elif reviewer in profile.review[:at]:
                 yield name, reviewer, f"{reviewer} is named twice"
             elif other is not None and other.review:
-                yield name, reviewer, f"{reviewer} has reviewers of its own; a reviewer may have none"
+                yield name, reviewer, f"{reviewer} has reviewers itself; a reviewer must not have any"

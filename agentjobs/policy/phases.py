@@ -1,4 +1,4 @@
-"""``phases`` of agentjobs.toml: what is wrong with them, and which comes before which. Pure."""
+"""``phases`` of agentjobs.toml: their faults and their order. Pure."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def faults(policy: Policy) -> Iterator[tuple[Path, str]]:
-    """Find phases that are no profiles, and keys of profiles that mean nothing without phases."""
+    """Yield phases without a profile, and keys of profiles that do nothing without phases."""
     for at, name in enumerate(policy.phases):
         if name not in policy.profiles:
             yield ("phases",), f"phases: {unknown(name, list(policy.profiles), 'profile')}"
         elif name in policy.phases[:at]:
-            yield ("phases",), f'phases: "{name}" is there twice'
+            yield ("phases",), f'phases: "{name}" appears twice'
         elif not is_id(name):
             yield ("phases",), f'phases: "{name}" cannot be a phase: {ID_RULE}'
     for name, profile in policy.profiles.items():
@@ -34,7 +34,7 @@ def faults(policy: Policy) -> Iterator[tuple[Path, str]]:
 
 
 def unknown(name: str, known: list[str], what: str = "phase") -> str:
-    """Say that there is no such name, and which is the nearest."""
+    """Return a message for an unknown name, with the nearest known one."""
     if not known and what == "phase":
         return f'there is no phase "{name}": agentjobs.toml has no key phases'
     close = nearest(name, known)
@@ -43,13 +43,13 @@ def unknown(name: str, known: list[str], what: str = "phase") -> str:
 
 
 def phase_before(policy: Policy, name: str) -> str:
-    """Return the phase before a profile; empty for the first, and for a profile that is no phase."""
+    """Return the phase before a profile; empty for the first, and for a profile that is not a phase."""
     at = policy.phases.index(name) if name in policy.phases else 0
     return policy.phases[at - 1] if at else ""
 
 
 def filled(row: Mapping[str, str], profile: str, output: str | None) -> dict[str, str]:
-    """Return a row with what goes without saying: its profile, what it writes, and that it may write that."""
+    """Return a row with its defaults filled in: its profile, its output, and the output as one of its files."""
     found = dict(row)
     if not found.get("profile", "").strip():
         found["profile"] = profile
@@ -61,5 +61,5 @@ def filled(row: Mapping[str, str], profile: str, output: str | None) -> dict[str
 
 
 def plans_first(policy: Policy) -> bool:
-    """Return whether all tasks come from plans: there need be no table yet."""
+    """Return whether all tasks come from plans, so that the table may be missing at first."""
     return bool(policy.phases) and policy.profiles[policy.phases[0]].plan is not None

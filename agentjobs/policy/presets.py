@@ -1,4 +1,4 @@
-"""The presets: all that is known of each agent CLI, one TOML file each under ``presets/``."""
+"""The presets: everything known about each agent CLI, one TOML file each under ``presets/``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def names() -> tuple[str, ...]:
 
 @cache
 def preset(name: str) -> dict[str, Any] | None:
-    """Return the table of a preset, as a section ``[agents.NAME]`` would hold it; None where there is none."""
+    """Return the table of a preset, as in a section ``[agents.NAME]``; None if there is none."""
     path = _DIRECTORY / f"{name}.toml"
     if path.parent != _DIRECTORY or not path.is_file():
         return None

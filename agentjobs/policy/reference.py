@@ -1,6 +1,6 @@
-"""The keys of agentjobs.toml as data, read from the types of ``policy``: the reference cannot differ.
+"""The keys of agentjobs.toml as data, read from the types of ``policy``, so that the reference is always right.
 
-``python -m agentjobs.policykeys`` prints the tables of docs/configuration.md.
+``python -m agentjobs.policy.reference`` prints the tables of docs/configuration.md.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SECTIONS: Final = (
     ("[landing]", policy.Landing),
     ("[plan]", plan.Planning),
 )
-"""Each section of the file, as it is written there, and its type; the top of the file is the empty one."""
+"""Each section as written in the file, and its type; the top of the file is the empty one."""
 
 _WORDS: Final[dict[Any, str]] = {
     str: "text", int: "whole number", float: "number", bool: "true or false", dict: "table"
@@ -50,7 +50,7 @@ _WORDS: Final[dict[Any, str]] = {
 
 
 class Key(msgspec.Struct, frozen=True):
-    """One key: where it stands, what it takes, what it is when left out, and one line on its meaning."""
+    """One key: section, type, default, and a short description."""
 
     section: str
     name: str
@@ -72,7 +72,7 @@ def keys() -> tuple[Key, ...]:
 
 
 def reference() -> str:
-    """Return the reference as Markdown: one table for each section, one line for each key."""
+    """Return the reference as Markdown: one table per section, one line per key."""
     parts = []
     for place, kind in SECTIONS:
         lines = [
@@ -94,7 +94,7 @@ def line(key: Key) -> str:
 
 
 def _docstrings(module: ModuleType) -> Iterator[tuple[tuple[str, str], str]]:
-    """Walk the strings that stand below the fields of a module's types; Python itself drops them."""
+    """Yield the strings below the fields of a module's types; Python itself drops them."""
     for node in ast.parse(inspect.getsource(module)).body:
         if isinstance(node, ast.ClassDef):
             for field, text in zip(node.body, node.body[1:], strict=False):
@@ -120,7 +120,7 @@ def _default(info: msgspec.structs.FieldInfo) -> str:
 
 
 def _type(kind: Any) -> str:
-    """Return the type in the words of a person who writes TOML."""
+    """Return the type in words for a person who writes TOML."""
     origin, args = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         return " or ".join(_type(arg) for arg in args if arg is not type(None))
@@ -144,7 +144,7 @@ def _bounds(words: str, meta: msgspec.Meta) -> str:
 
 
 def _is_section(kind: Any) -> bool:
-    """Tell whether a key is a table or a list of tables with a section of its own."""
+    """Return whether a key is a table or a list of tables with its own section."""
     kinds = (kind, *get_args(kind))
     return any(isinstance(part, type) and issubclass(part, msgspec.Struct) for part in kinds)
 

@@ -1,4 +1,4 @@
-"""Rules of reviews: severities, and who must agree."""
+"""Rules of reviews: severities, and how many reviewers must agree."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ Severity = Literal["low", "medium", "high", "critical"]
 Rule = Literal["all", "any", "majority"]
 
 SEVERITIES: Final[tuple[str, ...]] = ("low", "medium", "high", "critical")
-"""From the mildest on."""
+"""From the mildest to the worst."""

@@ -9,31 +9,31 @@ from msgspec import Struct
 from agentjobs.text.toml import FieldError
 
 ID = "{id}"
-"""Stands for the task's id in ``file``."""
+"""In ``file``, stands for the task's id."""
 
 
 class SchemaCheck(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A file that the task writes, and the JSON Schema that it must fit.
+    """A file that the task writes, and the JSON Schema it must match.
 
-    These checks run before `verify`, in the order in which they stand.
+    These checks run before `verify`, in the order given.
     """
 
     schema: str
-    """Path of the JSON Schema, from the project root: the one that lies there counts, whatever a tree has."""
+    """Path of the JSON Schema, from the project root: that file is used, whatever a tree contains."""
     file: str
     """Path of the file in the tree, from its top; `{id}` is the task's id."""
     lines: bool = False
-    """JSON Lines: each line that is not blank must fit."""
+    """JSON Lines: each line that is not blank must match."""
 
     def __post_init__(self) -> None:
         for key, path in (("schema", self.schema), ("file", self.file)):
             if not path.strip("/.") or path.startswith("/") or ".." in path.split("/") or not path.isprintable():
-                raise FieldError(key, f"{path!r} is not a path below the top")
+                raise FieldError(key, f"{path!r} is not a path below the top of the tree")
         if "{" in self.schema or "}" in self.schema:
-            raise FieldError("schema", f"{self.schema!r}: nothing is filled in here")
+            raise FieldError("schema", f"{self.schema!r}: placeholders are not supported here")
         left = self.file.replace(ID, "")
         if "{" in left or "}" in left:
-            raise FieldError("file", f"{self.file!r}: only {ID} is filled in")
+            raise FieldError("file", f"{self.file!r}: the only placeholder is {ID}")
 
     @property
     def command(self) -> str:

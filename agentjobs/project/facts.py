@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from agentjobs.disk.files import read_json
-from agentjobs.launch.local import StepFiles, probe
+from agentjobs.launch.local import StepFiles, state_of
 from agentjobs.model.reviews import ReviewEnd, ReviewPlan
 from agentjobs.model.steps import Kill, Prepare, Prepared, Seen, Step, StepKind
 
@@ -27,7 +27,7 @@ def read_steps(path: str, present: list[str]) -> list[Step]:
         review = read_json(f"{path}/{name}.plan.json", ReviewPlan) if kind is StepKind.REVIEW else None
         verdict = read_json(f"{path}/{name}.end.json", ReviewEnd) if review is not None else None
         seen = read_json(f"{path}/{name}.seen.json", Seen) if prepared and f"{name}.seen.json" in present else None
-        phase = probe(files)
+        phase = state_of(files)
         started_at = 0.0
         if not isinstance(phase, Prepared):
             # A runner that has just started holds the lock but may not have written its record yet.

@@ -204,4 +204,4 @@ class State:
     def masked(self, value: object) -> object:
         """Return a value to write, with the secrets in it masked."""
         masking = self._masking() if self._masking is not None else None
-        return masking.told(msgspec.to_builtins(value)) if masking else value
+        return masking.mask_fields(msgspec.to_builtins(value)) if masking else value

@@ -1,1 +1,1 @@
-"""Whether a TypeScript file is the same program as its JavaScript original, and what hides problems."""
+"""Check that a TypeScript file is the same program as its JavaScript original, and count what hides problems."""

@@ -1,4 +1,4 @@
-"""Classes and parameters in the normal form (pure): what TypeScript writes there and JavaScript does not."""
+"""Classes and parameters in the normal form (pure): syntax that TypeScript has and JavaScript does not."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from agentjobs.source.syntax import Node
 
 _MARKS = frozenset({"?", "!", "readonly", "abstract", "class"})
-"""Tokens of a class or a member that say something to the type checker only, or say what the node says anyway."""
+"""Tokens of a class or a member that matter only to the type checker, or repeat what the node says."""
 
 _OF_PROPERTY = frozenset({"accessibility_modifier", "override_modifier", "readonly"})
-"""What makes a property of a constructor's parameter."""
+"""What makes a constructor's parameter a property."""
 
 
 class Members:
-    """Makes forms of classes, their members and of parameters."""
+    """Makes forms of classes, their members and parameters."""
 
     def __init__(self, lowering: Lowering) -> None:
         self.lowering = lowering
 
     def handlers(self) -> dict[str, Callable[[Node], Lowered]]:
-        """Return the kinds of nodes that are known here, with what makes forms of them."""
+        """Return the node types handled here, each with its function."""
         return {
             "class": self._a_class,
             "class_declaration": self._a_class,
@@ -58,7 +58,7 @@ class Members:
         return Form("class_body", node, self.lowering.kids(c for c in node.children if c.type not in {"{", "}"}))
 
     def _field(self, node: Node) -> Lowered:
-        """Leave out a field that is only declared; any other is made when the object is, value or not."""
+        """Leave out a field that is only declared; any other is created with the object, with or without a value."""
         if any(child.type in {"declare", "abstract"} for child in node.children):
             return None
         name = node.child_by_field_name("name") or node.child_by_field_name("property")
@@ -124,7 +124,7 @@ def _extends(method: Node) -> bool:
 
 
 def _is_set_first(field: Node, name: str) -> bool:
-    """Whether the constructor of a field's class sets it from a parameter of the same name."""
+    """Return whether the constructor of a field's class sets it from a parameter of the same name."""
     body = field.parent
     wanted = f"this.{name}={name}".encode()
     for member in body.named_children if body is not None else ():
@@ -136,7 +136,7 @@ def _is_set_first(field: Node, name: str) -> bool:
 
 
 def _with_properties(body: Form, properties: list[Node]) -> Form:
-    """Return a constructor's body with what the compiler writes into it: after `super(…)`, else at its head."""
+    """Return a constructor's body with what the compiler adds: after `super(…)`, else at its beginning."""
     first = 1 if body.kids and _is_super_call(body.kids[0]) else 0
     made = [_assignment(name) for name in properties]
     return body.like([*body.kids[:first], *made, *body.kids[first:]])

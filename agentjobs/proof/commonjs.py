@@ -1,4 +1,4 @@
-"""CommonJS in TypeScript's spelling (pure): `import x = require(…)` and `export =`, as the compiler emits them."""
+"""CommonJS in TypeScript's syntax (pure): `import x = require(…)` and `export =`, as the compiler emits them."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ELIDED = "elided-import"
-"""An `import x =` whose name is no value anywhere: compilers drop it or keep it, as their settings say."""
+"""An `import x =` whose name is never used as a value: compilers drop it or keep it, depending on settings."""
 
 
 def uses_commonjs(statements: Sequence[Form]) -> bool:
-    """Whether a file without imports and exports uses `require`, `module` or `exports`."""
+    """Return whether a file without imports and exports uses `require`, `module` or `exports`."""
     return not is_esm(statements) and bool(names_used(statements) & {"require", "module", "exports"})
 
 
 def is_esm(statements: Sequence[Form]) -> bool:
-    """Whether a file has statements that only a module of ECMAScript has."""
+    """Return whether a file has statements that only an ECMAScript module can have."""
     kinds = {"import", "export", "export-default", "export-names", "export-from"}
     return any(form.kind in kinds for form in statements)
 
 
 def settled(old: list[Form], new: list[Form]) -> tuple[list[Form], list[Form]]:
-    """Return both sides with what `import =` and `export =` stand for written out."""
+    """Return both sides with `import =` and `export =` replaced by what they compile to."""
     imported = {form.kids[0].text for form in new if form.kind == "import="}
     old = [_constant(form) if _requires(form, imported) else form for form in old]
     old, new = _imports_emitted(old), _imports_emitted(new)
@@ -74,7 +74,7 @@ def _emitted(form: Form, used: set[str]) -> Form:
 
 
 def _exported_last(statements: list[Form]) -> list[Form]:
-    """Compilers emit `export =` as the last statement, wherever it is written."""
+    """Move `export =` to the end, where compilers emit it."""
     exports = [form for form in statements if form.kind == "export="]
     rest = [form for form in statements if form.kind != "export="]
     if len(exports) == 1 and exports[0].kids and _said_before(exports[0].kids[0], rest):
@@ -83,7 +83,7 @@ def _exported_last(statements: list[Form]) -> list[Form]:
 
 
 def _said_before(value: Form, statements: list[Form]) -> bool:
-    """Whether the file assigns this very variable to `module.exports` itself, once and for good."""
+    """Return whether the file itself assigns this variable to `module.exports`, once and for good."""
     if value.kind != "name":
         return False
     assigning = [
@@ -106,7 +106,7 @@ def _said_before(value: Form, statements: list[Form]) -> bool:
 
 
 def _recognised(old: list[Form]) -> list[Form]:
-    """Write `module.exports = X` as `export =`, put last, where nothing runs after it anyway."""
+    """Rewrite `module.exports = X` as `export =`, at the end, if nothing that runs follows it."""
     if any(form.kind == "export=" for form in old):
         return old
     for place in range(len(old) - 1, -1, -1):

@@ -1,4 +1,4 @@
-"""Compare a file with what it was made into: types erased, the programs must be the same (pure)."""
+"""Compare a file with its conversion: with types erased, the programs must be the same (pure)."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Tier = Literal["strict", "lenient", "review"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
 
 _DEPTH = 30_000
-"""Nested expressions that are followed. Each level takes two or three calls, none of them on the C stack."""
+"""Most nested expressions. Each level takes two or three calls, none of them on the C stack."""
 
 
 def compare(old: bytes, old_path: str, new: bytes, new_path: str, tier: Tier = "strict") -> Difference | None:
-    """Return the first difference between an original and its conversion; None where they are the same program."""
+    """Return the first difference between an original and its conversion; None if they are the same program."""
     with _deep():
         before, after = _parsed(old, old_path), _parsed(new, new_path)
         broken = _broken(before, after)
@@ -58,7 +58,7 @@ def _deep() -> Iterator[None]:
 
 
 def _parsed(source: bytes, path: str) -> Node:
-    """Return the tree of a file in the language its name stands for, or in one that can read all of it."""
+    """Return the tree of a file in the language of its name, or in one that can parse all of it."""
     source = source.removeprefix(b"\xef\xbb\xbf")
     first = syntax.language_of(path) or "typescript"
     others: dict[Language, tuple[Language, ...]] = {
@@ -73,7 +73,7 @@ def _parsed(source: bytes, path: str) -> Node:
 
 
 def _broken(before: Node, after: Node) -> Difference | None:
-    """Return a difference where the new file has syntax errors that the old one has not."""
+    """Return a difference if the new file has syntax errors that the old one does not have."""
     if not after.has_error:
         return None
     known = [shown(error) for error in syntax.errors(before)] if before.has_error else []
@@ -96,9 +96,9 @@ def _unsafe_property(before: Node, after: Node) -> Difference:
 
 
 def _without_strictness(old: list[Form], new: list[Form]) -> tuple[list[Form], list[Form]]:
-    """Leave out `"use strict"` at the top: modules and what the compiler emits are strict anyway.
+    """Leave out `"use strict"` at the top: modules and the compiler's output are strict anyway.
 
-    Adding it to a script makes it strict, so that there it stays a difference.
+    Adding it to a script makes it strict, so there it stays a difference.
     """
     was, old = _split_directive(old)
     now, new = _split_directive(new)
@@ -139,7 +139,7 @@ def _first(old: Form, new: Form) -> Difference | None:
 
 
 def _texts(old: Form | None, new: Form | None) -> tuple[str, str]:
-    """Return the code of both sides; a bare token says little, so then what is around it is shown."""
+    """Return the code of both sides; for a bare token, the code around it."""
     texts = [shown(form.at) if form is not None else "" for form in (old, new)]
     if old is not None and new is not None and (min(map(len, texts)) <= _TOKEN_LENGTH or texts[0] == texts[1]):
         around = [shown(form.at.parent) if form.at.parent is not None else "" for form in (old, new)]
@@ -151,7 +151,7 @@ _TOKEN_LENGTH = 3
 
 
 def _explained(old: Form | None, new: Form | None) -> tuple[str, str]:
-    """Return what kind of difference it is and what may be done about it."""
+    """Return the kind of a difference and a hint."""
     for form in (new, old):
         if form is not None and form.kind in _HINTS:
             return _HINTS[form.kind]
@@ -163,13 +163,13 @@ def _explained(old: Form | None, new: Form | None) -> tuple[str, str]:
 _HINTS = {
     commonjs.ELIDED: (
         "import elided",
-        "no value of it is used, so that compilers may drop it: write `import type`, or keep the require",
+        "no value of it is used, so compilers may drop it: write `import type`, or keep the require",
     ),
     "export=": (
         "export order",
-        "`export =` is emitted as the last statement: keep `module.exports =` where other code runs after it",
+        "`export =` is emitted as the last statement: keep `module.exports =` if other code runs after it",
     ),
-    "field": ("class field", "a field without `declare` is made at run time: write `declare name: Type;`"),
+    "field": ("class field", "a field without `declare` is created at run time: write `declare name: Type;`"),
     "enum": ("enum", "an enum is code: keep the original object"),
     "const-enum": ("enum", "a const enum vanishes: keep the original object"),
     "namespace": ("namespace", "a namespace with values in it is code: keep the original"),

@@ -1,4 +1,4 @@
-"""What hides problems instead of solving them, counted (pure): `any`, suppressions, weakened tests and settings."""
+"""Count what hides problems instead of solving them (pure): `any`, suppressions, weakened tests and settings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _WORDS = {
     "eslint_disable": re.compile(r"\beslint-disable(?:-next-line|-line)?\b"),
 }
 _HIDING = re.compile(r"@ts-expect-error\b[^\n]*?\bTS(1\d{3}|2304|2307|2552|8\d{3})\b")
-"""Suppressions of errors of syntax and of names that are not there: the file does not run, or only by luck."""
+"""Suppressions of syntax errors and of missing names: the file does not run, or only by luck."""
 
 _SKIPPED = re.compile(
     r"\b(?:it|test|describe|context|suite|specify)\s*\.\s*(?:skip|only|todo|fixme)\b"
@@ -37,16 +37,16 @@ _ASSERTS = re.compile(r"^(?:assert|expect|should|t|chai|sinon)\b|\.(?:should|exp
 
 
 class Debt(msgspec.Struct, frozen=True):
-    """Counts of one file or of many; all but the sum stand for themselves."""
+    """Counts of one file or of many."""
 
     any: int = 0
-    """`any` where a type stands, `as any` among them."""
+    """`any` used as a type, including `as any`."""
     as_any: int = 0
     non_null: int = 0
     ignore: int = 0
     expect_error: int = 0
     hiding: int = 0
-    """Suppressions of errors of syntax and of missing names, counted in `expect_error` too."""
+    """Suppressions of syntax errors and of missing names; these are also counted in `expect_error`."""
     nocheck: int = 0
     eslint_disable: int = 0
 
@@ -74,7 +74,7 @@ NAMES = Debt.__struct_fields__
 
 
 def debt_of(source: bytes, path: str) -> Debt:
-    """Return the debt of one file; comments and types are told from strings by the syntax tree."""
+    """Return the debt of one file; the syntax tree distinguishes comments and types from strings."""
     language = language_of(path)
     if language is None:
         return Debt()
@@ -111,7 +111,7 @@ class Coverage(msgspec.Struct, frozen=True):
 
 
 def coverage_of(source: bytes, path: str) -> Coverage:
-    """Return the calls of a test file that make tests, that assert, and what leaves tests out."""
+    """Return the number of calls in a test file that define tests, that assert, and that skip tests."""
     language = language_of(path)
     if language is None:
         return Coverage()
@@ -133,7 +133,7 @@ def coverage_of(source: bytes, path: str) -> Coverage:
 
 
 def _in_chain(call: Node) -> bool:
-    """Whether a call is the head of a longer one: `expect(x)` in `expect(x).toBe(1)`."""
+    """Return whether a call is the head of a longer one: `expect(x)` in `expect(x).toBe(1)`."""
     parent = call.parent
     return parent is not None and parent.type == "member_expression"
 
@@ -146,14 +146,14 @@ def weakened_tests(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> I
             continue
         new = there.get(_plain(path))
         if new is None:
-            yield f"{path}:1: this test file is gone"
+            yield f"{path}:1: this test file was removed"
             continue
         was, now = coverage_of(text, path), coverage_of(new[1], new[0])
         for what, a, b in (("tests", was.tests, now.tests), ("assertions", was.asserts, now.asserts)):
             if b < a:
                 yield f"{new[0]}:1: {b} {what}, there were {a}"
         if now.skipped > was.skipped:
-            yield f"{new[0]}:1: {now.skipped} tests skipped or singled out, there were {was.skipped}"
+            yield f"{new[0]}:1: {now.skipped} tests skipped or singled out (before: {was.skipped})"
 
 
 def _plain(path: str) -> str:
@@ -164,20 +164,20 @@ def _plain(path: str) -> str:
 
 
 def exports_of(source: bytes, path: str) -> frozenset[str]:
-    """Return the names that a file exports, as a module of ECMAScript or of CommonJS; the whole of it is `*`."""
+    """Return the names that a file exports, as an ECMAScript or CommonJS module; the whole of it is `*`."""
     language = language_of(path)
     return frozenset(_exports(parse(source, language))) if language is not None else frozenset()
 
 
 def removed_exports(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> Iterator[str]:
-    """Yield a line for each name that a file exported and does not any more."""
+    """Yield a line for each name that a file no longer exports."""
     there = {_plain(path): (path, text) for path, text in after.items()}
     for path, text in sorted(before.items()):
         new = there.get(_plain(path))
         if new is None or TEST_NAME.search(path):
             continue
         for name in sorted(exports_of(text, path) - exports_of(new[1], new[0])):
-            yield f"{new[0]}:1: no longer exports {'a value of its own' if name == '*' else f'`{name}`'}"
+            yield f"{new[0]}:1: no longer exports {'a value as a whole' if name == '*' else f'`{name}`'}"
 
 
 def _exports(root: Node) -> Iterator[str]:
@@ -238,12 +238,12 @@ def weakened_settings(before: bytes, after: bytes, path: str) -> Iterator[str]:
     was, now = _json(before), _json(after)
     if was is None or now is None:
         if before != after:
-            yield f"{path}:1: changed, and cannot be read"
+            yield f"{path}:1: changed, and cannot be parsed"
         return
     a, b = ({**(x.get("compilerOptions") or {})} for x in (was, now))
     for name in _STRICT:
         if a.get(name) is True and b.get(name) is not True:
-            yield f"{path}:1: `{name}` is off, it was on"
+            yield f"{path}:1: `{name}` was turned off"
         elif b.get(name) is False and a.get(name) is not False:
             yield f"{path}:1: `{name}` is off"
     for name in _LAX:
@@ -251,13 +251,13 @@ def weakened_settings(before: bytes, after: bytes, path: str) -> Iterator[str]:
             yield f"{path}:1: `{name}` is on"
     for name in ("exclude", "include", "files", "extends", "references"):
         if was.get(name) != now.get(name):
-            yield f"{path}:1: `{name}` is another than before"
+            yield f"{path}:1: `{name}` was changed"
     if a.get("types") != b.get("types") or a.get("paths") != b.get("paths"):
-        yield f"{path}:1: `types` or `paths` are others than before"
+        yield f"{path}:1: `types` or `paths` were changed"
 
 
 def _json(text: bytes) -> dict[str, Any] | None:
-    """Return a tsconfig, which may hold comments and commas too many; None where it is no object."""
+    """Return a tsconfig, which may contain comments and trailing commas; None if it is not an object."""
     plain = _COMMENTS.sub(lambda found: found[1] or "", text.decode("utf-8", "replace").removeprefix("\ufeff"))
     plain = re.sub(r"(\"(?:\\.|[^\"\\])*\")|,(?=\s*[}\]])", lambda found: found[1] or "", plain)
     try:

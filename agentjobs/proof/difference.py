@@ -1,4 +1,4 @@
-"""What a comparison found (pure): the first place where two programs part, for people and for agents."""
+"""The result of a comparison (pure): the first place where two programs differ, for people and for agents."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from agentjobs.source.syntax import Node
 
 SHOWN_MAX = 110
-"""Characters of code that are shown of one side."""
+"""Most characters of code that are shown of one side."""
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """The first difference between a file and what it was made into; lines count from 1."""
+    """The first difference between a file and its conversion; lines count from 1."""
 
     kind: str
     """In a word or two: syntax, changed, added, missing, export order, class field, import …"""
@@ -25,10 +25,10 @@ class Difference(msgspec.Struct, frozen=True):
     old_line: int
     new_line: int
     expected: str
-    """The old code there, on one line; empty where the new side has more."""
+    """The old code there, on one line; empty if the new side has more."""
     got: str
     hint: str = ""
-    """What to do about it, where that is known."""
+    """What to do about it, if known."""
 
     def render(self, old_path: str, new_path: str) -> str:
         """Return the difference as a line that editors and agents understand, and a small diff below it."""
@@ -44,7 +44,7 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 def shown(node: Node | None) -> str:
-    """Return the code of a node on one line, cut where it is long."""
+    """Return the code of a node on one line, cut if it is long."""
     if node is None:
         return ""
     text = " ".join(decoded(node.text or b"").encode("utf-8", "replace").decode().split())

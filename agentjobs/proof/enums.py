@@ -1,4 +1,4 @@
-"""Enums (pure): equal only to the object, or the function called at once, that the compiler makes of them."""
+"""Enums (pure): equal only to the object, or the immediately called function, that the compiler makes of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _Member = tuple[str, Form]
 
 
 def settled(old: list[Form], new: list[Form]) -> tuple[list[Form], list[Form]]:
-    """Return both sides with what a new enum stands for in place of the old code that is the same."""
+    """Return both sides with a new enum in place of the old code that is the same."""
     for place, form in enumerate(new):
         enum = form.kids[-1] if form.kind == "export" and form.kids else form
         if enum.kind != "enum" or not enum.kids:
@@ -25,7 +25,7 @@ def settled(old: list[Form], new: list[Form]) -> tuple[list[Form], list[Form]]:
 
 
 def _members(enum: Form) -> list[_Member] | None:
-    """Return names and values; None where a value is no plain constant."""
+    """Return names and values; None if a value is not a plain constant."""
     found: list[_Member] = []
     following: float | None = 0
     for member in enum.kids[1:]:
@@ -55,7 +55,7 @@ def _number(form: Form) -> float | None:
 
 
 def _original(old: list[Form], name: str, members: list[_Member]) -> tuple[int, int, bool] | None:
-    """Return where the same enum stands in the old code (from, to) and whether it is exported there."""
+    """Return the place of the same enum in the old code (from, to) and whether it is exported there."""
     for place, form in enumerate(old):
         exported = form.kind == "export"
         declared = form.kids[-1] if exported and form.kids else form
@@ -70,7 +70,7 @@ def _original(old: list[Form], name: str, members: list[_Member]) -> tuple[int, 
 
 
 def _is_object(value: Form, members: list[_Member]) -> bool:
-    """Whether a literal has the same members; numbers would need their names as well, so only strings do."""
+    """Return whether a literal has the same members; numbers would need reverse names, so only strings do."""
     pairs = [kid for kid in value.kids if kid.kind not in {"{", "}"}]
     return (
         value.kind == "object"
@@ -84,12 +84,12 @@ def _is_object(value: Form, members: list[_Member]) -> bool:
 
 
 def _is_function(statement: Form, name: str, members: list[_Member]) -> bool:
-    """Whether a statement is `(function (E) { E[E["A"] = 0] = "A"; … })(E || (E = {}))`."""
+    """Return whether a statement is `(function (E) { E[E["A"] = 0] = "A"; … })(E || (E = {}))`."""
     return first_difference(_function(statement, name, members), statement) is None
 
 
 def _function(like: Form, name: str, members: list[_Member]) -> Form:
-    """Return what the compiler emits."""
+    """Return the compiler's output."""
     at = like.at
 
     def leaf(kind: str, text: str = "") -> Form:

@@ -1,8 +1,8 @@
-"""From CommonJS to modules of ECMAScript (pure), in the cases where load order and bindings are kept.
+"""From CommonJS to ECMAScript modules (pure), in the cases where load order and bindings are kept.
 
-Imports run before all else, so only the `require`s that stand before all else become imports. What others get of
-the file must bear the same names: `module.exports = { a, b }` is `export { a, b }`; a single `module.exports = X`
-has no counterpart but `export =`, since `export default` is a name among others (lenient tiers let it pass).
+Imports run before everything else, so only leading `require`s become imports. The exports must have the same names:
+`module.exports = { a, b }` is `export { a, b }`; a single `module.exports = X` only equals `export =`, because `export
+default` is one name among others (lenient tiers accept it).
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 
 class _Imported(NamedTuple):
-    """What the new side's imports bind: the place in the file's imports and the name over there."""
+    """An import of the new side: the place in the file's imports and the name there."""
 
     module: str
     there: str
 
 
 def settled(old: list[Form], new: list[Form], tier: str) -> tuple[list[Form], list[Form]]:
-    """Return both sides as modules of ECMAScript where the old one is CommonJS and the new one is not."""
+    """Return both sides as ECMAScript modules if the old one is CommonJS and the new one is not."""
     if not uses_commonjs(old):
         return [form for form in old if not _is_mark(form)], [form for form in new if not _is_mark(form)]
     if not is_esm(new) or all(_is_mark(form) for form in new if is_esm([form])):
@@ -52,7 +52,7 @@ def settled(old: list[Form], new: list[Form], tier: str) -> tuple[list[Form], li
 
 
 def _is_mark(form: Form) -> bool:
-    """Whether a statement is `export {}`, which says that the file is a module and nothing else."""
+    """Return whether a statement is `export {}`, which only marks the file as a module."""
     return form.kind == "export-names" and not form.kids
 
 
@@ -61,7 +61,7 @@ def _ordered(exports: list[Form]) -> list[Form]:
 
 
 def split_exports(statements: Sequence[Form], *, default: bool) -> tuple[list[Form], list[Form]]:
-    """Return the statements with declarations not exported in place, and one form for each exported name."""
+    """Return the statements with plain declarations in place of exported ones, and one form for each exported name."""
     rest: list[Form] = []
     exports: list[Form] = []
     for form in statements:
@@ -102,7 +102,7 @@ def _bound(imports: Sequence[Form]) -> dict[str, _Imported]:
 
 
 def _imports(old: list[Form], bound: dict[str, _Imported], new_rest: Sequence[Form]) -> tuple[list[Form], list[Form]]:
-    """Return the old side's leading requires as imports, as far as the new side has them so, and all the rest."""
+    """Return the old side's leading requires as imports, where the new side has the same, and all the rest."""
     found: list[Form] = []
     rest: list[Form] = []
     leading = True
@@ -117,7 +117,7 @@ def _imports(old: list[Form], bound: dict[str, _Imported], new_rest: Sequence[Fo
 
 
 def _merged(imports: list[Form]) -> list[Form]:
-    """Join imports of one module that stand next to each other."""
+    """Join consecutive imports of one module."""
     found: list[Form] = []
     for form in imports:
         if found and found[-1].kids[0].text == form.kids[0].text:
@@ -128,7 +128,7 @@ def _merged(imports: list[Form]) -> list[Form]:
 
 
 def _import(form: Form, bound: dict[str, _Imported], new_rest: Sequence[Form]) -> Form | None:
-    """Return one statement as an import; None where it is none, or binds something else than the new side."""
+    """Return one statement as an import; None if it is not one, or differs from the new side."""
     if form.kind == "do":
         module = required_module(form.kids[0])
         return Form("import", form.at, [module]) if module is not None else None
@@ -166,7 +166,7 @@ def _single(
 
 
 def _pattern(target: Form) -> list[tuple[str, Form]]:
-    """Return the names that `{ a, b: c } = require("…")` binds; none where it holds more than names."""
+    """Return the names that `{ a, b: c } = require("…")` binds; none if it contains more than names."""
     pairs = []
     for pair in target.kids if target.kind == "object_pattern" else ():
         if pair.kind in {"{", "}"}:
@@ -178,7 +178,7 @@ def _pattern(target: Form) -> list[tuple[str, Form]]:
 
 
 def _only_looked_into(name: str, statements: Sequence[Form]) -> bool:
-    """Whether a variable is only ever used as `name.something`: so a namespace does as well as the module."""
+    """Return whether a variable is only used as `name.something`: then a namespace can replace the module."""
     looked = sum(
         1
         for form in statements
@@ -192,7 +192,7 @@ def _only_looked_into(name: str, statements: Sequence[Form]) -> bool:
 
 
 def _exports(old: list[Form], *, default: bool) -> tuple[list[Form], list[Form]]:
-    """Return the old side without what makes its exports, and one form for each exported name."""
+    """Return the old side without the statements that export, and one form for each exported name."""
     names = declared_names(old)
     rest: list[Form] = []
     exports: list[Form] = []
@@ -234,7 +234,7 @@ def _mentions(name: str, statements: Sequence[Form]) -> bool:
 
 
 def _object(value: Form, names: set[str], statements: Sequence[Form]) -> list[Form] | None:
-    """Return the exports of `module.exports = { a, b: c }`; None where it holds more than fixed variables."""
+    """Return the exports of `module.exports = { a, b: c }`; None if it contains more than fixed variables."""
     if value.kind != "object":
         return None
     found = []

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 class Form:
-    """A node of the normal form: ``kind`` and ``text`` say what it is, ``kids`` what it is made of.
+    """A node of the normal form: its kind, its text and its children (``kids``).
 
-    ``at`` is the place in the source that it comes from; it has no part in comparisons.
+    ``at`` is its place in the source; comparisons ignore it.
     """
 
     __slots__ = ("at", "kids", "kind", "text")
@@ -34,7 +34,7 @@ class Form:
         return self.at.start_point[0] + 1
 
     def like(self, kids: Sequence[Form]) -> Form:
-        """Return the same with other kids."""
+        """Return the same node with other children."""
         return Form(self.kind, self.at, kids, self.text)
 
 
@@ -48,14 +48,14 @@ def inside(form: Form) -> Iterator[Form]:
 
 
 def equal(a: Form, b: Form) -> bool:
-    """Whether two forms stand for the same program."""
+    """Return whether two forms stand for the same program."""
     return first_difference(a, b) is None
 
 
 def first_difference(old: Form, new: Form) -> tuple[Form | None, Form | None, Form, Form] | None:
-    """Return the first place where two forms part: what stands on each side, and the parents of both.
+    """Return the first place where two forms differ: both sides, and the parents of both.
 
-    None on a side means that nothing stands there any more. None as a whole: they are equal.
+    None on a side means that nothing is left there. None as a whole: they are equal.
     """
     waiting = [(old, new, old, new)]
     while waiting:
@@ -83,20 +83,20 @@ def first_difference(old: Form, new: Form) -> tuple[Form | None, Form | None, Fo
 
 
 LISTS = frozenset({"program", "statement_block", "class_body"})
-"""Kinds whose kids stand in a row, one statement or member each."""
+"""Kinds whose children are a list, one statement or member each."""
 
 
 def _alike(a: Form, b: Form) -> bool:
-    """Whether two forms begin alike, so that their inner difference tells more than both as wholes."""
+    """Return whether two forms start alike, so that their inner difference says more than both as a whole."""
     return bool(a.kids and b.kids) and len(a.kids) == len(b.kids) and a.kids[0].kind == b.kids[0].kind
 
 
 Lowered = Form | list[Form] | None
-"""What a node becomes: one form, several, or nothing."""
+"""The result for a node: one form, several, or nothing."""
 
 
 class Lowering(Protocol):
-    """The pass that makes forms of nodes, as its parts for classes, modules and JSX see it (``lower.Lower``)."""
+    """The pass that makes forms of nodes, as its parts for classes, modules and JSX use it (``lower.Lower``)."""
 
     properties: set[str]
     derived_properties: set[str]

@@ -1,4 +1,4 @@
-"""JSX in the normal form (pure): layout between tags means nothing, text does."""
+"""JSX in the normal form (pure): layout between tags is ignored, text is not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def handlers(lowering: Lowering) -> dict[str, Callable[[Node], Lowered]]:
-    """Return what makes forms of the nodes of JSX."""
+    """Return the JSX node types, each with its function."""
 
     def element(node: Node) -> Form:
         kids: list[Form] = []
@@ -32,7 +32,7 @@ def handlers(lowering: Lowering) -> dict[str, Callable[[Node], Lowered]]:
         return Form("jsx_element", node, kids)
 
     def attribute(node: Node) -> Form:
-        """Take strings as they are written: they know no backslash."""
+        """Take strings as they are written: backslashes are ordinary characters."""
         kids = []
         for child in node.children:
             if child.type == "string":

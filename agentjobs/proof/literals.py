@@ -1,4 +1,4 @@
-"""What literals stand for, however they are spelled (pure): strings, numbers, text between JSX tags."""
+"""The values of literals, however they are written (pure): strings, numbers, text between JSX tags."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def decoded(source: bytes) -> str:
-    """Return source text; bytes that are not UTF-8 stay apart from all others."""
+    """Return source text; bytes that are not UTF-8 stay distinct from all others."""
     return source.decode("utf-8", "surrogateescape")
 
 
@@ -23,7 +23,7 @@ def string_value(literal: str) -> str:
     if "\\" not in body:
         return body
     value = _ESCAPE.sub(_unescaped, body)
-    if _SURROGATE.search(value):  # two escapes may spell one character
+    if _SURROGATE.search(value):  # two escapes may form one character
         try:
             value = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
         except UnicodeDecodeError:
@@ -35,14 +35,14 @@ def _unescaped(match: re.Match[str]) -> str:
     code = match[1] or match[2] or match[3]
     if code is not None:
         number = int(code, 16)
-        return chr(number) if number <= 0x10FFFF else match[0]  # noqa: PLR2004 - the last character there is
+        return chr(number) if number <= 0x10FFFF else match[0]  # noqa: PLR2004 - the last character of Unicode
     if match[4] is not None:
         return chr(int(match[4], 8))
     return "" if match[5] in _LINE_ENDS else _NAMED.get(match[5], match[5])
 
 
 def number_value(literal: str) -> str:
-    """Return a spelling that two number literals share if, and only if, they are the same number."""
+    """Return a text that two number literals share if, and only if, they are the same number."""
     text = literal.replace("_", "").lower()
     big = text.endswith("n")
     digits = text[:-1] if big else text
@@ -66,7 +66,7 @@ def number_value(literal: str) -> str:
 
 
 def jsx_text(text: str) -> str:
-    """Return what text between tags stands for: lines are trimmed and joined, blank ones count for nothing."""
+    """Return the value of text between tags: lines are trimmed and joined, blank ones are ignored."""
     lines = text.replace("\r\n", "\n").split("\n")
     last = len(lines) - 1
     parts = []

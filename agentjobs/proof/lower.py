@@ -1,7 +1,7 @@
-"""From a syntax tree to the normal form (pure). What is not known here to mean nothing is kept as it stands.
+"""From a syntax tree to the normal form (pure). Anything not known to be meaningless is kept as it is.
 
-Both grammars, JavaScript's and TypeScript's, are read; where they name or nest the same thing differently, one
-name is used. Types are left out, and layout: comments, brackets that group, separators, spellings of literals.
+Reads both grammars, JavaScript's and TypeScript's; if they name or nest the same thing differently, one name is used.
+Types are left out, and layout: comments, grouping brackets, separators, spellings of literals.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ ERASED = frozenset(
         "implements_clause", "accessibility_modifier", "override_modifier",
     }
 )  # fmt: skip
-"""What leaves nothing behind when types are erased, and what never ran."""
+"""Nodes that vanish when types are erased, or never ran."""
 
 SEPARATORS = frozenset({";", ",", "(", ")"})
-"""Tokens whose meaning is in the shape of the tree. Holes in arrays and the parts of `for` are seen to apart."""
+"""Tokens whose meaning is in the shape of the tree. Holes in arrays and the parts of `for` are handled separately."""
 
 WRAPPERS = frozenset(
     {"parenthesized_expression", "as_expression", "satisfies_expression", "non_null_expression",
@@ -55,12 +55,12 @@ class Lower:
 
     def __init__(self) -> None:
         self.properties: set[str] = set()
-        """The names of parameter properties; those in classes that extend others are in the next set as well."""
+        """The names of parameter properties; those in derived classes are in the next set as well."""
         self.derived_properties: set[str] = set()
         self.emitted_fields: set[str] = set()
         """Fields that the compiler may have made of parameter properties on the other side."""
         self.left_out: set[str] = set()
-        """Those of them that were found, and left out."""
+        """Those of them that were found and left out."""
         self._handlers: dict[str, Callable[[Node], Lowered]] = {
             **dict.fromkeys(WRAPPERS, self._unwrap),
             **dict.fromkeys(STATEMENT_LISTS, self._statement_list),
@@ -91,10 +91,10 @@ class Lower:
             **jsx.handlers(self),
         }
 
-    # --- the parts that everything is made of -------------------------------------------------------------
+    # --- basics --------------------------------------------------------------------------------------------
 
     def lower(self, node: Node) -> Lowered:
-        """Return what a node stands for: a form, several in a row, or nothing."""
+        """Return the form of a node: one, several in a row, or None."""
         kind = node.type
         if kind in ERASED:
             return None
@@ -109,7 +109,7 @@ class Lower:
         return Form(ONE_NAME.get(kind, kind), node, self.kids(node.children))
 
     def kids(self, nodes: Iterable[Node]) -> list[Form]:
-        """Return the forms of several nodes, those that stand for nothing left out."""
+        """Return the forms of several nodes, without those that have none."""
         found: list[Form] = []
         for node in nodes:
             form = self.lower(node)
@@ -122,12 +122,12 @@ class Lower:
         return found
 
     def one(self, node: Node | None, around: Node) -> Form:
-        """Return the form of a part that there may be one of; ``none`` where there is none."""
+        """Return the form of an optional part; of kind ``none`` if it is missing."""
         found = self.kids([node]) if node is not None else []
         return found[0] if len(found) == 1 else Form("none", around, found)
 
     def statements(self, nodes: Iterable[Node]) -> list[Form]:
-        """Return the statements of a list; there an empty one means nothing."""
+        """Return the statements of a list, without empty ones."""
         return [form for form in self.kids(nodes) if form.kind != "empty"]
 
     # --- statements ---------------------------------------------------------------------------------------
@@ -148,11 +148,11 @@ class Lower:
     def _expression_statement(self, node: Node) -> Lowered:
         kids = self.kids(node.children)
         if not kids and node.named_children:
-            return None  # a namespace that holds nothing but types
+            return None  # a namespace that contains only types
         return Form("do", node, kids)
 
     def _declaration(self, node: Node) -> list[Form]:
-        """`var a = 1, b` is `var a = 1; var b`."""
+        """Split `var a = 1, b` into `var a = 1; var b`."""
         kind = node.children[0].type
         return [
             Form(kind, child, [kid for kid in self.kids(child.children) if kid.kind not in {"=", "!"}])
@@ -182,7 +182,7 @@ class Lower:
         return self.lower(unwrapped(node, once=True))
 
     def _access(self, node: Node) -> Lowered:
-        """`a.b`, `a[b]`, `a(b)`; brackets around an optional chain end it: `(a?.b).c` is not `a?.b.c`."""
+        """Read `a.b`, `a[b]`, `a(b)`; brackets around an optional chain end it: `(a?.b).c` is not `a?.b.c`."""
         children = [child for child in node.children if child.type not in ERASED]
         target = children[0]
         if target.type in {"as_expression", "satisfies_expression"}:
@@ -196,7 +196,7 @@ class Lower:
             if module is not None:
                 name = module_name(string_value(decoded(module.text or b"")))
                 return Form("call", node, [*first, Form("arguments", module, [Form("module", module, (), name)])])
-        if target.text == b"await" and target.type == "identifier":  # one grammar takes `await (x)` for a call
+        if target.text == b"await" and target.type == "identifier":  # one grammar reads `await (x)` as a call
             inner = self.kids(rest)
             if len(inner) == 1 and inner[0].kind == "arguments" and len(inner[0].kids) == 1:
                 return Form("await_expression", node, [Form("await", target), *inner[0].kids])
@@ -238,7 +238,7 @@ class Lower:
         return Form("arrow_function", node, kids)
 
     def _template(self, node: Node) -> Form:
-        """Keep the text between substitutions as it is written: a tag sees it so."""
+        """Keep the text between substitutions as written: a tag can see it."""
         source, start = node.text or b"", node.start_byte
         kids: list[Form] = []
         at = 1
@@ -264,7 +264,7 @@ class Lower:
         return Form("pair", node, [self.key(key, node), self.one(value, node)])
 
     def key(self, node: Node | None, around: Node) -> Form:
-        """Return the form of a property's name; quotes around it mean nothing."""
+        """Return the form of a property's name; quotes around it are ignored."""
         if node is not None and node.type in {"string", "property_identifier"}:
             text = decoded(node.text or b"")
             return Form("property", node, (), string_value(text) if node.type == "string" else text)
@@ -286,7 +286,7 @@ def _piece(text: bytes, node: Node) -> Form:
 
 
 def unwrapped(node: Node, *, once: bool = False) -> Node:
-    """Return the expression inside brackets, assertions and the like; with ``once``, one layer of them less."""
+    """Return the expression inside brackets, assertions and the like; with ``once``, without one layer of them."""
     while node.type in WRAPPERS:
         inner = [child for child in node.named_children if child.type not in {"comment", "type_arguments"}]
         if not inner:
@@ -298,7 +298,7 @@ def unwrapped(node: Node, *, once: bool = False) -> Node:
 
 
 def is_grouped_chain(node: Node) -> bool:
-    """Whether a node is an optional chain that brackets hold together."""
+    """Return whether a node is an optional chain in brackets."""
     grouped = False
     while node.type in WRAPPERS:
         grouped = grouped or node.type == "parenthesized_expression"

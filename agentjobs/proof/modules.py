@@ -1,4 +1,4 @@
-"""Imports, exports, enums and namespaces in the normal form (pure); what of them is about types only is left out."""
+"""Imports, exports, enums and namespaces in the normal form (pure), without what is only about types."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Statements:
         self.lowering = lowering
 
     def handlers(self) -> dict[str, Callable[[Node], Lowered]]:
-        """Return the kinds of nodes that are known here, with what makes forms of them."""
+        """Return the node types handled here, each with its function."""
         return {
             "import_statement": self._imported,
             "export_statement": self._exported,
@@ -60,7 +60,7 @@ class Statements:
             kind = "export-default" if _has(node, "default") else "export"
             return [Form(kind, form.at, [*decorators, form]) for form in found] or None
         if _has(node, "namespace"):
-            return None  # `export as namespace X` says something to the type checker only
+            return None  # `export as namespace X` matters only to the type checker
         kids = []
         for child in node.children:
             if child.type == "export_clause":
@@ -129,7 +129,7 @@ def _is_value(specifier: Node) -> bool:
 
 
 def _bindings(clause: Node) -> list[Form]:
-    """Return what an import binds: the name over there as text, the name here as the only kid."""
+    """Return the names of an import: the name there as text, the name here as the only child."""
     found = []
     for child in clause.named_children:
         if child.type == "identifier":
@@ -149,14 +149,14 @@ def _bind(at: Node, there: str, here: Node) -> Form:
 
 
 def _export(specifier: Node) -> Form:
-    """Return one exported name: the name for others as text, the name here as the only kid."""
+    """Return one exported name: the name for others as text, the name here as the only child."""
     name = specifier.child_by_field_name("name") or specifier.children[0]
     alias = specifier.child_by_field_name("alias") or name
     return Form("bind", specifier, [Form("name", name, (), _name(name))], _name(alias))
 
 
 def _types_only(namespace: Node) -> bool:
-    """Whether a namespace holds nothing that runs."""
+    """Return whether a namespace contains nothing that runs."""
     body = namespace.child_by_field_name("body")
     for child in body.named_children if body is not None else ():
         inner = child.child_by_field_name("declaration") if child.type == "export_statement" else child

@@ -1,7 +1,7 @@
-"""What a task's files are now and were at its base commit: the pairs that the checks of a conversion look at.
+"""The files of a task now and at its base commit: the pairs that the checks of a conversion compare.
 
-The base commit is the one that agentjobs started the task from; an agent's own commits come after it, and objects
-are named by their content (replacement objects are off), so that what is read here cannot be forged from a tree.
+The base commit is the one that agentjobs started the task from; an agent's own commits come after it, and objects are
+named by their content (replacement objects are off), so the result cannot be forged from a tree.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RENAMED = {".js": (".ts", ".tsx"), ".jsx": (".tsx",), ".mjs": (".mts",), ".cjs": (".cts",)}
-"""What a file's ending may become when it is converted."""
+"""What a file's ending may become in a conversion."""
 
 
 class Pair(NamedTuple):
-    """A file at the base and what it is now; ``new`` is None where it is gone, ``old`` where it is new."""
+    """A file at the base and now; ``new`` is None if it was deleted, ``old`` if it was added."""
 
     old: str | None
     new: str | None
@@ -39,7 +39,7 @@ class BaseFiles:
         self.root = self.git.toplevel
         commit = self.git.resolve(base)
         if commit is None:
-            raise UserError(f"{base} is no commit of this repository")
+            raise UserError(f"{base} is not a commit of this repository")
         self.base = commit
         listed = self.git.run("ls-tree", "-r", "-z", "--full-tree", commit).stdout
         blobs: dict[str, str] = {}
@@ -52,7 +52,7 @@ class BaseFiles:
         now = {text(path) for path in filter(None, there.split(b"\0"))}
         self._now = {path for path in now if (self.root / path).is_file() and not (self.root / path).is_symlink()}
         names = sorted(self._blobs.keys() | self._now)
-        # A row may name a file before or after its conversion, so the scope of both is looked at.
+        # A row may name a file before or after its conversion, so both names are checked against the scope.
         outside = set(in_scope(names, files)) if files else set()
         self.names = tuple(name for name in names if name not in outside)
 
@@ -93,15 +93,15 @@ class BaseFiles:
         return {name: read_plain(self.root / name) for name in names if name in self._now}
 
     def settings(self) -> list[str]:
-        """Return the tsconfig files there are, at the base or now, anywhere in the repository."""
+        """Return the tsconfig files, at the base or now, anywhere in the repository."""
         names = self._blobs.keys() | self._now
         return sorted(name for name in names if re.search(r"(?:^|/)[tj]sconfig[^/]*\.json$", name))
 
 
 def from_environment(root: Path, base: str | None) -> BaseFiles:
-    """Return the files of the task that the environment names; UserError outside a task without ``base``."""
+    """Return the files of the task in the environment. Raises UserError outside a task without ``base``."""
     commit = base or os.environ.get("AGENTJOBS_BASE_COMMIT", "")
     if not commit:
-        raise UserError("no AGENTJOBS_BASE_COMMIT: name two files, or a commit with --base, or run it as a check")
+        raise UserError("AGENTJOBS_BASE_COMMIT is not set: name two files, use --base, or run it as a check")
     files = [line for line in os.environ.get("AGENTJOBS_FILES", "").split("\n") if line]
     return BaseFiles(root, commit, files)

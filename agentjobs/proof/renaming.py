@@ -1,7 +1,7 @@
-"""Whether two programs differ in the names of local variables only (pure).
+"""Accept two programs that differ only in the names of local variables (pure).
 
-Names pair off over the whole file, one to one: where `a` became `b` anywhere it did so everywhere, and nothing
-else became `b`. Only names that both sides declare, and do not export or import, may change.
+Names pair off over the whole file, one to one: if `a` became `b` anywhere it did so everywhere, and nothing else became
+`b`. Only names that both sides declare, and do not export or import, may change.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def renamed(old: Sequence[Form], new: Sequence[Form]) -> list[Form]:
-    """Return the new side with the old side's names where they pair off; else the new side as it is."""
+    """Return the new side with the old side's names if they pair off; else the new side as it is."""
     pairs: dict[str, str] = {}
     back: dict[str, str] = {}
     if len(old) != len(new):
@@ -46,7 +46,7 @@ def _with_names(form: Form, names: dict[str, str]) -> Form:
 
 
 def _locals(statements: Sequence[Form]) -> set[str]:
-    """Return the names that a file declares for itself: variables, functions, classes, parameters."""
+    """Return the names that a file declares locally: variables, functions, classes, parameters."""
     found: set[str] = set()
     for statement in statements:
         for form in inside(statement):
@@ -67,7 +67,7 @@ def _locals(statements: Sequence[Form]) -> set[str]:
 
 
 def _bound(pattern: Form) -> set[str]:
-    """Return the names in a pattern; those in default values are too many, which only refuses more."""
+    """Return the names in a pattern; includes too many from default values, which only refuses more."""
     if pattern.kind == "default":
         return _bound(pattern.kids[0])
     if pattern.kind == "name":

@@ -1,7 +1,7 @@
-"""Read TypeScript that the grammar cannot (pure): its known gaps are blanked out, and the file parsed again.
+"""Parse TypeScript that the grammar cannot (pure): its known gaps are blanked out, and the file is parsed again.
 
-Each repair keeps every position, touches types only, and is undone where the new tree does not bear that out:
-what cannot be read for any other reason stays an error.
+Each repair keeps every position, touches types only, and is undone if the new tree does not confirm it: what cannot be
+parsed for any other reason stays an error.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _STAR = re.compile(
 _VARIANCE = re.compile(rb"(?<=[<,])((?:\s|//[^\n]*\n|/\*.*?\*/)*)(in\s+out|in|out|const)(?=\s+[A-Za-z_$])", re.DOTALL)
 _MEMBER = re.compile(rb"\n[ \t]*?[ \t](?=[<(\[])")
 _GENERIC_MEMBER = re.compile(rb"\n[ \t]*?[ \t](?=<)")
-"""A member of an object type that begins a line with a bracket: only a semicolon tells it from the line before."""
+"""A member of an object type that starts a line with `<`: only a semicolon separates it from the line before."""
 
 _GOES_ON = (b"{", b",", b";", b"(", b"[", b"<", b"|", b"&", b"=", b":", b"?", b"=>", b"extends")
-"""What a line ends in when the next one is not a new member."""
+"""Ends of a line after which the next one is not a new member."""
 
 _OBJECT_TYPES = frozenset({"interface_body", "object_type"})
 
 _REGIONS = _OBJECT_TYPES | {"interface_declaration", "type_alias_declaration", "program", "ERROR"}
-"""Where members of object types may stand; an error may have cut the type off, and left its rest to what follows."""
+"""Where members of object types may be; an error may have cut the type off, so that its rest is elsewhere."""
 
 _TIGHT = frozenset(
     {
@@ -41,18 +41,18 @@ _TIGHT = frozenset(
         "instantiation_expression",
     }
 )  # fmt: skip
-"""What a `!` behind it is known to belong to; the grammar lets it take `a && b` and `-a` as well."""
+"""Nodes that a `!` after them is known to belong to; the grammar also attaches it to `a && b` and `-a`."""
 
 
 class _Edit(NamedTuple):
     start: int
     text: bytes
     within: frozenset[str]
-    """The kinds of which one must be around the place afterwards; empty: it must lie between statements."""
+    """The kinds of which one must be around the place afterwards; empty: it must be between statements."""
 
 
 def read(source: bytes, language: Language) -> Node:
-    """Return the tree of a file, repaired where that makes it whole."""
+    """Return the tree of a file, repaired if the repair makes it valid."""
     root = parse(source, language)
     if language == "javascript":
         return root
@@ -67,7 +67,7 @@ def read(source: bytes, language: Language) -> Node:
 
 
 def _repaired(source: bytes, root: Node, language: Language) -> tuple[bytes, Node] | None:
-    """Return the source and tree without errors, or None: a repair that leaves an error is no repair."""
+    """Return the source and tree without errors, or None: a repair that leaves an error does not count."""
     for _ in range(_ROUNDS):
         edits = list(_edits(source, root))
         if not edits:
@@ -105,7 +105,7 @@ def _edits(source: bytes, root: Node) -> Iterator[_Edit]:
 
 
 def _code_before(text: bytes, end: int) -> bytes:
-    """Return what stands before a place, without white space and comments in between."""
+    """Return the code before a place, without the white space and comments in between."""
     before = text[:end].rstrip()
     while before.endswith(b"*/"):
         before = before[: max(before.rfind(b"/*"), 0)].rstrip()
@@ -127,7 +127,7 @@ def _applied(source: bytes, edits: Iterable[_Edit]) -> bytes:
 
 
 def _is_borne_out(edit: _Edit, root: Node) -> bool:
-    """Whether what was changed is, in the new tree, in the kind of place it was taken for."""
+    """Return whether the change is, in the new tree, in the expected kind of place."""
     node = root.descendant_for_byte_range(edit.start, edit.start + len(edit.text))
     if node is None:
         return False
@@ -137,7 +137,7 @@ def _is_borne_out(edit: _Edit, root: Node) -> bool:
 
 
 def _without_marks(source: bytes, marks: Iterable[Node]) -> bytes:
-    """Blank the `!` of non-null assertions; one on a line of its own is an operator for all that is known."""
+    """Blank the `!` of non-null assertions; one alone on a line may be an operator and stays."""
     text = bytearray(source)
     for node in marks:
         mark = node.children[-1]

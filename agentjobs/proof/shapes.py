@@ -15,22 +15,22 @@ _ASSIGNED = frozenset({"assignment_expression", "augmented_assignment_expression
 
 
 def is_name(form: Form, text: str) -> bool:
-    """Whether a form is the variable of that name."""
+    """Return whether a form is the variable of that name."""
     return form.kind == "name" and form.text == text
 
 
 def is_member(form: Form, of: str, name: str) -> bool:
-    """Whether a form is `of.name`."""
+    """Return whether a form is `of.name`."""
     return (
         form.kind == "member"
-        and len(form.kids) == 2  # noqa: PLR2004 - what of, and which
+        and len(form.kids) == 2  # noqa: PLR2004 - the object, and the member
         and is_name(form.kids[0], of)
         and form.kids[1].text == name
     )
 
 
 def is_module_exports(form: Form) -> bool:
-    """Whether a form is `module.exports`."""
+    """Return whether a form is `module.exports`."""
     return is_member(form, "module", "exports")
 
 
@@ -52,7 +52,7 @@ def required_module(form: Form | None) -> Form | None:
 
 
 def value_of(declaration: Form) -> Form | None:
-    """Return what a declaration gives its variable."""
+    """Return the initial value in a declaration."""
     return declaration.kids[1] if declaration.kind in DECLARED and len(declaration.kids) > 1 else None
 
 
@@ -66,7 +66,7 @@ def assignment_chain(form: Form | None) -> tuple[list[Form], Form | None]:
 
 
 def assigned(forms: Iterable[Form]) -> Iterator[Form]:
-    """Yield every target of an assignment or an update, wherever it stands; patterns as a whole."""
+    """Yield every target of an assignment or an update, anywhere; patterns as a whole."""
     for form in forms:
         for found in inside(form):
             if found.kind in _ASSIGNED:
@@ -78,7 +78,7 @@ def assigned(forms: Iterable[Form]) -> Iterator[Form]:
 
 
 def is_assigned(name: str, forms: Iterable[Form]) -> bool:
-    """Whether a variable gets a value anywhere but where it is declared."""
+    """Return whether a variable gets a value anywhere outside its declaration."""
     for target in assigned(forms):
         if is_name(target, name):
             return True
@@ -90,7 +90,7 @@ def is_assigned(name: str, forms: Iterable[Form]) -> bool:
 
 
 def names_used(forms: Iterable[Form]) -> set[str]:
-    """Return the names of all variables that occur, as values."""
+    """Return the names of all variables that are used as values."""
     return {found.text for form in forms for found in inside(form) if found.kind == "name"}
 
 
@@ -106,5 +106,5 @@ def declared_names(forms: Sequence[Form]) -> set[str]:
 
 
 def runs_nothing(form: Form) -> bool:
-    """Whether a statement is a function's declaration, which is there before anything runs."""
+    """Return whether a statement is a function declaration, which exists before anything runs."""
     return form.kind == "function"

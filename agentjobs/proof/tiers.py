@@ -1,4 +1,4 @@
-"""What the lenient and the review tier let pass beyond the strict one (pure); docs/proof.md has the table."""
+"""What the lenient and the review tier accept beyond the strict one (pure); docs/proof.md has the table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def relaxed(old: list[Form], new: list[Form], tier: str) -> tuple[list[Form], list[Form]]:
-    """Return both sides with what the tier lets pass made equal."""
+    """Return both sides with the differences removed that the tier accepts."""
     rewrite = _reviewed if tier == "review" else _lenient
     a, b = ([_rewritten(form, rewrite) for form in side] for side in (old, new))
     if tier == "review":
@@ -27,7 +27,7 @@ def relaxed(old: list[Form], new: list[Form], tier: str) -> tuple[list[Form], li
 
 
 def _module(statements: list[Form]) -> list[Form]:
-    """Bring imports to the head in one order, without names that no value uses, and exports to the end."""
+    """Move imports to the beginning in one order, without unused names, and exports to the end."""
     imports = [form for form in statements if form.kind == "import"]
     rest = [form for form in statements if form.kind != "import"]
     rest, exports = split_exports(rest, default=True)
@@ -50,12 +50,12 @@ def _elided(form: Form, used: set[str]) -> Form | None:
 
 
 def _rewritten(form: Form, rewrite: Callable[[Form], Form]) -> Form:
-    """Return a form with every part of it rewritten, the innermost first."""
+    """Return a form with every part of it rewritten, innermost first."""
     return rewrite(form.like([_rewritten(kid, rewrite) for kid in form.kids]))
 
 
 def _lenient(form: Form) -> Form:
-    """`var`, `let` and `const` are one word."""
+    """Replace `var`, `let` and `const` by one word."""
     if form.kind in DECLARED:
         return Form("let", form.at, form.kids)
     return form
@@ -65,7 +65,7 @@ def _reviewed(form: Form) -> Form:
     form = _lenient(form)
     kind = form.kind
     if not form.kids:
-        return form  # a token may be called like a node
+        return form  # a token may have the same name as a node
     if kind in _BODIES:
         return _braced(form)
     if kind == "arrow_function":
@@ -85,7 +85,7 @@ def _reviewed(form: Form) -> Form:
 
 
 _BODIES = {"if_statement", "else_clause", "while_statement", "do_statement", "for_in_statement", "body"}
-"""Where a single statement may stand without braces."""
+"""Where a single statement may be without braces."""
 
 _STATEMENTS = {
     "do", "return_statement", "throw_statement", "break_statement", "continue_statement", "if_statement",
@@ -105,7 +105,7 @@ def _braced(form: Form) -> Form:
 
 
 def _with_block(form: Form) -> Form:
-    """`x => y` is `x => { return y }`."""
+    """Write `x => y` as `x => { return y }`."""
     body = form.kids[-1]
     if body.kind == "statement_block":
         return form
@@ -114,7 +114,7 @@ def _with_block(form: Form) -> Form:
 
 
 def _is_plain(form: Form) -> bool:
-    """Whether a function without a name could be an arrow function: it knows no `this` of its own."""
+    """Return whether an anonymous function could be an arrow function: it does not use its own `this`."""
     if any(kid.kind in {"name", "*"} for kid in form.kids):
         return False
     return not any(
@@ -129,7 +129,7 @@ def _as_arrow(form: Form) -> Form:
 
 
 def _drop_bare_fields(statements: Sequence[Form]) -> list[Form]:
-    """Leave out fields without a value: a person has to say whether it matters that they exist."""
+    """Leave out fields without a value: a person must decide whether their existence matters."""
     return [
         _rewritten(
             form,

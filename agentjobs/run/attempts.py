@@ -77,7 +77,7 @@ class Attempts:
         markers = [attempt.intent.marker for attempt in found]
         ran = [(self._dir(a), step) for a in found for step in a.steps if step.kind is StepKind.AGENT]
         places = start.places(*((a.intent, self._dir(a)) for a in found))
-        local.sweep(markers, [step_files(attempt_dir, step.name) for attempt_dir, step in ran], places)
+        local.kill_leftovers(markers, [step_files(attempt_dir, step.name) for attempt_dir, step in ran], places)
         self.verdicts.swept.update(markers)
 
     def _dir(self, attempt: Attempt) -> Path:
@@ -287,7 +287,7 @@ class Attempts:
         found = local.marks_of(str(self.project.root), intent.id)
         earlier += [mark for mark in found if mark != intent.marker and mark not in earlier]
         if earlier and local.alive(earlier):
-            local.sweep(earlier)
+            local.kill_leftovers(earlier)
             if left := local.alive(earlier):
                 pids = ", ".join(map(str, left))
                 what = f"processes of an earlier attempt are still running and could not be killed: {pids}"
@@ -346,7 +346,7 @@ class Attempts:
         if names != ["agent"]:  # what an agent left was killed before its end was recorded
             attempt_dir = store.attempt_dir(intent.id, attempt.number)
             records = [step_files(attempt_dir, name) for name in names]
-            local.sweep([intent.marker], records, start.places((intent, attempt_dir)))
+            local.kill_leftovers([intent.marker], records, start.places((intent, attempt_dir)))
         before, policy = store.pauses(), self.project.policy
         account, scope = account_of(policy, intent.agent), store.scope()
         spoke_at = scope.at if scope is not None else 0.0
@@ -399,7 +399,7 @@ class Attempts:
         """Close the round; a wish for TODO opens the next one."""
         row, last = task.row, task.last
         if task.void:
-            local.sweep(task.void)
+            local.kill_leftovers(task.void)
         if settle.status is Status.TODO:
             self.store.set_open_round(row.id, OpenRound(task.round + 1))
             self.store.event(now, row.id, "round", round=task.round + 1)

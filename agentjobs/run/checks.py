@@ -35,7 +35,7 @@ from agentjobs.text.excerpt import error_excerpt, signature
 from agentjobs.text.path_patterns import in_scope, normalise
 
 if TYPE_CHECKING:
-    from agentjobs.agents.outcome import Verdict
+    from agentjobs.agents.outcome import Ending
     from agentjobs.model.facts import Attempt
     from agentjobs.model.tasks import Task
     from agentjobs.project.project import Project
@@ -109,10 +109,10 @@ class Verdicts:
             ran = [step for step in attempt.steps if step.kind is StepKind.AGENT]
             attempt_dir = self._dir(attempt)
             records = [step_files(attempt_dir, step.name) for step in ran]
-            local.sweep([attempt.intent.marker], records, start.places((attempt.intent, attempt_dir)))
+            local.kill_leftovers([attempt.intent.marker], records, start.places((attempt.intent, attempt_dir)))
             self.swept.add(attempt.intent.marker)
 
-    def _with_tree(self, task: Task, attempt: Attempt, end: AgentEnd, verdict: Verdict) -> AgentEnd:
+    def _with_tree(self, task: Task, attempt: Attempt, end: AgentEnd, verdict: Ending) -> AgentEnd:
         """Commit what the tree holds, keep it under a ref, and look at what was changed."""
         try:
             work = self._committed(task, attempt, end.at, finished=verdict.outcome is Outcome.OK)

@@ -36,7 +36,7 @@ def claimed(
     number = project.store.claim(row.id, max(used, newest_in_table(row), open_round.told))
     agent = project.policy.agents.get(profile.agent)
     # An agent that chooses its session id itself does not get one from us: it would be taken for its own.
-    session = "" if agent is not None and agent.learns else str(uuid.uuid4())
+    session = "" if agent is not None and agent.chooses_session else str(uuid.uuid4())
     if not begin.fresh and last is not None:
         session = (last.result.session if last.result else "") or last.intent.session
     intent = Intent(

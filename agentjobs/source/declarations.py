@@ -1,4 +1,4 @@
-"""The heads of what a JavaScript or TypeScript file declares (pure): signatures, without what is done behind them."""
+"""Signatures of what a JavaScript or TypeScript file declares (pure): heads without bodies."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 SMALL_LINES: Final = 40
 SMALL_CHARS: Final = 2_000
-"""A type that is larger is told by its head alone."""
+"""Of a larger type only the head is shown."""
 
 SHORT: Final = 80
-"""Characters of a value that is shown as it is."""
+"""Most characters of a value that is shown as it is."""
 
 FUNCTIONS: Final = frozenset({
     "function_declaration", "generator_function_declaration", "function_signature", "function_expression", "function",
@@ -29,17 +29,17 @@ VARIABLES: Final = frozenset({"lexical_declaration", "variable_declaration"})
 
 
 def text_of(node: Node | None) -> str:
-    """Return the text of a node; of none nothing."""
+    """Return the text of a node; empty for None."""
     return (node.text or b"").decode("utf-8", "replace") if node is not None else ""
 
 
 def string_of(node: Node | None) -> str:
-    """Return what stands between the quotes of a literal."""
+    """Return the text between the quotes of a literal."""
     return text_of(node)[1:-1]
 
 
 def _between(start: Node, end: Node) -> str:
-    """Return the text from the beginning of one node to that of another within it or after it."""
+    """Return the text from the start of one node to that of another inside or after it."""
     top = start
     while end.start_byte > top.end_byte and top.parent is not None:
         top = top.parent
@@ -48,7 +48,7 @@ def _between(start: Node, end: Node) -> str:
 
 
 def dedented(text: str, column: int) -> str:
-    """Return a text that began at a column as if it began at the first."""
+    """Return a text that started at a column as if it started at column 0."""
     first, _, rest = text.strip().partition("\n")
     if not rest:
         return first.rstrip()
@@ -57,7 +57,7 @@ def dedented(text: str, column: int) -> str:
 
 
 def declaration_in(node: Node) -> Node | None:
-    """Return what an ``export`` or ``declare`` statement declares."""
+    """Return the declaration inside an ``export`` or ``declare`` statement."""
     found = node.child_by_field_name("declaration")
     if found is None:
         known = FUNCTIONS | CLASSES | TYPES | VARIABLES
@@ -98,7 +98,7 @@ def bound_in(pattern: Node | None) -> Iterator[Node]:
 
 
 def words_before(outer: Node, inner: Node) -> str:
-    """Return the words before a declaration: ``export default``, ``export declare``; decorators are none."""
+    """Return the words before a declaration: ``export default``, ``export declare``; without decorators."""
     words = []
     node: Node | None = outer
     while node is not None and node.start_byte <= inner.start_byte and node != inner:
@@ -114,12 +114,12 @@ def words_before(outer: Node, inner: Node) -> str:
 
 
 def _start(node: Node) -> Node:
-    """Return the first part of a declaration that is no decorator."""
+    """Return the first part of a declaration that is not a decorator."""
     return next((child for child in node.children if child.type not in ("decorator", "comment")), node)
 
 
 def head_of(node: Node, lead: str, name: str) -> str:
-    """Return the signature of a declaration; ``name`` says which of several variables."""
+    """Return the signature of a declaration; ``name`` selects one of several variables."""
     if node.type == "expression_statement" and node.named_children:
         node = node.named_children[0]
     column = node.start_point.column - len(lead.encode())
@@ -162,7 +162,7 @@ def _class(node: Node) -> str:
 
 
 def member_of(node: Node) -> str:
-    """Return the signature of a public member of a class; nothing for others."""
+    """Return the signature of a public member of a class; empty for other members."""
     if node.type not in (
         "method_definition", "public_field_definition", "field_definition", "abstract_method_signature",
         "method_signature", "index_signature", "property_signature",
@@ -198,7 +198,7 @@ def _variable(lead: str, node: Node) -> str:
 
 
 def value_of(lead: str, node: Node) -> str:
-    """Return ``lead`` and what kind of value follows, without how it is made."""
+    """Return ``lead`` and the kind of the value, without its expression."""
     column = node.start_point.column
     kind = node.type
     if kind in ("as_expression", "satisfies_expression") and len(node.named_children) > 1:

@@ -1,6 +1,6 @@
-"""What a source file offers to others: the names it exports, each with how it is declared. Pure.
+"""The names a source file exports, each with its declaration. Pure.
 
-JavaScript and TypeScript by their syntax trees, Python by ``ast``; nothing of other languages.
+JavaScript and TypeScript by their syntax trees, Python by ``ast``; nothing for other languages.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ PARSED_MAX: Final = 1_000_000
 """Bytes. A larger file was not written by hand."""
 
 DECLARED_MAX: Final = 160
-"""Characters of a declaration; what is longer is cut."""
+"""Characters of a declaration; a longer one is cut."""
 
 _PYTHON: Final = (".py", ".pyi")
 _COMMONJS: Final = re.compile(r"(?:module\.)?exports\.([A-Za-z_$][\w$]*)")
 
 
 def understood(path: str) -> bool:
-    """Whether the exports of such a file can be told."""
+    """Return whether the exports of such a file can be read."""
     return path.endswith(_PYTHON) or language_of(path) is not None
 
 
 def exported(path: str, data: bytes) -> dict[str, str]:
     """Return what ``path`` with content ``data`` exports: by name, its declaration on one line, without its body.
 
-    Of Python that is what ``__all__`` names, or all at the top that has no leading underscore, with the methods of
-    classes. Never fails: what cannot be parsed exports nothing.
+    For Python that is what ``__all__`` names, or all at the top without a leading underscore, with the methods of
+    classes. Never fails: a file that cannot be parsed exports nothing.
     """
     if len(data) > PARSED_MAX or b"\0" in data:
         return {}
@@ -136,7 +136,7 @@ def _exports(node: Node, declared: dict[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _declarations(node: Node) -> Iterator[tuple[str, str]]:
-    """Yield the names that a declaration makes."""
+    """Yield the names that a declaration defines."""
     if node.type == "ambient_declaration" and node.named_children:
         node = node.named_children[0]
     if node.type in ("lexical_declaration", "variable_declaration"):
@@ -169,7 +169,7 @@ _WHOLE: Final = frozenset({"type_alias_declaration", "interface_declaration", "e
 
 
 def _head(node: Node) -> str:
-    """Return a declaration without its body; of a type all of it, for that is what it says."""
+    """Return a declaration without its body; a type as a whole, because all of it matters."""
     body = node.child_by_field_name("body")
     if body is None or node.type in _WHOLE:
         return text_of(node).rstrip(";")

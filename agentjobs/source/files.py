@@ -1,15 +1,15 @@
-r"""The files that a job is about: those of a repository or a directory, chosen by globs.
+r"""The files of a repository or a directory, selected by globs.
 
-A glob means what it means in ``.gitignore``, for paths from the top of the directory asked for:
+A glob means what it means in ``.gitignore``, for paths from the top of the directory:
 
 - without a slash (``*.js``, ``vendor``) it matches a name at any depth; with one, at its beginning or inside
   (``src/*.js``, ``/setup.py``), it is tied to the top;
 - ``*`` and ``?`` stop at ``/``; ``**/`` is any number of directories, ``/**`` everything beneath; ``[a-z]`` and
-  ``[!a-z]`` are sets; ``\`` takes the meaning from the character after it;
-- a glob that matches a directory takes in all beneath it, and one that ends in a slash matches nothing else.
+  ``[!a-z]`` are sets; ``\`` makes the next character literal;
+- a glob that matches a directory includes all beneath it, and one that ends in a slash matches only directories.
 
-Two things more: ``{a,b}`` is either (``*.{js,jsx}``), and ``./`` at the beginning is the top. There is no ``!``: what
-is not wanted goes into ``exclude``.
+There are two additions: ``{a,b}`` is either (``*.{js,jsx}``), and ``./`` at the beginning is the top. There is no
+``!``: use ``exclude`` instead.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NO_SOURCES = frozenset({".git", ".agentjobs"})
-"""Directories that are nobody's documents."""
+"""Directories that never contain documents."""
 
 
 def present(directory: Path) -> list[str]:
-    """Return the files beneath a directory as they lie there, relative to it, sorted: what git does not ignore.
+    """Return the files beneath a directory, relative to it, sorted, without those that git ignores.
 
-    Where there is no repository, or no git, or git ignores the directory itself, all that ``walked`` finds. Symbolic
-    links are left out.
+    Without a repository or git, or if git ignores the directory itself, all that ``walked`` finds. Symbolic links are
+    left out.
     """
     top = os.fspath(directory)
     try:
@@ -48,7 +48,7 @@ def present(directory: Path) -> list[str]:
 
 
 def is_ignored(path: Path) -> bool:
-    """Whether something is there that git ignores."""
+    """Return whether something exists there and git ignores it."""
     if not path.exists():
         return False
     place, name = (path, ".") if path.is_dir() else (path.parent, path.name)
@@ -59,7 +59,7 @@ def is_ignored(path: Path) -> bool:
 
 
 def walked(directory: Path) -> list[str]:
-    """Return the files beneath a directory, relative to it, sorted, but those of git and of agentjobs themselves."""
+    """Return the files beneath a directory, relative to it, sorted, without those of git and agentjobs."""
     top = os.fspath(directory)
     found = []
     for place, directories, names in os.walk(top):
@@ -71,7 +71,7 @@ def walked(directory: Path) -> list[str]:
 def matching(paths: Iterable[str], include: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[str]:
     """Return those of ``paths`` that an ``include`` matches and no ``exclude`` does, sorted.
 
-    No ``include`` means all. Raises ``UserError`` for a glob that means nothing.
+    Without ``include`` all match. Raises ``UserError`` for an invalid glob.
     """
     wanted = _matcher(include) if include else None
     unwanted = _matcher(exclude) if exclude else None
@@ -96,7 +96,7 @@ def _matcher(globs: Iterable[str]) -> re.Pattern[str]:
 def _regex(glob: str) -> str:
     """Return the regular expression of one glob; it matches whole paths of files."""
     if glob.startswith("!"):
-        raise UserError(f"glob {glob!r}: there is no '!'; put what is not wanted into exclude")
+        raise UserError(f"glob {glob!r}: '!' is not supported; use exclude")
     body = glob[1:] if glob.startswith("./") else glob
     directory = body.endswith("/")
     body = body.rstrip("/")
@@ -104,7 +104,7 @@ def _regex(glob: str) -> str:
     body = body.lstrip("/")
     parts = body.split("/")
     if not body or "\0" in glob:
-        raise UserError(f"glob {glob!r} names nothing; '**' is every file")
+        raise UserError(f"glob {glob!r} matches nothing; '**' is every file")
     if ".." in parts or "." in parts or "" in parts or "//" in glob:
         raise UserError(f"glob {glob!r}: write it from the top of the repository, without '..', '.' and '//'")
     start = "" if anchored else "(?:.*/)?"
@@ -132,7 +132,7 @@ def _translate(body: str, glob: str) -> str:
             piece = "|"
         elif here == "\\":
             if at == len(body):
-                raise UserError(f"glob {glob!r} ends in a backslash that takes nothing")
+                raise UserError(f"glob {glob!r} ends in a backslash without a character after it")
             piece, at = re.escape(body[at]), at + 1
         else:
             piece = re.escape(here)
@@ -143,7 +143,7 @@ def _translate(body: str, glob: str) -> str:
 
 
 def _stars(body: str, at: int) -> tuple[str, int]:
-    """Return the expression of a run of stars of which one is read, and where it ends."""
+    """Return the expression of a run of stars, the first of which is read, and where the run ends."""
     end = at
     while end < len(body) and body[end] == "*":
         end += 1
@@ -167,5 +167,5 @@ def _set(body: str, at: int, glob: str) -> tuple[str, int]:
     try:
         re.compile(expression)
     except re.error as error:
-        raise UserError(f"glob {glob!r}: [{body[at:end]}] is no set of characters ({error.msg})") from error
+        raise UserError(f"glob {glob!r}: [{body[at:end]}] is not a valid set of characters ({error.msg})") from error
     return expression, end + 1

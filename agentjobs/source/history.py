@@ -1,7 +1,7 @@
-"""Which files change together, from ``git log``: what is often changed in one commit belongs together.
+"""Files that change together, from ``git log``: files that often change in one commit belong together.
 
-For two files, of the commits that touch either, how many touch both. Merges do not count, nor do commits that touch
-many files (they say nothing of any two), nor what tasks of ours landed (they touch what planning put together).
+For two files: of the commits that touch either, how many touch both. Left out are merges, commits that touch many files
+(they show nothing about any two), and what our tasks landed (their files were grouped by planning).
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from agentjobs.workspace.git import Git
 
 COMMITS_MAX: Final = 2_000
-"""So many commits are looked at, newest first."""
+"""Most commits that are read, newest first."""
 
 FILES_MAX: Final = 30
 """A commit that touches more files is left out."""
 
 RENAMES_MAX: Final = 100
-"""Among so many files at most of one commit, git looks for those renamed and changed at once."""
+"""Up to this many files in one commit, git looks for files that were renamed and changed at once."""
 
 
 class Coupling(Struct, frozen=True):
@@ -40,12 +40,12 @@ class Coupling(Struct, frozen=True):
 
     @property
     def share(self) -> float:
-        """Of the commits that touch either, the part that touches both."""
+        """The share of commits with both files among those with either."""
         return self.both / self.either
 
 
 class _Commit(Struct):
-    """What ``git log`` says of one commit."""
+    """The changes in one commit."""
 
     touched: list[str]
     renamed: list[tuple[str, str]]
@@ -54,7 +54,7 @@ class _Commit(Struct):
 
 
 def coupled_files(git: Git, tip: str, files: Collection[str], *, support: int, share: float = 0.5) -> list[Coupling]:
-    """Return the pairs of ``files`` that at least ``support`` commits touch both of, at least ``share`` of either's.
+    """Return the pairs of ``files`` that at least ``support`` commits both touch, at least ``share`` of either's.
 
     Paths are those of ``tip``; a file is followed through its renames. The strongest come first.
     """
@@ -62,7 +62,7 @@ def coupled_files(git: Git, tip: str, files: Collection[str], *, support: int, s
 
 
 def couplings(commits: Iterable[_Commit], files: Collection[str], *, support: int, share: float) -> list[Coupling]:
-    """Count pairs; ``commits`` come newest first, so that each older name leads to the one of today."""
+    """Count pairs; ``commits`` come newest first, so that each older name leads to the current one."""
     wanted = frozenset(files)
     today: dict[str, str] = {}
     alone: Counter[str] = Counter()
@@ -75,7 +75,7 @@ def couplings(commits: Iterable[_Commit], files: Collection[str], *, support: in
             together.update(combinations(known, 2))
         renamed = [(old, today.get(new, new)) for old, new in commit.renamed]
         for _, new in commit.renamed:
-            today.pop(new, None)  # what had this name before was another file
+            today.pop(new, None)  # an earlier file with this name was another one
         today.update(renamed)
     found = [
         Coupling((one, other), both, alone[one] + alone[other] - both)
@@ -86,7 +86,7 @@ def couplings(commits: Iterable[_Commit], files: Collection[str], *, support: in
 
 
 def _commits(git: Git, tip: str) -> Iterator[_Commit]:
-    """Yield what each commit did, newest first, merges left out."""
+    """Yield the changes of each commit, newest first, without merges."""
     done = git.run(
         "log", "-z", "--no-merges", f"--max-count={COMMITS_MAX}", "--topo-order", "--name-status",
         "--find-renames", f"-l{RENAMES_MAX}", "--no-ext-diff",

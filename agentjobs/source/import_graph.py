@@ -22,9 +22,9 @@ _Said = tuple[Specifier, ...] | tuple[PythonImport, ...]
 def import_graph(root: Path, files: Sequence[str]) -> ImportGraph:
     """Return which of ``files`` (relative to ``root``, with ``/``) import which.
 
-    Edges lead to files of ``files`` only, and never from a file to itself. A file that cannot be read, or is in no
-    language known here, imports nothing. ``unresolved`` are the relative specifiers that lead nowhere: to none of
-    ``files``, and to nothing on the disk.
+    Edges lead only to files in ``files``, and never from a file to itself. A file that cannot be read, or has an
+    unknown language, imports nothing. ``unresolved`` are the relative specifiers without a target: neither in
+    ``files``, nor on the disk.
     """
     top = os.fspath(root)
     javascript = Resolver(top, files)
@@ -51,7 +51,7 @@ def import_graph(root: Path, files: Sequence[str]) -> ImportGraph:
 
 
 def _read(top: str, path: str) -> _Said:
-    """Return what one file says that it imports."""
+    """Return the imports in one file."""
     try:
         with open(f"{top}/{path}", "rb") as file:  # noqa: PTH123 - a third of the time of pathlib's
             data = file.read()
@@ -61,14 +61,14 @@ def _read(top: str, path: str) -> _Said:
 
 
 class _OnDisk:
-    """What is there but is none of the files in question: images, styles, generated code."""
+    """What exists but is not in the graph: images, styles, generated code."""
 
     def __init__(self, top: str) -> None:
         self.top = top
         self._names: dict[str, list[str]] = {}
 
     def holds(self, importer: str, name: str) -> bool:
-        """Whether the relative path ``name``, with any ending, is something seen from ``importer``."""
+        """Return whether the relative path ``name``, with any ending, exists as seen from ``importer``."""
         path = posixpath.normpath(posixpath.join(posixpath.dirname(importer), name.partition("?")[0].partition("#")[0]))
         directory, _, last = path.rpartition("/")
         if last in ("", ".", ".."):
@@ -91,4 +91,4 @@ class ImportGraph(Struct, frozen=True):
     edges: dict[str, tuple[str, ...]]
     """Each file with the files it imports, sorted; every file is a key."""
     unresolved: tuple[tuple[str, str], ...] = ()
-    """Relative imports that lead nowhere, as (file, what it names)."""
+    """Relative imports without a target, as (file, specifier)."""

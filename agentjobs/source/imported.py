@@ -1,4 +1,4 @@
-"""What some files import from others of the same tree, one level deep, and the signatures of exactly that."""
+"""What some files import from others of the same tree, one level deep, with the signatures of just that."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from agentjobs.source.tree import SourceTree
 
 HOPS_MAX: Final = 5
-"""So often a name is followed to the file that passes it on from another: an index, an ``__init__``."""
+"""How often a name is followed through files that re-export it: an index, an ``__init__``."""
 
 _MANIFEST: Final = re.compile(
     r"(?:.*/)?(?:package\.json|lerna\.json|pnpm-workspace\.yaml|[^/]*[tj]sconfig[^/]*\.json)", re.DOTALL
@@ -42,7 +42,7 @@ _TYPES: Final = """
 """
 
 Names = frozenset[str] | None
-"""Names that are asked for; None: all there are."""
+"""Names that are asked for; None: all."""
 
 
 class Want(NamedTuple):
@@ -60,7 +60,7 @@ class Imported(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What some files import; ``left_out`` says what is not told, and why."""
+    """What some files import; ``left_out`` lists what is missing, with the reason."""
 
     imported: tuple[Imported, ...]
     left_out: tuple[tuple[str, str], ...]
@@ -96,7 +96,7 @@ class Imports:
         left: dict[tuple[str, str], None] = {}
         for path in sorted(contents):
             if not path.endswith(ENDINGS) and language_of(path) is None:
-                left[path, "what files of this kind import is not known here"] = None
+                left[path, "imports of this kind of file are not supported"] = None
                 continue
             for want in self._wants(path, contents[path]):
                 for target, names in self._targets(path, want):
@@ -124,7 +124,7 @@ class Imports:
                 done.add((path, names))
                 offered = _offer(path, contents.get(path, b""))
                 if offered is None:
-                    left[path, "no signatures are known of this file"] = None
+                    left[path, "signatures of this kind of file are not supported"] = None
                     continue
                 offers[path] = offered
                 _ask(every, path, names)
@@ -138,7 +138,7 @@ class Imports:
         return Found(tuple(one for one in told if one.signatures), tuple(left))
 
     def _passed(self, path: str, offered: Offer, names: Names) -> Iterator[tuple[str, Names]]:
-        """Yield from where a file has what it passes on, as far as that is asked for."""
+        """Yield where a file gets the names that it re-exports, limited to ``names``."""
         python = path.endswith(ENDINGS)
         whole = names is None or (offered.commonjs and "default" in names)
         for one in offered.passed:
@@ -180,7 +180,7 @@ class Imports:
 
 
 def _goes_on(path: str, offered: Offer, name: str) -> bool:
-    """Whether what a file imports is a part of what it offers to somebody who asks for all."""
+    """Return whether a file re-exports this import to an import of everything."""
     if not path.endswith(ENDINGS):
         return True
     return offered.is_public(name) and (offered.public is not None or posixpath.basename(path).startswith("__init__."))
@@ -199,7 +199,7 @@ def _ask(asked: dict[str, Names], path: str, names: Names) -> None:
 
 
 def _unknown(offered: Offer, names: Names) -> set[str]:
-    """Return what was asked for and is neither there nor passed on."""
+    """Return the names that are neither defined nor re-exported."""
     if names is None or (offered.commonjs and "default" in names):
         return set()
     passed = {here for one in offered.passed for _, here in one.names or ()}
@@ -220,7 +220,7 @@ def _offer(path: str, data: bytes) -> Offer | None:
 
 
 def _javascript_wants(path: str, data: bytes) -> list[Want]:
-    """Return what each import of a file asks for; of what is not plain, all."""
+    """Return what each import of a file asks for; for unusual forms, all."""
     said = specifiers(path, data)
     language = language_of(path)
     if not said or language is None or len(data) > PARSED_MAX:
@@ -264,7 +264,7 @@ def _imported_names(node: Node, uses: Mapping[str, Names]) -> Names:
 
 
 def _used_of_call(node: Node, uses: Mapping[str, Names]) -> Names:
-    """Return which names of what a call gives are used: ``{ a } = require(…)``, ``require(…).a``."""
+    """Return which names of a call's result are used: ``{ a } = require(…)``, ``require(…).a``."""
     above = node.parent
     if above is not None and above.type == "await_expression":
         above = above.parent
@@ -289,7 +289,7 @@ def _used_of_call(node: Node, uses: Mapping[str, Names]) -> Names:
 
 
 def _uses(names: Iterable[Node]) -> dict[str, Names]:
-    """Return, for each name, the members of it that are used; None where it is used otherwise as well."""
+    """Return, for each name, its members that are used; None if it is also used in another way."""
     found: dict[str, Names] = {}
     for node in names:
         above = node.parent
@@ -311,7 +311,7 @@ def _uses(names: Iterable[Node]) -> dict[str, Names]:
 
 
 def _python_wants(data: bytes) -> list[Want]:
-    """Return what each import of a file asks for; of a module that is used by its members, those."""
+    """Return what each import of a file asks for; for a module used only by its members, those."""
     tree = python_syntax.parse(data)
     try:
         return _asked_by(tree) if tree is not None else []

@@ -1,4 +1,4 @@
-"""What a JavaScript or TypeScript file says it imports."""
+"""The imports in a JavaScript or TypeScript file."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from agentjobs.source.syntax import Language, Node
 
 PARSED_MAX = 1_000_000
-"""Bytes. A larger file is no longer written by hand; it is searched, not parsed (a second for each MB)."""
+"""Bytes. A larger file was not written by hand; it is searched, not parsed (a second for each MB)."""
 
 _SEEN_FOR_BINARY = 8_000
 
 _SIGN = re.compile(rb"\b(?:import|require)\b|\bdefine\s*\(|\bfrom\s*[\"'/]")
-"""Every import has one of these in it; a file without any imports nothing, whatever it says."""
+"""Every import contains one of these; a file without any imports nothing."""
 
 _QUOTE = re.compile(rb"['\"`]")
 
@@ -47,7 +47,7 @@ _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v", "0
 
 
 class Specifier(NamedTuple):
-    """What a file imports, as it is written there; ``require`` is true for CommonJS."""
+    """An import as written in the file; ``require`` is true for CommonJS."""
 
     text: str
     require: bool
@@ -57,9 +57,9 @@ def specifiers(path: str, data: bytes) -> tuple[Specifier, ...]:
     """Return what the file ``path`` with content ``data`` imports, each once, in no particular order.
 
     That is every literal in ``import … from``, ``export … from``, ``import "x"``, ``import("x")``, ``require("x")``,
-    ``require.resolve("x")``, ``import x = require("x")``, ``define(["x"])`` and ``/// <reference path="x" />``, for
-    types too, and wherever it stands: in functions as well. Never fails: a file with syntax errors, or of more than
-    ``PARSED_MAX`` bytes, is searched for what looks like an import, in comments too; a binary one imports nothing.
+    ``require.resolve("x")``, ``import x = require("x")``, ``define(["x"])`` and ``/// <reference path="x" />``,
+    including types and imports in functions. Never fails: a file with syntax errors, or of more than ``PARSED_MAX``
+    bytes, is searched for what looks like an import, in comments too; a binary one imports nothing.
     """
     language = language_of(path)
     if language is None or b"\0" in data[:_SEEN_FOR_BINARY]:
@@ -76,8 +76,8 @@ def _imported(language: Language, data: bytes) -> Iterable[Specifier]:
         last = sign.start()
     if last < 0:
         return ()
-    # Most imports stand at the top, and parsing is what takes time: if the text up to the line of the last one is
-    # sound by itself, then nothing below it matters.
+    # Most imports are at the top, and parsing takes the time: if the text up to the line of the last one is valid by
+    # itself, then the rest does not matter.
     quote = _QUOTE.search(data, last)
     end = data.find(b"\n", quote.start()) + 1 if quote else 0
     if 0 < end < min(len(data), PARSED_MAX):
@@ -90,7 +90,7 @@ def _imported(language: Language, data: bytes) -> Iterable[Specifier]:
 def _parsed(language: Language, data: bytes) -> Iterable[Specifier]:
     root, language = parse_either(data, language)
     if root.has_error:
-        # What the parser makes of such a file is a guess, and a query on a tree of errors takes the square of them.
+        # The parser's result for such a file is a guess, and a query on a tree of errors takes quadratic time.
         return _searched(data)
     return _of_tree(language, root)
 
@@ -109,7 +109,7 @@ def _literals(found: dict[str, list[Node]]) -> Iterator[Specifier]:
 
 
 def _named(name: str, node: Node) -> Iterable[Node]:
-    """Return the nodes, literals or not, that stand where a specifier does in the capture ``name``."""
+    """Return the nodes, literals or not, that are in the place of a specifier in the capture ``name``."""
     if name in ("import", "require"):
         return (node,)
     if name.startswith("_"):
@@ -124,7 +124,7 @@ def _named(name: str, node: Node) -> Iterable[Node]:
 
 
 def _value(node: Node) -> str:
-    """Return the value of a literal; of anything else, and of a template with substitutions, nothing."""
+    """Return the value of a literal; empty for anything else, and for a template with substitutions."""
     if node.type == "template_string":
         if any(child.type == "template_substitution" for child in node.named_children):
             return ""
@@ -149,6 +149,6 @@ def _searched(data: bytes) -> Iterator[Specifier]:
 
 
 def _slashed(name: bytes) -> str:
-    """Return the path of a reference as a relative specifier; it is one without ``./`` too."""
+    """Return the path of a reference as a relative specifier; it is relative even without ``./``."""
     written = name.decode("utf-8", "replace").replace("\\", "/")
     return written if written.startswith((".", "/")) else f"./{written}"

@@ -1,7 +1,7 @@
-"""Read package.json, tsconfig.json and jsconfig.json, as far as they say where an import leads.
+"""Read the parts of package.json, tsconfig.json and jsconfig.json that decide where an import leads.
 
-Paths are relative to the top of the repository, with ``/``; the top is ``""``. A file that is missing, or that
-cannot be read, says nothing: that is the business of the tools it belongs to.
+Paths are relative to the top of the repository, with ``/``; the top is ``""``. A file that is missing or unreadable is
+ignored: its own tools report that.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ _COMMA = re.compile(r'("(?:[^"\\\n]|\\.)*")|,(?=\s*[}\]])', re.DOTALL)
 _ITEM = re.compile(r"""\s*-\s*(?:"([^"]*)"|'([^']*)'|([^\s#]+))""")
 
 EXTENDS_MAX = 20
-"""A chain of ``extends`` that is longer goes in a circle, or might as well."""
+"""A longer chain of ``extends`` is probably a cycle."""
 
 
 class Package(Struct, frozen=True):
-    """A package.json: its directory, and what is in it."""
+    """A package.json: its directory, and its content."""
 
     directory: str
     manifest: dict[str, Any]
 
     @property
     def name(self) -> str:
-        """Return the package's name, or nothing."""
+        """Return the package's name, or an empty text."""
         name = self.manifest.get("name")
         return name if isinstance(name, str) else ""
 
@@ -41,13 +41,13 @@ class Config(Struct, frozen=True):
     """Where a tsconfig.json sends bare specifiers."""
 
     base: str | None = None
-    """The directory that ``baseUrl`` means."""
+    """The directory of ``baseUrl``."""
     paths: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """Patterns with at most one ``*``, best first, with what to try for each, from the top of the repository."""
+    """Patterns with at most one ``*``, best first, with the paths to try for each, from the top of the repository."""
 
 
 class Manifests:
-    """The manifests beneath ``top``, each read once; where they are not on the disk, ``read`` returns their texts."""
+    """The manifests beneath ``top``, each read once; ``read`` returns the texts of those that are not on the disk."""
 
     def __init__(self, top: str, read: Callable[[str], str] | None = None) -> None:
         self.top = top
@@ -69,7 +69,7 @@ class Manifests:
         return found
 
     def config(self, directory: str) -> Config:
-        """Return the nearest tsconfig.json, or jsconfig.json where there is none beside it."""
+        """Return the nearest tsconfig.json, or jsconfig.json if there is none next to it."""
         found = self._configs.get(directory)
         if found is None:
             for name in ("tsconfig.json", "jsconfig.json"):
@@ -141,7 +141,7 @@ class Manifests:
 
 
 def parse_json(text: str) -> Any:
-    """Return the value of JSON that may have comments and trailing commas; None for what is not even that."""
+    """Return the value of JSON that may have comments and trailing commas; None if it is not even that."""
     if not text:
         return None
     try:
@@ -157,7 +157,7 @@ def parse_json(text: str) -> Any:
 
 
 def _sorted(config: Config) -> Config:
-    """Put the patterns in the order they are tried: without a star first, then the longest beginning."""
+    """Sort the patterns in the order they are tried: without a star first, then the longest beginning."""
     return Config(config.base, tuple(sorted(config.paths, key=lambda item: _rank(item[0]))))
 
 

@@ -1,4 +1,4 @@
-"""What a Python file imports, and which file of a repository that is."""
+"""The imports of a Python file, and the files of the repository they lead to."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class PythonImport(NamedTuple):
 
 
 def imports(data: bytes) -> tuple[PythonImport, ...]:
-    """Return what a file imports, each once: in functions and under ``if TYPE_CHECKING`` too.
+    """Return what a file imports, each once: including functions and ``if TYPE_CHECKING``.
 
-    ``importlib.import_module`` and ``__import__`` count where the name is a literal. A file that is not Python 3
-    imports nothing.
+    ``importlib.import_module`` and ``__import__`` count if the name is a literal. A file that is not Python 3 imports
+    nothing.
     """
     tree = python_syntax.parse(data)
     if tree is None:
@@ -59,7 +59,7 @@ def _called(call: ast.Call) -> PythonImport | None:
 
 
 class PythonResolver:
-    """Answers for the files ``files`` (relative to the top of the repository, with ``/``)."""
+    """Finds imports among ``files`` (relative to the top of the repository, with ``/``)."""
 
     def __init__(self, files: Sequence[str]) -> None:
         self.files = frozenset(path for path in files if path.endswith(ENDINGS))
@@ -67,10 +67,10 @@ class PythonResolver:
         self._tops = self._find_tops(files)
 
     def resolve(self, importer: str, found: PythonImport) -> Iterator[str]:
-        """Yield the files that an import means; none of these: nothing.
+        """Yield the files that an import means, as far as they are among the files.
 
-        Importing ``a.b`` means that file alone, though Python runs ``a/__init__.py`` first. ``from a import b`` is
-        the module ``a.b`` if there is one, else ``a``.
+        Importing ``a.b`` means that file alone, though Python runs ``a/__init__.py`` first. ``from a import b`` is the
+        module ``a.b`` if there is one, else ``a``.
         """
         start = self._start(importer, found)
         if start is None:
@@ -87,7 +87,7 @@ class PythonResolver:
                 yield part or itself or ""
 
     def _start(self, importer: str, found: PythonImport) -> str | None:
-        """Return the path, without an ending, that the module of an import means."""
+        """Return the path, without an ending, of the imported module."""
         path = found.module.replace(".", "/")
         directory = posixpath.dirname(importer)
         if found.level:
@@ -114,7 +114,7 @@ class PythonResolver:
         above = directory
         passed: set[str] = set()
         while self._is_package(above):
-            above = posixpath.dirname(above)  # a package is no place that Python searches
+            above = posixpath.dirname(above)  # Python does not search inside a package
         while True:
             for top in (above, posixpath.join(above, "src")):
                 if top in self._directories or not top:
@@ -129,7 +129,7 @@ class PythonResolver:
         return bool(directory) and any(posixpath.join(directory, "__init__" + e) in self.files for e in ENDINGS)
 
     def _find_tops(self, files: Sequence[str]) -> tuple[str, ...]:
-        """Return every directory that is likely to be on a path: it holds a project, or a package of the top."""
+        """Return every directory that is likely to be on a path: it contains a project, or a top-level package."""
         tops = {""}
         for path in files:
             directory, _, name = path.rpartition("/")

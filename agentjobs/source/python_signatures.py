@@ -1,6 +1,6 @@
-"""What a Python file offers to others, without how it does it (pure).
+"""The public interface of a Python file (pure): no bodies.
 
-Heads with their annotations, and of docstrings the first line.
+Heads with their annotations, and the first line of docstrings.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _INDENT: Final = "    "
 
 
 def offer(data: bytes) -> Offer | None:
-    """Return what a file offers; None for one that is not Python 3.
+    """Return the public interface of a file; None if it is not Python 3.
 
-    Public is what ``__all__`` names; without it, what does not begin with an underscore.
+    Public is what ``__all__`` names; without it, what does not start with an underscore.
     """
     tree = python_syntax.parse(data)
     if tree is None:
@@ -41,7 +41,7 @@ def offer(data: bytes) -> Offer | None:
 
 
 def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield what stands at the top of a module, in ``if`` and ``try`` too."""
+    """Yield the statements at the top of a module, including those in ``if`` and ``try``."""
     for node in body:
         if isinstance(node, ast.If):
             yield from _statements([*node.body, *node.orelse])
@@ -93,13 +93,13 @@ def _parameters(node: ast.AST) -> str:
 
 
 def _short(decorator: ast.expr) -> str:
-    """Return a decorator, of a long one its name."""
+    """Return a decorator; only its name if it is long."""
     text = ast.unparse(decorator)
     return text if len(text) <= SHORT or not isinstance(decorator, ast.Call) else f"{ast.unparse(decorator.func)}(...)"
 
 
 def _said(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> str:
-    """Return the first line of a docstring, as one."""
+    """Return the first line of a docstring, as a docstring."""
     lines = (ast.get_docstring(node) or "").splitlines()
     first = lines[0].strip() if lines else ""
     return '"""' + first.replace("\\", "\\\\").replace('"""', "'''") + '"""' if first else ""
@@ -123,7 +123,7 @@ def _assigned(node: ast.stmt) -> Iterator[tuple[str, str]]:
 
 
 def _value(node: ast.expr) -> str:
-    """Return a short value as it is, of others what kind they are."""
+    """Return a short value as it is, and the kind of any other."""
     text = ast.unparse(node)
     if len(text) <= SHORT and "\n" not in text:
         return text

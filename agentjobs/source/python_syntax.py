@@ -11,17 +11,17 @@ if TYPE_CHECKING:
 
 
 def parse(data: bytes) -> ast.Module | None:
-    """Return the tree of a file; None for one that is not Python 3, or nested too deep to be read."""
+    """Return the tree of a file; None if it is not Python 3, or nested too deeply to parse."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd escapes in somebody's strings
+            warnings.simplefilter("ignore")  # odd escapes in other people's strings
             return ast.parse(data)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
 
 def listed(body: Iterable[ast.stmt]) -> frozenset[str] | None:
-    """Return what ``__all__`` names; None where it is not there, or is worked out when the file is run."""
+    """Return what ``__all__`` names; None if it is missing, or computed at run time."""
     for node in body:
         if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
             if not isinstance(node.value, ast.List | ast.Tuple | ast.Set):

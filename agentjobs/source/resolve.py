@@ -1,7 +1,7 @@
-"""Say which file of a repository a specifier leads to, as Node, TypeScript and the bundlers do.
+"""Find the file of a repository that a specifier leads to, as Node, TypeScript and the bundlers do.
 
-Only the files given exist: what was built, or is installed, does not change the answer. Where a package's
-manifest names a built file (``dist/index.js``), its source is looked for (``src/index.ts``).
+Only the given files exist: what was built or installed does not change the answer. If a package's manifest names a
+built file (``dist/index.js``), its source is used (``src/index.ts``).
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ _ENDINGS = (
     ".ts", ".tsx", ".js", ".jsx", ".mjs", ".cjs", ".mts", ".cts", ".json", ".d.ts",
     ".d.mts", ".d.cts", ".vue", ".svelte",
 )  # fmt: skip
-"""What a name without an ending may have, in the order it is tried."""
+"""Endings to add to a name without one, in the order they are tried."""
 
 _BUILT = frozenset({
     "dist", "lib", "build", "out", "output", "es", "esm", "cjs", "umd", "types", "typings", "module", "commonjs",
 })  # fmt: skip
-"""Directories that builds write to; their sources are in ``src``, or beside the manifest."""
+"""Directories that builds write to; their sources are in ``src``, or next to the manifest."""
 
 _QUERY = re.compile(r"[?#].*", re.DOTALL)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
 
 class Resolver:
-    """Answers for the files ``files`` (relative to ``top``, with ``/``)."""
+    """Finds specifiers among ``files`` (relative to ``top``, with ``/``)."""
 
     def __init__(self, top: str, files: Sequence[str], manifests: Manifests | None = None) -> None:
         self.files = frozenset(files)
@@ -56,7 +56,7 @@ class Resolver:
         self._members = self._find_members()
 
     def resolve(self, importer: str, specifier: Specifier) -> str | None:
-        """Return the file that ``specifier`` means in the file ``importer``; None: none of these."""
+        """Return the file that ``specifier`` means in the file ``importer``; None if it is not among the files."""
         text = specifier.text
         directory = posixpath.dirname(importer)
         if is_relative(text):
@@ -122,7 +122,7 @@ class Resolver:
         return self._in_package(owner, sub, require) if owner else None
 
     def _aliased(self, directory: str, text: str) -> str | None:
-        """Return what ``paths`` and ``baseUrl`` of the nearest configuration make of a name."""
+        """Return the result of ``paths`` and ``baseUrl`` of the nearest configuration for a name."""
         config = self.manifests.config(directory)
         for pattern, places in config.paths:
             star = matched(pattern, text)
@@ -137,7 +137,7 @@ class Resolver:
         return self.file(_join(config.base, text))
 
     def _imported(self, package: Package, text: str, require: bool, depth: int) -> str | None:
-        """Return what ``imports`` of the own package makes of a name that begins with ``#``."""
+        """Return the result of ``imports`` in the file's own package for a name that starts with ``#``."""
         for target in targets(entry_for(package.manifest.get("imports"), text), require):
             found = (
                 self._built(package.directory, target)
@@ -225,12 +225,12 @@ class Resolver:
 
 
 def is_relative(text: str) -> bool:
-    """Whether a specifier is a path from the file it stands in."""
+    """Return whether a specifier is a path relative to its file."""
     return text.startswith(("./", "../")) or text in (".", "..")
 
 
 def _directories(files: Iterable[str]) -> frozenset[str]:
-    """Return every directory that holds one of ``files``, at any depth."""
+    """Return every directory that contains one of ``files``, at any depth."""
     found = {""}
     for path in files:
         directory = posixpath.dirname(path)

@@ -1,8 +1,8 @@
-"""What a JavaScript or TypeScript file offers to others, without how it does it (pure).
+"""The public interface of a JavaScript or TypeScript file (pure): no bodies.
 
-Of functions their heads, of classes their heads and public members, types whole where they are small, of constants
-their type or the kind of their value; for CommonJS likewise. What a file merely passes on (``export … from``) is told
-as such, so that it can be looked up where it is made.
+For functions their heads, for classes their heads and public members, small types as a whole, for constants their type
+or the kind of their value; the same for CommonJS. What a file re-exports (``export … from``) is reported as such, so
+that it can be looked up in its own file.
 """
 
 from __future__ import annotations
@@ -31,32 +31,32 @@ if TYPE_CHECKING:
     from agentjobs.source.syntax import Node
 
 class Signature(Struct, frozen=True):
-    """One thing that a file offers, under the name that others ask for it by."""
+    """One exported item, under its exported name."""
 
     name: str
     text: str
 
 
 class Passed(Struct, frozen=True):
-    """What a file passes on from another: ``names`` are pairs of there and here; None: all of it."""
+    """What a file re-exports from another: ``names`` are pairs of the name there and here; None: all of it."""
 
     module: str
     names: tuple[tuple[str, str], ...] | None = None
 
 
 class Offer(Struct, frozen=True):
-    """All that one file offers."""
+    """All exports of one file."""
 
     signatures: tuple[Signature, ...] = ()
     passed: tuple[Passed, ...] = ()
     commonjs: bool = False
     public: frozenset[str] | None = None
-    """The names that go to whoever asks for everything; None: all but those with an underscore before them."""
+    """The names that "everything" includes; None: all without a leading underscore."""
 
     def only(self, names: frozenset[str] | None) -> tuple[Signature, ...]:
-        """Return what of it was asked for, each text once; None: everything.
+        """Return the signatures that were asked for, each text once; None: everything.
 
-        Whoever asks CommonJS for a default gets all.
+        Asking CommonJS for a default returns everything.
         """
         whole = names is None or (self.commonjs and "default" in names)
         texts: dict[str, Signature] = {}
@@ -66,12 +66,12 @@ class Offer(Struct, frozen=True):
         return tuple(texts.values())
 
     def is_public(self, name: str) -> bool:
-        """Whether somebody who asks for everything gets it."""
+        """Return whether "everything" includes this name."""
         return name in self.public if self.public is not None else not name.startswith("_")
 
 
 def offer(path: str, data: bytes) -> Offer | None:
-    """Return what a file offers; None where its language is not known here."""
+    """Return the exports of a file; None if its language is not supported."""
     language = language_of(path)
     if language is None:
         return None
@@ -84,7 +84,7 @@ class _File:
         self.root = root
         self.declared = declared
         self.local: dict[str, list[Node]] = {}
-        """What is declared at the top, by name: overloads are several."""
+        """Declarations at the top, by name: overloads are several."""
         for node in root.named_children:
             inner = declaration_in(node) if node.type in ("export_statement", "ambient_declaration") else node
             for name in names_of(inner) if inner is not None else ():
@@ -165,7 +165,7 @@ class _File:
             self._add("default", node, value_of(lead, value))
 
     def _of_local(self, there: str, here: str, node: Node, said: str = "") -> None:
-        """Add what a local name stands for, and what says under which other name it is exported."""
+        """Add the declaration behind a local name, and a note about the name it is exported under."""
         said = said or ("" if here == there else f"export {{ {there} as {here} }};")
         declared = self.local.get(there, [])
         for one in declared:
@@ -178,7 +178,7 @@ class _File:
             self.passed.append(Passed(imported[0], ((imported[1], here),)))
 
     def _is_body_of_overloads(self, node: Node, name: str) -> bool:
-        """Whether a function is told by the overloads before it, and what it says itself is for nobody else."""
+        """Return whether a function has overloads before it, so that its own head is only an implementation."""
         if node.type != "function_declaration":
             return False
         kinds = ((declaration_in(one) or one).type for one in self.local.get(name, ()))
@@ -204,7 +204,7 @@ class _File:
     # --- CommonJS
 
     def _find_roots(self) -> None:
-        """Find which names stand for all that is exported, wherever that is said."""
+        """Collect all names that stand for the whole export, wherever they are assigned."""
         for node in self.root.named_children:
             value = node.named_children[0] if node.type == "expression_statement" and node.named_children else None
             if value is not None and value.type == "assignment_expression":
@@ -218,7 +218,7 @@ class _File:
             self._chain(node, [], statement)
 
     def _chain(self, node: Node, before: list[str], at: Node) -> None:
-        """Look at ``a = b = module.exports = value``."""
+        """Read ``a = b = module.exports = value``."""
         targets = list(before)
         value: Node | None = node
         while value is not None and value.type == "assignment_expression":
@@ -277,7 +277,7 @@ class _File:
 
 
 def _attached(target: str, roots: Iterable[str]) -> str:
-    """Return the name of a member that an assignment gives to what is exported, or nothing."""
+    """Return the name of a member that an assignment adds to an export, or an empty text."""
     for root in roots:
         for start in (f"{root}.prototype.", f"{root}."):
             if target.startswith(start):
@@ -287,7 +287,7 @@ def _attached(target: str, roots: Iterable[str]) -> str:
 
 
 def required(node: Node, by: Collection[str] = ("require",)) -> str | None:
-    """Return what ``require("x")``, or a call of another of these functions, names."""
+    """Return the module in ``require("x")``, or in a call of another of these functions."""
     if node.type != "call_expression" or text_of(node.child_by_field_name("function")) not in by:
         return None
     arguments = node.child_by_field_name("arguments")
@@ -296,7 +296,7 @@ def required(node: Node, by: Collection[str] = ("require",)) -> str | None:
 
 
 def bindings(node: Node) -> Iterator[tuple[str, str]]:
-    """Yield the names over there and here of an ``import`` statement; ``*`` is all of it."""
+    """Yield the names there and here of an ``import`` statement; ``*`` is all of it."""
     clause = next((child for child in node.named_children if child.type == "import_clause"), None)
     for part in clause.named_children if clause is not None else ():
         if part.type == "identifier":
@@ -308,7 +308,7 @@ def bindings(node: Node) -> Iterator[tuple[str, str]]:
 
 
 def pairs(clause: Node) -> Iterator[tuple[str, str]]:
-    """Yield the names over there and here of ``{ a, b as c }``."""
+    """Yield the names there and here of ``{ a, b as c }``."""
     for one in clause.named_children:
         if one.type in ("export_specifier", "import_specifier"):
             name = text_of(one.child_by_field_name("name"))

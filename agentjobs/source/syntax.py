@@ -1,4 +1,4 @@
-"""Syntax trees of JavaScript and TypeScript (pure): one parser for each language, made when it is first needed."""
+"""Syntax trees of JavaScript and TypeScript (pure): one parser for each language, made on first use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tree_sitter import Node, Parser, QueryCursor  # noqa: TC004 - others name the type, in annotations
+    from tree_sitter import Node, Parser, QueryCursor  # noqa: TC004 - others use the type in annotations
 
 __all__ = ["Language", "Node", "captures", "errors", "language_of", "parse", "parse_either", "parser", "walk"]
 
@@ -21,7 +21,7 @@ _LANGUAGES: dict[str, Language] = {
 
 
 def language_of(path: str) -> Language | None:
-    """Return the language that a file's ending stands for; None for other files."""
+    """Return the language for a file's ending; None for other files."""
     name = path.rpartition("/")[2]
     return _LANGUAGES.get(name[name.rfind(".") :].lower()) if "." in name else None
 
@@ -52,9 +52,9 @@ def parse(source: bytes, language: Language) -> Node:
 
 
 def parse_either(source: bytes, language: Language) -> tuple[Node, Language]:
-    """Return the root of a file's tree, and as what it was read.
+    """Return the root of a file's tree, and the language it was read as.
 
-    JavaScript with types in it (Flow, or TypeScript on its way) is read as TSX where that makes sense of all of it.
+    JavaScript with types in it (Flow, or a half-converted file) is read as TSX if that parses all of it.
     """
     root = parse(source, language)
     if root.has_error and language == "javascript":

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _TYPES = frozenset({"types", "typings"})
 
 DEPTH_MAX = 64
-"""Conditions within conditions, and names that stand for names, are followed so far."""
+"""Nested conditions, and names that refer to names, are followed to this depth."""
 
 
 def package_name(text: str) -> tuple[str, str]:
@@ -23,7 +23,7 @@ def package_name(text: str) -> tuple[str, str]:
 
 
 def matched(pattern: str, text: str) -> str | None:
-    """Return what the ``*`` of ``pattern`` stands for in ``text`` (nothing without one); None: no match."""
+    """Return what the ``*`` of ``pattern`` matches in ``text`` (empty without one); None: no match."""
     before, star, after = pattern.partition("*")
     if not star:
         return "" if pattern == text else None
@@ -33,7 +33,7 @@ def matched(pattern: str, text: str) -> str | None:
 
 
 class _Star:
-    """A target of a manifest with what its ``*`` stands for."""
+    """A target of a manifest with the match of its ``*``."""
 
     __slots__ = ("star", "value")
 
@@ -43,14 +43,14 @@ class _Star:
 
 
 def entry_for(table: Any, text: str) -> _Star | Any:
-    """Return the entry of ``imports`` or ``exports`` that ``text`` falls to: the exact one, or the longest."""
+    """Return the entry of ``imports`` or ``exports`` for ``text``: the exact one, or the longest."""
     if not isinstance(table, dict):
         return None
     if text in table and "*" not in text:
         return table[text]
     best: tuple[int, Any] | None = None
     for key, value in table.items():
-        # A key that ends in a slash is the old way to write one that ends in a star.
+        # A key that ends in a slash is the old form of one that ends in a star.
         star = matched(key + "*" if key.endswith("/") else key, text) if key.endswith("/") or "*" in key else None
         if star:
             length = len(key.partition("*")[0])
@@ -62,8 +62,8 @@ def entry_for(table: Any, text: str) -> _Star | Any:
 def targets(entry: _Star | Any, require: bool) -> Iterator[str]:
     """Yield the targets of an entry, best first.
 
-    The order of the manifest counts, but for this: the other module system's come later, and those for types
-    last, since the file that runs is the one that is imported.
+    They are in the order of the manifest, but those of the other module system come later, and those for types last,
+    because the file that runs is the one that is imported.
     """
     star = entry.star if isinstance(entry, _Star) else ""
     value = entry.value if isinstance(entry, _Star) else entry
@@ -100,7 +100,7 @@ def workspace_glob(glob: str) -> re.Pattern[str]:
 
 
 def beneath(directory: str, top: str) -> str | None:
-    """Return ``directory`` as seen from ``top``; None where it lies elsewhere."""
+    """Return ``directory`` relative to ``top``; None if it is elsewhere."""
     if not top or directory == top:
         return directory if not top else ""
     return directory[len(top) + 1 :] if directory.startswith(top + "/") else None

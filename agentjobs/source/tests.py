@@ -1,4 +1,4 @@
-"""Which files look like tests, and by which names they speak of a file (pure)."""
+"""Recognise tests by their paths, and the names by which they mention a file (pure)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ ENDINGS: Final = (
     "rs", "c", "cc", "cpp", "cxx", "h", "hpp", "cs", "fs", "php", "swift", "m", "ex", "exs", "erl", "clj", "dart",
     "lua", "pl", "t", "r", "jl", "hs", "ml", "sh", "coffee",
 )  # fmt: skip
-"""Endings of programs; snapshots and data beside tests mention everything, and are no tests."""
+"""Endings of programs; snapshots and data next to tests mention everything, but are not tests."""
 
 TEST_GLOBS: Final = (
     "**/test_*", "**/*_test.*", "**/*.test.*", "**/*.spec.*", "**/*_spec.*", "**/__tests__/**", "**/test/**",
     "**/tests/**",
 )  # fmt: skip
-"""Where git is to look; ``looks_like_test`` decides."""
+"""Where git searches; ``looks_like_test`` decides."""
 
 _NAME: Final = re.compile(r"test_.*|.*[._](?:test|spec)\..*")
 _PLACES: Final = frozenset({"__tests__", "test", "tests"})
@@ -24,11 +24,11 @@ _ENTRY: Final = frozenset({"index", "__init__", "mod", "main"})
 _ENDING: Final = re.compile(r"(?:\.d)?\.[A-Za-z0-9]+$")
 
 SHORTEST: Final = 3
-"""A name of fewer letters is in every text."""
+"""A shorter name occurs in every text."""
 
 
 def looks_like_test(path: str) -> bool:
-    """Whether a file is a test by its name or by the directory it is in."""
+    """Return whether a file is a test, judging by its name and its directory."""
     *places, name = path.split("/")
     if name.rpartition(".")[2].lower() not in ENDINGS:
         return False
@@ -36,9 +36,9 @@ def looks_like_test(path: str) -> bool:
 
 
 def word_of(path: str) -> str:
-    """Return the name by which others speak of a file: without its ending; of an index that of its directory.
+    """Return the name by which other files mention a file: without its ending; for an index that of its directory.
 
-    Empty where there is none that says anything.
+    Empty if that name is too general.
     """
     *places, name = path.split("/")
     stem = _ENDING.sub("", name)

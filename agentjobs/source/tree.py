@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LINES_MAX: Final = 5
-"""So many lines of one file that mention a name are told."""
+"""Most lines per file that are shown for a name."""
 
 NOT_OURS: Final = frozenset({".agentjobs", ".git", "node_modules"})
-"""Directories that are nobody's work, where no git says what is ignored."""
+"""Directories that are left out if there is no git to say what is ignored."""
 
 
 class Mention(NamedTuple):
-    """A file in which one of some words stands, and the first lines where."""
+    """A file that contains one of some words, and the first lines with it."""
 
     path: str
     lines: tuple[int, ...]
 
 
 class SourceTree(Protocol):
-    """Where the context of a task is read from."""
+    """The source of a task's context."""
 
     @property
     def names(self) -> frozenset[str]:
@@ -42,13 +42,13 @@ class SourceTree(Protocol):
         """The same, sorted."""
 
     def holds(self, path: str) -> bool:
-        """Whether there is a plain file of that path."""
+        """Return whether there is a plain file at that path."""
 
     def read(self, paths: Iterable[str]) -> dict[str, bytes]:
-        """Return the contents of those of ``paths`` that are there."""
+        """Return the contents of those of ``paths`` that exist."""
 
     def tests_with(self, words: Sequence[str]) -> list[Mention]:
-        """Return the files that look like tests in which one of the words stands as a word, by path."""
+        """Return the files that look like tests and contain one of the words as a whole word, by path."""
 
 
 class CommitTree:
@@ -73,11 +73,11 @@ class CommitTree:
         return sorted(self.names)
 
     def holds(self, path: str) -> bool:
-        """Whether the commit has a plain file of that path."""
+        """Return whether the commit has a plain file at that path."""
         return path in self._blobs
 
     def read(self, paths: Iterable[str]) -> dict[str, bytes]:
-        """Return the contents of those of ``paths`` that are there, with one run of git."""
+        """Return the contents of those of ``paths`` that exist, with one run of git."""
         wanted = {path: self._blobs[path] for path in paths if path in self._blobs}
         if not wanted:
             return {}
@@ -85,7 +85,7 @@ class CommitTree:
         return {path: contents[blob] for path, blob in wanted.items() if blob in contents}
 
     def tests_with(self, words: Sequence[str]) -> list[Mention]:
-        """Return the tests in which one of the words stands, with one run of git."""
+        """Return the tests that contain one of the words, with one run of git."""
         if not words:
             return []
         patterns = [flag for word in words for flag in ("-e", word)]
@@ -106,7 +106,7 @@ class CommitTree:
 
 
 class DiskTree:
-    """The files of a directory, as they are now; of a repository without what git ignores."""
+    """The current files of a directory; in a repository without those that git ignores."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -122,7 +122,7 @@ class DiskTree:
         return sorted(self.names)
 
     def holds(self, path: str) -> bool:
-        """Whether there is a plain file of that path, and no link leads to it: prompts tell what is here, no more."""
+        """Return whether there is a plain file at that path, not behind a link: prompts must not show other files."""
         place = self.root / path
         if not place.is_file() or place.is_symlink():
             return False
@@ -133,7 +133,7 @@ class DiskTree:
         return os.path.realpath(self.root)
 
     def read(self, paths: Iterable[str]) -> dict[str, bytes]:
-        """Return the contents of those of ``paths`` that are there and can be read."""
+        """Return the contents of those of ``paths`` that exist and can be read."""
         found = {}
         for path in paths:
             if self.holds(path):
@@ -144,7 +144,7 @@ class DiskTree:
         return found
 
     def tests_with(self, words: Sequence[str]) -> list[Mention]:
-        """Return the tests in which one of the words stands."""
+        """Return the tests that contain one of the words."""
         if not words:
             return []
         listed = b"|".join(re.escape(os.fsencode(word)) for word in words)
@@ -161,5 +161,5 @@ class DiskTree:
 
 @lru_cache(maxsize=4)
 def commit_tree(root: Path, commit: str) -> CommitTree:
-    """Return the files of a commit; a commit never changes, so several tasks share what was read of one."""
+    """Return the files of a commit; a commit never changes, so several tasks share the cache."""
     return CommitTree(root, commit)

@@ -1,1 +1,1 @@
-"""tasks.tsv: parsed, merged cell by cell, written safely; the order and the overlaps of its rows."""
+"""tasks.tsv: parse, merge cell by cell, write safely; order and overlaps of its rows."""

@@ -1,4 +1,4 @@
-"""The tasks before a task, by distance: those in its ``after``, those they waited for in turn, and so on. Pure."""
+"""The tasks before a task, by distance: those in its ``after``, those in the ``after`` of these, and so on. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 ANCESTORS_MAX: Final = 60
-"""Beyond the tasks in ``after`` themselves so many are looked at: a prompt has no room for more."""
+"""Most tasks returned beyond those in ``after`` itself: a prompt has no room for more."""
 
 
 class Ancestor(Struct, frozen=True):
@@ -20,7 +20,7 @@ class Ancestor(Struct, frozen=True):
     distance: int
     """1: it is in ``after``; 2: in the ``after`` of one of those; …"""
     place: int
-    """Where it stands in the table: only compared."""
+    """Place in the table, only for sorting."""
 
 
 def ancestors(
@@ -29,10 +29,10 @@ def ancestors(
     place: Callable[[str], int | None],
     most: int = ANCESTORS_MAX,
 ) -> tuple[list[Ancestor], bool]:
-    """Return the tasks before one that waits for ``start``, and whether there are more than these.
+    """Return the tasks before one that waits for ``start``, and whether there are more.
 
-    Each is there once, at its nearest distance; they are ordered by distance and then by ``place``, which is None for
-    what is no task (left out). The ``start`` themselves are all there, and ``most`` farther ones.
+    Each appears once, at its smallest distance. They are sorted by distance, then by ``place``, which is None for an
+    unknown task (left out). All of ``start`` are included, and at most ``most`` farther ones.
     """
     found: list[Ancestor] = []
     seen: set[str] = set()

@@ -1,9 +1,9 @@
-"""The table on disk: tasks.tsv, which belongs to people, and table.tsv, which remembers it as last written.
+"""The table on disk: tasks.tsv, which people edit, and table.tsv, a copy of what we last wrote.
 
-People and ``sed`` may write tasks.tsv at any time. What we write is therefore never a whole table but a few
-cells, put into whatever is there at that moment; and a status that differs from the one we wrote is theirs.
-table.tsv is written first: killed between the two writes, the next poll sees an old copy of our own cells in
-tasks.tsv, knows it for one (``table.human_edits``) and writes them again.
+People and ``sed`` may write tasks.tsv at any time. So we never write a whole table, only a few cells into whatever is
+there at that moment; and a status that differs from the one we wrote was set by a person. table.tsv is written first:
+after a kill between the two writes, the next poll sees that the cells in tasks.tsv are an old copy of ours
+(``table.human_edits``) and writes them again.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ Updates = dict[str, dict[str, str]]
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 WRITTEN_S = 1.0
-"""A table that lacks something and was written less than this ago may be in the middle of being written."""
+"""A table that lacks something and was written less than this ago may still be in the middle of a write."""
 LEFT_SO_S = 30.0
 """Nobody is still writing a file that has not changed for this long."""
 LOOK_S = 0.05
 LOOKS_MAX = 250
-"""How often a table that somebody else keeps changing is read again before we give up: some seconds."""
+"""How often we read a table again that somebody else keeps changing (some seconds) before we give up."""
 
 
 class TaskFile:
@@ -50,16 +50,16 @@ class TaskFile:
 
     @property
     def table(self) -> Table:
-        """The table as last read; ``load`` comes first."""
+        """The table as last read; call ``load`` first."""
         if self._table is None:
             raise AssertionError("not loaded")
         return self._table
 
     def load(self, looks: int = 1) -> Edits | None:
-        """Read the table if it is not the one we hold, and return what people did to it since we last wrote.
+        """Read the table if it changed, and return what people edited since we last wrote.
 
-        None: nothing has changed since the last ``absorb``. UserError where the table is missing, cannot be read
-        or cannot be written.
+        None: nothing has changed since the last ``absorb``. Raises UserError if the table is missing, unreadable or
+        write-protected.
         """
         base_seen = _identity(self.base_path)
         if self._table is not None and _identity(self.path) == self._seen and base_seen == self._base_seen:
@@ -74,18 +74,19 @@ class TaskFile:
         else:
             try:
                 self.base = parse(data, self.path.name)
-            except UserError:  # only a power cut leaves that: as good as lost, the facts know better
+            except UserError:  # only a power cut does this; treat it as lost, the facts are enough
                 self.base = None
         self._edits = Edits() if self.base is self.table else human_edits(self.base, self.table)
-        if self._edits.gone and looks < LOOKS_MAX and self._await():  # rows are gone from a file that goes on changing
+        if self._edits.gone and looks < LOOKS_MAX and self._await():  # rows are missing and the file is still changing
             return self.load(looks + 1)
         return self._edits
 
     def unfinished(self, memory: Path) -> bool:
-        """Whether the table looks cut off, as if somebody were still writing it; true once for each such content.
+        """Return whether the table looks cut off, as if in the middle of a write; True once for each such content.
 
-        Its last line has no end, and it is not what we wrote: a row that is cut short is not the row, and the rows
-        behind it are not gone. ``memory`` is the file that remembers, for other polls too, what was looked at before.
+        Its last line has no end, and it is not what we wrote: do not use a row that is cut short, and do not treat the
+        rows behind it as gone. ``memory`` is the file that remembers, for other polls too, which content was seen
+        before.
         """
         seen = _identity(self.path)
         if not seen or seen == self._seen or time.time() - seen[2] / 1e9 > LEFT_SO_S or _is_ended(self.path):
@@ -100,7 +101,7 @@ class TaskFile:
         return True
 
     def _await(self) -> bool:
-        """Wait until the table has stood as it was read for a moment; return whether it has changed meanwhile."""
+        """Wait until the table has stayed unchanged for a moment; return whether it has changed meanwhile."""
         give_up_at = time.monotonic() + WRITTEN_S
         while (now := _identity(self.path)) == self._seen:
             if not 0 <= time.time() - now[2] / 1e9 < WRITTEN_S or time.monotonic() > give_up_at:
@@ -109,7 +110,7 @@ class TaskFile:
         return True
 
     def _read(self, known: bytes = b"") -> None:
-        """Read the table; where it is not ``known`` and lacks its last line end, it is given a moment to be whole."""
+        """Read the table. If it is not ``known`` and its last line has no end, wait a moment for the rest."""
         for _ in range(LOOKS_MAX):
             seen = _identity(self.path)
             if not seen:
@@ -126,17 +127,17 @@ class TaskFile:
         self._seen = seen
 
     def imagine(self, data: bytes) -> None:
-        """Take this for the table, where there is none yet; nothing is written."""
+        """Use this as the table before there is one; nothing is written."""
         self._table = parse(data, self.path.name)
 
     def check_writable(self) -> None:
-        """Raise UserError where the table is write-protected: better before any work than after."""
+        """Raise UserError if the table is write-protected: better before any work than after."""
         target = self.path.resolve()
         if not stat.S_IMODE(target.stat().st_mode) & 0o222 or not os.access(target.parent, os.W_OK):
             raise UserError("is read-only; make it writable (chmod u+w) to go on", file=self.path.name)
 
     def absorb(self, edits: Edits) -> None:
-        """Take what people wrote as read: the caller has noted every wish. Old copies are marked for repair."""
+        """Accept people's edits as read, after the caller has noted every wish. Old copies are marked for repair."""
         repair: Updates = {}
         if self.base is not None:
             for task_id in edits.stale:
@@ -147,7 +148,7 @@ class TaskFile:
         self._edits = None
 
     def set(self, task_id: str, cells: Mapping[str, str]) -> None:
-        """Mark cells of the tool's to be written with the next ``save``; notes hold what agents made up."""
+        """Set cells of our columns, to be written by the next ``save``. Notes may contain text of agents."""
         if task_id not in self.table:
             return
         wanted = self.pending.get(task_id, {})
@@ -162,13 +163,13 @@ class TaskFile:
         return pending[column] if column in pending else self.table.cell(task_id, column)
 
     def save(self) -> bool:
-        """Write what is pending into the table as it is now; return whether anything was written.
+        """Write the pending cells into the current table; return whether anything was written.
 
-        A cell that a person has changed in the meantime stays theirs; the next ``load`` tells of it.
+        A cell that a person has changed in the meantime is kept; the next ``load`` reports it.
         """
         if not self.pending:
             return False
-        # What people may have seen: a wish in such a row is one, though we remember more of it by the second look.
+        # What people may have seen: their edit counts as a wish, even if we remember a newer status by the second look.
         known = self.base
         for _ in range(LOOKS_MAX):
             moved = _identity(self.path) != self._seen
@@ -182,13 +183,13 @@ class TaskFile:
                 self._remember(apply(known, self.pending))
             if self._replace(data):
                 self.pending = {}
-                if edits != Edits() and self.base is not None:  # what the next ``load`` is to tell
+                if edits != Edits() and self.base is not None:  # the next ``load`` reports it
                     self._edits = human_edits(self.base, self.table)
                 return True
         raise UserError("keeps changing while it is written; is another program in a loop?", file=self.path.name)
 
     def make(self, data: bytes) -> None:
-        """Write a table where there is none; UserError where there is one after all."""
+        """Create the table. Raises UserError if there is one by now."""
         try:
             with self.path.open("xb") as file:
                 file.write(data)
@@ -196,13 +197,13 @@ class TaskFile:
             raise UserError(f"cannot write: {error.strerror}", file=self.path.name) from None
 
     def rewrite(self, change: Callable[[Table], bytes]) -> None:
-        """Replace the table with what ``change`` makes of it, as it is at that moment. The caller has loaded it."""
+        """Replace the table by ``change`` of its current content. The caller has loaded it."""
         for _ in range(LOOKS_MAX):
             if _identity(self.path) != self._seen:
                 self._read()
             data = change(self.table)
             if data == self.table.data or self._replace(data):
-                self._base_seen = (0,)  # whatever is loaded next is compared anew
+                self._base_seen = (0,)  # compare anew what is loaded next
                 return
         raise UserError("keeps changing while it is written; is another program in a loop?", file=self.path.name)
 
@@ -221,7 +222,7 @@ class TaskFile:
         self.base = self.table if data == self.table.data else parse(data, self.path.name)
 
     def _replace(self, data: bytes) -> bool:
-        """Put ``data`` in the table's place unless it has moved since we read it."""
+        """Replace the table by ``data`` unless it has changed since we read it."""
         target = self.path.resolve()
         mode = stat.S_IMODE(target.stat().st_mode)
         temporary = target.with_name(f".{target.name}.agentjobs~")
@@ -236,11 +237,11 @@ class TaskFile:
                 temporary.unlink()
                 return False
             if exchange(temporary, target):
-                if _identity(temporary) != self._seen:  # an edit slipped in between the look and the rename
+                if _identity(temporary) != self._seen:  # an edit came between the check and the rename
                     exchange(temporary, target)
                     edited = read_raw(temporary) if _identity(temporary) != written else b""
                     temporary.unlink()
-                    if edited:  # and another one in the moment when ours stood there
+                    if edited:  # and another one while ours was in place
                         self._bring_over(data, edited)
                     return False
                 temporary.unlink()
@@ -248,7 +249,7 @@ class TaskFile:
                 temporary.replace(target)
         except OSError as error:
             temporary.unlink(missing_ok=True)
-            raise UserError(f"cannot write: {error.strerror}; it is as it was", file=self.path.name) from None
+            raise UserError(f"cannot write: {error.strerror}; the table is unchanged", file=self.path.name) from None
         self._seen = written
         if self.base is not None and self.base.data == data:
             self._table = self.base
@@ -257,7 +258,7 @@ class TaskFile:
         return True
 
     def _bring_over(self, ours: bytes, edited: bytes) -> None:
-        """Put what a person has made of ``ours``, which stood there for a moment, into what stands there now."""
+        """Merge what a person made of ``ours``, which was in place for a moment, into the current table."""
         was, now = parse(ours, self.path.name), parse(edited, self.path.name)
         cells = {
             task_id: {c: now.cell(task_id, c) for c in now.header if now.cell(task_id, c) != was.cell(task_id, c)}
@@ -271,13 +272,13 @@ class TaskFile:
             data = append(parse(data, self.path.name), added) if added else data
             if data == self.table.data or self._replace(data):
                 break
-        self._seen = (0,)  # it is to be read as what it is: a person's
+        self._seen = (0,)  # read it as what it is: a person's edit
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Let two files trade names in one step, so that what was there can still be looked at; False: not done.
+    """Exchange the names of two files in one step, so that the old content can still be checked; False: not done.
 
-    renameat2(2) of Linux. Elsewhere, and on file systems that cannot, a rename must do.
+    Uses renameat2(2) of Linux. Other systems, and file systems without it, need a plain rename.
     """
     import ctypes  # 10 ms, and most polls write nothing
 
@@ -290,17 +291,17 @@ def exchange(one: Path, other: Path) -> bool:
 
 
 def _is_ended(path: Path) -> bool:
-    """Whether the last line of a file has its end, if there is one; without reading the others."""
+    """Return whether the last line of a file has its end, without reading the other lines."""
     try:
         with path.open("rb") as file:
             file.seek(-1, os.SEEK_END)
             return file.read() == b"\n"
-    except OSError:  # it is empty, or gone
+    except OSError:  # empty, or gone
         return True
 
 
 def _identity(path: Path) -> tuple[int, ...]:
-    """Return what changes when a file does: inode, size, time of change (ns)."""
+    """Return what changes with every write: inode, size, time of change (ns)."""
     try:
         found = path.stat()
     except OSError:

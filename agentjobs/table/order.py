@@ -1,4 +1,4 @@
-"""The graph of what waits for what."""
+"""Cycles among tasks that wait for each other."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 
 def find_cycle(after: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return nodes of which each waits for the next and the last for the first; empty if there are none.
+    """Return the nodes of a cycle, each of which waits for the next and the last for the first; empty if there is none.
 
-    Nodes that are no key wait for nothing. Linear time and no recursion: a chain of 100,000 is no problem.
+    A node that is not a key waits for nothing. Linear time, no recursion: chains of 100,000 are fine.
     """
     done: set[str] = set()
     for start in after:

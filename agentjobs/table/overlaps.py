@@ -1,9 +1,9 @@
-"""The paths that many tasks name: which files they are, and which tasks meet. Pure, and quick for 10,000 tasks.
+"""Paths that many tasks name: which files they are, and which tasks overlap. Pure, and quick for 10,000 tasks.
 
-Two entries meet where one's beginning is the beginning of the other: of a plain path its name and a slash, of a glob
-what stands before its first special character. So all entries that meet one are found by its beginnings, and nothing
-is compared with everything. ``scope.overlap`` says the same of two tasks; it calls a glob and the plain path that its
-beginning merely resembles (``src/ab*`` and ``src/a``) a meeting as well.
+Two entries overlap if the beginning of one is the beginning of the other: for a plain path its name and a slash, for a
+glob the part before its first special character. So entries are found by their beginnings, without comparing every
+pair. ``path_patterns.overlap`` answers the same for two tasks; it also reports a glob and a plain path that only
+resembles its beginning (``src/ab*`` and ``src/a``).
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 LAST: Final = "\U0010ffff"
-"""No name has anything after it."""
+"""Sorts behind every name."""
 
 
 class Names:
-    """The files there are, to be asked which of them entries of ``files`` cover."""
+    """The existing files; answers which of them the entries of ``files`` cover."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = sorted(names)
         self._known: dict[str, tuple[str, ...]] = {}
 
     def covered(self, files: Sequence[str]) -> list[str]:
-        """Return the files that the entries cover, sorted; UserError for an entry outside of the tree."""
+        """Return the files that the entries cover, sorted. Raises UserError for an entry outside the tree."""
         found: set[str] = set()
         for entry in files:
             if entry not in self._known:
@@ -55,7 +55,7 @@ class Names:
 
 
 class PathClaims:
-    """What each of many tasks claims by its ``files``; tasks are numbers, from 0, in the order given."""
+    """The paths in ``files`` of many tasks; tasks are numbers, from 0, in the order given."""
 
     def __init__(self, files: Sequence[Sequence[str]]) -> None:
         entries = [{normalise(entry) for entry in one} for one in files]
@@ -67,7 +67,7 @@ class PathClaims:
                 self._members[key].append(task)
 
     def pairs(self, most: int) -> int:
-        """Return how many pairs of tasks meet, at most ``most``: more are not counted."""
+        """Return how many pairs of tasks overlap; counts up to ``most``."""
         found: set[tuple[int, int]] = set()
         for key, members in self._members.items():
             within = combinations(members, 2)
@@ -81,18 +81,18 @@ class PathClaims:
         return len(found)
 
     def heaviest(self, weights: Sequence[float]) -> float:
-        """Return the greatest sum of the weights of tasks of which every two meet at one path."""
+        """Return the greatest total weight of tasks that all overlap at one path."""
         own = {key: sum(weights[task] for task in members) for key, members in self._members.items()}
         return max((own[key] + sum(own.get(up, 0.0) for up in self._above(key)) for key in own), default=0.0)
 
     def in_turn(self, order: Sequence[int]) -> list[tuple[int, ...]]:
-        """Return for each task those it meets that come before it in ``order``; what follows from others is left out.
+        """Return for each task the earlier tasks (in ``order``) it overlaps, without those that follow from others.
 
-        A task that waits for these waits for all it meets that come before it.
+        A task that waits for these waits for all earlier tasks it overlaps.
         """
         last: dict[str, int] = {}
         beneath: dict[str, set[int]] = defaultdict(set)
-        """Tasks that claimed something beneath a path since it was claimed itself."""
+        """Tasks that claimed something beneath a path since the path itself was claimed."""
         found: list[tuple[int, ...]] = [()] * len(self._keys)
         for task in order:
             needs: set[int] = set()
@@ -110,17 +110,17 @@ class PathClaims:
         return found
 
     def _above(self, key: str) -> Iterator[str]:
-        """Yield the beginnings of a key, but itself, that others may have: those of directories, and of globs."""
+        """Yield the proper prefixes of a key that other keys may have: those of directories, and of globs."""
         ends = {at + 1 for at, letter in enumerate(key) if letter == "/"} | self._globs | {0}
         return (key[:end] for end in ends if end < len(key))
 
     def _apart(self, keys: set[str]) -> tuple[str, ...]:
-        """Leave out what another entry of the same task holds already."""
+        """Return the keys without those that another entry of the same task covers."""
         return tuple(sorted(key for key in keys if not any(up in keys for up in self._above(key))))
 
 
 def _beginning(path: str) -> str:
-    """Return what all paths begin with that an entry may cover, with a slash after its own name; empty for the top."""
+    """Return what all paths start with that an entry may cover, with a slash after its own name; empty for the top."""
     glob = before_glob(path)
     if glob is not None:
         return glob

@@ -1,7 +1,7 @@
-"""The task table: Linear TSV bytes in, bytes out. Nothing here reads or writes a file.
+"""The task table: Linear TSV bytes in, bytes out. Does not read or write files.
 
-Lines stay bytes and cells are split only when somebody asks for them, so a poll on 100,000 rows stays quick.
-What is not changed on purpose (comments, blank lines, order, line ends, a BOM) comes out byte for byte.
+Lines stay bytes and cells are split only on demand, so a poll on 100,000 rows stays quick. Everything else (comments,
+blank lines, order, line ends, a BOM) is kept byte for byte.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ EMPTY = b"id\tstatus\n"
 TOOL_COLUMNS: Final = tsv.TOOL_COLUMNS
 
 PERSONAL: Final = frozenset({Status.TODO, Status.SKIPPED, Status.DONE, Status.FAILED})
-"""What a person may set a status to; the others are only ever written by the tool."""
+"""Statuses that a person may set; only agentjobs writes the others."""
 
 escape: Final = tsv.escape
 unescape: Final = tsv.unescape
 
 DEFAULT: Final = "default"
-"""The profile of a row that names none."""
+"""The profile of a row without one."""
 
 ROWS_KEPT: Final = 1000
-"""So many parsed rows are kept: those at work are asked for again and again."""
+"""Number of parsed rows that are kept: running tasks are looked up again and again."""
 
 _PROGRESS: Final = ("attempt", "started", "ended")
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
@@ -44,35 +44,35 @@ _STATUS: Final[dict[str, Status]] = {"": Status.TODO, **{str(status): status for
 
 
 class Edits(Struct, frozen=True):
-    """What people did to the table since the tool last wrote it."""
+    """What people changed in the table since we last wrote it."""
 
     wishes: dict[str, Status] = {}
     """Statuses a person wrote: TODO, SKIPPED, DONE or FAILED."""
     gone: tuple[str, ...] = ()
-    """Rows that were there and are not now."""
+    """Rows that were removed."""
     new: tuple[str, ...] = ()
-    """Rows that were not there."""
+    """Rows that were added."""
     stale: tuple[str, ...] = ()
-    """Rows whose status somebody put back without meaning it, with an old copy of the line."""
+    """Rows with an old status that somebody put back by accident, with an old copy of the line."""
 
 
 def parse_status(text: str) -> Status | None:
-    """Return the status a cell means (empty: TODO; case and outer spaces do not matter), None if none."""
+    """Return the status in a cell (empty: TODO; case and outer spaces do not matter), None if it is not one."""
     return _STATUS.get(text) or _STATUS.get(text.strip().upper())
 
 
 class Table:
-    """A parsed table. Only ``parse`` makes one, and nothing changes it."""
+    """A parsed, immutable table. Only ``parse`` makes one."""
 
     __slots__ = ("_column_at", "_head", "_in", "_line_at", "_raw", "_rows", "_states", "data", "file", "header", "ids")
 
     def __init__(self, data: bytes, file: str) -> None:
-        """Parse; see ``parse``."""
+        """Parse; see ``parse`` for the errors."""
         tsv.check_text(data, file)
         self.data: Final = data
-        """The very bytes it was parsed from."""
+        """The bytes it was parsed from."""
         self.file: Final = file
-        """What messages call it."""
+        """Its name in messages."""
         self._raw = data.split(b"\n")
         bodies = list(map(tsv.strip_return, self._raw)) if b"\r" in data else self._raw
         if data.startswith(tsv.BOM):
@@ -125,7 +125,7 @@ class Table:
         return self._line_at[id_] + 1
 
     def differing(self, other: Table) -> list[str]:
-        """Return, in order, the ids in both tables whose lines differ (all, where the headers do)."""
+        """Return, in order, the ids in both tables with different lines (all, if the headers differ)."""
         mine, theirs, same = self._in.bodies, other._in.bodies, self.header == other.header
         found = []
         for id_, at in self._line_at.items():
@@ -135,23 +135,23 @@ class Table:
         return found
 
     def cell(self, id_: str, column: str) -> str:
-        """Return one cell, empty where column or cell is absent; KeyError for an id that is not here."""
+        """Return one cell, empty if there is no such column or cell; KeyError for an unknown id."""
         body = self._in.bodies[self._line_at[id_]]
         at = self._column_at.get(column)
         return "" if at is None else unescape(_text(body, at).decode())
 
     def cells(self, column: str) -> Iterator[tuple[str, str]]:
-        """Yield ``(id, value)`` for every row, in order; empty values where the column is absent."""
+        """Yield ``(id, value)`` for every row, in order; empty values if there is no such column."""
         at = self._column_at.get(column)
         for id_, line_at in self._line_at.items():
             yield id_, "" if at is None else unescape(_text(self._in.bodies[line_at], at).decode())
 
     def statuses(self) -> dict[str, Status]:
-        """Return the status of every row, in order; what is no status counts as TODO."""
+        """Return the status of every row, in order; an unknown status counts as TODO."""
         return {id_: parse_status(text) or Status.TODO for id_, text in self.cells("status")}
 
     def profile(self, id_: str) -> str:
-        """Return the name of a row's profile; KeyError for an id that is not here."""
+        """Return the name of a row's profile; KeyError for an unknown id."""
         return _profile(self.cell(id_, "profile"))
 
     def profiles(self) -> Iterator[tuple[str, str]]:
@@ -159,7 +159,7 @@ class Table:
         return ((id_, _profile(text)) for id_, text in self.cells("profile"))
 
     def waiting_for(self, id_: str) -> tuple[str, ...]:
-        """Return the ids of the rows that have ``id_`` in ``after``, in order; of most lines no cell is looked at."""
+        """Return the ids of the rows that have ``id_`` in ``after``, in order; splits cells only where needed."""
         if "after" not in self._column_at:
             return ()
         needle, bodies = id_.encode(), self._in.bodies
@@ -167,7 +167,7 @@ class Table:
         return tuple(other for other in near if id_ in self.cell(other, "after").split())
 
     def row(self, id_: str) -> Row:
-        """Return the parsed row; UserError with file, line and column where a cell makes no sense."""
+        """Return the parsed row. Raises UserError with file, line and column for an invalid cell."""
         if id_ not in self._rows:
             if len(self._rows) >= ROWS_KEPT:
                 self._rows.clear()
@@ -183,7 +183,7 @@ class Table:
         cells.update(zip(self.header, values, strict=False))
         priority, files = cells.get("priority", "").strip(), cells.get("files", "")
         if priority and not (_NUMBER.fullmatch(priority) and math.isfinite(float(priority))):
-            raise self.error(id_, "priority", f"priority {tsv.quoted(priority)} is no number")
+            raise self.error(id_, "priority", f"priority {tsv.quoted(priority)} is not a number")
         try:
             paths = tsv.shell_words(files)
         except ValueError:
@@ -217,11 +217,11 @@ class Table:
         return found
 
     def replaced(self, updates: Mapping[str, Mapping[str, str]]) -> bytes:
-        """Return the new bytes; see ``apply``."""
+        """Return the bytes of the changed table, as described at ``apply``."""
         updates = {id_: cells for id_, cells in updates.items() if id_ in self._line_at}
         header = _extend(self.header, updates.values())
         if any(column in TOOL_COLUMNS for column in header[len(self.header) :]):
-            # All at once: their order is then the same in every table, whatever happened first.
+            # All at once: then their order is the same in every table, whatever happened first.
             header = _extend(self.header, [dict.fromkeys(TOOL_COLUMNS, "+"), *updates.values()])
         column_at = {name: at for at, name in enumerate(header)}
         lines = self._headed(header)
@@ -241,7 +241,7 @@ class Table:
         return b"\n".join(lines)
 
     def appended(self, rows: Sequence[Mapping[str, str]]) -> bytes:
-        """Return the new bytes; see ``append``."""
+        """Return the bytes of the longer table, as described at ``append``."""
         header = _extend(self.header, rows)
         lines = self._headed(header)
         end = b"\r\n" if b"\r\n" in self.data else b"\n"
@@ -252,7 +252,7 @@ class Table:
         return body + b"".join(new)
 
     def _headed(self, header: Sequence[str]) -> list[bytes]:
-        """Return a copy of the lines under a header that has the columns of ``header`` too."""
+        """Return a copy of the lines, with missing columns of ``header`` added to the header line."""
         lines = self._raw.copy()
         line = lines[self._head]
         more = b"".join(b"\t" + tsv.encode(name) for name in header[len(self.header) :])
@@ -261,10 +261,10 @@ class Table:
 
 
 def parse(data: bytes, file: str = "tasks.tsv") -> Table:
-    """Parse a table; UserError with file, line and column for what cannot be read without a guess.
+    """Parse a table. Raises UserError with file, line and column for anything ambiguous.
 
-    Found here: the encoding, the header, ids, duplicates, statuses, escapes and cells beyond the header. Left
-    to ``Table.row`` (priority, files) and ``check_graph`` (after): what only those who ask must pay for.
+    Checked here: the encoding, the header, ids, duplicates, statuses, escapes and cells beyond the header.
+    ``Table.row`` (priority, files) and ``check_graph`` (after) check the rest, so that only their callers pay for it.
     """
     return Table(data, file)
 
@@ -279,24 +279,24 @@ def _profile(cell: str) -> str:
 
 
 def apply(table: Table, updates: Mapping[str, Mapping[str, str]]) -> bytes:
-    """Return the bytes of the table with the cells ``updates[id][column]`` set; all other lines as they are.
+    """Return the bytes of the table with the cells ``updates[id][column]`` set; other lines stay as they are.
 
-    A column that does not exist yet is added at the end of the header, TOOL_COLUMNS first and in their order.
-    A short line is padded only where a value needs a later column. Ids not in the table are left out.
+    A missing column is added at the end of the header, TOOL_COLUMNS first and in their order. A short line is padded
+    only if a value needs a later column. Unknown ids are ignored.
     """
     return table.replaced(updates)
 
 
 def append(table: Table, rows: Sequence[Mapping[str, str]]) -> bytes:
-    """Return the bytes of the table with new rows, each a whole line, at its end; columns as in ``apply``."""
+    """Return the bytes of the table with new rows at its end; columns as in ``apply``."""
     return table.appended(rows)
 
 
 def human_edits(base: Table | None, now: Table) -> Edits:
-    """Tell what people changed since ``base``, the table last written; without ``base`` every row is new.
+    """Return what people changed since ``base``, the table last written; without ``base`` every row is new.
 
-    A status counts as a person's where it differs, is one of PERSONAL, and the row's progress is ours still.
-    Where that differs too, an old copy of the line came back (``sed -i`` read before we wrote): stale.
+    A status is a person's if it differs, is one of PERSONAL, and our other cells of the row are unchanged. If those
+    differ too, an old copy of the line came back (``sed -i`` read before we wrote): stale.
     """
     if base is None:
         return Edits(new=now.ids)
@@ -310,7 +310,7 @@ def human_edits(base: Table | None, now: Table) -> Edits:
         if status == (parse_status(base.cell(id_, "status")) or Status.TODO):
             continue
         ours = all(base.cell(id_, column) == now.cell(id_, column) for column in _PROGRESS)
-        # Nothing but a person writes SKIPPED, so to leave a task out is obeyed however old the rest of the row is.
+        # Only a person writes SKIPPED, so skipping a task is obeyed however old the rest of the row is.
         if has_status and (ours or status is Status.SKIPPED) and status in PERSONAL:
             wishes[id_] = status
         else:
@@ -321,14 +321,14 @@ def human_edits(base: Table | None, now: Table) -> Edits:
 
 
 def check_graph(table: Table) -> None:
-    """Raise UserError for an ``after`` that names no task, the task itself, or makes a cycle."""
+    """Raise UserError for an ``after`` that names an unknown task, the task itself, or makes a cycle."""
     after = {id_: tuple(value.split()) for id_, value in table.cells("after") if value}
     for id_, names in after.items():
         for name in names:
             if name == id_:
-                raise table.error(id_, "after", f"{id_} waits for itself: take it out of its own after")
+                raise table.error(id_, "after", f"{id_} waits for itself: remove it from its after")
             if name not in table:
-                message = f"after names {tsv.quoted(name)}, which is no id here: ids are separated by spaces"
+                message = f"after names {tsv.quoted(name)}, which is not an id here: separate ids by spaces"
                 raise table.error(id_, "after", message)
     cycle = find_cycle(after)
     if cycle:
@@ -338,18 +338,18 @@ def check_graph(table: Table) -> None:
 
 
 def _text(body: bytes, at: int) -> bytes:
-    """Return the text of cell ``at``, empty where the line is too short."""
+    """Return the text of cell ``at``, empty if the line is too short."""
     texts = body.split(b"\t", at + 1)
     return texts[at] if at < len(texts) else b""
 
 
 def _guard(line: bytes) -> bytes:
-    """Keep a row from turning into a comment where its first cell is not the id."""
+    """Keep a row from turning into a comment if its first cell is not the id."""
     return b" " + line if line.startswith(b"#") else line
 
 
 def _extend(header: tuple[str, ...], rows: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
-    """Return the header with the columns that ``rows`` fill and it lacks."""
+    """Return the header, extended by the columns that ``rows`` fill and it lacks."""
     seen = {column: None for row in rows for column, value in row.items() if value}
     missing = [column for column in seen if column not in header]
     first = [column for column in TOOL_COLUMNS if column in missing]

@@ -1,4 +1,4 @@
-"""Numbers and tables as people read them. Pure."""
+"""Numbers, durations and tables as people read them. Pure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _PLURALS = {"batch": "batches", "story": "stories"}
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time, as ``0.4s``, ``42s``, ``3m12s`` or ``2h05m``."""
-    if 0 <= seconds < 10:  # noqa: PLR2004 - where tenths say something
+    """Return a duration as ``0.4s``, ``42s``, ``3m12s`` or ``2h05m``."""
+    if 0 <= seconds < 10:  # noqa: PLR2004 - tenths matter only here
         return f"{seconds:.1f}s"
     whole = max(0, int(seconds))
     if whole < 60:  # noqa: PLR2004 - seconds of a minute
@@ -27,12 +27,12 @@ def duration(seconds: float) -> str:
 
 
 def many(count: int, what: str) -> str:
-    """Return a number of things, as ``1 task`` or ``2,000 tasks``."""
+    """Return a count with its noun, as ``1 task`` or ``2,000 tasks``."""
     return f"{count:,} {what if count == 1 else _PLURALS.get(what, f'{what}s')}"
 
 
 def size(count: int) -> str:
-    """Return a number of bytes, as ``12 B``, ``3.4 KiB`` or ``1.2 GiB``."""
+    """Return a number of bytes as ``12 B``, ``3.4 KiB`` or ``1.2 GiB``."""
     if count < KIB:
         return f"{count} B"
     value, unit = count / KIB, "KiB"
@@ -44,7 +44,7 @@ def size(count: int) -> str:
 
 
 def clock(at: float) -> str:
-    """Return an instant as the local time of day, with the date where that is not today's."""
+    """Return an instant as the local time of day, with the date unless it is today."""
     moment = time.localtime(at)
     today = time.strftime("%Y-%m-%d")
     day = time.strftime("%Y-%m-%d", moment)
@@ -52,12 +52,12 @@ def clock(at: float) -> str:
 
 
 def until_text(at: float) -> str:
-    """Return when a wait ends, as people read it anywhere and at any time: always with its date."""
+    """Return when a wait ends, always with its date, so that it can be read anywhere and at any time."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
 def columns(rows: Sequence[Sequence[str]], indent: str = "") -> list[str]:
-    """Return lines in which the cells of each column begin under each other."""
+    """Return the rows as aligned lines: the cells of a column start at the same place."""
     if not rows:
         return []
     widths = [max(len(row[at]) for row in rows if at < len(row)) for at in range(max(map(len, rows)))]
@@ -74,6 +74,6 @@ def names(ids: Sequence[str], most: int = 5) -> str:
 
 
 def one_line(text: str, most: int = 160) -> str:
-    """Return text on one line, cut where it is long."""
+    """Return the text on one line, cut to ``most`` characters."""
     line = " ".join(text.split())
     return line if len(line) <= most else line[: most - 1] + "…"

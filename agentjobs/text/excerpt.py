@@ -1,4 +1,4 @@
-"""What matters in a long log: clean lines, a bounded excerpt, a signature to know the errors again. Pure."""
+"""The important parts of a long log: clean lines, a bounded excerpt, a signature to recognise its errors. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections import Counter
 
 LONGEST_INPUT = 1 << 20
-"""Bytes of a log that are looked at: its first quarter, and the rest from its end."""
+"""Bytes of a log that are read: the first quarter of them from its beginning, the rest from its end."""
 LONGEST_LINE = 600
 SHORT_LINE = 20
 TAIL_LINES = 20
@@ -34,7 +34,7 @@ _AFTER_NUMBER = re.compile(r"#\s?(?:ms|s|secs?|seconds?|m|min|minutes?|h|hours?|
 def clean_lines(output: bytes) -> list[str]:
     """Return the lines as a person would see them: decoded, no colours or control characters, no blank ends.
 
-    Bytes that are not UTF-8 become U+FFFD. Of a line redrawn with carriage returns its last state is kept.
+    Bytes that are not UTF-8 become U+FFFD. A line that is redrawn with carriage returns keeps its last state.
     """
     text = _ESCAPE.sub("", _bounded(output).decode("utf-8", "replace"))
     lines = []
@@ -47,15 +47,15 @@ def clean_lines(output: bytes) -> list[str]:
 
 
 def looks_like_error(line: str) -> bool:
-    """Tell whether a line of a log speaks of something gone wrong."""
+    """Return whether a line of a log looks like an error."""
     return _ERROR.search(line) is not None and _CALM.search(line) is None
 
 
 def error_excerpt(output: bytes, limit_chars: int = 6000) -> str:
-    """Return at most ``limit_chars`` characters of a log: whole where it fits, else what matters most.
+    """Return at most ``limit_chars`` characters of a log: all of it if it fits, else the most important lines.
 
-    A repeated line is shown once with its count. Where lines must go, the end, the lines that look like
-    errors and the beginning stay, in their order, with a mark for what was left out.
+    A repeated line is shown once with its count. If lines must go, these stay, in their order: the end, the lines that
+    look like errors, the beginning. A mark shows where lines were left out.
     """
     lines = _without_repeats(clean_lines(output))
     text = "\n".join(lines)
@@ -75,10 +75,10 @@ def error_excerpt(output: bytes, limit_chars: int = 6000) -> str:
 
 
 def signature(output: bytes, tree_dir: str = "") -> str:
-    """Return a short hash of what went wrong; the same failure in two trees, at two times, has the same one.
+    """Return a short hash of the errors; the same failure in two trees or at two times has the same hash.
 
-    Numbers, hashes, ids, durations, colours, scratch directories and the path of the tree do not count, nor
-    do order and repetition of lines. Empty output has the signature "".
+    Numbers, hashes, ids, durations, colours, scratch directories and the path of the tree do not count, nor do order
+    and repetition of lines. Empty output has the signature "".
     """
     lines = [line for line in clean_lines(output) if line.strip()]
     errors = [line for line in lines if looks_like_error(line)]
@@ -107,7 +107,7 @@ def _normal(line: str, tree_dir: str) -> str:
 
 
 def _without_repeats(lines: list[str]) -> list[str]:
-    """Drop lines seen before; short ones, such as braces, only where they follow each other."""
+    """Drop lines seen before; short ones, such as braces, only if they follow each other."""
     counts = Counter(line.strip() for line in lines)
     seen: set[str] = set()
     kept: list[str] = []
@@ -126,7 +126,7 @@ def _without_repeats(lines: list[str]) -> list[str]:
 
 
 def _choose(lines: list[str], limit_chars: int) -> set[int]:
-    """Pick the lines to keep; each is charged for itself and for the mark of a gap it may open."""
+    """Return the lines to keep. Each costs its own length and that of the mark for a gap it may open."""
     gap = len(_gap(len(lines))) + 1
     left = limit_chars - gap
     keep: set[int] = set()

@@ -1,11 +1,11 @@
-"""JSON lines in an agent's output: found, looked into, compared. Pure; no bytes make it raise.
+"""Find, search and compare JSON events in an agent's output. Pure; no input makes it raise.
 
 stdout and stderr of an agent share one log, so an event can share its line with other text: terminal escapes, a
-progress display that is redrawn with carriage returns, a warning without an end of line. What remains after the escapes
-are taken off is read from its first ``{"`` on, and nowhere else: text of a model stands inside the strings of an event,
-where quotes are escaped, so an event that it quotes is never found. One risk remains: a line of plain text whose first
-JSON object looks like an event of the agent is taken for one. Agents with rules for events print the text of their
-model as JSON only, so this would have to be a line of the program itself or of a hook or server it started.
+progress display that is redrawn with carriage returns, a warning without an end of line. The escapes are removed and
+the line is read from its first ``{"`` on, nowhere else. A model's text is inside the strings of an event, where quotes
+are escaped, so an event that a model quotes is never found. One risk remains: a line of plain text whose first JSON
+object looks like an event of the agent. Agents with rules for events print the text of their model only as JSON, so
+such a line would have to come from the program itself, or from a hook or server it started.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 LONGEST_INDEX = 6
-"""Digits of an index into a list; a longer number leads nowhere."""
+"""Most digits of an index into a list; a longer number finds nothing."""
 SHORTEST = len('{"":1}')
-"""Characters of a line that says anything; a million of shorter ones would take seconds."""
+"""Characters of the shortest line with content; a million shorter ones would take seconds."""
 SLOW_TRIES = 2_000
-"""At most this many lines are searched for an event beside other text in one reading."""
+"""At most this many lines per reading are searched for an event next to other text."""
 IN_A_ROW = 1_000
-"""At most this many events, and states of a line that is redrawn, are read from one such line."""
+"""At most this many events, and states of a redrawn line, are read from one such line."""
 CONTROL = re.compile(
     rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 )
 """Escape sequences of a terminal, and control characters."""
 CONTROL_CHARACTER = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 REGEX_PREFIX = "re:"
-"""A wanted value that begins so is a regular expression, searched in the field's text."""
+"""A wanted value with this prefix is a regular expression, searched in the field's text."""
 
 
 class Event(msgspec.Struct, frozen=True):
-    """One JSON object the agent printed, and the line it stood in."""
+    """One JSON object the agent printed, and the line that holds it."""
 
     fields: dict[str, object]
     line: str
 
 
 def read_events(output: bytes) -> Iterator[Event]:
-    """Yield the JSON objects among the lines of ``output``, newest first; everything else is passed over.
+    """Yield the JSON objects among the lines of ``output``, newest first; other lines are skipped.
 
-    An object without a field says nothing. A line that is an array (an agent which prints all its events at once)
-    yields its objects. The first line of a tail may be cut: it is then no JSON and is passed over like any other.
+    An object without a field is skipped. A line that is an array (an agent which prints all its events at once) yields
+    its objects. The first line of a tail may be cut: it is then not JSON and is skipped.
     """
     return events_of(reversed(output.split(b"\n")))
 
@@ -65,7 +65,7 @@ def events_of(lines: Iterable[bytes]) -> Iterator[Event]:
 
 
 def _whole(text: bytes) -> list[Event] | None:
-    """Return the objects of a line that is JSON and nothing else; None for any other."""
+    """Return the objects of a line that is nothing but JSON; None for any other."""
     if text[:1] not in (b"{", b"["):
         return None
     try:
@@ -79,7 +79,7 @@ def _whole(text: bytes) -> list[Event] | None:
 
 
 def _as_line(item: dict[str, object]) -> str:
-    """Return an event of an array as its own line, so that no expression finds the words of another event."""
+    """Return an event of an array as a separate line, so that no expression finds the words of another event."""
     try:
         return msgspec.json.encode(item).decode("utf-8", "replace")
     except (ValueError, RecursionError, msgspec.MsgspecError):
@@ -93,7 +93,7 @@ def _embedded(line: bytes) -> list[Event]:
         if b'{"' not in part:
             continue
         text = CONTROL.sub(b"", part)
-        if b'{"' not in text:  # an escape sequence without its end takes in the rest of the line
+        if b'{"' not in text:  # an escape sequence without its end swallows the rest of the line
             text = CONTROL_CHARACTER.sub(b"", part)
         at = text.find(b'{"')
         text = text[at - (at > 0 and text[at - 1 : at] == b"[") :].strip()
@@ -102,7 +102,7 @@ def _embedded(line: bytes) -> list[Event]:
 
 
 def _in_a_row(text: str) -> list[Event]:
-    """Return the objects that ``text`` begins with, and those that other text separates from the one before."""
+    """Return the objects at the start of ``text``, and those separated from the previous one by other text."""
     import json  # 5 ms
 
     found: list[Event] = []
@@ -118,10 +118,10 @@ def _in_a_row(text: str) -> list[Event]:
 
 
 def is_json(line: str) -> bool:
-    """Tell whether a line is a JSON object or a list of some: what a program prints for programs."""
+    """Return whether a line is a JSON object or a list of objects: output for programs, not for people."""
     text = line.strip()
     if text.startswith(('{"', '[{"')):
-        return True  # also where its end is missing: what a killed program had not finished is not its last word
+        return True  # True if its end is missing, too: what a killed program left unfinished is not its last word
     if text[:1] not in ("{", "["):
         return False
     try:
@@ -132,7 +132,7 @@ def is_json(line: str) -> bool:
 
 
 def is_whole(line: bytes) -> bool:
-    """Tell whether a line is one JSON value, and not the beginning of one."""
+    """Return whether a line is one complete JSON value."""
     try:
         msgspec.json.decode(line)
     except (ValueError, RecursionError, msgspec.MsgspecError):
@@ -141,7 +141,7 @@ def is_whole(line: bytes) -> bool:
 
 
 def lookup(value: object, path: str) -> object:
-    """Return what a dotted path leads to, or None. A number in the path is an index into a list."""
+    """Return the value at a dotted path, or None. A number in the path is an index into a list."""
     for part in path.split("."):
         if isinstance(value, dict):
             value = value.get(part)
@@ -153,9 +153,9 @@ def lookup(value: object, path: str) -> object:
 
 
 def every(value: object, path: str) -> Iterator[object]:
-    """Yield all that a dotted path leads to; `*` in it goes through every entry of a table or a list.
+    """Yield all values at a dotted path; `*` in it stands for every entry of a table or a list.
 
-    Of several paths with `|` between them it is the first that leads anywhere.
+    If there are several paths with `|` between them, the first one that finds a value is used.
     """
     if "|" in path:
         found = (list(every(value, one)) for one in path.split("|"))
@@ -176,16 +176,16 @@ def every(value: object, path: str) -> Iterator[object]:
 
 
 def matches(event: Mapping[str, object], wanted: Mapping[str, object]) -> bool:
-    """Tell whether every path of ``wanted`` leads to its value; values are exact, or ``re:`` expressions.
+    """Return whether every path of ``wanted`` leads to its value; values are exact, or ``re:`` expressions.
 
-    For an expression what is missing, or null, is an empty text.
+    An expression sees a missing or null value as an empty text.
     """
     return all(_same(lookup(event, path), value) for path, value in wanted.items())
 
 
 def _same(found: object, wanted: object) -> bool:
     if isinstance(wanted, str) and wanted.startswith(REGEX_PREFIX):
-        text = "" if found is None else scalar_text(found)  # what is missing, or null, is an empty text
+        text = "" if found is None else scalar_text(found)  # missing or null: an empty text
         return text is not None and re.search(wanted[len(REGEX_PREFIX) :], text) is not None
     if isinstance(found, bool) or isinstance(wanted, bool):  # in Python True == 1, in JSON it is not
         return found is wanted
@@ -193,7 +193,7 @@ def _same(found: object, wanted: object) -> bool:
 
 
 def scalar_text(value: object) -> str | None:
-    """Return a string, number or truth value as JSON shows it, without quotes; None for all else."""
+    """Return a string, number or truth value as JSON shows it, without quotes; None for other types."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):

@@ -1,6 +1,6 @@
-"""Data against a JSON Schema: where it is wrong, and what was expected there. Pure; the home of jsonschema.
+"""Check data against a JSON Schema: where is it wrong, and what was expected there? Pure; the only user of jsonschema.
 
-Nothing is fetched: a schema holds all that it refers to.
+Nothing is fetched: a schema must contain all that it refers to.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
 FAULTS_MAX = 50
-"""Faults of one file that are told."""
+"""Most faults reported for one file."""
 SHOWN = 60
-"""Characters of a value that is wrong."""
+"""Most characters shown of a wrong value."""
 LONGEST = 300
-"""Characters of one fault."""
+"""Most characters of one fault."""
 
 
 class Fault(Struct, frozen=True):
-    """One thing that is wrong with a file; ``line`` from 1, 0 where it is not known."""
+    """One fault in a file; ``line`` counts from 1 and is 0 if unknown."""
 
     line: int
     path: str
-    """A JSON pointer; empty: the whole value."""
+    """A JSON pointer; empty means the whole value."""
     message: str
 
     def __str__(self) -> str:
@@ -41,7 +41,7 @@ class Fault(Struct, frozen=True):
 
 
 class Schema:
-    """A schema that was read; UserError, with its ``file``, for one that is none."""
+    """A parsed schema. Raises UserError, with its ``file``, if it is not a valid one."""
 
     def __init__(self, data: bytes, file: str) -> None:
         self._file = file
@@ -51,7 +51,7 @@ class Schema:
     def faults(self, data: bytes, *, lines: bool = False) -> Iterator[Fault]:
         """Yield what is wrong with ``data``: one JSON value, or with ``lines`` one on each line.
 
-        A file without any value is a fault. UserError where the schema itself cannot be applied.
+        A file without any value is a fault. Raises UserError if the schema itself cannot be applied.
         """
         try:
             text = data.decode("utf-8-sig")
@@ -60,7 +60,7 @@ class Schema:
             yield Fault(line, "", "is not UTF-8")
             return
         if not text.strip():
-            yield Fault(0, "", "is empty; expected JSON, one value a line" if lines else "is empty; expected JSON")
+            yield Fault(0, "", "is empty; expected JSON, one value per line" if lines else "is empty; expected JSON")
             return
         if not lines:
             yield from self._value(text, 1, known_line=False)
@@ -73,10 +73,10 @@ class Schema:
         try:
             value = json.loads(text, parse_constant=_refuse)
         except json.JSONDecodeError as error:
-            yield Fault(first + error.lineno - 1, "", f"is no JSON: {error.msg} (column {error.colno})")
+            yield Fault(first + error.lineno - 1, "", f"is not JSON: {error.msg} (column {error.colno})")
             return
         except (ValueError, RecursionError) as error:
-            yield Fault(first, "", f"is no JSON that can be read: {_cut(str(error))}")
+            yield Fault(first, "", f"is not readable JSON: {_cut(str(error))}")
             return
         for wrong in self._errors(value):
             path = [*wrong.absolute_path]
@@ -89,12 +89,12 @@ class Schema:
 
         try:
             for wrong in sorted(self._validator.iter_errors(value), key=_place):
-                # Of "under none of these" the branch that came nearest says more.
+                # An error of "anyOf" says more if it shows the branch that came nearest.
                 yield (best_match([wrong]) or wrong) if wrong.context else wrong
         except Unresolvable as error:
-            raise UserError(f"the schema refers to what is not in it: {_cut(str(error))}", file=self._file) from None
+            raise UserError(f"a reference leads out of the schema: {_cut(str(error))}", file=self._file) from None
         except RecursionError:
-            raise UserError("the schema, or the value, is nested without end", file=self._file) from None
+            raise UserError("the schema, or the value, is nested too deeply or without end", file=self._file) from None
 
 
 def _place(error: ValidationError) -> list[str]:
@@ -116,37 +116,37 @@ def _validator(text: str, file: str) -> Validator:
     try:
         schema: Any = json.loads(text, parse_constant=_refuse)
     except json.JSONDecodeError as error:
-        message = f"the schema is no JSON: {error.msg}"
+        message = f"the schema is not JSON: {error.msg}"
         raise UserError(message, file=file, line=error.lineno, column=error.colno) from None
     except (ValueError, RecursionError) as error:
-        raise UserError(f"the schema is no JSON that can be read: {_cut(str(error))}", file=file) from None
+        raise UserError(f"the schema is not readable JSON: {_cut(str(error))}", file=file) from None
     if not isinstance(schema, dict):
-        raise UserError("a schema is a JSON object", file=file, line=1)
+        raise UserError("a schema must be a JSON object", file=file, line=1)
     dialect = schema.get("$schema")
     nothing: Any = None
     kind: Any = validators.validator_for(schema, default=nothing) if dialect is not None else Draft202012Validator
     if kind is None:
-        words = f'"$schema": {_cut(repr(dialect))} is no draft of JSON Schema known here'
+        words = f'"$schema": {_cut(repr(dialect))} is not a known draft of JSON Schema'
         raise UserError(words, file=file, line=_line_with(text, "$schema"))
     try:
         kind.check_schema(schema)
     except SchemaError as error:
         path = [*error.absolute_path]
-        message = f"no valid schema: {_pointer(path) or '/'}: {_words(error)}"
+        message = f"not a valid schema: {_pointer(path) or '/'}: {_words(error)}"
         raise UserError(message, file=file, line=1 + _line_of(text, path)) from None
     except RecursionError:
         raise UserError("the schema is nested too deeply", file=file) from None
     known = {name.rstrip("#") for name in _strings(schema, "$id")}
     for reference in _strings(schema, "$ref"):
         if not reference.startswith("#") and reference.partition("#")[0] not in known:
-            words = f'"$ref": {_cut(reference)!r} leads out of the schema, and nothing is fetched: put it into "$defs"'
+            words = f'"$ref": {_cut(reference)!r} leads out of the schema. Nothing is fetched; put it into "$defs"'
             raise UserError(words, file=file, line=_line_with(text, reference))
     validator: Validator = kind(schema, registry=Registry())
     return validator
 
 
 def _strings(value: Any, key: str) -> Iterator[str]:
-    """Yield the texts that stand under a key anywhere."""
+    """Yield all strings under ``key``, at any depth."""
     waiting = [value]
     while waiting:
         one = waiting.pop()
@@ -168,11 +168,11 @@ def _refuse(word: str) -> object:
     raise ValueError(f"{word} is not in JSON")
 
 
-# --- what is said -----------------------------------------------------------------------------------------
+# --- messages --------------------------------------------------------------------------------------------
 
 
 def _words(error: ValidationError | Any) -> str:
-    """Return the library's words, with the value that is wrong cut short."""
+    """Return the library's message, with the wrong value cut short."""
     message, value = str(error.message), repr(error.instance)
     if message.startswith(value):
         message = _shown(error.instance) + message[len(value) :]
@@ -192,14 +192,14 @@ def _pointer(path: list[str | int]) -> str:
     return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)
 
 
-# --- where it stands --------------------------------------------------------------------------------------
+# --- lines -----------------------------------------------------------------------------------------------
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _DECODER = json.JSONDecoder()
 
 
 def _line_of(text: str, path: list[str | int]) -> int:
-    """Return how many lines stand before the value at ``path`` of a JSON text that has been read."""
+    """Return the number of lines before the value at ``path`` of a valid JSON text."""
     at = _SPACE.match(text, 0).end()  # type: ignore[union-attr]
     for part in path:
         found = _member(text, at, part)
@@ -210,7 +210,7 @@ def _line_of(text: str, path: list[str | int]) -> int:
 
 
 def _member(text: str, at: int, part: str | int) -> int | None:
-    """Return where the member ``part`` of the value at ``at`` begins; the last one of that name, as when it is read."""
+    """Return where the member ``part`` of the value at ``at`` starts; of several with that name, the last."""
 
     def past(place: int) -> int:
         return _SPACE.match(text, place).end()  # type: ignore[union-attr]

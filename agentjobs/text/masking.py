@@ -1,7 +1,7 @@
-"""Secrets taken out of what is shown and written down: ``***NAME***`` stands where the value was. Pure.
+"""Replace secrets in what is shown or written by ``***NAME***``. Pure.
 
-The values are those of variables whose names look secret, and the passwords in addresses (``https://me:password@…``).
-Each is known as it is, as JSON writes it, and percent-encoded.
+The secrets are the values of variables with a name that looks secret, and the passwords in addresses
+(``https://me:password@…``). Each is found in plain form, as JSON writes it, and percent-encoded.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SHORTEST: Final = 8
-"""A value of fewer characters ("1", "true") masks nothing: it would be found everywhere."""
+"""A shorter value ("1", "true") is not masked: it would be found everywhere."""
 
 SHORTEST_LINE: Final = 16
-"""Of a value of several lines (a private key) each line so long is a secret of its own."""
+"""In a value of several lines (a private key), each line with this many characters is a secret, too."""
 
 TEXTS: Final = frozenset({"detail", "errors", "check", "note", "why", "blamed", "excerpt", "findings"})
-"""Fields of facts, states and events that hold what programs said; names, ids and commits are left alone."""
+"""Fields of facts, states and events that hold output of programs; names, ids and commits are not masked."""
 
 _PASSWORD: Final = re.compile(r"://[^/@\s:]*:([^/@\s]+)@")
 _ODD: Final = re.compile(r"[^A-Za-z0-9_]")
@@ -32,7 +32,7 @@ _RESERVED: Final = re.compile(rb"[^A-Za-z0-9_.~-]")
 
 
 class Masking:
-    """Knows what is secret. ``variables``: names and values; one that does not look secret is passed over."""
+    """Knows the secrets. ``variables``: names and values; one that does not look secret is skipped."""
 
     def __init__(self, variables: Iterable[tuple[str, str]]) -> None:
         masks: dict[bytes, bytes] = {}
@@ -42,12 +42,12 @@ class Masking:
                 for form in _forms(secret):
                     masks.setdefault(form, mask)
         self.masks = masks
-        """What stands in the place of what."""
+        """Mask for each form of each secret."""
         self.longest = max(map(len, masks), default=1)
-        """Bytes of the longest one."""
+        """Bytes of the longest form."""
 
     def __bool__(self) -> bool:
-        """Whether there is anything to mask."""
+        """Return whether there is anything to mask."""
         return bool(self.masks)
 
     def mask(self, data: bytes) -> bytes:
@@ -58,7 +58,7 @@ class Masking:
         return stream.feed(data) + stream.end()
 
     def tail(self, data: bytes, lead: int) -> bytes:
-        """Return all but the first ``lead`` bytes, masked; those are there for a secret that begins in them."""
+        """Return all but the first ``lead`` bytes, masked; the lead is needed for a secret that starts in it."""
         stream = MaskedStream(self)
         stream.take(data, lead)
         return stream.end()
@@ -72,11 +72,11 @@ class Masking:
         return text if masked is data else masked.decode("utf-8", "surrogatepass")
 
     def texts(self, value: Any) -> Any:
-        """Return a JSON value with the secrets taken out of every text of it, but not of keys."""
+        """Return a JSON value with the secrets masked in all its strings, but not in keys."""
         return self._within(value, TEXTS, inside=True) if self.masks else value
 
-    def told(self, value: Any) -> Any:
-        """Return a JSON value with the secrets taken out of the fields that hold what programs said (``TEXTS``)."""
+    def mask_fields(self, value: Any) -> Any:
+        """Return a JSON value with the secrets masked in the fields that hold output of programs (``TEXTS``)."""
         return self._within(value, TEXTS, inside=False) if self.masks else value
 
     def _within(self, value: Any, fields: frozenset[str], *, inside: bool) -> Any:
@@ -90,9 +90,9 @@ class Masking:
 
 
 class MaskedStream:
-    """Masks what comes piece by piece, however it is cut: what may be the beginning of a secret is held back.
+    """Masks a stream that arrives in pieces. What may be the beginning of a secret is kept until the next piece.
 
-    The pieces that come out are together what ``Masking.mask`` makes of the whole.
+    Together, the pieces that come out equal ``Masking.mask`` of the whole.
     """
 
     def __init__(self, masking: Masking) -> None:
@@ -100,17 +100,17 @@ class MaskedStream:
         self._longest = masking.longest
         self._held = b""
         self._covered = 0
-        """So many bytes at the beginning of what is held belong to a secret whose mask is out already."""
+        """This many bytes at the beginning of the kept part belong to a secret whose mask was already returned."""
 
     def feed(self, piece: bytes) -> bytes:
-        """Take the next piece and return what is certain by now."""
+        """Take the next piece and return what is final by now."""
         if not self._masks:
             return piece
         data = self._held + piece
         return self.take(data, len(data) - self._beginning(data))
 
     def end(self) -> bytes:
-        """Return what was held back: nothing more comes."""
+        """Return the rest, after the last piece."""
         return self.take(self._held, len(self._held))
 
     def _beginning(self, data: bytes) -> int:
@@ -122,7 +122,7 @@ class MaskedStream:
         return 0
 
     def take(self, data: bytes, certain: int) -> bytes:
-        """Return the first ``certain`` bytes, masked; the others are held."""
+        """Return the first ``certain`` bytes, masked; keep the others."""
         out = []
         at = self._covered
         for start, end, mask in self._found(data):
@@ -137,7 +137,7 @@ class MaskedStream:
         return b"".join(out)
 
     def _found(self, data: bytes) -> list[tuple[int, int, bytes]]:
-        """Return where secrets are, as (start, end, mask): in order, of those at one place the longest first."""
+        """Return the secrets in ``data`` as (start, end, mask), in order; at one place the longest first."""
         found = []
         for secret, mask in self._masks.items():
             at = data.find(secret)
@@ -148,7 +148,7 @@ class MaskedStream:
 
 
 def _secrets(name: str, value: str) -> list[str]:
-    """Return what of a variable is secret."""
+    """Return the secret parts of a variable's value."""
     if not looks_secret(name):
         return [password for password in _PASSWORD.findall(value) if len(password) >= SHORTEST]
     lines = [line.strip() for line in value.splitlines()]
@@ -159,7 +159,7 @@ def _secrets(name: str, value: str) -> list[str]:
 
 
 def _forms(secret: str) -> set[bytes]:
-    """Return how the secret may be written in a log."""
+    """Return the forms in which the secret may appear in a log."""
     raw = secret.encode("utf-8", "surrogateescape")
     forms = {raw, _RESERVED.sub(lambda found: b"%%%02X" % found[0][0], raw)}
     if '"' in secret or "\\" in secret or not secret.isprintable():

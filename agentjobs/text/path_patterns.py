@@ -1,9 +1,8 @@
-"""Which paths a row's ``files`` cover (pure): what was changed outside them, and which tasks meet.
+"""Which paths a row's ``files`` cover (pure): what was changed outside them, and which tasks overlap.
 
-An entry is a path from the top of the tree: a file, a directory (all beneath it), or a glob, in which ``*``
-and ``?`` stop at ``/``, ``**`` does not, ``[…]`` is a set, and a slash at the end means all beneath the
-directories that match. An entry with a bracket also stands for the path of that very name
-(``pages/[id].tsx``).
+An entry is a path from the top of the tree: a file, a directory (with all beneath it), or a glob, in which ``*`` and
+``?`` stop at ``/``, ``**`` does not, ``[…]`` is a set, and a slash at the end means all beneath the directories that
+match. An entry with a bracket also stands for the path of exactly that name (``pages/[id].tsx``).
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ _GLOB = re.compile(r"[*?\[]")
 
 
 def normalise(entry: str) -> str:
-    """Return ``entry`` without ``./`` and doubled slashes; one at its end stays; the top is ``""``.
+    """Return ``entry`` without ``./`` and doubled slashes; a slash at the end stays; the top is ``""``.
 
-    Raises ``UserError`` for what does not lie inside the tree.
+    Raises ``UserError`` if the entry is not inside the tree.
     """
     if not entry or "\0" in entry:
         raise UserError(f"files: {entry!r} is not a path")
@@ -62,18 +61,17 @@ def in_scope(changed: Iterable[str], files: Sequence[str]) -> tuple[str, ...]:
 
 
 def overlap(files_a: Sequence[str], files_b: Sequence[str]) -> bool:
-    """Whether two tasks may touch the same path; globs are compared by their plain beginnings.
+    """Return whether two tasks may touch the same path; globs are compared by their plain beginnings.
 
-    So it may say yes for globs that never meet, and never says no for any that do. No ``files`` claim
-    nothing.
+    So it may say yes for globs that never meet, and never says no for any that do. No ``files`` claim nothing.
     """
     return any(_meet(a, b) for a in map(normalise, files_a) for b in map(normalise, files_b))
 
 
 def fixed_part(entry: str) -> str | None:
-    """Return an entry's path, with a slash at the end the directory that all lies in which a glob matches.
+    """Return an entry's path; for a glob the directory, with a slash at the end, that holds all its matches.
 
-    Empty where that is the top alone, without what is beneath; None where it may be anything.
+    Empty for the top alone, without what is beneath; None if the matches may be anywhere.
     """
     path = normalise(entry)
     glob = _GLOB.search(path)
@@ -85,13 +83,13 @@ def fixed_part(entry: str) -> str | None:
 
 
 def before_glob(path: str) -> str | None:
-    """Return what stands before the first special character of a normalised entry; None where it has none."""
+    """Return the part of a normalised entry before its first special character; None if it has none."""
     glob = _GLOB.search(path)
     return path[: glob.start()] if glob else None
 
 
 def _beneath(path: str, literal: set[str]) -> bool:
-    """Whether ``path`` or a directory above it is one of ``literal``."""
+    """Return whether ``path`` or a directory above it is one of ``literal``."""
     if path in literal:
         return True
     end = path.rfind("/")
@@ -149,10 +147,10 @@ def _translate(glob: str) -> str:
 
 
 def _set(body: str) -> str:
-    """Return the regular expression of the set ``[body]``; what is no sound range matches nothing."""
+    """Return the regular expression of the set ``[body]``; an invalid range matches nothing."""
     negated = body[:1] in ("!", "^")
     inner = body[1:] if negated else body
-    escaped = re.sub(r"([\\\[\]^&~|]|-(?=-))", r"\\\1", inner)  # what Python may come to read as operations on sets
+    escaped = re.sub(r"([\\\[\]^&~|]|-(?=-))", r"\\\1", inner)  # Python may come to read these as operations on sets
     pattern = f"(?!/)[{'^' if negated else ''}{escaped}]"
     try:
         re.compile(pattern)

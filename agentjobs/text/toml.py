@@ -1,4 +1,4 @@
-"""A TOML file as a frozen type; what is wrong in it is named with its line. Pure: bytes in, values out."""
+"""Read a TOML file as a frozen type; errors name the line. Pure: bytes in, values out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 Path = tuple[str | int, ...]
-"""Where a value is: keys, and positions (from 0) in arrays."""
+"""Path of a value: keys, and positions (from 0) in arrays."""
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -29,7 +29,7 @@ _FIELDS: dict[type, dict[str, msgspec.structs.FieldInfo]] = {}
 
 
 class FieldError(ValueError):
-    """Raised by a type's ``__post_init__``: the value under ``key`` is wrong, and the message says how."""
+    """Raised by a type's ``__post_init__``: the value of ``key`` is wrong, for the reason in the message."""
 
     def __init__(self, key: str, message: str) -> None:
         super().__init__(message)
@@ -37,7 +37,7 @@ class FieldError(ValueError):
 
 
 def load(data: bytes, file: str) -> dict[str, Any]:
-    """Parse the bytes of a TOML file; UserError with line and column where it is not one."""
+    """Parse the bytes of a TOML file. Raises UserError with line and column if they are not TOML."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -55,11 +55,11 @@ def load(data: bytes, file: str) -> dict[str, Any]:
 
 
 def decode(data: bytes, raw: dict[str, Any], kind: type[T], file: str) -> T:
-    """Turn what ``load`` returned into ``kind``; UserError names the key that does not fit, and its line."""
+    """Convert the result of ``load`` to ``kind``. Raises UserError that names the wrong key and its line."""
     try:
         return msgspec.convert(raw, kind)
     except (msgspec.ValidationError, OverflowError) as error:
-        # One C call converts; only when it fails is the file walked, for a message that names the line.
+        # One C call converts. Only if it fails, the file is searched for the line to name.
         for path, words in _faults(raw, kind, ()):
             home = _home(path, kind) if words.startswith("unknown") else None
             text = f"{words.partition(';')[0]}; it belongs {home}" if home else words
@@ -85,7 +85,7 @@ def spot(path: Path) -> str:
 
 
 def line_of(data: bytes, path: Path) -> int | None:
-    """Return the line (from 1) that sets the value at ``path``, else one inside it, else one around it."""
+    """Return the line (from 1) that sets the value at ``path``, or one inside or around it."""
     around, inside, best = None, None, 0
     for number, here in _places(data.decode("utf-8-sig", "replace")):
         if len(here) > best and path[: len(here)] == here:
@@ -96,7 +96,7 @@ def line_of(data: bytes, path: Path) -> int | None:
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Return the known word a typing error was probably meant to be; ``cutoff`` 1 accepts no difference."""
+    """Return the known word that a misspelt one probably means; ``cutoff`` 1 accepts no difference."""
     from difflib import get_close_matches  # only when something is wrong
 
     close = get_close_matches(word, list(known), n=1, cutoff=cutoff)
@@ -111,7 +111,7 @@ def fields(kind: type) -> dict[str, msgspec.structs.FieldInfo]:
 
 
 def _places(text: str) -> Iterator[tuple[int, Path]]:
-    """Walk the lines; say which value each header and each assignment is about."""
+    """Yield for each header and each assignment its line and its path."""
     header: Path = ()
     counts: dict[Path, int] = {}
     quote = ""
@@ -147,7 +147,7 @@ def _names(dotted: str) -> list[str]:
 
 
 def _open_quote(line: str, quote: str) -> str:
-    """Return the multi-line quote that is open after this line, given the one open before it."""
+    """Return the multi-line quote that is open after this line, given the one that was open before it."""
     at = 0
     while True:
         if quote:
@@ -164,7 +164,7 @@ def _open_quote(line: str, quote: str) -> str:
 
 
 def _faults(value: Any, kind: Any, path: Path) -> Iterator[tuple[Path, str]]:
-    """Find what msgspec rejected, innermost first, with the path that its own message leaves out."""
+    """Yield what msgspec rejected, innermost first, with the path that its own message leaves out."""
     kind = _bare(kind)
     inner = _struct_in(kind)
     if inner is None:
@@ -207,7 +207,7 @@ def _unknown(key: str, item: Any, kind: Any, path: Path) -> str:
 
 
 def _home(path: Path, root: type) -> str | None:
-    """Say where a key that is unknown in its place would be known: TOML ends a section only with the next."""
+    """Describe where a key that is unknown here would be known: a TOML section goes on until the next header."""
     key, known = path[-1], fields(root)
     if len(path) > 1 and key in known and _struct_in(known[str(key)].type) is None:
         return "at the top, before the first [section]"
@@ -231,14 +231,14 @@ def _is_struct(kind: Any) -> bool:
 
 
 def _shape(kind: Any) -> str:
-    """Return how a file writes a type that has Structs in it."""
+    """Return how a file writes a type that contains Structs."""
     if _is_struct(kind):
         return "table"
     return "table of tables" if get_origin(kind) is dict else "list of tables"
 
 
 def _struct_in(kind: Any) -> Any:
-    """Return the Struct inside ``X``, ``tuple[X, ...]`` or ``dict[str, X]``, if there is one."""
+    """Return the Struct inside ``X``, ``tuple[X, ...]`` or ``dict[str, X]``, or None."""
     if _is_struct(kind):
         return kind
     if get_origin(kind) in (tuple, list, dict):

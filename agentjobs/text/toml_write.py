@@ -1,4 +1,4 @@
-"""Values as TOML text: what ``tomlfile`` reads, written. Pure."""
+"""Write values as TOML text. Pure; ``text.toml`` reads it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UNPRINTED: Final = re.compile("[\x7f]")
 def table_text(table: Mapping[str, Any], path: Sequence[str] = ()) -> str:
     """Return a table as a file writes it below ``[path]``: plain keys, then a section for each table in it.
 
-    Lists of tables become ``[[path.key]]``; what is inside of those sections stands on one line a key.
+    Lists of tables become ``[[path.key]]``; in those sections each key with all its content is on one line.
     """
     plain = {key: value for key, value in table.items() if not _is_section(value)}
     blocks = [_block(f"[{_dotted(path)}]" if path else "", plain)] if plain or not table else []
@@ -45,7 +45,7 @@ def value_text(value: Any) -> str:
         return f"{{ {inner} }}" if inner else "{}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(value_text, value))}]"
-    return str(value)  # a date or a time: as TOML has it but for the T, which it does not ask for
+    return str(value)  # a date or a time: as in TOML, but without the optional T
 
 
 def _is_section(value: Any) -> bool:
@@ -78,7 +78,7 @@ def _lines(table: Mapping[str, Any]) -> Iterator[str]:
 
 def _text(text: str) -> str:
     if "\\" in text and _LITERAL.fullmatch(text):
-        return f"'{text}'"  # a regular expression reads better without escapes
+        return f"'{text}'"  # without escapes a regular expression is easier to read
     return _UNPRINTED.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
 
 

@@ -1,4 +1,4 @@
-"""Linear TSV, the text level under the table: escapes, ids, shell words, and what makes bytes unreadable."""
+"""Linear TSV, the text level of the table: escapes, ids, shell words, and errors in the bytes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ ID_RULE: Final = (
 BOM: Final = b"\xef\xbb\xbf"
 
 TOOL_COLUMNS: Final = ("status", "attempt", "started", "ended", "tokens", "cost", "commit", "note")
-"""The columns the tool writes, in the order in which missing ones are added."""
+"""The columns that agentjobs writes, in the order in which missing ones are added."""
 
 USER_COLUMNS: Final = ("id", "after", "files", "profile", "priority", "prompt", "verify")
-"""The columns the tool reads and never writes. Any other name is the user's own."""
+"""The columns that agentjobs reads and never writes. Any other name is the user's own data."""
 
 _ID: Final = re.compile(r"(?!.*\.\.)(?!.*\.(?:lock)?\Z)[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _IDS: Final = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]{0,99}+(?<!\.)\n)*+")
@@ -40,7 +40,7 @@ def escape(value: str) -> str:
 
 
 def unescape(text: str) -> str:
-    """Return what a cell's text stands for; UserError (``column`` counted in the text) on a bad escape."""
+    """Return the value of a cell's text. Raises UserError (``column`` counts in the text) on a bad escape."""
     if "\\" not in text:
         return text
 
@@ -65,14 +65,14 @@ def encode(value: str) -> bytes:
 
 
 def quoted(value: str, most: int = 60) -> str:
-    """Return ``value`` in double quotes for a message: one line, no control characters, at most ``most``."""
+    """Return ``value`` in double quotes for a message: one line, no control characters, at most ``most`` characters."""
     short = value if len(value) <= most else value[: most - 1] + "…"
     safe = (one if one.isprintable() else one.encode("unicode_escape").decode() for one in short)
     return f'"{"".join(safe)}"'
 
 
 def is_id(text: str) -> bool:
-    """Tell whether ``text`` may be the id of a task: the name of a directory and a part of a git ref."""
+    """Return whether ``text`` may be the id of a task: it becomes the name of a directory and a part of a git ref."""
     return _ID.fullmatch(text) is not None
 
 
@@ -86,7 +86,7 @@ def shell_words(text: str) -> tuple[str, ...]:
 
 
 def is_task(line: bytes) -> bool:
-    """Tell whether a line holds cells, rather than being blank (white space only) or a comment."""
+    """Return whether a line holds cells: it is neither blank (white space only) nor a comment."""
     return bool(line) and line[0] != _HASH and bool(line.strip())
 
 
@@ -96,7 +96,7 @@ def strip_return(line: bytes) -> bytes:
 
 
 class Lines(NamedTuple):
-    """The lines of a table without their ends and BOM, and what messages call the file."""
+    """The lines of a table without their ends and BOM, and the name of the file for messages."""
 
     bodies: Sequence[bytes]
     file: str
@@ -124,14 +124,14 @@ def check_text(data: bytes, file: str) -> None:
         column = len(data[start:at].removeprefix(BOM if start == 0 else b"").decode()) + 1
         line = data.count(b"\n", 0, at) + 1
         raise UserError(
-            f"{what}: a table is UTF-8 text, file names in it too", file=file, line=line, column=column
+            f"{what}: a table is UTF-8 text, including file names", file=file, line=line, column=column
         )
 
 
 def check_cells(data: bytes, lines: Lines, lines_at: Iterable[int], columns: int) -> None:
     """Raise UserError for a bad escape, a stray carriage return or text beyond the last of ``columns``.
 
-    Looks closer at the lines ``lines_at`` only where a count over the whole of ``data`` gives cause.
+    Counts first over all of ``data`` and reads the lines ``lines_at`` only if the counts look wrong.
     """
     wide = max(map(_count_tabs, lines.bodies)) >= columns
     escapes = b"\\" in data and not _KNOWN_ESCAPES.issuperset(_ESCAPES.findall(data))
@@ -156,11 +156,11 @@ def check_cells(data: bytes, lines: Lines, lines_at: Iterable[int], columns: int
 
 
 def check_ids(ids: Sequence[str], lines: Lines, lines_at: Sequence[int], cell: int) -> None:
-    """Raise UserError for an id that is none, comes twice, or twice but for upper and lower case."""
+    """Raise UserError for an invalid id, one that appears twice, or two that differ only in upper and lower case."""
     joined = "\n".join(ids)
     low = joined.lower()
     rough = ids if low == joined else low.split("\n")
-    # One pass in C over all of them; each by itself only if one is suspicious.
+    # One pass in C over all of them; one by one only if that finds something.
     if ".." in joined or ".lock" in joined or not _IDS.fullmatch(joined + "\n"):
         for at, id_ in zip(lines_at, ids, strict=True):
             if not id_:
@@ -175,31 +175,31 @@ def check_ids(ids: Sequence[str], lines: Lines, lines_at: Sequence[int], cell: i
             other = ids[first[folded]]
             line = lines_at[first[folded]] + 1
             if other == ids[index]:
-                message = f"id {quoted(other)} is already on line {line}: ids are unique"
+                message = f"id {quoted(other)} appears twice (also line {line}); rename one"
             else:
                 message = (
                     f"id {quoted(ids[index])} differs from {quoted(other)} on line {line} only in upper and "
-                    "lower case: ids name directories, and some disks know no difference"
+                    "lower case: ids name directories, and some disks ignore case"
                 )
             raise lines.error(at, cell, message)
         first[folded] = index
 
 
 def check_name(name: str, others: Collection[str] = ()) -> None:
-    """Raise UserError for a column that is one of ours but for case, spaces, width or punctuation around it.
+    """Raise UserError for a column that is one of ours except for case, spaces, width or punctuation around it.
 
-    Every spreadsheet writes ``Files``; taken for a column of the user's it would drop the scope without a word.
-    ``others``: the names beside it.
+    Every spreadsheet writes ``Files``; taken for the user's own column it would silently drop the scope. ``others``:
+    the names next to it.
     """
     ours = (*USER_COLUMNS, *TOOL_COLUMNS)
     if name in ours or (meant := bare(name)) not in ours:
         return
-    todo = "rename one of the two" if meant in others else "write it so"
+    todo = "rename one of the two" if meant in others else "write it like that"
     raise UserError(f"column {quoted(name)} is not {quoted(meant)}; {todo}")
 
 
 def bare(name: str) -> str:
-    """Return ``name`` without case, width, accents, white space, invisible characters and what stands around it."""
+    """Return ``name`` without case, width, accents, white space, invisible characters and surrounding punctuation."""
     import unicodedata
 
     plain = unicodedata.normalize("NFKD", name.upper()).casefold()
@@ -209,17 +209,17 @@ def bare(name: str) -> str:
 
 
 def parse_header(lines: Lines, at: int) -> tuple[str, ...]:
-    """Return the names in the header line; UserError as in ``parse_names``, and where none is ``id``."""
+    """Return the names in the header line. Raises UserError like ``parse_names``, and if no column is ``id``."""
     names = parse_names(lines, at)
     if "id" not in names:
         found = ", ".join(quoted(name) for name in names[:12])
-        message = f'no column "id" in the header; its columns, separated by tabs, are: {found}'
+        message = f'no column "id" in the header; its tab-separated columns are: {found}'
         raise lines.error(at, 0, message)
     return names
 
 
 def parse_names(lines: Lines, at: int) -> tuple[str, ...]:
-    """Return the names in a header; UserError unless each column has one, no two the same, none nearly ours."""
+    """Return the names in a header. Raises UserError for a name that is empty, used twice, or nearly one of ours."""
     names: list[str] = []
     for cell, text in enumerate(lines.bodies[at].decode().split("\t")):
         try:
@@ -231,7 +231,7 @@ def parse_names(lines: Lines, at: int) -> tuple[str, ...]:
         if not name.strip():
             raise lines.error(at, cell, f"column {cell + 1} of the header has no name")
         if name in names:
-            message = f"column {quoted(name)} is there twice (columns {names.index(name) + 1} and {cell + 1})"
+            message = f"column {quoted(name)} appears twice (columns {names.index(name) + 1} and {cell + 1})"
             raise lines.error(at, cell, message)
         names.append(name)
     for cell, name in enumerate(names):
@@ -243,7 +243,7 @@ def parse_names(lines: Lines, at: int) -> tuple[str, ...]:
 
 
 def broken_cell(lines: Lines, head: int, error: UserError) -> UserError | None:
-    """Return what says it better than ``error``, where that lies in a cell that a spreadsheet broke over lines."""
+    """Return a better message than ``error`` if that is in a cell broken over several lines by a spreadsheet."""
     opened = (-1, -1)
     for at in range(head, len(lines.bodies)):
         texts = lines.bodies[at].split(b"\t")
@@ -269,7 +269,7 @@ def scan(
     splits = max(id_cell, status_cell) + 1
     has_status = status_cell >= 0
     for at, body in enumerate(bodies[start:], start):
-        # Every blank line and comment begins with a character up to "#"; an id never does.
+        # Every blank line and comment starts with a character up to "#"; an id never does.
         if not body or (body[0] <= _HASH and not is_task(body)):
             continue
         cells = body.split(b"\t", splits)

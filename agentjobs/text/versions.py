@@ -1,4 +1,4 @@
-"""Versions of agent programs: found in what they print, compared with the tested ones. Pure."""
+"""Versions of agent programs: find them in output, compare them with the tested ones. Pure."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ if TYPE_CHECKING:
 _OTHERS: Final = re.compile(
     r"(?i)warn|deprecat|node\.js|(?:new|newer|latest) version|available|requires?\b|needs?\b|https?://"
 )
-"""Lines in which a version is not the program's own."""
+"""Lines in which a version is not that of the program itself."""
 _VERSION: Final = re.compile(r"(?<![\w.=])v?(\d{1,9}(?:\.\d{1,9}){1,4}(?:-[0-9A-Za-z.]+)?)")
 
 
 class Standing(StrEnum):
-    """How a version stands to those that the settings of an agent were proved with."""
+    """How a version compares to those that the settings of an agent were tested with."""
 
     TESTED = "tested"
     NEWER = "newer than tested"
     OLDER = "older than tested"
     UNTESTED = "untested"
-    """No version was."""
+    """No version was tested."""
     UNKNOWN = "unknown"
-    """The program does not say its version."""
+    """The program does not print its version."""
 
 
 def version_in(printed: str, pattern: str | None = None) -> str:
-    """Return the version in what a program printed; empty where there is none.
+    """Return the version in what a program printed; empty if there is none.
 
-    ``pattern`` is a regular expression whose first group is the version. Without it that is the first one in a line
-    that speaks neither of a value, as ``temperature=0.5``, nor of another program or a newer version, as warnings do.
+    ``pattern`` is a regular expression whose first group is the version. Without it the version is the first one in a
+    line that is about neither a value (``temperature=0.5``) nor another program or a newer version (warnings).
     """
     if pattern is not None:
         found = re.search(pattern, printed, re.MULTILINE)
@@ -46,12 +46,12 @@ def version_in(printed: str, pattern: str | None = None) -> str:
 
 
 def too_old(version: str, least: str) -> bool:
-    """Tell whether a version is known and below ``least``, by their numbers."""
+    """Return whether a version is known and below ``least``; numbers are compared."""
     return bool(version) and _numbers(version) < _numbers(least)
 
 
 def standing(version: str, tested: Sequence[str]) -> Standing:
-    """Compare a version (empty: unknown) with the oldest and the newest of the tested ones, by their numbers."""
+    """Compare the numbers of a version (empty: unknown) with the oldest and the newest tested one."""
     if not tested:
         return Standing.UNTESTED
     if not version:
@@ -74,7 +74,7 @@ def range_of(tested: Sequence[str]) -> str:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """Return what is compared: the numbers before any ``-``, without zeros at the end."""
+    """Return the numbers before any ``-``, without zeros at the end."""
     found = [int(number) for number in re.findall(r"\d+", version.partition("-")[0])]
     while found and not found[-1]:
         found.pop()

@@ -1,6 +1,6 @@
-r"""Text from outside as a terminal may have it: control characters are shown (``\x1b``), not obeyed. Pure.
+r"""Make text from outside safe for a terminal: control characters are shown (``\x1b``), not obeyed. Pure.
 
-Agents choose the names of files, and what logs and findings say. An escape sequence in them could set the title of a
+Agents choose the names of files and the text of logs and findings. An escape sequence in them could set the title of a
 terminal, write its clipboard or hide a line. All text we print goes through a ``Stream``, and each note of the table
 through ``visible``; so no code that prints has to think of it.
 """
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _UNSAFE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\udc80-\udc9f]")
-"""C0 but for tab and newline, C1 (in UTF-8, or as a byte of its own), and what turns the order of letters around."""
+"""C0 except tab and newline, C1 (in UTF-8, or as a single byte), and what reverses the order of letters."""
 
 _COLOUR: Final = re.compile("\x1b\\[[0-9;:]*m")
 _BEGUN: Final = re.compile("(?:\x1b(?:\\[[0-9;:]{0,40})?|\r)\\Z")
 
 
 def visible(text: str) -> str:
-    r"""Return the text with its control characters written out: ``\x1b``, and ``\u009b`` as JSON has it, too."""
+    r"""Return the text with its control characters written out: ``\x1b``, and ``\u009b`` as JSON writes it."""
     return _UNSAFE.sub(_written, text)
 
 
@@ -34,9 +34,9 @@ def _written(found: re.Match[str]) -> str:
 
 
 def coloured(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield output of a program for a terminal: colours stay, as in ``less -R``, all else is written out.
+    """Yield output of a program for a terminal: colours stay, as in ``less -R``, other control characters are shown.
 
-    However it is cut into pieces: what may be the beginning of a colour is held back for the next.
+    The pieces may be cut anywhere: what may be the beginning of a colour is kept for the next one.
     """
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
     held = ""
@@ -57,13 +57,13 @@ def _but_colours(text: str) -> bytes:
 
 
 class Stream:
-    """A text stream on which nothing but visible text is written. ``buffer`` is the way around it, for raw bytes."""
+    """A text stream that only lets visible text through. ``buffer`` is the way around it, for raw bytes."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
 
     def write(self, text: str) -> int:
-        """Write the text, control characters written out."""
+        """Write the text with its control characters shown."""
         return self.stream.write(visible(text))
 
     def __getattr__(self, name: str) -> Any:

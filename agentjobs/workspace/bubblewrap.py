@@ -1,6 +1,6 @@
 """What a step in a sandbox sees of the file system, as the command line of bubblewrap. Pure.
 
-All of the machine can be read. What differs from that is a :class:`View`; of two of its paths the deeper one counts.
+The whole machine can be read. A :class:`View` lists the differences; of two of its paths the deeper one counts.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ if TYPE_CHECKING:
 
 FLAGS: Final = (
     "--die-with-parent",
-    # The agent's processes are in namespaces of their own, and without any capability even where root starts them:
-    # else one could mount the disk anew, or reach outside through /proc/<pid>/root of a process that is not confined.
+    # The agent's processes get new namespaces, and no capabilities even if root starts them: otherwise one could mount
+    # the disk again, or reach outside through /proc/<pid>/root of a process that is not confined.
     "--unshare-user", "--unshare-pid", "--unshare-ipc", "--cap-drop", "ALL",
     "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc",
-    # The settings of the kernel belong to the user root, capability or not.
+    # The kernel's settings belong to the user root, even without capabilities.
     *(word for name in ("bus", "fs", "irq", "mtrr", "sys", "sysrq-trigger")
       for word in ("--ro-bind-try", f"/proc/{name}", f"/proc/{name}")),
 )  # fmt: skip
-"""What every sandbox has in common. The network is the machine's."""
+"""Flags of every sandbox. The network is the machine's."""
 
 
 class View(Struct, frozen=True, kw_only=True):
-    """Absolute paths without a link in them, ``..`` or a slash at the end; all but ``private`` and ``needed`` exist."""
+    """Absolute paths without links, ``..`` or a slash at the end; all but ``private`` and ``needed`` exist."""
 
     private: tuple[str, ...] = ()
-    """Empty at first, may be written, gone with the step."""
+    """Empty at first, writable, gone after the step."""
     guarded: tuple[str, ...] = ()
-    """Only to be read, though what is above may be written; ``writable`` goes before it."""
+    """Read-only, even inside a writable path; ``writable`` takes precedence."""
     writable: tuple[str, ...] = ()
-    """The machine's own, and may be written."""
+    """The machine's own, writable."""
     hidden: tuple[str, ...] = ()
-    """Empty, and cannot be written, but for other paths of the view that lie there."""
+    """Empty and read-only, except for other paths of the view inside."""
     fixed: tuple[str, ...] = ()
-    """Only to be read, whatever the others say."""
+    """Read-only, whatever the others say."""
     needed: tuple[str, ...] = ()
-    """To be read like everything else, should they lie in something ``private``."""
+    """Readable like everything else, even inside something ``private``."""
 
 
 def wrapped(argv: Sequence[str], view: View, cwd: str, *, program: str = "bwrap") -> tuple[str, ...]:
@@ -55,7 +55,7 @@ def wrapped(argv: Sequence[str], view: View, cwd: str, *, program: str = "bwrap"
         if above != path and above in private and mounts[above] == "--tmpfs":
             mounts[path] = "--ro-bind"
     words: list[str] = [program, *FLAGS]
-    # What lies deeper is mounted later, or it would be covered.
+    # Deeper paths are mounted later, or they would be covered.
     for path in _by_depth(mounts):
         words += [mounts[path], path] if mounts[path] == "--tmpfs" else [mounts[path], path, path]
     for path in _by_depth(view.hidden):
@@ -69,7 +69,7 @@ def _by_depth(paths: Iterable[str]) -> list[str]:
 
 
 def _above(path: str, mounts: Mapping[str, str]) -> str:
-    """Return the deepest of ``mounts`` that the path lies in, or that it is; empty: the path is as on the machine."""
+    """Return the deepest of ``mounts`` that is the path or contains it; empty: the path is as on the machine."""
     at = path
     while at and at not in mounts:
         at = at.rpartition("/")[0]

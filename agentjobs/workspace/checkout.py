@@ -1,7 +1,7 @@
-"""One worktree: registered, filled, and put on a commit. The caller holds the tree's lock (``treelock``).
+"""One worktree: register it, fill it, put it on a commit. The caller holds the tree's lock (``lock``).
 
-Git inherits the lock's descriptor. So a git that outlives a killed process of ours still holds the lock, and
-whoever gets it knows that the lock files git left in the tree are stale.
+Git inherits the lock's descriptor. So a git that outlives a killed process of ours still holds the lock, and the next
+holder knows that lock files of git in the tree are stale.
 """
 
 from __future__ import annotations
@@ -17,20 +17,14 @@ from agentjobs.disk.delete import delete, make_writable
 from agentjobs.disk.plain_files import is_directory, names_in, put_aside, read_plain
 from agentjobs.disk.write import replace_file
 from agentjobs.model.errors import GitError, TreeError, UserError
+from agentjobs.workspace.admin import SEED_INDEX, admin_dir, ignore_patterns, placed, tree_environment
 from agentjobs.workspace.git import text
 from agentjobs.workspace.handed_over import read as read_handed
 from agentjobs.workspace.hazards import disarm, disarm_admin, disarm_worktrees
 from agentjobs.workspace.lock import MAKING, READY, RESET, flock, set_state, state
 from agentjobs.workspace.setup import forget_if_changed
-from agentjobs.workspace.snapshot import (
-    SEED_INDEX,
-    admin_dir,
-    ignore_patterns,
-    not_checked_out_but_there,
-    placed,
-    tree_environment,
-)
-from agentjobs.workspace.sparse import record, recorded, sparse_environment, widened
+from agentjobs.workspace.snapshot import not_checked_out_but_there
+from agentjobs.workspace.sparse import checked_out, set_checked_out, sparse_environment, widened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,16 +32,16 @@ if TYPE_CHECKING:
     from agentjobs.workspace.git import Git
 
 OURS_IN_SPARE = frozenset({"index", "agentjobs-spare", "agentjobs-held", "agentjobs-setup"})
-"""What lies in the ``.git`` of a spare tree (see ``pool``); nothing else may."""
+"""Contents of the ``.git`` of a spare tree (see ``pool``); nothing else may be in it."""
 
 OWN = ".agentjobs"
-"""The directory of a project that its trees lie in."""
+"""The directory of a project that contains its trees."""
 
 HALF_DONE = ("rebase-merge", "rebase-apply", "sequencer", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD")
 
 
 def made(git: Git, tree_dir: Path, lock: int) -> bool:
-    """Whether the tree is whole. A reset that was cut off is completed first."""
+    """Return whether the tree is complete. An interrupted reset is completed first."""
     admin = admin_dir(git, tree_dir) or _brought_along(git, tree_dir)
     if admin is None or not is_directory(tree_dir) or is_foreign(tree_dir):
         return False
@@ -56,7 +50,7 @@ def made(git: Git, tree_dir: Path, lock: int) -> bool:
     if words[:1] == [RESET]:
         reach(git, tree_dir, lock, *words[1:])
         return True
-    # Without a word (the power went before it reached the disk) our index says that it was filled.
+    # Without a state (a power cut before it reached the disk) our index shows that the tree was filled.
     if words[:1] == [READY] or (not words and (admin / SEED_INDEX).exists()):
         link_back(tree_dir, admin)
         return True
@@ -64,7 +58,7 @@ def made(git: Git, tree_dir: Path, lock: int) -> bool:
 
 
 def _brought_along(git: Git, tree_dir: Path) -> Path | None:
-    """Find the administrative directory of a tree that was moved with its project; let it lead to the tree again."""
+    """Return the administrative directory of a tree that was moved with its project, and connect both again."""
     own = [at for at, part in enumerate(tree_dir.parts) if part == OWN]
     if not own or not tree_dir.is_dir():
         return None
@@ -82,7 +76,7 @@ def _brought_along(git: Git, tree_dir: Path) -> Path | None:
 
 
 def register(git: Git, tree_dir: Path, base: str, lock: int) -> None:
-    """Make the worktree, detached at ``base``, without any file. Nothing may stand at ``tree_dir``."""
+    """Make the worktree, detached at ``base``, without any file. ``tree_dir`` must not exist."""
     with registration(git) as descriptor:
         _unregister(git, tree_dir)
         disarm_worktrees(git.common_dir)
@@ -91,14 +85,14 @@ def register(git: Git, tree_dir: Path, base: str, lock: int) -> None:
 
 
 def unregister(git: Git, tree_dir: Path) -> None:
-    """Forget the worktree, whole or half-registered."""
+    """Forget the worktree, complete or half-registered."""
     with registration(git):
         _unregister(git, tree_dir)
 
 
 @contextlib.contextmanager
 def registration(git: Git) -> Iterator[int]:
-    """Hold the lock of the common directory's list of worktrees: additions at the same time fail."""
+    """Lock the list of worktrees in the common directory: concurrent additions fail."""
     with flock(git.common_dir / "agentjobs-worktree.lock") as descriptor:
         yield descriptor
 
@@ -108,11 +102,11 @@ def reach(
 ) -> tuple[str, ...]:
     """Put the tree on ``commit`` and, over it, the files of ``tree``; the goal is written down first.
 
-    A sparse tree from then on holds the directories of all that ``tree`` changes, too. Returns what ``fill`` does.
+    A sparse tree then also contains the directories of everything that ``tree`` changes. Returns what ``fill`` does.
     """
     set_state(lock, RESET, commit, tree)
-    if tree and (held := recorded(tree_dir)):
-        record(tree_dir, widened(held, git.changed(commit, tree)))
+    if tree and (held := checked_out(tree_dir)):
+        set_checked_out(tree_dir, widened(held, git.changed(commit, tree)))
     removed = fill(git, tree_dir, commit, lock, ignored_to_keep=ignored_to_keep)
     if tree:
         env = tree_environment(git, tree_dir)
@@ -126,11 +120,11 @@ def reach(
 def fill(
     git: Git, tree_dir: Path, commit: str, lock: int, *, ignored_to_keep: Sequence[str] | None = None
 ) -> tuple[str, ...]:
-    """Make index and files those of ``commit``, as far as the tree is to hold them (see ``sparse``).
+    """Set index and files to those of ``commit``, limited to what the tree checks out (see ``sparse``).
 
-    We hold the lock, so every lock file of git's is stale. ``ignored_to_keep``: patterns of the ignored files that
-    stay (None: all of them do). What was there when the tree was handed to its agent stays (see ``handed``). Returns
-    the ignored files and directories that were removed.
+    We hold the lock, so every lock file of git's is stale. ``ignored_to_keep``: patterns of the ignored files that stay
+    (None: all of them). What was there when the tree was handed to its agent stays (see ``handed_over``). Returns the
+    ignored files and directories that were removed.
     """
     env = tree_environment(git, tree_dir)
     admin = Path(env["GIT_DIR"])
@@ -147,10 +141,10 @@ def fill(
     if not (admin / "HEAD").exists():
         (admin / "HEAD").write_text(f"{commit}\n")
     forget_if_changed(git, admin, commit)
-    # Our index, not the agent's: that one may be broken, or carry flags that hide changed files from a reset.
+    # Our index, not the agent's, which may be broken, or carry flags that hide changed files from a reset.
     with contextlib.suppress(FileNotFoundError):
         (admin / SEED_INDEX).replace(admin / "index")
-    # Detached first: `reset --hard` would drag along a branch that the agent checked out.
+    # Detach first: `reset --hard` would move a branch that the agent checked out.
     git.run("update-ref", "--no-deref", "HEAD", commit, cwd=tree_dir, env=env, pass_fds=(lock,))
     removed: list[str] = []
     for attempt in range(2):
@@ -159,10 +153,10 @@ def fill(
             for clean in _cleanings((*placed(admin), *read_handed(tree_dir).roots), ignored_to_keep):
                 done = git.run("clean", *clean, cwd=tree_dir, env=env, pass_fds=(lock,))
                 removed += [line.removeprefix("Removing ") for line in text(done.stdout).splitlines()]
-            for path in not_checked_out_but_there(git, tree_dir, "index"):  # git does not take all of them away
+            for path in not_checked_out_but_there(git, tree_dir, "index"):  # git does not remove all of them
                 delete(tree_dir / path)
                 with contextlib.suppress(OSError):
-                    os.removedirs((tree_dir / path).parent)  # those that are empty now
+                    os.removedirs((tree_dir / path).parent)  # removes empty directories
             break
         except UserError:
             if attempt:
@@ -175,7 +169,7 @@ def fill(
 
 
 def clear(tree_dir: Path, lock: int) -> None:
-    """See that nothing stands at ``tree_dir``: what we had half made goes, anything else is put aside."""
+    """Make sure that ``tree_dir`` does not exist: a half-made tree of ours is deleted, anything else is put aside."""
     if os.path.lexists(tree_dir):
         if state(lock)[:1] == [MAKING]:
             delete_tree(tree_dir)
@@ -184,7 +178,7 @@ def clear(tree_dir: Path, lock: int) -> None:
 
 
 def delete_tree(tree_dir: Path) -> None:
-    """Delete a tree of ours; one that an agent made a repository of its own is put aside instead."""
+    """Delete a tree of ours; one that an agent turned into a separate repository is put aside instead."""
     if is_foreign(tree_dir):
         put_aside(tree_dir)
     else:
@@ -192,9 +186,9 @@ def delete_tree(tree_dir: Path) -> None:
 
 
 def is_foreign(tree_dir: Path) -> bool:
-    """Whether a repository stands there, somebody's only copy perhaps: of ours none has a directory named ``.git``.
+    """Return whether it is a repository, perhaps somebody's only copy: our trees have no directory named ``.git``.
 
-    But for a spare, which has one with nothing in it but what ``pool`` put there.
+    The exception is a spare, whose ``.git`` contains only what ``pool`` put there.
     """
     own = tree_dir / ".git"
     return is_directory(tree_dir) and is_directory(own) and not OURS_IN_SPARE.issuperset(names_in(own))
@@ -204,19 +198,19 @@ def _cleanings(ours: Sequence[str], ignored_to_keep: Sequence[str] | None) -> It
     excludes = [part for pattern in ignore_patterns(ours) for part in ("-e", pattern)]
     if ignored_to_keep is not None:
         yield ["-ffdx", *excludes, *(part for pattern in ignored_to_keep for part in ("-e", pattern))]
-    if ignored_to_keep != ():  # what has the name of something to keep, but is not ignored, goes as well
+    if ignored_to_keep != ():  # matches a pattern to keep but is not ignored: remove it, too
         yield ["-ffdq", *excludes]
 
 
 def link_back(tree_dir: Path, admin: Path) -> None:
-    """Let the tree's ``.git`` file lead to ``admin``, whatever the agent made of it.
+    """Make the tree's ``.git`` file point to ``admin``, whatever the agent did to it.
 
-    Raises ``TreeError`` where a link stands in the place of the tree, or a repository in that of the file.
+    Raises ``TreeError`` if the tree is a link, or its ``.git`` a repository.
     """
     link = tree_dir / ".git"
     content = b"gitdir: " + os.fsencode(admin) + b"\n"
     if not is_directory(tree_dir) or is_foreign(tree_dir):
-        raise TreeError(f"{tree_dir} is not as agentjobs made it: a link or a repository stands in its place")
+        raise TreeError(f"{tree_dir} was replaced by a link or a repository; move that away")
     with contextlib.suppress(FileNotFoundError):
         if read_plain(link, len(content) + 1) == content:
             return
@@ -229,8 +223,8 @@ def _unregister(git: Git, tree_dir: Path) -> None:
     admin = admin_dir(git, tree_dir)
     if admin is not None and admin.parent == git.common_dir / "worktrees":
         delete(admin)
-    # Git killed before it wrote `gitdir` leaves an entry of our name (or with a number added) that no
-    # command lists, and some fail to read.
+    # A git that was killed before it wrote `gitdir` leaves an entry with our name (or with a number added) that no
+    # command lists; some commands then fail.
     of_ours = re.compile(re.escape(tree_dir.name) + r"\d*")
     for entry in (git.common_dir / "worktrees").glob("*"):
         if (

@@ -1,9 +1,9 @@
-"""A repository of its own for the agent's git: ``workspace.kind = "clone"``.
+"""A separate repository for the agent's git: ``workspace.kind = "clone"``.
 
-To us the tree is a worktree like any other, with its administrative directory, our index and our HEAD; what the agent
-made is read from its files. Only its ``.git`` leads to a repository next to the tree, ``.<name>.git``: with the history
-of the commit it stands on and nothing else, all objects copied, no remote. Whatever the agent's git does there reaches
-nobody. No git of ours runs in it, where the agent may have written settings; it is filled from our side.
+For us the tree is a worktree like any other, with its administrative directory, our index and our HEAD; we read the
+agent's work from its files. Only its ``.git`` points to a repository next to the tree, ``.<name>.git``: with the
+history of its commit and nothing else, all objects copied, no remote. Whatever the agent's git does there affects
+nobody else. We never run git in it, because the agent may have written settings there; we fill it from outside.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from msgspec import Struct
 from agentjobs.disk.delete import delete
 from agentjobs.disk.plain_files import is_plain, read_plain
 from agentjobs.model.errors import GitError
+from agentjobs.workspace.admin import clone_dir, head, tree_environment
 from agentjobs.workspace.checkout import HALF_DONE, link_back
 from agentjobs.workspace.git import raw, text
 from agentjobs.workspace.lock import tree_lock
-from agentjobs.workspace.snapshot import clone_dir, head, tree_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,7 +35,7 @@ MEMORY: Final = "agentjobs-clone"
 _DIRECTORIES: Final = ("objects", "objects/pack", "objects/info", "refs", "refs/heads", "refs/tags")
 _SETTINGS: Final = ("core.filemode", "core.symlinks", "core.ignorecase", "core.precomposeunicode", "core.autocrlf",
                     "core.eol", "user.name", "user.email")  # fmt: skip
-"""Settings of the user's repository that a clone takes over, and those of its filters."""
+"""Settings of the user's repository that a clone copies, in addition to those of its filters."""
 
 
 _DEEP: Final = 3000
@@ -43,22 +43,22 @@ _DEEP: Final = 3000
 
 
 class Clone(Struct, frozen=True):
-    """What is known of a clone: what we put there."""
+    """What we put into a clone."""
 
     commits: tuple[str, ...]
-    """Those whose history it has."""
+    """Commits with their history in it."""
     packs: dict[str, int]
-    """Names of our packs, and their sizes."""
+    """Names and sizes of our packs."""
     config: bytes
     stands: tuple[str, int, int, int]
-    """The commit, and which index of ours (time, size, inode), that its HEAD and its index were made of."""
+    """The commit, and our index (time, size, inode), from which its HEAD and index were made."""
 
 
 def attach(git: Git, tree_dir: Path) -> None:
-    """See that the tree's ``.git`` leads to a clone that stands where we left the tree. May be done again and again.
+    """Make the tree's ``.git`` point to a clone at the commit where we left the tree. Can be repeated.
 
-    The agent's own branches and commits in it stay, its settings and hooks do not. Call it while nobody is at work
-    in the tree. Raises ``GitError``.
+    The agent's branches and commits in it stay, its settings and hooks do not. Call it while nobody is at work in the
+    tree. Raises ``GitError``.
     """
     with tree_lock(tree_dir):
         admin = Path(tree_environment(git, tree_dir)["GIT_DIR"])
@@ -87,7 +87,7 @@ def attach(git: Git, tree_dir: Path) -> None:
 
 
 def detach(git: Git, tree_dir: Path) -> None:
-    """Let the tree's ``.git`` lead to the user's repository again, should there be a clone."""
+    """Make the tree's ``.git`` point to the user's repository again, if there is a clone."""
     if os.path.lexists(clone_dir(tree_dir)):
         with tree_lock(tree_dir):
             drop(tree_dir)
@@ -95,21 +95,21 @@ def detach(git: Git, tree_dir: Path) -> None:
 
 
 def drop(tree_dir: Path) -> None:
-    """Delete the clone of a tree, there or not. Raises ``UserError`` if it cannot be deleted."""
+    """Delete the clone of a tree, if there is one. Raises ``UserError`` if it cannot be deleted."""
     place = clone_dir(tree_dir)
     for path in (place, _unfinished(place)):
         delete(path)
 
 
 def leftovers(trees_dir: Path) -> Iterator[Path]:
-    """Yield the places of trees that are gone and have left a clone."""
+    """Yield the places of deleted trees that left a clone."""
     for found in trees_dir.glob(".*.git*"):
         tree_dir = trees_dir / found.name[1:].rpartition(".git")[0]
         if not os.path.lexists(tree_dir):
             yield tree_dir
 
 
-# --- how it is done ---------------------------------------------------------------------------------------
+# --- details ---------------------------------------------------------------------------------------------
 
 
 def _unfinished(place: Path) -> Path:
@@ -117,23 +117,23 @@ def _unfinished(place: Path) -> Path:
 
 
 def _known(place: Path, admin: Path) -> Clone | None:
-    """Return what we know of the clone; None where there is none, or it is not what we know any more."""
+    """Return what we know of the clone; None if there is none, or if it was changed since."""
     try:
         known = msgspec.json.decode(read_plain(admin / MEMORY), type=Clone)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
-    # Links could lead what we write to anywhere.
+    # A link could redirect our writes to anywhere.
     if not all(path.is_dir() and not path.is_symlink() for path in (place, *map(place.joinpath, _DIRECTORIES))):
         return None
     for name, size in known.packs.items():
         pack = place / "objects" / "pack" / name
         if not is_plain(pack) or pack.stat().st_size != size:
-            return None  # the agent has packed anew, or deleted
+            return None  # the agent has repacked, or deleted
     return known
 
 
 def _made(git: Git, place: Path, commit: str) -> Clone:
-    """Make the clone anew, from the user's repository alone."""
+    """Make the clone anew, only from the user's repository."""
     fresh = _unfinished(place)
     for path in (place, fresh):
         delete(path)
@@ -149,18 +149,18 @@ def _made(git: Git, place: Path, commit: str) -> Clone:
 
 
 def _extended(git: Git, place: Path, known: Clone, commit: str) -> Clone | None:
-    """Add what the clone lacks of the history of ``commit``; None where that cannot be told."""
+    """Add the missing history of ``commit`` to the clone; None if it is unclear what is missing."""
     if (git.common_dir / "shallow").exists():
         return None
     try:
         packs = _packed(git, place, (commit, *(f"^{had}" for had in known.commits)))
-    except GitError:  # what it had is not in the user's repository any more
+    except GitError:  # the user's repository no longer has the old commits
         return None
     return msgspec.structs.replace(known, commits=(*known.commits, commit), packs=known.packs | packs)
 
 
 def _packed(git: Git, place: Path, revisions: Iterable[str]) -> dict[str, int]:
-    """Copy the objects of these revisions as a pack of its own; return its name and size, or nothing for none."""
+    """Copy the objects of these revisions as one pack; return its name and size, or nothing if there are none."""
     listed = "".join(f"{revision}\n" for revision in revisions).encode()
     target = place / "objects" / "pack" / "pack"
     done = git.run("pack-objects", "--revs", "--non-empty", "-q", str(target), stdin=listed)
@@ -184,21 +184,21 @@ def _config(git: Git, file: Path) -> bytes:
 
 
 def _stale(place: Path) -> Iterator[Path]:
-    """Yield the lock files that a git of the agent's left when it was killed."""
+    """Yield the lock files that a git of the agent left when it was killed."""
     yield from place.glob("*.lock")
     for directory, _, names in os.walk(place / "refs"):
-        if len(directory) > _DEEP:  # no ref has such a name
+        if len(directory) > _DEEP:  # no ref has such a long name
             break
         yield from (Path(directory) / name for name in names if name.endswith(".lock"))
 
 
 def _put(path: Path, content: bytes, times: os.stat_result | None = None) -> None:
-    """Write a file anew, whatever stands there, and through no link."""
+    """Write a file anew, whatever is there, and not through a link."""
     fresh = path.with_name(path.name + "~")
     delete(fresh)
-    with open(fresh, "xb") as file:  # noqa: PTH123 - exclusive: nobody's link is followed
+    with open(fresh, "xb") as file:  # noqa: PTH123 - exclusive: does not follow a link
         file.write(content)
-    if times is not None:  # git tells by the age of an index what it must look at again
+    if times is not None:  # by the age of an index git decides what to look at again
         os.utime(fresh, ns=(times.st_atime_ns, times.st_mtime_ns))
     if path.is_dir() and not path.is_symlink():
         delete(path)

@@ -1,4 +1,4 @@
-"""Which files differ between two commits, with lines counted and renames found."""
+"""Files that differ between two commits, with counts of lines and renames."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from agentjobs.workspace.git import Git
 
 RENAMES_MAX: Final = 400
-"""With more files made and gone than that, git looks for no renames: it would compare each with each."""
+"""With more added and deleted files than this, git does not look for renames: it would compare every pair."""
 
 
 def counted(git: Git, base: str, commit: str) -> list[FileChange]:
-    """Return what ``commit`` has changed since ``base``, by path. Raises ``GitError`` for one that is not there."""
+    """Return what ``commit`` has changed since ``base``, by path. Raises ``GitError`` for an unknown commit."""
     flags = ("-r", "-z", "-M", f"-l{RENAMES_MAX}", "--raw", "--numstat", "--no-ext-diff", "--no-textconv")
     fields = text(git.run("diff-tree", *flags, base, commit, "--").stdout).split("\0")
     raw: dict[str, FileChange] = {}
@@ -49,11 +49,11 @@ class FileChange(Struct, frozen=True):
 
     path: str
     was: str = ""
-    """Its path before, where it was renamed; the same as ``path`` where it was there; empty for a new one."""
+    """Its path before: another one if it was renamed, the same if it existed, empty for a new file."""
     old: str = ""
     """The id of its content before; empty for a new one."""
     new: str = ""
-    """Likewise after; empty for one that is gone."""
+    """The id of its content now; empty for a deleted file."""
     added: int | None = None
-    """Lines; None: it is no text."""
+    """Lines; None if it is not text."""
     removed: int | None = None

@@ -1,4 +1,4 @@
-"""Whether anybody edits a tree: what git's status says of it, without touching it."""
+"""Find out whether anybody edits a tree: its git status, without touching it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agentjobs.model.errors import UserError
+from agentjobs.workspace.admin import tree_environment
 from agentjobs.workspace.hazards import is_safe
-from agentjobs.workspace.snapshot import tree_environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 
 
 class Edits(Struct, frozen=True):
-    """How a tree differs from what was committed there."""
+    """How a tree differs from its commit."""
 
     digest: str
-    """The same as long as the commit, and the names, sizes and times of what is changed or untracked, are."""
+    """Equal as long as the commit, and the names, sizes and times of what is changed or untracked, are equal."""
     newest_at: float
-    """When the last of it was made, as far as that can be told; 0 where nothing differs."""
+    """When the newest of it was written, as far as known; 0 if nothing differs."""
     head: str
-    """The commit it stands on."""
+    """The commit of its HEAD."""
     head_at: float
-    """When that was made."""
+    """When that commit was made."""
 
 
 def edits_in(git: Git, tree_dir: Path) -> Edits | None:
-    """Look at a tree; None where git cannot."""
+    """Look at a tree; None if git cannot."""
     try:
         if not is_safe(tree_dir):
             return None
-        env = tree_environment(git, tree_dir)  # nothing that the agent set up for a git of its own
+        env = tree_environment(git, tree_dir)  # without any settings that the agent made for its git
         head = git.run("log", "-1", "--format=%H %ct", "HEAD", cwd=tree_dir, env=env).stdout.split()
         status = ("status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames")
         said = git.run("--no-optional-locks", *status, "--ignore-submodules=dirty", cwd=tree_dir, env=env).stdout
@@ -56,7 +56,7 @@ def edits_in(git: Git, tree_dir: Path) -> Edits | None:
 
 
 def _look(path: bytes) -> tuple[int, int]:
-    """Return the size and the newest time (nanoseconds) of a path; of one that is gone, of the directory it was in."""
+    """Return size and newest time (nanoseconds) of a path; for a missing one, those of its directory."""
     while True:
         try:
             found = os.lstat(path)

@@ -1,7 +1,7 @@
-"""Run git, through one funnel that keeps the user's hooks, signing, pagers and ``GIT_*`` out of it.
+"""Run git in one place, without the user's hooks, signing, pagers and ``GIT_*``.
 
-Paths are ``str`` relative to the top of the tree; bytes that are not UTF-8 are surrogate escapes. Instants
-(``at``) are seconds since the epoch: the same arguments make the same commit.
+Paths are ``str`` relative to the top of the tree; bytes that are not UTF-8 are surrogate escapes. Times (``at``) are
+seconds since the epoch: the same arguments make the same commit.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 OLDEST_GIT = (2, 38)
-"""``merge-tree --write-tree`` came with it."""
+"""The first version with ``merge-tree --write-tree``."""
 
 STALE_LOCK_S = 3.0
 """An older lock file on a ref of ours was left by a killed git: an update holds it for milliseconds."""
 
 
 QUICK_S, SLOW_S = 120.0, 900.0
-"""How long a git may take: one that asks, and one that goes through a tree or packs a history (on a slow disk)."""
+"""Time limits: for a git that only asks, and one that walks a tree or packs a history (on a slow disk)."""
 
 _SLOW = frozenset(
     {
@@ -44,19 +44,19 @@ _MACHINE = re.compile(
     rb"unable to create temporary file|unable to write (?:loose )?object|unable to create temporary object",
     re.IGNORECASE,
 )
-"""Git's words for what is the machine's doing, and no tree's."""
+"""Git's messages about faults of the machine, not of a tree."""
 
 _REFUSED = re.compile(rb"permission denied|read-only file system|unable to (?:create|append|write)", re.IGNORECASE)
-"""Git's words where the directory of the refs cannot be written."""
+"""Git's messages if the directory of the refs cannot be written."""
 
 
 class Merged(NamedTuple):
-    """A merge made in memory. ``tree`` holds conflict markers where there are ``conflicts`` (the paths)."""
+    """A merge made in memory. ``tree`` contains conflict markers in the paths in ``conflicts``."""
 
     tree: str
     conflicts: tuple[str, ...]
     messages: tuple[str, ...]
-    """What git says of each conflict, for people and agents."""
+    """Git's message for each conflict, for people and agents."""
 
 
 class Change(NamedTuple):
@@ -77,27 +77,27 @@ class Worktree(NamedTuple):
 
 
 def text(raw: bytes) -> str:
-    """Return a path or ref that git printed."""
+    """Return a path or ref that git printed, as text."""
     return raw.decode("utf-8", "surrogateescape")
 
 
 def raw(path: str) -> bytes:
-    """Return a path as git wants it on its standard input."""
+    """Return a path as git expects it on its standard input."""
     return path.encode("utf-8", "surrogateescape")
 
 
 class Git:
-    """The repository that ``root`` lies in."""
+    """The repository around ``root``."""
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
         self._places: tuple[Path, Path, Path] | None = None
         self.confine: Callable[[Mapping[str, str]], Mapping[str, str]] | None = None
-        """Returns settings by which the commands that git runs on the files of a tree are confined."""
+        """Returns settings that confine the commands which git runs on the files of a tree."""
         self._bound: dict[str, str] = {}
-        """What binds calls to the checkout at ``root``, whatever an agent wrote into its settings."""
+        """Variables that bind calls to the checkout at ``root``, whatever an agent wrote into its settings."""
 
-    # --- the funnel ---------------------------------------------------------------------------------------
+    # --- running git ----------------------------------------------------------------------------------------
 
     def run(
         self,
@@ -108,10 +108,10 @@ class Git:
         ok: Collection[int] = (0,),
         pass_fds: Collection[int] = (),
     ) -> run_command.Completed:
-        """Run ``git args`` in ``cwd`` (default: root); ``GitError`` if the exit code is none of ``ok``.
+        """Run ``git args`` in ``cwd`` (default: root); ``GitError`` if the exit code is not in ``ok``.
 
-        It is a ``MachineError`` where the machine refused, and a ``TreeError`` where ``env`` binds the call to a tree
-        and the tree is at fault, or git did not come to an end there.
+        It is a ``MachineError`` if the machine refused, and a ``TreeError`` if ``env`` binds the call to a tree and the
+        fault is in that tree, or git did not finish there.
         """
         names = [arg.decode("utf-8", "replace") if isinstance(arg, bytes) else arg for arg in args]
         command = next((name for name in names if not name.startswith("-")), "")
@@ -132,7 +132,7 @@ class Git:
                     meanwhile=lambda: freed.append(self._release(env or {})),
                 )  # fmt: skip
                 if done.code == 0 or not any(freed):
-                    break  # else it read the end of a pipe, and that is out of its way now
+                    break  # otherwise it read the end of a pipe, which is removed now
         except TimedOut as error:
             raise kind(f"git {command} was killed: {error}") from error
         if done.code not in ok:
@@ -145,7 +145,7 @@ class Git:
         return done
 
     def _release(self, env: Mapping[str, str]) -> bool:
-        """Let a git go on that waits at a pipe put into its way since we looked; whether there was one."""
+        """Unblock a git that waits at a pipe which appeared since we checked; return whether there was one."""
         freed = disarm_shared(self._places[1] if self._places is not None else self.root / ".git")
         tree = env.get("GIT_WORK_TREE")
         if tree is not None and tree != self._bound.get("GIT_WORK_TREE"):
@@ -154,7 +154,7 @@ class Git:
         return freed
 
     def _check_shared(self) -> None:
-        """Raise ``MachineError`` where the repository itself is at fault, and not a tree, which made git fail."""
+        """Raise ``MachineError`` if the repository itself, and not a tree, made git fail."""
         try:
             self.run("hash-object", "-w", "--stdin", stdin=os.urandom(16))
             self.run("for-each-ref", "--count=1", "--format=%(parent)", "refs/heads")
@@ -173,10 +173,10 @@ class Git:
         return tuple(int(part) for part in found[1].split(".")) if found else ()
 
     def refusal(self) -> str:
-        """Say in git's own words why ``root`` does not lie in a working tree; empty where it does.
+        """Return in git's own words why ``root`` is not in a working tree; empty if it is.
 
-        A checkout with an index is one, also where ``core.bare`` or ``core.worktree`` of its settings says otherwise:
-        an agent may have set them, and that must not stop the tasks of others. Calls are bound to it from then on.
+        A checkout with an index is one, even if ``core.bare`` or ``core.worktree`` in its settings disagrees: an agent
+        may have set them, and that must not stop the tasks of others. Later calls are bound to that checkout.
         """
         done = self.run("rev-parse", "--is-inside-work-tree", ok=(0, 128))
         own = self.root / ".git"
@@ -189,13 +189,13 @@ class Git:
         elif done.stdout.strip() != b"true":
             where = self.line("rev-parse", "--absolute-git-dir")
             return (
-                f"{self.root} is in no working tree: {where} is a bare repository; use one of its worktrees "
+                f"{self.root} is not in a working tree: {where} is a bare repository; use one of its worktrees "
                 f"(`git worktree list` names them), or, if it is not meant to be bare, `git config core.bare false`"
             )
         return ""
 
     def meddled(self) -> Iterator[tuple[str, str]]:
-        """Yield the settings of a checkout that turn git's own commands away from it, and their values."""
+        """Yield the settings of a checkout that misdirect git's own commands, and their values."""
         for key in ("core.bare", "core.worktree") if self._bound else ():
             value = self.run("config", "--local", "--get", key, ok=(0, 1, 2)).stdout.decode("utf-8", "replace").strip()
             usual = value.lower() in {"", "false", "no", "off", "0"}
@@ -203,7 +203,7 @@ class Git:
                 yield key, value
 
     def branch(self) -> str:
-        """Return what is checked out in ``root``, for people: a branch, or HEAD where it is on none."""
+        """Return what is checked out in ``root``, for people: a branch, or HEAD if it is on none."""
         return self.run("symbolic-ref", "--short", "-q", "HEAD", ok=(0, 1)).stdout.decode().strip() or "HEAD"
 
     def _where(self) -> tuple[Path, Path, Path]:
@@ -227,7 +227,7 @@ class Git:
     def kept(self, task_id: str, name: str | int) -> str:
         """Return the ref that keeps something of a task: ``refs/agentjobs/<id>/<name>``.
 
-        All worktrees of a repository share its refs: in a linked one, ``+<name of that>`` comes before the id.
+        All worktrees of a repository share its refs: in a linked one, ``+<name of the worktree>`` comes before the id.
         """
         _, common, own = self._where()
         return f"refs/agentjobs/{f'+{own.name}/' if own != common else ''}{task_id}/{name}"
@@ -243,7 +243,7 @@ class Git:
     # --- commits and refs ---------------------------------------------------------------------------------
 
     def resolve(self, ref: str) -> str | None:
-        """Return the commit that ``ref`` (branch, tag, id …) stands for, or None."""
+        """Return the commit for ``ref`` (branch, tag, id …), or None."""
         done = self.run("rev-parse", "--verify", "-q", "--end-of-options", ref + "^{commit}", ok=(0, 1, 128))
         return text(done.stdout).strip() or None if done.code == 0 else None
 
@@ -258,7 +258,7 @@ class Git:
         return {text(path): head.split(b" ")[2].decode() for head, _, path in heads}
 
     def contains(self, tip: str, commit: str) -> bool:
-        """Whether ``commit`` is ``tip`` or one of its ancestors."""
+        """Return whether ``commit`` is ``tip`` or one of its ancestors."""
         return self.run("merge-base", "--is-ancestor", commit, tip, ok=(0, 1)).code == 0
 
     def commit_tree(self, tree: str, parents: Iterable[str], message: str, at: float) -> str:
@@ -274,9 +274,9 @@ class Git:
         )
 
     def update_ref(self, ref: str, new: str, old: str | None) -> bool:
-        """Move ``ref`` from ``old`` (None: it must not exist) to ``new``; False if it stood elsewhere.
+        """Move ``ref`` from ``old`` (None: it must not exist) to ``new``; False if it was elsewhere.
 
-        True as well if it stands at ``new`` already: a call that was cut off may be made again.
+        Also True if it is already at ``new``: an interrupted call can be repeated.
         """
         lock = self.common_dir / f"{ref}.lock"
         give_up_at = time.monotonic() + 2 * STALE_LOCK_S
@@ -291,8 +291,8 @@ class Git:
             if now != old:
                 return False
             if disarm_shared(self.common_dir):
-                continue  # something stood in the place of a directory of refs or logs
-            # It stands where it should, so it is locked: by another git for an instant, or by a dead one.
+                continue  # something was in the place of a directory of refs or logs
+            # The value is right, so the ref is locked: briefly by another git, or by a dead one.
             if not lock.exists() or time.monotonic() > give_up_at:
                 kind = MachineError if _REFUSED.search(done.stderr) else GitError
                 raise kind(f"git update-ref failed: {run_command.words(done.stderr)}")
@@ -306,12 +306,12 @@ class Git:
         for _ in range(3):
             if self.update_ref(ref, commit, self.resolve(ref)):
                 return
-        raise GitError(f"{ref} is being moved by somebody else")
+        raise GitError(f"{ref} is being moved by another process")
 
     # --- trees --------------------------------------------------------------------------------------------
 
     def changes(self, base: str, commit: str) -> list[Change]:
-        """Return what differs between two commits or trees; a rename is a path gone and a path made."""
+        """Return the differences between two commits or trees; a rename is a deleted and an added path."""
         return parse_raw(self.run("diff-tree", "-r", "-z", "--no-renames", "--raw", base, commit).stdout)
 
     def changed(self, base: str, commit: str) -> tuple[str, ...]:
@@ -319,7 +319,7 @@ class Git:
         return tuple(change.path for change in self.changes(base, commit))
 
     def blobs(self, ids: Iterable[str]) -> dict[str, bytes]:
-        """Return the contents of these objects by id; ids of zeros and of other repositories are left out."""
+        """Return the contents of these objects by id; unknown ids and ids of zeros are left out."""
         wanted = list(dict.fromkeys(ids))
         data = self.run("cat-file", "--batch", stdin="".join(f"{i}\n" for i in wanted).encode()).stdout
         found: dict[str, bytes] = {}
@@ -335,7 +335,7 @@ class Git:
         return found
 
     def merge(self, target: str, commit: str) -> Merged:
-        """Merge two commits in memory. Raises ``GitError`` where they have no common history."""
+        """Merge two commits in memory. Raises ``GitError`` if they have no common history."""
         done = self.run(
             "merge-tree", "--write-tree", "-z", "--name-only", "--messages", target, commit, ok=(0, 1)
         )
@@ -359,7 +359,7 @@ def parse_raw(data: bytes) -> list[Change]:
 
 
 def _conflict_messages(fields: list[bytes]) -> Iterator[str]:
-    """Yield merge-tree's messages: a count of paths, the paths, a kind and the text, again and again."""
+    """Yield merge-tree's messages, each stored as a count of paths, the paths, a kind and the text."""
     at = 0
     while at < len(fields) and fields[at].isdigit():
         count = int(fields[at])

@@ -1,4 +1,4 @@
-"""The environment of our own git calls: the user's hooks, signing, pagers and ``GIT_*`` neutralised."""
+"""The environment of our own git calls: without the user's hooks, signing, pagers and ``GIT_*``."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _KEPT = (
     "GIT_CONFIG_NOSYSTEM",
     "GIT_CEILING_DIRECTORIES",
 )
-"""Where git and its settings are. Any other ``GIT_*`` could point our call at another repository."""
+"""Variables that locate git and its settings. Any other ``GIT_*`` could redirect our call to another repository."""
 
 _SETTINGS = {
     "core.hooksPath": "/dev/null",
     "core.fsmonitor": "false",
-    "core.autocrlf": "false",  # a file comes out of a tree as it went in
+    "core.autocrlf": "false",  # files leave a tree as they went in
     "core.safecrlf": "false",
-    "core.sparseCheckout": "false",  # a tree is all of its commit, however little the user's checkout has of it
+    "core.sparseCheckout": "false",  # a tree has all of its commit, even if the user's checkout is sparse
     "core.splitIndex": "false",  # a private index must not leave shared parts behind
     "gc.auto": "0",
     "maintenance.auto": "false",
@@ -41,7 +41,7 @@ _OWN = {
     "GIT_PAGER": "cat",
     "GIT_EDITOR": ":",
     "GIT_OPTIONAL_LOCKS": "0",
-    "GIT_NO_REPLACE_OBJECTS": "1",  # an agent may write refs; an object is what its name says
+    "GIT_NO_REPLACE_OBJECTS": "1",  # an agent may write refs; an object must be what its name says
     "GIT_AUTHOR_NAME": "agentjobs",
     "GIT_AUTHOR_EMAIL": "agentjobs@localhost",
     "GIT_COMMITTER_NAME": "agentjobs",
@@ -53,7 +53,7 @@ _OWN = {
 def environment(extra: Mapping[str, str] | None = None) -> dict[bytes, bytes]:
     """Return the environment of our own git calls.
 
-    In bytes, as it is handed on: to decode and encode it again would be half of our own time in a call.
+    In bytes, as it is passed on: decoding and encoding it again would be half of our own time in a call.
     """
     env = {name: value for name, value in os.environb.items() if not name.startswith(b"GIT_") or name in _kept()}
     env.update(_ours())
@@ -76,7 +76,7 @@ def _encoded(variables: Mapping[str, str]) -> dict[bytes, bytes]:
 
 
 def with_settings(env: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
-    """Return ``env``, which is for a call of ours, with further settings of git that go before all others."""
+    """Return ``env``, the environment of one of our calls, with more git settings that override all others."""
     first = int(env.get("GIT_CONFIG_COUNT", len(_SETTINGS)))
     found = dict(env)
     for number, (key, value) in enumerate(more.items(), first):
@@ -87,7 +87,7 @@ def with_settings(env: Mapping[str, str], more: Mapping[str, str]) -> dict[str, 
 
 
 def settings(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the variables that hold our settings of git; ``more`` are settings that differ for one call."""
+    """Return the variables with our settings of git; ``more`` are settings that differ for one call."""
     env: dict[str, str] = {}
     for number, (key, value) in enumerate((_SETTINGS | dict(more or {})).items()):
         env[f"GIT_CONFIG_KEY_{number}"] = key

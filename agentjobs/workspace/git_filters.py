@@ -1,10 +1,10 @@
-"""Filters of the user's git configuration, run in the sandbox by git of ours.
+"""Run filters of the user's git configuration in the sandbox when our git needs them.
 
-To take in or check out a file, git runs the commands of ``filter.<name>`` that an attribute names; the attributes, and
-what a command like ``python3 -m nbstripout`` finds in the tree, may be an agent's. With ``sandbox = "bwrap"`` each such
-command is therefore wrapped: it sees the tree and the repository only to read, may write ``.git/lfs``, and gets no
-more of our environment than a check does. No other command of the configuration is run: hooks and monitors are
-switched off for every call of ours, and no call asks for ``textconv`` or an external diff.
+To read or check out a file, git runs the commands of ``filter.<name>`` that an attribute names. The attributes, and
+what a command like ``python3 -m nbstripout`` finds in the tree, may come from an agent. With ``sandbox = "bwrap"`` each
+such command is therefore wrapped: it can only read the tree and the repository, may write ``.git/lfs``, and gets the
+same environment as a check. No other command of the configuration is run: hooks and monitors are switched off for every
+call, and no call asks for ``textconv`` or an external diff.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from agentjobs.workspace.git import Git
 
 _REMEMBERED_S: Final = 1.0
-"""How long the configuration is taken to be as it was: nothing in a sandbox can write there."""
+"""How long the configuration is cached: nothing in a sandbox can write there."""
 
 _FILTER: Final = r"^filter\..*\.(clean|smudge|process)$"
 _PLACEHOLDER: Final = re.compile(r"%([f%])")
@@ -64,10 +64,10 @@ class Filters:
         return self._known[1]
 
     def _confined(self, tree: str, admin: str) -> tuple[str, ...]:
-        """Return the beginning of a command line: what comes after it runs in the sandbox, with the tree to read."""
+        """Return the start of a command line: the rest of it runs in the sandbox, with the tree read-only."""
         program = shutil.which("bwrap")
         if program is None:
-            raise UserError('sandbox = "bwrap" needs bubblewrap, and there is no bwrap on PATH')
+            raise UserError('sandbox = "bwrap" needs bubblewrap, but bwrap is not on PATH')
         common, kept = self.git.common_dir, passed(os.environ, self.inherit)
         places = (*kept.get("PATH", "").split(os.pathsep), kept.get("HOME", ""))
         view = bubblewrap.View(
@@ -80,14 +80,14 @@ class Filters:
         )
         first, *more = bubblewrap.wrapped((), view, tree, program=program)
         hidden = (name for name in os.environ if name not in kept and not name.startswith("GIT_"))
-        # In a session of its own, or it could type into the terminal that we may run in.
+        # In a new session, or it could type into our terminal.
         return (first, "--new-session", *(word for name in hidden for word in ("--unsetenv", name)), *more)
 
 
 def wrapped(key: str, command: str, confined: tuple[str, ...]) -> str:
-    """Return the value for a filter by which git runs its command confined.
+    """Return the value of a filter setting with which git runs its command confined.
 
-    In all but ``process`` git puts the path, quoted, for ``%f``: it becomes an argument, and never text of a script.
+    In all but ``process`` git replaces ``%f`` by the quoted path: it becomes an argument, never text of a script.
     """
     if key.endswith(".process"):
         return shlex.join((*confined, "/bin/sh", "-c", command))

@@ -1,10 +1,10 @@
-"""A tree as it was handed to its agent: what setup, ``copy``, ``link`` and ``keep`` had put there beside its commit.
+"""Record a tree as it was handed to its agent: what setup, ``copy``, ``link`` and ``keep`` added to its commit.
 
-Only the difference from this is the agent's work. And only this, with the files of a commit, is what checks may see:
-what an agent leaves in ignored files does not land, so the checks that judge the commit run without it.
+Only the difference from this is the agent's work. And checks may see only this and the files of a commit: what an agent
+leaves in ignored files does not land, so the checks that judge the commit run without it.
 
-Written down next to the tree, in ``.<name>.handed``, which no agent in a sandbox can reach. There is no such file for a
-tree that held its commit and nothing else.
+The record is next to the tree, in ``.<name>.handed``, which no agent in a sandbox can reach. A tree that contained only
+its commit has no such file.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 
 
 class Handed(NamedTuple):
-    """What a tree held beside the files of its commit."""
+    """What a tree contained in addition to the files of its commit."""
 
     entries: Mapping[str, tuple[str, str]] = {}
-    """Mode and blob of each path that a snapshot would have taken as a change; mode ``0`` where a file was missing."""
+    """Mode and blob of each path that a snapshot would have taken as a change; mode ``0`` for a missing file."""
     roots: tuple[str, ...] = ()
     """The topmost paths that git does not track."""
     files: Mapping[str, str] = {}
-    """A mark of each file below the roots, by which a change of it is seen."""
+    """A mark of each file below the roots, to detect a change of it."""
     inside: Mapping[str, str] = {}
-    """What each submodule held, where that was not what its own commit does."""
+    """Content of each submodule that differed from its own commit."""
 
 
 def read(tree_dir: Path) -> Handed:
-    """Return what is written down for the tree."""
+    """Return the record of the tree."""
     try:
         records = read_plain(_file(tree_dir)).split(b"\0")
     except FileNotFoundError:
@@ -63,7 +63,7 @@ def read(tree_dir: Path) -> Handed:
 def record(
     tree_dir: Path, entries: Mapping[str, tuple[str, str]], roots: Sequence[str], inside: Mapping[str, str]
 ) -> None:
-    """Write down the tree as it is now; ``roots`` are gone through."""
+    """Record the tree as it is now; ``roots`` are walked."""
     if not entries and not roots and not inside:
         forget(tree_dir)
         return
@@ -79,7 +79,7 @@ def _write(tree_dir: Path, handed: Handed) -> None:
 
 
 def forget_tracked(tree_dir: Path) -> None:
-    """Forget what setup had changed in tracked files: they were reset, so what differs in them from now on is work.
+    """Forget what setup had changed in tracked files: they were reset, so later differences in them are work.
 
     Not in a submodule, which no reset moves.
     """
@@ -90,21 +90,22 @@ def forget_tracked(tree_dir: Path) -> None:
 
 
 def is_untouched(tree_dir: Path, path: str) -> bool:
-    """Whether a file that git does not track is as it was handed over."""
+    """Return whether a file that git does not track is as it was handed over."""
     mark = read(tree_dir).files.get(path)
     return mark is not None and dict(_files(tree_dir, (path,))).get(path) == mark
 
 
 def forget(tree_dir: Path) -> None:
-    """Forget what was written down: the tree holds its commit and nothing else, or is gone."""
+    """Delete the record: the tree contains only its commit, or is gone."""
     _file(tree_dir).unlink(missing_ok=True)
 
 
 def put_back(tree_dir: Path, *, placed: Iterable[str], tracked: Callable[[], Collection[str]]) -> bool:
-    """Remove what was added below the roots; where something there was changed or is missing, remove all of it.
+    """Remove what was added below the roots; if something there was changed or is missing, remove all of it.
 
-    True if that was not only in what is ``placed`` (by ``copy`` and ``link``, which is placed again): setup has to run
-    again. ``tracked``: the paths that belong to the commit by now, which is asked only where something differs.
+    Returns True if setup has to run again, because more was removed than what is ``placed`` (by ``copy`` and ``link``,
+    which are repeated). ``tracked`` returns the paths that belong to the commit by now; called only if something
+    differs.
     """
     handed = read(tree_dir)
     now = dict(_files(tree_dir, handed.roots))
@@ -129,13 +130,13 @@ def _below(path: str, tops: Iterable[str]) -> bool:
 
 
 def is_behind_link(tree_dir: Path, path: str) -> bool:
-    """Whether a link stands on the way to a path of the tree: what it leads to is not ours to touch."""
+    """Return whether a link is on the way to a path of the tree: its destination is not ours to touch."""
     parts = path.split("/")
     return any((tree_dir / "/".join(parts[:end])).is_symlink() for end in range(1, len(parts)))
 
 
 def _files(tree_dir: Path, roots: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield everything but directories at and below these paths, with a mark; no link is followed."""
+    """Yield everything but directories at and below these paths, with a mark; links are not followed."""
     todo = [root for root in roots if not is_behind_link(tree_dir, root)]
     while todo:
         path = todo.pop()
@@ -149,14 +150,14 @@ def _files(tree_dir: Path, roots: Iterable[str]) -> Iterator[tuple[str, str]]:
             yield path, _mark(full, found)
         except FileNotFoundError:
             continue
-        except OSError as error:  # an agent took our rights away
+        except OSError as error:  # an agent removed our rights
             yield path, f"unreadable: {error.errno}"
 
 
 def _mark(full: str, found: os.stat_result) -> str:
     if stat.S_ISLNK(found.st_mode):
         return f"link {blake2b(os.readlink(os.fsencode(full)), digest_size=8).hexdigest()}"  # noqa: PTH115 - its bytes
-    # Not the time of the last change of the inode: a package manager may add a name to it elsewhere.
+    # Not the inode's change time: a package manager may add a hard link elsewhere.
     return f"{found.st_mode:o} {found.st_size} {found.st_mtime_ns} {found.st_ino}"
 
 

@@ -1,7 +1,7 @@
-"""Take out of git's way what an agent left where git reads: FIFOs, sockets and devices; and refuse endless depths.
+"""Remove what an agent left where git reads and would wait (FIFOs, sockets, devices), and refuse extreme depths.
 
-Git opens ``.gitignore`` and its like without looking, and waits for ever where that is a FIFO. So we look first, in
-the tree and in its administrative directory. What is taken away holds no content: it is nobody's work.
+Git opens ``.gitignore`` and the like without checking, and waits for ever if one is a FIFO. So we check first, in the
+tree and in its administrative directory. What is removed has no content, so no work is lost.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 READ_BY_GIT = frozenset({".gitignore", ".gitattributes", ".gitmodules", ".mailmap"})
-"""Files that git opens wherever they lie in a tree."""
+"""Files that git opens anywhere in a tree."""
 
 RULES_MAX = 16 << 20
-"""Bytes of one of them: git reads them whole."""
+"""Most bytes of one of them: git reads them whole."""
 
 PATH_MAX = 4000
-"""Bytes of a path in a tree: no git can name a longer one."""
+"""Most bytes of a path in a tree: git cannot name a longer one."""
 
 LEVELS_MAX = 256
-"""Directories one inside the other: the time that ``git clean`` takes grows with the square of them."""
+"""Most nested directories: the time of ``git clean`` grows with the square of the depth."""
 
 _FILES = frozenset(
     {
@@ -44,34 +44,34 @@ _COMMON = (
     "config", "config.worktree", "index", "objects/info/alternates", "objects/info/commit-graph", "objects/info/packs",
     "objects/pack/multi-pack-index",
 )  # fmt: skip
-"""Files that git reads in the directory that all worktrees share, whatever it is asked."""
+"""Files that git always reads in the directory that all worktrees share."""
 
 _KEPT_BY_OTHERS = frozenset({"modules", "lfs"})
-"""Directories in there that git reads only where it enters a submodule, which ours does not."""
+"""Directories in it that git reads only when it enters a submodule, which ours does not."""
 
 _RIGHTS = stat.S_IRUSR | stat.S_IWUSR
 _NO_HEAD = b"ref: refs/heads/agentjobs-no-head\n"
-"""A HEAD that stands on nothing: without any HEAD git does not take the directory for a repository's."""
+"""A HEAD without a commit: without any HEAD git does not recognise the directory as a repository's."""
 
 
 def disarm(tree_dir: Path) -> None:
-    """Make a tree safe for git: every directory can be entered, and holds nothing but files, links and directories.
+    """Make a tree safe for git: every directory can be entered, and contains only files, links and directories.
 
-    Call it while nobody is at work there. Raises ``TreeError`` where git could not work in it all the same.
+    Call it while nobody is at work there. Raises ``TreeError`` if git still could not work in it.
     """
     for at, name in _special(tree_dir, enter_writable):
         _take_away(name, at)
 
 
 def _take_away(name: str, within: int | None = None) -> None:
-    """Remove what has no content; whoever waits at a pipe for somebody to write to, or to read from, goes on."""
+    """Remove something without content; a process that waits at a pipe for a reader or writer goes on."""
     with contextlib.suppress(OSError):
         os.close(os.open(name, os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=within))
     os.unlink(name, dir_fd=within)
 
 
 def is_safe(tree_dir: Path) -> bool:
-    """Whether git can look at a tree in which somebody is at work; nothing is changed there."""
+    """Return whether git can look at a tree in which somebody is at work; changes nothing."""
     try:
         return next(_special(tree_dir, enter), None) is None
     except TreeError:
@@ -81,12 +81,12 @@ def is_safe(tree_dir: Path) -> bool:
 def _special(tree_dir: Path, entered: Callable[[str, int | None], int]) -> Iterator[tuple[int, str]]:
     """Yield what is neither file, link nor directory, as (descriptor of its directory, name).
 
-    In the repositories inside a tree as well: to know one as such, git reads its ``HEAD``.
+    Includes repositories inside a tree: to recognise one, git reads its ``HEAD``.
     """
     try:
         for at, _, length, level in directories(tree_dir, enter=entered):
             if length > PATH_MAX or level > LEVELS_MAX:
-                raise TreeError(f"{tree_dir} has directories so deep that git cannot name what is in them; remove them")
+                raise TreeError(f"{tree_dir} has directories too deep for git; remove them")
             with os.scandir(at) as entries:
                 found = [entry for entry in entries if entry.name in READ_BY_GIT or not _is_usual(entry)]
             for entry in found:
@@ -97,7 +97,7 @@ def _special(tree_dir: Path, entered: Callable[[str, int | None], int]) -> Itera
     except OSError as error:
         if is_machines(error):
             raise
-        raise TreeError(f"{tree_dir} cannot be looked at: {error.strerror}: {error.filename}") from error
+        raise TreeError(f"{tree_dir} cannot be read: {error.strerror}: {error.filename}") from error
 
 
 def _is_usual(entry: os.DirEntry[str]) -> bool:
@@ -111,7 +111,7 @@ def _check_size(name: str, within: int, tree_dir: Path) -> None:
 
 
 def disarm_admin(admin: Path) -> None:
-    """Make a worktree's administrative directory safe for git: what is to be a file is one, and nothing is a link.
+    """Make a worktree's administrative directory safe for git: files are files, and there are no links.
 
     A directory in the place of a file is renamed aside; anything else has no content and is removed.
     """
@@ -136,14 +136,14 @@ def disarm_admin(admin: Path) -> None:
 
 
 def _complete(admin: Path) -> None:
-    """Write anew what git cannot do without, and what always says the same."""
+    """Restore the files that git needs and that always have the same content."""
     for name, content in (("HEAD", _NO_HEAD), ("commondir", b"../..\n")):
         with contextlib.suppress(FileExistsError), (admin / name).open("xb") as file:
             file.write(content)
 
 
 def disarm_common(common_dir: Path) -> None:
-    """Put out of git's way what no read of it ends at, where it reads in a repository's common directory.
+    """Remove what git would wait for in the files it always reads in the common directory.
 
     A directory in the place of one of these files is renamed aside.
     """
@@ -158,9 +158,9 @@ def disarm_common(common_dir: Path) -> None:
 
 
 def disarm_shared(common_dir: Path) -> bool:
-    """Do the same for every file below it, refs, logs and objects among them; return whether there was any.
+    """Do the same for every file below it (refs, logs, objects …); return whether there was any.
 
-    That takes a while in a large repository: it is for when a git does wait.
+    That takes a while in a large repository, so it is only for a git that does wait.
     """
     found, todo = False, [os.fspath(common_dir)]
     while todo:
@@ -175,7 +175,7 @@ def disarm_shared(common_dir: Path) -> bool:
 
 
 def _is_endless(name: str) -> bool:
-    """Whether a pipe or a device stands there, or a link leads to one; /dev/null has an end."""
+    """Return whether a path is a pipe or a device, or a link to one; /dev/null does not count, it has an end."""
     try:
         path = Path(name)
         found = path.stat()

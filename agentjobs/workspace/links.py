@@ -1,8 +1,8 @@
 """A path of the user's checkout, linked into a tree: ``workspace.link``.
 
-A directory may hold links that leave it for files of the project: the packages of a workspace in ``node_modules``.
-Through one link to the directory all these would lead to the user's checkout, and the checks would test that. So such
-a directory, and those on the way to these links, are made anew, and the links lead to the tree's own files.
+A directory may contain links to files of the project outside it: the packages of a workspace in ``node_modules``. With
+one link to the directory all these would lead to the user's checkout, and the checks would test that. So such a
+directory, and those on the way to these links, are created, and the links lead to the tree's own files.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pathlib import Path
 
 
 def link(source: Path, target: Path, root: Path, tree_dir: Path) -> None:
-    """Let ``target`` in the tree lead to ``source`` in the user's checkout at ``root``."""
+    """Make ``target`` in the tree a link to ``source`` in the user's checkout at ``root``."""
     real = Path(os.path.realpath(source))
     leads = os.path.relpath(real, os.path.realpath(root))
-    if _in_project(leads) and (tree_dir / leads).exists():  # itself a link to what the tree has
+    if _in_project(leads) and (tree_dir / leads).exists():  # itself a link to something that the tree has
         target.symlink_to(tree_dir / leads)
         return
     back = links_back(real, os.path.realpath(root), real.stat().st_mtime_ns) if real.is_dir() else {}
@@ -38,7 +38,7 @@ def link(source: Path, target: Path, root: Path, tree_dir: Path) -> None:
 
 
 def turn(source: Path, target: Path, root: Path, tree_dir: Path) -> None:
-    """Let absolute links to files of the project, in a copy of a directory of the checkout, lead to the tree's own."""
+    """Redirect absolute links to files of the project, in a copied directory, to the tree's own files."""
     real = Path(os.path.realpath(source))
     for path, leads in links_back(real, os.path.realpath(root), real.stat().st_mtime_ns).items():
         found = target / path
@@ -49,7 +49,7 @@ def turn(source: Path, target: Path, root: Path, tree_dir: Path) -> None:
 
 @lru_cache
 def links_back(directory: Path, root: str, _changed_at: int) -> dict[str, str]:
-    """Return the links below a directory that lead to other places of the project: their path, and where they lead.
+    """Return the links below a directory that lead to other places of the project: their path and destination.
 
     All paths are real ones. ``_changed_at`` is part of the key of the cache.
     """
@@ -69,5 +69,5 @@ def links_back(directory: Path, root: str, _changed_at: int) -> dict[str, str]:
 
 
 def _in_project(path: str) -> bool:
-    """Whether a path from the top of the checkout leads to files of the project (``.``: to all of it)."""
+    """Return whether a path from the top of the checkout leads to files of the project (``.``: to all of it)."""
     return path.partition("/")[0] not in {"..", ".git", ".agentjobs"}

@@ -1,6 +1,6 @@
-"""The lock of a tree, and the word in its file that says how far the tree is.
+"""The lock of a tree, and the state of the tree in the lock file.
 
-The lock's descriptor is for git to inherit: who holds the lock knows that no git of ours is at work there.
+Git inherits the lock's descriptor: the holder of the lock knows that no git of ours is at work there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TREE_WAIT_S = 2.0
 
 _BUSY_S = 10.0
 _busy: dict[str, float] = {}
-"""Locks that were waited for in vain, and until when (monotonic) they are tried only once."""
+"""Locks that could not be taken, and until when (monotonic) they are tried without waiting."""
 
 MAKING, READY, RESET = "making", "ready", "reset"
 
@@ -40,7 +40,7 @@ def tree_lock(tree_dir: Path) -> Iterator[int]:
 def flock(path: Path, wait_s: float = TREE_WAIT_S) -> Iterator[int]:
     """Hold an exclusive lock on ``path``; yields its descriptor, for git to inherit.
 
-    Raises ``TreeBusy`` when it is not free within ``wait_s``; at once when that was so a few seconds ago.
+    Raises ``TreeBusy`` if it is not free within ``wait_s``; at once if that happened a few seconds ago.
     """
     descriptor = _opened(path)
     try:
@@ -55,7 +55,7 @@ def flock(path: Path, wait_s: float = TREE_WAIT_S) -> Iterator[int]:
                     raise
             if time.monotonic() > give_up_at:
                 _busy[str(path)] = time.monotonic() + _BUSY_S
-                raise TreeBusy(f"another process holds the lock {path}; end it if it is not at work there")
+                raise TreeBusy(f"another process holds the lock {path}; kill it if it is not at work there")
             time.sleep(0.005)
         yield descriptor
     finally:
@@ -76,20 +76,20 @@ def _opened(path: Path) -> int:
 
 
 def own_directory(path: Path) -> None:
-    """Make a directory of ours where it is missing; a link there leads elsewhere, so it is renamed aside."""
+    """Create a directory of ours if it is missing; a link there is renamed aside, because it leads elsewhere."""
     if os.path.lexists(path) and not is_directory(path):
         put_aside(path)
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def state(lock: int) -> list[str]:
-    """Return the state: ``ready``, ``making``, or ``reset <commit> [<tree>]``; no words: not known."""
+    """Return the state: ``ready``, ``making``, or ``reset <commit> [<tree>]``; no words if unknown."""
     return os.pread(lock, 256, 0).partition(b"\n")[0].decode("ascii", "replace").split()
 
 
 def set_state(lock: int, *words: str) -> None:
-    """Write the state down."""
-    # The new line first, in one write: killed before the rest is cut off, the line alone counts.
+    """Write the state."""
+    # The new line first, in one write: after a kill before the rest is cut off, only the first line counts.
     line = " ".join(words).encode() + b"\n"
     os.pwrite(lock, line, 0)
     os.ftruncate(lock, len(line))

@@ -1,7 +1,7 @@
-"""Work inside a tree that its commit cannot hold: in submodules, and in worktrees which the agent made there.
+"""Work inside a tree that its commit cannot contain: in submodules, and in worktrees that the agent made there.
 
-A commit of the project names a commit of a submodule, and nothing more. Where only this tree has that commit, it would
-land as a pointer to nowhere, and go with the tree. So such work is kept under refs of its own, and said.
+A commit of the project only names a commit of a submodule. If only this tree has that commit, the pointer would land
+without its target, which is deleted with the tree. So such work is kept under separate refs, and reported.
 """
 
 from __future__ import annotations
@@ -13,20 +13,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from agentjobs.disk.delete import delete
 from agentjobs.disk.plain_files import is_directory, read_plain
+from agentjobs.workspace.admin import admin_dir, head, tree_environment
 from agentjobs.workspace.checkout import unregister
 from agentjobs.workspace.git import raw, text
 from agentjobs.workspace.handed_over import is_behind_link
 from agentjobs.workspace.handed_over import read as read_handed
-from agentjobs.workspace.snapshot import (
-    GITLINK,
-    admin_dir,
-    head,
-    snapshot,
-    submodules,
-    take_in_changes,
-    tree_environment,
-    untracked,
-)
+from agentjobs.workspace.snapshot import GITLINK, snapshot, submodules, take_in_changes, untracked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,30 +28,30 @@ if TYPE_CHECKING:
 
 
 class Inside(NamedTuple):
-    """A submodule of a tree that holds more than the project's own commits can name."""
+    """A submodule of a tree with content that the project's own commits cannot name."""
 
     path: str
     directory: Path
     """Its repository."""
     commit: str
-    """Where its HEAD stands."""
+    """The commit of its HEAD."""
     only_here: bool
-    """No repository but this one is known to have that commit."""
+    """No other repository is known to have that commit."""
     edited: bool
-    """It has changes that are in no commit."""
+    """It has uncommitted changes."""
 
 
 def keep(git: Git, tree_dir: Path, taken: Snapshot, ref: str, at: float) -> tuple[str, ...]:
-    """Keep what a tree holds that ``taken``, the commit made of it, does not; return what to say about it.
+    """Keep what a tree contains beyond ``taken``, the commit made of it; return the warnings about it.
 
-    What only submodules hold is kept under ``<ref>.inside-1`` …, and said. What only worktrees inside the tree hold is
-    kept under ``<ref>.worktree-1`` …; these are removed, and their branches stay. Raises ``GitError``.
+    Work in submodules is kept under ``<ref>.inside-1`` …, with a warning. Work in worktrees inside the tree is kept
+    under ``<ref>.worktree-1`` …; these are removed, and their branches stay. Raises ``GitError``.
     """
     _keep_worktrees(git, tree_dir, taken, ref, at)
     said = []
     for number, found in enumerate(inside(git, tree_dir, taken.commit), 1):
         kept = f"{ref}.inside-{number}"
-        # With its history where git allows that (not from a shallow clone), else its files alone.
+        # With its history if git allows that (not from a shallow clone), else only its files.
         fetch = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
         fetched = found.commit and git.run(*fetch, str(found.directory), f"+HEAD:{kept}", ok=range(256)).code == 0
         parents = (found.commit,) if fetched else ()
@@ -77,9 +69,9 @@ def keep(git: Git, tree_dir: Path, taken: Snapshot, ref: str, at: float) -> tupl
 
 
 def discard(git: Git, tree_dir: Path) -> None:
-    """Empty the submodules of a tree, as git makes them before anybody initialises them; what they held is kept.
+    """Empty the submodules of a tree, as before their initialisation; their content was kept.
 
-    Their repositories are in the administrative directory, and go with it.
+    Their repositories are in the administrative directory, and are deleted with it.
     """
     if not os.path.lexists(tree_dir / ".gitmodules"):
         return
@@ -93,7 +85,7 @@ def _keep_worktrees(git: Git, tree_dir: Path, taken: Snapshot, ref: str, at: flo
     paths = dict.fromkeys([*taken.worktrees, *_registered_below(git, tree_dir)])  # git does not list ignored ones
     for number, path in enumerate(paths, 1):
         nested = tree_dir / path
-        if admin_dir(git, nested) is not None:  # not in a clone, which goes as a whole
+        if admin_dir(git, nested) is not None:  # not in a clone, which is deleted as a whole
             tip = head(git, nested)
             base = tip or taken.commit  # its branch may have no commit yet
             held = snapshot(git, nested, base, f"{path}: what a worktree held", at).commit
@@ -104,7 +96,7 @@ def _keep_worktrees(git: Git, tree_dir: Path, taken: Snapshot, ref: str, at: flo
 
 
 def _registered_below(git: Git, tree_dir: Path) -> Iterator[str]:
-    """Yield the paths of the repository's worktrees that stand inside the tree."""
+    """Yield the paths of the repository's worktrees inside the tree."""
     above = os.path.realpath(tree_dir) + os.sep
     for link in sorted((git.common_dir / "worktrees").glob("*/gitdir")):
         try:
@@ -116,7 +108,7 @@ def _registered_below(git: Git, tree_dir: Path) -> Iterator[str]:
 
 
 def inside(git: Git, tree_dir: Path, commit: str) -> Iterator[Inside]:
-    """Yield the submodules in a tree that hold what no commit of the project, and no other repository, does.
+    """Yield the submodules in a tree with content that no commit of the project, and no other repository, has.
 
     ``commit``: what was made of the tree.
     """
@@ -138,7 +130,7 @@ def inside(git: Git, tree_dir: Path, commit: str) -> Iterator[Inside]:
 
 
 def files_inside(git: Git, tree_dir: Path) -> Iterator[str]:
-    """Yield the files that belong to the commits on which the submodules of a tree stand, and their ``.git``."""
+    """Yield the files in the commits of a tree's submodules, and their ``.git``."""
     tip = head(git, tree_dir)
     for path in _links(git, tip, {}) if tip else ():
         for found, _ in _initialised(git, tree_dir, path, path):
@@ -150,9 +142,9 @@ def files_inside(git: Git, tree_dir: Path) -> Iterator[str]:
 
 
 def contents(git: Git, tree_dir: Path, commit: str) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Return which submodules of a commit somebody has initialised in the tree, and what submodules hold.
+    """Return which submodules of a commit are initialised in the tree, and the content of submodules.
 
-    The latter as tree objects, where that is not what the submodule's own commit does.
+    The latter as tree objects, if different from the submodule's own commit.
     """
     links = _links(git, commit, {})
     found = [one for path in links for one, _ in _initialised(git, tree_dir, path, path)]
@@ -169,7 +161,7 @@ def _links(git: Git, commit: str, env: dict[str, str]) -> list[str]:
 def _initialised(git: Git, tree_dir: Path, path: str, name: str) -> Iterator[tuple[Inside, str]]:
     """Yield the submodule at a path and those inside it, with their names.
 
-    One that nobody initialised has no commit, and is of interest where files stand in its directory all the same.
+    One that is not initialised has no commit; it still counts if its directory contains files.
     """
     if is_behind_link(tree_dir, path) or not is_directory(tree_dir / path):
         return
@@ -204,7 +196,7 @@ def _only(directory: Path) -> dict[str, str]:
 
 
 def _is_known(git: Git, directory: Path, name: str, commit: str) -> bool:
-    """Whether the user's own repository of the submodule has a commit, or a remote that it was fetched from."""
+    """Return whether the user's own repository of the submodule has a commit, or a remote that it was fetched from."""
     users = git.common_dir / "modules" / name
     if users.is_dir() and git.run("cat-file", "-e", commit, env=_only(users), ok=range(256)).code == 0:
         return True
@@ -214,7 +206,7 @@ def _is_known(git: Git, directory: Path, name: str, commit: str) -> bool:
 
 
 def _reading(git: Git, found: Inside) -> dict[str, str]:
-    """Return the variables by which our git reads the submodule's objects, and none of its settings."""
+    """Return the variables with which our git reads the submodule's objects, and none of its settings."""
     return {"GIT_DIR": str(git.common_dir), "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(found.directory / "objects")}
 
 
@@ -225,7 +217,7 @@ def _tree_of(git: Git, found: Inside) -> str:
 
 
 def _tree(git: Git, sub_dir: Path, found: Inside, *, whole: bool = False) -> str:
-    """Return a tree object of the files of a submodule; ``whole``: our own repository has all of its content then."""
+    """Return a tree object of the files of a submodule; ``whole``: all of its content is copied to our repository."""
     with tempfile.TemporaryDirectory(prefix="agentjobs-snapshot-") as scratch:
         env = _reading(git, found) | {"GIT_WORK_TREE": str(sub_dir), "GIT_INDEX_FILE": str(Path(scratch) / "index")}
         git.run("read-tree", found.commit or "--empty", cwd=sub_dir, env=env)

@@ -1,10 +1,10 @@
-"""Spare trees: what a task has done with is handed on to the next one, which is far quicker than a checkout.
+"""Spare trees: the tree of a finished task is given to the next one, which is much quicker than a checkout.
 
-A spare lies at ``<spare>/<number>``: the files of a commit, the ignored ones that ``workspace.keep`` names, and in
-the place of its ``.git`` a directory with the index that knows them, and what is remembered of its setup. It is
-registered nowhere. One ``rename`` makes it a spare, and one makes it a task's again, in a worktree that is
-registered anew: nothing of the last task's HEAD, branch, refs, flags or settings comes with it. All files are
-looked at when a tree is given back, so that only those that differ need be when it is handed out.
+A spare is at ``<spare>/<number>``: the files of a commit, the ignored ones that ``workspace.keep`` names, and in place
+of its ``.git`` a directory with its index and the record of its setup. It is not registered. One ``rename`` makes a
+tree a spare, and one makes it a task's again, in a newly registered worktree: nothing of the last task's HEAD, branch,
+refs, flags or settings comes with it. All files are checked when a tree is given back, so that only those that differ
+are touched when it is handed out.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from agentjobs.disk.plain_files import is_directory, is_plain, read_plain
 from agentjobs.disk.write import replace_file
 from agentjobs.model.errors import GitError, UserError
 from agentjobs.workspace import handed_over
+from agentjobs.workspace.admin import SEED_INDEX, admin_dir, head, placed, set_placed, tree_environment
 from agentjobs.workspace.checkout import (
     clear,
     delete_tree,
@@ -38,30 +39,29 @@ from agentjobs.workspace.clone import drop
 from agentjobs.workspace.lock import MAKING, READY, RESET, flock, own_directory, set_state, state, tree_lock
 from agentjobs.workspace.nested import discard
 from agentjobs.workspace.setup import MEMORY, forget, forget_if_changed
-from agentjobs.workspace.snapshot import (
-    SEED_INDEX,
-    admin_dir,
-    head,
-    not_checked_out_but_there,
-    placed,
-    set_placed,
-    snapshot,
-    tree_environment,
+from agentjobs.workspace.snapshot import not_checked_out_but_there, snapshot
+from agentjobs.workspace.sparse import (
+    checked_out,
+    covers,
+    merged,
+    read_directories,
+    set_checked_out,
+    sparse_environment,
+    write_directories,
 )
-from agentjobs.workspace.sparse import covers, merged, read_held, record, recorded, sparse_environment, write_held
 from agentjobs.workspace.worktree import look, remove
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agentjobs.workspace.git import Git
-    from agentjobs.workspace.worktree import Held
+    from agentjobs.workspace.worktree import TreeState
 
 _GONE, _FACTS, _HELD = ".gone-", "agentjobs-spare", "agentjobs-held"  # `checkout.OURS_IN_SPARE` has all names
 
 
 class Spare(Struct, frozen=True):
-    """What a spare is said to hold: all of a commit, and ignored files only where these patterns name them."""
+    """What a spare should contain: all of a commit, and only those ignored files that these patterns match."""
 
     commit: str
     keep: tuple[str, ...]
@@ -70,25 +70,25 @@ class Spare(Struct, frozen=True):
 def hand_out(
     git: Git, tree_dir: Path, spare_dir: Path, commit: str, *, keep: Sequence[str] = (), sparse: Sequence[str] = ()
 ) -> bool:
-    """Make a worktree at ``tree_dir``, on ``commit``, of a spare if there is one. False: one was ready there.
+    """Make a worktree at ``tree_dir``, on ``commit``, from a spare if there is one. False: the tree was ready.
 
-    It is as ``workspace.create`` makes it, but for the ignored files that ``keep`` names (as in .gitignore), and
-    holds the directories ``sparse`` alone (as ``sparse.directories`` gives them; none: everything). A spare that
-    cannot be used is deleted. What was half-made before is made again; to one that is ready, directories that it
-    lacks are added, with all that is in it as it was.
+    The result is the same as from ``worktree.create``, plus the ignored files that ``keep`` matches (as in .gitignore).
+    It checks out only the directories ``sparse`` (as from ``sparse.directories``; none: everything). An unusable spare
+    is deleted. A half-made tree is made again; to one that is ready, missing directories are added, and its content
+    stays.
     """
     own_directory(tree_dir.parent)
     with tree_lock(tree_dir) as lock:
         if made(git, tree_dir, lock):
-            if not covers(held := recorded(tree_dir), sparse):
+            if not covers(held := checked_out(tree_dir), sparse):
                 _widen(git, tree_dir, lock, merged(held, sparse))
             return False
         if state(lock)[:1] == [MAKING] and _is_spare(tree_dir):
-            _add(tree_dir, spare_dir)  # a call like this one was cut off
+            _add(tree_dir, spare_dir)  # an earlier call like this one was interrupted
         clear(tree_dir, lock)
         handed_over.forget(tree_dir)
         set_state(lock, MAKING)
-        record(tree_dir, sparse)
+        set_checked_out(tree_dir, sparse)
         register(git, tree_dir, commit, lock)
         taken = _take(git, tree_dir, spare_dir, sparse)
         try:
@@ -102,19 +102,19 @@ def hand_out(
             fill(git, tree_dir, commit, lock)
         set_state(lock, READY)
     with contextlib.suppress(UserError):
-        sweep(spare_dir)
+        delete_gone(spare_dir)
     return True
 
 
 def give_back(
     git: Git, tree_dir: Path, spare_dir: Path, *, most: int, keep: Sequence[str] = (), known: str = ""
 ) -> None:
-    """Make a spare of the tree, or remove it where there are ``most`` already; no error if it is gone.
+    """Make the tree a spare, or remove it if there are already ``most``; no error if it is gone.
 
-    All that git ignores goes, but for what ``keep`` names. ``known``: a commit whose content is kept (it has landed
-    as another commit).
+    All ignored files are removed, except those that ``keep`` matches. ``known``: a commit whose content is kept (it has
+    landed as another commit).
 
-    Raises ``UserError`` while it holds work that is in no commit we keep; it stays then.
+    Raises ``UserError`` while the tree contains work that is not in a commit we keep; it stays then.
     """
     if not is_directory(tree_dir.parent):
         return
@@ -123,9 +123,9 @@ def give_back(
         whole = not begun and not tree_dir.is_symlink() and made(git, tree_dir, lock)
         held = look(git, tree_dir, known=known) if whole else None
         if held is not None and held.unkept:
-            raise UserError(f"{tree_dir} holds work that is in no commit; it is not handed on")
+            raise UserError(f"{tree_dir} holds work that is not in a kept commit; it is not given to another task")
         if begun or whole:
-            # From here on it is nobody's work.
+            # From here on the tree is nobody's work.
             set_state(lock, MAKING)
             anew = bool(handed_over.read(tree_dir).entries)
             handed_over.forget(tree_dir)
@@ -137,12 +137,12 @@ def give_back(
                 _strip(git, tree_dir, Spare(held.tip, tuple(keep)))
             _add(tree_dir, spare_dir, gone=gone)
             unregister(git, tree_dir)
-            record(tree_dir, ())
+            set_checked_out(tree_dir, ())
             set_state(lock)
     if not begun and not whole:
         remove(git, tree_dir)
     with contextlib.suppress(UserError):
-        sweep(spare_dir)
+        delete_gone(spare_dir)
 
 
 def spares(spare_dir: Path) -> list[Path]:
@@ -155,18 +155,18 @@ def spares(spare_dir: Path) -> list[Path]:
 
 
 def drop_all(spare_dir: Path) -> int:
-    """Delete every spare, and return how many there were. Raises ``UserError`` for what cannot be deleted."""
+    """Delete every spare, and return how many there were. Raises ``UserError`` if one cannot be deleted."""
     found = spares(spare_dir)
     for spare in found:
         _add(spare, spare_dir, gone=True)
-    sweep(spare_dir)
+    delete_gone(spare_dir)
     return len(found)
 
 
-def sweep(spare_dir: Path) -> None:
-    """Delete what was renamed to be deleted, by us or by a call that was killed: a long job, without a tree's lock.
+def delete_gone(spare_dir: Path) -> None:
+    """Delete directories that were renamed for deletion, even by a killed call: slow, so without a tree's lock.
 
-    Raises ``UserError`` for what cannot be deleted.
+    Raises ``UserError`` if one cannot be deleted.
     """
     if not is_directory(spare_dir) or next(spare_dir.glob(_GONE + "*"), None) is None:
         return
@@ -175,11 +175,11 @@ def sweep(spare_dir: Path) -> None:
             delete_tree(entry)
 
 
-# --- how it is done ---------------------------------------------------------------------------------------
+# --- details ---------------------------------------------------------------------------------------------
 
 
 def _is_spare(tree_dir: Path) -> bool:
-    """Whether the directory is a spare, wherever it lies: its last rename may be missing."""
+    """Return whether the directory is a spare, wherever it is: its last rename may be missing."""
     own = tree_dir / ".git"
     return is_directory(tree_dir) and is_directory(own) and is_plain(own / "index") and not is_foreign(tree_dir)
 
@@ -191,8 +191,8 @@ def _set_up_at(spare: Path) -> float:
         return 0.0
 
 
-def _clean(git: Git, tree_dir: Path, held: Held, keep: Sequence[str], lock: int) -> None:
-    """Leave nothing but the files of its commit, and what ``keep`` names: not what ``copy`` and ``link`` placed."""
+def _clean(git: Git, tree_dir: Path, held: TreeState, keep: Sequence[str], lock: int) -> None:
+    """Remove all but the files of its commit and what ``keep`` matches; also what ``copy`` and ``link`` placed."""
     env = tree_environment(git, tree_dir)
     admin = Path(env["GIT_DIR"])
     for path in placed(admin):
@@ -210,14 +210,14 @@ def _clean(git: Git, tree_dir: Path, held: Held, keep: Sequence[str], lock: int)
 
 
 def _strip(git: Git, tree_dir: Path, spare: Spare) -> None:
-    """Put our index, and what is known of the tree, where the ``.git`` file was."""
+    """Replace the ``.git`` file by a directory with our index and the facts about the tree."""
     admin = Path(tree_environment(git, tree_dir)["GIT_DIR"])
     taken = admin / "agentjobs-spare"
     delete(taken)
     taken.mkdir(mode=0o700)
     replace_file(taken / _FACTS, msgspec.json.encode(spare))
     (admin / SEED_INDEX).replace(taken / "index")
-    write_held(taken / _HELD, recorded(tree_dir))
+    write_directories(taken / _HELD, checked_out(tree_dir))
     if (admin / MEMORY).exists():
         (admin / MEMORY).replace(taken / MEMORY)
     delete(tree_dir / ".git")
@@ -225,7 +225,7 @@ def _strip(git: Git, tree_dir: Path, spare: Spare) -> None:
 
 
 def _delete_below(tree_dir: Path, path: str) -> None:
-    """Delete a path in the tree, never anything that a link in the way leads to."""
+    """Delete a path in the tree, but nothing behind a link."""
     at = tree_dir
     for part in Path(path).parts:
         at /= part
@@ -235,7 +235,7 @@ def _delete_below(tree_dir: Path, path: str) -> None:
 
 
 def _add(tree_dir: Path, spare_dir: Path, *, gone: bool = False) -> None:
-    """Rename it to a number that is free, or (``gone``) to what is deleted by the next ``sweep``."""
+    """Rename the tree to a free number, or (``gone``) to a name that ``delete_gone`` deletes."""
     number = 1
     while True:
         target = spare_dir / (f"{_GONE}{number}" if gone else str(number))
@@ -253,7 +253,7 @@ def _add(tree_dir: Path, spare_dir: Path, *, gone: bool = False) -> None:
 
 
 def _widen(git: Git, tree_dir: Path, lock: int, held: Sequence[str]) -> None:
-    """Check out more in a tree that is ready; what it holds that is in no commit is there again, uncommitted."""
+    """Check out more in a tree that is ready; its uncommitted content stays, uncommitted."""
     tip = head(git, tree_dir)
     if tip is None:
         return
@@ -263,20 +263,20 @@ def _widen(git: Git, tree_dir: Path, lock: int, held: Sequence[str]) -> None:
         return
     forget(git, tree_dir)
     goal = (tip, taken.tree if taken.commit != tip else "")
-    # The goal first: killed after that, the tree is completed from what was taken, whatever is recorded.
+    # The goal first: after a kill the tree is completed from what was taken, whatever is recorded.
     set_state(lock, RESET, *goal)
-    record(tree_dir, held)
+    set_checked_out(tree_dir, held)
     if not held:
         admin = Path(tree_environment(git, tree_dir)["GIT_DIR"])
-        for index in (SEED_INDEX, "index"):  # nobody else takes the bits out of them
+        for index in (SEED_INDEX, "index"):  # nothing else clears the skip-worktree bits
             (admin / index).unlink(missing_ok=True)
     reach(git, tree_dir, lock, *goal)
 
 
 def _take(git: Git, tree_dir: Path, spare_dir: Path, sparse: Sequence[str]) -> Spare | None:
-    """Move a spare to the place of the tree, which is registered and still empty; None: there is none.
+    """Move a spare to the place of the registered, still empty tree; None if there is no spare.
 
-    Those come first that have the same directories checked out.
+    Spares with the same directories come first.
     """
     admin = admin_dir(git, tree_dir)
     if admin is None or not is_directory(spare_dir):
@@ -289,40 +289,40 @@ def _take(git: Git, tree_dir: Path, spare_dir: Path, sparse: Sequence[str]) -> S
             continue
         with_it = tree_dir / ".git"
         same = _held(tree_dir) == tuple(sparse)
-        if same and (with_it / MEMORY).exists():  # with other files a setup may come to something else
+        if same and (with_it / MEMORY).exists():  # with other files a setup may have another result
             shutil.copy2(with_it / MEMORY, admin / MEMORY)
-        if same or sparse:  # nothing would take the bits out of it again
+        if same or sparse:  # nothing would clear its skip-worktree bits
             shutil.copy2(with_it / "index", admin / "index")
         try:
             found = msgspec.json.decode(read_plain(with_it / _FACTS), type=Spare)
         except (OSError, msgspec.DecodeError):
             return Spare("", ())
-        # True until the first file is written: killed after that, it must be gone through as a whole.
+        # Valid until the first file is written: after a kill then, the whole tree must be checked.
         (with_it / _FACTS).unlink()
         return found
     return None
 
 
 def _held(spare: Path) -> tuple[str, ...]:
-    """Return what is checked out in a spare, wherever it lies (see ``sparse``)."""
+    """Return what is checked out in a spare, wherever it is (see ``sparse``)."""
     try:
-        return read_held(spare / ".git" / _HELD)
+        return read_directories(spare / ".git" / _HELD)
     except OSError:
         return ("",)
 
 
 def _switch(git: Git, tree_dir: Path, spare: Spare, commit: str, keep: Sequence[str], lock: int) -> bool:
-    """Put a clean spare on ``commit`` by the files that differ alone. False: it must be gone through as a whole."""
+    """Put a clean spare on ``commit``, touching only files that differ. False: the whole tree must be checked."""
     if not spare.commit or spare.keep != tuple(keep) or git.resolve(spare.commit) is None:
         return False
     if any(path.rpartition("/")[2] == ".gitignore" for path in git.changed(spare.commit, commit)):
-        return False  # what is kept may not be ignored any more
+        return False  # a kept file may not be ignored any more
     env = tree_environment(git, tree_dir)
     admin = Path(env["GIT_DIR"])
     if not (admin / "index").exists():
         return False
     env |= sparse_environment(tree_dir, admin)
-    # It refuses where the index is of another commit, or a file that is to be written is not as it was.
+    # Fails if the index is of another commit, or a file to be written is not as it was.
     two_way = ("read-tree", "-m", "-u", spare.commit, commit)
     if git.run(*two_way, cwd=tree_dir, env=env, pass_fds=(lock,), ok=(0, 128)).code != 0:
         return False

@@ -1,4 +1,4 @@
-"""Paths of this machine that a sandbox needs to see, and those that each sandbox has for itself."""
+"""Paths of this machine that a sandbox must show, and those that are private to each sandbox."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ TEMPORARY: Final = ("/tmp", "/var/tmp")  # noqa: S108 - every program's
 
 
 def real(paths: Iterable[Path]) -> tuple[str, ...]:
-    """Return paths without a link in them."""
+    """Return paths with their links resolved."""
     return tuple(os.path.realpath(path) for path in paths)
 
 
 def needed_by(words: Iterable[str]) -> Iterator[str]:
-    """Yield those of some words that are paths, and where the Python that runs us lies."""
+    """Yield the words that are paths, and the place of the Python that runs us."""
     for path in words:
         if path.startswith("/") and os.path.exists(path):  # noqa: PTH110 - of any text: a Path may raise
             yield from (os.path.normpath(path), os.path.realpath(path))
@@ -31,7 +31,7 @@ def needed_by(words: Iterable[str]) -> Iterator[str]:
 
 @cache
 def interpreter() -> tuple[str, ...]:
-    """Return where the Python that runs us lies, and its modules: checks call us by AGENTJOBS_PYTHON."""
+    """Return the place of the Python that runs us, and its modules: checks call us by AGENTJOBS_PYTHON."""
     places = {sys.prefix, sys.base_prefix, sys.executable, agentjobs.__path__[0], *sys.path}
     there = [path for path in places if path.startswith("/") and Path(path).exists()]
     return tuple(sorted({os.path.normpath(path) for path in there} | {os.path.realpath(path) for path in there}))
@@ -39,5 +39,5 @@ def interpreter() -> tuple[str, ...]:
 
 @cache
 def private_places() -> tuple[str, ...]:
-    """Return the temporary directories, of which each sandbox has its own."""
+    """Return the temporary directories; each sandbox has its own."""
     return tuple(sorted({os.path.realpath(path) for path in TEMPORARY if os.path.isdir(path)}))

@@ -1,8 +1,8 @@
-"""Whether what ``workspace.setup`` made in a tree still holds, so that it need not run again.
+"""Whether the result of ``workspace.setup`` in a tree is still valid, so that it need not run again.
 
-Remembered in the tree's administrative directory once the command has exited 0, and forgotten as soon as the
-tree is put on a commit whose inputs differ: whatever was installed for those is not what it was. Only what lies
-in the paths of ``workspace.keep`` is relied upon; without any there is nothing to remember.
+This is recorded in the tree's administrative directory once the command has exited 0, and deleted as soon as the tree
+is put on a commit with different inputs: then the installed packages may be wrong. Only the paths of ``workspace.keep``
+survive; without any there is nothing to record.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from msgspec import Struct
 from agentjobs.disk.plain_files import read_plain
 from agentjobs.disk.write import replace_file
 from agentjobs.text.path_patterns import in_scope
+from agentjobs.workspace.admin import admin_dir, tree_environment
 from agentjobs.workspace.git import text
-from agentjobs.workspace.snapshot import admin_dir, tree_environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,21 +32,21 @@ MEMORY = "agentjobs-setup"
 
 
 class Prepared(Struct, frozen=True):
-    """What is remembered of a setup."""
+    """The record of a setup."""
 
     key: str
-    """Of the command and all else that it may depend on, but for the files of the commit."""
+    """Hash of the command and all else that it may depend on, except the files of the commit."""
     commit: str
-    """Where the tree stood."""
+    """The commit of the tree."""
     inputs: tuple[str, ...]
     paths: tuple[str, ...]
     """What it left in the paths that are kept."""
 
 
 def setup_due(git: Git, tree_dir: Path, commit: str, settings: Workspace) -> bool:
-    """Whether the setup command must run before the tree, put on ``commit``, is what it should be.
+    """Return whether the setup command must run in the tree, which is on ``commit``.
 
-    Where it must, what was remembered is forgotten: a command that is cut off leaves neither the old nor the new.
+    If so, the record is deleted: after an interrupted command neither the old nor the new result is valid.
     """
     if not settings.setup:
         return False
@@ -63,7 +63,7 @@ def setup_due(git: Git, tree_dir: Path, commit: str, settings: Workspace) -> boo
 
 
 def setup_done(git: Git, tree_dir: Path, commit: str, settings: Workspace) -> None:
-    """Remember that the setup command exited 0 in the tree, which stands on ``commit``."""
+    """Record that the setup command exited 0 in the tree, which is on ``commit``."""
     admin = admin_dir(git, tree_dir)
     if admin is None or not settings.setup or not settings.keep:
         return
@@ -73,21 +73,21 @@ def setup_done(git: Git, tree_dir: Path, commit: str, settings: Workspace) -> No
 
 
 def forget(git: Git, tree_dir: Path) -> None:
-    """Forget that the tree was set up."""
+    """Delete the record of the setup."""
     admin = admin_dir(git, tree_dir)
     if admin is not None:
         (admin / MEMORY).unlink(missing_ok=True)
 
 
 def forget_if_changed(git: Git, admin: Path, commit: str) -> None:
-    """Forget it if the inputs are others in ``commit``, on which the tree is about to be put."""
+    """Delete the record if the inputs differ in ``commit``, the tree's next one."""
     known = _decode(admin / MEMORY)
     if known is not None and _inputs_differ(git, known, commit):
         (admin / MEMORY).unlink(missing_ok=True)
 
 
 def is_input(path: str, inputs: Sequence[str]) -> bool:
-    """Whether one of the patterns names the path: without a slash at any depth, else from the top."""
+    """Return whether one of the patterns matches the path: without a slash at any depth, else from the top."""
     return not in_scope((path,), [entry if "/" in entry else f"**/{entry}" for entry in inputs])
 
 
@@ -95,7 +95,7 @@ def _inputs_differ(git: Git, known: Prepared, commit: str) -> bool:
     if known.commit == commit or not known.inputs:
         return False
     names = ("diff-tree", "-r", "-z", "--no-renames", "--name-only", known.commit, commit)
-    done = git.run(*names, ok=(0, 128))  # 128: a commit that is gone
+    done = git.run(*names, ok=(0, 128))  # 128: an unknown commit
     return done.code != 0 or any(is_input(text(path), known.inputs) for path in done.stdout.split(b"\0") if path)
 
 
@@ -105,7 +105,7 @@ def _key(settings: Workspace) -> str:
 
 
 def _kept(git: Git, tree_dir: Path, keep: Sequence[str]) -> tuple[str, ...]:
-    """Return the ignored paths in the tree that ``keep`` names, as far as git lists them."""
+    """Return the ignored paths in the tree that ``keep`` matches, as far as git lists them."""
     flags = ("--others", "--ignored", "--exclude-standard", "--directory")
     done = git.run("ls-files", "-z", *flags, cwd=tree_dir, env=tree_environment(git, tree_dir))
     listed = [text(path).rstrip("/") for path in done.stdout.split(b"\0") if path]
@@ -116,7 +116,7 @@ def _kept(git: Git, tree_dir: Path, keep: Sequence[str]) -> tuple[str, ...]:
 
 
 def _filled(path: Path) -> bool:
-    """Whether something stands there, and is not an empty directory."""
+    """Return whether there is anything at the path, except an empty directory."""
     try:
         return any(path.iterdir()) if path.is_dir() else os.path.lexists(path)
     except OSError:

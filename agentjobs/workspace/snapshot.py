@@ -1,9 +1,4 @@
-"""All of a working tree as one commit, whatever an agent did to its index, its HEAD or ``.git``.
-
-Git is always told both the directory and the administrative directory of a tree. Were it left to look for
-them, a tree whose ``.git`` file an agent removed would be taken for a part of the repository around it: the
-user's own checkout.
-"""
+"""All of a working tree as one commit, whatever an agent did to its index, its HEAD or ``.git``."""
 
 from __future__ import annotations
 
@@ -14,119 +9,30 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from agentjobs.disk.plain_files import is_directory, is_plain, read_plain
-from agentjobs.disk.write import replace_file
-from agentjobs.model.errors import TreeError
+from agentjobs.disk.plain_files import read_plain
+from agentjobs.workspace.admin import SEED_INDEX, agents_view, clone_dir, ignore_patterns, placed, tree_environment
 from agentjobs.workspace.git import parse_raw, raw, text
 from agentjobs.workspace.handed_over import is_behind_link, is_untouched
 from agentjobs.workspace.handed_over import read as read_handed
-from agentjobs.workspace.hazards import disarm, disarm_admin
-from agentjobs.workspace.sparse import may_lack_files, outside, recorded
+from agentjobs.workspace.hazards import disarm
+from agentjobs.workspace.sparse import checked_out, may_lack_files, outside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from agentjobs.workspace.git import Change, Git
 
-SEED_INDEX = "agentjobs-index"
-"""The index as it was when we filled the tree: file times, so that unchanged files are not read
-again, and none of the flags by which an agent may hide a change from ``git add``."""
-
-_PLACED = "agentjobs-placed"
 GITLINK = "160000"
 """The mode of a submodule's entry."""
 
 
 class Snapshot(NamedTuple):
-    """A tree object, and the commit that holds it: ``base`` itself where nothing differs from it."""
+    """A tree object and its commit, which is ``base`` itself if nothing differs."""
 
     tree: str
     commit: str
     worktrees: tuple[str, ...] = ()
-    """Paths of worktrees of this repository inside the tree: no content of it."""
-
-
-def admin_dir(git: Git, tree_dir: Path) -> Path | None:
-    """Return the administrative directory of a worktree, found from git's side; None: not registered."""
-    if tree_dir.is_symlink():
-        return None  # an agent put it in the place of its tree: what it leads to is none of ours
-    real = os.path.realpath(tree_dir)
-    if real == os.path.realpath(git.toplevel):
-        git_dir = git.toplevel / ".git"
-        return git_dir if git_dir.is_dir() else git.common_dir
-    registered = git.common_dir / "worktrees"
-    if not is_directory(registered) or not is_directory(tree_dir.parent):
-        return None  # a link there would lead us to other people's files
-    guess = registered / tree_dir.name
-    if _is_of(guess, real):
-        return guess
-    names = sorted(path.name for path in registered.iterdir())
-    return next((registered / name for name in names if _is_of(registered / name, real)), None)
-
-
-def _is_of(admin: Path, real_tree: str) -> bool:
-    if not is_directory(admin):
-        return False
-    try:
-        link = text(read_plain(admin / "gitdir", 1 << 16)).rstrip("\n")
-    except OSError:
-        return False
-    return bool(link) and os.path.realpath(admin / Path(link).parent) == real_tree
-
-
-def tree_environment(git: Git, tree_dir: Path) -> dict[str, str]:
-    """Return the variables that bind a git call to the tree. Raises ``GitError`` if it is not registered."""
-    admin = admin_dir(git, tree_dir)
-    if admin is None:
-        raise TreeError(f"{tree_dir} is not a worktree of {git.toplevel}")
-    if admin.parent == git.common_dir / "worktrees":
-        disarm_admin(admin)
-    return {"GIT_DIR": str(admin), "GIT_WORK_TREE": str(tree_dir)}
-
-
-def clone_dir(tree_dir: Path) -> Path:
-    """Return where the repository of the agent's own is, if it has one (see ``clones``)."""
-    return tree_dir.with_name(f".{tree_dir.name}.git")
-
-
-def agents_view(tree_dir: Path, bound: dict[str, str]) -> dict[str, str]:
-    """Return the variables that bind a git call to the tree with the index that the agent's own git uses."""
-    own = clone_dir(tree_dir)
-    return {**bound, "GIT_INDEX_FILE": str(own / "index")} if is_directory(own) and is_plain(own / "index") else bound
-
-
-def head(git: Git, tree_dir: Path) -> str | None:
-    """Return the commit that the tree's HEAD stands on."""
-    done = git.run(
-        "rev-parse",
-        "--verify",
-        "-q",
-        "HEAD^{commit}",
-        cwd=tree_dir,
-        env=tree_environment(git, tree_dir),
-        ok=(0, 1, 128),
-    )
-    return text(done.stdout).strip() or None
-
-
-def placed(admin: Path) -> tuple[str, ...]:
-    """Return the paths that we put into the tree ourselves (``copy``, ``link``): never part of a snapshot."""
-    try:
-        return tuple(text(part) for part in read_plain(admin / _PLACED).split(b"\0") if part)
-    except FileNotFoundError:
-        return ()
-
-
-def set_placed(admin: Path, paths: Iterable[str]) -> None:
-    """Remember what we put into the tree."""
-    # By rename: a list cut off half-way would let a snapshot take in, and land, what is only on loan.
-    replace_file(admin / _PLACED, b"".join(raw(path) + b"\0" for path in paths))
-
-
-def ignore_patterns(paths: Iterable[str]) -> list[str]:
-    """Return gitignore patterns that match exactly these paths."""
-    special = str.maketrans({char: "\\" + char for char in "\\*?[]!# "})
-    return ["/" + path.rstrip("/").translate(special) for path in paths]
+    """Paths of worktrees of this repository inside the tree: not part of its content."""
 
 
 def snapshot(
@@ -134,12 +40,12 @@ def snapshot(
 ) -> Snapshot:
     """Commit all that differs from ``base`` as one commit on it; the working tree is not touched.
 
-    In it is what the agent left uncommitted, what it committed, staged or deleted, and untracked files that
-    are not ignored. The files of a repository that was made inside the tree are taken as plain files (its
-    history is not). Left out: ignored files, what ``copy`` and ``link`` of the workspace put there, worktrees of this
-    repository inside the tree, and whatever is still as it was handed to the agent (see ``handed``) or as git wrote it.
-    ``named``: paths that are taken even where git ignores them: what a task is told to write is its work.
-    Raises ``GitError``, for instance for a file that cannot be read.
+    It contains what the agent left uncommitted, what it committed, staged or deleted, and untracked files that are not
+    ignored. The files of a repository that was made inside the tree are taken as plain files (without its history).
+    Left out: ignored files, what ``copy`` and ``link`` of the workspace put there, worktrees of this repository inside
+    the tree, and whatever is still as it was handed to the agent (see ``handed_over``) or as git wrote it. ``named``:
+    paths that are taken even if git ignores them: the declared output of a task is its work. Raises ``GitError``, for
+    instance for a file that cannot be read.
     """
     bound = tree_environment(git, tree_dir)
     admin = Path(bound["GIT_DIR"])
@@ -148,12 +54,12 @@ def snapshot(
         index = Path(scratch) / "index"
         env = {**bound, "GIT_INDEX_FILE": str(index)}
         try:
-            # With its time: by the index's age git tells if a file may have changed within the same tick.
+            # With its time: by the index's age git decides whether a file may have changed within the same tick.
             shutil.copy2(admin / SEED_INDEX, index)
         except FileNotFoundError:
             git.run("read-tree", base, cwd=tree_dir, env=env)
         ours = placed(admin)
-        # Not checked out, and there: it counts. Not checked out, and not there, is no deletion.
+        # Not checked out, but there: it counts. Not checked out and not there: not a deletion.
         if may_lack_files(tree_dir, admin):
             _mark_absent(git, tree_dir, agents_view(tree_dir, bound), env)
         take_in_changes(git, tree_dir, env)
@@ -201,14 +107,14 @@ def differing(git: Git, tree_dir: Path) -> tuple[str, ...]:
 
 
 def differing_from(git: Git, tree_dir: Path, tree: str) -> dict[str, tuple[str, str]]:
-    """Return what a tree object has, where that is not what we checked out: mode and blob by path, as in ``handed``."""
+    """Return where a tree object differs from our checkout: mode and blob by path, as in ``handed_over``."""
     bound = tree_environment(git, tree_dir)
     env = {**bound, "GIT_INDEX_FILE": str(Path(bound["GIT_DIR"]) / SEED_INDEX)}
     return {change.path: _entry(change.old_mode, change.old) for change in _staged(git, tree_dir, tree, env)}
 
 
 def _staged(git: Git, tree_dir: Path, tree: str, env: dict[str, str]) -> Sequence[Change]:
-    """Return how the index that ``env`` names differs from a commit or tree object."""
+    """Return how the index in ``env`` differs from a commit or tree object."""
     flags = ("--cached", "--raw", "-z", "--no-renames")
     return parse_raw(git.run("diff-index", *flags, tree, cwd=tree_dir, env=env).stdout)
 
@@ -225,13 +131,13 @@ def submodules(git: Git, env: Mapping[str, str], commit: str = "") -> list[tuple
 def _take_back_untouched(
     git: Git, tree_dir: Path, base: str, changes: Sequence[Change], env: dict[str, str], scratch: Path
 ) -> None:
-    """Give every path that nobody has touched since the tree was handed to the agent its old entry in the index.
+    """Restore the old index entry of every path that was not touched since the tree was handed to the agent.
 
-    Touched is not what git reports alone. Line endings and filters can make a file differ from its own commit as soon
-    as it is checked out; and what setup changed is not the agent's work.
+    What git reports is not enough. Line endings and filters can make a file differ from its own commit as soon as it is
+    checked out; and what setup changed is not the agent's work.
     """
     handed = read_handed(tree_dir).entries
-    if handed:  # what was added one by one is not among ``changes`` yet
+    if handed:  # what was added one by one is not in ``changes`` yet
         changes = _staged(git, tree_dir, base, env)
     as_handed = {c.path: c for c in changes if handed.get(c.path) == _entry(c.new_mode, c.new)}
     converted = [c.path for c in changes if c.path not in as_handed and _is_converted(tree_dir, c)]
@@ -249,19 +155,19 @@ def _take_back_untouched(
     known = {text(path): head for head, _, path in (line.partition(b"\t") for line in listed)}
     none = b"0 " + b"0" * len(changes[0].old)
     entries = {path: known.get(path, none) for path in untouched}
-    # Of `base`, not as checked out: an earlier attempt may have changed it, and this one put it back.
+    # Compare with `base`, not the checkout: an earlier attempt may have changed it, and this one restored it.
     entries |= {path: raw(f"{change.old_mode} {change.old}") for path, change in as_handed.items()}
     lines = (entry + b"\t" + raw(path) + b"\0" for path, entry in sorted(entries.items()))
     git.run("update-index", "-z", "--index-info", cwd=tree_dir, env=env, stdin=b"".join(lines))
 
 
 def _entry(mode: str, blob: str) -> tuple[str, str]:
-    """Return what stands at a path as ``handed`` writes it down."""
+    """Return an entry in the format of ``handed_over``."""
     return (mode, blob) if int(mode, 8) else ("0", "")
 
 
 def _is_converted(tree_dir: Path, change: Change) -> bool:
-    """Whether git stores another content for a changed file than stands in the tree."""
+    """Return whether git stores other content for a changed file than the tree has."""
     if change.old_mode[:3] != "100" or change.new_mode[:3] != "100":
         return False
     data = _content(tree_dir / change.path)
@@ -270,7 +176,7 @@ def _is_converted(tree_dir: Path, change: Change) -> bool:
 
 
 def _as_checked_out(git: Git, tree_dir: Path, env: dict[str, str], paths: Sequence[str], scratch: Path) -> set[str]:
-    """Return which of these files are to the byte what git writes for the index that ``env`` names."""
+    """Return which of these files equal, byte for byte, what git writes for the index in ``env``."""
     place = scratch / "out"
     flags = ("--quiet", "--force", f"--prefix={place}/", "-z", "--stdin")
     git.run("checkout-index", *flags, cwd=tree_dir, env=env, stdin=_listed(paths), ok=(0, 1))
@@ -284,7 +190,7 @@ def _as_checked_out(git: Git, tree_dir: Path, env: dict[str, str], paths: Sequen
 
 
 def _content(path: Path) -> bytes | None:
-    """Return the bytes of a regular file; None of anything else."""
+    """Return the bytes of a regular file, else None."""
     try:
         return read_plain(path)
     except OSError:
@@ -292,7 +198,7 @@ def _content(path: Path) -> bytes | None:
 
 
 def _is_worktree(git: Git, tree_dir: Path, path: str) -> bool:
-    """Whether the directory is a worktree of this repository (or of the clone that the agent has of it)."""
+    """Return whether the directory is a worktree of this repository (or of the agent's clone of it)."""
     link = tree_dir / path / ".git"
     data = _content(link) or b""
     if not data.startswith(b"gitdir: "):
@@ -303,9 +209,9 @@ def _is_worktree(git: Git, tree_dir: Path, path: str) -> bool:
 
 
 def take_in_changes(git: Git, tree_dir: Path, env: dict[str, str]) -> None:
-    """Bring the index up to the tree, as ``git add -u`` does, but start no git inside a submodule.
+    """Update the index from the tree, as ``git add -u`` does, but start no git inside a submodule.
 
-    That one would do as the settings say which an agent wrote there.
+    That one would obey settings that an agent wrote there.
     """
     listed = ("diff-files", "--raw", "-z", "--no-renames", "--ignore-submodules=dirty")
     changes = parse_raw(git.run(*listed, cwd=tree_dir, env=env).stdout)
@@ -316,7 +222,7 @@ def take_in_changes(git: Git, tree_dir: Path, env: dict[str, str]) -> None:
 
 
 def not_checked_out_but_there(git: Git, tree_dir: Path, index: str = SEED_INDEX) -> list[str]:
-    """Return the files of the tree that stand where, by our index, none was checked out: somebody wrote them."""
+    """Return the files of the tree at paths where our index has none checked out: somebody wrote them."""
     bound = tree_environment(git, tree_dir)
     admin = Path(bound["GIT_DIR"])
     if not may_lack_files(tree_dir, admin):
@@ -327,31 +233,31 @@ def not_checked_out_but_there(git: Git, tree_dir: Path, index: str = SEED_INDEX)
 
 
 def _mark_absent(git: Git, tree_dir: Path, theirs: dict[str, str], env: dict[str, str]) -> None:
-    """Give the skip-worktree bit, in our index, to what is not checked out and not there, and to nothing else.
+    """Set the skip-worktree bit, in our index, for files that are neither checked out nor there, and only for those.
 
-    Not checked out are the files that we did not, and those that the agent's git took out of the tree
-    (``git sparse-checkout set``).
+    Not checked out are the files that we left out, and those that the agent's git removed from the tree (``git
+    sparse-checkout set``).
     """
     ours, agents = _bits(git, tree_dir, env), _bits(git, tree_dir, theirs)
     there = _there(tree_dir)
     written = [path for path, bit in ours.items() if bit and there(path)]
     taken_out = [path for path, bit in agents.items() if bit and ours.get(path) is False and not there(path)]
     if not any(ours.values()):  # made without our index, which is gone
-        taken_out += [path for path in outside(recorded(tree_dir), ours) if not there(path)]
+        taken_out += [path for path in outside(checked_out(tree_dir), ours) if not there(path)]
     for flag, paths in (("--no-skip-worktree", written), ("--skip-worktree", taken_out)):
         if paths:
             git.run("update-index", "-z", flag, "--stdin", cwd=tree_dir, env=env, stdin=_listed(paths))
 
 
 def _bits(git: Git, tree_dir: Path, env: dict[str, str]) -> dict[str, bool]:
-    """Return the files of an index, and whether each has the skip-worktree bit; none of an index that is broken."""
+    """Return for each file of an index whether it has the skip-worktree bit; empty for a broken index."""
     done = git.run("ls-files", "-t", "-z", cwd=tree_dir, env=env, ok=(0, 128))
     listed = done.stdout.split(b"\0") if done.code == 0 else []
     return {text(entry[2:]): entry[:1] == b"S" for entry in listed if entry}
 
 
 def _there(tree_dir: Path) -> Callable[[str], bool]:
-    """Return a function that tells if a file or link of the tree itself stands at a path, behind no link."""
+    """Return a function that returns whether a path is a file or link of the tree itself, not behind a link."""
     known: dict[str, bool] = {"": True}
 
     def directory(path: str) -> bool:
@@ -392,13 +298,13 @@ def _added_by_agent(git: Git, tree_dir: Path, theirs: dict[str, str], base: str)
         base,
         cwd=tree_dir,
         env=theirs,
-        ok=range(256),  # a broken index of the agent's only means that there is nothing to learn from it
+        ok=range(256),  # a broken index of the agent adds nothing
     )
     return [text(path) for path in done.stdout.split(b"\0") if path] if done.code == 0 else []
 
 
 def _present(tree_dir: Path, paths: Iterable[str], ours: Sequence[str]) -> Iterator[str]:
-    """Yield those paths that are a file (or a link) of the tree itself and were not put there by us."""
+    """Yield the paths that are a file (or a link) of the tree itself and were not put there by us."""
     own = tuple(path.rstrip("/") for path in ours)
     for path in dict.fromkeys(paths):
         if any(path == mine or path.startswith(mine + "/") for mine in own):
@@ -413,7 +319,7 @@ def _present(tree_dir: Path, paths: Iterable[str], ours: Sequence[str]) -> Itera
 def _add(git: Git, work_dir: Path, env: dict[str, str], paths: Iterable[str]) -> None:
     listed = _listed(paths)
     if listed:
-        # `--remove`: a file that went away in the meantime is no error.
+        # `--remove`: a file that was deleted in the meantime is not an error.
         flags = ("--add", "--remove", "--replace", "-z", "--stdin")
         git.run("update-index", *flags, cwd=work_dir, env=env, stdin=listed)
 
@@ -423,7 +329,7 @@ def _listed(paths: Iterable[str]) -> bytes:
 
 
 def _nested_tree(git: Git, tree_dir: Path, path: str, bound: dict[str, str], index: Path) -> str | None:
-    """Return a tree object of the files in the repository at ``path``, but for what either side ignores."""
+    """Return a tree object of the files in the repository at ``path``, without those that either side ignores."""
     inner_dir = tree_dir / path
     if inner_dir.is_symlink() or not inner_dir.is_dir():
         return None

@@ -1,10 +1,10 @@
-"""Which directories of its commit a tree holds: a sparse checkout that the user's configuration knows nothing of.
+"""Which directories of its commit a tree checks out: a sparse checkout unknown to the user's configuration.
 
-Written down next to the tree, in ``.<name>.sparse``: ``packages/a/`` stands for all of a directory, ``packages``
-for the files that lie in it directly; no such file: the tree holds all of its commit. The files at the top, and
-those in every directory on the way, belong to it, as in git's cone mode. To git this is told by
-``info/sparse-checkout`` in the tree's administrative directory, and by settings of our own calls alone. What is not
-checked out has git's skip-worktree bit in the index, which every git honours, an agent's too.
+It is recorded next to the tree, in ``.<name>.sparse``: ``packages/a/`` is all of a directory, ``packages`` the files
+directly in it; without such a file the tree has all of its commit. The files at the top, and those in every directory
+on the way, are included, as in git's cone mode. Git gets this from ``info/sparse-checkout`` in the tree's
+administrative directory, and from settings of our own calls alone. What is not checked out has git's skip-worktree bit
+in the index, which every git respects, even an agent's.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _SPECIAL = re.compile(rb"([\\*?\[])")
 
 
 def directories(git: Git, commit: str, sparse: Sequence[str], files: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return what a tree on ``commit`` is to hold: ``sparse`` and the directories of ``files``; (): everything.
+    """Return what a tree on ``commit`` checks out: ``sparse`` and the directories of ``files``; (): everything.
 
-    Of a file it is the directory, of a directory all of it, of a glob the directory that its fixed beginning names.
+    For a file that is its directory, for a directory all of it, for a glob the directory in its fixed beginning.
     """
     if not sparse:
         return ()
@@ -49,7 +49,7 @@ def directories(git: Git, commit: str, sparse: Sequence[str], files: Sequence[st
     listed = git.run("ls-tree", "-z", "--full-tree", commit, "--", *map(raw, plain)).stdout if plain else b""
     blobs = {text(line.partition(b"\t")[2]) for line in listed.split(b"\0") if line[6:12] == b" blob "}
     for path in plain:
-        # One that is not there yet may become either: the files next to it are there in both cases.
+        # A new path may become a file or a directory: the files next to it are included in both cases.
         directory = path.rpartition("/")[0] if path in blobs else path
         if directory:
             found.add(f"{directory}/")
@@ -57,24 +57,24 @@ def directories(git: Git, commit: str, sparse: Sequence[str], files: Sequence[st
 
 
 def widened(held: Sequence[str], paths: Iterable[str]) -> tuple[str, ...]:
-    """Return ``held`` and the directories in which these files lie, without those beneath; (): everything."""
+    """Return ``held`` and the directories of these files, without those beneath; (): everything."""
     if not held:
         return ()
     return _least({*held, *({path.rpartition("/")[0] for path in paths} - {""})})
 
 
 def covers(held: Sequence[str], wanted: Sequence[str]) -> bool:
-    """Whether a tree that holds ``held`` holds all of ``wanted`` (for both, (): everything)."""
+    """Return whether ``held`` includes all of ``wanted`` (for both, (): everything)."""
     return not held or (bool(wanted) and merged(held, wanted) == tuple(held))
 
 
 def merged(held: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
-    """Return what holds both; (): everything."""
+    """Return what includes both; (): everything."""
     return _least({*held, *wanted}) if held and wanted else ()
 
 
 def outside(held: Sequence[str], paths: Iterable[str]) -> Iterator[str]:
-    """Yield the paths of files that a tree with ``held`` does not hold."""
+    """Return the paths of files that a tree with ``held`` does not check out."""
     whole = {entry[:-1] for entry in held if entry.endswith("/")}
     flat = {above for entry in held for above in (entry.rstrip("/"), *_above(entry.rstrip("/")))} - whole | {""}
     for path in paths:
@@ -83,30 +83,30 @@ def outside(held: Sequence[str], paths: Iterable[str]) -> Iterator[str]:
             yield path
 
 
-def recorded(tree_dir: Path) -> tuple[str, ...]:
-    """Return what is written down for the tree."""
-    return read_held(_record(tree_dir))
+def checked_out(tree_dir: Path) -> tuple[str, ...]:
+    """Return the directories recorded for the tree."""
+    return read_directories(_record(tree_dir))
 
 
-def record(tree_dir: Path, held: Sequence[str]) -> None:
-    """Write down what the tree is to hold; the next time it is put on a commit it does.
+def set_checked_out(tree_dir: Path, held: Sequence[str]) -> None:
+    """Record the directories of the tree; they apply the next time it is put on a commit.
 
-    From less to everything it takes a new index as well: nothing else takes the bits out of one.
+    A change to "everything" needs a new index as well: nothing else clears the skip-worktree bits.
     """
-    if tuple(held) != recorded(tree_dir):
-        write_held(_record(tree_dir), held)
+    if tuple(held) != checked_out(tree_dir):
+        write_directories(_record(tree_dir), held)
 
 
-def read_held(path: Path) -> tuple[str, ...]:
-    """Read what ``write_held`` wrote; (): everything."""
+def read_directories(path: Path) -> tuple[str, ...]:
+    """Read what ``write_directories`` wrote; (): everything."""
     try:
         return tuple(text(part) for part in read_plain(path).split(b"\0") if part)
     except FileNotFoundError:
         return ()
 
 
-def write_held(path: Path, held: Sequence[str]) -> None:
-    """Write to a file what a tree holds, or remove it where that is everything."""
+def write_directories(path: Path, held: Sequence[str]) -> None:
+    """Write to a file what a tree checks out, or remove the file if that is everything."""
     if not held:
         path.unlink(missing_ok=True)
         return
@@ -114,22 +114,22 @@ def write_held(path: Path, held: Sequence[str]) -> None:
 
 
 def may_lack_files(tree_dir: Path, admin: Path) -> bool:
-    """Whether our index of the tree may have files in it that are not checked out."""
-    return _file(admin).exists() or bool(recorded(tree_dir))
+    """Return whether our index of the tree may contain files that are not checked out."""
+    return _file(admin).exists() or bool(checked_out(tree_dir))
 
 
 def sparse_environment(tree_dir: Path, admin: Path) -> dict[str, str]:
-    """Return the variables by which git keeps to what is recorded, once that is in its file.
+    """Return the variables that make git respect the record, after writing its file.
 
-    None where the tree holds everything.
+    Empty if the tree checks out everything.
     """
-    held = recorded(tree_dir)
+    held = checked_out(tree_dir)
     if not held:
         return {}
     target = _file(admin)
     target.parent.mkdir(exist_ok=True)
     replace_file(target, patterns(held))
-    # A git that was killed, an agent's as well, would have the next one refuse.
+    # A lock file of a killed git, even an agent's, would make the next one fail.
     with contextlib.suppress(FileNotFoundError):
         target.with_name("sparse-checkout.lock").unlink()
     return settings(_OURS)
@@ -160,7 +160,7 @@ def _escaped(path: str) -> bytes:
 
 
 def _least(entries: Iterable[str]) -> tuple[str, ...]:
-    """Return the entries without those that others hold; a name that no line can hold is replaced by what is above."""
+    """Return the entries without those inside others; a name that no line can contain is replaced by its parent."""
     plain = {_writable(entry) for entry in entries}
     whole = {entry for entry in plain if entry.endswith("/")}
     return tuple(

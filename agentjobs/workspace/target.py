@@ -1,4 +1,4 @@
-"""Landing: merged in memory, one commit a task, the target moved by compare-and-swap."""
+"""Landing: merge in memory, one commit per task, move the target by compare-and-swap."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Integrated(NamedTuple):
     tree: str
     conflicts: tuple[str, ...] = ()
     messages: tuple[str, ...] = ()
-    """What git says of each conflict."""
+    """Git's message for each conflict."""
 
 
 def branch_ref(name: str) -> str:
@@ -35,24 +35,24 @@ def branch_ref(name: str) -> str:
 
 
 def target_tip(git: Git, target: str, base: str) -> str:
-    """Return the commit of the target or, where it is absent, of ``base``; ``UserError`` without either."""
+    """Return the commit of the target or, if there is none, of ``base``; ``UserError`` without either."""
     return git.resolve(branch_ref(target)) or base_commit(git, base)
 
 
 def base_commit(git: Git, base: str) -> str:
-    """Return the commit that ``base`` names; ``UserError`` where there is none."""
+    """Return the commit that ``base`` names; ``UserError`` if there is none."""
     found = git.resolve(base)
     if found is None:
         here = git.branch()
         cure = f"did you mean {here!r}?" if git.resolve(here) else "commit something first"
-        raise UserError(f"base {base!r} is no commit of this repository; {cure}", file="agentjobs.toml")
+        raise UserError(f"base {base!r} is not a commit of this repository; {cure}", file="agentjobs.toml")
     return found
 
 
 def landing_message(
     subject: str, *, task: str, attempt: int, agent: str, checks: Sequence[str] = (), body: str = ""
 ) -> str:
-    """Return a landed commit's message (pure): subject, body, and trailers: whose it is, by what it was checked."""
+    """Return the message of a landed commit (pure): subject, body, trailers with task, attempt, agent and checks."""
     parts = [" ".join(subject.split()) or task, body.strip()]
     values = [("Agentjobs-Task", task), ("Agentjobs-Attempt", str(attempt)), ("Agentjobs-Agent", agent)]
     values += [("Agentjobs-Check", check) for check in checks]
@@ -61,9 +61,9 @@ def landing_message(
 
 
 def landed_as(git: Git, target: str, task: str, attempt: int, since: str) -> str:
-    """Return the commit by which an attempt's work is on the target, found by its trailers; empty where it is not.
+    """Return the commit with an attempt's work on the target, found by its trailers; empty if there is none.
 
-    ``since``: a commit that is older; empty where none is known.
+    ``since``: an older commit; empty if none is known.
     """
     tip = git.resolve(branch_ref(target))
     if tip is None:
@@ -77,15 +77,14 @@ def landed_as(git: Git, target: str, task: str, attempt: int, since: str) -> str
 def integrate(
     git: Git, tree_dir: Path, commit: str, tip: str, message: str, at: float, *, stands_on: str = ""
 ) -> Integrated:
-    """Merge a task's ``commit`` onto the target's ``tip`` and put the tree there, for the checks to judge.
+    """Merge a task's ``commit`` onto the target's ``tip`` and put the tree there, for the checks.
 
-    Clean: one commit with the one parent ``tip`` (or ``tip`` itself where the work is in it already), the
-    tree on it. Conflict: the tree on ``tip``, with both sides of each conflict in its files, uncommitted,
-    for an agent to resolve. What the tree held is gone: point a ref at ``commit`` first. The same arguments
-    give the same result.
+    Clean: one commit with the one parent ``tip`` (or ``tip`` itself if the work is in it already), the tree on it.
+    Conflict: the tree on ``tip``, with both sides of each conflict in its files, uncommitted, for an agent to resolve.
+    The tree's old content is lost: point a ref at ``commit`` first. The same arguments give the same result.
 
-    ``stands_on``: the commit that the work was made on. Where the target does not hold that one any more
-    (somebody dropped what had landed), only what the work itself changed is brought onto it.
+    ``stands_on``: the commit that the work was based on. If the target no longer contains that one (somebody dropped
+    what had landed), only the changes of the work itself are applied.
     """
     merged = merge_onto(git, commit, tip, message, at, stands_on=stands_on)
     if merged.conflicts:
@@ -111,10 +110,10 @@ def merge_onto(git: Git, commit: str, tip: str, message: str, at: float, *, stan
 
 
 def land(git: Git, target: str, commit: str, parent: str, *, trees_dir: Path | None = None) -> bool:
-    """Move the branch ``target`` from ``parent`` to ``commit``, or make it; False if it stands elsewhere.
+    """Move the branch ``target`` from ``parent`` to ``commit``, or create it; False if it is elsewhere.
 
-    True as well if it holds ``commit`` already. Raises ``UserError`` while the branch is checked out
-    somewhere; the trees beneath ``trees_dir`` are ours and do not count.
+    Also True if it contains ``commit`` already. Raises ``UserError`` while the branch is checked out somewhere; the
+    trees beneath ``trees_dir`` are ours and do not count.
     """
     ref = branch_ref(target)
     check_target(git, target, trees_dir=trees_dir)
@@ -127,13 +126,13 @@ def land(git: Git, target: str, commit: str, parent: str, *, trees_dir: Path | N
 
 
 def check_target(git: Git, target: str, *, trees_dir: Path | None = None) -> None:
-    """Raise ``UserError`` if ``target`` is no name for a branch, or is checked out by the user."""
+    """Raise ``UserError`` if ``target`` is not a valid branch name, or is checked out by the user."""
     ref = branch_ref(target)
     if git.run("check-ref-format", ref, ok=(0, 1)).code != 0 or not ref.startswith("refs/heads/"):
         raise UserError(f"target {target!r} cannot be the name of a branch; set another in agentjobs.toml")
     if git.resolve(ref) is None and (other := _in_the_way(git, ref)):
         raise UserError(
-            f"target {target!r} cannot be made beside the branch {other!r}; set another in agentjobs.toml"
+            f"target {target!r} cannot exist next to the branch {other!r}; set another in agentjobs.toml"
         )
     ours = os.path.realpath(trees_dir) + os.sep if trees_dir else None
     for tree in git.worktrees():
@@ -146,7 +145,7 @@ def check_target(git: Git, target: str, *, trees_dir: Path | None = None) -> Non
 
 
 def _in_the_way(git: Git, ref: str) -> str:
-    """Return the branch because of which ``ref`` cannot be: git keeps no ``a`` beside an ``a/b``."""
+    """Return the branch because of which ``ref`` cannot exist: git does not allow ``a`` next to ``a/b``."""
     parts = ref.split("/")
     above = ["/".join(parts[:end]) for end in range(3, len(parts))]
     for name in git.line("for-each-ref", "--format=%(refname)", *above, ref).splitlines():

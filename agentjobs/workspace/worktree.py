@@ -1,9 +1,9 @@
-"""Worktrees: made, filled, reset, kept, removed. Any of it may be killed at any instant and is done again.
+"""Worktrees: made, filled, reset, kept, removed. All of it may be killed at any time and can be repeated.
 
-Two kinds of lock. Registration in the git common directory is serialised by ``agentjobs-worktree.lock``
-there; checkouts run beside each other. And each tree has a lock file next to it, which also says how far it
-is: ``making``, ``ready``, or ``reset`` with the commit it is on its way to; the next call completes that. How
-a tree is made and filled is in ``checkout``, how it is handed on to another task in ``pool``.
+There are two kinds of lock. Registration in the git common directory is serialised by ``agentjobs-worktree.lock``
+there; checkouts run in parallel. And each tree has a lock file next to it, which also has the state of the tree:
+``making``, ``ready``, or ``reset`` with the commit it is on its way to; the next call completes that. ``checkout``
+makes and fills a tree, ``pool`` gives it to another task.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from agentjobs.disk.delete import delete
 from agentjobs.disk.plain_files import is_directory
 from agentjobs.model.errors import TreeError, UserError
 from agentjobs.workspace import handed_over, setup
+from agentjobs.workspace.admin import SEED_INDEX, admin_dir, head, placed, set_placed, tree_environment
 from agentjobs.workspace.checkout import clear, delete_tree, fill, made, reach, register, unregister
 from agentjobs.workspace.clone import drop, leftovers
 from agentjobs.workspace.git import text
@@ -25,18 +26,8 @@ from agentjobs.workspace.links import link as link_into
 from agentjobs.workspace.links import turn
 from agentjobs.workspace.lock import MAKING, READY, own_directory, set_state, state, tree_lock
 from agentjobs.workspace.nested import contents, files_inside, inside
-from agentjobs.workspace.snapshot import (
-    SEED_INDEX,
-    Snapshot,
-    admin_dir,
-    differing_from,
-    head,
-    placed,
-    set_placed,
-    snapshot,
-    tree_environment,
-)
-from agentjobs.workspace.sparse import record, recorded, widened
+from agentjobs.workspace.snapshot import Snapshot, differing_from, snapshot
+from agentjobs.workspace.sparse import checked_out, set_checked_out, widened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,8 +39,8 @@ if TYPE_CHECKING:
 def create(git: Git, tree_dir: Path, base: str) -> bool:
     """Make a worktree at ``tree_dir``, detached at ``base``. False: one was ready, and is left as it was.
 
-    A half-made one is made again. A directory that stands there and is not ours is renamed aside, never
-    removed. It holds all of the commit, unless something else is recorded for it (see ``sparse``).
+    A half-made one is made again. A directory that is not ours is renamed aside, never removed. The tree has all of the
+    commit, unless something else is recorded for it (see ``sparse``).
     """
     own_directory(tree_dir.parent)
     with tree_lock(tree_dir) as lock:
@@ -65,7 +56,7 @@ def create(git: Git, tree_dir: Path, base: str) -> bool:
 
 
 def put_aside(tree_dir: Path) -> None:
-    """Rename the directory of a tree, so that the next ``create`` makes another; nothing in it is touched."""
+    """Rename the directory of a tree, so that the next ``create`` makes another; its content is not touched."""
     with tree_lock(tree_dir):
         if os.path.lexists(tree_dir):
             plain_files.put_aside(tree_dir)
@@ -79,15 +70,15 @@ def reset(
     ignored_to_keep: Sequence[str] | None = None,
     sparse: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """Put the tree on ``commit``: HEAD detached, every tracked file as in it, untracked files gone.
+    """Put the tree on ``commit``: HEAD detached, every tracked file restored, untracked files gone.
 
-    Ignored files stay (with ``ignored_to_keep``: those that one of its patterns names), and what was handed to the
-    agent with the tree. The work in the tree is lost: ``keep`` it first. With ``sparse`` it holds these directories
-    from then on, else those that it held. Returns the ignored files and directories that were removed.
+    Ignored files stay (with ``ignored_to_keep``: those that one of its patterns matches), and what was handed to the
+    agent with the tree. The work in the tree is lost: ``keep`` it first. With ``sparse`` the tree checks out these
+    directories from now on, else those it had. Returns the ignored files and directories that were removed.
     """
     with tree_lock(tree_dir) as lock:
         if sparse:
-            record(tree_dir, sparse)
+            set_checked_out(tree_dir, sparse)
         removed = reach(git, tree_dir, lock, commit, ignored_to_keep=ignored_to_keep)
         handed_over.forget_tracked(tree_dir)
         return removed
@@ -96,10 +87,10 @@ def reset(
 def restore(
     git: Git, root: Path, tree_dir: Path, commit: str, settings: Workspace
 ) -> tuple[tuple[str, ...], bool]:
-    """Put the tree on ``commit``, with what was there beside it when it was handed to its agent, and nothing else.
+    """Put the tree on ``commit``, with what was added to it when it was handed to its agent, and nothing else.
 
-    Returns what was removed of the ignored files and directories that came later, and whether setup has to run again,
-    because the agent had changed what setup had made: then all of that is gone.
+    Returns the later ignored files and directories that were removed, and whether setup has to run again, because the
+    agent had changed its result: then all of that is gone.
     """
     removed = reset(git, tree_dir, commit, ignored_to_keep=())
     spoilt = put_back(git, tree_dir)
@@ -109,9 +100,9 @@ def restore(
 
 
 def put_back(git: Git, tree_dir: Path) -> bool:
-    """Remove what came into the untracked directories of a tree since it was handed to its agent (see ``handed``).
+    """Remove what was added to the untracked directories of a tree after it was handed over (see ``handed_over``).
 
-    True if setup has to run again.
+    Returns True if setup has to run again.
     """
     bound = tree_environment(git, tree_dir)
 
@@ -126,17 +117,17 @@ def put_back(git: Git, tree_dir: Path) -> bool:
 
 
 def note_handed(git: Git, tree_dir: Path, *, with_setup: bool, keep: Sequence[str] = ()) -> None:
-    """Write down what the tree holds beside its commit, as its agent is about to begin (see ``handed``).
+    """Record what the tree contains in addition to its commit, before its agent starts (see ``handed_over``).
 
-    ``with_setup``: a command has been at work there, which may have left anything.
+    ``with_setup``: a setup command ran there, which may have left anything.
     """
     bound = tree_environment(git, tree_dir)
     admin = Path(bound["GIT_DIR"])
     roots, entries = placed(admin), {}
     below: dict[str, str] = {}
-    handed_over.forget(tree_dir)  # what an earlier setup left is no measure of what this one did
+    handed_over.forget(tree_dir)  # an earlier setup may have left other files
     if with_setup or keep:
-        bound = {**bound, "GIT_INDEX_FILE": str(admin / SEED_INDEX)}  # setup may have added to the tree's own
+        bound = {**bound, "GIT_INDEX_FILE": str(admin / SEED_INDEX)}  # setup may have changed the tree's own
         listed = git.run("ls-files", "-z", "--others", "--directory", cwd=tree_dir, env=bound).stdout.split(b"\0")
         roots = tuple(text(path).rstrip("/") for path in listed if path)
     if with_setup and (tip := head(git, tree_dir)) is not None:
@@ -156,21 +147,21 @@ def show_merge(git: Git, tree_dir: Path, commit: str, tree: str) -> None:
 def keep(
     git: Git, tree_dir: Path, base: str, ref: str, message: str, at: float, *, named: Sequence[str] = ()
 ) -> Snapshot:
-    """Commit all that the tree holds (see ``snapshot``) and point ``ref`` (``refs/agentjobs/…``) at it."""
+    """Commit all that the tree contains (see ``snapshot``) and point ``ref`` (``refs/agentjobs/…``) at it."""
     with tree_lock(tree_dir) as lock:
         made(git, tree_dir, lock)
     taken = snapshot(git, tree_dir, base, message, at, named=named)
     git.keep(ref, taken.commit)
-    if held := recorded(tree_dir):  # who comes next, and the checks, must find what was made elsewhere
-        record(tree_dir, widened(held, git.changed(base, taken.commit)))
+    if held := checked_out(tree_dir):  # the next attempt, and the checks, must find what was made elsewhere
+        set_checked_out(tree_dir, widened(held, git.changed(base, taken.commit)))
     return taken
 
 
 def setup_files(git: Git, root: Path, tree_dir: Path, *, copy: Sequence[str], link: Sequence[str]) -> None:
-    """Copy and symlink paths of ``root`` (the user's checkout) into the tree; to do so again refreshes them.
+    """Copy and symlink paths of ``root`` (the user's checkout) into the tree; a repeated call refreshes them.
 
-    They are remembered as ours: no snapshot holds them, no reset removes them. Raises ``UserError`` for a
-    path that is missing, leads out of ``root``, or is a tracked file, which every tree has anyway.
+    They are recorded as ours: no snapshot takes them, no reset removes them. Raises ``UserError`` for a path that is
+    missing, leads out of ``root``, or is a tracked file, which every tree has anyway.
     """
     bound = tree_environment(git, tree_dir)
     admin = Path(bound["GIT_DIR"])
@@ -181,15 +172,15 @@ def setup_files(git: Git, root: Path, tree_dir: Path, *, copy: Sequence[str], li
     for path, _ in wanted:
         if not (root / path).exists():
             raise UserError(
-                f"workspace: {path} does not exist in {root}; create it, or take it out of [workspace]"
+                f"workspace: {path} does not exist in {root}; create it, or remove it from [workspace]"
             )
         if any((tree_dir / above).is_symlink() for above in Path(path).parents):  # it would lead out of the tree
-            raise TreeError(f"workspace: {path} cannot be put into {tree_dir}: a directory above it is a link there")
+            raise TreeError(f"workspace: {path} cannot be put into {tree_dir}: a directory above it is a link")
         if path not in before and (os.path.lexists(tree_dir / path) or _absent(git, tree_dir, path, bound)):
             raise UserError(
-                f"workspace: {path} is tracked by git, so every tree has it; take it out of [workspace]"
+                f"workspace: {path} is tracked by git, so every tree has it; remove it from [workspace]"
             )
-    # Remembered first: killed in the middle, the next call finds half a copy and knows whose it is.
+    # Recorded first: after a kill in the middle, the next call finds half a copy and knows that it is ours.
     set_placed(admin, sorted(before | {path for path, _ in wanted}))
     for path, as_link in wanted:
         source, target = root / path, tree_dir / path
@@ -206,49 +197,49 @@ def setup_files(git: Git, root: Path, tree_dir: Path, *, copy: Sequence[str], li
 
 
 def content(git: Git, tree_dir: Path, *, named: Sequence[str] = ()) -> str:
-    """Return the id of a tree object with all that ``snapshot`` finds in the tree; empty for one that is half-made."""
+    """Return the id of a tree object with all that ``snapshot`` finds in the tree; empty for a half-made one."""
     with tree_lock(tree_dir) as lock:
         tip = head(git, tree_dir) if made(git, tree_dir, lock) else None
     return snapshot(git, tree_dir, tip, "agentjobs: what a tree holds", 0.0, named=named).tree if tip else ""
 
 
 def holds_unkept_work(git: Git, tree_dir: Path) -> bool:
-    """Whether the tree holds anything, but for ignored files, that is in no commit which a ref keeps."""
+    """Return whether the tree contains anything, except ignored files, that is not in a commit which a ref keeps."""
     if admin_dir(git, tree_dir) is None:
         return is_directory(tree_dir) and any(tree_dir.iterdir())
     return look(git, tree_dir).unkept
 
 
-class Held(NamedTuple):
-    """What a tree holds, but for ignored files."""
+class TreeState(NamedTuple):
+    """State of a tree, without ignored files."""
 
     unkept: bool
-    """Something that is in no commit which a ref keeps."""
+    """It has something that is not in a commit which a ref keeps."""
     changed: bool
-    """Something that its HEAD does not hold."""
+    """It has something that its HEAD does not have."""
     tip: str
     """The commit of its HEAD, if that can be read."""
 
 
-def look(git: Git, tree_dir: Path, *, known: str = "") -> Held:
-    """Go through a registered tree. ``known``: a commit whose content is kept, though perhaps under another name."""
+def look(git: Git, tree_dir: Path, *, known: str = "") -> TreeState:
+    """Walk a registered tree. ``known``: a commit whose content is kept, though perhaps under another name."""
     tip = head(git, tree_dir)
     if tip is None:
-        return Held(unkept=True, changed=True, tip="")
+        return TreeState(unkept=True, changed=True, tip="")
     taken = snapshot(git, tree_dir, tip, "agentjobs: what a tree holds", 0.0)
     if taken.worktrees or next(inside(git, tree_dir, taken.commit), None) is not None:
-        return Held(unkept=True, changed=True, tip=tip)
+        return TreeState(unkept=True, changed=True, tip=tip)
     changed = taken.commit != tip
     if not changed and (tip == known or git.line("for-each-ref", "--count=1", f"--contains={tip}")):
-        return Held(unkept=False, changed=False, tip=tip)
+        return TreeState(unkept=False, changed=False, tip=tip)
     kept = taken.tree in git.line("for-each-ref", "--format=%(tree)").split()
-    return Held(unkept=not kept, changed=changed, tip=tip)
+    return TreeState(unkept=not kept, changed=changed, tip=tip)
 
 
 def remove(git: Git, tree_dir: Path, *, force: bool = False) -> None:
     """Remove the tree and its registration; no error if it is gone already.
 
-    Raises ``UserError`` while it holds work that is in no commit we keep, unless ``force``.
+    Raises ``UserError`` while it contains work that is not in a commit we keep, unless ``force``.
     """
     if not is_directory(tree_dir.parent):
         return
@@ -257,22 +248,22 @@ def remove(git: Git, tree_dir: Path, *, force: bool = False) -> None:
         if unasked and is_directory(tree_dir):
             made(git, tree_dir, lock)
         if unasked and is_directory(tree_dir) and holds_unkept_work(git, tree_dir):
-            raise UserError(f"{tree_dir} holds work that is in no commit; keep it, or remove it with --force")
-        # From here on it is nobody's work: killed in the middle, it is half-made, and removed without asking.
+            raise UserError(f"{tree_dir} holds work that is not in a kept commit; keep it, or remove it with --force")
+        # From here on it is nobody's work: after a kill in the middle it is half-made, and removed without asking.
         set_state(lock, MAKING)
         if os.path.lexists(tree_dir):
             delete_tree(tree_dir)
         drop(tree_dir)
         unregister(git, tree_dir)
-        record(tree_dir, ())
+        set_checked_out(tree_dir, ())
         handed_over.forget(tree_dir)
         set_state(lock)
 
 
 def prune(git: Git, trees_dir: Path) -> int:
-    """Forget the registered worktrees beneath ``trees_dir`` whose directory is gone; return how many.
+    """Forget the registered worktrees beneath ``trees_dir`` with a missing directory; return how many.
 
-    Those of the user are left alone, even where they are missing: they may be on a disk that is not mounted.
+    The user's own are left alone, even if they are missing: they may be on a disk that is not mounted.
     """
     above = os.path.realpath(trees_dir) + os.sep
     gone = [
@@ -286,8 +277,8 @@ def prune(git: Git, trees_dir: Path) -> int:
 
 
 def _absent(git: Git, tree_dir: Path, path: str, bound: dict[str, str]) -> bool:
-    """Whether a tracked file there is one that a sparse tree does not hold."""
-    if not recorded(tree_dir):
+    """Return whether a tracked file is one that a sparse tree does not check out."""
+    if not checked_out(tree_dir):
         return False
     return bool(git.run("ls-files", "-z", "--", f":(literal){path}", cwd=tree_dir, env=bound).stdout)
 

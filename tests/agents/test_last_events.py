@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentjobs.agents.last_events import filter_for, last_word
-from agentjobs.agents.outcome import Knowledge, Verdict, classify, finished
+from agentjobs.agents.outcome import Ending, classify, finished
+from agentjobs.agents.output import Knowledge
 from agentjobs.disk.logs import CHUNK_BYTES, TAIL_BYTES, lines_before, read_tail
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.steps import Exited, Kill, KillReason, Lost
@@ -42,7 +43,7 @@ def reading(agent: Agent, log: Path | None = None, masking: Masking | None = Non
 
 def judge(
     agent: Agent, output: bytes, code: int | None, why: str = "", scratch: Path | None = None, secret: str = ""
-) -> Verdict:
+) -> Ending:
     """Classify as ``endings`` does; with ``scratch`` by way of a file, of which only the tail is given."""
     masking = Masking([("API_KEY", secret)]) if secret else None
     log, size = None, len(output)

@@ -12,7 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentjobs.agents.observe import EVENTS, KEYS, Seen, Sight, likeness, measured, observe, sights
-from agentjobs.agents.outcome import Knowledge, classify
+from agentjobs.agents.outcome import classify
+from agentjobs.agents.output import Knowledge
 from agentjobs.agents.usage import measure
 from agentjobs.disk.logs import LOOK_LINES, Place, read_on
 from agentjobs.model.outcomes import Outcome

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.agents.outcome import Verdict, classify, finished
+from agentjobs.agents.outcome import Ending, classify, finished
 from agentjobs.agents.usage import measure
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.steps import Exited, Kill, KillReason, Lost
@@ -33,7 +33,7 @@ def judge(
     at: float = NOON,
     now: float = NOON,
     tree_dir: str = "",
-) -> Verdict:
+) -> Ending:
     return classify(
         phase=Lost(at=at) if code is None else Exited(code=code, at=at),
         kill=Kill(why=KillReason(why), at=at) if why else None,
@@ -106,7 +106,7 @@ def test_classes(output: bytes, code: int | None, why: str, expected: Outcome) -
 
 
 def test_without_an_ok_rule_exit_0_is_success() -> None:
-    assert judge(b"whatever", rules=(LIMIT,)) == Verdict(outcome=Outcome.OK)
+    assert judge(b"whatever", rules=(LIMIT,)) == Ending(outcome=Outcome.OK)
 
 
 def test_first_rule_wins() -> None:

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentjobs.agents.observe import Seen, Sight, measured, observe, sights
-from agentjobs.agents.outcome import Knowledge, Verdict, classify
+from agentjobs.agents.outcome import Ending, classify
+from agentjobs.agents.output import Knowledge
 from agentjobs.agents.transcripts import Found, Whose, find, lines_of
 from agentjobs.agents.usage import Measured, beside, measure, of_attempt, since
 from agentjobs.model.outcomes import Outcome
@@ -56,7 +57,7 @@ class Recording:
         code = self.meta["exit"] if number is None else SIGNAL_BASE + number
         return Exited(code, 0.0), Kill(KillReason.SILENT, 0.0) if case == "hang" else None
 
-    def verdict(self, output: bytes | None = None) -> Verdict:
+    def verdict(self, output: bytes | None = None) -> Ending:
         phase, kill = self.ending()
         seen = self.output if output is None else output
         now = self.meta.get("at", self.meta.get("reset", 1e9) - 3 * 3600.0)
@@ -122,7 +123,7 @@ def test_its_conversation(recording: Recording) -> None:
 def test_its_conversation_is_found_on_disk(recording: Recording, tmp_path: Path) -> None:
     """An agent that chooses the id itself may be killed before it has said it."""
     agent = recording.agent
-    if agent.transcript is None or not agent.learns:
+    if agent.transcript is None or not agent.chooses_session:
         pytest.skip("we choose the id, or nothing is kept")
     found = recording.transcript("", recording.home(tmp_path))
     if recording.directory.name == "no_session":
@@ -321,7 +322,8 @@ def test_opencode_is_given_a_title_or_it_asks_the_model_for_one_and_counts_it_no
 
 
 def test_an_agent_whose_command_names_the_session_is_given_one() -> None:
-    chosen = {name: agent_of(name).learns for name in ("claude", "pi", "aider", "goose", "codex", "opencode", "kimi")}
+    names = ("claude", "pi", "aider", "goose", "codex", "opencode", "kimi")
+    chosen = {name: agent_of(name).chooses_session for name in names}
     assert chosen == {
         "claude": False, "pi": False, "aider": False, "goose": False, "codex": True, "opencode": True, "kimi": True,
     }  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.agents.stream import Said, doing, event_words, excerpt, last_words, read, told_lines
+from agentjobs.agents.stream import Said, doing, event_words, excerpt, last_words, lines_for_people, read
 from agentjobs.policy.agent_output import Reading
 from agentjobs.policy.presets import names
 from agentjobs.text.json_lines import read_events
@@ -43,7 +43,7 @@ def test_a_recording_tells_what_was_done(meta: Any) -> None:
         assert "error" not in kinds
     if recording.meta["class"] not in {"ok", "stalled"} and not case.startswith("sigkill"):
         assert "error" in kinds, said
-    for line in told_lines(recording.output, recording.agent.reading):
+    for line in lines_for_people(recording.output, recording.agent.reading):
         assert '{"type"' not in line
         assert "\n" not in line
         assert len(line) <= 400
@@ -128,7 +128,7 @@ def test_an_event_without_words_is_named() -> None:
 
 def test_an_agent_without_reading_is_read_by_what_its_lines_hold() -> None:
     output = b'plain\n{"type":"note","message":"first"}\n{"type":"end"}\n'
-    assert told_lines(output, ()) == ["plain", "first", "end"]
+    assert lines_for_people(output, ()) == ["plain", "first", "end"]
     assert excerpt(b"plain {x}\n", ()) == "plain {x}"
 
 
@@ -164,7 +164,7 @@ def test_no_output_makes_the_reader_raise(one: Recording, name: str, data: st.Da
     begin = data.draw(st.integers(0, len(one.output)))
     output = one.output[begin:] + data.draw(st.binary(max_size=30))
     reading = agent_of(name).reading
-    for line in told_lines(output, reading):
+    for line in lines_for_people(output, reading):
         assert len(line) <= max(400, len(output))
     excerpt(output, reading)
     doing(output, reading)

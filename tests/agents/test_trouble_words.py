@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentjobs.agents.observe import Seen, observe, sights
-from agentjobs.agents.outcome import Verdict, classify
+from agentjobs.agents.outcome import Ending, classify
 from agentjobs.agents.trouble_words import failure_words, is_failure, plain_trouble, trouble
 from agentjobs.model.decisions import End
 from agentjobs.model.outcomes import Outcome
@@ -72,7 +72,7 @@ def output_of(lines: Sequence[dict[str, Any] | str]) -> bytes:
 def ended(
     agent: str, lines: Sequence[dict[str, Any] | str], *, code: int = 1, kill: Kill | None = None, more: str = "",
     now: float = NOW,
-) -> Verdict:  # fmt: skip
+) -> Ending:  # fmt: skip
     output, rules = output_of(lines), agent_of(agent, more).rules
     return classify(phase=Exited(code, now), kill=kill, output=output, output_bytes=len(output), rules=rules, now=now)
 

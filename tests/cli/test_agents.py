@@ -198,7 +198,7 @@ def test_one_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
     told = ask(agents, cwd=tmp_path, timeout_s=6)
     assert told["quick"].version == "2.0"
     assert told["slow"].version == ""
-    assert told["slow"].problem.endswith("slow did not say its version within 6 s")
+    assert told["slow"].problem.endswith("slow did not print its version within 6 s")
     assert_gone(tmp_path / "pids")
 
 
@@ -421,7 +421,7 @@ def test_a_trial_of_what_is_not_there(bench: Bench) -> None:
     bench.claude()
     bench.project.configure(agents={"claude": {"flags": {"model": []}}})
     said = bench.run("try", "claude", "--model", "x", code=1, inside=True).stderr
-    assert "agent claude cannot be told" in said
+    assert "agent claude does not support it" in said
     assert bench.left() == []
 
 

@@ -160,7 +160,7 @@ def _command() -> click.Command:
         ("lib/a.ts", TS.replace("export = f", ""), "no longer exports"),
         ("test/a.test.js", TEST.replace("it(", "it.skip("), "1 tests skipped"),
         ("test/a.test.js", "", "0 tests, there were 1"),
-        ("tsconfig.json", "{}", "`strict` is off"),
+        ("tsconfig.json", "{}", "`strict` was turned off"),
     ],
 )
 def test_what_weakens_the_project_is_refused(

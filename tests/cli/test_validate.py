@@ -49,7 +49,7 @@ def test_a_fault_says_where_and_what_was_expected() -> None:
 def test_a_json_line_is_told_by_its_number() -> None:
     data = b'{"name": "x", "items": []}\n\n{"items": []}\n{"name": \n'
     assert told(data, lines=True) == [
-        "3: /: 'name' is a required property", "4: /: is no JSON: Expecting value (column 10)",
+        "3: /: 'name' is a required property", "4: /: is not JSON: Expecting value (column 10)",
     ]  # fmt: skip
 
 
@@ -59,10 +59,10 @@ def test_a_json_line_is_told_by_its_number() -> None:
         (b"", "is empty"),
         (b" \n", "is empty"),
         (b"\xff", "not UTF-8"),
-        (b"{", "no JSON"),
+        (b"{", "not JSON"),
         (b'{"name": NaN, "items": []}', "NaN is not in JSON"),
-        (b"[" * 100_000, "no JSON"),
-        (b"1" * 5_000, "no JSON that can be read"),
+        (b"[" * 100_000, "not readable JSON"),
+        (b"1" * 5_000, "not readable JSON"),
     ],
 )
 def test_what_is_no_json_is_a_fault(data: bytes, words: str) -> None:
@@ -81,13 +81,13 @@ def test_a_long_value_is_cut() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('{"type": "strin"}', "no valid schema: /type"),
-        ('{\n"type": ', "s.json:2:9: the schema is no JSON"),
-        ("[]", "a schema is a JSON object"),
-        ('{"$schema": "urn:x"}', "no draft of JSON Schema"),
-        ('{"pattern": "("}', "no valid schema: /pattern"),
-        ('{"$ref": "https://example.org/x.json"}', "nothing is fetched"),
-        ('{"$ref": "other.json#/a"}', "nothing is fetched"),
+        ('{"type": "strin"}', "not a valid schema: /type"),
+        ('{\n"type": ', "s.json:2:9: the schema is not JSON"),
+        ("[]", "a schema must be a JSON object"),
+        ('{"$schema": "urn:x"}', "not a known draft of JSON Schema"),
+        ('{"pattern": "("}', "not a valid schema: /pattern"),
+        ('{"$ref": "https://example.org/x.json"}', "Nothing is fetched"),
+        ('{"$ref": "other.json#/a"}', "Nothing is fetched"),
     ],
 )
 def test_a_schema_that_is_none_is_told(text: str, words: str) -> None:
@@ -213,7 +213,7 @@ def test_check_finds_schemas_that_are_missing_or_wrong(tmp_path: Path) -> None:
     text = (p.root / "agentjobs.toml").read_text()
     line = text[: text.index("none.json")].count("\n") + 1
     assert f"agentjobs: agentjobs.toml:{line}: no such schema: none.json\n" in said
-    assert "agentjobs: bad.json:2: no valid schema: /type: " in said
+    assert "agentjobs: bad.json:2: not a valid schema: /type: " in said
 
 
 @pytest.mark.parametrize(
@@ -221,8 +221,8 @@ def test_check_finds_schemas_that_are_missing_or_wrong(tmp_path: Path) -> None:
     [
         ({"schema": "/etc/s.json", "file": "a"}, "not a path below"),
         ({"schema": "s.json", "file": "../a"}, "not a path below"),
-        ({"schema": "s.json", "file": "{row}.json"}, "only {id} is filled in"),
-        ({"schema": "{id}.json", "file": "a"}, "nothing is filled in"),
+        ({"schema": "s.json", "file": "{row}.json"}, "the only placeholder is {id}"),
+        ({"schema": "{id}.json", "file": "a"}, "placeholders are not supported here"),
         ({"schema": "s.json", "file": "a", "line": True}, 'did you mean "lines"?'),
         ({"schema": "s.json"}, 'needs "file"'),
     ],

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 GIB = 1 << 30
 LINUX = sys.platform == "linux"
-RUNNER = Path(local.__file__).parent.parent / "runner.sh"
+RUNNER = Path(local.__file__).parent / "runner.sh"
 
 
 class Bench:
@@ -73,8 +73,8 @@ class Bench:
         return phase
 
     def settled(self, name: str = "agent") -> Phase:
-        wait_for(lambda: not isinstance(local.probe(self.files(name)), Running))
-        return local.probe(self.files(name))
+        wait_for(lambda: not isinstance(local.state_of(self.files(name)), Running))
+        return local.state_of(self.files(name))
 
     def said(self, name: str = "agent") -> bytes:
         return self.files(name).log.read_bytes()
@@ -89,7 +89,7 @@ class Bench:
 def bench(tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path)
     yield made
-    local.sweep([made.mark])
+    local.kill_leftovers([made.mark])
 
 
 def wait_for(condition: Callable[[], bool], timeout_s: float = LONG_S) -> None:
@@ -109,13 +109,13 @@ def lives(pid: int) -> bool:
 
 
 def test_a_step_is_prepared_then_running_then_exited(bench: Bench) -> None:
-    assert local.probe(bench.files()) == Prepared()
+    assert local.state_of(bench.files()) == Prepared()
     go = bench.tree / "go"
     os.mkfifo(go)
     pid = bench.start("sh", "-c", "echo hello; cat go; exit 7")
     assert pid is not None
     wait_for(lambda: bench.files().log.exists() and bench.said() == b"hello\n")
-    phase = local.probe(bench.files())
+    phase = local.state_of(bench.files())
     assert isinstance(phase, Running)
     assert phase.pid == pid
     assert phase.output_bytes == 6
@@ -176,7 +176,7 @@ def test_a_marker_is_needed(bench: Bench) -> None:
                 stdin=None,
                 file_size=GIB,
             )
-    assert local.probe(bench.files()) == Prepared()
+    assert local.state_of(bench.files()) == Prepared()
 
 
 def test_arguments_arrive_verbatim(bench: Bench) -> None:
@@ -223,7 +223,7 @@ def test_without_a_prompt_stdin_is_empty(bench: Bench) -> None:
 def test_a_prompt_that_is_not_there_starts_nothing(bench: Bench, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         bench.start("cat", stdin=str(tmp_path / "gone"))
-    assert local.probe(bench.files()) == Prepared()
+    assert local.state_of(bench.files()) == Prepared()
     assert bench.run("true").code == 0
 
 
@@ -345,22 +345,22 @@ def test_a_probe_does_not_hinder_a_start(bench: Bench) -> None:
     bench.files().lock.touch()
     with bench.files().lock.open() as probing:
         fcntl.flock(probing, fcntl.LOCK_SH)
-        assert local.probe(bench.files()) == Prepared()
+        assert local.state_of(bench.files()) == Prepared()
         assert bench.start("true") is None  # held for good: refused, not started
-        assert local.probe(bench.files()) == Prepared()
+        assert local.state_of(bench.files()) == Prepared()
     assert bench.run("true").code == 0
 
 
 def test_the_lock_alone_says_running(bench: Bench) -> None:
     with bench.files().lock.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        phase = local.probe(bench.files())
+        phase = local.state_of(bench.files())
         assert isinstance(phase, Running)
         assert phase.pid == 0
         bench.files().record.write_text('{"pid":1,"start":"","boot":"","mark":""}')
         bench.files().exit.write_text('{"code":0}')
-        assert isinstance(local.probe(bench.files()), Running)
-    assert isinstance(local.probe(bench.files()), Exited)
+        assert isinstance(local.state_of(bench.files()), Running)
+    assert isinstance(local.state_of(bench.files()), Exited)
 
 
 def test_the_command_does_not_hold_the_lock(bench: Bench) -> None:
@@ -373,9 +373,9 @@ def test_half_written_facts_count_as_absent(bench: Bench, content: str) -> None:
     bench.files().lock.touch()
     bench.files().record.write_bytes(os.fsencode(content))
     bench.files().exit.write_bytes(os.fsencode(content))
-    assert local.probe(bench.files()) == Prepared()
+    assert local.state_of(bench.files()) == Prepared()
     bench.files().record.write_text('{"pid":99999,"start":"1","boot":"","mark":"m"}')
-    assert isinstance(local.probe(bench.files()), Lost)
+    assert isinstance(local.state_of(bench.files()), Lost)
     bench.files().record.unlink()
     assert bench.run("true").code == 0
 
@@ -403,7 +403,7 @@ def test_a_full_disk_starts_nothing(bench: Bench) -> None:
         assert bench.start("sh", "-c", fill) is not None
         assert isinstance(bench.settled(), Lost)
     finally:
-        local.sweep([bench.mark])
+        local.kill_leftovers([bench.mark])
         subprocess.run(["umount", str(full)], check=True)
 
 
@@ -417,16 +417,16 @@ def test_a_killed_runner_is_lost_and_its_agent_swept(bench: Bench) -> None:
     os.kill(pid, signal.SIGKILL)
     assert isinstance(bench.settled(), Lost)
     assert lives(agent)
-    assert local.sweep([bench.mark], [bench.files()]) == 1
+    assert local.kill_leftovers([bench.mark], [bench.files()]) == 1
     assert not lives(agent)
-    assert isinstance(local.probe(bench.files()), Lost)
+    assert isinstance(local.state_of(bench.files()), Lost)
 
 
 def test_a_killed_agent_is_an_exit_of_137(bench: Bench) -> None:
     bench.start("sh", "-c", "echo $$ > pid; exec sleep 1000")
     os.kill(bench.pid_from("pid"), signal.SIGKILL)
     assert bench.ended().code == 137
-    assert local.sweep([bench.mark], [bench.files()]) == 0
+    assert local.kill_leftovers([bench.mark], [bench.files()]) == 0
 
 
 def test_both_killed(bench: Bench) -> None:
@@ -434,7 +434,7 @@ def test_both_killed(bench: Bench) -> None:
     assert pid is not None
     agent = bench.pid_from("pid")
     local.hard_kill(bench.files(), bench.mark)
-    assert isinstance(local.probe(bench.files()), Lost)
+    assert isinstance(local.state_of(bench.files()), Lost)
     assert not lives(agent)
     assert not lives(pid)
 
@@ -494,10 +494,10 @@ def test_a_sweep_finds_what_was_left(bench: Bench, argv: list[str]) -> None:
     bench.start(*argv)
     left = bench.pid_from("pid")
     assert lives(left)
-    assert local.sweep([bench.mark], [bench.files()]) >= 1
+    assert local.kill_leftovers([bench.mark], [bench.files()]) >= 1
     assert not lives(left)
-    assert local.sweep([bench.mark], [bench.files()]) == 0
-    assert not isinstance(local.probe(bench.files()), Running)
+    assert local.kill_leftovers([bench.mark], [bench.files()]) == 0
+    assert not isinstance(local.state_of(bench.files()), Running)
 
 
 @pytest.mark.skipif(not LINUX, reason="needs start times of processes")
@@ -506,9 +506,9 @@ def test_without_a_marker_group_and_descent_remain(bench: Bench) -> None:
     bench.start("env", "-u", "AGENTJOBS_MARK", "sh", "-c", f'sh -c "{inner.replace("$", chr(92) + "$")}"; :')
     found = [bench.pid_from("a"), bench.pid_from("b")]
     assert all(map(lives, found))
-    local.sweep([], [bench.files()])
+    local.kill_leftovers([], [bench.files()])
     assert not any(map(lives, found))
-    assert isinstance(local.probe(bench.files()), Lost)
+    assert isinstance(local.state_of(bench.files()), Lost)
 
 
 def test_only_the_whole_value_of_the_marker_counts(bench: Bench) -> None:
@@ -522,7 +522,7 @@ def test_only_the_whole_value_of_the_marker_counts(bench: Bench) -> None:
         )
     ]
     try:
-        assert local.sweep([bench.mark, ""]) == 0
+        assert local.kill_leftovers([bench.mark, ""]) == 0
         assert [sleeper.poll() for sleeper in sleeps] == [None] * len(sleeps)
     finally:
         for sleeper in sleeps:
@@ -535,8 +535,8 @@ def test_one_sweep_serves_many_markers(bench: Bench) -> None:
     sleeps = [
         subprocess.Popen(["sleep", "1000"], env={**os.environ, "AGENTJOBS_MARK": mark}) for mark in marks
     ]
-    wait_for(lambda: local.sweep([marks[0]]) == 1 or sleeps[0].poll() is not None)
-    assert local.sweep([*marks[1:], f"{bench.mark}-9"]) == 2
+    wait_for(lambda: local.kill_leftovers([marks[0]]) == 1 or sleeps[0].poll() is not None)
+    assert local.kill_leftovers([*marks[1:], f"{bench.mark}-9"]) == 2
     assert [sleeper.wait() for sleeper in sleeps] == [-signal.SIGKILL] * 3
 
 
@@ -549,14 +549,14 @@ def test_what_was_killed_is_dead_when_the_sweep_returns(bench: Bench) -> None:
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        assert local.sweep([bench.mark]) == 1
+        assert local.kill_leftovers([bench.mark]) == 1
         assert not lives(process.pid)
 
 
 def test_we_ourselves_are_spared(bench: Bench) -> None:
     code = (
         "import sys; from agentjobs.launch import local\n"
-        f"print(local.sweep([{bench.mark!r}]), local.sweep([{bench.mark!r}]))\n"
+        f"print(local.kill_leftovers([{bench.mark!r}]), local.kill_leftovers([{bench.mark!r}]))\n"
     )
     root = Path(local.__file__).parent.parent.parent
     script = 'sleep 1000 & "$@"; echo alive'
@@ -580,7 +580,7 @@ def test_a_reused_pid_is_never_signalled(bench: Bench) -> None:
             bench.files().lock.touch()
             assert not local.signal_group(bench.files(), signal.SIGKILL)
             assert local.hard_kill(bench.files(), bench.mark) == 0
-            assert isinstance(local.probe(bench.files()), Lost)
+            assert isinstance(local.state_of(bench.files()), Lost)
         assert other.poll() is None
         other.kill()
 
@@ -598,15 +598,15 @@ def test_what_is_just_being_started_is_found_too(bench: Bench) -> None:
         )
         assert pid is not None
         local.wait_any([(pid, bench.files(name))], 60)
-        local.sweep([bench.mark], [bench.files(name)])
-        assert local.sweep([bench.mark]) == 0
+        local.kill_leftovers([bench.mark], [bench.files(name)])
+        assert local.kill_leftovers([bench.mark]) == 0
 
 
 def test_a_fork_in_a_loop_is_ended(bench: Bench) -> None:
     bench.start("sh", "-c", "echo $$ > pid; while :; do sleep 0.002 & sleep 0.001; done")
     bench.pid_from("pid")
     assert local.hard_kill(bench.files(), bench.mark) >= 0
-    assert local.sweep([bench.mark], [bench.files()]) == 0
+    assert local.kill_leftovers([bench.mark], [bench.files()]) == 0
 
 
 # --- waiting and measuring --------------------------------------------------------------------------------
@@ -622,7 +622,7 @@ def test_waiting_ends_with_the_first_that_ends(bench: Bench) -> None:
     began = time.monotonic()
     local.wait_any(steps, 60)
     assert time.monotonic() - began < 30
-    phases = [local.probe(files) for _, files in steps]
+    phases = [local.state_of(files) for _, files in steps]
     assert [type(phase) for phase in phases] == [Running, Exited, Running]
     began = time.monotonic()
     local.wait_any(steps, 60)  # one has ended already
@@ -641,7 +641,7 @@ def test_waiting_has_an_end(bench: Bench) -> None:
 def test_waiting_for_a_runner_whose_pid_is_not_known(bench: Bench) -> None:
     bench.start("sleep", "0.1")
     local.wait_any([(0, bench.files())], 60)
-    assert isinstance(local.probe(bench.files()), Exited)
+    assert isinstance(local.state_of(bench.files()), Exited)
 
 
 def test_waiting_is_not_deceived_by_a_reused_pid(bench: Bench) -> None:

@@ -94,7 +94,7 @@ class Scene:
 
     def sweep(self) -> None:
         files = local.StepFiles(self.attempt_dir, "agent")
-        local.sweep(["x.a.1"], (), [local.Place(str(self.tree), "a", (files,))])
+        local.kill_leftovers(["x.a.1"], (), [local.Place(str(self.tree), "a", (files,))])
 
     def close(self) -> None:
         for pid in self.others:

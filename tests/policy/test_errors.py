@@ -70,11 +70,11 @@ def rejected(data: bytes) -> UserError | None:
         ("[workspace]\nkeep = ['/x']", "2: \"keep\" in [workspace]: '/x' is not a path below"),
         ("[workspace]\nkeep = ['x']\ncopy = ['a/x/']", "2: \"keep\" in [workspace]: 'a/x/' is placed anew"),
         ("[landing]\nbatch = 0", '2: "batch" in [landing]'),
-        ("[landing]\nproblems = ['(']", '2: "problems" in [landing]: \'(\' is no regular expression'),
+        ("[landing]\nproblems = ['(']", '2: "problems" in [landing]: \'(\' is not a regular expression'),
         ("[landing]\nproblems = ['x']", "2: \"problems\" in [landing]: 'x' has no group (?P<file>...)"),
         ("[workspace]\ncopy = ['../x']", "2: \"copy\" in [workspace]: '../x' is not a path below"),
         ("[workspace]\nlink = ['/x']", "2: \"link\" in [workspace]: '/x' is not a path below"),
-        ("[workspace]\ncopy = ['a']\nlink = ['a/']", "3: \"link\" in [workspace]: 'a' is in copy as well"),
+        ("[workspace]\ncopy = ['a']\nlink = ['a/']", "3: \"link\" in [workspace]: 'a' is also in copy"),
         (
             "[workspace]\nsetup = 'npm ci'\nlink = ['web/node_modules']",
             '3: "link" in [workspace]: an install',
@@ -97,7 +97,7 @@ def rejected(data: bytes) -> UserError | None:
         ),
         ("[agents.a]\nresume = ['x']", '1: [agents.a] needs "command"'),
         ("[agents.a]\ncommand = 'x'", '2: "command" in [agents.a]: expected list, got str'),
-        ("[agents.a]\ncommand = []", '2: "command" in [agents.a]: needs a program'),
+        ("[agents.a]\ncommand = []", '2: "command" in [agents.a]: needs the program'),
         (
             "[agents.a]\ncommand = ['x', '{model}']",
             '2: "command" in [agents.a]: unknown placeholder {model}; known: {s',
@@ -109,7 +109,7 @@ def rejected(data: bytes) -> UserError | None:
         (RULE + "class = 'nope'\ntext = 'x'", '4: "class" in [[agents.a.rules]]: expected one of ok, limit'),
         (
             RULE + "class = 'conflict'\ntext = 'x'",
-            "4: \"class\" in [[agents.a.rules]]: 'conflict' is not for a rule",
+            "4: \"class\" in [[agents.a.rules]]: 'conflict' is not a class for rules",
         ),
         (RULE + "class = 'ok'", '4: "class" in [[agents.a.rules]]: a rule has "text", "event" or "code"'),
         (

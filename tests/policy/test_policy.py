@@ -256,7 +256,7 @@ def test_what_a_profile_asks_for_takes_the_place_of_the_flags() -> None:
 
 def test_a_wish_that_the_agent_cannot_be_told_is_an_error_with_its_line() -> None:
     for key, value in (("turns", "3"), ("budget_usd", "0.5")):
-        with pytest.raises(UserError, match=rf'^agentjobs.toml:3: "{key}" in .*: agent p cannot be told'):
+        with pytest.raises(UserError, match=rf'^agentjobs.toml:3: "{key}" in .*: agent p does not support it'):
             with_preset(f'[profiles.default]\nagent = "p"\n{key} = {value}')
 
 

@@ -117,9 +117,9 @@ def test_what_cannot_be_told_is_said(tmp_path: Path) -> None:
     assert told(tmp_path, files, "x.js", "main.go") == {}
     tree = DiskTree(tmp_path)
     assert Imports(tree).of(tree.read(["x.js", "main.go"])).left_out == (
-        ("main.go", "what files of this kind import is not known here"),
+        ("main.go", "imports of this kind of file are not supported"),
         ("util.js: gone", "no such export was found"),
-        ("v.vue", "no signatures are known of this file"),
+        ("v.vue", "signatures of this kind of file are not supported"),
     )
 
 

@@ -73,7 +73,7 @@ def test_another_column_order_is_no_edit() -> None:
 @pytest.mark.parametrize(
     ("rows", "where", "what"),
     [
-        (b"a\t\nb\ta,c", "3:3", 'after names "a,c", which is no id here'),
+        (b"a\t\nb\ta,c", "3:3", 'after names "a,c", which is not an id here'),
         (b"a\ta", "2:3", "a waits for itself"),
         (b"a\tb\nb\tc\nc\tb", "3:3", "these wait for each other: b -> c -> b (each is after the next)"),
     ],

@@ -54,7 +54,7 @@ def test_a_header_that_is_nearly_one_of_ours_is_an_error(case: tuple[str, str]) 
     if written == name:
         assert name in parse(data).header
     elif not written.startswith("#"):
-        assert f'is not "{name}"; write it so' in refused(data)
+        assert f'is not "{name}"; write it like that' in refused(data)
         assert refused(data).startswith("tasks.tsv:1:")
 
 
@@ -78,7 +78,7 @@ def test_a_column_of_the_users_own_is_never_refused(name: str) -> None:
     [("csv", b"ID,Task\na,x\n"), ("jsonl", b'{"id": "a", "Files": ["x"]}\n'), ("csv", b"id,FILES\na,x\n")],
 )
 def test_planned_rows_have_the_same_rule(kind: str, data: bytes) -> None:
-    with pytest.raises(UserError, match=r'<stdin>:1: column "\w+" is not "\w+"; write it so'):
+    with pytest.raises(UserError, match=r'<stdin>:1: column "\w+" is not "\w+"; write it like that'):
         read_rows(data, kind)  # type: ignore[arg-type]
 
 
@@ -272,7 +272,7 @@ def test_null_goes_with_lines_alone(project: Project) -> None:
     "written", ["(files)", "[files]", "files?", "<files>", "|files|", "\u00abfiles\u00bb", "\u201efiles\u201c"]
 )
 def test_marks_around_a_column_of_ours_make_it_no_other(written: str) -> None:
-    assert 'is not "files"; write it so' in refused(f"id\t{written}\na\tx\n".encode())
+    assert 'is not "files"; write it like that' in refused(f"id\t{written}\na\tx\n".encode())
 
 
 @pytest.mark.parametrize("name", ["cost $", "cost %", "cost (usd)", "#files", "files (count)"])

@@ -155,7 +155,7 @@ def test_whatever_identifies_a_process_passes_by_its_name_alone(program: str, wo
         ('slots = 1\ninherit = ["A=B"]\n', 2, "'A=B' is not the name of a variable"),
         ('inherit = [""]\n', 1, "not the name"),
         ('[agents.a]\ncommand = ["x"]\ninherit = ["OK", "GIT_DIR"]\n', 3, 'repository ("inherit" in [agents.a])'),
-        ('[agents.a]\ncommand = ["x"]\ninherit = ["AGENTJOBS_TASK"]\n', 3, "set by agentjobs itself"),
+        ('[agents.a]\ncommand = ["x"]\ninherit = ["AGENTJOBS_TASK"]\n', 3, "is set by agentjobs"),
     ],
 )
 def test_what_cannot_be_asked_for(text: str, line: int, words: str) -> None:

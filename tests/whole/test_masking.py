@@ -108,7 +108,7 @@ def test_the_end_of_a_log_begins_with_no_half_of_a_secret(tmp_path: Path, begin:
 def test_only_what_programs_said_is_masked_in_facts() -> None:
     found = masking("greeting")
     fact = {"id": "greeting", "detail": "no greeting", "follow": {"errors": ["a greeting"], "ids": ["greeting"]}}
-    assert found.told(fact) == {
+    assert found.mask_fields(fact) == {
         "id": "greeting", "detail": "no ***KEY_0***", "follow": {"errors": ["a ***KEY_0***"], "ids": ["greeting"]}
     }  # fmt: skip
     assert found.texts({"greeting": "greeting"}) == {"greeting": "***KEY_0***"}

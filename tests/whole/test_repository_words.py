@@ -88,7 +88,7 @@ def test_a_base_that_is_not_there_names_the_branch_that_is(project: Project) -> 
     project.plans(a="ok")
     for command in ("check", "dispatch"):
         said = project.run(command, code=1).stderr
-        assert "base 'main' is no commit of this repository; did you mean 'develop'?" in said
+        assert "base 'main' is not a commit of this repository; did you mean 'develop'?" in said
     project.git("checkout", "-q", "--detach")
     project.git("branch", "-D", "develop")
     assert "did you mean 'HEAD'?" in project.run("check", code=1).stderr

@@ -13,10 +13,11 @@ from agentjobs.model.errors import UserError
 from agentjobs.policy.parse import parse_policy
 from agentjobs.policy.policy import Workspace
 from agentjobs.workspace import pool, target, worktree
+from agentjobs.workspace.admin import SEED_INDEX, admin_dir, head
 from agentjobs.workspace.git import Git
 from agentjobs.workspace.setup import setup_done, setup_due
-from agentjobs.workspace.snapshot import SEED_INDEX, admin_dir, head, snapshot
-from agentjobs.workspace.sparse import covers, directories, merged, patterns, record, recorded, widened
+from agentjobs.workspace.snapshot import snapshot
+from agentjobs.workspace.sparse import checked_out, covers, directories, merged, patterns, set_checked_out, widened
 from tests.kit.harness import Project
 from tests.kit.repositories import contents, make_repository, sh, write
 
@@ -297,7 +298,7 @@ def test_conflicts_are_written_out_wherever_they_are(git: Git, base: str, tree: 
     write(tree / "docs/more/new.txt", "new\n")
     write(tree / "packages/a/x.txt", "work\n")
     taken = worktree.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 1)
-    record(tree, A)  # as if somebody had made the tree again since
+    set_checked_out(tree, A)  # as if somebody had made the tree again since
     done = target.integrate(git, tree, taken.commit, new, "m", 1)
     assert done.conflicts == ("docs/d.txt",)
     assert head(git, tree) == new
@@ -333,7 +334,7 @@ def test_the_next_task_gets_what_it_should(
     changes: dict[str, str | None] = {path: "new\n" for path in FILES if path.endswith("x.txt")}
     new = commit_on(git, base, changes) if moved else base
     pool.hand_out(git, trees / "b", spare, new, keep=("node_modules",), sparse=after)
-    assert recorded(trees / "b") == after
+    assert checked_out(trees / "b") == after
     (trees / "b/packages/b/node_modules/m.js").unlink()
     assert_clean(git, trees / "b", new, files or {*TOP, "docs/d.txt"})
     assert pool.spares(spare) == []

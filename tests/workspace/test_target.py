@@ -9,7 +9,8 @@ import pytest
 
 from agentjobs.model.errors import GitError, UserError
 from agentjobs.workspace import target, worktree
-from agentjobs.workspace.snapshot import head, snapshot
+from agentjobs.workspace.admin import head
+from agentjobs.workspace.snapshot import snapshot
 from tests.kit.repositories import contents, make_repository, sh, write
 
 if TYPE_CHECKING:

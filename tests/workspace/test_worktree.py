@@ -19,7 +19,8 @@ import pytest
 from agentjobs.disk.delete import delete
 from agentjobs.model.errors import GitError, UserError
 from agentjobs.workspace import worktree
-from agentjobs.workspace.snapshot import admin_dir, head, snapshot
+from agentjobs.workspace.admin import admin_dir, head
+from agentjobs.workspace.snapshot import snapshot
 from tests.kit.harness import LONG_S
 from tests.kit.repositories import make_repository, sh, write
 
@@ -427,7 +428,7 @@ def test_what_cannot_be_placed(git: Git, tree: Path, path: str, message: str) ->
 
 def test_remove_refuses_work_that_is_in_no_commit_we_keep(git: Git, base: str, tree: Path) -> None:
     write(tree / "work.txt", "w")
-    with pytest.raises(UserError, match=r"holds work that is in no commit.*--force"):
+    with pytest.raises(UserError, match=r"holds work that is not in a kept commit.*--force"):
         worktree.remove(git, tree)
     sh(tree, "git", "add", "-A")
     sh(tree, "git", "commit", "-q", "-m", "on no branch")

@@ -166,7 +166,7 @@ class MergeQueue:
         if verdict is None:
             run_dir = self.runs.dir_of(number)
             records = [step_files(run_dir, step.name) for step in run.steps]
-            local.sweep([run.intent.marker], records, start.places((run.intent, run_dir)))
+            local.kill_leftovers([run.intent.marker], records, start.places((run.intent, run_dir)))
             verdict = self._judge(run, batch, outcome, now)
             if verdict is None:
                 return

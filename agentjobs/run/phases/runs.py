@@ -220,7 +220,7 @@ class PhaseRuns:
     # --- the end of a plan run
 
     def _conclude(self, run: Attempt, outcome: Outcome, now: float) -> None:
-        local.sweep([run.intent.marker], [step_files(dir_of(self.project, run), STEP)])
+        local.kill_leftovers([run.intent.marker], [step_files(dir_of(self.project, run), STEP)])
         if outcome is Outcome.OK:
             self._succeed(run, now)
         elif outcome is Outcome.LOST and lost_too_often(plannings(self.project, run.intent.profile)[:-1]):

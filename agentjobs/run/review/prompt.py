@@ -50,7 +50,7 @@ def planned(project: Project, attempt: Attempt, name: str, commit: str, parent: 
     reviewer = due(attempt)
     profile = reviewer_of(project, reviewer)
     agent = project.policy.agents[profile.agent]
-    session = "" if agent.learns else str(uuid.uuid4())
+    session = "" if agent.chooses_session else str(uuid.uuid4())
     attempt_dir = project.store.attempt_dir(attempt.intent.id, attempt.number)
     try:
         flags = flags_of(agent, wishes_of(profile))

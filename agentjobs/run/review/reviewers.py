@@ -67,7 +67,7 @@ class Reviewers:
         if plan is None:
             plan = reviewbrief.planned(self.project, attempt, name, *candidate, now)
             self.store.write_fact(intent.id, attempt.number, f"{name}.plan.json", plan)
-        local.sweep([intent.marker], [step_files(attempt_dir, step.name) for step in attempt.steps])
+        local.kill_leftovers([intent.marker], [step_files(attempt_dir, step.name) for step in attempt.steps])
         self._stand_on(attempt, plan.commit)
         own = own_dir(attempt_dir, name)
         if own.is_symlink() or own.exists():  # an author without a sandbox may have written there
@@ -109,7 +109,7 @@ class Reviewers:
         step = next(step for step in runs(attempt) if step.name == name)
         if step.review is None or step.verdict is not None or not isinstance(step.phase, Exited | Lost):
             return
-        local.sweep([intent.marker], [step_files(attempt_dir, name)])
+        local.kill_leftovers([intent.marker], [step_files(attempt_dir, name)])
         reviewer = as_attempt(attempt, step)
         ended = verdict_on(self.project, task, reviewer, now)
         if ended is None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agentjobs.agents.outcome import Knowledge, classify, finished
+from agentjobs.agents.outcome import classify, finished
+from agentjobs.agents.output import Knowledge
 from agentjobs.core.layers import likeness
 from agentjobs.core.pauses import MIXED_SEVERAL, SEVERAL, Unanswered
 from agentjobs.disk.logs import TAIL_BYTES, lines_before, read_tail
@@ -21,7 +22,7 @@ from agentjobs.run.steps.spending import exact_reset
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agentjobs.agents.outcome import Verdict
+    from agentjobs.agents.outcome import Ending
     from agentjobs.core.pauses import Pause
     from agentjobs.model.facts import Attempt, Result
     from agentjobs.model.tasks import Task
@@ -33,7 +34,7 @@ PATIENCE_S = 120.0
 """Seconds to wait for the lock of a tree that another process holds; after that the machine is at fault."""
 
 
-def verdict_on(project: Project, task: Task, attempt: Attempt, now: float) -> Verdict | None:
+def verdict_on(project: Project, task: Task, attempt: Attempt, now: float) -> Ending | None:
     """Classify an agent by its exit and its output; None if it has not ended."""
     intent, step = attempt.intent, attempt.first(StepKind.AGENT)
     if step is None or not isinstance(step.phase, Exited | Lost):
@@ -88,8 +89,8 @@ def unanswered(
         if any(f"{a.intent.id}/{a.number}" not in known for a in crashed):
             return None
     at_once, mark = step.phase.at - step.started_at <= AT_ONCE_S, likeness(task.row, attempt.intent.tree, result)
-    if agent.counts:
-        return Unanswered(SEVERAL, mark, mixed=MIXED_SEVERAL) if at_once or agent.counts_at_once else None
+    if agent.reports_tokens:
+        return Unanswered(SEVERAL, mark, mixed=MIXED_SEVERAL) if at_once or agent.reports_tokens_at_once else None
     several, first = policy.limits.breaker, attempt.intent.mode is Mode.FIRST
     if not several or not first or not at_once or attempt.end.changed:
         return None

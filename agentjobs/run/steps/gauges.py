@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from agentjobs.agents.observe import Seen, Sight, measured, observe, sights
 from agentjobs.agents.stream import doing
 from agentjobs.agents.transcripts import locate, more
-from agentjobs.agents.usage import Meter, beside, of_attempt, together, told_by_meter
+from agentjobs.agents.usage import Meter, beside, measured_by, of_attempt, together
 from agentjobs.core.reviews import agent_of
 from agentjobs.disk.files import read_json, write_json
 from agentjobs.disk.logs import Place, read_on, read_tail
@@ -96,7 +96,7 @@ def gauged(project: Project, task: Task) -> Task:
     if last is None or last.end is not None or last.result is not None:
         return task
     agent = project.policy.agents.get(last.intent.agent)
-    if agent is None or not agent.tells:
+    if agent is None or not agent.observable:
         return task
     steps = [
         replace(step, phase=replace(step.phase, gauge=_gauge(project, task, last, step, agent)))
@@ -258,7 +258,7 @@ def _spent(task: Task, attempt: Attempt, agent: Agent, steps: list[Watched]) -> 
     said = together(measured(one.said, agent.usage) for one in steps)
     last = steps[-1]
     kept = beside(
-        told_by_meter(meter, where, conversation=True)
+        measured_by(meter, where, conversation=True)
         for meter in (last.kept.meter, *(one.meter for one in last.also.values()))
     )
     session = next((one.said.session for one in steps if one.said.session), attempt.intent.session)

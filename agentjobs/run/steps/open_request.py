@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from agentjobs.agents.observe import Seen, observe, sights
-from agentjobs.agents.outcome import SIGNAL_BASE
+from agentjobs.agents.output import SIGNAL_BASE
 from agentjobs.agents.usage import add, priced
 from agentjobs.disk.logs import TAIL_BYTES, read_tail
 from agentjobs.disk.plain_files import is_plain

@@ -51,7 +51,7 @@ def start(
         own_dir(attempt_dir, name).mkdir(mode=0o700, exist_ok=True)
         _note_transcripts(project, intent, attempt_dir, name, env)
     settings = project.policy.workspace
-    local.sweep((), (), places((intent, attempt_dir)))
+    local.kill_leftovers((), (), places((intent, attempt_dir)))
     if intent.base:
         from agentjobs.workspace import clone
 

@@ -493,7 +493,7 @@ def test_outputs_that_landed_are_read_from_the_target(tmp_path: Path) -> None:
 
 WRONG = {
     'phases = ["read", "wriet"]': (1, 'phases: unknown profile "wriet"; did you mean "write"?'),
-    'phases = ["read", "read"]': (1, 'phases: "read" is there twice'),
+    'phases = ["read", "read"]': (1, 'phases: "read" appears twice'),
     'phases = ["read"]': (8, '"plan" in [profiles.write] never runs: write is not in phases'),
     'phases = ["write", "read"]': (9, '"min_done" in [profiles.write] means nothing: write is the first phase'),
 }
@@ -521,7 +521,7 @@ command = ["true"]
     (project.root / "agentjobs.toml").write_text('phases = ["read", "write"]' + text.replace('"out/{id}"', '"out"'))
     assert "has no {id}: all tasks would write the same file" in project.run("check", code=1).stderr
     (project.root / "agentjobs.toml").write_text('phases = ["read", "write"]' + text.replace('plan = "true"\n', ""))
-    assert "there is no plan to run again" in project.run("check", code=1).stderr
+    assert "needs `plan`, the command to run again" in project.run("check", code=1).stderr
 
 
 def test_check_finds_rows_that_wait_for_a_later_phase(tmp_path: Path) -> None:

@@ -297,9 +297,9 @@ def test_reviewers_of_reviewers_and_reviews_without_commits_are_refused(tmp_path
     p = reviewed(tmp_path, "one", "two")
     p.configure(profiles={"one": {"review": ["two"]}})
     p.plans(a="ok")
-    assert "one has reviewers of its own" in p.run("check", code=1).stderr
+    assert "one has reviewers itself" in p.run("check", code=1).stderr
     p.configure(profiles={"one": {"review": None}}, workspace={"kind": "none"})
-    assert "there is no commit to judge" in p.run("check", code=1).stderr
+    assert "there is no commit to review" in p.run("check", code=1).stderr
 
 
 def test_check_looks_at_reviewers_too(tmp_path: Path) -> None:

@@ -494,4 +494,4 @@ def test_what_no_step_may_write(project: Project, path: str) -> None:
     project.configure(workspace={"writable": [path]})
     project.plans(a="ok")
     done = project.run("check", code=1)
-    assert f"{path!r} cannot be given to steps to write" in done.stderr
+    assert f"{path!r} cannot be writable for steps" in done.stderr

@@ -1,0 +1,111 @@
+"""The administrative directory of a worktree, what we keep in it, and the environment that binds git to the tree.
+
+Git always gets both the directory and the administrative directory of a tree. If it had to find them, a tree whose
+``.git`` file was removed by an agent would count as a part of the repository around it: the user's own checkout.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agentjobs.disk.plain_files import is_directory, is_plain, read_plain
+from agentjobs.disk.write import replace_file
+from agentjobs.model.errors import TreeError
+from agentjobs.workspace.git import raw, text
+from agentjobs.workspace.hazards import disarm_admin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from agentjobs.workspace.git import Git
+
+SEED_INDEX = "agentjobs-index"
+"""Our copy of the index from when we filled the tree: file times, so that unchanged files are not read again, and no
+flags with which an agent may hide a change from ``git add``."""
+
+_PLACED = "agentjobs-placed"
+
+
+def admin_dir(git: Git, tree_dir: Path) -> Path | None:
+    """Return the administrative directory of a worktree, found from git's side; None: not registered."""
+    if tree_dir.is_symlink():
+        return None  # a link that an agent put in the place of its tree: not ours
+    real = os.path.realpath(tree_dir)
+    if real == os.path.realpath(git.toplevel):
+        git_dir = git.toplevel / ".git"
+        return git_dir if git_dir.is_dir() else git.common_dir
+    registered = git.common_dir / "worktrees"
+    if not is_directory(registered) or not is_directory(tree_dir.parent):
+        return None  # a link would lead to other people's files
+    guess = registered / tree_dir.name
+    if _is_of(guess, real):
+        return guess
+    names = sorted(path.name for path in registered.iterdir())
+    return next((registered / name for name in names if _is_of(registered / name, real)), None)
+
+
+def _is_of(admin: Path, real_tree: str) -> bool:
+    if not is_directory(admin):
+        return False
+    try:
+        link = text(read_plain(admin / "gitdir", 1 << 16)).rstrip("\n")
+    except OSError:
+        return False
+    return bool(link) and os.path.realpath(admin / Path(link).parent) == real_tree
+
+
+def tree_environment(git: Git, tree_dir: Path) -> dict[str, str]:
+    """Return the variables that bind a git call to the tree. Raises ``TreeError`` if it is not registered."""
+    admin = admin_dir(git, tree_dir)
+    if admin is None:
+        raise TreeError(f"{tree_dir} is not a worktree of {git.toplevel}")
+    if admin.parent == git.common_dir / "worktrees":
+        disarm_admin(admin)
+    return {"GIT_DIR": str(admin), "GIT_WORK_TREE": str(tree_dir)}
+
+
+def clone_dir(tree_dir: Path) -> Path:
+    """Return where the agent's own repository is, if it has one (see ``clone``)."""
+    return tree_dir.with_name(f".{tree_dir.name}.git")
+
+
+def agents_view(tree_dir: Path, bound: dict[str, str]) -> dict[str, str]:
+    """Return the variables that bind a git call to the tree with the index of the agent's own git."""
+    own = clone_dir(tree_dir)
+    return {**bound, "GIT_INDEX_FILE": str(own / "index")} if is_directory(own) and is_plain(own / "index") else bound
+
+
+def head(git: Git, tree_dir: Path) -> str | None:
+    """Return the commit of the tree's HEAD."""
+    done = git.run(
+        "rev-parse",
+        "--verify",
+        "-q",
+        "HEAD^{commit}",
+        cwd=tree_dir,
+        env=tree_environment(git, tree_dir),
+        ok=(0, 1, 128),
+    )
+    return text(done.stdout).strip() or None
+
+
+def placed(admin: Path) -> tuple[str, ...]:
+    """Return the paths that we put into the tree ourselves (``copy``, ``link``): never part of a snapshot."""
+    try:
+        return tuple(text(part) for part in read_plain(admin / _PLACED).split(b"\0") if part)
+    except FileNotFoundError:
+        return ()
+
+
+def set_placed(admin: Path, paths: Iterable[str]) -> None:
+    """Record the paths that we put into the tree."""
+    # By rename: with an incomplete list a snapshot would take in, and land, files that are only borrowed.
+    replace_file(admin / _PLACED, b"".join(raw(path) + b"\0" for path in paths))
+
+
+def ignore_patterns(paths: Iterable[str]) -> list[str]:
+    """Return gitignore patterns that match exactly these paths."""
+    special = str.maketrans({char: "\\" + char for char in "\\*?[]!# "})
+    return ["/" + path.rstrip("/").translate(special) for path in paths]

@@ -1,0 +1,107 @@
+"""Comments, docstrings, messages and docs follow the word list of plain English.
+
+``CLEAN`` lists what is checked: rooms (folders of agentjobs/), files, folders of docs and templates. Add an entry when
+its texts are rewritten; in the end it is ``agentjobs``, ``docs``, ``templates`` and ``README.md``.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parent.parent
+
+CLEAN = (
+    "agentjobs/text", "agentjobs/disk", "agentjobs/table", "agentjobs/policy", "agentjobs/agents", "agentjobs/launch",
+    "agentjobs/workspace", "agentjobs/source", "agentjobs/proof",
+)  # fmt: skip
+
+PATTERNS = {
+    r"(?<!there )\b(?:is|are|was|were) no(?! (?:longer|more|need|one|way|use|point)\b)(?= \w)": 'write "is not a"',
+    r"\bso (?:many|much|long|large)\b": 'write "at most N", "this many" or "for N seconds"',
+    r"\bwho(?:ever|m)?\b(?! (?:runs|reads|writes|edits)\b)": '"who" is for people: name the program or the caller',
+    r"\b(?:tell|tells|telling|told)\b": "describe, report, return, distinguish",
+    r"\b(?:is|are) to be\b": 'write "must be" or use an active verb',
+    r"\bmend(?:s|ed|ing)?\b": "fix",
+    r"\b(?:of|on|in) its own\b(?! (?:branch|files?|commits?|account|tree|home|words))": 'write "separate" or "private"',
+    r"\blikewise\b": "repeat what it is",
+    r"\bnobody(?:'s)? (?:knows|can (?:say|tell)|says|could say)\b": '"unknown" or "unclear"',
+    r"\bas good as\b|\bbut for\b": '"except", "almost"',
+    r"\bstands? (?:at|in|on|behind|there|below|above|beneath|before|under|between)\b": "is",
+    r"\bin vain\b": "without success",
+}  # fmt: skip
+"""Regular expressions (any case) of the old dialect, each with what to write instead."""
+
+ALLOWED: dict[str, tuple[str, ...]] = {}
+"""Texts that a file may contain although a pattern matches them; each must be found there."""
+
+
+def prose(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield line and text of the comments, docstrings and messages of a Python file, or of the lines of another one."""
+    source = path.read_text(encoding="utf-8")
+    if path.suffix != ".py":
+        code = False
+        for number, line in enumerate(source.split("\n"), 1):
+            code ^= line.lstrip().startswith("```")
+            if not code:
+                yield number, re.sub(r"`[^`]*`", "``", line)
+        return
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], re.sub(r"`+[^`]*`+", "``", token.string)
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and is_text(node.value):
+            for offset, line in enumerate(node.value.split("\n")):
+                yield node.lineno + offset, re.sub(r"`+[^`]*`+", "``", line)
+
+
+def is_text(value: str) -> bool:
+    """Return whether a string is English, and not a regular expression, a command or a query."""
+    return len(re.findall(r"[a-z]{2,} ", value)) >= 2 and re.search(r"\(\?|\\b|\[\^|\)\?", value) is None
+
+
+def files() -> Iterator[Path]:
+    for entry in CLEAN:
+        place = ROOT / entry
+        kinds = ("*.py", "*.md", "*.j2", "*.toml", "*.tsv")
+        found = [place] if place.is_file() else sorted(path for kind in kinds for path in place.rglob(kind))
+        assert found, f"{entry} of CLEAN does not exist"
+        yield from found
+
+
+def faults(path: Path) -> Iterator[str]:
+    name = path.relative_to(ROOT).as_posix()
+    for line, text in prose(path):
+        for pattern, advice in PATTERNS.items():
+            for match in re.finditer(pattern, text, re.IGNORECASE):
+                if not any(one in text for one in ALLOWED.get(name, ())):
+                    yield f"{name}:{line}: {match[0]!r}: {advice}: {text.strip()}"
+
+
+@pytest.mark.parametrize("entry", CLEAN)
+def test_texts_are_in_plain_words(entry: str) -> None:
+    found = [fault for path in files() if path.is_relative_to(ROOT / entry) for fault in faults(path)]
+    assert not found, "\n".join(found)
+
+
+def test_the_patterns_find_what_they_are_for(tmp_path: Path) -> None:
+    sample = tmp_path / "sample.py"
+    sample.write_text('"""A file that is no number."""\n\nWAIT = f"{1} waits so long for it"  # told\nRAW = "told"\n')
+    texts = [text for _, text in prose(sample)]
+    hits = [[p for p in PATTERNS if re.search(p, text, re.IGNORECASE)] for text in sorted(texts)]
+    assert [len(found) for found in hits] == [1, 1, 1], "docstring, message and comment; not a bare word"
+
+
+def test_nothing_is_allowed_in_vain() -> None:
+    for name, texts in ALLOWED.items():
+        for text in texts:
+            assert any(text in line for _, line in prose(ROOT / name)), f"{name} no longer contains {text!r}"
