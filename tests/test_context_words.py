@@ -12,7 +12,7 @@ from agentjobs.agents.observe import Seen, Sight, observe
 from agentjobs.agents.outcome import classify
 from agentjobs.model.facts import Exited, Outcome
 from agentjobs.policy.policy import parse_policy
-from agentjobs.policy.presets import preset
+from tests.examples import preset
 
 WORDS = Path(__file__).parent / "fixtures" / "words" / "context.tsv"
 TABLE = [line.split("\t") for line in WORDS.read_text().splitlines()[1:]]

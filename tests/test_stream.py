@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from agentjobs.agents.stream import Said, doing, event_words, excerpt, last_words, read, told_lines
 from agentjobs.policy.agent_output import Reading
-from agentjobs.policy.presets import names
 from agentjobs.text.json_lines import read_events
 from agentjobs.text.toml import FieldError
+from tests.examples import names
 from tests.test_presets import IDS, RECORDINGS, SAID, Recording, agent_of
 
 COMMAND = "printf %s 'ok"

@@ -17,8 +17,8 @@ from agentjobs.model.decisions import End
 from agentjobs.model.facts import Exited, Gauge, Kill, Outcome, Running
 from agentjobs.policy.agent_output import Reset
 from agentjobs.policy.policy import parse_policy
-from agentjobs.policy.presets import preset
 from agentjobs.run.steps.spending import reset_in
+from tests.examples import preset
 from tests.test_decide import NOW as DECIDED_AT
 from tests.test_decide import agent as step
 from tests.test_decide import ask, attempt

@@ -99,7 +99,7 @@ def _factor(samples: Sequence[Sample]) -> tuple[float | None, str]:
         return None, f"all prompts have a similar size ({least:,} to {most:,} tokens)"
     factor = (sum(one.window for one in large) - sum(one.window for one in small)) / (more - less)
     if not LOWEST <= factor <= HIGHEST:
-        return None, f"the reported tokens grow {factor:.2f} times as fast as the prompts, so they are not a count of them"
+        return None, f"the reported tokens grow {factor:.2f} times as fast as the prompts, so they do not count them"
     return factor, ""
 
 
