@@ -14,7 +14,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	&& { echo $$python; exit; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help js-tools install test steady check lint types docs wheel demo review knowledge-base migrate migrate-table bench world battery histories crash-points mutants agents test-agents record-agents clean
+.PHONY: help js-tools install test steady check lint types docs site wheel demo review knowledge-base migrate migrate-table bench world battery histories crash-points mutants agents test-agents record-agents clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -36,11 +36,11 @@ test: $(STAMP) ## run the tests
 steady: $(STAMP) ## run the tests RUNS times beside LOAD busy loops (10, 0): which ever fail?
 	$(BIN)/python -m tests.steady --runs $(RUNS) --load $(LOAD) -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
-check: agents lint types test ## what CI runs: lint, types, tests, two of the real agents among them
+check: agents lint types site test ## what CI runs: lint, types, docs, tests, two of the real agents among them
 
 test-agents: $(STAMP) ## all ten of the real agent CLIs, pinned, against a mock model (npm and PyPI; ten minutes)
 	$(BIN)/python -m tests.realagents.install
-	$(BIN)/pytest $(PYTEST_ARGS) tests/test_real_agents.py
+	$(BIN)/pytest $(PYTEST_ARGS) tests/realagents/test_real_agents.py
 
 lint: $(STAMP) ## ruff
 	$(BIN)/ruff check .
@@ -60,6 +60,13 @@ docs: $(STAMP) ## write docs/commands.md anew from --help, and the table of docs
 	$(BIN)/python -m tests.command_reference > docs/commands.md.new
 	mv docs/commands.md.new docs/commands.md
 	$(BIN)/python -m tests.agent_reference
+
+site: $(VENV)/.site ## build the docs as a site (site/index.html) and check every link
+	$(BIN)/python -m tests.site
+
+$(VENV)/.site: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@touch $@
 
 wheel: $(STAMP) ## build the wheel and look whether all that runs is in it
 	rm -rf dist
@@ -89,7 +96,7 @@ world: $(STAMP) ## play all combinations of the cases of tests/world: what was m
 	WORLD=all $(BIN)/pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS) tests/world
 
 histories: $(STAMP) ## 200 random histories of the merge queue, polls killed at random (five minutes)
-	HISTORIES=100 $(BIN)/python -m pytest -n $(JOBS) tests/test_histories.py
+	HISTORIES=100 $(BIN)/python -m pytest -n $(JOBS) tests/run/landing/test_histories.py
 
 battery: $(STAMP) ## SEEDS (1-50) of what agents leave in trees, in KIND (worktree, clone) and SANDBOX (none, bwrap)
 	nice $(BIN)/python -m tests.battery --seeds $(or $(SEEDS),1-50) $(if $(KIND),--kind $(KIND)) $(if $(SANDBOX),--sandbox $(SANDBOX))
@@ -102,10 +109,10 @@ record-agents: $(STAMP) ## what they say to a mock model in each case, into test
 	$(BIN)/python -m tests.realagents.record $(CASES)
 
 crash-points: $(STAMP) ## kill poll and dispatch after every single effect of a run, in six variants (over an hour)
-	ALL_CRASH_POINTS=1 KILLS=200 $(BIN)/python -m pytest -n $(JOBS) tests/test_crash_points.py tests/test_kills.py
+	ALL_CRASH_POINTS=1 KILLS=200 $(BIN)/python -m pytest -n $(JOBS) tests/whole/test_crash_points.py tests/whole/test_kills.py
 
 mutants: $(STAMP) ## plant bugs in the core: the tests must find every one (three minutes)
 	$(BIN)/python -m tests.plant_bugs
 
 clean: ## remove what make made
-	rm -rf $(VENV) .cache dist
+	rm -rf $(VENV) .cache dist site

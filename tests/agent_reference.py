@@ -1,4 +1,4 @@
-"""Writes the table of docs/agents.md: what is known of each agent. ``make docs`` runs it, test_docs.py compares."""
+"""Writes the table in docs/agents.md: what each preset knows. ``make docs`` runs it, test_docs.py compares."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from agentjobs.policy.presets import names, preset
 from agentjobs.text.versions import range_of
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "agents.md"
-HEADER = "| agent | its name here | tested | conversation | tokens | cost | context | a profile may set |"
+HEADER = "| agent | name | tested | conversation | tokens | cost | context | a profile may set |"
 TABLE = re.compile(re.escape(HEADER) + r"\n(?:\|.*\n)*")
 
 
@@ -43,19 +43,19 @@ def _conversation(settings: dict[str, Any]) -> str:
         return "cannot be resumed"
     kept = settings.get("transcript", {})
     learnt = "session" in settings or "id" in kept or "database" in kept
-    return "resumed; it says the id" if learnt else "resumed; the id is ours"
+    return "resumed; it reports the id" if learnt else "resumed; agentjobs sets the id"
 
 
 def _tokens(settings: dict[str, Any]) -> str:
     kept = "transcript_usage" in settings or "database" in settings.get("transcript", {})
-    places = [word for word, there in (("told", "usage" in settings), ("kept on disk", kept)) if there]
+    places = [word for word, there in (("reported", "usage" in settings), ("on disk", kept)) if there]
     return " and ".join(places) or "not known"
 
 
 def _cost(settings: dict[str, Any]) -> str:
     told = [settings.get(key, {}).get("cost") for key in ("usage", "transcript_usage")]
     if any(told) or re.search(r"\bcost\b", settings.get("transcript", {}).get("query", "")):
-        return "told"
+        return "reported"
     return "estimated" if settings.get("prices") else "not known"
 
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from agentjobs.text.variables import looks_secret
-from tests.harness import Project, kill_all, processes_under
+from tests.kit.harness import Project, kill_all, processes_under
 
 # How long an example takes depends on the machine. A run tries the same examples as the one before: what fails was
 # changed. `make test PYTEST_ARGS=--hypothesis-profile=search` tries new ones.

@@ -16,15 +16,15 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TESTS = {
-    "core/decide.py": ("test_decide.py", "test_plan.py"),
-    "core/layers.py": ("test_decide.py", "test_plan.py", "test_astray.py"),
-    "core/plan.py": ("test_plan.py",),
-    "core/restarts.py": ("test_plan.py",),
-    "core/pauses.py": ("test_plan.py",),
-    "core/accounts.py": ("test_plan.py",),
-    "core/gate.py": ("test_batches.py",),
-    "core/ready.py": ("test_queue.py",),
-    "table/file.py": ("test_taskfile.py",),
+    "core/decide.py": ("core/test_decide.py", "core/test_plan.py"),
+    "core/layers.py": ("core/test_decide.py", "core/test_plan.py", "core/test_watchdog.py"),
+    "core/plan.py": ("core/test_plan.py",),
+    "core/restarts.py": ("core/test_plan.py",),
+    "core/pauses.py": ("core/test_plan.py",),
+    "core/accounts.py": ("core/test_plan.py",),
+    "core/gate.py": ("core/test_gate.py",),
+    "core/ready.py": ("core/test_ready.py",),
+    "table/file.py": ("table/test_file.py",),
 }
 
 BUGS: tuple[tuple[str, str, str], ...] = (

@@ -16,7 +16,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from tests.harness import REPOSITORY
+from tests.kit.harness import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

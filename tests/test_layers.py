@@ -1,4 +1,4 @@
-"""The house one can see: docs/design.md says which layer a module is in, and the code does as it says."""
+"""The house one can see: docs/developing.md says which room may import which, and the code does as it says."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.harness import LONG_S, modules_of
+from tests.kit.harness import LONG_S, modules_of
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "agentjobs"
-DESIGN = ROOT / "docs" / "design.md"
-SHOW = 2
+DEVELOPING = ROOT / "docs" / "developing.md"
 LINES_MAX = 450
 """A module one can read in a sitting; 300 is the aim."""
 
@@ -38,76 +37,54 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init_
 
 class Import(NamedTuple):
     module: str
+    """Of ours as a path under agentjobs/ (``core/plan.py``), of others as a dotted name."""
+
     line: int
-    typing_only: bool
 
 
-class Layer(NamedTuple):
-    number: int
+class Room(NamedTuple):
+    face: frozenset[str]
+    may_import: frozenset[str]
+    pure: frozenset[str]
     homes: frozenset[str]
-
-
-OUTSIDE = Layer(99, frozenset())
-"""Of a module that the table does not name; one test says so, the others need not."""
 
 
 def name_of(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
 
 
-@cache
-def table() -> tuple[tuple[str, ...], ...]:
-    """The rows of the table of section 12 that are about Python modules."""
-    section = DESIGN.read_text(encoding="utf-8").partition("## 12.")[2].partition("\n## ")[0]
-    rows = [tuple(cell.strip() for cell in line.strip("| ").split("|")) for line in section.splitlines()]
-    return tuple(row + ("",) * (4 - len(row)) for row in rows if re.fullmatch(r"\d+", row[0]))
+def room_of(name: str) -> str:
+    return name.partition("/")[0] if "/" in name else ""
+
+
+def chosen(cell: str, names: set[str]) -> frozenset[str]:
+    """What a cell means of the modules of a room: ``all``, ``all but`` some, or those that it names."""
+    listed = {f"{name}.py" for name in re.findall(r"`([^`]+)`", cell)}
+    assert listed <= names, f"there is no {sorted(listed - names)}"
+    return frozenset(names - listed if cell.startswith("all") else listed)
 
 
 @cache
-def layers() -> dict[str, Layer]:
-    """Each module, as a path under agentjobs/, with its layer and the libraries that live there."""
-    found: dict[str, Layer] = {}
-    for cells in table():
-        for name in re.findall(r"`([^`]+)`", cells[1]):
-            paths = PACKAGE.glob(name) if "*" in name else [PACKAGE / name]
-            for path in paths:
-                if path.name != "__init__.py":
-                    assert name_of(path) not in found, f"{name_of(path)} is in two rows of the table"
-                    found[name_of(path)] = Layer(int(cells[0]), frozenset(re.findall(r"[a-z0-9_]+", cells[3])))
-    return found
-
-
-@cache
-def imports(path: Path) -> tuple[Import, ...]:
-    """Every import of a module, those inside functions too."""
-    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
-    typing_only = {
-        id(node)
-        for block in ast.walk(tree)
-        if isinstance(block, ast.If) and isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING"
-        for statement in block.body
-        for node in ast.walk(statement)
-    }
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute"
-            # `from agentjobs import landing` names a module; `from agentjobs.landing import land` something in one.
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        else:
+def rooms() -> dict[str, Room]:
+    """The rows of the table of rooms, from the ground floor up."""
+    section = DEVELOPING.read_text(encoding="utf-8").partition("## The rooms")[2].partition("\n## ")[0]
+    found: dict[str, Room] = {}
+    for line in section.splitlines():
+        cells = [cell.strip() for cell in line.strip("| ").split("|")]
+        if not (match := re.fullmatch(r"`(\w+)`", cells[0])):
             continue
-        found += [Import(name, node.lineno, id(node) in typing_only) for name in names]
-    return tuple(found)
+        room = match[1]
+        names = {name_of(path).partition("/")[2] for path in MODULES if room_of(name_of(path)) == room}
+        below = frozenset(re.findall(r"\w+", cells[3]))
+        homes = frozenset(re.findall(r"`([^`]+)`", cells[5]))
+        found[room] = Room(chosen(cells[2], names), below, chosen(cells[4], names), homes)
+    return found
 
 
 def own(name: str) -> str | None:
     """The module of ours that an import refers to, as a path under agentjobs/."""
     words = name.split(".")
-    if words[0] != "agentjobs":
-        return None
-    while len(words) > 1:
+    while words[0] == "agentjobs" and len(words) > 1:
         path = PACKAGE.joinpath(*words[1:]).with_suffix(".py")
         if path.is_file():
             return name_of(path)
@@ -115,39 +92,96 @@ def own(name: str) -> str | None:
     return None
 
 
-def test_every_module_has_its_place_in_the_table() -> None:
-    there = {name_of(path) for path in MODULES}
-    assert sorted(there - layers().keys()) == [], "new: give it a row in the table of docs/design.md, section 12"
-    assert sorted(layers().keys() - there) == [], "gone: take it out of the table of docs/design.md, section 12"
+@cache
+def imports(path: Path) -> tuple[Import, ...]:
+    """Every import of a module, those inside functions and for types too."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute"
+            # `from agentjobs.run import drive` names a module; `from agentjobs.run.drive import turn` something in one.
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        found += [Import(own(name) or name, node.lineno) for name in names]
+    return tuple(found)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_imports_point_down(path: Path) -> None:
-    known = layers()
-    mine = known.get(name_of(path), OUTSIDE).number
-    up = []
-    for found in imports(path):
-        target = own(found.module)
-        if found.typing_only and mine == SHOW:
-            continue  # what is shown is made above; its type may be named
-        if target is not None and (theirs := known.get(target, OUTSIDE).number) > mine:
-            up.append(f"{name_of(path)}:{found.line} imports {target}: {mine} -> {theirs}")
-    assert up == []
+def ours(path: Path) -> list[Import]:
+    return [found for found in imports(path) if found.module.endswith(".py")]
 
 
-def test_no_module_needs_itself() -> None:
-    """Within a layer modules may build on each other, but not in a circle; imports for types do not count."""
-    needs = {
-        name_of(path): {t for i in imports(path) if not i.typing_only and (t := own(i.module)) is not None}
-        for path in MODULES
-    }
+def libraries(path: Path) -> list[Import]:
+    return [found for found in imports(path) if not found.module.endswith(".py")]
+
+
+def test_every_folder_is_a_room_and_every_room_a_folder() -> None:
+    folders = sorted(path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__")
+    assert sorted(rooms()) == folders, "give it a row in the table of docs/developing.md, or take its row out"
+    assert {name_of(path) for path in MODULES if room_of(name_of(path)) == ""} == {"__main__.py"}
+
+
+def test_every_room_says_its_duty() -> None:
+    section = DEVELOPING.read_text(encoding="utf-8")
+    for init in sorted(PACKAGE.rglob("__init__.py")):
+        duty = ast.get_docstring(ast.parse(init.read_text(encoding="utf-8")))
+        assert duty, f"{init} does not say what the room is for"
+        room = init.parent.relative_to(PACKAGE).as_posix()
+        said = f"| `{room}` | {duty.splitlines()[0]} |"
+        assert room not in rooms() or said in section, f"the table gives {room} another duty"
+
+
+def test_the_table_goes_down() -> None:
+    order = list(rooms())
+    for at, (room, row) in enumerate(rooms().items()):
+        assert row.may_import <= set(order[:at]), f"{room} may import only what is above it in the table"
+
+
+def test_the_table_is_no_wider_than_the_code() -> None:
+    """A permission or a face that nobody uses is a door left open."""
+    used = {room: set[str]() for room in rooms()}
+    asked = {room: set[str]() for room in rooms()}
+    for path in MODULES:
+        mine = room_of(name_of(path))
+        for found in ours(path):
+            theirs, _, inner = found.module.partition("/")
+            if mine and theirs != mine:
+                used[mine].add(theirs)
+            if theirs != mine:
+                asked[theirs].add(inner)
+    for room, row in rooms().items():
+        assert row.may_import == used[room], f"{room}: may import"
+        assert row.face == asked[room], f"{room}: face"
+
+
+@pytest.mark.parametrize("room", rooms())
+def test_imports_go_down_and_to_faces(room: str) -> None:
+    wrong = []
+    for path in MODULES:
+        if room_of(name_of(path)) != room:
+            continue
+        for found in ours(path):
+            theirs, _, inner = found.module.partition("/")
+            if theirs == room:
+                continue
+            if theirs not in rooms()[room].may_import:
+                wrong.append(f"{name_of(path)}:{found.line}: {room} may not import {theirs}")
+            elif inner not in rooms()[theirs].face:
+                wrong.append(f"{name_of(path)}:{found.line}: {inner} is not in the face of {theirs}")
+    assert wrong == []
+
+
+def test_no_circle_between_modules() -> None:
+    needs = {name_of(path): {found.module for found in ours(path)} - {name_of(path)} for path in MODULES}
     done: set[str] = set()
 
     def visit(name: str, path: tuple[str, ...]) -> None:
         assert name not in path, f"circle: {' -> '.join((*path[path.index(name) :], name))}"
         if name in done:
             return
-        for target in sorted(needs[name] - {name}):
+        for target in sorted(needs[name]):
             visit(target, (*path, name))
         done.add(name)
 
@@ -155,38 +189,36 @@ def test_no_module_needs_itself() -> None:
         visit(name, ())
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_third_party_libraries_stay_at_home(path: Path) -> None:
+def test_libraries_stay_at_home() -> None:
     astray = []
-    for found in imports(path):
-        library = found.module.split(".")[0]
-        known = library in sys.stdlib_module_names or library in THIRD_PARTY | {"agentjobs", "tiktoken_ext"}
-        assert known, f"{name_of(path)}:{found.line}: {library} is no dependency"
-        if library in THIRD_PARTY - ANYWHERE and library not in layers().get(name_of(path), OUTSIDE).homes:
-            astray.append(f"{name_of(path)}:{found.line} imports {library}")
+    at_home: set[str] = set()
+    for path in MODULES:
+        homes = rooms()[room_of(name_of(path))].homes if room_of(name_of(path)) else frozenset()
+        for found in libraries(path):
+            library = found.module.split(".")[0]
+            known = library in sys.stdlib_module_names or library in THIRD_PARTY | {"agentjobs", "tiktoken_ext"}
+            assert known, f"{name_of(path)}:{found.line}: {library} is not a dependency"
+            if library in THIRD_PARTY - ANYWHERE and library not in homes:
+                astray.append(f"{name_of(path)}:{found.line} imports {library}")
+            at_home |= {library} & homes
     assert astray == []
+    assert at_home == THIRD_PARTY - ANYWHERE == frozenset().union(*(row.homes for row in rooms().values()))
 
 
-PURE = [path for path in MODULES if layers().get(name_of(path), OUTSIDE).number == 1]
-
-
-@pytest.mark.parametrize("path", PURE, ids=name_of)
-def test_the_pure_core_has_no_clock_no_disk_and_no_chance(path: Path) -> None:
-    allowed = {"pathlib"} if name_of(path) == "tokens/count.py" else set()  # its vocabulary, a part of the program
-    impure = [f"{i.module} (line {i.line})" for i in imports(path) if i.module.split(".")[0] in IMPURE - allowed]
+def test_what_is_pure_has_no_clock_no_disk_and_no_chance() -> None:
+    impure = []
+    for path in MODULES:
+        room, _, inner = name_of(path).partition("/")
+        if room in rooms() and inner in rooms()[room].pure:
+            found = [f for f in libraries(path) if f.module.split(".")[0] in IMPURE]
+            impure += [f"{name_of(path)}:{one.line} imports {one.module}" for one in found]
     assert impure == []
 
 
-def test_the_table_gives_every_dependency_a_home() -> None:
-    homes = {home for cells in table() for home in re.findall(r"[a-z0-9_]+", cells[3])}
-    assert homes == THIRD_PARTY - ANYWHERE
-
-
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_a_module_is_small_and_well_named(path: Path) -> None:
-    lines = len(path.read_text(encoding="utf-8").splitlines())
-    assert lines <= LINES_MAX, f"{name_of(path)} has {lines} lines: split it"
-    assert path.stem not in VAGUE
+def test_modules_are_small_and_well_named() -> None:
+    sizes = {name_of(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
+    assert {name: lines for name, lines in sizes.items() if lines > LINES_MAX} == {}, "split it"
+    assert [name_of(path) for path in MODULES if path.stem in VAGUE] == []
 
 
 IMPORT_EACH_ALONE = """
@@ -214,7 +246,7 @@ sys.exit(f"cannot be imported alone: {failed}" if failed else 0)
 def test_every_module_imports_alone_without_a_warning() -> None:
     names = [".".join(("agentjobs", *path.relative_to(PACKAGE).with_suffix("").parts)) for path in MODULES]
     names = [name for name in names if name != "agentjobs.__main__"]
-    others = {i.module.split(".")[0] for path in MODULES for i in imports(path)} - {"agentjobs", "__future__"}
+    others = {i.module.split(".")[0] for path in MODULES for i in libraries(path)} - {"agentjobs", "__future__"}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", IMPORT_EACH_ALONE, ",".join(sorted(others)), ",".join(names)],
         cwd=ROOT, capture_output=True, text=True, timeout=LONG_S, check=False,

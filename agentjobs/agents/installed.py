@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from msgspec import Struct, field
 
 from agentjobs.agents.failure_text import message_in
+from agentjobs.disk.files import read_raw
 from agentjobs.launch.local import MARK, sweep
 from agentjobs.model.errors import UserError
 from agentjobs.policy import presets
 from agentjobs.policy.agents import NO_PRESET, PLACEHOLDERS, Agent, expand, preset_of, table_of
-from agentjobs.project.facts import read_raw
 from agentjobs.project.project import POLICY, find_root
 from agentjobs.text.toml import decode, load, nearest
 from agentjobs.text.versions import Standing, range_of, standing, too_old, version_in

@@ -19,6 +19,7 @@ from agentjobs.agents.outcome import event_words
 from agentjobs.agents.trouble_words import failure_words, trouble
 from agentjobs.agents.usage import Meter, amount, metered, told_by_meter
 from agentjobs.model.facts import Outcome
+from agentjobs.model.trouble import BOUNDS, LASTING
 from agentjobs.text.excerpt import clean_lines
 from agentjobs.text.json_lines import every, lookup, matches, read_events, scalar_text
 
@@ -42,14 +43,6 @@ DEEPEST: Final = 6
 
 EVENTS: Final = 20_000
 """At most this many events of the new lines are read, the newest: one line may be an array of a million."""
-
-LASTING: Final = frozenset({Outcome.LIMIT, Outcome.AUTH, Outcome.UNREACHABLE})
-"""Trouble that is counted where events tell of it. A service that is busy is not: a program's own tries get over it."""
-
-BOUNDS: Final[dict[str, int]] = {
-    Outcome.LIMIT: 2, Outcome.AUTH: 2, Outcome.OVERLOADED: 6, Outcome.UNREACHABLE: 6
-}  # fmt: skip
-"""How often in a row, with no answer between, a program may say that it tries again for such trouble."""
 
 _VOLATILE = re.compile(r"[\w./:+-]*\d[\w./:+-]*")
 """Words with a digit: counts, delays, ids, instants, addresses."""

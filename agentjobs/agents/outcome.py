@@ -15,6 +15,7 @@ from agentjobs.agents.resets import parse_reset
 from agentjobs.agents.stream import event_words, last_text, last_words, line_words
 from agentjobs.agents.trouble_words import CORRECTED, RESET, failure_words, is_failure, plain_trouble, trouble
 from agentjobs.model.facts import Exited, Kill, Lost, Outcome
+from agentjobs.model.trouble import SAME_ERROR, TROUBLE, TROUBLES
 from agentjobs.policy.agent_output import Rule
 from agentjobs.text.excerpt import clean_lines, error_excerpt, signature
 from agentjobs.text.json_lines import Event, events_of, is_json, is_whole, lookup, matches, read_events, scalar_text
@@ -48,12 +49,6 @@ NOT_STARTED = {
     126: "agent command cannot be executed (exit 126)",
     127: "agent command not found (exit 127)",
 }
-TROUBLES = frozenset({Outcome.LIMIT, Outcome.OVERLOADED, Outcome.AUTH, Outcome.UNREACHABLE})
-SAME_ERROR = "same_error"
-"""Why a step was ended that met one error again and again; where a rule knows that error, it is the cause."""
-
-TROUBLE = "trouble"
-"""Why a step was ended that tried again and again for what is its account's trouble: class and words are its detail."""
 
 KILLED = {
     "timeout": (Outcome.TIMEOUT, "ended at its time limit"),

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from agentjobs.model.facts import Spending
+from agentjobs.policy.agent_output import tariff_of
 from agentjobs.text.json_lines import every, lookup, matches, read_events, scalar_text
 
 if TYPE_CHECKING:
@@ -268,11 +268,6 @@ def priced(spent: Spending, model: str, prices: Sequence[Tariff], parts: Parts |
         average = worth / count if count else max(_price(tariff, kind) for tariff in known.values())
         dollars += getattr(spent, kind) * average / MILLION
     return replace(spent, cost=dollars, estimated=True, partly=len(known) < len(models))
-
-
-def tariff_of(model: str, prices: Sequence[Tariff]) -> Tariff | None:
-    """Return what a model costs; None where nobody says."""
-    return next((one for one in prices if re.fullmatch(one.model, model)), None)
 
 
 def _price(tariff: Tariff, kind: str) -> float:

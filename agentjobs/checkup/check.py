@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 from agentjobs.agents.installed import doubts, missing, program_of
 from agentjobs.checkup import commands, rows, trees
 from agentjobs.checkup.finding import Finding
-from agentjobs.commands.scope import plans_first, require_known_cost
+from agentjobs.commands.scope import require_known_cost
+from agentjobs.disk.files import read_raw
 from agentjobs.launch import local
 from agentjobs.model.errors import UserError
-from agentjobs.plans.write import EMPTY
 from agentjobs.policy.checks import checks_of
-from agentjobs.project.facts import read_raw
+from agentjobs.policy.phases import plans_first
 from agentjobs.project.project import POLICY, TABLE
 from agentjobs.prompts import briefing
 from agentjobs.run.baseline import profiles_in_use
-from agentjobs.table.table import check_graph
+from agentjobs.table.table import EMPTY, check_graph
 from agentjobs.text import path_patterns, variables
 from agentjobs.text.toml import line_of, load
 
@@ -57,7 +57,7 @@ def findings(project: Project) -> Iterator[Finding]:
     table_error = _attempt(project.file.load)
     if policy_error:
         yield policy_error
-    planned = not (policy_error or os.path.lexists(project.file.path)) and plans_first(project)
+    planned = not (policy_error or os.path.lexists(project.file.path)) and plans_first(project.policy)
     if planned:  # `dispatch` makes it
         project.file.imagine(EMPTY)
         table_error = None

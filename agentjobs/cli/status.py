@@ -33,7 +33,7 @@ def command(as_json: bool, check: bool, by_failure: bool, phases: tuple[str, ...
 
     project = Project.here()
     if phases:
-        from agentjobs.commands.scope import check_phases
+        from agentjobs.project.ids import check_phases
 
         check_phases(project, phases)
     found = standing(project, time.time(), phases)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from agentjobs.commands.scope import known
 from agentjobs.model.errors import GitError, UserError
 from agentjobs.model.facts import SETTLED, Status
+from agentjobs.project.ids import known
 from agentjobs.table.table import parse_status
 
 if TYPE_CHECKING:

@@ -13,9 +13,11 @@ from agentjobs.core import reviews
 from agentjobs.core.decide import verified_at
 from agentjobs.core.pauses import lifted
 from agentjobs.core.ready import Queue, in_play
+from agentjobs.disk.files import read_raw, write_bytes
 from agentjobs.model.errors import UserError
 from agentjobs.model.facts import SETTLED, Scope, Settled, Status
-from agentjobs.project.facts import read_raw, write_bytes
+from agentjobs.policy.phases import plans_first
+from agentjobs.project.ids import check_phases, known, rows_of_phases
 from agentjobs.project.project import POLICY
 from agentjobs.project.rounds import Rounds
 from agentjobs.project.store import Marker
@@ -63,8 +65,8 @@ def dispatch(
     from agentjobs.workspace.target import check_target
 
     check_phases(project, phases)
-    if plans_first(project) and not dry_run and not os.path.lexists(project.file.path):
-        from agentjobs.plans.write import EMPTY
+    if plans_first(project.policy) and not dry_run and not os.path.lexists(project.file.path):
+        from agentjobs.table.table import EMPTY
 
         project.file.make(EMPTY)  # the first phase is planned into it
     project.file.load()
@@ -150,38 +152,6 @@ def _widened(
     merged = scope.ids + tuple(i for i in chosen if i not in set(scope.ids))
     out = tuple(i for i in scope.out if i not in {*chosen, *back})
     return Scope(now, scope.everything, merged, out, phases=tuple(dict.fromkeys(scope.phases + phases)))
-
-
-def plans_first(project: Project) -> bool:
-    """Whether all tasks come from plans: there need be no table yet."""
-    policy = project.policy
-    return bool(policy.phases) and policy.profiles[policy.phases[0]].plan is not None
-
-
-def check_phases(project: Project, phases: Iterable[str]) -> None:
-    """Raise UserError for a name that is no phase; the nearest one is named."""
-    for name in phases:
-        if name not in project.policy.phases:
-            from agentjobs.policy.phases import unknown
-
-            raise UserError(unknown(name, list(project.policy.phases)))
-
-
-def rows_of_phases(project: Project, phases: Collection[str]) -> tuple[str, ...]:
-    """Return the ids of the rows that these phases have now."""
-    rows = project.file.table.profiles() if phases else ()
-    return tuple(task_id for task_id, name in rows if name in phases)
-
-
-def known(project: Project, ids: Iterable[str]) -> None:
-    """Raise UserError for an id that is not in the table; the nearest one is named."""
-    import difflib
-
-    for task_id in ids:
-        if task_id not in project.file.table:
-            close = difflib.get_close_matches(task_id, project.file.table.ids, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise UserError(f"no task {task_id!r} in {project.file.path.name}{hint}")
 
 
 def first_unsettled(project: Project, count: int) -> tuple[str, ...]:

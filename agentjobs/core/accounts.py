@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from agentjobs.core.pauses import RUN, SILENT, TROUBLE, in_force, told_of
+from agentjobs.core.pauses import SILENT, TROUBLE, in_force, told_of
 from agentjobs.core.reviews import at_work
+from agentjobs.model.decisions import RUN
 from agentjobs.model.facts import Outcome, Running, StepKind
 
 if TYPE_CHECKING:

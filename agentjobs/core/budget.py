@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agentjobs.agents.usage import tariff_of
-from agentjobs.core.reviews import AGENTS
 from agentjobs.model.decisions import Action, End
-from agentjobs.model.facts import Running
+from agentjobs.model.facts import AGENTS, Running
+from agentjobs.policy.agent_output import tariff_of
 from agentjobs.policy.limits import dollars
 
 if TYPE_CHECKING:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentjobs.agents.observe import LASTING
-from agentjobs.agents.outcome import TROUBLE
 from agentjobs.core import reviews
 from agentjobs.core.layers import LAYER_1, LAYER_2, UNSPENT, oscillating
 from agentjobs.core.watchdog import FIRST, astray
 from agentjobs.model.decisions import Begin, Conclude, Decision, Defer, End, Judge, Land, Launch, Look, Settle, Wait
 from agentjobs.model.facts import (
+    AGENTS,
     BY_HAND,
     FRESH,
     Attempt,
@@ -30,6 +29,7 @@ from agentjobs.model.facts import (
     StepKind,
     Task,
 )
+from agentjobs.model.trouble import LASTING, TROUBLE
 from agentjobs.policy.limits import dollars
 from agentjobs.policy.policy import finish_grace_s
 
@@ -251,7 +251,7 @@ def watch(attempt: Attempt, step: Step, policy: Policy, now: float, spent: float
     quiet_at = max(running.output_at, step.started_at) + running.unheard_s
     began_at = step.started_at + running.asleep_s
     deadlines = []
-    if step.kind in reviews.AGENTS:
+    if step.kind in AGENTS:
         if running.finished:
             deadlines.append((quiet_at + finish_grace_s(policy, reviews.agent_of(attempt, step)), "hung"))
         else:
@@ -285,7 +285,7 @@ def _ending(attempt: Attempt, step: Step, policy: Policy, now: float) -> Decisio
 def stop_signals(attempt: Attempt, step: Step, policy: Policy) -> tuple[str, ...]:
     """Return the polite signals a step is ended with, in order."""
     agent = policy.agents.get(reviews.agent_of(attempt, step))
-    return agent.stop if agent is not None and step.kind in reviews.AGENTS else ("TERM",)
+    return agent.stop if agent is not None and step.kind in AGENTS else ("TERM",)
 
 
 # --- an attempt that is over: the three layers ------------------------------------------------------------

@@ -8,21 +8,17 @@ from __future__ import annotations
 import hashlib
 import re
 from enum import Enum
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
+
+from agentjobs.policy.reviews import SEVERITIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from agentjobs.model.facts import Attempt, Result
     from agentjobs.model.reviews import Finding, ReviewEnd
-
-Severity = Literal["low", "medium", "high", "critical"]
-Rule = Literal["all", "any", "majority"]
-
-SEVERITIES: Final[tuple[str, ...]] = ("low", "medium", "high", "critical")
-"""From the mildest on."""
 
 REPEATS_MAX: Final = 2
 """A finding that was raised so often before, was answered, and whose file nobody has touched since, blocks no more."""

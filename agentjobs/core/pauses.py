@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from agentjobs.model.decisions import RUN
 from agentjobs.model.facts import Halt, Outcome
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
     from agentjobs.model.facts import AgentEnd, Intent, Result
     from agentjobs.policy.limits import Limits
-
-RUN = ""
-"""In place of an account: all of them, because the machine is at fault."""
 
 TROUBLE = frozenset({Outcome.LIMIT, Outcome.OVERLOADED, Outcome.UNREACHABLE, Outcome.AUTH, Outcome.INFRA})
 """Outcomes that mean something for others."""

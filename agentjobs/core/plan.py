@@ -15,10 +15,11 @@ from agentjobs.core.board import UNSERVED, Board, Plan, overspent
 from agentjobs.core.budget import ends
 from agentjobs.core.decide import APPROVAL, SETUP_AGAIN, decide, verified_at
 from agentjobs.core.in_flight import Flight
-from agentjobs.core.pauses import LANDING, RUN, TROUBLE
+from agentjobs.core.pauses import LANDING, TROUBLE
 from agentjobs.core.restarts import pays, sweep_due
 from agentjobs.core.reviews import UNREVIEWED, agent_of, judged_at, next_agent, runs, without_review
 from agentjobs.model.decisions import (
+    RUN,
     Action,
     Begin,
     Conclude,

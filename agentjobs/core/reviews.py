@@ -38,10 +38,6 @@ WAITED_FOR: Final = frozenset(
 )
 """Trouble of the reviewer's account: it is asked again once that is over, as one is that was stopped for the budget."""
 
-AGENTS: Final = frozenset({StepKind.AGENT, StepKind.REVIEW})
-"""Steps that are agents at work."""
-
-
 def next_of(attempt: Attempt) -> Decision | None:
     """Return what the reviews of an attempt with no running step need; None: they do not keep it back."""
     if not attempt.intent.review:
@@ -223,21 +219,3 @@ def with_reviews(result: Result, attempt: Attempt) -> Result:
 
 
 # --- the policy -------------------------------------------------------------------------------------------
-
-
-def misnamed(profiles: Mapping[str, Profile], *, trees: bool) -> Iterator[tuple[str, str, str]]:
-    """Yield, for each profile whose ``review`` cannot be: its name, the reviewer, what is wrong.
-
-    A reviewer that is not defined is the caller's to tell. ``trees``: tasks have trees, and so commits.
-    """
-    for name, profile in profiles.items():
-        for at, reviewer in enumerate(profile.review):
-            other = profiles.get(reviewer)
-            if not trees:
-                yield name, reviewer, 'there is no commit to judge where workspace.kind is "none"'
-            elif reviewer == name:
-                yield name, reviewer, "a profile cannot review itself"
-            elif reviewer in profile.review[:at]:
-                yield name, reviewer, f"{reviewer} is named twice"
-            elif other is not None and other.review:
-                yield name, reviewer, f"{reviewer} has reviewers of its own; a reviewer may have none"

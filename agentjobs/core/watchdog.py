@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from agentjobs.agents.observe import BOUNDS
-from agentjobs.agents.outcome import SAME_ERROR, TROUBLE
 from agentjobs.model.decisions import End
 from agentjobs.model.facts import Running, StepKind
+from agentjobs.model.trouble import BOUNDS, SAME_ERROR, TROUBLE
 from agentjobs.policy.limits import dollars
 from agentjobs.policy.policy import window_of
 

@@ -6,6 +6,9 @@ from msgspec import Struct
 
 from agentjobs.model.facts import Mode, Outcome, Status, StepKind  # noqa: TC001 - msgspec's
 
+RUN = ""
+"""In place of an account: all of them, because the machine is at fault."""
+
 
 class Begin(Struct, frozen=True, tag="begin"):
     """Start a new attempt; needs an agent slot."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from agentjobs.model.reviews import ReviewEnd, ReviewPlan
 
 
+
 class Status(StrEnum):
     """The ``status`` column."""
 
@@ -56,6 +57,10 @@ class StepKind(StrEnum):
     GATE = "gate"
     PLAN = "plan"
     """Makes the rows of a phase; no task has one."""
+
+
+AGENTS = frozenset({StepKind.AGENT, StepKind.REVIEW})
+"""Steps that are agents at work."""
 
 
 class Outcome(StrEnum):

@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agentjobs.model.errors import UserError
-from agentjobs.plans.group import ImportGraph, Size
+from agentjobs.plans.group import Size
 from agentjobs.plans.regroup import Replanned, Sources, Standing, refuse_odd, replan, standing, without
 from agentjobs.plans.rows import merge_rows
 from agentjobs.project.rounds import Rounds
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from agentjobs.plans.rows import Planned
     from agentjobs.policy.plan import Planning
     from agentjobs.project.project import Project
+    from agentjobs.source.import_graph import ImportGraph
     from agentjobs.table.table import Table
     from agentjobs.workspace.git import Git
 

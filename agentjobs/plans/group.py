@@ -30,15 +30,6 @@ LONGEST_NAME: Final = 88
 """Of an id made from a path; leaves room for a number behind it."""
 
 
-class ImportGraph(Struct, frozen=True):
-    """Which file imports which."""
-
-    edges: dict[str, tuple[str, ...]]
-    """Each file with the files it imports, sorted; every file is a key."""
-    unresolved: tuple[tuple[str, str], ...] = ()
-    """Relative imports that lead nowhere, as (file, what it names)."""
-
-
 class Size(Struct, frozen=True):
     """How large something is."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from agentjobs.plans.changes import Changes, carried_out
 from agentjobs.project.rounds import Rounds
-from agentjobs.table.table import check_graph, parse
+from agentjobs.table.table import EMPTY, check_graph, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from agentjobs.plans.rows import Planned
     from agentjobs.project.project import Project
     from agentjobs.table.table import Table
-
-EMPTY = b"id\tstatus\n"
-
 
 def plan_rows(
     project: Project, rows: Sequence[Mapping[str, str]], *, dry_run: bool, lock_timeout_s: float

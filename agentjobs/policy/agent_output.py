@@ -12,7 +12,7 @@ from agentjobs.model.facts import Outcome
 from agentjobs.text.toml import FieldError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 AGENT_CLASSES: Final = (
     Outcome.OK,
@@ -348,3 +348,8 @@ def check_path(key: str, path: str) -> None:
     """Raise FieldError unless the text is a dotted path."""
     if not all(path.split(".")):
         raise FieldError(key, f"{path!r} is not a dotted path")
+
+
+def tariff_of(model: str, prices: Sequence[Tariff]) -> Tariff | None:
+    """Return what a model costs; None where nobody says."""
+    return next((one for one in prices if re.fullmatch(one.model, model)), None)

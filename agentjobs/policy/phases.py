@@ -58,3 +58,8 @@ def filled(row: Mapping[str, str], profile: str, output: str | None) -> dict[str
     if found.get("output", "").strip() and not found.get("files", "").strip():
         found["files"] = shlex.quote(found["output"])
     return found
+
+
+def plans_first(policy: Policy) -> bool:
+    """Return whether all tasks come from plans: there need be no table yet."""
+    return bool(policy.phases) and policy.profiles[policy.phases[0]].plan is not None

@@ -1,36 +1,27 @@
-"""The policy of a project: agentjobs.toml as frozen types. Pure: bytes in, ``Policy`` out."""
+"""The policy of a project: agentjobs.toml as frozen types, and the profile of a row. Pure."""
 
 from __future__ import annotations
 
-import math
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct, field
 
-from agentjobs.core.findings import Rule, Severity  # noqa: TC001 - msgspec's
-from agentjobs.core.reviews import misnamed
 from agentjobs.model.errors import UserError
-from agentjobs.policy.agents import WINDOW, Agent, check_writable, flags_of, preset_of, table_of
+from agentjobs.policy.agents import WINDOW, Agent, check_writable
 from agentjobs.policy.checks import SchemaCheck  # noqa: TC001 - msgspec's
-from agentjobs.policy.context import TaskContext
-from agentjobs.policy.limits import Limits, Retry, Several, parse_size
-from agentjobs.policy.plan import Planning
+from agentjobs.policy.context import TaskContext  # noqa: TC001 - msgspec's
+from agentjobs.policy.limits import Limits, Retry, Several
+from agentjobs.policy.plan import Planning  # noqa: TC001 - msgspec's
+from agentjobs.policy.reviews import Rule, Severity  # noqa: TC001 - msgspec's
 from agentjobs.text.path_patterns import output_fault
-from agentjobs.text.toml import FieldError, decode, line_of, load, nearest, section, spot
-from agentjobs.text.variables import fault
+from agentjobs.text.toml import FieldError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable
 
     from agentjobs.model.facts import Row
-    from agentjobs.text.toml import Path
-
-__all__ = [
-    "Agent", "Landing", "Limits", "Planning", "Policy", "Profile", "Retry", "TaskContext", "Workspace", "parse_policy",
-    "parse_size", "resolve",
-]  # fmt: skip
 
 INPUTS: Final = (
     "package.json", "package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "pnpm-workspace.yaml",
@@ -234,56 +225,6 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise FieldError("target", f"{self.target!r} is not a name git allows for a branch")
 
 
-def parse_policy(
-    data: bytes,
-    file: str = "agentjobs.toml",
-    preset: Callable[[str], dict[str, Any] | None] = lambda _: None,
-    presets: Callable[[], Iterable[str]] = tuple,
-) -> Policy:
-    """Read the bytes of agentjobs.toml; UserError names the file and the line of whatever is wrong.
-
-    ``preset`` returns the table of an agent that needs no section, or None; ``presets`` the names of all of them.
-    """
-    raw = _with_presets(load(data, file), preset, presets, data, file)
-    for path in _unbounded(raw, ()):
-        raise UserError(f"{spot(path)} must be a finite number", file=file, line=line_of(data, path))
-    policy = decode(data, raw, Policy, file)
-    for path, words in _loose_ends(policy, presets):
-        raise UserError(words, file=file, line=line_of(data, path))
-    return policy
-
-
-def _with_presets(
-    raw: dict[str, Any],
-    preset: Callable[[str], dict[str, Any] | None],
-    presets: Callable[[], Iterable[str]],
-    data: bytes,
-    file: str,
-) -> dict[str, Any]:
-    """Fill in what presets say of the agents that sections and profiles name."""
-    sections, profiles = raw.get("agents", {}), raw.get("profiles", {})
-    if not isinstance(sections, dict) or not isinstance(profiles, dict):
-        return raw
-    wanted = [p.get("agent") for p in profiles.values() if isinstance(p, dict)]
-    names = dict.fromkeys([*sections, *(name for name in wanted if isinstance(name, str))])
-    agents = {}
-    for name in names:
-        section = sections.get(name)
-        if name in sections and not isinstance(section, dict):
-            agents[name] = section
-            continue
-        chosen = preset_of(name, section)
-        if section and isinstance(section.get("preset"), str) and chosen and preset(chosen) is None:
-            close = nearest(chosen, list(presets()))
-            hint = f'did you mean "{close}"?' if close else "`agentjobs agents` lists them"
-            line = line_of(data, ("agents", name, "preset"))
-            raise UserError(f'no preset "{chosen}"; {hint}', file=file, line=line)
-        found = table_of(name, section, preset)
-        if found is not None:
-            agents[name] = found
-    return {**raw, "agents": agents} if agents or "agents" in raw else raw
-
-
 def window_of(policy: Policy, profile: Profile) -> int:
     """Return the tokens of the context that a profile's model has."""
     agent = policy.agents.get(profile.agent)
@@ -311,7 +252,7 @@ def resolve(policy: Policy, row: Row, *, profile: str | None = None, file: str =
     """
     name = profile or row.profile or "default"
     if name not in policy.profiles:
-        raise UserError(_unknown("profile", name, policy.profiles), file=file, line=row.line)
+        raise UserError(unknown_name("profile", name, policy.profiles), file=file, line=row.line)
     found = policy.profiles[name]
     prompt, verify = row.cells.get("prompt", ""), row.cells.get("verify", "")
     if prompt:
@@ -321,65 +262,6 @@ def resolve(policy: Policy, row: Row, *, profile: str | None = None, file: str =
     if row.cells.get("output", "").strip() and (found.output or policy.profiles.get(row.profile, found).output):
         found = msgspec.structs.replace(found, verify=(OUTPUT_CHECK, *found.verify))
     return found
-
-
-def _loose_ends(policy: Policy, presets: Callable[[], Iterable[str]]) -> Iterator[tuple[Path, str]]:
-    """Find names that lead nowhere, and those of variables that cannot be passed on."""
-    entries: list[tuple[Path, tuple[str, ...]]] = [(("inherit",), policy.inherit)]
-    entries += [(("agents", name, "inherit"), agent.inherit) for name, agent in policy.agents.items()]
-    for path, patterns in entries:
-        for words in filter(None, map(fault, patterns)):
-            yield path, f"{words} ({spot(path)})"
-    yield from _loose_ends_of_profiles(policy, presets)
-    if policy.phases or any(p.plan is not None or p.min_done < 1 for p in policy.profiles.values()):
-        from agentjobs.policy.phases import faults  # only where there are phases
-
-        yield from faults(policy)
-    for name, reviewer, words in misnamed(policy.profiles, trees=policy.workspace.kind != "none"):
-        here = ("profiles", name, "review")
-        yield here, f"{spot(here)} names {reviewer}: {words}"
-    if policy.plan is not None and policy.plan.profile is not None and policy.plan.profile not in policy.profiles:
-        yield ("plan", "profile"), f"{_unknown('profile', policy.plan.profile, policy.profiles)} (in [plan])"
-
-
-def _loose_ends_of_profiles(policy: Policy, presets: Callable[[], Iterable[str]]) -> Iterator[tuple[Path, str]]:
-    for name, profile in policy.profiles.items():
-        here: Path = ("profiles", name)
-        if profile.agent not in policy.agents:
-            known = {*policy.agents, *presets()}
-            yield (*here, "agent"), f"{_unknown('agent', profile.agent, known)} (in {section(here)})"
-        if profile.escalate is not None and profile.escalate not in policy.profiles:
-            words = _unknown("profile", profile.escalate, policy.profiles)
-            yield (*here, "escalate"), f"{words} (in {section(here)})"
-        for reviewer in profile.review:
-            if reviewer not in policy.profiles:
-                words = _unknown("profile", reviewer, policy.profiles)
-                yield (*here, "review"), f"{words} (in {section(here)})"
-        agent = policy.agents.get(profile.agent)
-        if agent is not None:
-            try:
-                flags_of(agent, wishes_of(profile))
-            except KeyError as error:
-                key = {"budget": "budget_usd"}.get(error.args[0], error.args[0])
-                words = f"agent {profile.agent} cannot be told: its commands need {{flags}}, and its flags a {error}"
-                yield (*here, key), f"{spot((*here, key))}: {words}"
-
-
-def _unknown(what: str, name: str, known: Iterable[str]) -> str:
-    names = sorted(known)
-    if close := nearest(name, names):
-        return f'unknown {what} "{name}"; did you mean "{close}"?'
-    hint = f"known: {', '.join(names)}" if names else f"agentjobs.toml has no [{what}s.{name}]"
-    return f'unknown {what} "{name}"; {hint}'
-
-
-def _unbounded(value: Any, path: Path) -> Iterator[Path]:
-    """Find ``inf`` and ``nan``, which TOML allows and no limit or comparison survives."""
-    if isinstance(value, float) and not math.isfinite(value):
-        yield path
-    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, item in pairs:
-        yield from _unbounded(item, (*path, key))
 
 
 def _check_shell(key: str, commands: tuple[str, ...]) -> None:
@@ -395,3 +277,12 @@ def _is_branch(name: str) -> bool:
         and not name.startswith(("-", "refs/"))
         and not re.search(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|(^|/)\.|\.lock(/|$)|[/.]$|^/|^@?$", name)
     )
+
+
+def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
+    """Return the error for a name that is not defined, with the nearest one that is."""
+    names = sorted(known)
+    if close := nearest(name, names):
+        return f'unknown {what} "{name}"; did you mean "{close}"?'
+    hint = f"known: {', '.join(names)}" if names else f"agentjobs.toml has no [{what}s.{name}]"
+    return f'unknown {what} "{name}"; {hint}'

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from agentjobs.core.elapsed import Looks, Pace, Reading, age_of, gap_before, paced
+from agentjobs.disk.files import read_json, write_json
 from agentjobs.disk.processes import boot_id
 from agentjobs.launch.step import StepFiles, read_record
 from agentjobs.model.errors import UserError
 from agentjobs.model.facts import Running, Step
-from agentjobs.project.facts import read_json, write_json
 
 if TYPE_CHECKING:
     from pathlib import Path

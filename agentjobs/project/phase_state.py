@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from agentjobs.core.phase_counts import Census
 from agentjobs.core.phases import SHOWN, Planned, Planning, Stage, plan_id
 from agentjobs.core.ready import Queue
+from agentjobs.disk.files import read_json, write_json
 from agentjobs.model.facts import SETTLED, Outcome, Scope, Status
-from agentjobs.project.facts import read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -122,3 +122,12 @@ def open_planning(project: Project, phase: str) -> Attempt | None:
 def dir_of(project: Project, run: Attempt) -> Path:
     """Return the directory of a planning."""
     return project.store.attempt_dir(run.intent.id, run.number)
+
+
+def undone(project: Project, phase: str) -> tuple[str, ...]:
+    """Return the ids of a phase that are not DONE, those SKIPPED aside; none without a phase."""
+    if not phase:
+        return ()
+    file = project.file
+    ids = (task_id for task_id, name in file.table.profiles() if name == phase)
+    return tuple(i for i in ids if file.cell(i, "status").strip().upper() not in {"DONE", "SKIPPED"})

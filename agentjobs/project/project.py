@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agentjobs.disk.files import read_raw
 from agentjobs.model.errors import UserError
-from agentjobs.project.facts import read_raw
 from agentjobs.project.store import Store
 from agentjobs.table.file import TaskFile
 
@@ -61,7 +61,7 @@ class Project:
     @cached_property
     def policy(self) -> Policy:
         """The policy as agentjobs.toml has it now; UserError with file and line where it is wrong."""
-        from agentjobs.policy.policy import parse_policy  # not where everything is settled
+        from agentjobs.policy.parse import parse_policy
         from agentjobs.policy.presets import names, preset
 
         return parse_policy(read_raw(self.root / POLICY, follow=True), POLICY, preset, names)
@@ -94,7 +94,7 @@ class Project:
         if self.policy.workspace.sandbox != "none":
             from agentjobs.workspace.git_filters import Filters  # only with a sandbox
 
-            git.confine = Filters(self)
+            git.confine = Filters(git, self.root, self.store.dir, self.policy.inherit)
         return git
 
     @property

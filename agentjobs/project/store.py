@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 from msgspec.structs import replace
 
-from agentjobs.core.pauses import RUN, Pause
+from agentjobs.core.pauses import Pause
+from agentjobs.disk.files import read_json, read_raw, write_bytes, write_json
 from agentjobs.disk.plain_files import is_directory, is_plain, names_in, put_aside
 from agentjobs.disk.write import encode, make_room, remove
 from agentjobs.launch.local import StepFiles
+from agentjobs.model.decisions import RUN
 from agentjobs.model.errors import LockBusy, UserError
 from agentjobs.model.facts import (
     AgentEnd,
@@ -35,7 +37,7 @@ from agentjobs.model.facts import (
     Status,
     StepKind,
 )  # fmt: skip
-from agentjobs.project.facts import read_json, read_raw, read_steps, write_bytes, write_json
+from agentjobs.project.facts import read_steps
 from agentjobs.project.home import settle_in, tree_here
 from agentjobs.text.tsv import is_id
 
@@ -44,6 +46,9 @@ if TYPE_CHECKING:
 
     from agentjobs.project.looks import Lookout
     from agentjobs.text.masking import Masking
+
+HANDOFF = "handoff"
+"""The directory, in that of an attempt, where a confined agent leaves its handoff: a file it may replace by rename."""
 
 LAYOUT = "1"
 """Version of the layout of ``.agentjobs``, in the file VERSION."""

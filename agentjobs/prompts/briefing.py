@@ -10,21 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from agentjobs.core.decide import told
 from agentjobs.core.layers import LAYER_2, UNSPENT
-from agentjobs.core.reviews import AGENTS
 from agentjobs.disk.processes import MARK
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import Mode, Outcome
+from agentjobs.model.facts import AGENTS, Mode, Outcome
 from agentjobs.policy.agents import PLACEHOLDERS, expand, flags_of
 from agentjobs.policy.checks import checks_of
 from agentjobs.policy.phases import phase_before
 from agentjobs.policy.policy import wishes_of
 from agentjobs.project.project import POLICY
-from agentjobs.project.store import own_dir
+from agentjobs.project.store import HANDOFF, own_dir
 from agentjobs.prompts.context import compose
 from agentjobs.prompts.handoff_budget import HANDOFFS_TOKENS
 from agentjobs.prompts.handoffs import FILE, dependents, handoffs
 from agentjobs.prompts.template import begun_section, names_in, printed_in, resume_prompt
-from agentjobs.run.steps.sandbox import HANDOFF
 from agentjobs.text.variables import passed
 from agentjobs.tokens.scale import scale_of
 
@@ -141,7 +139,7 @@ def missing(project: Project, profile: str, *, known: bool = False) -> tuple[str
     before = phase_before(project.policy, profile)
     if not before or project.policy.profiles[profile].min_done >= 1:
         return ()
-    from agentjobs.run.phases.rows import undone  # only in a phase that may begin early
+    from agentjobs.project.phase_state import undone
 
     found = undone(project, before)
     return tuple(i for i in found if project.file.cell(i, "status") == "FAILED") if known else found

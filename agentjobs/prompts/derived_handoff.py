@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
-
 from agentjobs.prompts.handoff_text import WITHIN, Note, render
 from agentjobs.source.exports import exported, understood
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from agentjobs.workspace.diffstat import FileChange
 
 MARK: Final = "(derived from the diff: the agent left no handoff)"
 """Stands first in every handoff made of a diff."""
@@ -23,21 +23,6 @@ PARSED_MAX: Final = 40
 
 INTERFACES_MAX: Final = 40
 """So many changes of exports are listed."""
-
-
-class FileChange(Struct, frozen=True):
-    """One file that a commit changed."""
-
-    path: str
-    was: str = ""
-    """Its path before, where it was renamed; the same as ``path`` where it was there; empty for a new one."""
-    old: str = ""
-    """The id of its content before; empty for a new one."""
-    new: str = ""
-    """Likewise after; empty for one that is gone."""
-    added: int | None = None
-    """Lines; None: it is no text."""
-    removed: int | None = None
 
 
 def worth_parsing(changes: Sequence[FileChange]) -> list[FileChange]:

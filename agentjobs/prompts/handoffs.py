@@ -11,9 +11,9 @@ from agentjobs.disk.plain_files import read_plain
 from agentjobs.disk.write import printable
 from agentjobs.model.errors import GitError, UserError
 from agentjobs.model.facts import Outcome, Status
+from agentjobs.project.store import HANDOFF
 from agentjobs.prompts.handoff_budget import HANDOFFS_TOKENS, Left, choose
 from agentjobs.prompts.handoff_text import HANDOFF_MAX
-from agentjobs.run.steps.sandbox import HANDOFF
 from agentjobs.table.ancestors import ancestors
 from agentjobs.table.table import parse_status
 from agentjobs.text.path_patterns import normalise

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from agentjobs.proof import commonjs, enums, esm, repair, tiers
 from agentjobs.proof.difference import Difference, enclosing, shown
 from agentjobs.proof.form import Form, first_difference
-from agentjobs.proof.lower import Lowering
+from agentjobs.proof.lower import Lower
 from agentjobs.source import syntax
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def compare(old: bytes, old_path: str, new: bytes, new_path: str, tier: Tier = "
         broken = _broken(before, after)
         if broken is not None:
             return broken
-        one, other = Lowering(), Lowering()
+        one, other = Lower(), Lower()
         b = other.statements(after.children)
         one.emitted_fields = other.properties
         a = one.statements(before.children)

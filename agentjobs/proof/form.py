@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from agentjobs.source.syntax import Node
 
@@ -89,3 +89,25 @@ LISTS = frozenset({"program", "statement_block", "class_body"})
 def _alike(a: Form, b: Form) -> bool:
     """Whether two forms begin alike, so that their inner difference tells more than both as wholes."""
     return bool(a.kids and b.kids) and len(a.kids) == len(b.kids) and a.kids[0].kind == b.kids[0].kind
+
+
+Lowered = Form | list[Form] | None
+"""What a node becomes: one form, several, or nothing."""
+
+
+class Lowering(Protocol):
+    """The pass that makes forms of nodes, as its parts for classes, modules and JSX see it (``lower.Lower``)."""
+
+    properties: set[str]
+    derived_properties: set[str]
+    emitted_fields: set[str]
+    left_out: set[str]
+
+    def kids(self, nodes: Iterable[Node]) -> list[Form]:
+        """Return the forms of nodes."""
+
+    def one(self, node: Node | None, around: Node) -> Form:
+        """Return the one form of a node."""
+
+    def key(self, node: Node | None, around: Node) -> Form:
+        """Return the form of the key of a property."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agentjobs.proof import classes, jsx, modules
-from agentjobs.proof.form import Form
+from agentjobs.proof.form import Form, Lowered
 from agentjobs.proof.literals import decoded, module_name, number_value, string_value
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from agentjobs.source.syntax import Node
 
-Lowered = Form | list[Form] | None
 
 ERASED = frozenset(
     {
@@ -51,7 +50,7 @@ ONE_NAME = {
 NAMES = frozenset({"identifier", "type_identifier", "undefined"})
 
 
-class Lowering:
+class Lower:
     """One side of a comparison: makes forms of the nodes of one file."""
 
     def __init__(self) -> None:

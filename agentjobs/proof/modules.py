@@ -10,7 +10,7 @@ from agentjobs.proof.literals import decoded, module_name, string_value
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agentjobs.proof.lower import Lowered, Lowering
+    from agentjobs.proof.form import Lowered, Lowering
     from agentjobs.source.syntax import Node
 
 _TYPES_ONLY = frozenset(

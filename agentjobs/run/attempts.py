@@ -20,12 +20,12 @@ from agentjobs.core.budget import UNKNOWN_COST
 from agentjobs.core.decide import SETUP_AGAIN, has_begun, stop_signals
 from agentjobs.core.layers import UNSPENT, likeness
 from agentjobs.core.pauses import LANDING, Pause, hold_s, pauses_after
+from agentjobs.disk.files import write_bytes, write_json
 from agentjobs.disk.write import printable
 from agentjobs.launch import local
 from agentjobs.model.decisions import Begin, Conclude, Decision, End, Judge, Land, Launch, Look, Settle, Weigh
 from agentjobs.model.errors import TreeBusy, TreeError, UserError, is_machines, said
 from agentjobs.model.facts import FRESH, Halt, Intent, Kill, Outcome, Result, Settled, Status, StepKind, Task
-from agentjobs.project.facts import write_bytes, write_json
 from agentjobs.project.store import Marker, step_files
 from agentjobs.prompts import briefing
 from agentjobs.run import check_runs, handoff_turn

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from agentjobs.disk.files import read_json, write_json
 from agentjobs.disk.logs import read_tail
 from agentjobs.launch import local
 from agentjobs.model.errors import UserError
 from agentjobs.model.facts import SETTLED, Exited, Intent, Lost, Mode, Row, Status
 from agentjobs.policy.checks import checks_of
-from agentjobs.project.facts import read_json, write_json
 from agentjobs.project.store import step_files
 from agentjobs.prompts import briefing
 from agentjobs.run.steps import start as steps

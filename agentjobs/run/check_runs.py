@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from agentjobs.disk.files import read_json, read_raw, write_bytes
 from agentjobs.disk.logs import read_tail
 from agentjobs.disk.write import printable
 from agentjobs.model.errors import UserError
 from agentjobs.model.facts import Exited, Prepare, Seen, StepKind
-from agentjobs.project.facts import read_json, read_raw, write_bytes
 from agentjobs.project.store import step_files
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ from msgspec.structs import replace
 
 from agentjobs.agents.stream import excerpt
 from agentjobs.core.findings import rejection
+from agentjobs.disk.files import read_json
 from agentjobs.disk.logs import read_tail
 from agentjobs.disk.write import printable
 from agentjobs.launch import local
 from agentjobs.model.errors import TreeBusy, TreeError, UserError, is_machines, said
 from agentjobs.model.facts import AgentEnd, Exited, Lost, Outcome, Prepare, Result, Spending, StepKind
-from agentjobs.project.facts import read_json
 from agentjobs.project.store import step_files
 from agentjobs.run import check_runs, claim_check, handoff_turn
 from agentjobs.run.check_runs import ended

@@ -16,7 +16,7 @@ from agentjobs.prompts.handoff_text import parse
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from agentjobs.prompts.derived_handoff import FileChange
+    from agentjobs.workspace.diffstat import FileChange
 
 FINDINGS_MAX: Final = 50
 """So many are kept; one more line says how many there are beyond."""

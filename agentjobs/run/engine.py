@@ -16,13 +16,13 @@ from msgspec.structs import replace
 from agentjobs.core.accounts import account_for, is_suspect
 from agentjobs.core.decide import decide
 from agentjobs.core.gate import QUEUE_ID
-from agentjobs.core.pauses import RUN, in_force, told_of
-from agentjobs.core.reviews import AGENTS, last_start
+from agentjobs.core.pauses import in_force, told_of
+from agentjobs.core.reviews import last_start
+from agentjobs.disk.files import read_raw
 from agentjobs.launch.step import is_held
-from agentjobs.model.decisions import Begin, Conclude, Defer, End, Judge, Look, Settle, Weigh
+from agentjobs.model.decisions import RUN, Begin, Conclude, Defer, End, Judge, Look, Settle, Weigh
 from agentjobs.model.errors import ExitCode, UserError
-from agentjobs.model.facts import Halt, Running, Status
-from agentjobs.project.facts import read_raw
+from agentjobs.model.facts import AGENTS, Halt, Running, Status
 from agentjobs.project.roster import Roster
 from agentjobs.project.store import step_files
 from agentjobs.text.columns import until_text

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from agentjobs.agents.outcome import last_text
 from agentjobs.core.watchdog import FIRST
+from agentjobs.disk.files import read_json, write_bytes
 from agentjobs.disk.logs import read_head, read_tail
 from agentjobs.model.errors import UserError
 from agentjobs.model.facts import Exited, Handoff, StepKind
 from agentjobs.policy.agents import expand, flags_of
 from agentjobs.policy.policy import window_of, wishes_of
-from agentjobs.project.facts import read_json, write_bytes
 from agentjobs.project.store import step_files
 from agentjobs.prompts import briefing
 from agentjobs.prompts.briefing import HANDOFF_PROMPT, PARTIAL

@@ -6,7 +6,8 @@ import os
 import posixpath
 from typing import TYPE_CHECKING
 
-from agentjobs.plans.group import ImportGraph
+from msgspec import Struct
+
 from agentjobs.source.javascript import Specifier, specifiers
 from agentjobs.source.python import ENDINGS, PythonImport, PythonResolver, imports
 from agentjobs.source.resolve import Resolver, is_relative
@@ -82,3 +83,12 @@ class _OnDisk:
 
 def _as_path(found: PythonImport) -> str:
     return "../" * (found.level - 1) + "./" + found.module.replace(".", "/")
+
+
+class ImportGraph(Struct, frozen=True):
+    """Which file imports which."""
+
+    edges: dict[str, tuple[str, ...]]
+    """Each file with the files it imports, sorted; every file is a key."""
+    unresolved: tuple[tuple[str, str], ...] = ()
+    """Relative imports that lead nowhere, as (file, what it names)."""

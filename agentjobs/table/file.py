@@ -13,8 +13,8 @@ import stat
 import time
 from typing import TYPE_CHECKING
 
+from agentjobs.disk.files import read_raw, write_bytes
 from agentjobs.model.errors import UserError
-from agentjobs.project.facts import read_raw, write_bytes
 from agentjobs.table.table import TOOL_COLUMNS, Edits, Table, append, apply, human_edits, parse
 from agentjobs.text.visible import visible
 

@@ -22,6 +22,8 @@ from agentjobs.text.path_patterns import normalise
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+EMPTY = b"id\tstatus\n"
+
 TOOL_COLUMNS: Final = tsv.TOOL_COLUMNS
 
 PERSONAL: Final = frozenset({Status.TODO, Status.SKIPPED, Status.DONE, Status.FAILED})

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from agentjobs.disk.files import read_json
 from agentjobs.policy.presets import preset
-from agentjobs.project.facts import read_json
 from agentjobs.tokens.fit import Scale
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentjobs.commands.scope import known
+from agentjobs.disk.files import read_raw
 from agentjobs.model.errors import UserError
-from agentjobs.project.facts import read_raw
+from agentjobs.project.ids import known
 from agentjobs.prompts import briefing
 
 if TYPE_CHECKING:

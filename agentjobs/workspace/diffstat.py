@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from agentjobs.prompts.derived_handoff import FileChange
+from msgspec import Struct
+
 from agentjobs.workspace.git import text
 
 if TYPE_CHECKING:
@@ -41,3 +42,18 @@ def counted(git: Git, base: str, commit: str) -> list[FileChange]:
 
 def _there(name: str) -> str:
     return name if name.strip("0") else ""
+
+
+class FileChange(Struct, frozen=True):
+    """One file that a commit changed."""
+
+    path: str
+    was: str = ""
+    """Its path before, where it was renamed; the same as ``path`` where it was there; empty for a new one."""
+    old: str = ""
+    """The id of its content before; empty for a new one."""
+    new: str = ""
+    """Likewise after; empty for one that is gone."""
+    added: int | None = None
+    """Lines; None: it is no text."""
+    removed: int | None = None

@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Final
 
 from agentjobs.disk.plain_files import is_directory
 from agentjobs.model.errors import UserError
-from agentjobs.run.steps.sandbox import needed_by, private_places, real
 from agentjobs.text.variables import passed
 from agentjobs.workspace import bubblewrap
 from agentjobs.workspace.git import text
+from agentjobs.workspace.sandbox_paths import needed_by, private_places, real
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from agentjobs.project.project import Project
+    from agentjobs.workspace.git import Git
 
 _REMEMBERED_S: Final = 1.0
 """How long the configuration is taken to be as it was: nothing in a sandbox can write there."""
@@ -37,10 +37,14 @@ _PLACEHOLDER: Final = re.compile(r"%([f%])")
 
 
 class Filters:
-    """Gives the settings by which filters of one project run confined."""
+    """Returns the settings by which the filters of one repository run confined.
 
-    def __init__(self, project: Project) -> None:
-        self.project = project
+    ``root`` is the project's directory, ``hidden`` the one that no filter may see, ``inherit`` the names of variables
+    that steps get (``inherit`` of agentjobs.toml).
+    """
+
+    def __init__(self, git: Git, root: Path, hidden: Path, inherit: Sequence[str]) -> None:
+        self.git, self.root, self.hidden, self.inherit = git, root, hidden, inherit
         self._known: tuple[float, dict[str, str]] = (0.0, {})
 
     def __call__(self, bound: Mapping[str, str]) -> dict[str, str]:
@@ -54,7 +58,7 @@ class Filters:
     def _commands(self) -> dict[str, str]:
         now = time.monotonic()
         if now > self._known[0]:
-            done = self.project.git.run("config", "-z", "--includes", "--get-regexp", _FILTER, ok=(0, 1))
+            done = self.git.run("config", "-z", "--includes", "--get-regexp", _FILTER, ok=(0, 1))
             found = (entry.partition(b"\n") for entry in done.stdout.split(b"\0") if entry)
             self._known = (now + _REMEMBERED_S, {text(key): text(value) for key, _, value in found if value.strip()})
         return self._known[1]
@@ -64,14 +68,13 @@ class Filters:
         program = shutil.which("bwrap")
         if program is None:
             raise UserError('sandbox = "bwrap" needs bubblewrap, and there is no bwrap on PATH')
-        project = self.project
-        common, kept = project.git.common_dir, passed(os.environ, project.policy.inherit)
+        common, kept = self.git.common_dir, passed(os.environ, self.inherit)
         places = (*kept.get("PATH", "").split(os.pathsep), kept.get("HOME", ""))
         view = bubblewrap.View(
             private=private_places(),
-            guarded=real([project.root, common]),
+            guarded=real([self.root, common]),
             writable=real([lfs] if is_directory(lfs := common / "lfs") else []),
-            hidden=real([project.store.dir, common / "worktrees"]),
+            hidden=real([self.hidden, common / "worktrees"]),
             fixed=real([Path(tree), Path(admin)]),
             needed=tuple(needed_by(places)),
         )

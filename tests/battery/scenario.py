@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.harness import Completed, Project, kill_all
+from tests.kit.harness import Completed, Project, kill_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,8 @@ PAGE = HERE.parent.parent / "docs" / "migrations.md"
 HEAD = """\
 # Migrations
 
-What the job js-to-ts makes of real packages with its scripted agent: no model, no key, nothing mended by hand. This
-page is written by `python -m tests.migrate.table` from `tests/migrate/results`; to have it anew:
+The results of the job js-to-ts on real packages, with its scripted agent: no model, no key, nothing repaired by hand.
+`python -m tests.migrate.table` writes this page from `tests/migrate/results`. To measure again:
 
 ```sh
 make migrate PKG=koa                    # the package as the npm registry has it; mostly without its tests
@@ -21,14 +21,15 @@ make migrate PKG=koa FROM=~/src/koa     # a git checkout, at the commit of tests
 make migrate-table                      # write this page
 ```
 
-The gate is `tsc --strict` over the whole package and, where they are there, the package's own tests, unchanged.
-At the end all is checked once more, as a whole: the compiler, the tests, `agentjobs same-code` over all files.
+The gate is `tsc --strict` for the whole package, and the package's own unchanged tests if the checkout has them.
+At the end everything is checked once more: the compiler, the tests, and `agentjobs same-code` for all files.
 """
 
 COLUMNS = """\
-- attempts: first; and, where the checks found something, repairs (layer 2) and restarts (layer 3)
-- tsc: how often the compiler was run over the whole by the gate or, where serial, by the checks of a task
-- suppressed: `@ts-expect-error`; `any`: where a type stands
+- attempts: first attempts, and, if checks failed, repairs (layer 2) and restarts (layer 3)
+- gate: runs of the gate
+- tsc: runs of the compiler on the whole package, by the gate or (serial) by the checks of a task
+- suppressed: `@ts-expect-error`; `any`: as a type
 - s: wall clock of `agentjobs plan` and `agentjobs run`, two agents at once on two cores
 """
 
@@ -89,7 +90,7 @@ def _compared(pairs: list[tuple[Path, Path]]) -> str:
     lines = [
         "## One check for many tasks",
         "",
-        "The same package twice: with the gate for up to 16 tasks at once, and with",
+        "The same package twice: with one run of the gate for up to 16 tasks, and with",
         "`batch = 1`, where tsc and the tests are checks of each task (`--serial`).",
         "",
         "| package | tasks | landed | tsc, batch | serial | ratio | s, batch | serial | times faster | load before |",
@@ -103,7 +104,7 @@ def _compared(pairs: list[tuple[Path, Path]]) -> str:
             f"{serial['wall_s'] / batch['wall_s']:.1f}", f"{batch['load_before']}, {serial['load_before']}",
         )  # fmt: skip
         lines.append(f"| {' | '.join(map(str, cells))} |")
-    return "\n".join([*lines, "", "A load above 2 means that other work ran on the machine meanwhile.", ""])
+    return "\n".join([*lines, "", "A load above 2 means that the machine also did other work.", ""])
 
 
 if __name__ == "__main__":

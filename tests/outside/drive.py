@@ -36,7 +36,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.harness import Project, kill_all, merged
+from tests.kit.harness import Project, kill_all, merged
 from tests.outside import clis
 from tests.outside.mock import Mock
 from tests.outside.scenarios import SCENARIOS, Scenario

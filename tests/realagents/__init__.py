@@ -21,7 +21,7 @@ CACHE = REPOSITORY / ".cache" / "agents"
 NAMES = ("claude", "codex", "gemini", "qwen", "copilot", "opencode", "kimi", "pi", "aider", "mini-swe-agent")
 
 Script = list[dict[str, Any]]
-"""What the mock model is to say: see ``tests.mockmodel``."""
+"""What the mock model is to say: see ``tests.kit.mockmodel``."""
 
 
 @dataclass(frozen=True)

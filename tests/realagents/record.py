@@ -21,7 +21,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from tests.mockmodel import MockModel
+from tests.kit.mockmodel import MockModel
 from tests.realagents import CACHE, NAMES, REPOSITORY, Real, environment, program, real
 from tests.realagents.cases import CASES, RESET, SCRIPTS
 

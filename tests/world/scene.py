@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentjobs.run.steps import sandbox
-from tests.harness import FORKER, REPOSITORY, Completed, kill_all, merged, toml
+from tests.kit.harness import FORKER, REPOSITORY, Completed, kill_all, merged, toml
 
 from .casefile import Step, with_given
 

@@ -17,12 +17,12 @@ from msgspec.structs import replace
 from agentjobs.core.decide import GATE_RUNS_MAX, next_of_gate
 from agentjobs.core.gate import QUEUE_ID, Batch, Case, Member, Probe, Verdict, judge
 from agentjobs.core.pauses import LANDING, Pause, hold_s
+from agentjobs.disk.files import read_json, write_json
 from agentjobs.disk.logs import read_tail
 from agentjobs.launch import local
 from agentjobs.model.decisions import Conclude, End, Launch, Look, Wait
 from agentjobs.model.errors import UserError, said
 from agentjobs.model.facts import Halt, Intent, Mode, Outcome, Prepare, Result, Running, StepKind
-from agentjobs.project.facts import read_json, write_json
 from agentjobs.project.store import step_files
 from agentjobs.run import check_runs
 from agentjobs.run.landing.runs import GateRuns

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from agentjobs.core.decide import decide
 from agentjobs.core.gate import QUEUE_ID, Batch, Case, Verdict, still
+from agentjobs.disk.files import read_json
 from agentjobs.model.decisions import Land
 from agentjobs.model.facts import Running
-from agentjobs.project.facts import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable

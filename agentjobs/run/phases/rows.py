@@ -8,9 +8,8 @@ from agentjobs.disk.logs import read_head
 from agentjobs.model.errors import UserError
 from agentjobs.plans.changes import Changes, carried_out
 from agentjobs.plans.rows import read_rows
-from agentjobs.plans.write import EMPTY
 from agentjobs.policy.phases import filled, unknown
-from agentjobs.table.table import append, check_graph, parse
+from agentjobs.table.table import EMPTY, append, check_graph, parse
 from agentjobs.text import tsv
 
 if TYPE_CHECKING:
@@ -65,12 +64,3 @@ def merge(project: Project, rows: Sequence[dict[str, str]]) -> Callable[[Table],
         return data
 
     return change
-
-
-def undone(project: Project, phase: str) -> tuple[str, ...]:
-    """Return the ids of a phase that are not DONE, those SKIPPED aside; none without a phase."""
-    if not phase:
-        return ()
-    file = project.file
-    ids = (task_id for task_id, name in file.table.profiles() if name == phase)
-    return tuple(i for i in ids if file.cell(i, "status").strip().upper() not in {"DONE", "SKIPPED"})

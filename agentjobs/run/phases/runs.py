@@ -26,13 +26,13 @@ from agentjobs.core.phases import (
     plan_id,
     waits,
 )
+from agentjobs.disk.files import read_json, write_bytes, write_json
 from agentjobs.disk.logs import read_tail
 from agentjobs.launch import local
 from agentjobs.model.decisions import Conclude, End, Launch, Wait
 from agentjobs.model.errors import UserError, said
 from agentjobs.model.facts import SETTLED, Exited, Halt, Intent, Mode, Outcome, Result, Running, Settled, Status
 from agentjobs.policy.phases import phase_before
-from agentjobs.project.facts import read_json, write_bytes, write_json
 from agentjobs.project.phase_state import (
     blocked_in,
     census_of,
@@ -197,8 +197,8 @@ class PhaseRuns:
             self._conclude(run, decision.outcome, now)
 
     def _launch(self, run: Attempt) -> None:
+        from agentjobs.project.phase_state import undone
         from agentjobs.prompts.briefing import plan_environment
-        from agentjobs.run.phases.rows import undone
 
         project, intent, attempt_dir = self.project, run.intent, dir_of(self.project, run)
         rows = attempt_dir / "rows.jsonl"

@@ -14,12 +14,12 @@ from agentjobs.core.findings import weighed
 from agentjobs.core.pauses import pause_after, put
 from agentjobs.core.reviews import as_attempt, runs
 from agentjobs.disk.delete import delete
+from agentjobs.disk.files import read_json, write_bytes
 from agentjobs.disk.write import printable
 from agentjobs.launch import local
 from agentjobs.model.errors import GitError, UserError
 from agentjobs.model.facts import Exited, Lost, Outcome
 from agentjobs.model.reviews import Finding, ReviewEnd, ReviewPlan
-from agentjobs.project.facts import read_json, write_bytes
 from agentjobs.project.store import own_dir, step_files
 from agentjobs.prompts import briefing
 from agentjobs.run.review import prompt as reviewbrief

@@ -18,12 +18,12 @@ from agentjobs.agents.observe import Seen, Sight, measured, observe, sights
 from agentjobs.agents.stream import doing
 from agentjobs.agents.transcripts import locate, more
 from agentjobs.agents.usage import Meter, beside, of_attempt, together, told_by_meter
-from agentjobs.core.reviews import AGENTS, agent_of
+from agentjobs.core.reviews import agent_of
+from agentjobs.disk.files import read_json, write_json
 from agentjobs.disk.logs import Place, read_on, read_tail
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import Gauge, Outcome, Running, Spending, StepKind
+from agentjobs.model.facts import AGENTS, Gauge, Outcome, Running, Spending, StepKind
 from agentjobs.policy.policy import finish_grace_s
-from agentjobs.project.facts import read_json, write_json
 from agentjobs.project.store import step_files
 from agentjobs.run.steps.ended import has_finished
 from agentjobs.run.steps.spending import whose

@@ -8,10 +8,11 @@ from msgspec.structs import replace
 
 from agentjobs.agents.observe import Seen, observe, sights
 from agentjobs.agents.outcome import SIGNAL_BASE
-from agentjobs.agents.usage import add, priced, tariff_of
+from agentjobs.agents.usage import add, priced
 from agentjobs.disk.logs import TAIL_BYTES, read_tail
 from agentjobs.disk.plain_files import is_plain
 from agentjobs.model.facts import Exited, Lost, Outcome, Spending, StepKind
+from agentjobs.policy.agent_output import tariff_of
 from agentjobs.project.store import step_files
 from agentjobs.run.steps.gauges import filled_at_end
 from agentjobs.run.steps.spending import id_of, transcript_of

@@ -12,17 +12,16 @@ import os
 import re
 import shutil
 import sys
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import agentjobs
-from agentjobs.core.reviews import AGENTS
 from agentjobs.disk import run_command
 from agentjobs.disk.plain_files import is_directory
 from agentjobs.model.errors import UserError
-from agentjobs.project.store import own_dir
+from agentjobs.model.facts import AGENTS
+from agentjobs.project.store import HANDOFF, own_dir
 from agentjobs.workspace import bubblewrap
+from agentjobs.workspace.sandbox_paths import TEMPORARY, interpreter, needed_by, private_places, real
 from agentjobs.workspace.snapshot import clone_dir, tree_environment
 
 if TYPE_CHECKING:
@@ -31,11 +30,7 @@ if TYPE_CHECKING:
     from agentjobs.model.facts import Intent
     from agentjobs.project.project import Project
 
-HANDOFF: Final = "handoff"
-"""The directory, in that of an attempt, where a confined agent leaves its handoff: a file it may replace by rename."""
-
 _POLICY: Final = "agentjobs.toml"
-_TEMPORARY: Final = ("/tmp", "/var/tmp")  # noqa: S108 - every program's
 _SCRIPT: Final = str(Path(__file__).resolve().with_name("sandbox.sh"))
 _ENTER: Final = """\
 import os, signal, sys
@@ -75,7 +70,7 @@ def trouble() -> str:
 
 def require(project: Project) -> None:
     """Raise UserError where the policy wants a sandbox and there can be none."""
-    from agentjobs.project.facts import read_raw
+    from agentjobs.disk.files import read_raw
     from agentjobs.text.toml import line_of
 
     if project.policy.workspace.sandbox == "none" or not (found := trouble()):
@@ -94,7 +89,7 @@ def confined(
     program = shutil.which("bwrap")
     if program is None:
         raise UserError('sandbox = "bwrap" needs bubblewrap, and there is no bwrap on PATH')
-    env = dict(env) | {key: _TEMPORARY[0] for key in ("TMPDIR", "TMP", "TEMP") if key in env}
+    env = dict(env) | {key: TEMPORARY[0] for key in ("TMPDIR", "TMP", "TEMP") if key in env}
     if "AGENTJOBS_HANDOFF" in env:
         env["AGENTJOBS_HANDOFF"] = str(attempt_dir / HANDOFF / "handoff.md")
     view = _view(project, intent, attempt_dir, name, argv, env)
@@ -108,7 +103,7 @@ def _entering() -> tuple[str, ...]:
 
 
 def _probe_view() -> bubblewrap.View:
-    return bubblewrap.View(private=private_places(), needed=tuple(_interpreter()))
+    return bubblewrap.View(private=private_places(), needed=tuple(interpreter()))
 
 
 def _view(
@@ -161,37 +156,10 @@ def _view(
     )
 
 
-def real(paths: Iterable[Path]) -> tuple[str, ...]:
-    """Return paths without a link in them."""
-    return tuple(os.path.realpath(path) for path in paths)
-
-
 def _needed(project: Project, argv: Sequence[str], env: Mapping[str, str]) -> Iterator[str]:
     """Yield what a step reads, wherever that lies: tools, the interpreter, HOME, what is linked into the tree."""
     words = [*argv, *env.get("PATH", "").split(os.pathsep), env.get("HOME", "")]
     yield from needed_by((*words, *(str(project.root / path) for path in project.policy.workspace.link)))
-
-
-def needed_by(words: Iterable[str]) -> Iterator[str]:
-    """Yield those of some words that are paths, and where the Python that runs us lies."""
-    for path in words:
-        if path.startswith("/") and os.path.exists(path):  # noqa: PTH110 - of any text: a Path may raise
-            yield from (os.path.normpath(path), os.path.realpath(path))
-    yield from _interpreter()
-
-
-@cache
-def _interpreter() -> tuple[str, ...]:
-    """Return where the Python that runs us lies, and its modules: checks call us by AGENTJOBS_PYTHON."""
-    places = {sys.prefix, sys.base_prefix, sys.executable, agentjobs.__path__[0], *sys.path}
-    there = [path for path in places if path.startswith("/") and Path(path).exists()]
-    return tuple(sorted({os.path.normpath(path) for path in there} | {os.path.realpath(path) for path in there}))
-
-
-@cache
-def private_places() -> tuple[str, ...]:
-    """Return the temporary directories, of which each sandbox has its own."""
-    return tuple(sorted({os.path.realpath(path) for path in _TEMPORARY if os.path.isdir(path)}))
 
 
 def _made(named: Iterable[str], root: Path, env: Mapping[str, str]) -> Iterator[Path]:

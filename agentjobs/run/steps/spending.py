@@ -11,10 +11,10 @@ from agentjobs.agents.resets import parse_reset
 from agentjobs.agents.transcripts import Standing, Whose, find, lines_of, unwritten
 from agentjobs.agents.usage import beside, measure, of_attempt, together
 from agentjobs.core.watchdog import FIRST
+from agentjobs.disk.files import read_json
 from agentjobs.disk.logs import lines_before, read_head, read_tail
 from agentjobs.disk.plain_files import is_plain, read_plain
 from agentjobs.model.facts import Spending, StepKind
-from agentjobs.project.facts import read_json
 from agentjobs.project.store import own_dir, step_files
 from agentjobs.prompts import briefing
 from agentjobs.text.json_lines import lookup, matches, read_events, scalar_text

@@ -1,0 +1,38 @@
+"""Ids and phases that a person names: whether they exist, and which rows they mean."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentjobs.model.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from agentjobs.project.project import Project
+
+
+def check_phases(project: Project, phases: Iterable[str]) -> None:
+    """Raise UserError for a name that is no phase; the nearest one is named."""
+    for name in phases:
+        if name not in project.policy.phases:
+            from agentjobs.policy.phases import unknown
+
+            raise UserError(unknown(name, list(project.policy.phases)))
+
+
+def rows_of_phases(project: Project, phases: Collection[str]) -> tuple[str, ...]:
+    """Return the ids of the rows that these phases have now."""
+    rows = project.file.table.profiles() if phases else ()
+    return tuple(task_id for task_id, name in rows if name in phases)
+
+
+def known(project: Project, ids: Iterable[str]) -> None:
+    """Raise UserError for an id that is not in the table; the nearest one is named."""
+    import difflib
+
+    for task_id in ids:
+        if task_id not in project.file.table:
+            close = difflib.get_close_matches(task_id, project.file.table.ids, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise UserError(f"no task {task_id!r} in {project.file.path.name}{hint}")
