@@ -84,7 +84,7 @@ def command(
 def _scale(project: Project | None, agent: str | None) -> Scale:
     """Return how an agent counts; UserError if it is neither in agentjobs.toml nor a preset."""
     from agentjobs.policy.presets import names
-    from agentjobs.text.toml import nearest
+    from agentjobs.text.nearest import unknown
     from agentjobs.tokens.fit import Scale
     from agentjobs.tokens.scale import preset_factor, scale_of
 
@@ -92,9 +92,7 @@ def _scale(project: Project | None, agent: str | None) -> Scale:
         return Scale()
     known = {*names(), *(project.policy.agents if project else ())}
     if agent not in known:
-        close = nearest(agent, sorted(known))
-        hint = f'did you mean "{close}"?' if close else f"known: {', '.join(sorted(known))}"
-        raise UserError(f'unknown agent "{agent}"; {hint}')
+        raise UserError(unknown("agent", agent, sorted(known)))
     return scale_of(project, agent) if project else Scale(preset_factor(agent) or 1.0)
 
 
