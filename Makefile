@@ -7,6 +7,7 @@ JOBS ?= 3
 PYTEST_ARGS ?=
 RUNS ?= 10
 LOAD ?= 0
+QUICK := $(addprefix tests/,core policy table text)
 
 # The first Python that is new enough; PYTHON=... overrides it.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -14,7 +15,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	&& { echo $$python; exit; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help js-tools install test steady check lint types docs site wheel demo review knowledge-base migrate migrate-table bench world battery histories crash-points mutants agents test-agents record-agents clean
+.PHONY: help js-tools install test test-quick test-all steady check lint types docs site wheel demo review knowledge-base migrate migrate-table bench world battery histories crash-points mutants agents test-agents record-agents clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -30,7 +31,13 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-test: $(STAMP) ## run the tests
+test: $(STAMP) ## run the tests, of long series a fixed sample (five minutes)
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -m 'not slow' $(PYTEST_ARGS)
+
+test-quick: $(STAMP) ## run the tests of the rooms that start no processes (20 seconds)
+	$(BIN)/pytest -n $(JOBS) -m 'not slow and not program' $(PYTEST_ARGS) $(QUICK)
+
+test-all: $(STAMP) ## run every test (half an hour); before a release, and each night
 	$(BIN)/pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 steady: $(STAMP) ## run the tests RUNS times beside LOAD busy loops (10, 0): which ever fail?

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from agentjobs.text.variables import looks_secret
+from tests.kit import bytecode, sampling
 from tests.kit.harness import Project, kill_all, processes_under
 
 # How long an example takes depends on the machine. A run tries the same examples as the one before: what fails was
@@ -36,7 +39,8 @@ os.environ["GIT_CONFIG_NOSYSTEM"] = "1"
 
 if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
     # Or each of a thousand starts of the program would compile it again. Workers inherit the directory.
-    os.environ["PYTHONPYCACHEPREFIX"] = tempfile.mkdtemp(prefix="agentjobs-bytecode-")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = tempfile.mkdtemp(prefix="agentjobs-bytecode-")
+    sys.dont_write_bytecode = False
     atexit.register(shutil.rmtree, os.environ["PYTHONPYCACHEPREFIX"], ignore_errors=True)
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -45,6 +49,25 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 END_S = 60.0
 """How long what a test started may take to go away after it."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Do once what each worker would do."""
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        with contextlib.suppress(AttributeError, TypeError):
+            bytecode.warm(config)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what `make test` and `make test-quick` leave out; README.md says when to use which."""
+    sampling.mark_slow(items)
+    sampled = "not slow" in config.getoption("markexpr", "")
+    for item in items:
+        if sampled:
+            sampling.fewer_examples(item)
+        if "project" in getattr(item, "fixturenames", ()):
+            item.add_marker("program")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -17,7 +17,10 @@ from agentjobs import __version__
 from agentjobs.cli.main import COMMANDS
 from agentjobs.disk.processes import MARK
 from agentjobs.model.errors import ExitCode
-from agentjobs.model.facts import Mode, Outcome, Status, StepKind
+from agentjobs.model.facts import Mode
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.steps import StepKind
+from agentjobs.model.tasks import Status
 from agentjobs.policy.parse import parse_policy
 from agentjobs.policy.presets import preset
 from agentjobs.table.table import TOOL_COLUMNS

@@ -7,7 +7,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from agentjobs.model.facts import Outcome
+from agentjobs.model.outcomes import Outcome
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "when-it-fails.md"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from agentjobs.agents.trouble_words import is_failure
-from agentjobs.model.facts import Outcome
+from agentjobs.model.outcomes import Outcome
 from agentjobs.text.json_lines import REGEX_PREFIX, Event, lookup, matches
 
 if TYPE_CHECKING:
@@ -95,7 +95,8 @@ def filter_for(wanted: Iterable[Mapping[str, object]]) -> Callable[[bytes], bool
     needed = [_needles(one) for one in wanted]
     if not needed or not all(needed):
         return None
-    return lambda line: any(all(needle in line for needle in needles) for needles in needed)
+    # Each needle has a quote. Most lines of noise have none, and there may be half a million of them.
+    return lambda line: b'"' in line and any(all(needle in line for needle in needles) for needles in needed)
 
 
 def _needles(wanted: Mapping[str, object]) -> list[bytes]:

@@ -18,7 +18,7 @@ from agentjobs.agents.last_events import doubtful, works_on
 from agentjobs.agents.outcome import event_words
 from agentjobs.agents.trouble_words import failure_words, trouble
 from agentjobs.agents.usage import Meter, amount, metered, told_by_meter
-from agentjobs.model.facts import Outcome
+from agentjobs.model.outcomes import Outcome
 from agentjobs.model.trouble import BOUNDS, LASTING
 from agentjobs.text.excerpt import clean_lines
 from agentjobs.text.json_lines import every, lookup, matches, read_events, scalar_text

@@ -14,7 +14,8 @@ from agentjobs.agents.last_events import LastWord, filter_for, in_background, la
 from agentjobs.agents.resets import parse_reset
 from agentjobs.agents.stream import event_words, last_text, last_words, line_words
 from agentjobs.agents.trouble_words import CORRECTED, RESET, failure_words, is_failure, plain_trouble, trouble
-from agentjobs.model.facts import Exited, Kill, Lost, Outcome
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.steps import Exited, Kill, Lost
 from agentjobs.model.trouble import SAME_ERROR, TROUBLE, TROUBLES
 from agentjobs.policy.agent_output import Rule
 from agentjobs.text.excerpt import clean_lines, error_excerpt, signature

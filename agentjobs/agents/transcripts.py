@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from agentjobs.agents.usage import Measured, amount
 from agentjobs.disk.plain_files import is_plain, open_plain
-from agentjobs.model.facts import Spending
+from agentjobs.model.spending import Spending
 from agentjobs.text.json_lines import lookup, matches, read_events, scalar_text
 
 if TYPE_CHECKING:

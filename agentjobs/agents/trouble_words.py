@@ -11,7 +11,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from agentjobs.model.facts import Outcome
+from agentjobs.model.outcomes import Outcome
 from agentjobs.text.json_lines import lookup, scalar_text
 
 if TYPE_CHECKING:

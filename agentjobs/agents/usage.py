@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agentjobs.model.facts import Spending
+from agentjobs.model.spending import Spending
 from agentjobs.policy.agent_output import tariff_of
 from agentjobs.text.json_lines import every, lookup, matches, read_events, scalar_text
 

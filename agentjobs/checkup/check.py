@@ -28,7 +28,7 @@ from agentjobs.text.toml import line_of, load
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from agentjobs.model.facts import Row
+    from agentjobs.model.tasks import Row
     from agentjobs.policy.agents import Agent
     from agentjobs.policy.policy import Policy, Profile
     from agentjobs.project.project import Project
@@ -123,7 +123,7 @@ def _grouped(found: Iterator[Finding]) -> Iterator[Finding]:
 
 def _rows(project: Project) -> Iterator[Finding]:
     """Look at every row that is not settled: its cells, its profile, its prompt."""
-    from agentjobs.model.facts import SETTLED
+    from agentjobs.model.tasks import SETTLED
 
     said: set[tuple[str, str, int | None]] = set()
     empty: dict[tuple[str, str], list[str]] = {}

@@ -11,7 +11,9 @@ from msgspec import Struct
 from agentjobs.agents.usage import add
 from agentjobs.checkup.forecast import Range, in_order, longest, measured, schedule, speed_up, widest
 from agentjobs.checkup.parallel import Advice, Checks, Estimate, Fit, Forecast, Order, judged
-from agentjobs.model.facts import SETTLED, Exited, Outcome
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.steps import Exited
+from agentjobs.model.tasks import SETTLED
 from agentjobs.policy.policy import window_of
 from agentjobs.prompts.context import limit_of
 from agentjobs.run.steps import footprint
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from agentjobs.checkup.forecast import Measured
-    from agentjobs.model.facts import Attempt, Row
+    from agentjobs.model.facts import Attempt
+    from agentjobs.model.tasks import Row
     from agentjobs.policy.policy import Profile
     from agentjobs.project.project import Project
     from agentjobs.tokens.fit import Scale

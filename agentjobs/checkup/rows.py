@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from agentjobs.checkup.finding import Finding
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import SETTLED
+from agentjobs.model.tasks import SETTLED
 from agentjobs.project.project import TABLE
 from agentjobs.table.overlaps import Names
 from agentjobs.text.nearest import nearest

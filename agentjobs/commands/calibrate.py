@@ -9,7 +9,7 @@ from msgspec import Struct
 from agentjobs.agents.usage import amount, measure
 from agentjobs.disk.files import read_json, read_raw, write_json
 from agentjobs.disk.logs import read_head
-from agentjobs.model.facts import Row, Status, Task
+from agentjobs.model.tasks import Row, Status, Task
 from agentjobs.project.store import step_files
 from agentjobs.run.steps.spending import transcript_of
 from agentjobs.text.json_lines import every, matches, read_events

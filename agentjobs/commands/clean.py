@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agentjobs.model.errors import GitError, UserError
-from agentjobs.model.facts import SETTLED, Status
+from agentjobs.model.tasks import SETTLED, Status
 from agentjobs.project.ids import known
 from agentjobs.table.table import parse_status
 

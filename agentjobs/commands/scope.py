@@ -15,7 +15,8 @@ from agentjobs.core.pauses import lifted
 from agentjobs.core.ready import Queue, in_play
 from agentjobs.disk.files import read_raw, write_bytes
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import SETTLED, Scope, Settled, Status
+from agentjobs.model.state import Scope
+from agentjobs.model.tasks import SETTLED, Settled, Status
 from agentjobs.policy.phases import plans_first
 from agentjobs.project.ids import check_phases, known, rows_of_phases
 from agentjobs.project.project import POLICY

@@ -19,7 +19,9 @@ from agentjobs.core.decide import verified_at
 from agentjobs.disk.logs import read_tail
 from agentjobs.launch import local
 from agentjobs.model.errors import ExitCode, UserError
-from agentjobs.model.facts import Exited, Lost, Outcome, Running, Spending, StepKind
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.spending import Spending
+from agentjobs.model.steps import Exited, Lost, Running, StepKind
 from agentjobs.project.project import POLICY, TABLE, Project
 from agentjobs.project.store import step_files
 from agentjobs.run.engine import Engine

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 from agentjobs.core.pauses import SILENT, TROUBLE, in_force, told_of
 from agentjobs.core.reviews import at_work
 from agentjobs.model.decisions import RUN
-from agentjobs.model.facts import Outcome, Running, StepKind
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.steps import Running, StepKind
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable, Mapping
 
     from agentjobs.core.pauses import Pause
-    from agentjobs.model.facts import Attempt, Row, Task
+    from agentjobs.model.facts import Attempt
+    from agentjobs.model.tasks import Row, Task
     from agentjobs.policy.policy import Policy
 
 CAREFUL_INTERVAL_S = 1.0

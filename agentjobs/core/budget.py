@@ -8,14 +8,15 @@ from msgspec.structs import replace
 
 from agentjobs.core.board import used_up
 from agentjobs.model.decisions import Action, End
-from agentjobs.model.facts import AGENTS, Running
+from agentjobs.model.steps import AGENTS, Running
 from agentjobs.policy.agent_output import tariff_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from agentjobs.core.board import Spent
-    from agentjobs.model.facts import Step, Task
+    from agentjobs.model.steps import Step
+    from agentjobs.model.tasks import Task
     from agentjobs.policy.limits import Limits
     from agentjobs.policy.policy import Policy
 
@@ -62,7 +63,7 @@ def with_running(spent: Spent, tasks: Iterable[Task]) -> Spent:
 
 def past_hard_cap(limits: Limits, spent: Spent) -> str:
     """Return which budget of the run is exceeded by ``hard_cap``; empty if none is."""
-    return used_up(limits, spent, limits.hard_cap, "exceeded")
+    return used_up(limits, spent, limits.hard_cap).replace(" is spent ", " is exceeded ")
 
 
 def ends(tasks: Iterable[Task], ending: Collection[str], limits: Limits, spent: Spent) -> tuple[Action, ...]:

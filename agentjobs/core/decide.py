@@ -12,23 +12,10 @@ from agentjobs.core import reviews
 from agentjobs.core.layers import LAYER_1, LAYER_2, UNSPENT, oscillating
 from agentjobs.core.watchdog import FIRST, astray
 from agentjobs.model.decisions import Begin, Conclude, Decision, Defer, End, Judge, Land, Launch, Look, Settle, Wait
-from agentjobs.model.facts import (
-    AGENTS,
-    BY_HAND,
-    FRESH,
-    Attempt,
-    Exited,
-    Lost,
-    Mode,
-    Outcome,
-    Prepared,
-    Result,
-    Running,
-    Status,
-    Step,
-    StepKind,
-    Task,
-)
+from agentjobs.model.facts import FRESH, Attempt, Mode, Result
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.steps import AGENTS, Exited, Lost, Prepared, Running, Step, StepKind
+from agentjobs.model.tasks import BY_HAND, Status, Task
 from agentjobs.model.trouble import LASTING, TROUBLE
 from agentjobs.policy.limits import dollars
 from agentjobs.policy.policy import finish_grace_s

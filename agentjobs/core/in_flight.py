@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from agentjobs.model.decisions import Begin
-from agentjobs.model.facts import Running, StepKind
+from agentjobs.model.steps import Running, StepKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from agentjobs.model.facts import Attempt, Task
+    from agentjobs.model.facts import Attempt
+    from agentjobs.model.tasks import Task
 
     Expected = Callable[[Task, Begin], int]
     """How many tokens an attempt of a task, begun so, will hold at least."""

@@ -6,11 +6,12 @@ import re
 from posixpath import basename
 from typing import TYPE_CHECKING
 
-from agentjobs.model.facts import Outcome
+from agentjobs.model.outcomes import Outcome
 from agentjobs.text.excerpt import signature
 
 if TYPE_CHECKING:
-    from agentjobs.model.facts import Attempt, Result, Row
+    from agentjobs.model.facts import Attempt, Result
+    from agentjobs.model.tasks import Row
 
 LAYER_1 = frozenset(
     {Outcome.CRASHED, Outcome.LOST, Outcome.TIMEOUT, Outcome.STALLED, Outcome.NO_SESSION, Outcome.SESSION_BUSY}

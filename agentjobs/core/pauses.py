@@ -13,7 +13,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agentjobs.model.decisions import RUN
-from agentjobs.model.facts import Halt, Outcome
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.state import Halt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from agentjobs.model.facts import SETTLED, Status
+from agentjobs.model.tasks import SETTLED, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

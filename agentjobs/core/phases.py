@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from agentjobs.core.decide import CHECK_RUNS_MAX, watch
 from agentjobs.model.decisions import Conclude, End, Launch
-from agentjobs.model.facts import Exited, Lost, Outcome, Prepared, Running, StepKind
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.steps import Exited, Lost, Prepared, Running, StepKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

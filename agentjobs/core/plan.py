@@ -34,7 +34,11 @@ from agentjobs.model.decisions import (
     Wait,
     Weigh,
 )
-from agentjobs.model.facts import Attempt, Halt, Mode, Outcome, Row, Running, Status, StepKind, Task
+from agentjobs.model.facts import Attempt, Mode
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.state import Halt
+from agentjobs.model.steps import Running, StepKind
+from agentjobs.model.tasks import Row, Status, Task
 from agentjobs.text.path_patterns import overlap
 
 if TYPE_CHECKING:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING
 
-from agentjobs.model.facts import Scope, Status
+from agentjobs.model.tasks import Status
 from agentjobs.table.table import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping
 
+    from agentjobs.model.state import Scope
     from agentjobs.table.table import Table
 
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
-    from agentjobs.model.facts import Task
+    from agentjobs.model.tasks import Task
     from agentjobs.policy.policy import Policy
 
 

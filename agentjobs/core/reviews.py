@@ -12,13 +12,17 @@ from msgspec.structs import replace
 
 from agentjobs.core.findings import Standing, blocking, combined, disputes
 from agentjobs.model.decisions import Conclude, Launch, Wait, Weigh
-from agentjobs.model.facts import AgentEnd, Attempt, Exited, Lost, Outcome, Prepared, Result, Spending, StepKind
+from agentjobs.model.facts import AgentEnd, Attempt, Result
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.spending import Spending
+from agentjobs.model.steps import Exited, Lost, Prepared, StepKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from agentjobs.model.decisions import Decision
-    from agentjobs.model.facts import Step, Task
+    from agentjobs.model.steps import Step
+    from agentjobs.model.tasks import Task
     from agentjobs.policy.policy import Profile
 
 TRIES_MAX: Final = 2

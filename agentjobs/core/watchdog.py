@@ -6,13 +6,14 @@ import math
 from typing import TYPE_CHECKING
 
 from agentjobs.model.decisions import End
-from agentjobs.model.facts import Running, StepKind
+from agentjobs.model.steps import Running, StepKind
 from agentjobs.model.trouble import BOUNDS, SAME_ERROR, TROUBLE
 from agentjobs.policy.limits import dollars
 from agentjobs.policy.policy import window_of
 
 if TYPE_CHECKING:
-    from agentjobs.model.facts import Attempt, Step
+    from agentjobs.model.facts import Attempt
+    from agentjobs.model.steps import Step
     from agentjobs.policy.policy import Policy
 
 FIRST = "agent"

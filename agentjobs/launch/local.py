@@ -23,7 +23,7 @@ from agentjobs.disk.processes import MARK, boot_id, wait_for_group
 from agentjobs.launch.places import Place, occupied
 from agentjobs.launch.reap import SWEEP_LIMIT_S, adopt_child, alive, is_ours, marks_of, reap_children, sweep
 from agentjobs.launch.step import StepFiles, close_lock, is_held, open_lock, read_exit, read_record
-from agentjobs.model.facts import Exited, Lost, Phase, Prepared, Running
+from agentjobs.model.steps import Exited, Lost, Phase, Prepared, Running
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from agentjobs.model.facts import Mode, Outcome, Status, StepKind  # noqa: TC001 - msgspec's
+from agentjobs.model.facts import Mode
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.steps import StepKind
+from agentjobs.model.tasks import Status
 
 RUN = ""
 """In place of an account: all of them, because the machine is at fault."""

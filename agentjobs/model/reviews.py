@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from agentjobs.model.facts import Outcome, Spending
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.spending import Spending
 
 
 class Finding(Struct, frozen=True, omit_defaults=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from agentjobs.model.facts import Outcome
+from agentjobs.model.outcomes import Outcome
 
 LASTING: Final = frozenset({Outcome.LIMIT, Outcome.AUTH, Outcome.UNREACHABLE})
 """Trouble that is counted where events tell of it. A service that is busy is not: a program's own tries get over it."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from agentjobs.model.facts import Status
+from agentjobs.model.tasks import Status
 from agentjobs.plans.rows import merge_rows
 from agentjobs.table.table import apply, parse
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import Status
+from agentjobs.model.tasks import Status
 from agentjobs.plans.changes import Changes, has_begun, numbered, retired, reused
 from agentjobs.plans.merge_tree import Source, next_level
 from agentjobs.plans.repack import docs_of, repack

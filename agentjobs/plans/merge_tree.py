@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import SETTLED, Status
+from agentjobs.model.tasks import SETTLED, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import SETTLED, Status
+from agentjobs.model.tasks import SETTLED, Status
 from agentjobs.plans.changes import reused
 from agentjobs.plans.group import Grouping, Limit, Size, group_files, group_names
 from agentjobs.text.path_patterns import normalise

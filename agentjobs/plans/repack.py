@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from agentjobs.model.facts import Status
+from agentjobs.model.tasks import Status
 from agentjobs.plans.changes import Changes, has_begun, numbered, retired, reused
 from agentjobs.plans.pack import Batch, Document, pack
 from agentjobs.text import tsv

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, NoReturn
 from msgspec import Struct
 
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import Status
+from agentjobs.model.tasks import Status
 from agentjobs.plans import records
 from agentjobs.table.table import PERSONAL, TOOL_COLUMNS, Table, append, apply, parse, parse_status
 from agentjobs.text import tsv

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
-from agentjobs.model.facts import Outcome
+from agentjobs.model.outcomes import Outcome
 from agentjobs.text.toml import FieldError
 
 if TYPE_CHECKING:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from agentjobs.model.errors import UserError
 from agentjobs.policy.agents import flags_of, preset_of, table_of
 from agentjobs.policy.policy import Policy, unknown_name, wishes_of
-from agentjobs.policy.reviews import misnamed
 from agentjobs.text.nearest import did_you_mean
 from agentjobs.text.toml import decode, line_of, load, section, spot
 from agentjobs.text.variables import fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from agentjobs.policy.policy import Profile
     from agentjobs.text.toml import Path
 
 
@@ -80,7 +80,7 @@ def _loose_ends(policy: Policy, presets: Callable[[], Iterable[str]]) -> Iterato
         from agentjobs.policy.phases import faults  # only where there are phases
 
         yield from faults(policy)
-    for name, reviewer, words in misnamed(policy.profiles, trees=policy.workspace.kind != "none"):
+    for name, reviewer, words in _misnamed(policy.profiles, trees=policy.workspace.kind != "none"):
         here = ("profiles", name, "review")
         yield here, f"{spot(here)} names {reviewer}: {words}"
     if policy.plan is not None and policy.plan.profile is not None and policy.plan.profile not in policy.profiles:
@@ -117,3 +117,21 @@ def _unbounded(value: Any, path: Path) -> Iterator[Path]:
     pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in pairs:
         yield from _unbounded(item, (*path, key))
+
+
+def _misnamed(profiles: Mapping[str, Profile], *, trees: bool) -> Iterator[tuple[str, str, str]]:
+    """Yield, for each profile whose ``review`` cannot be: its name, the reviewer, what is wrong.
+
+    A reviewer that is not defined is the caller's to tell. ``trees``: tasks have trees, and so commits.
+    """
+    for name, profile in profiles.items():
+        for at, reviewer in enumerate(profile.review):
+            other = profiles.get(reviewer)
+            if not trees:
+                yield name, reviewer, 'there is no commit to judge where workspace.kind is "none"'
+            elif reviewer == name:
+                yield name, reviewer, "a profile cannot review itself"
+            elif reviewer in profile.review[:at]:
+                yield name, reviewer, f"{reviewer} is named twice"
+            elif other is not None and other.review:
+                yield name, reviewer, f"{reviewer} has reviewers of its own; a reviewer may have none"

@@ -10,11 +10,11 @@ from msgspec import Meta, Struct, field
 
 from agentjobs.model.errors import UserError
 from agentjobs.policy.agents import WINDOW, Agent, check_writable
-from agentjobs.policy.checks import SchemaCheck  # noqa: TC001 - msgspec's
-from agentjobs.policy.context import TaskContext  # noqa: TC001 - msgspec's
+from agentjobs.policy.context import TaskContext
 from agentjobs.policy.limits import Limits, Retry, Several
-from agentjobs.policy.plan import Planning  # noqa: TC001 - msgspec's
-from agentjobs.policy.reviews import Rule, Severity  # noqa: TC001 - msgspec's
+from agentjobs.policy.plan import Planning
+from agentjobs.policy.reviews import Rule, Severity
+from agentjobs.policy.schema_check import SchemaCheck
 from agentjobs.text.nearest import unknown
 from agentjobs.text.path_patterns import output_fault
 from agentjobs.text.toml import FieldError
@@ -22,7 +22,7 @@ from agentjobs.text.toml import FieldError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from agentjobs.model.facts import Row
+    from agentjobs.model.tasks import Row
 
 INPUTS: Final = (
     "package.json", "package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "pnpm-workspace.yaml",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_arg
 
 import msgspec
 
-from agentjobs.policy import agent_output, agents, checks, context, limits, plan, policy
+from agentjobs.policy import agent_output, agents, context, limits, plan, policy, schema_check
 from agentjobs.text.toml import fields
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ SECTIONS: Final = (
     ("[workspace]", policy.Workspace),
     ("[profiles.NAME]", policy.Profile),
     ("[profiles.NAME.context]", context.TaskContext),
-    ("[[profiles.NAME.checks]]", checks.SchemaCheck),
+    ("[[profiles.NAME.checks]]", schema_check.SchemaCheck),
     ("[agents.NAME]", agents.Agent),
     ("[agents.NAME.flags]", agents.Flags),
     ("[agents.NAME.session]", agent_output.Session),
@@ -61,7 +61,7 @@ class Key(msgspec.Struct, frozen=True):
 
 def keys() -> tuple[Key, ...]:
     """Return every key of every section, in the order of the file."""
-    modules = (agents, context, agent_output, limits, plan, policy, checks)
+    modules = (agents, context, agent_output, limits, plan, policy, schema_check)
     docs = {name: text for module in modules for name, text in _docstrings(module)}
     return tuple(
         Key(place, name, _type(info.type), _default(info), docs[kind.__name__, info.name])

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from agentjobs.core.board import Spent
 from agentjobs.core.decide import told, verified_at
 from agentjobs.core.reviews import cost_unknown, passed, spent_on
-from agentjobs.model.facts import Status, StepKind
+from agentjobs.model.steps import StepKind
+from agentjobs.model.tasks import Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agentjobs.model.facts import Attempt, Settled, Task
+    from agentjobs.model.facts import Attempt
+    from agentjobs.model.tasks import Settled, Task
     from agentjobs.table.file import TaskFile
 
 NOTE_MAX = 200

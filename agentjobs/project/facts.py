@@ -8,8 +8,8 @@ from pathlib import Path
 
 from agentjobs.disk.files import read_json
 from agentjobs.launch.local import StepFiles, probe
-from agentjobs.model.facts import Kill, Prepare, Prepared, Seen, Step, StepKind
 from agentjobs.model.reviews import ReviewEnd, ReviewPlan
+from agentjobs.model.steps import Kill, Prepare, Prepared, Seen, Step, StepKind
 
 _STEP = re.compile(r"(setup|agent|verify|review|gate|plan)(-[0-9]+)?\.(?:lock|(?:plan\.|exit\.)?json)")
 CHECKS = frozenset({StepKind.VERIFY, StepKind.GATE})

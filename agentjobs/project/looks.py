@@ -14,7 +14,7 @@ from agentjobs.disk.files import read_json, write_json
 from agentjobs.disk.processes import boot_id
 from agentjobs.launch.step import StepFiles, read_record
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import Running, Step
+from agentjobs.model.steps import Running, Step
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,9 @@ from agentjobs.core.phase_counts import Census
 from agentjobs.core.phases import SHOWN, Planned, Planning, Stage, plan_id
 from agentjobs.core.ready import Queue
 from agentjobs.disk.files import read_json, write_json
-from agentjobs.model.facts import SETTLED, Outcome, Scope, Status
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.state import Scope
+from agentjobs.model.tasks import SETTLED, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

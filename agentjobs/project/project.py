@@ -14,7 +14,7 @@ from agentjobs.project.store import Store
 from agentjobs.table.file import TaskFile
 
 if TYPE_CHECKING:
-    from agentjobs.model.facts import Row
+    from agentjobs.model.tasks import Row
     from agentjobs.policy.policy import Policy, Profile
     from agentjobs.text.masking import Masking
     from agentjobs.workspace.git import Git

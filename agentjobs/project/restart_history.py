@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from agentjobs.core.restarts import History
 from agentjobs.core.reviews import cost_unknown, spent_on
-from agentjobs.model.facts import Outcome
+from agentjobs.model.outcomes import Outcome
 
 if TYPE_CHECKING:
     from agentjobs.project.project import Project

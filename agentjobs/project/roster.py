@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentjobs.model.facts import Scope, Status
+from agentjobs.model.state import Scope
+from agentjobs.model.tasks import Status
 from agentjobs.project.rounds import Rounds
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
 
     from agentjobs.core.ready import Queue
-    from agentjobs.model.facts import Row, Task
+    from agentjobs.model.tasks import Row, Task
     from agentjobs.project.project import Project
 
 BLOCKED = "blocked: "

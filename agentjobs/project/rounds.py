@@ -9,14 +9,15 @@ from msgspec.structs import replace
 from agentjobs.core.decide import REMOVED
 from agentjobs.core.layers import UNSPENT
 from agentjobs.core.ready import in_play
-from agentjobs.model.facts import BY_HAND, SETTLED, Row, Settled, Status, Task
+from agentjobs.model.tasks import BY_HAND, SETTLED, Row, Settled, Status, Task
 from agentjobs.project.store import Marker
 from agentjobs.table.table import PERSONAL, parse_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agentjobs.model.facts import Attempt, Scope
+    from agentjobs.model.facts import Attempt
+    from agentjobs.model.state import Scope
     from agentjobs.project.project import Project
     from agentjobs.table.table import Edits
 

@@ -23,20 +23,11 @@ from agentjobs.disk.write import encode, make_room, remove
 from agentjobs.launch.local import StepFiles
 from agentjobs.model.decisions import RUN
 from agentjobs.model.errors import LockBusy, UserError
-from agentjobs.model.facts import (
-    AgentEnd,
-    Attempt,
-    Halt,
-    Intent,
-    Json,
-    Outcome,
-    Result,
-    Scope,
-    Settled,
-    Spending,
-    Status,
-    StepKind,
-)  # fmt: skip
+from agentjobs.model.facts import AgentEnd, Attempt, Intent, Json, Result
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.state import Halt, Scope
+from agentjobs.model.steps import StepKind
+from agentjobs.model.tasks import Settled, Status
 from agentjobs.project.facts import read_steps
 from agentjobs.project.home import settle_in, tree_here
 from agentjobs.text.tsv import is_id
@@ -44,6 +35,7 @@ from agentjobs.text.tsv import is_id
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from agentjobs.model.spending import Spending
     from agentjobs.project.looks import Lookout
     from agentjobs.text.masking import Masking
 

@@ -12,7 +12,9 @@ from agentjobs.core.decide import told
 from agentjobs.core.layers import LAYER_2, UNSPENT
 from agentjobs.disk.processes import MARK
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import AGENTS, Mode, Outcome
+from agentjobs.model.facts import Mode
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.steps import AGENTS
 from agentjobs.policy.agents import PLACEHOLDERS, expand, flags_of
 from agentjobs.policy.checks import checks_of
 from agentjobs.policy.phases import phase_before
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agentjobs.core.gate import Batch
-    from agentjobs.model.facts import Attempt, Intent, Result, Row, Task
+    from agentjobs.model.facts import Attempt, Intent, Result
+    from agentjobs.model.tasks import Row, Task
     from agentjobs.policy.agents import Agent
     from agentjobs.policy.policy import Profile
     from agentjobs.project.project import Project

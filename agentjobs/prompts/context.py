@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from agentjobs.model.facts import Row
+    from agentjobs.model.tasks import Row
     from agentjobs.policy.context import TaskContext
     from agentjobs.policy.policy import Profile
     from agentjobs.project.project import Project

@@ -10,7 +10,8 @@ from agentjobs.disk.logs import read_head
 from agentjobs.disk.plain_files import read_plain
 from agentjobs.disk.write import printable
 from agentjobs.model.errors import GitError, UserError
-from agentjobs.model.facts import Outcome, Status
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.tasks import Status
 from agentjobs.project.store import HANDOFF
 from agentjobs.prompts.handoff_budget import HANDOFFS_TOKENS, Left, choose
 from agentjobs.prompts.handoff_text import HANDOFF_MAX
@@ -21,7 +22,8 @@ from agentjobs.text.path_patterns import normalise
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agentjobs.model.facts import Attempt, Row
+    from agentjobs.model.facts import Attempt
+    from agentjobs.model.tasks import Row
     from agentjobs.project.project import Project
     from agentjobs.table.table import Table
 

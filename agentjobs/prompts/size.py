@@ -18,7 +18,7 @@ from agentjobs.tokens.fit import Scale
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agentjobs.model.facts import Row
+    from agentjobs.model.tasks import Row
     from agentjobs.policy.policy import Profile
     from agentjobs.project.project import Project
     from agentjobs.prompts.context import Room

@@ -12,7 +12,8 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import Mode, Outcome
+from agentjobs.model.facts import Mode
+from agentjobs.model.outcomes import Outcome
 from agentjobs.prompts.sections import ORDER, fence_for
 from agentjobs.text.nearest import did_you_mean, nearest
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from jinja2 import Template
     from jinja2.sandbox import SandboxedEnvironment
 
-    from agentjobs.model.facts import Result, Row
+    from agentjobs.model.facts import Result
+    from agentjobs.model.tasks import Row
 
 VARIABLES = ("id", "row", "files", "docs", "verify", "mode", "attempt", "base", "errors", "tried", "handoffs",
              "phase", "missing", "dependents", "handoff", "context", "sections")  # fmt: skip

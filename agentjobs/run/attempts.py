@@ -25,7 +25,11 @@ from agentjobs.disk.write import printable
 from agentjobs.launch import local
 from agentjobs.model.decisions import Begin, Conclude, Decision, End, Judge, Land, Launch, Look, Settle, Weigh
 from agentjobs.model.errors import TreeBusy, TreeError, UserError, is_machines, said
-from agentjobs.model.facts import FRESH, Halt, Intent, Kill, Outcome, Result, Settled, Status, StepKind, Task
+from agentjobs.model.facts import FRESH, Intent, Result
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.state import Halt
+from agentjobs.model.steps import Kill, StepKind
+from agentjobs.model.tasks import Settled, Status, Task
 from agentjobs.project.store import Marker, step_files
 from agentjobs.prompts import briefing
 from agentjobs.run import check_runs, handoff_turn

@@ -18,7 +18,9 @@ from agentjobs.disk.files import read_json, write_json
 from agentjobs.disk.logs import read_tail
 from agentjobs.launch import local
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import SETTLED, Exited, Intent, Lost, Mode, Row, Status
+from agentjobs.model.facts import Intent, Mode
+from agentjobs.model.steps import Exited, Lost
+from agentjobs.model.tasks import SETTLED, Row, Status
 from agentjobs.policy.checks import checks_of
 from agentjobs.project.store import step_files
 from agentjobs.prompts import briefing

@@ -9,11 +9,12 @@ from agentjobs.disk.files import read_json, read_raw, write_bytes
 from agentjobs.disk.logs import read_tail
 from agentjobs.disk.write import printable
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import Exited, Prepare, Seen, StepKind
+from agentjobs.model.steps import Exited, Prepare, Seen, StepKind
 from agentjobs.project.store import step_files
 
 if TYPE_CHECKING:
-    from agentjobs.model.facts import Attempt, Step
+    from agentjobs.model.facts import Attempt
+    from agentjobs.model.steps import Step
     from agentjobs.project.project import Project
     from agentjobs.project.store import Store
 

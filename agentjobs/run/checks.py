@@ -20,7 +20,10 @@ from agentjobs.disk.logs import read_tail
 from agentjobs.disk.write import printable
 from agentjobs.launch import local
 from agentjobs.model.errors import TreeBusy, TreeError, UserError, is_machines, said
-from agentjobs.model.facts import AgentEnd, Exited, Lost, Outcome, Prepare, Result, Spending, StepKind
+from agentjobs.model.facts import AgentEnd, Result
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.spending import Spending
+from agentjobs.model.steps import Exited, Lost, Prepare, StepKind
 from agentjobs.project.store import step_files
 from agentjobs.run import check_runs, claim_check, handoff_turn
 from agentjobs.run.check_runs import ended
@@ -33,7 +36,8 @@ from agentjobs.text.path_patterns import in_scope, normalise
 
 if TYPE_CHECKING:
     from agentjobs.agents.outcome import Verdict
-    from agentjobs.model.facts import Attempt, Task
+    from agentjobs.model.facts import Attempt
+    from agentjobs.model.tasks import Task
     from agentjobs.project.project import Project
     from agentjobs.workspace.snapshot import Snapshot
 

@@ -12,7 +12,9 @@ from agentjobs.core.layers import UNSPENT
 from agentjobs.disk.logs import read_tail
 from agentjobs.disk.write import printable
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import FRESH, Outcome, StepKind
+from agentjobs.model.facts import FRESH
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.steps import StepKind
 from agentjobs.project.store import step_files
 from agentjobs.prompts.handoffs import written
 from agentjobs.run import claims
@@ -20,7 +22,8 @@ from agentjobs.run import claims
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agentjobs.model.facts import AgentEnd, Attempt, Result, Task
+    from agentjobs.model.facts import AgentEnd, Attempt, Result
+    from agentjobs.model.tasks import Task
     from agentjobs.project.project import Project
     from agentjobs.run.claims import Claims
 

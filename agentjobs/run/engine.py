@@ -22,7 +22,9 @@ from agentjobs.disk.files import read_raw
 from agentjobs.launch.step import is_held
 from agentjobs.model.decisions import RUN, Begin, Conclude, Defer, End, Judge, Look, Settle, Weigh
 from agentjobs.model.errors import ExitCode, UserError
-from agentjobs.model.facts import AGENTS, Halt, Running, Status
+from agentjobs.model.state import Halt
+from agentjobs.model.steps import AGENTS, Running
+from agentjobs.model.tasks import Status
 from agentjobs.project.roster import Roster
 from agentjobs.project.store import step_files
 from agentjobs.text.columns import until_text
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from agentjobs.core.board import Board, Plan
     from agentjobs.core.pauses import Pause
     from agentjobs.model.decisions import Action, Decision
-    from agentjobs.model.facts import Row, Task
+    from agentjobs.model.tasks import Row, Task
     from agentjobs.project.project import Project
     from agentjobs.run.attempts import Attempts
     from agentjobs.run.landing.queue import MergeQueue

@@ -13,7 +13,7 @@ from agentjobs.core.watchdog import FIRST
 from agentjobs.disk.files import read_json, write_bytes
 from agentjobs.disk.logs import read_head, read_tail
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import Exited, Handoff, StepKind
+from agentjobs.model.steps import Exited, Handoff, StepKind
 from agentjobs.policy.agents import expand, flags_of
 from agentjobs.policy.policy import window_of, wishes_of
 from agentjobs.project.store import step_files
@@ -27,7 +27,8 @@ from agentjobs.run.steps.gauges import filled_at_end
 from agentjobs.run.steps.spending import told_by
 
 if TYPE_CHECKING:
-    from agentjobs.model.facts import Attempt, Task
+    from agentjobs.model.facts import Attempt
+    from agentjobs.model.tasks import Task
     from agentjobs.policy.agents import Agent
     from agentjobs.policy.policy import Policy, Profile
     from agentjobs.project.project import Project

@@ -9,14 +9,16 @@ from msgspec.structs import replace
 
 from agentjobs.core.decide import restarts_after
 from agentjobs.core.pauses import jitter
-from agentjobs.model.facts import Intent, Outcome
+from agentjobs.model.facts import Intent
+from agentjobs.model.outcomes import Outcome
 from agentjobs.policy.checks import checks_of
 from agentjobs.project.rounds import newest_in_table
 from agentjobs.prompts import briefing
 
 if TYPE_CHECKING:
     from agentjobs.model.decisions import Begin
-    from agentjobs.model.facts import Attempt, Task
+    from agentjobs.model.facts import Attempt
+    from agentjobs.model.tasks import Task
     from agentjobs.project.project import Project
     from agentjobs.project.store import Marker
 

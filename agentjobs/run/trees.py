@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agentjobs.model.decisions import Begin
-    from agentjobs.model.facts import Attempt, Intent, Row, Task
+    from agentjobs.model.facts import Attempt, Intent
+    from agentjobs.model.tasks import Row, Task
     from agentjobs.project.project import Project
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import Row, Status
+from agentjobs.model.tasks import Row, Status
 from agentjobs.table.order import find_cycle
 from agentjobs.text import tsv
 from agentjobs.text.path_patterns import normalise

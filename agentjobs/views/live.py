@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import Status
+from agentjobs.model.tasks import Status
 from agentjobs.project.events import Transitions
 from agentjobs.run.drive import run
 from agentjobs.views.status import Live, live_of

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from agentjobs.disk.plain_files import open_plain
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import Running
+from agentjobs.model.steps import Running
 from agentjobs.project.store import step_files
 from agentjobs.text.masking import MaskedStream
 from agentjobs.views.prompt import attempts_there_are, check_known

@@ -10,7 +10,7 @@ from agentjobs.project.ids import known
 from agentjobs.prompts import briefing
 
 if TYPE_CHECKING:
-    from agentjobs.model.facts import Row
+    from agentjobs.model.tasks import Row
     from agentjobs.policy.policy import Profile
     from agentjobs.project.project import Project
     from agentjobs.prompts.size import Explained

@@ -16,7 +16,9 @@ from agentjobs.core.pauses import Pause, in_force
 from agentjobs.core.phases import PLANS
 from agentjobs.core.ready import Queue, in_play
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import BY_HAND, SETTLED, Exited, Halt, Lost, Running, Scope, Status
+from agentjobs.model.state import Halt, Scope
+from agentjobs.model.steps import Exited, Lost, Running
+from agentjobs.model.tasks import BY_HAND, SETTLED, Status
 from agentjobs.project.cells import spent_of
 from agentjobs.table.table import DEFAULT, parse_status
 

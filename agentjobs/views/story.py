@@ -10,14 +10,17 @@ from msgspec import Struct
 
 from agentjobs.core.findings import blocking, place
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import Exited, Lost, Running, Settled, Spending
+from agentjobs.model.spending import Spending
+from agentjobs.model.steps import Exited, Lost, Running
 from agentjobs.project.store import step_files
 from agentjobs.views.prompt import check_known
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agentjobs.model.facts import Attempt, Step
+    from agentjobs.model.facts import Attempt
+    from agentjobs.model.steps import Step
+    from agentjobs.model.tasks import Settled
     from agentjobs.project.project import Project
 
 

@@ -10,7 +10,7 @@ from agentjobs.text.columns import clock, columns, duration, many, one_line, siz
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agentjobs.model.facts import Spending
+    from agentjobs.model.spending import Spending
     from agentjobs.views.story import AttemptTold, ReviewTold, StepTold, Story
 
 ERRORS_MAX = 12

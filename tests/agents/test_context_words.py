@@ -10,7 +10,8 @@ import pytest
 
 from agentjobs.agents.observe import Seen, Sight, observe
 from agentjobs.agents.outcome import classify
-from agentjobs.model.facts import Exited, Outcome
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.steps import Exited
 from agentjobs.policy.parse import parse_policy
 from tests.kit.examples import preset
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agentjobs.agents.failure_text import cleaned, message_in, unwrapped, words_of
 from agentjobs.agents.outcome import Knowledge, classify
-from agentjobs.model.facts import Exited
+from agentjobs.model.steps import Exited
 from tests.agents.test_recordings import RECORDINGS, Recording, agent_of
 
 FRAME = re.compile(r"\bat \S+ \(.+:\d+:\d+|\bat (?:async )?(?:file|node):|File \".*\", line \d+")

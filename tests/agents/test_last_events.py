@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from agentjobs.agents.last_events import filter_for, last_word
 from agentjobs.agents.outcome import Knowledge, Verdict, classify, finished
 from agentjobs.disk.logs import CHUNK_BYTES, TAIL_BYTES, lines_before, read_tail
-from agentjobs.model.facts import Exited, Kill, Lost, Outcome
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.steps import Exited, Kill, Lost
 from agentjobs.policy.agent_output import Watch
 from agentjobs.text.json_lines import read_events
 from agentjobs.text.masking import Masking
@@ -245,6 +246,7 @@ WRAPS: dict[str, Callable[[bytes], bytes]] = {
 }  # fmt: skip
 
 
+@pytest.mark.sample(24)
 @pytest.mark.parametrize("meta", RECORDINGS, ids=IDS)
 def test_wrapping_changes_no_class(meta: Path, tmp_path: Path) -> None:
     recording = Recording(meta)
@@ -265,6 +267,7 @@ def test_wrapping_changes_no_class(meta: Path, tmp_path: Path) -> None:
             assert after.outcome is before, after
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("code", [0, 1])
 @pytest.mark.parametrize("size", [TAIL_BYTES - 60, TAIL_BYTES, 300_000, CHUNK_BYTES * 3])
 def test_a_long_event_far_from_the_end(size: int, code: int, tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from agentjobs.agents.observe import EVENTS, KEYS, Seen, Sight, likeness, measur
 from agentjobs.agents.outcome import Knowledge, classify
 from agentjobs.agents.usage import measure
 from agentjobs.disk.logs import LOOK_LINES, Place, read_on
-from agentjobs.model.facts import Exited, Kill, Outcome, Spending
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.spending import Spending
+from agentjobs.model.steps import Exited, Kill
 from agentjobs.policy.agent_output import Context, Rule, Session, Usage, Watch
 from agentjobs.policy.agents import Agent
 from agentjobs.policy.parse import parse_policy

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from agentjobs.agents.outcome import Verdict, classify, finished
 from agentjobs.agents.usage import measure
-from agentjobs.model.facts import Exited, Kill, Lost, Outcome
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.steps import Exited, Kill, Lost
 from agentjobs.policy.agent_output import Rule, Usage
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()

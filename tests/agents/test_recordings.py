@@ -19,7 +19,9 @@ from agentjobs.agents.outcome import Knowledge, Verdict, classify
 from agentjobs.agents.transcripts import Found, Whose, find, lines_of
 from agentjobs.agents.usage import Measured, beside, measure, of_attempt, since
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import Exited, Kill, Lost, Outcome, Spending
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.spending import Spending
+from agentjobs.model.steps import Exited, Kill, Lost
 from agentjobs.policy.agent_output import Transcript, Usage
 from agentjobs.policy.agents import Agent
 from agentjobs.policy.parse import parse_policy

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from agentjobs.agents.outcome import classify
-from agentjobs.model.facts import Exited, Outcome
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.steps import Exited
 from agentjobs.policy.parse import parse_policy
 from agentjobs.policy.presets import preset
 

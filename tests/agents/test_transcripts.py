@@ -163,6 +163,7 @@ echo '{{"type":"result","status":"success"}}'
 NEVER = {"nothing", "unanswered"}
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("case", "outcomes"),
     [

@@ -14,7 +14,8 @@ from agentjobs.agents.observe import Seen, observe, sights
 from agentjobs.agents.outcome import Verdict, classify
 from agentjobs.agents.trouble_words import failure_words, is_failure, plain_trouble, trouble
 from agentjobs.model.decisions import End
-from agentjobs.model.facts import Exited, Gauge, Kill, Outcome, Running
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.steps import Exited, Gauge, Kill, Running
 from agentjobs.model.trouble import TROUBLE
 from agentjobs.policy.agent_output import Reset
 from agentjobs.policy.parse import parse_policy

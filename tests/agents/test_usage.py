@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentjobs.agents.usage import Measured, add, measure, of_attempt, priced, since
-from agentjobs.model.facts import Spending
+from agentjobs.model.spending import Spending
 from agentjobs.policy.agent_output import Tariff, Usage
 from agentjobs.policy.agents import Agent
 from agentjobs.run.steps.spending import from_output

@@ -36,6 +36,7 @@ def wrong(directory: Path, scenario: Scenario) -> list[str]:
         run.remove()
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_drawn_scenario_harms_nobody_else(tmp_path: Path, seed: int) -> None:
     """Replay: ``python -m tests.battery --seeds SEED``."""
@@ -43,6 +44,7 @@ def test_a_drawn_scenario_harms_nobody_else(tmp_path: Path, seed: int) -> None:
     assert not wrong(tmp_path, scenario), f"seed {seed}: {scenario}"
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("leftover", SMALLEST, ids=" ".join)
 def test_a_leftover_harms_nobody_else(tmp_path: Path, leftover: tuple[str, ...]) -> None:
     scenario = Scenario((Deed((leftover,)),))

@@ -10,7 +10,8 @@ import pytest
 
 from agentjobs.checkup import commands as commanddoubts
 from agentjobs.core.gate import Batch, Case
-from agentjobs.model.facts import Intent, Mode, Row, Status
+from agentjobs.model.facts import Intent, Mode
+from agentjobs.model.tasks import Row, Status
 from agentjobs.project.project import Project as Opened
 from agentjobs.prompts import briefing
 

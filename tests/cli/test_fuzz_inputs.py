@@ -139,7 +139,7 @@ def test_any_table(place: Place, table: bytes, args: tuple[str, ...]) -> None:
 @example(b"id\tstatus\tattempt\na\tIN_PROGRESS\t-1\nb\tDONE\tx\n", GOING)
 def test_any_table_while_something_is_in_play(place: Place, first: bytes, second: bytes) -> None:
     """A poll that reads one table, then another; nothing is in play that could start."""
-    from agentjobs.model.facts import Scope
+    from agentjobs.model.state import Scope
     from agentjobs.project.store import Store
 
     place.config.write_bytes(CONFIG)

@@ -118,6 +118,7 @@ def test_answers_that_cannot_be_used(tmp_path: Path, answers: list[str], code: i
     assert not (job.root / "x").exists()
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("text", ['say "it"', "it's\\n", "a\nb", "{% x %}", "tab\there", "ünï"])
 def test_any_words_make_a_valid_job(tmp_path: Path, text: str) -> None:
     job = scratch(tmp_path)

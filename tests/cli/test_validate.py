@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentjobs.model.errors import UserError
-from agentjobs.policy.checks import SchemaCheck
+from agentjobs.policy.schema_check import SchemaCheck
 from agentjobs.text.json_schema import Schema
 from tests.kit.harness import Project
 

@@ -20,26 +20,10 @@ from agentjobs.core.decide import (
 )
 from agentjobs.core.layers import LAYER_1, LAYER_2, UNSPENT, oscillating
 from agentjobs.model.decisions import Begin, Conclude, Decision, Defer, End, Judge, Land, Launch, Look, Settle, Wait
-from agentjobs.model.facts import (
-    AgentEnd,
-    Attempt,
-    Exited,
-    Intent,
-    Kill,
-    Lost,
-    Mode,
-    Outcome,
-    Phase,
-    Prepared,
-    Result,
-    Row,
-    Running,
-    Seen,
-    Status,
-    Step,
-    StepKind,
-    Task,
-)
+from agentjobs.model.facts import AgentEnd, Attempt, Intent, Mode, Result
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.steps import Exited, Kill, Lost, Phase, Prepared, Running, Seen, Step, StepKind
+from agentjobs.model.tasks import Row, Status, Task
 from agentjobs.policy.agents import Agent
 from agentjobs.policy.limits import Limits, Retry
 from agentjobs.policy.policy import Landing, Policy, Profile

@@ -28,26 +28,12 @@ from agentjobs.core.reviews import (
     with_reviews,
 )
 from agentjobs.model.decisions import Conclude, Decision, End, Land, Launch, Wait, Weigh
-from agentjobs.model.facts import (
-    AgentEnd,
-    Attempt,
-    Exited,
-    Intent,
-    Kill,
-    Lost,
-    Mode,
-    Outcome,
-    Prepared,
-    Result,
-    Row,
-    Running,
-    Spending,
-    Status,
-    Step,
-    StepKind,
-    Task,
-)
+from agentjobs.model.facts import AgentEnd, Attempt, Intent, Mode, Result
+from agentjobs.model.outcomes import Outcome
 from agentjobs.model.reviews import Finding, ReviewEnd, ReviewPlan
+from agentjobs.model.spending import Spending
+from agentjobs.model.steps import Exited, Kill, Lost, Prepared, Running, Step, StepKind
+from agentjobs.model.tasks import Row, Status, Task
 from agentjobs.policy.agents import Agent
 from agentjobs.policy.limits import Limits, Retry
 from agentjobs.policy.policy import Landing, Policy, Profile
@@ -56,7 +42,7 @@ from agentjobs.views.events_text import event_text
 from tests.kit.simulation import listed
 
 if TYPE_CHECKING:
-    from agentjobs.model.facts import Phase
+    from agentjobs.model.steps import Phase
 
 NOW = 1_000_000.0
 COUNTS = st.integers(0, 6)

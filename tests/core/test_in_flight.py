@@ -15,22 +15,10 @@ from agentjobs.core.in_flight import held_by
 from agentjobs.core.plan import plan as planned
 from agentjobs.model.decisions import Begin
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import (
-    AgentEnd,
-    Attempt,
-    Exited,
-    Gauge,
-    Intent,
-    Mode,
-    Outcome,
-    Result,
-    Row,
-    Running,
-    Status,
-    Step,
-    StepKind,
-    Task,
-)
+from agentjobs.model.facts import AgentEnd, Attempt, Intent, Mode, Result
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.steps import Exited, Gauge, Running, Step, StepKind
+from agentjobs.model.tasks import Row, Status, Task
 from agentjobs.policy.limits import Limits, parse_tokens
 from agentjobs.policy.parse import parse_policy
 from agentjobs.policy.policy import Policy, Profile

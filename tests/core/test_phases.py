@@ -13,27 +13,16 @@ from msgspec.structs import replace
 from agentjobs.core.phase_counts import Census
 from agentjobs.core.phases import Planning, Stage, due, lost_too_often, next_of_planning, reached, waits
 from agentjobs.model.decisions import Conclude, End, Launch, Wait
-from agentjobs.model.facts import (
-    Attempt,
-    Exited,
-    Intent,
-    Kill,
-    Lost,
-    Mode,
-    Outcome,
-    Prepared,
-    Result,
-    Running,
-    Status,
-    Step,
-    StepKind,
-)  # fmt: skip
+from agentjobs.model.facts import Attempt, Intent, Mode, Result
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.steps import Exited, Kill, Lost, Prepared, Running, Step, StepKind
+from agentjobs.model.tasks import Status
 from agentjobs.policy.phases import filled
 from agentjobs.policy.policy import Policy
 from agentjobs.table.table import parse
 
 if TYPE_CHECKING:
-    from agentjobs.model.facts import Phase
+    from agentjobs.model.steps import Phase
 
 DONE = Stage("a", Planning.DONE, total=4, done=4)
 

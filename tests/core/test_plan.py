@@ -17,23 +17,11 @@ from agentjobs.core.pauses import LANDING, REFUSALS_MAX, TROUBLE, Pause, jitter,
 from agentjobs.core.plan import plan as planned
 from agentjobs.core.restarts import History, pays, sweep_due
 from agentjobs.model.decisions import RUN, Begin, Conclude, Judge, Land, Launch, Settle
-from agentjobs.model.facts import (
-    AgentEnd,
-    Attempt,
-    Exited,
-    Halt,
-    Intent,
-    Lost,
-    Mode,
-    Outcome,
-    Result,
-    Row,
-    Running,
-    Status,
-    Step,
-    StepKind,
-    Task,
-)
+from agentjobs.model.facts import AgentEnd, Attempt, Intent, Mode, Result
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.state import Halt
+from agentjobs.model.steps import Exited, Lost, Running, Step, StepKind
+from agentjobs.model.tasks import Row, Status, Task
 from agentjobs.policy.agents import Agent
 from agentjobs.policy.limits import Limits, Retry
 from agentjobs.policy.policy import Landing, Policy, Profile, Workspace

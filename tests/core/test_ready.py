@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from agentjobs.core.ready import Queue, in_play
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import Scope, Status
+from agentjobs.model.state import Scope
+from agentjobs.model.tasks import Status
 from agentjobs.table.table import Table, parse, parse_status
 
 ALL = Scope(0.0, everything=True)

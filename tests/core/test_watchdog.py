@@ -16,21 +16,10 @@ from agentjobs.core.decide import watch
 from agentjobs.core.layers import oscillating
 from agentjobs.core.plan import plan
 from agentjobs.model.decisions import Action, Begin, Conclude, End, Judge, Launch, Wait
-from agentjobs.model.facts import (
-    Exited,
-    Gauge,
-    Kill,
-    Lost,
-    Mode,
-    Outcome,
-    Prepared,
-    Row,
-    Running,
-    Status,
-    Step,
-    StepKind,
-    Task,
-)
+from agentjobs.model.facts import Mode
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.steps import Exited, Gauge, Kill, Lost, Prepared, Running, Step, StepKind
+from agentjobs.model.tasks import Row, Status, Task
 from agentjobs.policy.limits import Limits
 from agentjobs.workspace.edits import edits_in
 from tests.core.test_decide import MINUTE, NOW, POLICY, agent, ask, attempt, history

@@ -39,30 +39,12 @@ from agentjobs.model.decisions import (
     Wait,
     Weigh,
 )
-from agentjobs.model.facts import (
-    SETTLED,
-    AgentEnd,
-    Attempt,
-    Exited,
-    Gauge,
-    Halt,
-    Intent,
-    Kill,
-    Lost,
-    Mode,
-    Outcome,
-    Phase,
-    Prepared,
-    Result,
-    Row,
-    Running,
-    Seen,
-    Status,
-    Step,
-    StepKind,
-    Task,
-)
+from agentjobs.model.facts import AgentEnd, Attempt, Intent, Mode, Result
+from agentjobs.model.outcomes import Outcome
 from agentjobs.model.reviews import Finding, ReviewEnd, ReviewPlan
+from agentjobs.model.state import Halt
+from agentjobs.model.steps import Exited, Gauge, Kill, Lost, Phase, Prepared, Running, Seen, Step, StepKind
+from agentjobs.model.tasks import SETTLED, Row, Status, Task
 from agentjobs.policy.reviews import SEVERITIES
 from agentjobs.text.path_patterns import overlap
 

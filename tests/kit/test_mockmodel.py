@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agentjobs.model.facts import Outcome
+from agentjobs.model.outcomes import Outcome
 from tests.kit.mockmodel import MockModel, tool_call
 
 RECORDINGS = sorted((Path(__file__).parents[1] / "fixtures" / "agents").glob("*/*/meta.json"))

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
-from agentjobs.model.facts import Status
+from agentjobs.model.tasks import Status
 from agentjobs.table.table import Table, parse
 from agentjobs.tokens.count import count
 

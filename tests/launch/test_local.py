@@ -21,7 +21,7 @@ from agentjobs.disk.processes import boot_id
 from agentjobs.launch import local
 from agentjobs.launch.local import StepFiles
 from agentjobs.launch.step import read_record
-from agentjobs.model.facts import Exited, Lost, Phase, Prepared, Running
+from agentjobs.model.steps import Exited, Lost, Phase, Prepared, Running
 from tests.kit.harness import LONG_S
 
 if TYPE_CHECKING:

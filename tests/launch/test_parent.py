@@ -55,6 +55,7 @@ def crashes(project: Project) -> list[Path]:
     return [*project.root.glob("crash-*"), *(project.root / ".agentjobs").glob("crash-*")]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("streams", CLOSED)
 def test_closed_streams_change_no_exit_code_and_get_into_no_file(project: Project, streams: str) -> None:
     project.plans(a="ok")
@@ -75,6 +76,7 @@ def test_closed_streams_change_no_exit_code_and_get_into_no_file(project: Projec
     assert not crashes(project)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("workspace", ["worktree", "clone"])
 def test_signals_ignored_and_blocked_by_the_parent_reach_neither_us_nor_the_steps(
     project: Project, workspace: str

@@ -45,6 +45,7 @@ def settle(project: Project) -> None:
     assert set(project.statuses().values()) == {"DONE"}
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("kind", ["worktree", "none"])
 def test_packed_done_and_merged_into_one(tmp_path: Path, kind: str) -> None:
     project = made(tmp_path, kind)
@@ -124,6 +125,7 @@ def test_planned_again_as_documents_come_change_and_go(tmp_path: Path) -> None:
     assert not kept & set(again)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("ignored", ["docs/", "out/", "*"])
 def test_what_git_ignores_is_there_for_tasks_without_trees(tmp_path: Path, ignored: str) -> None:
     """Documents and outputs need not be in a repository; even the whole project may be ignored by one around it."""

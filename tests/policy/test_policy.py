@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import Outcome, Row, Status
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.tasks import Row, Status
 from agentjobs.policy.agent_output import Rule
 from agentjobs.policy.agents import PLACEHOLDERS, Agent, Flags, expand, flags_of
 from agentjobs.policy.limits import Limits, Retry, parse_size

@@ -16,7 +16,7 @@ def test_every_key_is_documented() -> None:
     text = (ROOT / "docs" / "configuration.md").read_text()
     for key in KEYS:
         assert line(key) in text, f"docs/configuration.md lacks: {line(key)}"
-    assert reference() in text, "print the tables again: python -m agentjobs.policykeys"
+    assert reference() in text, "print the tables again: python -m agentjobs.policy.reference"
 
 
 def test_the_keys_are_all_keys() -> None:

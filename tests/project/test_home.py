@@ -70,6 +70,7 @@ def contents(place: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("copied", COPIES)
 def test_no_command_in_a_copy_touches_anything(project: Project, copied: Callable[[Path, Path], None]) -> None:
     running = at_work(project)

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from agentjobs.core.decide import REMOVED
-from agentjobs.model.facts import Outcome, Scope, Settled, Status
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.state import Scope
+from agentjobs.model.tasks import Settled, Status
 from agentjobs.project.project import Project
 from agentjobs.project.rounds import Rounds
 from agentjobs.project.store import Marker

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentjobs.core.decide import VOID_MAX
-from agentjobs.model.facts import AgentEnd, Outcome
+from agentjobs.model.facts import AgentEnd
+from agentjobs.model.outcomes import Outcome
 from agentjobs.project.store import Marker, Store
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def starts_of(project: Project) -> list[str]:
     return (project.directory / "starts").read_text().split()
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("spoil", SPOILT)
 def test_an_agent_that_spoils_its_facts_is_not_begun_for_ever(project: Project, spoil: str) -> None:
     script = project.directory / "agent.sh"
@@ -162,6 +164,7 @@ def test_no_entry_keeps_the_store_from_being_read(place: str, name: str, kind: C
         assert store.marker("a") is None
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("kind", KINDS)
 def test_entries_that_are_not_ours_stop_no_task(project: Project, kind: Callable[[Path], None]) -> None:
     project.plans(a="crash,ok", b="ok")
@@ -183,6 +186,7 @@ STATES = (
 )  # fmt: skip
 
 
+@pytest.mark.sample(8)
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("kind", [a_file, a_directory, a_link_to_itself, a_pipe])
 def test_a_state_of_another_type_is_put_right_or_is_one_clear_line(
@@ -211,6 +215,7 @@ def test_a_fact_of_an_attempt_that_is_deleted_meanwhile_is_left_out(project: Pro
     assert not store.attempt_dir("a", 7).exists()
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("kind", [a_file, a_directory, a_pipe])
 def test_what_lies_in_the_place_of_a_halt_does_not_stop_dispatch(
     project: Project, kind: Callable[[Path], None]

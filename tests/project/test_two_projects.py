@@ -36,6 +36,7 @@ def refs(project: Project) -> dict[str, str]:
     return dict(line.split(" ") for line in lines)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("lands", [True, False])
 def test_the_same_ids_in_two_worktrees_keep_two_works(project: Project, name: str, *, lands: bool) -> None:

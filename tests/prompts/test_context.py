@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agentjobs.model.facts import Row, Status
+from agentjobs.model.tasks import Row, Status
 from agentjobs.policy.context import TaskContext
 from agentjobs.prompts.context import Parcel, Room
 from agentjobs.prompts.template import render, variables

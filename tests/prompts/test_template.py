@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import Mode, Outcome, Row, Status
+from agentjobs.model.facts import Mode
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.tasks import Row, Status
 from agentjobs.prompts.template import VARIABLES, names_in, render, resume_prompt, variables
 
 ROW = Row(
@@ -129,6 +131,7 @@ def told(template: str) -> str:
 
 
 def test_a_poll_that_renders_nothing_does_not_load_jinja2() -> None:
-    code = "import sys, agentjobs.prompt, agentjobs.outcome, agentjobs.tokens as t; t.fits('x', 9)\n"
+    code = "import sys, agentjobs.prompts.template, agentjobs.agents.outcome, agentjobs.tokens.count as t\n"
+    code += "t.fits('x', 9)\n"
     code += "sys.exit(bool({'jinja2', 'tiktoken', 'lzma', 'zoneinfo'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

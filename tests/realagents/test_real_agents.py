@@ -100,6 +100,7 @@ def test_an_edit_lands(agent: str, tmp_path: Path) -> None:
         nothing_runs(project)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.skipif(bool(TROUBLE), reason=TROUBLE)
 def test_an_edit_lands_from_a_sandbox(agent: str, tmp_path: Path) -> None:
     """What the preset calls `writable` is all that the CLI needs, also the first time, and to go on after a kill."""
@@ -119,6 +120,7 @@ def test_an_edit_lands_from_a_sandbox(agent: str, tmp_path: Path) -> None:
         nothing_runs(project)
 
 
+@pytest.mark.sample(1)
 def test_killed_twice_in_the_middle_the_conversation_goes_on(agent: str, tmp_path: Path) -> None:
     one = real(agent)
     if one.resume is None:
@@ -145,6 +147,7 @@ def test_killed_twice_in_the_middle_the_conversation_goes_on(agent: str, tmp_pat
         nothing_runs(project)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("case", ["limit", "overload", "auth", "context", "cut"])
 def test_trouble_has_its_class_and_its_next_step(agent: str, case: str, tmp_path: Path) -> None:
     one = real(agent)
@@ -175,6 +178,7 @@ def test_trouble_has_its_class_and_its_next_step(agent: str, case: str, tmp_path
         nothing_runs(project)
 
 
+@pytest.mark.sample(1)
 def test_one_that_hangs_is_ended_with_all_it_started(agent: str, tmp_path: Path) -> None:
     steps = script(agent, "hang")
     with MockModel(steps) as model:
@@ -186,6 +190,7 @@ def test_one_that_hangs_is_ended_with_all_it_started(agent: str, tmp_path: Path)
         nothing_runs(project)
 
 
+@pytest.mark.sample(1)
 def test_a_conversation_that_is_not_there_is_begun_anew(agent: str, tmp_path: Path) -> None:
     one = real(agent)
     if one.resume is None or one.classes.get("no_session", "no_session") != "no_session":
@@ -227,6 +232,7 @@ class Obedient(MockModel):
         return super().take(path, asked)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.timeout(400)
 def test_a_trial_of_it(agent: str, tmp_path: Path) -> None:
     if "write" not in script(agent, "ok")[0]:

@@ -30,6 +30,7 @@ class Model(MockModel):
         return super().take(path, asked)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", WINDOWS)
 def test_a_real_conversation_leaves_a_handoff(tmp_path: Path, name: str) -> None:

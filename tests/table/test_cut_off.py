@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 TABLE = b"id\tstatus\tattempt\n" + b"".join(b"t%d\tIN_PROGRESS\t1\n" % n for n in range(10, 14))
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("where", ["empty", "header", "id", "status", "middle", "end"])
 def test_a_poll_that_meets_half_a_table_ends_nobody(project: Project, where: str) -> None:
     project.rows(*({"id": f"t1{n}", "plan": "sleep:0.3,ok", "note": ""} for n in range(3)), columns=["id", "status"])

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import Status
+from agentjobs.model.tasks import Status
 from agentjobs.table.order import find_cycle
 from agentjobs.table.table import Edits, check_graph, human_edits, parse
 

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import Status
+from agentjobs.model.tasks import Status
 from agentjobs.table.table import TOOL_COLUMNS, append, apply, check_graph, escape, parse, statuses, unescape
 from agentjobs.text.tsv import is_id, quoted
 

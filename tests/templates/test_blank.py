@@ -9,7 +9,8 @@ import pytest
 
 from agentjobs.agents.outcome import classify
 from agentjobs.agents.usage import measure
-from agentjobs.model.facts import Exited, Outcome
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.steps import Exited
 from agentjobs.policy.limits import Limits, Retry
 from agentjobs.policy.parse import parse_policy
 from agentjobs.policy.presets import preset

@@ -81,6 +81,7 @@ out.write_text(json.dumps(found))
 """
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("change", "task", "said"),
     [

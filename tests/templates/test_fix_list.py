@@ -53,6 +53,7 @@ def test_what_a_script_cannot_mend_fails_and_lands_nothing(tmp_path: Path) -> No
     assert job.landed("guarded.py") == broken.rstrip()
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("agent", "said"),
     [
@@ -86,6 +87,7 @@ def test_a_finding_that_another_task_has_mended_may_not_come_back(tmp_path: Path
     assert "back again: another task had mended it: F401" in job.log(second, 1, "verify.log").decode()
 
 
+@pytest.mark.slow
 def test_a_file_may_be_one_task(tmp_path: Path) -> None:
     job = Job(tmp_path, kind="fix-list")
     job.sh("sh tools/lint.sh >found.txt", code=1)

@@ -28,6 +28,7 @@ def project(tmp_path: Path) -> Project:
     return made
 
 
+@pytest.mark.slow
 def test_documents_become_one(project: Project) -> None:
     assert project.run("check", code=0).lines[-1:] == ["0 tasks: 0 errors, 0 warnings"]
     assert set(project.settle().values()) == {"DONE"}
@@ -66,6 +67,7 @@ def test_what_an_agent_loses_is_found(project: Project) -> None:
     assert "facts, the analysis has" in errors
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("phase", "output", "fault"),
     [

@@ -42,6 +42,7 @@ def copied(place: Path, name: str, **intent: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | intent))
 
 
+@pytest.mark.slow
 def test_the_proof_notices_each_thing_that_is_wrong(shown: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     assert faults(shown) == ""
     table = (shown.root / "tasks.tsv").read_text()

@@ -36,6 +36,7 @@ def test_all_phases_land_in_their_order(tmp_path: Path) -> None:
     assert "shop/core.py still offers them." in job.prompt("cli", 1), "steps are told what those before them did"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recipe", "said"),
     [
@@ -88,6 +89,7 @@ def test_a_reviewer_sends_back_what_tests_do_not_see(tmp_path: Path) -> None:
 FINDING = '{"file": "shop/core.py", "line": 1, "severity": "high", "trigger": "t", "impact": "i"}'
 
 
+@pytest.mark.slow
 def test_what_the_script_cannot_mend_is_rejected(tmp_path: Path) -> None:
     """It does not crash because its recipe cannot be carried out twice."""
     job = phased(tmp_path)

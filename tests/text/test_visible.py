@@ -96,6 +96,7 @@ def attacked(project: Project) -> Project:
     return project
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     "command",
     [("show", "a"), ("show", "b"), ("status",), ("status", "--failures"), ("prompt", "a"), ("check",), ("logs", "b"),

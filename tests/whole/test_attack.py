@@ -10,7 +10,9 @@ import pytest
 from agentjobs.core.decide import decide
 from agentjobs.model.decisions import End
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import Attempt, Intent, Kill, Mode, Row, Running, Status, Step, StepKind, Task
+from agentjobs.model.facts import Attempt, Intent, Mode
+from agentjobs.model.steps import Kill, Running, Step, StepKind
+from agentjobs.model.tasks import Row, Status, Task
 from agentjobs.policy.agents import Agent
 from agentjobs.policy.policy import Policy, Profile
 from agentjobs.table.table import parse

@@ -16,6 +16,7 @@ COMMAND = [sys.executable, "-IS", str(FAKE_AGENT), "{flags}"]
 NO_RETRY = {"resumes": 0, "repairs": 0, "restarts": 0}
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("limits", "most"),
     [({"run_cost_usd": 0.75}, 4), ({"run_tokens": 3000}, 4), ({"run_attempts": 4}, 4)],

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agentjobs.core.elapsed import LONG_S, Looks, Pace, Reading, age_of, gap_before, paced
 from agentjobs.launch.step import StepFiles
-from agentjobs.model.facts import Running, Step, StepKind
+from agentjobs.model.steps import Running, Step, StepKind
 from agentjobs.project.looks import Lookout
 from tests.kit.harness import REPOSITORY
 
@@ -59,6 +59,7 @@ def waiting(project: Project, step: str, **limits: float) -> None:
         assert time.monotonic() < give_up_at, project.story()
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("step", ["agent", "setup", "verify", "gate"])
 def test_a_jump_of_the_clock_ends_nothing(project: Project, step: str) -> None:
     waiting(project, step)

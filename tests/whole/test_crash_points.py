@@ -28,6 +28,7 @@ SHARDS = ["1/2", "2/2"] if ALL else ["1/1"]
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="adopts orphans, as only Linux can")
 
 
+@pytest.mark.sample(2)
 @pytest.mark.timeout(7200 if ALL else 600)
 @pytest.mark.parametrize("shard", SHARDS)
 @pytest.mark.parametrize("variant", VARIANTS if ALL else STRIDES)

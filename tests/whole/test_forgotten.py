@@ -39,6 +39,7 @@ FORGOTTEN = [
 ]  # fmt: skip
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("command", FORGOTTEN)
 def test_an_agent_whose_facts_were_removed_never_has_another_beside_it(project: Project, command: str) -> None:
     project.git("config", "clean.requireForce", "false")

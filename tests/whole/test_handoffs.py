@@ -188,6 +188,7 @@ def test_a_derived_handoff_holds_no_secret(told: Project) -> None:
 # --- many rows
 
 
+@pytest.mark.slow
 def test_check_of_a_thousand_rows_in_a_chain_reads_few_handoffs(told: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half of them are done; none is read twice, and no more than a bounded number for each."""
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)

@@ -6,6 +6,8 @@ import subprocess
 import threading
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.kit.harness import LONG_S
 
 if TYPE_CHECKING:
@@ -154,6 +156,7 @@ def test_a_storm_of_sed_against_polls_loses_nothing(project: Project) -> None:
     assert project.starts() == {f"run{n}": 1 for n in range(runs)}
 
 
+@pytest.mark.slow
 def test_a_storm_of_wishes(project: Project) -> None:
     """A person skips here and there while polls write; each wish is granted, each other task is done once."""
     project.configure(slots=6, landing={"enabled": False})

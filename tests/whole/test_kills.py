@@ -25,6 +25,7 @@ KILLS = os.environ.get("KILLS", "40")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.timeout(400)
 def test_random_kills_change_nothing(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentjobs.core.pauses import SEVERAL, Unanswered, _suspected, pause_after
-from agentjobs.model.facts import Outcome
+from agentjobs.model.outcomes import Outcome
 from agentjobs.policy.limits import Limits
 from tests.kit.harness import LONG_S
 
@@ -110,6 +110,7 @@ def said(words: str) -> str:
     return json.dumps({"type": "result", "subtype": "success", "is_error": True, "result": words}) + "\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("slots", "words"), [(1, CLAUDE_WORDS[-1]), *((4, words) for words in CLAUDE_WORDS)])
 def test_forty_rows_whose_account_breaks_down_at_the_ninth(project: Project, slots: int, words: str) -> None:
     outage = Outage(project, says=said(words), slots=slots)
@@ -238,6 +239,7 @@ cat "$GOOD"
 """Takes eight seconds by its clock, and is served in two minutes of every four."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["API Error: Connection refused (ECONNREFUSED)", "Wires crossed, kindly come back"])
 def test_a_run_beside_a_network_that_flaps_every_two_minutes_finishes(project: Project, words: str) -> None:
     outage = Outage(project, says=said(words), slots=2)

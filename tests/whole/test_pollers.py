@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.kit.crashing import AGENT, CHECK
 from tests.kit.harness import Project
 
@@ -91,6 +93,7 @@ def test_eight_pollers_and_a_dispatch_start_nothing_twice(project: Project) -> N
     assert sorted(project.landings()) == sorted(project.statuses())
 
 
+@pytest.mark.slow
 def test_32_trees_at_once(project: Project) -> None:
     # One by one, each landing would be merged and checked once more for all that landed before it.
     use_shell_agent(project, slots=32, verify_slots=4, landing={"gate": ["true"], "batch": 32})

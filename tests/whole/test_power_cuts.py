@@ -77,6 +77,7 @@ def cut_off(project: Project) -> None:
     project.wait_for(lambda: not project.processes())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS)
 @pytest.mark.timeout(3600 if len(SEEDS) > 10 else 300)
 def test_whatever_a_power_cut_takes_every_row_comes_to_its_end(project: Project, settings: str) -> None:
@@ -100,6 +101,7 @@ def test_whatever_a_power_cut_takes_every_row_comes_to_its_end(project: Project,
         assert not project.processes()
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("status", ["IN_PROGRESS", "VERIFYING"])
 @pytest.mark.parametrize("command", [("poll",), ("dispatch",), ("retry", "a"), ("run", "--quiet"), ("stop",)])
 def test_each_command_takes_up_a_row_whose_marker_is_gone(

@@ -23,6 +23,7 @@ def shell(project: Project, do: str, *verify: str, **more: Any) -> None:
     project.rows({"id": "a", "files": "a.txt", "do": do})
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("gate", [(), ("true",), (FIX, CHECK)])
 @pytest.mark.parametrize(
     "fixer", [FIX, "rm -f bad.txt a.txt; echo ok > a.txt", "printf 'ok\\n' > new && mv new a.txt"]
@@ -54,6 +55,7 @@ def test_an_edit_of_a_check_does_no_harm_and_does_not_land(project: Project, che
     assert len(steps) == len(checks), "after the first one each runs alone"
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("ignored", "do"),
     [
@@ -78,6 +80,7 @@ SETUP = "mkdir -p node_modules/dep && echo right > node_modules/dep/index.js && 
 RIGHT = "grep -qx right node_modules/dep/index.js && ! test -e node_modules/dep/extra.js"
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("do", "setups"),
     [
@@ -111,6 +114,7 @@ def test_a_setup_that_fails_the_second_time_is_trouble_of_the_machine(project: P
     assert project.landed("a.txt") is None
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("scope", ["a.txt", ""])
 @pytest.mark.parametrize(
     "setup",

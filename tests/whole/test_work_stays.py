@@ -42,6 +42,7 @@ def removed_and_back(project: Project) -> None:
     (project.root / "tasks.tsv").write_text(table)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("resumes", [True, False])
 @pytest.mark.parametrize("interrupted", [stop, stop_one, skip, skip_in_the_table, removed_and_back])
 def test_an_agent_that_was_stopped_is_followed_by_one_in_the_same_tree(
@@ -62,6 +63,7 @@ def test_an_agent_that_was_stopped_is_followed_by_one_in_the_same_tree(
     assert told in project.prompt("a", 2)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("trouble", ["half_limit", "half_auth", "half_overloaded"])
 def test_an_agent_that_met_trouble_is_followed_by_one_in_the_same_tree(project: Project, trouble: str) -> None:
     project.configure(agents={"fake": {"resume": None}})
@@ -127,6 +129,7 @@ def skipped_first(project: Project) -> None:
     project.run("retry", "a", code=0)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("again", [retry, retry_failed, by_the_table, skipped_first])
 @pytest.mark.parametrize("edit", EDITS)
 def test_what_a_person_repaired_in_the_tree_is_checked_and_lands(
@@ -145,6 +148,7 @@ def test_what_a_person_repaired_in_the_tree_is_checked_and_lands(
     assert "a person edited a.txt" in second["why"]
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("outcome", ["wrong", "crash", "lie", "same", "hang"])
 def test_a_tree_that_nobody_edited_begins_anew(project: Project, outcome: str) -> None:
     if outcome == "hang":

@@ -289,14 +289,14 @@ def test_turned_off_the_tree_is_a_worktree_again(git: Git, base: str, tree: Path
 ATTACH_FOR_EVER = """
 import sys
 from pathlib import Path
-from agentjobs import clones, workspace
-from agentjobs.git import Git
+from agentjobs.workspace import clone, worktree
+from agentjobs.workspace.git import Git
 git, tree = Git(sys.argv[1]), Path(sys.argv[2])
 while True:
     for commit in sys.argv[3:]:
-        workspace.reset(git, tree, commit)
-        clones.attach(git, tree)
-    clones.drop(tree)
+        worktree.reset(git, tree, commit)
+        clone.attach(git, tree)
+    clone.drop(tree)
 """
 
 
@@ -347,6 +347,7 @@ LIVES = {
 }
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     "confined", [False, pytest.param(True, marks=pytest.mark.skipif(bool(TROUBLE), reason=TROUBLE))]
 )

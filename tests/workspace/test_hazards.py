@@ -248,6 +248,7 @@ def test_work_that_the_machine_cannot_keep_waits_for_a_person(project: Project) 
 ESCAPE = "echo escaped >{outside}/escaped; cat"
 
 
+@pytest.mark.sample(2)
 @bubblewrap
 @pytest.mark.parametrize("kind", ["worktree", "clone"])
 @pytest.mark.parametrize("driver", ["clean", "smudge", "process"])

@@ -52,6 +52,7 @@ def run(project: Project, do: str, *, files: str = "vendor/lib", expected: str =
 WORK = "cd vendor/lib && echo precious >> lib.txt"
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("do", "outcome"),
     [
@@ -103,6 +104,7 @@ def test_a_submodule_that_nobody_touched_is_no_obstacle(with_submodule: Project)
     assert with_submodule.git("diff", "--name-only", "main", "agentjobs/landed") == "a.txt"
 
 
+@pytest.mark.sample(1)
 def test_a_new_round_begins_with_the_submodule_as_it_was(with_submodule: Project) -> None:
     project = with_submodule
     run(project, WORK)
@@ -115,6 +117,7 @@ def test_a_new_round_begins_with_the_submodule_as_it_was(with_submodule: Project
 WORKTREE = "git worktree add -q -b claude/sub .claude/worktrees/sub"
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("files", ["a.txt", ""])
 @pytest.mark.parametrize("kind", ["worktree", "clone"])
 @pytest.mark.parametrize("more", ["", "git add -A;", "echo precious > .claude/worktrees/sub/p.txt;"])
@@ -160,6 +163,7 @@ def test_what_a_worktree_in_an_ignored_place_or_without_a_commit_holds_is_kept(p
     assert ".x" not in sh(project.root, "git", "worktree", "list")
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("setup", "do", "ended"),
     [

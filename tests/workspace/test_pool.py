@@ -35,8 +35,8 @@ SETTINGS = Workspace(setup="npm ci", keep=KEEP)
 GO_ROUND = """
 import sys
 from pathlib import Path
-from agentjobs import pool
-from agentjobs.git import Git
+from agentjobs.workspace import pool
+from agentjobs.workspace.git import Git
 root, tips = Path(sys.argv[1]), sys.argv[2:]
 print("ready", flush=True)
 number = 0
@@ -261,6 +261,7 @@ def test_sixteen_at_once(git: Git, trees: Path, spare: Path) -> None:
 # --- killed anywhere --------------------------------------------------------------------------------------
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("with_git", [True, False], ids=["git too", "git lives on"])
 def test_killed_at_random(git: Git, trees: Path, spare: Path, with_git: bool) -> None:
     tips = [tip(git), move_on(git, {f"d{n % 5}/f{n}.txt": "new\n" for n in range(0, 60, 2)})]

@@ -419,6 +419,7 @@ def test_killed_while_it_was_reset(git: Git, base: str, tree: Path, tree_too: bo
 # --- all of it --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_large_repository_from_dispatch_to_landing(tmp_path: Path) -> None:
     files = {f"packages/p{n // 250}/src/f{n % 250}.txt": f"{n}\n" for n in range(5000)} | {"tools/t/run.sh": "true\n"}
     seen = "find . -name '*.txt' -o -name '*.sh' | grep -v ./.git | sort >$AGENTJOBS_ROOT/../seen.$AGENTJOBS_TASK"

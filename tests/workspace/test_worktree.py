@@ -31,21 +31,21 @@ PACKAGE_ROOT = Path(__file__).parents[2]
 CREATE = """
 import sys
 from pathlib import Path
-from agentjobs import workspace
-from agentjobs.git import Git
+from agentjobs.workspace import worktree
+from agentjobs.workspace.git import Git
 for name in sys.argv[3:]:
-    workspace.create(Git(sys.argv[1]), Path(sys.argv[1], '.agentjobs/trees', name), sys.argv[2])
+    worktree.create(Git(sys.argv[1]), Path(sys.argv[1], '.agentjobs/trees', name), sys.argv[2])
 """
 
 
 RESET_FOR_EVER = """
 import sys
 from pathlib import Path
-from agentjobs import workspace
-from agentjobs.git import Git
+from agentjobs.workspace import worktree
+from agentjobs.workspace.git import Git
 while True:
     for commit in sys.argv[3:]:
-        workspace.reset(Git(sys.argv[1]), Path(sys.argv[2]), commit)
+        worktree.reset(Git(sys.argv[1]), Path(sys.argv[2]), commit)
 """
 
 

@@ -26,6 +26,7 @@ status = { a = "DONE" }
 """
 
 
+@pytest.mark.sample(4)
 @pytest.mark.world
 @pytest.mark.parametrize("path", [pytest.param(path, id=path.stem) for path in MUST_FAIL])
 def test_a_wrong_end_is_noticed(path: Path, tmp_path: Path) -> None:

@@ -22,7 +22,10 @@ from agentjobs.disk.logs import read_tail
 from agentjobs.launch import local
 from agentjobs.model.decisions import Conclude, End, Launch, Look, Wait
 from agentjobs.model.errors import UserError, said
-from agentjobs.model.facts import Halt, Intent, Mode, Outcome, Prepare, Result, Running, StepKind
+from agentjobs.model.facts import Intent, Mode, Result
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.state import Halt
+from agentjobs.model.steps import Prepare, Running, StepKind
 from agentjobs.project.store import step_files
 from agentjobs.run import check_runs
 from agentjobs.run.landing.runs import GateRuns
@@ -33,7 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from agentjobs.model.decisions import Decision
-    from agentjobs.model.facts import Attempt, Task
+    from agentjobs.model.facts import Attempt
+    from agentjobs.model.tasks import Task
     from agentjobs.project.project import Project
     from agentjobs.run.attempts import Attempts
 

@@ -8,13 +8,14 @@ from agentjobs.core.decide import decide
 from agentjobs.core.gate import QUEUE_ID, Batch, Case, Verdict, still
 from agentjobs.disk.files import read_json
 from agentjobs.model.decisions import Land
-from agentjobs.model.facts import Running
+from agentjobs.model.steps import Running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from agentjobs.model.facts import Attempt, Task
+    from agentjobs.model.facts import Attempt
+    from agentjobs.model.tasks import Task
     from agentjobs.project.project import Project
 
 

@@ -31,7 +31,11 @@ from agentjobs.disk.logs import read_tail
 from agentjobs.launch import local
 from agentjobs.model.decisions import Conclude, End, Launch, Wait
 from agentjobs.model.errors import UserError, said
-from agentjobs.model.facts import SETTLED, Exited, Halt, Intent, Mode, Outcome, Result, Running, Settled, Status
+from agentjobs.model.facts import Intent, Mode, Result
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.state import Halt
+from agentjobs.model.steps import Exited, Running
+from agentjobs.model.tasks import SETTLED, Settled, Status
 from agentjobs.policy.phases import phase_before
 from agentjobs.project.phase_state import (
     blocked_in,
@@ -52,7 +56,8 @@ if TYPE_CHECKING:
 
     from agentjobs.core.phase_counts import Census
     from agentjobs.model.decisions import Decision
-    from agentjobs.model.facts import Attempt, Row, Task
+    from agentjobs.model.facts import Attempt
+    from agentjobs.model.tasks import Row, Task
     from agentjobs.project.project import Project
     from agentjobs.project.roster import Roster
     from agentjobs.run.attempts import Attempts

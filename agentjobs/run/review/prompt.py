@@ -25,7 +25,8 @@ from agentjobs.text.path_patterns import normalise
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agentjobs.model.facts import Attempt, Intent, Task
+    from agentjobs.model.facts import Attempt, Intent
+    from agentjobs.model.tasks import Task
     from agentjobs.policy.policy import Profile
     from agentjobs.project.project import Project
 

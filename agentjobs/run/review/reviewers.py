@@ -18,8 +18,9 @@ from agentjobs.disk.files import read_json, write_bytes
 from agentjobs.disk.write import printable
 from agentjobs.launch import local
 from agentjobs.model.errors import GitError, UserError
-from agentjobs.model.facts import Exited, Lost, Outcome
+from agentjobs.model.outcomes import Outcome
 from agentjobs.model.reviews import Finding, ReviewEnd, ReviewPlan
+from agentjobs.model.steps import Exited, Lost
 from agentjobs.project.store import own_dir, step_files
 from agentjobs.prompts import briefing
 from agentjobs.run.review import prompt as reviewbrief
@@ -33,7 +34,9 @@ from agentjobs.workspace import worktree
 from agentjobs.workspace.snapshot import snapshot
 
 if TYPE_CHECKING:
-    from agentjobs.model.facts import Attempt, Step, Task
+    from agentjobs.model.facts import Attempt
+    from agentjobs.model.steps import Step
+    from agentjobs.model.tasks import Task
     from agentjobs.project.project import Project
 
 NAMES_TOLD = 5

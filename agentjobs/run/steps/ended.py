@@ -12,7 +12,9 @@ from agentjobs.core.layers import likeness
 from agentjobs.core.pauses import MIXED_SEVERAL, SEVERAL, Unanswered
 from agentjobs.disk.logs import TAIL_BYTES, lines_before, read_tail
 from agentjobs.model.errors import TreeBusy
-from agentjobs.model.facts import Exited, Lost, Mode, Outcome, StepKind
+from agentjobs.model.facts import Mode
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.steps import Exited, Lost, StepKind
 from agentjobs.project.store import step_files
 from agentjobs.run.steps.spending import exact_reset
 
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 
     from agentjobs.agents.outcome import Verdict
     from agentjobs.core.pauses import Pause
-    from agentjobs.model.facts import Attempt, Result, Task
+    from agentjobs.model.facts import Attempt, Result
+    from agentjobs.model.tasks import Task
     from agentjobs.policy.agents import Agent
     from agentjobs.policy.policy import Policy
     from agentjobs.project.project import Project

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agentjobs.model.decisions import Begin
-    from agentjobs.model.facts import Row, Task
+    from agentjobs.model.tasks import Row, Task
     from agentjobs.policy.policy import Profile
     from agentjobs.project.project import Project
     from agentjobs.tokens.fit import Scale

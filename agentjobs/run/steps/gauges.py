@@ -22,14 +22,18 @@ from agentjobs.core.reviews import agent_of
 from agentjobs.disk.files import read_json, write_json
 from agentjobs.disk.logs import Place, read_on, read_tail
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import AGENTS, Gauge, Outcome, Running, Spending, StepKind
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.steps import AGENTS, Gauge, Running, StepKind
 from agentjobs.policy.policy import finish_grace_s
 from agentjobs.project.store import step_files
 from agentjobs.run.steps.ended import has_finished
 from agentjobs.run.steps.spending import whose
 
 if TYPE_CHECKING:
-    from agentjobs.model.facts import Attempt, Step, Task
+    from agentjobs.model.facts import Attempt
+    from agentjobs.model.spending import Spending
+    from agentjobs.model.steps import Step
+    from agentjobs.model.tasks import Task
     from agentjobs.policy.agents import Agent
     from agentjobs.project.project import Project
 

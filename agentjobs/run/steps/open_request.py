@@ -11,7 +11,9 @@ from agentjobs.agents.outcome import SIGNAL_BASE
 from agentjobs.agents.usage import add, priced
 from agentjobs.disk.logs import TAIL_BYTES, read_tail
 from agentjobs.disk.plain_files import is_plain
-from agentjobs.model.facts import Exited, Lost, Outcome, Spending, StepKind
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.spending import Spending
+from agentjobs.model.steps import Exited, Lost, StepKind
 from agentjobs.policy.agent_output import tariff_of
 from agentjobs.project.store import step_files
 from agentjobs.run.steps.gauges import filled_at_end
@@ -19,7 +21,9 @@ from agentjobs.run.steps.spending import id_of, transcript_of
 from agentjobs.text.json_lines import matches, read_events
 
 if TYPE_CHECKING:
-    from agentjobs.model.facts import Attempt, Step, Task
+    from agentjobs.model.facts import Attempt
+    from agentjobs.model.steps import Step
+    from agentjobs.model.tasks import Task
     from agentjobs.policy.agents import Agent
     from agentjobs.project.project import Project
 

@@ -11,7 +11,7 @@ from agentjobs.text.path_patterns import normalise
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agentjobs.model.facts import Row
+    from agentjobs.model.tasks import Row
     from agentjobs.project.project import Project
 
 BEFORE = "output-before"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from agentjobs.disk import run_command
 from agentjobs.disk.plain_files import is_directory
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import AGENTS
+from agentjobs.model.steps import AGENTS
 from agentjobs.project.store import HANDOFF, own_dir
 from agentjobs.workspace import bubblewrap
 from agentjobs.workspace.sandbox_paths import TEMPORARY, interpreter, needed_by, private_places, real

@@ -14,7 +14,8 @@ from agentjobs.core.watchdog import FIRST
 from agentjobs.disk.files import read_json
 from agentjobs.disk.logs import lines_before, read_head, read_tail
 from agentjobs.disk.plain_files import is_plain, read_plain
-from agentjobs.model.facts import Spending, StepKind
+from agentjobs.model.spending import Spending
+from agentjobs.model.steps import StepKind
 from agentjobs.project.store import own_dir, step_files
 from agentjobs.prompts import briefing
 from agentjobs.text.json_lines import lookup, matches, read_events, scalar_text
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
     from agentjobs.agents.transcripts import Found
     from agentjobs.agents.usage import Measured
-    from agentjobs.model.facts import Attempt, Task
+    from agentjobs.model.facts import Attempt
+    from agentjobs.model.tasks import Task
     from agentjobs.policy.agent_output import Reset, Session
     from agentjobs.policy.agents import Agent
     from agentjobs.project.project import Project

@@ -11,7 +11,7 @@ from agentjobs.core.watchdog import FIRST
 from agentjobs.disk.files import write_json
 from agentjobs.disk.plain_files import names_in
 from agentjobs.launch import local
-from agentjobs.model.facts import AGENTS
+from agentjobs.model.steps import AGENTS
 from agentjobs.project.store import own_dir, step_files
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ COUNT = int(os.environ.get("HISTORIES", "1"))
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="adopts orphans, as only Linux can")
 
 
+@pytest.mark.sample(1)
 @pytest.mark.timeout(300 + 60 * COUNT)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_whatever_happens_the_target_is_green_and_nothing_is_lost(tmp_path: Path, seed: int) -> None:

@@ -199,6 +199,7 @@ BAD = {
 }
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("kind", BAD)
 def test_rows_that_are_none_halt_and_a_better_plan_goes_on(tmp_path: Path, kind: str) -> None:
     text, words = BAD[kind]

@@ -200,6 +200,7 @@ def test_a_finding_on_a_file_that_changes_blocks_until_the_repairs_are_spent(tmp
     assert len(p.outcomes("a")) <= 4
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("rule", "cells", "outcomes", "asked"),
     [

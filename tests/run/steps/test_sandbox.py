@@ -374,6 +374,7 @@ def marked(project: Project) -> list[int]:
     return alive([facts["attempt"]["marker"] for facts in project.attempts("a")])
 
 
+@pytest.mark.sample(2)
 @bubblewrap
 @pytest.mark.parametrize("word", ["server", "crash-server,ok", "stubborn,ok", "linger,ok"])
 def test_a_daemon_in_a_session_of_its_own_is_gone(project: Project, word: str) -> None:
