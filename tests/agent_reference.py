@@ -15,10 +15,9 @@ TABLE = re.compile(re.escape(HEADER) + r"\n(?:\|.*\n)*")
 
 
 def table() -> str:
-    """Return the table, one line an agent: those that were tested first."""
+    """Return the table, one line an agent: sorted by name."""
     known = {name: preset(name) or {} for name in names()}
-    ordered = sorted(known, key=lambda name: (not known[name].get("tested"), name))
-    lines = [HEADER, "|---|---|---|---|---|---|---|---|", *(line(name, known[name]) for name in ordered)]
+    lines = [HEADER, "|---|---|---|---|---|---|---|---|", *(line(name, known[name]) for name in sorted(known))]
     return "".join(f"{one}\n" for one in lines)
 
 
@@ -29,7 +28,7 @@ def line(name: str, settings: dict[str, Any]) -> str:
     cells = (
         settings.get("about", ""),
         f"`{name}`",
-        range_of(settings.get("tested", ())) or "never",
+        range_of(settings.get("tested", ())),
         _conversation(settings),
         _tokens(settings),
         _cost(settings),

@@ -20,7 +20,8 @@ from agentjobs.model.errors import UserError
 from agentjobs.policy import presets
 from agentjobs.policy.agents import NO_PRESET, PLACEHOLDERS, Agent, expand, preset_of, table_of
 from agentjobs.project.project import POLICY, find_root
-from agentjobs.text.toml import decode, load, nearest
+from agentjobs.text.nearest import unknown
+from agentjobs.text.toml import decode, load
 from agentjobs.text.versions import Standing, range_of, standing, too_old, version_in
 
 if TYPE_CHECKING:
@@ -142,10 +143,7 @@ def choice_of(place: Place, name: str) -> Choice:
         raise UserError(place.problem)
     known = choices(place)
     if name not in known:
-        close = nearest(name, list(known))
-        raise UserError(f'unknown agent "{name}"; ' + (
-            f'did you mean "{close}"?' if close else f"known: {', '.join(known)}"
-        ))
+        raise UserError(unknown("agent", name, known))
     return known[name]
 
 

@@ -14,7 +14,8 @@ from agentjobs.project.project import POLICY, TABLE
 from agentjobs.run.baseline import profiles_in_use
 from agentjobs.table.table import TOOL_COLUMNS
 from agentjobs.text import variables
-from agentjobs.text.toml import line_of, nearest
+from agentjobs.text.nearest import nearest
+from agentjobs.text.toml import line_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

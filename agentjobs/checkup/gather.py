@@ -1,35 +1,19 @@
-"""Should this be parallel at all: the rows, sizes and history of a project gathered, and what they come to."""
+"""Should the tasks run in parallel? Collects rows, sizes and finished tasks of a project for ``parallel.judged``."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from statistics import median_low
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from agentjobs.agents.usage import add, priced
-from agentjobs.checkup.forecast import (
-    QUICK,
-    SLOW,
-    Load,
-    Range,
-    fresh,
-    in_one,
-    in_order,
-    longest,
-    measured,
-    schedule,
-    speed_up,
-    widest,
-)
+from agentjobs.agents.usage import add
+from agentjobs.checkup.forecast import Range, in_order, longest, measured, schedule, speed_up, widest
 from agentjobs.checkup.parallel import Advice, Checks, Estimate, Fit, Forecast, Order, judged
 from agentjobs.model.outcomes import Outcome
-from agentjobs.model.spending import Spending  # noqa: TC001 - a field of a type that is decoded
 from agentjobs.model.steps import Exited
 from agentjobs.model.tasks import SETTLED
-from agentjobs.policy.agent_output import Tariff
 from agentjobs.policy.policy import window_of
 from agentjobs.prompts.context import limit_of
 from agentjobs.run.steps import footprint
@@ -39,7 +23,7 @@ from agentjobs.tokens.scale import scale_of
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from agentjobs.checkup.forecast import Measured, Work
+    from agentjobs.checkup.forecast import Measured
     from agentjobs.model.facts import Attempt
     from agentjobs.model.tasks import Row
     from agentjobs.policy.policy import Profile
@@ -47,59 +31,60 @@ if TYPE_CHECKING:
     from agentjobs.tokens.fit import Scale
 
 RENDERED_MAX: Final = 300
-"""So many prompts are looked at, evenly spread; the others are taken for their mean."""
+"""At most this many prompts are rendered, evenly spread; the others count as their mean."""
 
 FINISHED_MAX: Final = 300
-"""Likewise of tasks that are done."""
+"""At most this many finished tasks are read, evenly spread."""
 
 PAIRS_MAX: Final = 100_000
-
-USUAL: Final = Tariff(model=".*", as_of="2026-11", input=1.0, cache_read=0.1, cache_write=1.25, output=5.0)
-"""How the prices of kinds of tokens stand to one another, where only that matters."""
+"""Pairs of tasks with the same paths are counted up to here."""
 
 
 class TooLarge(Struct, frozen=True):
-    """A task whose prompt fits and whose files do not."""
+    """A task whose prompt fits the window, but not together with its files."""
 
     row: Row
     tokens: int
-    """Of the files and documents it names, as its agent counts."""
+    """Tokens of its files and documents, as its agent counts."""
     limit: int
-    """So many fit beside its prompt."""
+    """Tokens that fit beside its prompt."""
     files: int
-    """Files they are in."""
+    """Number of files."""
     ours: int
-    """The limit as agentjobs itself counts, which is how `plan files` does."""
+    """The limit as agentjobs counts; `plan files` uses this count."""
 
 
 class _Task(Struct, frozen=True):
+    """Tokens of prompt and files are as the agent counts them."""
+
     row: Row
     profile: Profile
     scale: Scale
-    load: Load
+    prompt: int
+    files: int
     window: int
     limit: int
     paths: tuple[str, ...]
 
     @property
     def size(self) -> int:
-        return self.load.prompt + self.load.files
+        return self.prompt + self.files
 
 
 class Look(Struct, frozen=True):
-    """What a look at all open tasks came to."""
+    """The advice, and the tasks that are too large."""
 
     advice: Advice
     too_large: tuple[TooLarge, ...] = ()
 
 
 def look(project: Project) -> Look:
-    """Weigh up all open tasks. The table is sound; UserError where files cannot be read."""
+    """Judge all open tasks. The table must be valid; UserError if files cannot be read."""
     rows = [row for row in map(project.file.table.row, project.file.table.ids) if row.status not in SETTLED]
     if not rows:
         return Look(Advice("nothing to do", (), 0, 0))
     tasks, total, rendered = _tasks(project, rows)
-    large = tuple(_too_large(task) for task in tasks if task.load.prompt <= task.limit < task.size)
+    large = tuple(_too_large(task) for task in tasks if task.prompt <= task.limit < task.size)
     largest = max(tasks, key=lambda task: task.size)
     usual = _usual(tasks)
     fit = Fit(
@@ -127,30 +112,30 @@ def _tasks(project: Project, rows: Sequence[Row]) -> tuple[list[_Task], int, int
     for at, (row, profile, read) in enumerate(zip(rows, profiles, reads, strict=True)):
         scale, window = scales[profile.agent], window_of(project.policy, profile)
         files = scale.tokens(sum(counts[path] for path in read.paths)) + (read.told or 0)
-        load = Load(scale.tokens(prompts.get(at, mean)), files, scale.overhead)
-        tasks.append(_Task(row, profile, scale, load, window, limit_of(profile, window, scale), read.paths))
+        prompt, limit = scale.tokens(prompts.get(at, mean)), limit_of(profile, window, scale)
+        tasks.append(_Task(row, profile, scale, prompt, files, window, limit, read.paths))
     told = sum(read.told or 0 for read in reads)
     shared = _usual(tasks).scale.tokens(sum(counts.values()))
-    return tasks, sum(task.load.prompt for task in tasks) + shared + told, len(prompts)
+    return tasks, sum(task.prompt for task in tasks) + shared + told, len(prompts)
 
 
 def _usual(tasks: Sequence[_Task]) -> _Task:
-    """Return a task of the agent and window that most have."""
+    """Return a task with the most common agent and window."""
     counts = Counter((task.profile.agent, task.window) for task in tasks)
     most = counts.most_common(1)[0][0]
     return next(task for task in tasks if (task.profile.agent, task.window) == most)
 
 
 def _too_large(task: _Task) -> TooLarge:
-    left = task.limit - task.load.prompt
-    return TooLarge(task.row, task.load.files, left, len(task.paths), task.scale.budget(left))
+    left = task.limit - task.prompt
+    return TooLarge(task.row, task.files, left, len(task.paths), task.scale.budget(left))
 
 
 # --- order
 
 
 def _order(project: Project, tasks: Sequence[_Task]) -> tuple[Order, float]:
-    """Return who waits for whom, and the time of the whole as the slots allow it, in tasks that take equally long."""
+    """Return how tasks wait for each other, and the length of the schedule in tasks that take the same time."""
     policy = project.policy
     at = {task.row.id: number for number, task in enumerate(tasks)}
     after = [[at[need] for need in task.row.after if need in at] for task in tasks]
@@ -166,7 +151,7 @@ def _order(project: Project, tasks: Sequence[_Task]) -> tuple[Order, float]:
     chain, crowd = longest(after, ones, ordered), claims.heaviest(ones)
     cap, flying, slots = policy.limits.flight_tokens, None, policy.slots
     if cap is not None:
-        held = median_low(min(task.window, task.size + task.load.own) for task in tasks)
+        held = median_low(min(task.window, task.size + task.scale.overhead) for task in tasks)
         flying = max(1, cap // max(1, held))
         slots = min(slots, flying)
     order = Order(
@@ -186,7 +171,7 @@ def _checks(project: Project, tasks: Sequence[_Task]) -> Checks:
 
 
 class _Past(Struct, frozen=True):
-    """What finished tasks took, each with all its attempts."""
+    """Figures of finished tasks, each with all its attempts."""
 
     seconds: Measured
     tokens: Measured | None
@@ -194,83 +179,29 @@ class _Past(Struct, frozen=True):
     attempts: Measured
 
 
-def _forecast(project: Project, tasks: Sequence[_Task], units: float) -> Forecast:
+def _forecast(project: Project, tasks: Sequence[_Task], units: float) -> Forecast | None:
+    """Estimate the open tasks from the finished ones; None if none has finished.
+
+    ``units``: length of the schedule in tasks that take the same time.
+    """
     count = len(tasks)
     past = _past(project, {task.profile.agent for task in tasks})
-    afresh = [_afresh(tasks, work) for work in (QUICK, SLOW)]
-    sent = Range(*(float(sum(spent.tokens for spent in kinds.values())) for kinds in afresh))
-    cost = _cost(project, afresh)
-    window, loads = _usual(tasks).window, [task.load for task in tasks]
-    together = [in_one(loads, work, window) for work in (QUICK, SLOW)]
-    pairs = [(add(kinds.values()), one) for kinds, one in zip(afresh, together, strict=True)]
-    more = _ratio([(all_.tokens, one.tokens) for all_, one in pairs])
-    dearer = _ratio([(_worth(all_), _worth(one)) for all_, one in pairs])
-    each = Range(QUICK.seconds, SLOW.seconds)
-    basis = [_assumed()]
-    if past is not None:
-        each = past.seconds.sum_of(count).times(1 / count)
-        sent = past.tokens.sum_of(count) if past.tokens else sent
-        cost = past.cost.sum_of(count) if past.cost else cost
-        said = f"{past.attempts.mean:.1f} attempts and {past.seconds.mean / 60:.1f} minutes of work each"
-        basis = [f"from {past.seconds.count} finished tasks of this run: {said}"]
-        if past.tokens is None or (past.cost is None and cost is not None):
-            basis.append(f"they reported no {'tokens' if past.tokens is None else 'cost'}: {_assumed()}")
-    if cost is None:
-        basis.append("no cost: the price of what the profiles name as `model` is not known")
-    if not any(task.load.own for task in tasks):
-        basis.append("what agents send of their own (system prompt, tools) is left out; `tokens --calibrate` learns it")
+    if past is None:
+        return None
+    tokens = past.tokens.sum_of(count) if past.tokens else None
+    cost = past.cost.sum_of(count) if past.cost else None
+    said = f"{past.attempts.mean:.1f} attempts and {past.seconds.mean / 60:.1f} minutes of work each"
+    basis = [f"from {past.seconds.count} finished tasks of this run: {said}"]
+    basis += [f"they reported no {what}" for what, known in (("tokens", tokens), ("cost", cost)) if known is None]
+    serial = past.seconds.sum_of(count)
+    at_once = serial.times(units / count)
     stagger = project.policy.limits.start_interval_s * (count - 1)
-    serial, at_once = each.times(count), each.times(units)
-    parallel = Estimate(Range(max(at_once.low, stagger), max(at_once.high, stagger)), sent, cost)
-    one = Estimate(serial, _by(sent, more), _by(cost, dearer) if cost is not None else None)
-    return Forecast(parallel, Estimate(serial, sent, cost), one, tuple(basis))
-
-
-def _assumed() -> str:
-    return (
-        f"assumed for a task: {QUICK.requests} to {SLOW.requests} requests with answers of {QUICK.answer} to "
-        f"{SLOW.answer} tokens, {QUICK.request_s:g} to {SLOW.request_s:g} s each, {QUICK.attempts:g} to "
-        f"{SLOW.attempts:g} attempts"
-    )
-
-
-def _afresh(tasks: Sequence[_Task], work: Work) -> dict[tuple[str, str], Spending]:
-    """Return what fresh conversations use, by agent and model."""
-    kinds: dict[tuple[str, str], list[Spending]] = {}
-    for task in tasks:
-        spent = fresh(task.load, work, task.window)
-        kinds.setdefault((task.profile.agent, task.profile.model or ""), []).append(spent)
-    return {kind: add(spent) for kind, spent in kinds.items()}
-
-
-def _cost(project: Project, ends: Sequence[dict[tuple[str, str], Spending]]) -> Range | None:
-    """Return what is spent on each model at its price; None where one is not known."""
-    sums = []
-    for kinds in ends:
-        agents = project.policy.agents
-        costs = [priced(spent, model, agents[agent].prices).cost for (agent, model), spent in kinds.items()]
-        if any(cost is None for cost in costs):
-            return None
-        sums.append(math.fsum(cost or 0.0 for cost in costs))
-    return Range(*sums)
-
-
-def _worth(spent: Spending) -> float:
-    return priced(spent, "", (USUAL,)).cost or 0.0
-
-
-def _ratio(pairs: Sequence[tuple[float, float]]) -> Range:
-    """Return how many times as much the second is."""
-    found = [second / first if first else 1.0 for first, second in pairs]
-    return Range(min(found), max(found))
-
-
-def _by(amount: Range, factor: Range) -> Range:
-    return Range(amount.low * factor.low, amount.high * factor.high)
+    parallel = Range(max(at_once.low, stagger), max(at_once.high, stagger))
+    return Forecast(Estimate(parallel, tokens, cost), Estimate(serial, tokens, cost), tuple(basis))
 
 
 def _past(project: Project, agents: Collection[str]) -> _Past | None:
-    """Return what the finished tasks of these agents took; None where there are none."""
+    """Return the figures of the finished tasks of these agents; None if there are none."""
     store = project.store
     if not store.exists():
         return None
@@ -291,6 +222,6 @@ def _past(project: Project, agents: Collection[str]) -> _Past | None:
 
 
 def _seconds(attempt: Attempt) -> float:
-    """Return how long the steps of an attempt ran; it may have waited for a slot between them."""
+    """Return how long the steps of an attempt ran, without the time between them: it may have waited for a slot."""
     ran = [(step.phase.at - step.started_at) for step in attempt.steps if isinstance(step.phase, Exited)]
     return sum(max(0.0, one) for one in ran)

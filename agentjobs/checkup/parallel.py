@@ -1,4 +1,4 @@
-"""Should this be parallel at all: what speaks for it and what against, and a verdict. Pure."""
+"""Should the tasks run in parallel? Reasons for and against, and a verdict (pure)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from msgspec import Struct
 from agentjobs.checkup.forecast import Range  # noqa: TC001 - msgspec's
 
 FEW: Final = 3
-"""So few tasks that all fit one conversation are done more simply by one agent in one."""
+"""Up to this many tasks, if one conversation can hold them: one agent in one conversation is simpler."""
 
 WORTH: Final = 1.5
-"""Less speed than this times that of one agent pays for no second one."""
+"""A smaller speed-up than this is not worth a second agent."""
 
 CROWDED: Final = 0.5
-"""Below this share of what the slots could do the order of the tasks is what holds them up."""
+"""Warn if less than this share of the slots can be used."""
 
 Verdict = Literal["yes", "with care", "no", "nothing to do"]
 
@@ -42,60 +42,59 @@ class Order(Struct, frozen=True):
 
 
 class Fit(Struct, frozen=True):
-    """How large tasks are: prompt and files, in tokens as their agents count."""
+    """Size of the tasks: prompt and files, in tokens as their agents count."""
 
     median: int
     largest: int
     largest_id: str
     limit: int
-    """What fits the largest: its fit x window."""
+    """fit x window of the largest task."""
     total: int
     """All prompts, and each file once."""
     room: int
-    """What one conversation of the usual profile holds: its fit x window."""
+    """fit x window of the most common profile: what one conversation holds."""
     rendered: int
-    """Prompts that were looked at; the others are taken for their mean."""
+    """Number of prompts rendered; the others count as their mean."""
     too_large: int = 0
-    """Tasks that do not fit."""
+    """Number of tasks that do not fit."""
 
 
 class Checks(Struct, frozen=True):
-    """Whose success is more than their agent's word."""
+    """How many tasks have checks."""
 
     checked: int
     unchecked: int
     profiles: tuple[str, ...] = ()
-    """Those without a check."""
+    """Profiles without a check."""
 
 
 class Estimate(Struct, frozen=True):
-    """What one way to do it takes."""
+    """Time, tokens and cost of the open tasks."""
 
     seconds: Range
-    tokens: Range
+    tokens: Range | None
+    """None if the finished tasks reported none."""
     cost: Range | None
-    """US dollars; None where no price is known."""
+    """US dollars; None if the finished tasks reported none."""
 
 
 class Forecast(Struct, frozen=True):
-    """What three ways to do all that is open take."""
+    """What the open tasks take, estimated from finished ones."""
 
     parallel: Estimate
     in_turn: Estimate
-    """One task at a time, each in a fresh context."""
-    in_one: Estimate
-    """One agent in one conversation."""
+    """One task at a time."""
     basis: tuple[str, ...]
-    """What the figures rest on, for people."""
+    """Where the figures come from, as text."""
 
 
 class Advice(Struct, frozen=True):
-    """The answer, and what it rests on."""
+    """The answer and its reasons."""
 
     verdict: Verdict
     why: tuple[str, ...]
     tasks: int
-    """Tasks that are open."""
+    """Number of open tasks."""
     at_once: int
     order: Order | None = None
     fit: Fit | None = None
@@ -103,8 +102,8 @@ class Advice(Struct, frozen=True):
     forecast: Forecast | None = None
 
 
-def judged(tasks: int, order: Order, fit: Fit, checks: Checks, forecast: Forecast) -> Advice:
-    """Weigh it all up."""
+def judged(tasks: int, order: Order, fit: Fit, checks: Checks, forecast: Forecast | None) -> Advice:
+    """Return the verdict with its reasons."""
     at_once = max(1, min(tasks, order.slots, order.wide, *(() if order.flying is None else (order.flying,))))
     against, care = _against(tasks, order, fit), _care(tasks, order, fit, checks)
     verdict: Verdict = "no" if against else "with care" if care else "yes"

@@ -10,7 +10,7 @@ from agentjobs.model.errors import UserError
 from agentjobs.model.tasks import SETTLED
 from agentjobs.project.project import TABLE
 from agentjobs.table.overlaps import Names
-from agentjobs.text.toml import nearest
+from agentjobs.text.nearest import nearest
 from agentjobs.text.tsv import USER_COLUMNS, quoted
 
 if TYPE_CHECKING:

@@ -67,10 +67,10 @@ class LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            import difflib
+            from agentjobs.text.nearest import nearest
 
-            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            hint = f" Did you mean '{close[0]}'?" if close else ""
+            close = nearest(args[0], COMMANDS)
+            hint = f" Did you mean '{close}'?" if close else ""
             raise click.UsageError(error.message + hint, ctx) from None
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from agentjobs.cli.plan_documents import pack, speckit, tree
+from agentjobs.cli.plan_documents import pack, tree
 from agentjobs.cli.plan_options import DRY_RUN, LOCK_TIMEOUT, PROFILE, check_profile, show_rows, tell
 from agentjobs.project.project import Project
 
@@ -30,6 +30,18 @@ class Plans(click.Group):
                 f"No such option {error.option_name!r}: put options after the name of a plan, as in "
                 f"`agentjobs plan files {error.option_name}`.", ctx,
             ) from None  # fmt: skip
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Say what to do instead of `plan speckit`, which is a script now."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if args[0] != "speckit":
+                raise
+            hint = "use `python3 tools/speckit.py TASKS.MD | agentjobs plan rows` (it is in the template phased)"
+            raise click.UsageError(f"{error.message} {hint}", ctx) from None
 
 
 @click.group(name="plan", cls=Plans, invoke_without_command=True, no_args_is_help=False)
@@ -58,7 +70,7 @@ def command(ctx: click.Context) -> None:
     ctx.invoke(files)
 
 
-for _more in (pack, tree, speckit):
+for _more in (pack, tree):
     command.add_command(_more)
 
 

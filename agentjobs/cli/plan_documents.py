@@ -1,8 +1,6 @@
-"""``agentjobs plan pack``, ``plan tree`` and ``plan speckit``."""
+"""``agentjobs plan pack`` and ``plan tree``."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import click
 
@@ -159,48 +157,3 @@ def tree(
         if step.missing:
             say(f"without the outputs of {many(len(step.missing), 'task')}: {some(step.missing)}")
     tell(found.planned, removed=len(changes.removed), skipped=len(changes.skipped), dry_run=dry_run)
-
-
-@click.command(name="speckit")
-@click.argument("tasks", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="TASKS.MD")
-@PROFILE
-@DRY_RUN
-@LOCK_TIMEOUT
-def speckit(tasks: Path, profile: str | None, dry_run: bool, lock_timeout: float) -> None:
-    """Turn a spec-kit tasks.md into rows: its ids, phases, [P], stories, paths, and what is ticked off.
-
-    A phase comes after the one before; phases of user stories come after the last phase before them, and not after each
-    other. In a phase a task comes after the one before, but neighbours with [P] do not wait for each other; "depends on
-    T012" is heeded too. `files` has the paths that a task names: a profile with scope = "any" lets it write others.
-
-    May be run again: rows that are TODO are refreshed, new ones appended, all others kept; nothing is removed.
-
-    \b
-    Example:
-      agentjobs plan speckit specs/001-login/tasks.md --dry-run
-    """
-    from agentjobs.model.errors import UserError
-    from agentjobs.plans.changes import Changes
-    from agentjobs.plans.speckit import parse, rows
-    from agentjobs.plans.write import plan_with
-    from agentjobs.text.columns import many
-
-    project = Project.here()
-    check_profile(project, profile)
-    try:
-        text = tasks.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise UserError("is not UTF-8", file=str(tasks)) from None
-    place = tasks.resolve().parent
-    inside = place.is_relative_to(project.root)
-    spec = place.relative_to(project.root).as_posix() if inside else str(place)
-    items = parse(text, str(tasks))
-    changes = Changes(tuple(rows(items, spec=spec, profile=profile)))
-    planned = plan_with(project, lambda _, __: changes, dry_run=dry_run, lock_timeout_s=lock_timeout, check=True)
-    if dry_run:
-        show_rows(changes.rows, planned)
-    phases = len({(item.phase, item.title) for item in items})
-    stories = len({story for item in items for story in item.stories})
-    found = f"{many(len(items), 'task')} in {many(phases, 'phase')}, {many(stories, 'story')}"
-    say(f"{found}, {sum(item.done for item in items)} done")
-    tell(planned, dry_run=dry_run)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from agentjobs.tokens.fit import Scale
 
 LOOK = 8192
-"""A file with a NUL in this many first bytes is not text."""
+"""A file with a NUL in its first 8 KiB is not a text."""
 
 
 @click.command(name="tokens")
@@ -30,19 +30,18 @@ LOOK = 8192
 @click.option("--encoding", default="o200k_base", show_default=True, metavar="NAME",
               help="Another vocabulary, if tiktoken has it in its cache.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--calibrate", is_flag=True, help="Learn factors from finished attempts, and save them.")
+@click.option("--calibrate", is_flag=True, help="Learn factors from what finished attempts reported, and save them.")
 @click.option("--lock-timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="S",
               help="Seconds to wait for another agentjobs process in this project.")
 def command(
     paths: tuple[str, ...], agent: str | None, encoding: str, as_json: bool, calibrate: bool, lock_timeout: float
 ) -> None:
-    """Count the tokens of files, of the text files in directories (without those that git ignores), or of stdin.
+    """Count the tokens of files, of the texts in directories (without those that git ignores), or of stdin.
 
-    Prints a line for each file and a total; works offline and gives the same result on every machine. An agent's
-    own count differs: the key tokens_factor of [agents.NAME] says by how much, until --calibrate has measured it.
-    --calibrate compares the prompts of finished attempts with what the agent reported for their first request, and
-    prints the error of the count before and after. `check` and `plan pack` use the result. It is in
-    .agentjobs/tokens.json; delete that file to discard it.
+    Prints a line for each file, and one with the total; works offline, with the same result on every machine. An agent
+    counts differently: by tokens_factor of [agents.NAME], or by what --calibrate has learned. --calibrate compares the
+    prompts of finished attempts with what the agent reported of their first request, and prints the error before and
+    after. `check` and `plan pack` use the result. It is saved in .agentjobs/tokens.json; delete the file to forget it.
 
     \b
     Example:
@@ -83,9 +82,9 @@ def command(
 
 
 def _scale(project: Project | None, agent: str | None) -> Scale:
-    """Return how an agent counts. UserError for one that is neither configured here nor a preset."""
+    """Return how an agent counts; UserError if it is neither in agentjobs.toml nor a preset."""
     from agentjobs.policy.presets import names
-    from agentjobs.text.toml import nearest
+    from agentjobs.text.nearest import unknown
     from agentjobs.tokens.fit import Scale
     from agentjobs.tokens.scale import preset_factor, scale_of
 
@@ -93,21 +92,19 @@ def _scale(project: Project | None, agent: str | None) -> Scale:
         return Scale()
     known = {*names(), *(project.policy.agents if project else ())}
     if agent not in known:
-        close = nearest(agent, sorted(known))
-        hint = f'did you mean "{close}"?' if close else f"known: {', '.join(sorted(known))}"
-        raise UserError(f'unknown agent "{agent}"; {hint}')
+        raise UserError(unknown("agent", agent, sorted(known)))
     return scale_of(project, agent) if project else Scale(preset_factor(agent) or 1.0)
 
 
 def _read(paths: Sequence[str]) -> tuple[list[str], list[bytes]]:
-    """Return names and contents; of directories only text files. UserError for what cannot be read."""
+    """Return names and contents; in directories only texts. UserError if a file cannot be read."""
     names: list[str] = []
     contents: list[bytes] = []
     left_out = 0
     for path in paths:
         if path == "-":
             if sys.stdin.isatty():
-                click.echo("agentjobs: counting typed text; finish with ^D", err=True)
+                click.echo("agentjobs: reading from the terminal; end with ^D", err=True)
             names.append("-")
             contents.append(sys.stdin.buffer.read())
             continue
@@ -122,12 +119,12 @@ def _read(paths: Sequence[str]) -> tuple[list[str], list[bytes]]:
             names.append(name)
             contents.append(data)
     if left_out:
-        click.echo(f"agentjobs: left out {left_out} file{'s' * (left_out > 1)} that are not text", err=True)
+        click.echo(f"agentjobs: left out {left_out} file{'s' * (left_out > 1)} that are not texts", err=True)
     return names, contents
 
 
 def _files(path: str) -> Iterator[tuple[str, bool]]:
-    """Yield the files that a path means, and whether each was found in a directory."""
+    """Yield the files of a path, and whether they were found in a directory."""
     if not os.path.isdir(path):
         yield path, False
         return
@@ -156,13 +153,13 @@ def _calibrate(agent: str | None, *, as_json: bool, lock_timeout_s: float) -> No
                 click.echo(line)
     if not any(one.fitted for one in found):
         raise UserError(
-            "nothing to learn from: no finished attempt has an agent that reports the tokens of its first request "
+            "nothing to learn from: no finished attempt has an agent that reports the size of its first request "
             '(keys context, or usage with scope = "event", of [agents.NAME])'
         )
 
 
 def _lines(one: Calibrated) -> Iterator[str]:
-    """Yield the lines about the calibration of one agent."""
+    """Return what was learned about an agent, and its error, as lines."""
     if one.fitted is not None:
         was, now = one.was, one.fitted.scale
         yield (
@@ -171,13 +168,13 @@ def _lines(one: Calibrated) -> Iterator[str]:
         )
         before, after = one.fitted.before, one.fitted.after
         yield f"  before: off by {before.mean:.1%} on average, {before.worst:.1%} at worst"
-        yield f"  after:  off by {after.mean:.1%} on average, {after.worst:.1%} at worst, predicted from the others"
+        yield f"  after:  off by {after.mean:.1%} on average, {after.worst:.1%} at worst"
         if not one.fitted.factor_known:
             yield f"  the factor stays: {one.fitted.why}"
     else:
-        yield f"{one.agent}: no change"
+        yield f"{one.agent}: nothing learned"
     if one.resumed or one.silent:
         yield (
             f"  left out: {one.resumed} that continued a conversation, "
-            f"{one.silent} that do not report their first request"
+            f"{one.silent} without the size of their first request"
         )

@@ -1,4 +1,4 @@
-"""How agents count tokens, learnt from finished attempts of this project and kept in ``.agentjobs/tokens.json``."""
+"""``tokens --calibrate``: learn from finished attempts how agents count; writes ``.agentjobs/tokens.json``."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from agentjobs.tokens.fit import Fitted, Scale
 
 NEWEST: Final = 500
-"""Most of an agent's newest conversations that are read: models and system prompts change."""
+"""Read at most this many of an agent's newest conversations, because models and system prompts change."""
 
 HEAD_BYTES: Final = 16 * 1024 * 1024
-"""The first request is reported at the start of the output."""
+"""The first request is at the beginning of the output."""
 
 
 class Calibrated(Struct, frozen=True):
@@ -41,15 +41,15 @@ class Calibrated(Struct, frozen=True):
     was: Scale
     fitted: Fitted | None
     resumed: int
-    """Attempts left out: they continued a conversation, so the window held more than the prompt."""
+    """Attempts left out because they continued a conversation, so the request held more than the prompt."""
     silent: int
-    """Attempts left out: nothing reports the tokens of their first request."""
+    """Attempts left out because the size of their first request is not known."""
 
 
 def calibrate(project: Project, *, now: float, lock_timeout_s: float, only: str | None = None) -> list[Calibrated]:
-    """Fit every agent that attempts of this project used, or one of them, and write the result.
+    """Learn about each agent that finished attempts used, or about ``only`` one, and save it.
 
-    LockBusy for a held lock.
+    LockBusy if another process holds the lock.
     """
     store = project.store
     found = [_calibrated(project, name, attempts) for name, attempts in sorted(_attempts(project, only).items())]
@@ -66,7 +66,7 @@ def calibrate(project: Project, *, now: float, lock_timeout_s: float, only: str 
 
 
 def _attempts(project: Project, only: str | None) -> dict[str, list[Attempt]]:
-    """Return the attempts with an ended agent, by agent, the newest first."""
+    """Return the finished attempts by agent, newest first."""
     store = project.store
     found: dict[str, list[Attempt]] = {}
     for task_id in sorted(store.started_ids()):
@@ -99,11 +99,11 @@ def _calibrated(project: Project, name: str, attempts: list[Attempt]) -> Calibra
 
 
 def first_request(project: Project, agent: Agent, attempt: Attempt) -> int:
-    """Return the tokens of an attempt's first request, as far as the agent reports them; 0 if not.
+    """Return the tokens of an attempt's first request as the agent reported them; 0 if it did not.
 
-    That is, in this order: the first line that reports how full the window is (with the first answer, if it counts
-    that too); the first of figures that are reported step by step; the figures of the whole attempt if all of it was
-    one request. The totals of several requests say nothing: each of them contained the prompt again.
+    The sources, in this order: the first line about the context window (which may include the first answer); the first
+    usage line, if the agent reports usage for each request; the usage of the whole attempt, if that was one request.
+    The total of several requests is no use, because each of them sends the prompt again.
     """
     intent = attempt.intent
     log = read_head(step_files(project.store.attempt_dir(intent.id, intent.number), "agent").log, HEAD_BYTES)
@@ -132,9 +132,9 @@ def first_request(project: Project, agent: Agent, attempt: Attempt) -> int:
 
 
 def _transcript(project: Project, agent: Agent, attempt: Attempt) -> bytes:
-    """Return the transcript of the conversation, if it still exists."""
+    """Return the transcript that the agent keeps of the conversation, if it is still there."""
     intent = attempt.intent
-    row = Row(intent.id, 0, Status.DONE)  # its cells are variables of the agent; the place does not depend on them
+    row = Row(intent.id, 0, Status.DONE)  # the cells do not matter here
     session = attempt.end.session if attempt.end else ""
     found = transcript_of(project, Task(row), attempt, agent, session or intent.session)
     return found.lines if found is not None else b""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import re
 import shutil
 from pathlib import Path
@@ -14,6 +13,7 @@ from msgspec import Struct
 import agentjobs
 from agentjobs.model.errors import UserError
 from agentjobs.table.table import parse
+from agentjobs.text.nearest import did_you_mean
 from agentjobs.text.toml import load
 from agentjobs.text.toml_write import value_text
 from agentjobs.workspace.git import Git
@@ -131,9 +131,7 @@ def source_of(kind: str) -> Path:
     """Return the directory of a kind. UserError for an unknown one."""
     if kind in kinds():
         return templates_dir() / kind
-    close = difflib.get_close_matches(kind, kinds(), n=1)
-    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(kinds())}"
-    raise UserError(f"no kind of job called {kind!r}; {hint}")
+    raise UserError(f"no kind of job called {kind!r}; {did_you_mean(kind, kinds())}")
 
 
 def _copied(source: Path, directory: Path, left_out: frozenset[str]) -> Written:

@@ -93,12 +93,19 @@ UNSERVED = "without having used a token"
 """How the detail of a halt ends if the agents of all tasks that failed crashed before a model answered."""
 
 
-def overspent(limits: Limits, spent: Spent) -> str:
-    """Say which budget of the run is spent; empty where none is."""
-    if limits.run_cost_usd is not None and spent.most_cost >= limits.run_cost_usd:
+def used_up(limits: Limits, spent: Spent, times: float = 1) -> str:
+    """Return which budget of money or tokens is used up, ``times`` over; empty if none is."""
+    if limits.run_cost_usd is not None and spent.most_cost >= limits.run_cost_usd * times:
         return f"limits.run_cost_usd is spent ({dollars(spent.most_cost)} of {dollars(limits.run_cost_usd)})"
-    if limits.run_tokens is not None and spent.most_tokens >= limits.run_tokens:
+    if limits.run_tokens is not None and spent.most_tokens >= limits.run_tokens * times:
         return f"limits.run_tokens is spent ({spent.most_tokens} of {limits.run_tokens})"
+    return ""
+
+
+def overspent(limits: Limits, spent: Spent) -> str:
+    """Return which budget of the run is spent; empty if none is."""
+    if money := used_up(limits, spent):
+        return money
     if limits.run_attempts is not None and spent.attempts >= limits.run_attempts:
         return f"limits.run_attempts is spent ({spent.attempts} of {limits.run_attempts})"
     return ""

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from agentjobs.core.board import used_up
 from agentjobs.model.decisions import Action, End
 from agentjobs.model.steps import AGENTS, KillReason, Running
 from agentjobs.policy.agent_output import tariff_of
-from agentjobs.policy.limits import dollars
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -59,12 +59,8 @@ def with_running(spent: Spent, tasks: Iterable[Task]) -> Spent:
 
 
 def past_hard_cap(limits: Limits, spent: Spent) -> str:
-    """Return which budget of the run is exceeded by ``hard_cap``, in words; empty if none is."""
-    if limits.run_cost_usd is not None and spent.most_cost >= limits.run_cost_usd * limits.hard_cap:
-        return f"limits.run_cost_usd is exceeded ({dollars(spent.most_cost)} of {dollars(limits.run_cost_usd)})"
-    if limits.run_tokens is not None and spent.most_tokens >= limits.run_tokens * limits.hard_cap:
-        return f"limits.run_tokens is exceeded ({spent.most_tokens} of {limits.run_tokens})"
-    return ""
+    """Return which budget of the run is exceeded by ``hard_cap``; empty if none is."""
+    return used_up(limits, spent, limits.hard_cap).replace(" is spent ", " is exceeded ")
 
 
 def ends(tasks: Iterable[Task], ending: Collection[str], limits: Limits, spent: Spent) -> tuple[Action, ...]:

@@ -1,4 +1,4 @@
-"""What a plan does to a table, whatever kind of plan it is (pure): new rows, rows refreshed, left out or removed."""
+"""What any kind of plan does to the table (pure): add, refresh, skip or remove rows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agentjobs.model.tasks import Status
-from agentjobs.plans.regroup import without
 from agentjobs.plans.rows import merge_rows
 from agentjobs.table.table import apply, parse
 
@@ -19,18 +18,18 @@ if TYPE_CHECKING:
 
 
 class Changes(Struct, frozen=True):
-    """What a plan wants of the table."""
+    """The changes that a plan makes."""
 
     rows: tuple[dict[str, str], ...] = ()
-    """Rows that are new, or wait and get these cells."""
+    """New rows, and TODO rows that get these cells."""
     removed: tuple[str, ...] = ()
-    """Rows that waited, and that nobody needs."""
+    """TODO rows that are not needed any more."""
     skipped: dict[str, str] = {}
-    """Rows that are left out from now on, each with its note: somebody wrote more into them, or waits for them."""
+    """Rows to skip, with their notes. They are kept because a person added to them, or another row waits for them."""
 
 
 def carried_out(table: Table, changes: Changes) -> tuple[bytes, Planned]:
-    """Return the bytes of the table with the changes in it, and what became of each row."""
+    """Return the bytes of the changed table, and what happened to each row."""
     changed = table
     if changes.skipped:
         cells = {i: {"status": Status.SKIPPED.value, "note": note} for i, note in changes.skipped.items()}
@@ -40,13 +39,20 @@ def carried_out(table: Table, changes: Changes) -> tuple[bytes, Planned]:
     return merge_rows(changed, changes.rows, file=table.file)
 
 
+def without(table: Table, ids: Iterable[str]) -> bytes:
+    """Return the bytes of the table without those of these rows that exist and are TODO."""
+    gone = {table.line_of(i) for i in ids if i in table and table.row(i).status is Status.TODO}
+    lines = table.data.split(b"\n")
+    return b"\n".join(line for number, line in enumerate(lines, 1) if number not in gone)
+
+
 def has_begun(table: Table, task_id: str, began: Collection[str]) -> bool:
-    """Whether a row was ever at work. ``began``: ids that the facts know."""
+    """Return whether a row was ever started. ``began``: ids with facts."""
     return task_id in began or bool(table.cell(task_id, "attempt") or table.cell(task_id, "started"))
 
 
 def reused(groups: Sequence[Collection[str]], waiting: Mapping[str, Collection[str]]) -> dict[int, str]:
-    """Return the groups, by position, that keep the id of a waiting row: the one that had at least half of each."""
+    """Return the groups, by position, that keep the id of a waiting row: one that had at least half of the group."""
     was: dict[str, list[str]] = {}
     for task_id, members in waiting.items():
         for member in members:
@@ -68,7 +74,7 @@ def reused(groups: Sequence[Collection[str]], waiting: Mapping[str, Collection[s
 
 
 def numbered(count: int, chosen: Mapping[int, str], prefix: str, width: int, taken: Iterable[str]) -> tuple[str, ...]:
-    """Return an id for each of ``count`` groups: the chosen one, or the prefix with the next free number."""
+    """Return an id for each of ``count`` groups: the chosen one, or the prefix and the next free number."""
     used = {name.lower() for name in taken} | {name.lower() for name in chosen.values()}
     number = 0
     ids = []
@@ -86,10 +92,10 @@ def numbered(count: int, chosen: Mapping[int, str], prefix: str, width: int, tak
 def retired(
     table: Table, waiting: Collection[str], used: Collection[str], own: Collection[str], why: Callable[[str], str]
 ) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Return which waiting rows that are used no more are removed, and which are left out, with a note.
+    """Return which unused waiting rows to remove, and which to skip, with a note.
 
-    A row is only left out where a person wrote into a column that is not the plan's ``own``, or another row waits
-    for it.
+    A row is skipped instead of removed if a person wrote into a column that is not the plan's ``own``, or another row
+    waits for it.
     """
     waited_for = {need for i, cell in table.cells("after") if i not in waiting for need in cell.split()}
     removed: list[str] = []

@@ -1,4 +1,4 @@
-"""``plan pack`` and ``plan tree`` on disk: documents read and counted, rows for batches and for merges."""
+"""``plan pack`` and ``plan tree``: read and count documents, make rows for batches and merges."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ OWN: Final = frozenset(
 
 
 class Packed(Struct, frozen=True):
-    """What a run of ``plan pack`` came to."""
+    """The result of ``plan pack``."""
 
     planned: Planned
     result: Repacked
@@ -48,28 +48,28 @@ class Packed(Struct, frozen=True):
 
 
 class Tree(Struct, frozen=True):
-    """How outputs are to be merged."""
+    """The options of ``plan tree``."""
 
     name: str
     fan_in: int
     budget: int
     of: str | None = None
-    """The profile whose outputs are merged; of all tasks that are not in the tree when left out."""
+    """Merge the outputs of this profile. None: of all tasks that are not in the tree."""
     output: str = "out/{id}.md"
     profile: str | None = None
     min_done: float = 1.0
 
 
 class Leveled(Struct, frozen=True):
-    """What a run of ``plan tree`` came to."""
+    """The result of ``plan tree``."""
 
     planned: Planned
     changes: Changes
     step: Step
     root: str
-    """The output that is left, when all is merged."""
+    """The last output, if everything is merged."""
     stale: tuple[str, ...]
-    """DONE merges of which an input has changed since."""
+    """DONE merges with an input that has changed since."""
 
 
 def plan_pack(
@@ -82,7 +82,7 @@ def plan_pack(
     dry_run: bool,
     lock_timeout_s: float,
 ) -> Packed:
-    """Make rows for batches of documents. UserError and LockBusy as ``plan_rows``."""
+    """Make rows for batches of documents. Raises UserError and LockBusy like ``plan_rows``."""
     scale = scale_of(project, project.policy.profiles[wanted.profile or "default"].agent)
     outputs: set[str] = set()
     if os.path.lexists(project.file.path):
@@ -101,7 +101,7 @@ def plan_pack(
 
 
 def plan_tree(project: Project, tree: Tree, *, dry_run: bool, lock_timeout_s: float) -> Leveled:
-    """Make rows for the next level of merges. UserError where a level cannot be planned, LockBusy for a held lock."""
+    """Make rows for the next level of merges. UserError if a level cannot be planned, LockBusy if the lock is held."""
     if project.uses_trees and not project.lands:
         raise UserError("outputs do not land (landing.enabled = false), so no merge would find them in its tree")
     scale = scale_of(project, project.policy.profiles[tree.profile or "default"].agent)
@@ -138,7 +138,7 @@ def _sources(
             continue
         level = row.cells.get("level", "").strip() if name else "0"
         if not level.isdecimal() or (name and int(level) < 1):
-            raise table.error(task_id, "level", f"level {level!r} of a merge is no number, 1 or more")
+            raise table.error(task_id, "level", f"level {level!r} of a merge is not a number (1 or more)")
         inputs = tuple(outputs[one] for one in docs_of(table, task_id) if one in outputs) if name else ()
         tokens = there[output].tokens if output in there else None
         begun = has_begun(table, task_id, began)
@@ -151,7 +151,7 @@ def _sources(
 def _changes(
     table: Table, tree: Tree, step: Step, sources: Sequence[Source], there: dict[str, Document]
 ) -> Changes:
-    """Return the rows of the next level, and what becomes of those that they take the place of."""
+    """Return the rows of the next level, and what happens to the rows that they replace."""
     if step.pending:
         return Changes()
     known = {one.id: one for one in sources}
@@ -191,7 +191,7 @@ def _changes(
 
 
 def _stale(table: Table, sources: Sequence[Source], there: dict[str, Document]) -> tuple[str, ...]:
-    """Return the DONE merges whose inputs are not what they merged."""
+    """Return the DONE merges whose inputs have changed."""
     found = []
     for one in sources:
         if not one.level or one.status is not Status.DONE:

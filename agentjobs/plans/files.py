@@ -1,7 +1,7 @@
 """``plan files`` on disk: the sources of the commit that tasks start from, and rows for them in tasks.tsv.
 
-What is read is that commit, not the checkout: the target where it exists, else the base. The checkout still has
-files that landed work has renamed, and what is not committed no task would find in its tree.
+Reads that commit, not the checkout: the target if it exists, otherwise the base. The checkout still has files that
+landed work has renamed, and tasks do not see uncommitted files in their worktree.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agentjobs.model.errors import UserError
+from agentjobs.plans.changes import without
 from agentjobs.plans.group import Size
-from agentjobs.plans.regroup import Replanned, Sources, Standing, refuse_odd, replan, standing, without
+from agentjobs.plans.regroup import Replanned, Sources, Standing, refuse_odd, replan, standing
 from agentjobs.plans.rows import merge_rows
 from agentjobs.project.rounds import Rounds
 from agentjobs.source.files import matching
@@ -41,24 +42,24 @@ _EMPTY = b"id\tstatus\tafter\tfiles\tpriority\n"
 
 
 class FilePlan(Struct, frozen=True):
-    """What a run of ``plan files`` came to."""
+    """The result of ``plan files``."""
 
     planned: Planned
     result: Replanned
     again: tuple[str, ...]
     """Files of DONE rows that have changed since, and are in new rows."""
     odd: tuple[str, ...]
-    """Chosen files whose names no table can hold."""
+    """Selected files with names that a table cannot hold."""
     there: tuple[str, ...]
-    """Files to be planned whose new name is taken already."""
+    """Files to plan whose new name already exists."""
     unresolved: int
-    """Relative imports that lead nowhere."""
+    """Number of relative imports that cannot be resolved."""
     behind: bool
-    """The base has commits that the target lacks: no task sees them."""
+    """True if the base has commits that the target lacks; tasks do not see them."""
 
 
 class _Found(Struct, frozen=True):
-    """What the commit holds, before anything is asked of the table."""
+    """The content of the commit, without the table."""
 
     tip: str
     sources: Sources
@@ -70,14 +71,14 @@ class _Found(Struct, frozen=True):
 def plan_files(
     project: Project, planning: Planning, paths: Sequence[str], *, dry_run: bool, lock_timeout_s: float
 ) -> FilePlan:
-    """Make rows for the files that ``planning`` chooses, of ``paths`` alone if there are any.
+    """Make rows for the files that ``planning`` selects, only within ``paths`` if there are any.
 
-    The table is made where there is none; ``dry_run`` writes nothing. UserError where nothing says which files, where
-    a path names none, and where the table cannot be read or written; LockBusy for a held lock.
+    Creates the table if there is none; ``dry_run`` writes nothing. UserError if no files are named, if a path does not
+    exist, or if the table cannot be read or written; LockBusy if another process holds the lock.
     """
     if not planning.include and not paths:
         raise UserError(
-            "which files? say `agentjobs plan files 'src/**/*.js'`, or include = [...] in [plan] of agentjobs.toml"
+            "no files given; use `agentjobs plan files 'src/**/*.js'`, or include = [...] in [plan] of agentjobs.toml"
         )
     store, file = project.store, project.file
     found = _read(project, planning, paths)
@@ -100,7 +101,7 @@ def plan_files(
 
 
 def _merged(project: Project, found: _Found, planning: Planning, table: Table) -> tuple[FilePlan, bytes]:
-    """Return the plan for this table, and the table that comes of it; UserError where rows would wait in a circle."""
+    """Return the plan for this table, and the new table; UserError if rows would wait for each other in a circle."""
     store = project.store
     began = {*store.started_ids(), *store.active()} if store.exists() else set()
     now = standing(table, planning, began=began, asked=found.asked)
@@ -128,10 +129,10 @@ def _shorter(table: Table, result: Replanned) -> Table:
 
 
 def _write(project: Project, result: Replanned) -> None:
-    """Put the plan into the table as it is now. The caller holds the lock.
+    """Write the plan into the table. The caller holds the lock.
 
-    Statuses are written as the tool writes its own: they would be taken for a person's wish otherwise. They go first,
-    so that no file is in two rows that may begin, wherever this is cut off.
+    Statuses are written as agentjobs writes its own, otherwise they would count as edits by a person. They are written
+    first, so that a file is never in two rows that may start, even after a crash.
     """
     file = project.file
     if project.store.exists():
@@ -150,7 +151,7 @@ def _write(project: Project, result: Replanned) -> None:
 
 
 def _read(project: Project, planning: Planning, paths: Sequence[str]) -> _Found:
-    """Read the sources of the tip; UserError for a path that names none of its files."""
+    """Read the sources of the tip; UserError if a path matches none of its files."""
     git = project.git
     tip = project.tip()
     blobs = git.files(tip)
@@ -174,9 +175,9 @@ def _read(project: Project, planning: Planning, paths: Sequence[str]) -> _Found:
 
 
 def beneath(paths: Sequence[str], blobs: Collection[str], place: str) -> Callable[[str], bool]:
-    """Return what tells whether a path lies beneath one of ``paths``, or is matched by one that is a glob.
+    """Return a function that checks if a path is in one of ``paths``, or matches one that is a glob.
 
-    UserError for one that means nothing in ``place``, which is what messages call it.
+    UserError if one matches nothing; messages call the place ``place``.
     """
     plain_paths: list[str] = []
     globs: list[str] = []
@@ -202,7 +203,7 @@ def beneath(paths: Sequence[str], blobs: Collection[str], place: str) -> Callabl
 
 
 def _of_rows(project: Project, planning: Planning) -> set[str]:
-    """Return the files that rows name, under each of their names: what is new may import them."""
+    """Return the files that rows name, under each of their names: new files may import them."""
     if not os.path.lexists(project.file.path):
         return set()
     project.file.load()
@@ -220,7 +221,7 @@ def _graph(
     *,
     count_tokens: bool,
 ) -> tuple[ImportGraph, dict[str, Size]]:
-    """Return what imports what, and how large each chosen file is."""
+    """Return the import graph, and the size of each selected file."""
     from agentjobs.source.import_graph import import_graph  # it has a parser to load
 
     manifests = [path for path in blobs if _is_manifest(path)]
@@ -248,7 +249,7 @@ def _graph(
 
 
 def _stems(path: str) -> Iterator[str]:
-    """Yield what a relative import may call a path: itself, without its ending, its directories."""
+    """Yield the names of a path in relative imports: itself, without its extension, its directories."""
     yield path
     yield path[: path.rindex(".")] if "." in path else path
     while path := os.path.dirname(path):
@@ -269,10 +270,10 @@ def _lines(data: bytes) -> int:
 
 
 def _changed(git: Git, tip: str, now: Standing, chosen: Iterable[str]) -> list[str]:
-    """Return chosen files of DONE rows that are not what they were when that work was done.
+    """Return the selected files of DONE rows that have changed since that work was done.
 
-    That is: the commit the row names where it landed; where it did not, the one it and the tip both come from. A row
-    without a commit was called done by a person, whose word holds.
+    Compares with the row's commit if it landed, otherwise with the merge base of that commit and the tip. A row without
+    a commit was set to DONE by a person, which counts.
     """
     wanted = set(chosen)
     suspects = {i: (commit, mine) for i, (commit, files) in now.done.items() if (mine := wanted.intersection(files))}

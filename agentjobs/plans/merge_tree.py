@@ -1,6 +1,6 @@
-"""Many outputs merged into one, level by level (pure): which tasks come next, from what is there.
+"""Merge many outputs into one, level by level (pure): which tasks come next.
 
-A tree is planned one level at a time, since only what a level has really produced says how much fits into a merge.
+A tree is planned one level at a time, because only the real outputs of a level show how much fits into a merge.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 class Source(Struct, frozen=True):
-    """A task whose output is to be merged: a leaf, or a merge itself."""
+    """A task whose output is merged: a leaf, or a merge."""
 
     id: str
     status: Status
     output: str
     tokens: int | None
-    """Of what it produced; None where there is nothing."""
+    """Tokens of its output; None if there is none."""
     level: int = 0
-    """0 of a leaf."""
+    """0 for a leaf."""
     inputs: tuple[str, ...] = ()
     """The ids it merges."""
     begun: bool = False
@@ -40,27 +40,27 @@ class Merge(Struct, frozen=True):
 
 
 class Step(Struct, frozen=True):
-    """What follows from the state of a tree."""
+    """The next step of a tree."""
 
     merges: tuple[Merge, ...] = ()
     replaced: tuple[str, ...] = ()
-    """Merges that have not begun, and are planned anew: those of ``merges`` take their place."""
+    """Merges that have not started; ``merges`` replace them."""
     pending: tuple[str, ...] = ()
-    """Tasks that must settle first: nothing is planned, and nothing changes."""
+    """Tasks that must settle first. Until then nothing is planned or changed."""
     missing: tuple[str, ...] = ()
-    """Leaves without an output that the new level goes on without."""
+    """Leaves without an output; the new level ignores them."""
     carried: tuple[str, ...] = ()
-    """Outputs that wait for the level after the next, since a merge of one is none."""
+    """Outputs that wait for a later level, because there is nothing to merge them with."""
     root: str = ""
-    """The one output that is left."""
+    """The last output."""
 
 
 def next_level(sources: Sequence[Source], *, fan_in: int, budget: int, min_done: float = 1.0) -> Step:
-    """Say what the next level is. ``sources`` are in their order: what is merged keeps it.
+    """Return the next level. Merges keep the order of ``sources``.
 
-    ``fan_in``: outputs of one merge; ``budget``: their tokens together; ``min_done``: the share of leaves, those
-    SKIPPED aside, that must have an output. UserError where a task FAILED that the tree cannot do without, where an
-    output is missing, and where no two outputs fit into the budget.
+    ``fan_in``: outputs of one merge; ``budget``: their tokens together; ``min_done``: the share of leaves (without
+    SKIPPED ones) that must have an output. UserError if a task that the tree needs FAILED, if an output is missing, or
+    if no two outputs fit into the budget.
     """
     merges = [one for one in sources if one.level and one.status is not Status.SKIPPED]
     leaves = [one for one in sources if not one.level and one.status is not Status.SKIPPED]
@@ -73,10 +73,10 @@ def next_level(sources: Sequence[Source], *, fan_in: int, budget: int, min_done:
         return Step(pending=tuple(pending))
     lost = [one for one in merges if one.status is Status.FAILED]
     if lost:
-        raise UserError(f"{lost[0].id} FAILED: retry it, or skip it, and what it was to merge is planned anew")
+        raise UserError(f"{lost[0].id} FAILED: retry it, or skip it to plan its merge again")
     gone = [one for one in merges if one.status is Status.DONE and not one.tokens]
     if gone:
-        raise UserError(f"{gone[0].id} is DONE, but its output {gone[0].output} is not there, or empty: retry it")
+        raise UserError(f"{gone[0].id} is DONE, but its output {gone[0].output} is missing or empty: retry it")
     there = [one for one in leaves if one.status is Status.DONE and one.tokens]
     missing = [one for one in leaves if one not in there]
     if missing and (not there or len(there) < min_done * len(leaves)):
@@ -88,7 +88,7 @@ def next_level(sources: Sequence[Source], *, fan_in: int, budget: int, min_done:
     used = {task_id for one in kept for task_id in one.inputs}
     frontier = [one for one in [*there, *kept] if one.id not in used]
     if kept and not frontier:
-        raise UserError(f"{kept[-1].id} merges what is made of its own output: look at the `docs` of the tree's rows")
+        raise UserError(f"{kept[-1].id} depends on its own output: look at the `docs` of the tree's rows")
     if len(frontier) < 2:  # noqa: PLR2004 - one is the root
         root = frontier[0].id if frontier else ""
         return Step(root=root, replaced=tuple(one.id for one in waiting))
@@ -104,9 +104,9 @@ def next_level(sources: Sequence[Source], *, fan_in: int, budget: int, min_done:
 
 
 def partition(sizes: Sequence[int], fan_in: int, budget: int) -> list[int]:
-    """Return how many neighbours each group has: as few groups as can be, then few of one, then of like size.
+    """Return the sizes of groups of neighbours: as few groups as possible, then few single ones, then equal sizes.
 
-    Each group has at most ``fan_in`` members and ``budget`` together, or is one alone.
+    A group has at most ``fan_in`` members and ``budget`` tokens, or one member.
     """
     best: list[tuple[int, int, int]] = [(0, 0, 0)]
     back: list[int] = [0]
@@ -133,7 +133,7 @@ def partition(sizes: Sequence[int], fan_in: int, budget: int) -> list[int]:
 
 
 def _groups(frontier: Sequence[Source], fan_in: int, budget: int) -> list[list[Source]]:
-    """Cut what is to be merged into groups: neighbours, and where no two of them fit, the smallest with each other."""
+    """Cut the outputs into groups of neighbours; if no two neighbours fit, of outputs of similar size."""
     for order in (list(frontier), sorted(frontier, key=_size)):
         lengths = partition([_size(one) for one in order], fan_in, budget)
         if len(lengths) < len(order):
@@ -145,7 +145,7 @@ def _groups(frontier: Sequence[Source], fan_in: int, budget: int) -> list[list[S
     first, second = sorted(frontier, key=_size)[:2]
     raise UserError(
         f"no two outputs fit into {budget:,} tokens: the smallest are {first.output} ({_size(first):,}) and "
-        f"{second.output} ({_size(second):,}); raise --budget, or have tasks write less"
+        f"{second.output} ({_size(second):,}); raise --budget, or let tasks write less"
     )
 
 
@@ -159,7 +159,7 @@ def _merge(group: Sequence[Source]) -> Merge:
 
 
 def _in_order(frontier: Iterable[Source], place: dict[str, int], known: dict[str, Source]) -> list[Source]:
-    """Sort by the first leaf that is in each, so that what stood side by side is merged side by side."""
+    """Sort by the first leaf of each, so that neighbours stay neighbours."""
 
     def first(top: Source) -> int:
         seen, left, found = {top.id}, [top.id], []
@@ -178,9 +178,9 @@ def _lacking(missing: Sequence[Source], count: int) -> str:
     shown = ", ".join(f"{one.id} ({_why(one)})" for one in missing[:4]) + (", …" if len(missing) > 4 else "")  # noqa: PLR2004
     return (
         f"{len(missing)} of {count} outputs are missing: {shown}; retry these tasks, skip them, "
-        "or go on without them by --min-done"
+        "or continue without them (--min-done)"
     )
 
 
 def _why(source: Source) -> str:
-    return f"its output {source.output} is not there" if source.status is Status.DONE else source.status.value
+    return f"its output {source.output} is missing" if source.status is Status.DONE else source.status.value

@@ -1,60 +1,57 @@
-"""Documents into batches under a hard budget of tokens (pure): few batches, none over it, each document once."""
+"""Put documents into batches under a hard budget of tokens (pure): best fit decreasing.
+
+Each document is in one batch. No batch is over the budget, except for a document that is larger than the budget.
+Usually that is within a few percent of the smallest possible number of batches; in the worst case 22 % above it.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from posixpath import dirname
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from agentjobs.plans.bins import pack_sizes
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SMALL: Final = 4
-"""A directory with less than this part of the budget is counted to the one above it."""
-
-STEPS: Final = 300
-"""So many steps may be searched for each document, where the quick way needs more batches than the lower bound."""
-
-STEPS_MAX: Final = 1_800_000
-"""For all documents together: a second or two."""
+"""A directory with less than a quarter of the budget counts as part of its parent directory."""
 
 
 class Document(Struct, frozen=True):
-    """A text, or lines of one, that goes into a batch as a whole."""
+    """A file, or a range of its lines. A batch has all of it."""
 
     path: str
     tokens: int
     digest: str = ""
-    """Of the content: another one is another document."""
+    """Hash of the content. Different content is a different document."""
     first: int = 0
-    """The first of its lines, from 1; 0: it is all of the file."""
+    """First line, from 1. 0: the whole file."""
     last: int = 0
 
     @property
     def name(self) -> str:
-        """What a row calls it: the path, or ``path:first-last``."""
+        """The name in a row: the path, or ``path:first-last``."""
         return f"{self.path}:{self.first}-{self.last}" if self.first else self.path
 
 
 class Batch(Struct, frozen=True):
-    """Documents for one task, in the order of their paths."""
+    """The documents of one task, sorted by path."""
 
     documents: tuple[Document, ...]
 
     @property
     def tokens(self) -> int:
-        """All of it together."""
+        """The sum over the documents."""
         return sum(document.tokens for document in self.documents)
 
 
 def pack(documents: Sequence[Document], budget: int, *, by_directory: bool = False) -> list[Batch]:
-    """Put every document into one batch of at most ``budget`` tokens; one that is larger alone has one to itself.
+    """Put each document into a batch of at most ``budget`` tokens; a larger document gets its own batch.
 
-    ``by_directory``: documents of different directories share a batch only where theirs are small. The result
-    depends on the documents alone, not on their order; batches come in the order of their first documents.
+    ``by_directory``: documents of different directories share a batch only if the directories are small. The order of
+    ``documents`` does not matter. Batches are sorted by their first document.
     """
     ordered = sorted(documents, key=lambda one: (one.path, one.first, one.digest))
     large = [one for one in ordered if one.tokens > budget]
@@ -66,25 +63,29 @@ def pack(documents: Sequence[Document], budget: int, *, by_directory: bool = Fal
         for one in fitting:
             found.setdefault(home[dirname(one.path)], []).append(one)
         places = list(found.values())
-    bins = [[one] for one in large]
-    each = min(STEPS, STEPS_MAX // max(1, len(fitting)))
-    for place in places:
-        bins += _pack(place, budget, each * len(place))
+    bins = [[one] for one in large] + [one for place in places for one in _best_fit(place, budget)]
     batches = [Batch(tuple(sorted(one, key=lambda document: (document.path, document.first)))) for one in bins]
     return sorted(batches, key=lambda batch: (batch.documents[0].path, batch.documents[0].first))
 
 
-def _pack(documents: Sequence[Document], budget: int, steps: int) -> list[list[Document]]:
-    """Pack documents by their sizes; of those that are equally large the first go into the first batch."""
-    alike: dict[int, list[Document]] = {}
-    for one in reversed(documents):
-        alike.setdefault(one.tokens, []).append(one)
-    bins = pack_sizes([one.tokens for one in documents], budget, steps)
-    return [[alike[size].pop() for size in sizes] for sizes in bins]
+def _best_fit(documents: Sequence[Document], budget: int) -> list[list[Document]]:
+    """Take the documents from large to small; put each into the batch where it leaves the least room."""
+    bins: list[list[Document]] = []
+    rooms: list[tuple[int, int]] = []  # tokens left, number of the batch; sorted
+    for one in sorted(documents, key=lambda document: -document.tokens):
+        at = bisect_left(rooms, (one.tokens, -1))
+        if at == len(rooms):
+            bins.append([])
+            room, number = budget, len(bins) - 1
+        else:
+            room, number = rooms.pop(at)
+        bins[number].append(one)
+        insort(rooms, (room - one.tokens, number))
+    return bins
 
 
 def _homes(documents: Sequence[Document], budget: int) -> dict[str, str]:
-    """Return where the documents of each directory are counted: in it or, if it is small, in one above."""
+    """Return the directory whose batches take the documents of each directory: itself, or one above if it is small."""
     weight: dict[str, int] = {"": 0}
     for one in documents:
         directory = dirname(one.path)

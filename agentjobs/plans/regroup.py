@@ -1,22 +1,22 @@
 """Rows for groups of files, in a table that may have some already (pure).
 
-A row is one of ``plan files`` if it has a ``lines`` cell. Those that have not begun are made anew: their files are
-grouped again, a group keeps the id of the row that most of its files come from, and a row that no group needs is
-removed; it becomes SKIPPED where its files are in no other row, or somebody relies on it. All other rows of the same
-profile stay as they are and keep their files, but for the files of a DONE row that have changed since: these become
-new rows, so that what was done stays told, and a new task is no larger than what changed.
+A row belongs to ``plan files`` if it has a ``lines`` cell. Rows that have not started are planned again: their
+files are grouped again, and a group keeps the id of the row that most of its files come from. A row that no group
+needs is removed; it becomes SKIPPED if its files are in no other row, or a person or another row relies on it. All
+other rows of the profile stay and keep their files, except for files of a DONE row that have changed since: these
+become new rows, so that the history stays and a new task is no larger than the change.
 """
 
 from __future__ import annotations
 
 import shlex
-from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 from agentjobs.model.errors import UserError
 from agentjobs.model.tasks import SETTLED, Status
+from agentjobs.plans.changes import reused
 from agentjobs.plans.group import Grouping, Limit, Size, group_files, group_names
 from agentjobs.text.path_patterns import normalise
 
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from agentjobs.table.table import Table
 
 NOTE: Final = "plan files: "
-"""How notes of rows begin that planning itself left out; such a row may be taken up again."""
+"""Start of the note of a row that planning skipped; planning may set such a row to TODO again."""
 
 OWN: Final = frozenset({"id", "status", "after", "files", "priority", "lines", "file_tokens", "profile"})
 """The columns that planning writes."""
 
 
 class Sources(Struct, frozen=True):
-    """What the commit holds that tasks start from."""
+    """The content of the commit that tasks start from."""
 
     sizes: dict[str, Size]
-    """Every file that include and exclude choose."""
+    """Every file that include and exclude select."""
     edges: dict[str, tuple[str, ...]]
-    """What each of them, and of the files of other rows, imports."""
+    """What each of these files, and each file of other rows, imports."""
     paths: frozenset[str]
     """Every path of the commit."""
     coupled: tuple[tuple[str, str], ...] = ()
@@ -47,40 +47,40 @@ class Sources(Struct, frozen=True):
 
 
 class Standing(Struct, frozen=True):
-    """What rows of the profile there are, and whose the files are."""
+    """The rows of the profile, and which row has which file."""
 
     waiting: dict[str, tuple[str, ...]] = {}
-    """Rows of ``plan files`` that have not begun, with the files they were made for."""
+    """Rows of ``plan files`` that have not started, with their files."""
     left_out: frozenset[str] = frozenset()
-    """Rows that planning itself left out before."""
+    """Rows that planning skipped before."""
     holders: dict[str, str] = {}
-    """Files that a row keeps, by each of their names, and its id."""
+    """The id of the row that keeps a file, by each name of the file."""
     done: dict[str, tuple[str, tuple[str, ...]]] = {}
-    """DONE rows that name a commit: it, and the files."""
+    """DONE rows with a commit: the commit and the files."""
 
 
 class Replanned(Struct, frozen=True):
-    """What the table is to become."""
+    """The changes to the table."""
 
     rows: tuple[dict[str, str], ...]
-    """Rows that are new, or wait and get these cells."""
+    """New rows, and TODO rows that get these cells."""
     removed: tuple[str, ...]
-    """Rows that waited and are not needed: other rows have their files, and nobody wrote anything more into them."""
+    """TODO rows that are not needed: other rows have their files, and no person added to them."""
     statuses: dict[str, tuple[Status, str]]
-    """Status and note of rows that are left out from now on, or taken up again."""
+    """Status and note of rows that are skipped now, or set to TODO again."""
     grouping: Grouping
     ids: tuple[str, ...]
-    """Of the groups, in their order."""
+    """The ids of the groups, in their order."""
     held: int
-    """Chosen files that other rows keep."""
+    """Number of selected files that other rows keep."""
     stuck: tuple[tuple[str, str], ...] = ()
-    """Other rows that wait for one that is left out now, and its id."""
+    """Other rows that wait for a skipped row, each with the id of that row."""
 
 
 def standing(
     table: Table, planning: Planning, *, began: Collection[str], asked: Callable[[str], bool]
 ) -> Standing:
-    """Sort the rows of the profile. ``began``: ids that the facts know; ``asked``: whether a path is to be planned."""
+    """Sort the rows of the profile. ``began``: ids with facts; ``asked``: whether to plan a path."""
     waiting: dict[str, tuple[str, ...]] = {}
     left_out: set[str] = set()
     holders: dict[str, str] = {}
@@ -107,7 +107,7 @@ def standing(
 
 
 def originals(paths: Iterable[str], planning: Planning) -> tuple[str, ...]:
-    """Return the paths without those that are another one's new name."""
+    """Return the paths without those that are the new name of another one."""
     found = tuple(paths)
     made = {planning.renamed(path) for path in found if planning.renamed(path) != path}
     return tuple(path for path in found if path not in made)
@@ -116,7 +116,7 @@ def originals(paths: Iterable[str], planning: Planning) -> tuple[str, ...]:
 def replan(
     table: Table, sources: Sources, now: Standing, planning: Planning, *, asked: Callable[[str], bool]
 ) -> Replanned:
-    """Group the files that no row keeps, and say what becomes of the rows that wait."""
+    """Group the files that no row keeps, and decide what happens to the waiting rows."""
     todo = {path: size for path, size in sources.sizes.items() if path not in now.holders and asked(path)}
     grouping = group_files(
         sources.edges,
@@ -154,15 +154,8 @@ def replan(
     return Replanned(tuple(rows), tuple(removed), statuses, grouping, ids, held, stuck)
 
 
-def without(table: Table, ids: Iterable[str]) -> bytes:
-    """Return the bytes of the table without these rows, as far as they are there and TODO."""
-    gone = {table.line_of(i) for i in ids if i in table and table.row(i).status is Status.TODO}
-    lines = table.data.split(b"\n")
-    return b"\n".join(line for number, line in enumerate(lines, 1) if number not in gone)
-
-
 def _why(files: Sequence[str], owner: Mapping[str, str], sources: Sources) -> str:
-    """Say why a row is not needed any more."""
+    """Return why a row is not needed any more."""
     heirs = sorted({owner[path] for path in files if path in owner})
     if heirs:
         return f"its files are in {heirs[0]} now" + (f" and {len(heirs) - 1} more" if heirs[1:] else "")
@@ -174,19 +167,7 @@ def _why(files: Sequence[str], owner: Mapping[str, str], sources: Sources) -> st
 
 def _ids(table: Table, grouping: Grouping, now: Standing) -> tuple[str, ...]:
     """Return an id for each group: of the waiting row that had at least half of its files, or a new one."""
-    was = {path: task_id for task_id, files in now.waiting.items() for path in files}
-    shared = [
-        (-count, task_id, at)
-        for at, group in enumerate(grouping.groups)
-        for task_id, count in Counter(was[path] for path in group.files if path in was).items()
-        if 2 * count >= len(group.files)
-    ]
-    chosen: dict[int, str] = {}
-    taken: set[str] = set()
-    for _, task_id, at in sorted(shared):
-        if at not in chosen and task_id not in taken:
-            chosen[at] = task_id
-            taken.add(task_id)
+    chosen = reused([group.files for group in grouping.groups], now.waiting)
     new = [at for at in range(len(grouping.groups)) if at not in chosen]
     names = group_names([grouping.groups[at].files for at in new], set(table.ids) - now.left_out)
     chosen.update(zip(new, names, strict=True))
@@ -194,7 +175,7 @@ def _ids(table: Table, grouping: Grouping, now: Standing) -> tuple[str, ...]:
 
 
 class _Rows:
-    """The cells of the groups, and what each of them comes after."""
+    """The cells of the groups, with their ``after``."""
 
     def __init__(
         self, table: Table, sources: Sources, now: Standing, planning: Planning, grouping: Grouping, ids: Sequence[str]
@@ -248,14 +229,14 @@ class _Rows:
         return mine + [i for i in self._by_hand(self.ids[at]) if i not in mine]
 
     def _by_hand(self, task_id: str) -> list[str]:
-        """Return what a waiting row comes after that planning did not write: rows that are none of its own."""
+        """Return the ids in ``after`` of a waiting row that a person added: rows that are not from planning."""
         if task_id not in self.now.waiting:
             return []
         named = self.table.cell(task_id, "after").split()
         return [i for i in named if i in self.table and not self.table.cell(i, "lines")]
 
     def _coupled(self) -> dict[int, set[str]]:
-        """Return rows at work whose files change together with some of a group: it waits for them."""
+        """Return the open rows whose files change together with files of a group: the group waits for them."""
         place = {path: at for at, group in enumerate(self.grouping.groups) for path in group.files}
         found: dict[int, set[str]] = {}
         for pair in self.sources.coupled:
@@ -293,7 +274,7 @@ def _reached(after: Mapping[str, Sequence[str]], starts: Iterable[str]) -> set[s
 
 
 def refuse_odd(paths: Iterable[str]) -> tuple[str, ...]:
-    """Return the paths that a table cannot name: a glob they would be, or no text."""
+    """Return the paths that a table cannot name, because they read as a glob or are not text."""
     odd = []
     for path in paths:
         try:

@@ -1,7 +1,7 @@
 """Rows for batches of documents, in a table that may have some already (pure).
 
-A row is one of ``plan pack`` if its ``pack`` cell has the plan's name. Those that have not begun are made anew. All
-others stay and keep their documents: a DONE row those whose content is what it was, any other one whatever is in them.
+A row belongs to ``plan pack`` if its ``pack`` cell has the plan's name. Rows that have not started are planned again.
+All others stay and keep their documents; a DONE row keeps only documents whose content has not changed.
 """
 
 from __future__ import annotations
@@ -30,38 +30,38 @@ OWN: Final = frozenset(
 
 
 class Wanted(Struct, frozen=True):
-    """How batches are to be."""
+    """The options of ``plan pack``."""
 
     name: str
     budget: int
     by_directory: bool = False
     output: str = "out/{id}.md"
-    """What each task writes; ``{id}`` is its id. Empty: nothing is said of it."""
+    """What each task writes; ``{id}`` is its id. Empty: no output."""
     profile: str | None = None
 
 
 class Repacked(Struct, frozen=True):
-    """What the table is to become."""
+    """The changes to the table."""
 
     changes: Changes
     batches: tuple[Batch, ...]
     ids: tuple[str, ...]
     held: int
-    """Documents that rows keep which are not made anew."""
+    """Number of documents that other rows keep."""
     again: tuple[str, ...]
-    """Documents of DONE rows that have changed since, and are planned again."""
+    """Documents of DONE rows that have changed and are planned again."""
     oversized: tuple[str, ...]
-    """Documents that alone are over the budget."""
+    """Documents larger than the budget."""
 
 
 class _Standing(Struct):
-    """Which rows of the plan there are, and which documents they keep."""
+    """The rows of the plan, and the documents they keep."""
 
     waiting: dict[str, tuple[str, ...]] = {}
     done: set[tuple[str, str]] = set()
     """Path and digest of whole documents in DONE rows."""
     parts: dict[tuple[str, str], int] = {}
-    """Path and digest of parts in rows that are not made anew: how many there are, for two parts may hold the same."""
+    """Number of parts in rows that stay, by path and digest: two parts may have the same content."""
     paths: set[str] = set()
     """Whole documents in rows that are not DONE."""
     was_done: set[str] = set()
@@ -75,7 +75,7 @@ def repack(
     began: Collection[str],
     split: Callable[[Document], list[Document]] | None = None,
 ) -> Repacked:
-    """Pack the documents that no row keeps. ``split`` cuts one that is over the budget into parts."""
+    """Pack the documents that no row keeps. ``split`` cuts a document that is over the budget into parts."""
     now = _standing(table, wanted, began)
     todo: list[Document] = []
     held = 0
@@ -150,7 +150,7 @@ def _standing(table: Table, wanted: Wanted, began: Collection[str]) -> _Standing
 
 
 def docs_of(table: Table, task_id: str) -> tuple[str, ...]:
-    """Return what a row's ``docs`` names; UserError with its place for a quote that is never closed."""
+    """Return the names in a row's ``docs``; UserError with the line for an unclosed quote."""
     try:
         return tsv.shell_words(table.cell(task_id, "docs"))
     except ValueError:
@@ -158,7 +158,7 @@ def docs_of(table: Table, task_id: str) -> tuple[str, ...]:
 
 
 def parse_name(name: str) -> tuple[str, int, int]:
-    """Return path, first and last line of a document's name; lines 0 where it is all of the file."""
+    """Return path, first and last line of a document's name; lines are 0 for a whole file."""
     path, colon, lines = name.rpartition(":")
     first, dash, last = lines.partition("-")
     if colon and dash and first.isdecimal() and last.isdecimal() and path:

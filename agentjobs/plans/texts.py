@@ -1,4 +1,4 @@
-"""The texts that tasks will find in their trees: of the commit they start from, or of the directory they work in."""
+"""The texts that tasks find: in the commit they start from, or in the directory they work in."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
     from agentjobs.tokens.fit import Scale
 
 LOOK = 8192
-"""A file with a NUL in its first so many bytes is no text."""
+"""A file with a NUL in its first 8 KiB is not a text."""
 
 
 class Texts(Struct, frozen=True):
-    """Documents, and what they hold."""
+    """Documents and their content."""
 
     documents: tuple[Document, ...]
     contents: dict[str, bytes]
     odd: tuple[str, ...]
-    """Files whose names no cell can hold as that of a document."""
+    """Files whose names cannot be the name of a document in a cell."""
     binary: int
-    """Files that are no text."""
+    """Number of files that are not texts."""
 
 
 def read_texts(
     project: Project, paths: Sequence[str], scale: Scale, *, exclude: Sequence[str] = (), without: Collection[str] = ()
 ) -> Texts:
-    """Return the texts that ``paths`` (files, directories, globs) mean; ``without`` these. UserError where none is."""
+    """Return the texts in ``paths`` (files, directories, globs), except ``without``. UserError if there are none."""
     found = Place(project, paths)
     asked = beneath(paths, found.names, found.called)
     left_out = {*without, POLICY, TABLE}
@@ -49,12 +49,12 @@ def read_texts(
     contents = found.read([path for path in chosen if path not in odd])
     texts = {path: data for path, data in contents.items() if b"\0" not in data[:LOOK] and data.strip()}
     if not texts and not os.path.lexists(project.file.path):
-        raise UserError(f"no text is there: look at the paths and at --exclude (in {found.called})")
+        raise UserError(f"no text found: look at the paths and at --exclude (in {found.called})")
     return Texts(tuple(described(project, texts, scale)), texts, odd, len(contents) - len(texts))
 
 
 def read_files(project: Project, paths: Collection[str]) -> dict[str, bytes]:
-    """Return the contents of those of ``paths`` that are there, be they ignored by git or not."""
+    """Return the contents of those ``paths`` that exist, also if git ignores them."""
     if not project.uses_trees:
         files = {path: project.root / path for path in paths}
         return {path: file.read_bytes() for path, file in files.items() if file.is_file() and not file.is_symlink()}
@@ -73,12 +73,12 @@ def described(project: Project, contents: dict[str, bytes], scale: Scale) -> lis
 
 
 def digest(data: bytes) -> str:
-    """Return what tells one content from another."""
+    """Return a hash of the content."""
     return hashlib.sha256(data).hexdigest()[:10]
 
 
 def splitter(texts: Texts, budget: int, scale: Scale) -> Callable[[Document], list[Document]]:
-    """Return what cuts a document into parts within the budget."""
+    """Return a function that cuts a document into parts within the budget."""
     from agentjobs.plans.split import split  # for what is too large
     from agentjobs.tokens.count import count
 
@@ -96,10 +96,10 @@ def splitter(texts: Texts, budget: int, scale: Scale) -> Callable[[Document], li
 
 
 class Place:
-    """Where tasks find their files."""
+    """The place where tasks find their files."""
 
     def __init__(self, project: Project, paths: Sequence[str] = ()) -> None:
-        """``paths``: asked for by name, and so there even where git ignores them."""
+        """``paths``: named by the user, so included even if git ignores them."""
         self.project = project
         self.blobs: dict[str, str] = {}
         if project.uses_trees:
@@ -112,7 +112,7 @@ class Place:
             self.called = f"{project.root}; write it from there"
 
     def _ignored(self, paths: Sequence[str]) -> list[str]:
-        """Return what lies beneath those of ``paths`` that git ignores: what tasks read need not be in a repository."""
+        """Return the files in those ``paths`` that git ignores: tasks may read files outside the repository."""
         found: set[str] = set()
         for path in paths:
             plain = os.path.normpath(path)

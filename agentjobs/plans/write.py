@@ -1,4 +1,4 @@
-"""Plans on disk: rows merged into tasks.tsv under the lock, without losing what people write there."""
+"""Write plans to tasks.tsv under the lock, without losing edits by people."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 def plan_rows(
     project: Project, rows: Sequence[Mapping[str, str]], *, dry_run: bool, lock_timeout_s: float
 ) -> Planned:
-    """Merge ``rows`` into the table, which is made where there is none; return what became of each row.
+    """Merge ``rows`` into the table, which is created if there is none; return what happened to each row.
 
-    ``dry_run`` writes nothing. UserError where the table cannot be read or written, LockBusy for a held lock.
+    ``dry_run`` writes nothing. UserError if the table cannot be read or written, LockBusy if the lock is held.
     """
     changes = Changes(tuple(dict(row) for row in rows))
     return plan_with(project, lambda _table, _began: changes, dry_run=dry_run, lock_timeout_s=lock_timeout_s)
@@ -37,10 +37,10 @@ def plan_with(
     lock_timeout_s: float,
     check: bool = False,
 ) -> Planned:
-    """Carry out what ``plan`` makes of the table and of the ids that were ever begun; return what became of each row.
+    """Carry out what ``plan`` returns for the table and the started ids; return what happened to each row.
 
-    It is asked again where the table changes meanwhile; the last answer counts. ``check``: no circle of rows that wait
-    for each other is written. Otherwise as ``plan_rows``.
+    ``plan`` is called again if the table changes meanwhile; the last answer counts. ``check``: UserError instead of a
+    circle of rows that wait for each other. Otherwise like ``plan_rows``.
     """
     store, file = project.store, project.file
     locked = store.lock(lock_timeout_s) if store.exists() and not dry_run else contextlib.nullcontext()
@@ -71,7 +71,7 @@ def plan_with(
             file.load()
         file.check_writable()
         skipped = plan(file.table, began).skipped
-        if store.exists() and skipped:  # written as the tool's own, or they would be taken for a person's wish
+        if store.exists() and skipped:  # as agentjobs' own, otherwise they would count as edits by a person
             for task_id, note in skipped.items():
                 file.set(task_id, {"status": "SKIPPED", "note": note})
             file.save()

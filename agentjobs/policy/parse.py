@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from agentjobs.model.errors import UserError
 from agentjobs.policy.agents import flags_of, preset_of, table_of
 from agentjobs.policy.policy import Policy, unknown_name, wishes_of
-from agentjobs.text.toml import decode, line_of, load, nearest, section, spot
+from agentjobs.text.nearest import did_you_mean
+from agentjobs.text.toml import decode, line_of, load, section, spot
 from agentjobs.text.variables import fault
 
 if TYPE_CHECKING:
@@ -58,8 +59,7 @@ def _with_presets(
             continue
         chosen = preset_of(name, section)
         if section and isinstance(section.get("preset"), str) and chosen and preset(chosen) is None:
-            close = nearest(chosen, list(presets()))
-            hint = f'did you mean "{close}"?' if close else "`agentjobs agents` lists them"
+            hint = did_you_mean(chosen, presets(), "`agentjobs agents` lists them")
             line = line_of(data, ("agents", name, "preset"))
             raise UserError(f'no preset "{chosen}"; {hint}', file=file, line=line)
         found = table_of(name, section, preset)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from agentjobs.text.toml import nearest, section, spot
+from agentjobs.text.nearest import unknown
+from agentjobs.text.toml import section, spot
 from agentjobs.text.tsv import ID_RULE, is_id
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def faults(policy: Policy) -> Iterator[tuple[Path, str]]:
     """Yield phases without a profile, and keys of profiles that do nothing without phases."""
     for at, name in enumerate(policy.phases):
         if name not in policy.profiles:
-            yield ("phases",), f"phases: {unknown(name, list(policy.profiles), 'profile')}"
+            yield ("phases",), f"phases: {unknown('profile', name, policy.profiles)}"
         elif name in policy.phases[:at]:
             yield ("phases",), f'phases: "{name}" appears twice'
         elif not is_id(name):
@@ -33,13 +34,11 @@ def faults(policy: Policy) -> Iterator[tuple[Path, str]]:
             yield (*here, "min_done"), f"{spot((*here, 'min_done'))} means nothing: {name} {why} ({section(here)})"
 
 
-def unknown(name: str, known: list[str], what: str = "phase") -> str:
-    """Return a message for an unknown name, with the nearest known one."""
-    if not known and what == "phase":
+def unknown_phase(name: str, known: list[str]) -> str:
+    """Return the error for a phase that does not exist."""
+    if not known:
         return f'there is no phase "{name}": agentjobs.toml has no key phases'
-    close = nearest(name, known)
-    hint = f'did you mean "{close}"?' if close else f"known: {', '.join(known) or 'none'}"
-    return f'unknown {what} "{name}"; {hint}'
+    return unknown("phase", name, known)
 
 
 def phase_before(policy: Policy, name: str) -> str:

@@ -15,8 +15,9 @@ from agentjobs.policy.limits import Limits, Retry, Several
 from agentjobs.policy.plan import Planning
 from agentjobs.policy.reviews import Rule, Severity
 from agentjobs.policy.schema_check import SchemaCheck
+from agentjobs.text.nearest import unknown
 from agentjobs.text.path_patterns import output_fault
-from agentjobs.text.toml import FieldError, nearest
+from agentjobs.text.toml import FieldError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -282,8 +283,4 @@ def _is_branch(name: str) -> bool:
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
     """Return the error for a name that is not defined, with the nearest one that is."""
-    names = sorted(known)
-    if close := nearest(name, names):
-        return f'unknown {what} "{name}"; did you mean "{close}"?'
-    hint = f"known: {', '.join(names)}" if names else f"agentjobs.toml has no [{what}s.{name}]"
-    return f'unknown {what} "{name}"; {hint}'
+    return unknown(what, name, sorted(known), f"agentjobs.toml has no [{what}s.{name}]")

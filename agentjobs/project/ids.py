@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agentjobs.model.errors import UserError
+from agentjobs.text.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -16,9 +17,9 @@ def check_phases(project: Project, phases: Iterable[str]) -> None:
     """Raise UserError for an unknown phase; the message names the nearest one."""
     for name in phases:
         if name not in project.policy.phases:
-            from agentjobs.policy.phases import unknown
+            from agentjobs.policy.phases import unknown_phase
 
-            raise UserError(unknown(name, list(project.policy.phases)))
+            raise UserError(unknown_phase(name, list(project.policy.phases)))
 
 
 def rows_of_phases(project: Project, phases: Collection[str]) -> tuple[str, ...]:
@@ -28,11 +29,8 @@ def rows_of_phases(project: Project, phases: Collection[str]) -> tuple[str, ...]
 
 
 def known(project: Project, ids: Iterable[str]) -> None:
-    """Raise UserError for an id that is not in the table; the message names the nearest one."""
-    import difflib
-
+    """Raise UserError for an id that is not in the table; the nearest one is named."""
     for task_id in ids:
         if task_id not in project.file.table:
-            close = difflib.get_close_matches(task_id, project.file.table.ids, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise UserError(f"no task {task_id!r} in {project.file.path.name}{hint}")
+            hint = did_you_mean(task_id, project.file.table.ids, "")
+            raise UserError(f"no task {task_id!r} in {project.file.path.name}{hint and f'; {hint}'}")

@@ -6,7 +6,6 @@ inserted into the text and never read as a template.
 
 from __future__ import annotations
 
-import difflib
 import re
 import shlex
 from functools import cache, lru_cache
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 from agentjobs.model.errors import UserError
 from agentjobs.model.facts import Mode
 from agentjobs.prompts.sections import ORDER, fence_for
+from agentjobs.text.nearest import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -278,15 +278,8 @@ def _undefined(message: str, context: Mapping[str, object]) -> str:
     row = context.get("row")
     if missing and isinstance(row, dict) and missing[1] not in row:
         columns = ", ".join(sorted(row))
-        if difflib.get_close_matches(missing[1], ORDER, n=1):
+        if nearest(missing[1], ORDER):
             return f"no column or section {missing[1]!r} (sections: {', '.join(ORDER)}; columns: {columns})"
         return f"no column {missing[1]!r} (columns: {columns}); add it to the table, or remove it from the template"
-    return f"{message}{_nearest(message, context)}"
-
-
-def _nearest(message: str, context: Mapping[str, object]) -> str:
-    unknown = re.match(r"'([^']+)' is undefined", message)
-    if unknown is None:
-        return ""
-    close = difflib.get_close_matches(unknown[1], sorted(context), n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(context))}"
+    undefined = re.match(r"'([^']+)' is undefined", message)
+    return f"{message}; {did_you_mean(undefined[1], sorted(context))}" if undefined else message

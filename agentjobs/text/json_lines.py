@@ -14,6 +14,7 @@ import re
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import UNSET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -68,9 +69,8 @@ def _whole(text: bytes) -> list[Event] | None:
     """Return the objects of a line that is nothing but JSON; None for any other."""
     if text[:1] not in (b"{", b"["):
         return None
-    try:
-        value: object = msgspec.json.decode(text)
-    except (ValueError, RecursionError, msgspec.MsgspecError):
+    value = _decoded(text)
+    if value is UNSET:
         return None
     if isinstance(value, dict):
         return [Event(fields=value, line=text.decode("utf-8", "replace"))]
@@ -124,20 +124,21 @@ def is_json(line: str) -> bool:
         return True  # True if its end is missing, too: what a killed program left unfinished is not its last word
     if text[:1] not in ("{", "["):
         return False
-    try:
-        value: object = msgspec.json.decode(text)
-    except (ValueError, RecursionError, msgspec.MsgspecError):
-        return False
+    value = _decoded(text)
     return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict) for item in value))
 
 
 def is_whole(line: bytes) -> bool:
     """Return whether a line is one complete JSON value."""
+    return _decoded(line) is not UNSET
+
+
+def _decoded(text: str | bytes) -> object:
+    """Return the value of a JSON text; UNSET if it is not JSON."""
     try:
-        msgspec.json.decode(line)
+        return msgspec.json.decode(text)
     except (ValueError, RecursionError, msgspec.MsgspecError):
-        return False
-    return True
+        return UNSET
 
 
 def lookup(value: object, path: str) -> object:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_a
 import msgspec
 
 from agentjobs.model.errors import UserError
+from agentjobs.text.nearest import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 Path = tuple[str | int, ...]
 """Path of a value: keys, and positions (from 0) in arrays."""
@@ -93,14 +94,6 @@ def line_of(data: bytes, path: Path) -> int | None:
         elif inside is None and here[: len(path)] == path:
             inside = number
     return around if best == len(path) else inside or around
-
-
-def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Return the known word that a misspelt one probably means; ``cutoff`` 1 accepts no difference."""
-    from difflib import get_close_matches  # only when something is wrong
-
-    close = get_close_matches(word, list(known), n=1, cutoff=cutoff)
-    return close[0] if close else None
 
 
 def fields(kind: type) -> dict[str, msgspec.structs.FieldInfo]:

@@ -1,8 +1,8 @@
-"""What an agent makes of a text that we counted: a factor, and what it adds of its own. Pure.
+"""How an agent counts tokens compared with agentjobs: a factor, and an overhead (pure).
 
-The first request of a conversation holds the prompt and what the agent itself says to its model (system prompt, tools,
-memory files). So tokens in the window = overhead + factor x tokens of the prompt: a straight line through attempts
-whose prompts differ in size.
+The first request of a conversation holds the prompt and the agent's own text (system prompt, tools, memory files), so
+its tokens = overhead + factor x tokens of the prompt. The factor is a ratio of sums: what the requests with the larger
+prompts have more than those with the smaller prompts, in the agent's tokens divided by ours. The overhead is the rest.
 """
 
 from __future__ import annotations
@@ -15,125 +15,94 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FEWEST: Final = 3
-"""Attempts below which no factor is told from the overhead."""
+FEWEST: Final = 4
+"""Fewer samples give no factor."""
 
-VAGUE: Final = 0.1
-"""Standard error of a factor, as a part of it, above which it is not told from the overhead."""
+SPREAD: Final = 0.2
+"""The larger prompts must exceed the smaller ones by this share of the smaller requests. Less is lost in the noise."""
 
 LOWEST: Final = 0.5
 HIGHEST: Final = 3.0
-"""A factor outside of these is none: what was measured is something else."""
+"""A factor outside of these means that the agent reported something else than the size of its first request."""
 
 
 class Scale(Struct, frozen=True):
     """How an agent counts."""
 
     factor: float = 1.0
-    """Its tokens for one of ours."""
+    """The agent's tokens for one of ours."""
     overhead: int = 0
-    """Tokens of the first request that are not the prompt's."""
+    """Tokens of the first request besides the prompt."""
 
     def tokens(self, counted: int) -> int:
-        """Return the tokens that a text has for the agent; a part of one is a whole one."""
+        """Return the agent's tokens for a text of ``counted`` tokens, rounded up."""
         return math.ceil(round(counted * self.factor, 6))
 
     def budget(self, tokens: int) -> int:
-        """Return how many of our tokens a text may have that has at most ``tokens`` for the agent."""
+        """Return how many of our tokens a text may have so that the agent counts at most ``tokens``."""
         return math.floor(round(tokens / self.factor, 6))
 
 
 class Sample(Struct, frozen=True):
-    """One conversation's first request."""
+    """The first request of one conversation."""
 
     prompt: int
-    """Tokens of the prompt as we count them."""
+    """Tokens of the prompt as agentjobs counts them."""
     window: int
     """Tokens of the request as the agent reported them."""
 
 
 class Off(Struct, frozen=True):
-    """How far a scale is off, as parts of what the agent reported."""
+    """The error of a scale on the samples, as a share of what the agent reported."""
 
     mean: float
     worst: float
 
 
 class Fitted(Struct, frozen=True):
-    """What the samples say."""
+    """A scale from samples."""
 
     scale: Scale
     before: Off
-    """Of the scale that was."""
+    """Error of the old scale."""
     after: Off
-    """Of the new one, each sample foretold by all the others."""
+    """Error of the new scale."""
     factor_known: bool
-    """The factor comes from the samples; otherwise it is the one that was, and only the overhead does."""
+    """True if the factor is from the samples. Otherwise it is the old one and only the overhead is new."""
     why: str = ""
     """Why the factor is not known."""
 
 
 def fit(samples: Sequence[Sample], was: Scale) -> Fitted | None:
-    """Fit a line through the samples by least squares; None where there are no samples.
-
-    Where they are too few, or their prompts too much alike, for a factor, it stays and the overhead alone is fitted.
-    """
+    """Return the scale that the samples show; None without samples."""
     if not samples:
         return None
-    before = _off(samples, [was.overhead + was.factor * one.prompt for one in samples])
-    line, why = _line(samples)
-    if line is None:
-        leaving = [_overhead(_without(samples, at), was.factor) for at in range(len(samples))]
-        scale = Scale(was.factor, round(max(0.0, _overhead(samples, was.factor))))
-        foretold = [max(0.0, own) + was.factor * one.prompt for own, one in zip(leaving, samples, strict=True)]
-        return Fitted(scale, before, _off(samples, foretold), factor_known=False, why=why)
-    others = [_least_squares(_without(samples, at)) for at in range(len(samples))]
-    foretold = [own + factor * one.prompt for (factor, own), one in zip(others, samples, strict=True)]
-    scale = Scale(round(line[0], 4), round(line[1]))
-    return Fitted(scale, before, _off(samples, foretold), factor_known=True)
+    factor, why = _factor(samples)
+    prompts, windows = sum(one.prompt for one in samples), sum(one.window for one in samples)
+    if factor is not None and factor * prompts > windows:  # an overhead is not negative
+        factor = windows / prompts
+    known = was.factor if factor is None else round(factor, 4)
+    scale = Scale(known, round(max(0.0, windows - known * prompts) / len(samples)))
+    return Fitted(scale, _off(samples, was), _off(samples, scale), factor is not None, why)
 
 
-def _line(samples: Sequence[Sample]) -> tuple[tuple[float, float] | None, str]:
-    """Return factor and overhead, or None and why there is no telling."""
+def _factor(samples: Sequence[Sample]) -> tuple[float | None, str]:
+    """Return the factor, or None and the reason."""
     if len(samples) < FEWEST:
-        return None, f"fewer than {FEWEST} attempts tell"
-    factor, overhead = _least_squares(samples)
-    mean = sum(one.prompt for one in samples) / len(samples)
-    spread = sum((one.prompt - mean) ** 2 for one in samples)
-    left = sum((one.window - overhead - factor * one.prompt) ** 2 for one in samples)
-    error = math.sqrt(left / (len(samples) - 2) / spread) if spread else math.inf
-    if error > VAGUE * abs(factor):
-        smallest, largest = min(one.prompt for one in samples), max(one.prompt for one in samples)
-        return None, f"prompts of {smallest:,} to {largest:,} tokens are too much alike to tell it from the overhead"
+        return None, f"{FEWEST} attempts are needed"
+    ordered = sorted(samples, key=lambda one: (one.prompt, one.window))
+    half = len(ordered) // 2
+    small, large = ordered[:half], ordered[-half:]
+    less, more = sum(one.prompt for one in small), sum(one.prompt for one in large)
+    if more - less < SPREAD * sum(one.window for one in small):
+        least, most = ordered[0].prompt, ordered[-1].prompt
+        return None, f"all prompts have a similar size ({least:,} to {most:,} tokens)"
+    factor = (sum(one.window for one in large) - sum(one.window for one in small)) / (more - less)
     if not LOWEST <= factor <= HIGHEST:
-        return None, f"what was reported grows {factor:.2f} times as fast as the prompts: that is not a count of them"
-    return (factor, overhead), ""
+        return None, f"the reported tokens grow {factor:.2f} times as fast as the prompts, so they do not count them"
+    return factor, ""
 
 
-def _least_squares(samples: Sequence[Sample]) -> tuple[float, float]:
-    """Return factor and overhead; the overhead is not below 0."""
-    count = len(samples)
-    x = sum(one.prompt for one in samples) / count
-    y = sum(one.window for one in samples) / count
-    spread = sum((one.prompt - x) ** 2 for one in samples)
-    if not spread:
-        return (y / x if x else 1.0), 0.0
-    factor = sum((one.prompt - x) * (one.window - y) for one in samples) / spread
-    overhead = y - factor * x
-    if overhead >= 0:
-        return factor, overhead
-    squares = sum(one.prompt**2 for one in samples)
-    return sum(one.prompt * one.window for one in samples) / squares, 0.0
-
-
-def _overhead(samples: Sequence[Sample], factor: float) -> float:
-    return sum(one.window - factor * one.prompt for one in samples) / len(samples)
-
-
-def _without(samples: Sequence[Sample], at: int) -> Sequence[Sample]:
-    return [*samples[:at], *samples[at + 1 :]] if len(samples) > 1 else samples
-
-
-def _off(samples: Sequence[Sample], foretold: Sequence[float]) -> Off:
-    parts = [abs(told - one.window) / max(1, one.window) for told, one in zip(foretold, samples, strict=True)]
+def _off(samples: Sequence[Sample], scale: Scale) -> Off:
+    parts = [abs(scale.overhead + scale.factor * one.prompt - one.window) / max(1, one.window) for one in samples]
     return Off(sum(parts) / len(parts), max(parts))

@@ -1,4 +1,4 @@
-"""How an agent counts tokens, as far as that is known: ``.agentjobs/tokens.json``, its settings, its preset."""
+"""How an agent counts tokens: from ``.agentjobs/tokens.json``, its settings or its preset."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STATE: Final = "tokens.json"
 
 
 class Learnt(Struct, frozen=True, omit_defaults=True):
-    """What was learnt of one agent."""
+    """What ``tokens --calibrate`` learned about one agent."""
 
     factor: float
     overhead: int
@@ -33,7 +33,7 @@ class State(Struct, frozen=True):
 
 
 def scale_of(project: Project, name: str) -> Scale:
-    """Return how an agent counts: as it was learnt here, else as its settings say, else as we do."""
+    """Return how an agent counts: as learned here, else by its settings, else as agentjobs does."""
     state = read_json(project.store.dir / STATE, State)
     if state is not None and name in state.agents and _sound(state.agents[name]):
         learnt = state.agents[name]
@@ -43,11 +43,11 @@ def scale_of(project: Project, name: str) -> Scale:
 
 
 def preset_factor(name: str) -> float | None:
-    """Return the factor of a preset, where there is one."""
+    """Return the factor of a preset; None if it has none."""
     factor = (preset(name) or {}).get("tokens_factor")
     return float(factor) if factor else None
 
 
 def _sound(learnt: Learnt) -> bool:
-    """Whether somebody has not written nonsense there."""
+    """Check values that a person may have edited."""
     return math.isfinite(learnt.factor) and learnt.factor > 0 and learnt.overhead >= 0

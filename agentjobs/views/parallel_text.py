@@ -30,8 +30,7 @@ def lines(advice: Advice, phases: Sequence[str] = ()) -> list[str]:
         rows.append(("fit", _fit(advice.fit, advice.tasks)))
     if advice.checks is not None:
         rows.append(("checks", _checks(advice.checks)))
-    if advice.forecast is not None:
-        rows += [("forecast", text) for text in _forecast(advice.forecast, advice.at_once, advice.tasks)]
+    rows += [("forecast", text) for text in _forecast(advice.forecast, advice.at_once, advice.tasks)]
     shown = [("" if at and rows[at - 1][0] == name else name, text) for at, (name, text) in enumerate(rows)]
     return [first, *columns(shown, "  ")]
 
@@ -63,18 +62,22 @@ def _checks(checks: Checks) -> str:
     return f"{checks.checked:,} of {total:,} tasks are checked by commands, not by their agent's report{bare}"
 
 
-def _forecast(forecast: Forecast, at_once: int, tasks: int) -> list[str]:
+def _forecast(forecast: Forecast | None, at_once: int, tasks: int) -> list[str]:
+    if forecast is None:
+        return ["none before a task has finished: try a few (`agentjobs dispatch --only 3`), then check again"]
     ways = [(f"{at_once} at once:", _estimate(forecast.parallel))] if at_once > 1 else []
-    ways.append(("one at a time, each fresh:" if tasks > 1 else "the one task:", _estimate(forecast.in_turn)))
-    if tasks > 1:
-        ways.append(("one agent, one conversation:", _estimate(forecast.in_one)))
+    ways.append(("one at a time:" if tasks > 1 else "the one task:", _estimate(forecast.in_turn)))
     return [*columns(ways), *(f"estimate: {text}" for text in forecast.basis)]
 
 
 def _estimate(estimate: Estimate) -> str:
-    cost = f", ${_money(estimate.cost)}" if estimate.cost is not None else ""
     low, high = duration(estimate.seconds.low), duration(estimate.seconds.high)
-    return f"{low} to {high}, {amount(estimate.tokens.low)} to {amount(estimate.tokens.high)} tokens{cost}"
+    found = [f"{low} to {high}"]
+    if estimate.tokens is not None:
+        found.append(f"{amount(estimate.tokens.low)} to {amount(estimate.tokens.high)} tokens")
+    if estimate.cost is not None:
+        found.append(f"${_money(estimate.cost)}")
+    return ", ".join(found)
 
 
 def _money(cost: Range) -> str:

@@ -13,7 +13,7 @@ from agentjobs.agents.outcome import classify
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.steps import Exited
 from agentjobs.policy.parse import parse_policy
-from agentjobs.policy.presets import preset
+from tests.kit.examples import preset
 
 WORDS = Path(__file__).parents[1] / "fixtures" / "words" / "context.tsv"
 TABLE = [line.split("\t") for line in WORDS.read_text().splitlines()[1:]]

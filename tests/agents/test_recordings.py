@@ -1,4 +1,4 @@
-"""The presets against what the real CLIs said: every recording is given its class, conversation, usage and reset."""
+"""The presets against what the real CLIs printed: outcome, conversation, usage and reset of each recording."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import sqlite3
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from agentjobs.agents.outcome import Ending, classify
 from agentjobs.agents.output import Knowledge
 from agentjobs.agents.transcripts import Found, Whose, find, lines_of
 from agentjobs.agents.usage import Measured, beside, measure, of_attempt, since
+from agentjobs.model.errors import UserError
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.spending import Spending
 from agentjobs.model.steps import Exited, Kill, KillReason, Lost
@@ -28,6 +30,7 @@ from agentjobs.policy.presets import names, preset
 from agentjobs.run.steps.open_request import asks
 from agentjobs.run.steps.spending import learnt
 from agentjobs.text.json_lines import matches, read_events
+from tests.kit import examples
 from tests.realagents import NAMES, real
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "agents"
@@ -36,8 +39,9 @@ IDS = [f"{path.parent.parent.name}-{path.parent.name}" for path in RECORDINGS]
 SIGNAL_BASE = 128
 
 
+@cache
 def agent_of(name: str) -> Agent:
-    policy = parse_policy(f'[profiles.default]\nagent = "{name}"\n'.encode(), preset=preset)
+    policy = parse_policy(f'[profiles.default]\nagent = "{name}"\n'.encode(), preset=examples.preset)
     return policy.agents[name]
 
 
@@ -93,39 +97,42 @@ class Recording:
         return measure(output, self.agent.usage), kept.measured or beside(files)
 
 
-@pytest.fixture(params=RECORDINGS, ids=IDS)
-def recording(request: pytest.FixtureRequest) -> Recording:
-    return Recording(request.param)
+@pytest.mark.parametrize("meta", RECORDINGS, ids=IDS)
+def test_a_recording_is_read_right(meta: Path, tmp_path: Path) -> None:
+    """One test for each recording, so that it is parsed once."""
+    recording = Recording(meta)
+    home = recording.home(tmp_path)
+    its_ending(recording)
+    its_conversation(recording)
+    its_conversation_on_disk(recording, home)
+    its_usage(recording, home)
+    its_open_request(recording)
 
 
-def test_its_class(recording: Recording) -> None:
+def its_ending(recording: Recording) -> None:
+    """Check the outcome, and the time at which a limit ends."""
     verdict = recording.verdict()
     assert verdict.outcome is Outcome(recording.meta["class"]), verdict
-
-
-def test_when_its_limit_ends(recording: Recording) -> None:
     if "reset" not in recording.meta:
-        assert recording.verdict().reset_at == 0
-        return
-    if recording.meta.get("reset_unknown"):
-        assert recording.verdict().reset_at == 0, "it can be known: say so in meta.json"
-        return
-    assert abs(recording.verdict().reset_at - recording.meta["reset"]) <= 60
+        assert verdict.reset_at == 0
+    elif recording.meta.get("reset_unknown"):
+        assert verdict.reset_at == 0, "it can be known: say so in meta.json"
+    else:
+        assert abs(verdict.reset_at - recording.meta["reset"]) <= 60
 
 
-def test_its_conversation(recording: Recording) -> None:
+def its_conversation(recording: Recording) -> None:
     if recording.agent.session is not None:
         told = learnt(recording.output, recording.agent.session)
         assert told in {"", recording.meta["session"]}
         assert told or recording.meta["class"] != "ok"
 
 
-def test_its_conversation_is_found_on_disk(recording: Recording, tmp_path: Path) -> None:
-    """An agent that chooses the id itself may be killed before it has said it."""
-    agent = recording.agent
-    if agent.transcript is None or not agent.chooses_session:
-        pytest.skip("we choose the id, or nothing is kept")
-    found = recording.transcript("", recording.home(tmp_path))
+def its_conversation_on_disk(recording: Recording, home: Path) -> None:
+    """An agent that chooses the id itself may be killed before it has printed it."""
+    if recording.agent.transcript is None or not recording.agent.chooses_session:
+        return
+    found = recording.transcript("", home)
     if recording.directory.name == "no_session":
         assert found is None
     else:
@@ -133,11 +140,11 @@ def test_its_conversation_is_found_on_disk(recording: Recording, tmp_path: Path)
         assert found.session == recording.meta["session"]
 
 
-def test_what_it_used_to_the_token(recording: Recording, tmp_path: Path) -> None:
-    """What the mock served, whether the CLI says it or only keeps it."""
-    home = recording.home(tmp_path)
+def its_usage(recording: Recording, home: Path) -> None:
+    """Check against what the mock served, whether the CLI prints it or only keeps it; line by line too."""
     usage = recording.meta["usage"]
     said, kept = recording.told(recording.output, recording.meta["session"], home)
+    watched_as_it_runs(recording, home, said, kept)
     runs = [Spending(input=one[0], output=one[1]) for one in usage["runs"]]
     if recording.meta.get("usage_unknown"):
         assert said is None or said.spending.tokens == 0, "it can be known: say so in meta.json"
@@ -153,10 +160,8 @@ def test_what_it_used_to_the_token(recording: Recording, tmp_path: Path) -> None
         assert not spent.unknown
 
 
-def test_what_it_used_is_known_while_it_runs(recording: Recording, tmp_path: Path) -> None:
-    """Line by line the same comes out as at the end."""
-    home = recording.home(tmp_path)
-    said, kept = recording.told(recording.output, recording.meta["session"], home)
+def watched_as_it_runs(recording: Recording, home: Path, said: Measured | None, kept: Measured | None) -> None:
+    """The result of reading line by line is the same as at the end."""
     sight, inside = sights(recording.agent)
     assert measured(watched(recording.output, sight), recording.agent.usage) == said
     found = recording.transcript(recording.meta["session"], home)
@@ -173,7 +178,7 @@ def watched(text: bytes, sight: Sight) -> Seen:
     return seen
 
 
-def test_whether_a_request_was_open_when_it_was_killed(recording: Recording) -> None:
+def its_open_request(recording: Recording) -> None:
     """The service of ``hang`` and ``sigkill`` never answers the second request."""
     agent, case = recording.agent, recording.directory.name
     if agent.watch is None or agent.watch.request is None:
@@ -208,20 +213,35 @@ def test_the_results_of_one_run_are_added_up(case: str, known: int) -> None:
     assert again == whole, "a line that is there twice counts once"
 
 
-@pytest.mark.parametrize("name", names())
-def test_a_preset_is_all_a_user_writes(name: str) -> None:
-    agent = agent_of(name)
-    assert agent.about
-    assert agent.version
-    assert agent.account == name
-    assert agent.stop
-    if agent.tested:
-        assert any(rule.class_ is Outcome.OK for rule in agent.rules)
-        assert name in NAMES, "what was tested has recordings"
-        assert agent.tested[-1] == real(name).version
-        assert agent.usage or agent.transcript_usage or (agent.transcript and agent.transcript.database)
-    if agent.prompt == "file":
-        assert any("{prompt}" in part for part in agent.command)
+def test_presets_and_examples_are_all_a_user_writes() -> None:
+    """A preset is an agent that was run; what nobody has run is an example in the docs."""
+    assert names() == tuple(sorted(NAMES))
+    for name in examples.names():
+        agent = agent_of(name)
+        assert agent.about, name
+        assert agent.version, name
+        assert agent.account == name
+        assert agent.stop, name
+        settings = examples.preset(name)
+        assert settings is not None
+        assert settings["install"], name
+        if agent.prompt == "file":
+            assert any("{prompt}" in part for part in agent.command), name
+        if name in examples.NAMES:
+            assert not agent.tested, name
+        else:
+            assert any(rule.class_ is Outcome.OK for rule in agent.rules), name
+            assert agent.tested[-1] == real(name).version
+            assert agent.usage or agent.transcript_usage or (agent.transcript and agent.transcript.database), name
+
+
+@pytest.mark.parametrize("name", examples.NAMES)
+def test_an_example_is_copied_into_agentjobs_toml(name: str) -> None:
+    text = (examples.DIRECTORY / f"{name}.toml").read_text()
+    agents = parse_policy(f'[profiles.default]\nagent = "{name}"\n{text}'.encode(), preset=preset).agents
+    assert agents[name].about
+    with pytest.raises(UserError, match=f'unknown agent "{name}"'):
+        parse_policy(f'[profiles.default]\nagent = "{name}"\n'.encode(), preset=preset)
 
 
 def test_every_recorded_agent_has_all_its_cases() -> None:

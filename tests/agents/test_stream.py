@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from agentjobs.agents.stream import Said, doing, event_words, excerpt, last_words, lines_for_people, read
 from agentjobs.policy.agent_output import Reading
-from agentjobs.policy.presets import names
 from agentjobs.text.json_lines import read_events
 from agentjobs.text.toml import FieldError
 from tests.agents.test_recordings import IDS, RECORDINGS, SAID, Recording, agent_of
+from tests.kit.examples import names
 
 COMMAND = "printf %s 'ok"
 """What a mock model asks for in each recording that edits: tests/realagents/cases.py."""

@@ -11,12 +11,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from agentjobs.checkup.forecast import (
-    Load,
     Measured,
     Range,
-    Work,
-    fresh,
-    in_one,
     in_order,
     least_time,
     longest,
@@ -125,66 +121,7 @@ def test_how_many_run_at_once() -> None:
     assert widest([], []) == 0
 
 
-# --- tokens
-
-WORK = Work(requests=10, answer=100, request_s=1.0, attempts=1.0)
-
-
-def replayed(loads: list[Load], work: Work, window: int, *, anew: bool) -> tuple[float, float]:
-    """Send every request, one by one; return the tokens sent, and those that were new."""
-    sent = new = 0.0
-    held = 0.0
-    for load in loads:
-        brings = load.prompt + load.files + work.requests * work.answer
-        if anew or not held or held + brings > window:
-            held, before = load.own + load.prompt, 0.0
-        else:
-            before, held = held, held + load.prompt
-        grows = (load.files + work.requests * work.answer) / work.requests
-        for _ in range(work.requests):
-            sent += held + grows / 2
-            held += grows
-        new += held - before
-    return sent, new
-
-
-@settings(max_examples=100, deadline=None)
-@given(
-    st.lists(st.builds(Load, st.integers(1, 900), st.integers(0, 5000), st.just(300)), min_size=1, max_size=12),
-    st.sampled_from([20_000, 10**9]), st.booleans(),
-)  # fmt: skip
-def test_tokens_are_those_of_a_conversation_that_is_sent_again_each_time(
-    loads: list[Load], window: int, anew: bool
-) -> None:
-    found = in_one(loads, WORK, window)
-    if anew:
-        each = [fresh(load, WORK, window) for load in loads]
-        found = replace(found, **{key: sum(getattr(one, key) for one in each)
-                                  for key in ("input", "cache_read", "cache_write", "output")})  # fmt: skip
-    sent, new = replayed(loads, WORK, window, anew=anew)
-    assert found.cache_read + found.cache_write == pytest.approx(sent, abs=2 * len(loads))
-    assert found.cache_write == pytest.approx(new, abs=2 * len(loads))
-    assert found.output == len(loads) * 1000
-
-
-def test_one_conversation_grows_with_the_square_until_the_window_is_full() -> None:
-    one = Load(100, 900)
-    alone = fresh(one, WORK, 10**9).tokens
-
-    def over(count: int) -> int:
-        """Return what one conversation takes more than as many fresh ones."""
-        return in_one([one] * count, WORK, 10**9).tokens - count * alone
-
-    assert over(1) == 0
-    assert over(10) == WORK.requests * 2000 * 10 * 9 / 2, "R x d x n (n - 1) / 2"
-    assert over(40) == pytest.approx(over(20) * 4, rel=0.06)
-    small = [in_one([one] * count, WORK, 20_000).tokens for count in (100, 200)]
-    assert small[1] == pytest.approx(small[0] * 2, rel=0.01), "from then on in proportion"
-
-
-def test_what_never_fits_fills_the_window_and_no_more() -> None:
-    found = fresh(Load(100, 10**6), WORK, 20_000)
-    assert found.cache_read + found.cache_write <= WORK.requests * 20_000
+# --- estimates
 
 
 @pytest.mark.parametrize(
@@ -209,7 +146,7 @@ ORDER = Order(chain=1, wide=30, slots=8, pairs=0, more_pairs=False, crowd=1, spe
 FIT = Fit(4000, 9000, "big", 120_000, 300_000, 120_000, 30)
 CHECKS = Checks(30, 0)
 ONE = Estimate(Range(60, 7200), Range(900, 2_000_000), Range(0.5, 3))
-FORECAST = Forecast(ONE, ONE, ONE, ("assumed",))
+FORECAST = Forecast(ONE, ONE, ("from 4 finished tasks",))
 
 
 def advice(tasks: int = 30, order: Order = ORDER, fit: Fit = FIT, checks: Checks = CHECKS) -> Advice:
@@ -222,10 +159,9 @@ def test_many_tasks_that_do_not_meet_and_are_checked_are_for_many_agents() -> No
         "  order     longest chain 1, 30 could run at once, 8 slots: at most 8.0 times as fast as in sequence",
         "  fit       median 4.0k tokens, largest 9.0k (big), 120k fit; together 300k: more than one conversation holds",
         "  checks    30 of 30 tasks are checked by commands, not by their agent's report",
-        "  forecast  8 at once:                    1m00s to 2h00m, 900 to 2.0M tokens, $0.50 to $3.00",
-        "            one at a time, each fresh:     1m00s to 2h00m, 900 to 2.0M tokens, $0.50 to $3.00",
-        "            one agent, one conversation:  1m00s to 2h00m, 900 to 2.0M tokens, $0.50 to $3.00",
-        "            estimate: assumed",
+        "  forecast  8 at once:      1m00s to 2h00m, 900 to 2.0M tokens, $0.50 to $3.00",
+        "            one at a time:  1m00s to 2h00m, 900 to 2.0M tokens, $0.50 to $3.00",
+        "            estimate: from 4 finished tasks",
     ]
 
 

@@ -79,7 +79,7 @@ def test_init_lists_its_kinds_and_knows_no_other(tmp_path: Path) -> None:
     assert "blank" in [line.split("  ")[0] for line in listed.stdout.splitlines()]
     unknown = agentjobs("init", "blnk", cwd=tmp_path)
     assert unknown.returncode == 1
-    assert "did you mean blank?" in unknown.stderr
+    assert 'did you mean "blank"?' in unknown.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -169,7 +169,7 @@ def test_check_reads_the_policy_and_the_table_even_when_the_other_is_broken(proj
 def test_check_renders_every_prompt(project: Project) -> None:
     project.rows({"id": "a", "task": "x"}, {"id": "b", "task": "word " * 300})
     (project.root / "prompt.md.j2").write_text("{{ tsk }}")
-    assert "prompt.md.j2:1: 'tsk' is undefined; did you mean 'task'?" in project.run("check", code=1).stderr
+    assert "prompt.md.j2:1: 'tsk' is undefined; did you mean \"task\"?" in project.run("check", code=1).stderr
     (project.root / "prompt.md.j2").write_text("{{ task }}")
     project.configure(profiles={"default": {"window": 100}})
     done = project.run("check", code=1)
@@ -232,7 +232,7 @@ def test_prompt_is_what_is_sent(project: Project) -> None:
     assert project.prompt("a", 1) == before == project.run("prompt", "a", "--attempt", "1", code=0).stdout
     assert project.prompt("a", 2) == project.run("prompt", "a", "--attempt", "2", code=0).stdout != before
     assert "it has attempts 1 to 2" in project.run("prompt", "a", "--attempt", "3", code=1).stderr
-    assert "did you mean a?" in project.run("prompt", "aa", code=1).stderr
+    assert 'did you mean "a"?' in project.run("prompt", "aa", code=1).stderr
 
 
 def test_status_before_during_and_after(project: Project) -> None:

@@ -1,4 +1,4 @@
-"""``plan pack``, ``plan tree`` and ``plan speckit`` in a real project: planned, run, planned again."""
+"""``plan pack`` and ``plan tree`` in a real project: planned, run, planned again."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from agentjobs.model.errors import UserError
-from agentjobs.plans.speckit import parse, paths_in
 from agentjobs.tokens.count import count
 from tests.kit.harness import Project
 
@@ -169,109 +167,3 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         project.run("plan", "pack", "docs", *wrong, code=64)
     project.rows({"id": "a"})
     assert "nothing to merge" in project.run("plan", "tree", "--budget", "1k", code=1).stderr
-
-
-# --- spec-kit ---------------------------------------------------------------------------------------------
-
-TASKS = """# Tasks: Login
-
-- [ ] no task, for want of an id
-
-## Phase 1: Setup (Shared Infrastructure)
-
-- [X] T001 Create project structure
-- [ ] T002 [P] Configure linting in `pyproject.toml`
-- [ ] T003 [P] Write README.md
-
-## Phase 2: Foundational
-
-- [ ] T004 Set up the database in src/db.py
-
-<!-- - [ ] T999 a sample -->
-
-## Phase 3: User Story 1 - Log in (Priority: P1) 🎯 MVP
-
-### Tests for User Story 1
-
-- [ ] T005 [P] [US1] Contract test in tests/contract/test_login.py
-
-### Implementation
-
-- [ ] T006 [P] [US1] User model in src/models/user.py
-- [ ] T007 [US1] Service in src/services/login.py (depends on T005, T006)
-
-## Phase 4: User Story 2 - Log out (Priority: P2)
-
-- [ ] T008 [P] [US2] Handler in src/app/[id]/page.tsx (depends on T005-T007)
-
-## Phase N: Polish
-
-- [ ] T009 Docs in docs/
-
-## Dependencies
-
-```
-- [ ] T998 an example
-```
-"""
-
-
-def test_speckit(tmp_path: Path) -> None:
-    project = Project(tmp_path)
-    place = project.root / "specs" / "001-login"
-    place.mkdir(parents=True)
-    (place / "tasks.md").write_text(TASKS)
-    plan = ("plan", "speckit", "specs/001-login/tasks.md")
-    dry = project.run(*plan, "--dry-run", code=0)
-    assert len(dry.lines) == 10
-    said = project.run(*plan, code=0)
-    assert "9 tasks in 5 phases, 2 stories, 1 done" in said.stderr
-    rows = project.table()
-    assert {i: row["after"] for i, row in rows.items()} == {
-        "T001": "", "T002": "T001", "T003": "T001", "T004": "T002 T003", "T005": "T004", "T006": "T004",
-        "T007": "T005 T006", "T008": "T004 T005 T007 T006", "T009": "T007 T008",
-    }  # fmt: skip
-    assert rows["T006"] | {"after": ""} == rows["T006"] | {
-        "after": "", "files": "src/models/user.py", "task": "User model in src/models/user.py", "phase": "3",
-        "section": "Implementation", "story": "US1", "parallel": "yes", "priority": "2", "spec": "specs/001-login",
-        "phase_title": "User Story 1 - Log in (Priority: P1) 🎯 MVP", "status": "TODO",
-    }  # fmt: skip
-    assert {i: row["status"] for i, row in rows.items() if row["status"] != "TODO"} == {"T001": "DONE"}
-    assert rows["T002"]["files"] == "pyproject.toml"
-    before = table(project)
-    project.run(*plan, code=0)
-    assert table(project) == before
-    (place / "tasks.md").write_text(TASKS.replace("Docs in docs/", "Docs in docs/ and CHANGELOG.md"))
-    project.run(*plan, code=0)
-    assert project.table()["T009"]["files"] == "docs/ CHANGELOG.md"
-
-
-def test_speckit_errors() -> None:
-    with pytest.raises(UserError, match="no task found"):
-        parse("# Tasks\n")
-    with pytest.raises(UserError) as caught:
-        parse("- [ ] T001 a\n- [ ] T002 b (depends on T007)\n", "t.md")
-    assert str(caught.value) == "t.md:2: T002 depends on T007, which is no task here"
-    with pytest.raises(UserError, match="T001 is already on line 1"):
-        parse("- [ ] T001 a\n- [ ] T001 b\n")
-
-
-def test_speckit_ranges() -> None:
-    """A range that goes on for ever is refused at its first stranger; one in the next sentence is none to wait for."""
-    with pytest.raises(UserError, match="T999999999999, which is no task here"):
-        parse("- [ ] T001 a\n- [ ] T002 b (depends on T001-T999999999999)\n")
-    items = parse("- [ ] T001 a\n- [ ] T002 [P] b\n- [ ] T003 [P] c (depends on T001). Not as T001-T002\n")
-    assert items[2].after == ("T001",)
-
-
-@pytest.mark.parametrize(
-    ("said", "paths"),
-    [
-        ("Set .github/w/ci.yml, package.json and Cargo.toml.", (".github/w/ci.yml", "package.json", "Cargo.toml")),
-        ("at https://x.y/z.py do I/O, GET/POST and/or e.g. Node.js v1.2/1.3", ()),
-        ("Edit ../x and /etc/passwd and ~/x", ()),
-        ("Set up `src/` and `two words/x.py`", ("src/",)),
-    ],
-)  # fmt: skip
-def test_paths(said: str, paths: tuple[str, ...]) -> None:
-    assert paths_in(said) == paths

@@ -201,7 +201,7 @@ def test_paths_take_a_part(tmp_path: Path) -> None:
     assert plan(project, "lib/*.js", include=(), dry_run=True).planned.refreshed == ("lib.b",)
     with pytest.raises(UserError, match=r"nowhere: not in "):
         plan(project, "nowhere")
-    with pytest.raises(UserError, match="which files"):
+    with pytest.raises(UserError, match="no files given"):
         plan(project, include=())
 
 
@@ -264,4 +264,4 @@ def test_the_command(tmp_path: Path) -> None:
     assert project.run("plan", "files", "--profile", "none").code == 64
     project.configure(plan=None)
     assert "Usage: agentjobs plan" in project.run("plan", code=64).stderr
-    assert project.run("plan", "files").stderr.startswith("agentjobs: which files?")
+    assert project.run("plan", "files").stderr.startswith("agentjobs: no files given")

@@ -134,7 +134,7 @@ def test_what_failed_and_what_is_missing() -> None:
     assert sum(len(merge.inputs) for merge in step.merges) == 19
     skipped = [*leaves(3), leaf(3, None, Status.SKIPPED)]
     assert next_level(skipped, fan_in=5, budget=1000).missing == ()
-    with pytest.raises(UserError, match=r"its output out/b001\.md is not there"):
+    with pytest.raises(UserError, match=r"its output out/b001\.md is missing"):
         next_level([leaf(0), leaf(1, None)], fan_in=2, budget=1000)
     level = grown(leaves(4), next_level(leaves(4), fan_in=2, budget=1000), [])
     with pytest.raises(UserError, match="m1-1 FAILED"):
@@ -170,5 +170,5 @@ def test_inputs_in_a_circle() -> None:
     above = Source("m2-0", Status.DONE, "out/m2-0.md", 100, 2, ("m1-0",), begun=True)
     step = next_level([*leaves(3), own, above], fan_in=5, budget=1000)
     assert [merge.inputs for merge in step.merges] == [("m2-0", "b002")]
-    with pytest.raises(UserError, match="m1-0 merges what is made of its own output"):
+    with pytest.raises(UserError, match="m1-0 depends on its own output"):
         next_level([*leaves(2), own], fan_in=5, budget=1000)

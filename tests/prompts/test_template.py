@@ -61,7 +61,7 @@ def test_final_newlines_stay() -> None:
 @pytest.mark.parametrize(
     ("template", "message"),
     [
-        ("one\n{{ flies }}", "prompt.md.j2:2: 'flies' is undefined; did you mean 'files'?"),
+        ("one\n{{ flies }}", "prompt.md.j2:2: 'flies' is undefined; did you mean \"files\"?"),
         ("\n\n{% if %}", "prompt.md.j2:3: "),
         ("{% for %}\n", "prompt.md.j2:1: "),
         ("\n{{ row.nope }}", "prompt.md.j2:2: "),

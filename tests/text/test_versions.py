@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentjobs.policy.presets import names, preset
+from agentjobs.policy.presets import preset
 from agentjobs.text.versions import Standing, range_of, standing, too_old, version_in
 
 
@@ -86,13 +86,6 @@ def test_a_value_is_no_version() -> None:
     assert version_in("  -c model.temperature=0.5\n") == ""
     assert version_in("x=1.5 tool 2.5") == "2.5"
     assert version_in("version:2.5") == "2.5"
-
-
-@pytest.mark.parametrize("name", names())
-def test_a_preset_says_how_its_program_is_installed(name: str) -> None:
-    settings = preset(name)
-    assert settings is not None
-    assert settings["install"]
 
 
 def test_versions_are_compared_by_number() -> None:

@@ -50,11 +50,11 @@ def test_noise_and_what_it_is_worth() -> None:
     ]
     found = fit(samples, Scale(1.2))
     assert found is not None
-    assert 1.2 < found.scale.factor < 1.3
+    assert 1.2 < found.scale.factor < 1.32
     assert 14_000 < found.scale.overhead < 16_000
     assert found.before.mean > 0.3
     assert found.after.mean < 0.03
-    assert found.after.worst < 0.06
+    assert found.after.worst < 0.08
 
 
 def test_prompts_that_are_all_alike_tell_the_overhead_alone() -> None:
@@ -62,19 +62,27 @@ def test_prompts_that_are_all_alike_tell_the_overhead_alone() -> None:
     found = fit(samples, Scale(1.2))
     assert found is not None
     assert not found.factor_known
-    assert "1,000 to 1,002" in found.why
+    assert found.why == "all prompts have a similar size (1,000 to 1,002 tokens)"
     assert found.scale.factor == 1.2
     assert abs(found.scale.overhead - 12_045) < 10
     assert found.after.mean < 0.01
 
 
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("count", [1, 3])
 def test_too_few(count: int) -> None:
     samples = [Sample(1000 * (at + 1), 5000 + 1300 * (at + 1)) for at in range(count)]
     found = fit(samples, Scale())
     assert found is not None
     assert not found.factor_known
     assert found.scale.factor == 1.0
+    assert found.why == "4 attempts are needed"
+
+
+def test_an_overhead_is_not_negative() -> None:
+    """The larger prompts grow faster than all of them: the ratio of all sums, and no overhead."""
+    found = fit([Sample(1000, 1000), Sample(1000, 1000), Sample(5000, 7000), Sample(5000, 7000)], Scale())
+    assert found is not None
+    assert found.scale == Scale(round(16 / 12, 4), 0)
 
 
 def test_what_is_no_count_of_the_prompt_gives_no_factor() -> None:
@@ -144,10 +152,8 @@ def test_calibrating_and_what_goes_by_it(tmp_path: Path) -> None:
     said = project.run("tokens", "--calibrate", code=0)
     assert said.lines[0] == "mine: factor 1 -> 1.5, overhead 0 -> 7000 tokens, from 4 attempts"
     assert said.lines[1].startswith("  before: off by ")
-    assert said.lines[2] == "  after:  off by 0.0% on average, 0.0% at worst, predicted from the others"
-    assert said.lines[3] == (
-        "  left out: 1 that continued a conversation, 0 that do not report their first request"
-    )
+    assert said.lines[2] == "  after:  off by 0.0% on average, 0.0% at worst"
+    assert said.lines[3] == "  left out: 1 that continued a conversation, 0 without the size of their first request"
     state = read_json(project.root / ".agentjobs" / "tokens.json", State)
     assert state is not None
     assert scale_of(Own(project.root), "mine") == Scale(1.5, 7000)
@@ -171,8 +177,8 @@ def test_totals_of_several_requests_are_no_evidence(tmp_path: Path) -> None:
     project = made(tmp_path, {"usage": usage})
     settle(project)
     said = project.run("tokens", "--calibrate", code=1)
-    assert said.lines[0] == "mine: no change"
-    assert "4 that do not report" in said.lines[1]
+    assert said.lines[0] == "mine: nothing learned"
+    assert "4 without the size" in said.lines[1]
     assert "nothing to learn from" in said.stderr
     assert not (project.root / ".agentjobs" / "tokens.json").exists()
     # With three requests an attempt it stays so; the total of a single one is that request.

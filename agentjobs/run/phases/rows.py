@@ -8,9 +8,10 @@ from agentjobs.disk.logs import read_head
 from agentjobs.model.errors import UserError
 from agentjobs.plans.changes import Changes, carried_out
 from agentjobs.plans.rows import read_rows
-from agentjobs.policy.phases import filled, unknown
+from agentjobs.policy.phases import filled
 from agentjobs.table.table import EMPTY, append, check_graph, parse
 from agentjobs.text import tsv
+from agentjobs.text.nearest import unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,7 +39,7 @@ def printed(project: Project, phase: str, path: Path) -> list[dict[str, str]]:
     place = {name: at for at, name in enumerate(project.policy.phases)}
     for line, row in zip(numbers, rows, strict=True):
         if row["profile"] not in profiles:
-            raise UserError(unknown(row["profile"], list(profiles), "profile"), file=file, line=line)
+            raise UserError(unknown("profile", row["profile"], profiles), file=file, line=line)
         for need in row.get("after", "").split():
             if need not in ids and need not in table:
                 raise UserError(f"after names {tsv.quoted(need)}, which is not the id of a row", file=file, line=line)
