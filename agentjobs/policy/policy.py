@@ -172,9 +172,9 @@ class Landing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Verified work waits until `agentjobs approve` lets it land."""
 
     @property
-    def queued(self) -> bool:
-        """Whether tasks land in batches, each checked once."""
-        return bool(self.gate) and self.batch > 1
+    def together(self) -> int:
+        """The most tasks that land together. Without a gate only its own checks judge a task, so it lands alone."""
+        return self.batch if self.gate else 1
 
     def __post_init__(self) -> None:
         _check_shell("gate", self.gate)
