@@ -48,7 +48,7 @@ def variable_doubts(project: Project) -> Iterator[Finding]:
         used = {profile.agent for key, profile in policy.profiles.items() if key in rows}
         places.append((("agents", name, "command"), (*agent.command, *(agent.resume or ())), AGENT, name in used))
     places.append((("workspace", "setup"), filter(None, [policy.workspace.setup]), STEP, bool(rows)))
-    batches = policy.landing.queued
+    batches = policy.landing.together > 1
     places.append((("landing", "gate"), policy.landing.gate, GATE if batches else STEP, batches or bool(rows)))
     for path, commands, known, has_rows in places:
         for words in dict.fromkeys(word for command in commands for word in _unset(command, known, columns, has_rows)):

@@ -38,7 +38,7 @@ CHECK_RUNS_MAX = 3
 """How often a check that was lost (killed with its runner) is run again in one attempt."""
 
 GATE_RUNS_MAX = 20
-"""How often one attempt is merged again because the target moved under it."""
+"""After this many runs of the gate in a row during which the target moved, a person is called."""
 
 CONTEXT_FULL_MAX = 2
 
@@ -141,30 +141,26 @@ def _stopped(step: Step) -> bool:
 
 
 def _advance_checks(attempt: Attempt, policy: Policy) -> Decision:
-    check = attempt.last(StepKind.VERIFY, StepKind.GATE)
+    check = attempt.last(StepKind.VERIFY)  # gate steps in an attempt are of older versions: the queue checks again
     if check is None:
         again = _setup(attempt, SETUP_AGAIN) if attempt.end is not None and attempt.end.setup else None
         if again is None and attempt.intent.checks:
             return Launch("verify", StepKind.VERIFY)
         return again or _passed(attempt, policy)
     if isinstance(check.phase, Prepared):
-        return Launch(check.name, check.kind) if check.kind is StepKind.VERIFY else Land()
-    failed = Outcome.VERIFY_FAILED if check.kind is StepKind.VERIFY else Outcome.GATE_FAILED
+        return Launch(check.name, StepKind.VERIFY)
     if _stopped(check):
         return Conclude(Outcome.STOPPED)
     if check.kill is not None:
-        return Conclude(failed)
+        return Conclude(Outcome.VERIFY_FAILED)
     if isinstance(check.phase, Lost):
-        same = [step for step in attempt.steps if step.kind is check.kind]
-        runs = sum(isinstance(step.phase, Lost) for step in same)
-        if runs >= CHECK_RUNS_MAX:
+        same = [step for step in attempt.steps if step.kind is StepKind.VERIFY]
+        if sum(isinstance(step.phase, Lost) for step in same) >= CHECK_RUNS_MAX:
             return Conclude(Outcome.INFRA)
-        if check.kind is StepKind.GATE:
-            return Land()
-        return Launch(f"{check.kind.value}-{len(same) + 1}", check.kind)
+        return Launch(f"verify-{len(same) + 1}", StepKind.VERIFY)
     if isinstance(check.phase, Exited) and check.phase.code == 0:
         return _more_checks(attempt, check) or _passed(attempt, policy)
-    return Conclude(failed)
+    return Conclude(Outcome.VERIFY_FAILED)
 
 
 def _more_checks(attempt: Attempt, check: Step) -> Look | Launch | None:
@@ -185,8 +181,6 @@ def _passed(attempt: Attempt, policy: Policy) -> Decision:
         return Conclude(Outcome.OK)
     if policy.landing.approve and not attempt.approved:
         return Wait(0.0, APPROVAL)
-    if sum(step.kind is StepKind.GATE for step in attempt.steps) >= GATE_RUNS_MAX:
-        return Conclude(Outcome.INFRA)
     return Land()
 
 

@@ -28,6 +28,8 @@ class Probe(StrEnum):
 
     BATCH = "batch"
     """Work that has just been verified."""
+    SINGLE = "single"
+    """One task in its own tree, because tasks land one by one: its own checks run as well if the target has moved."""
     AGAIN = "again"
     """The same once more: it was red, and nothing says whose fault that is."""
     HALF = "half"
@@ -109,6 +111,8 @@ def judge(case: Case, *, green: bool, owned: Mapping[str, str], errors: str) -> 
     """
     if green:
         return _green(case)
+    if case.probe is Probe.SINGLE:
+        return Verdict(blamed=dict.fromkeys(case.ids, errors), why="it fails by itself")
     owned = {id_: text for id_, text in owned.items() if id_ in case.ids}
     if owned:
         rest = tuple(dict.fromkeys(i for i in (*case.ids, *case.others, *case.accused) if i not in owned))

@@ -90,7 +90,6 @@ class _Planner:
         """A reviewer begins in this pass: no attempt beside it."""
         self.agents = 0
         self.checks = int(board.gating)
-        self.gating = board.gating
         self.alive = board.gating and not (board.halt is not None and board.halt.why == LANDING)
         self.starving = True
         """No agent slot that is free will have work soon."""
@@ -103,9 +102,6 @@ class _Planner:
         for task in self.board.tasks:
             self._count(task)
             self._sort(task)
-        queued = self.policy.landing.queued
-        if not queued:
-            self._grant_checks()
         halt = self.board.halt or self._trip()
         new_halt = halt if self.board.halt is None else None
         short = overspent(self.policy.limits, self.board.spent)
@@ -123,9 +119,8 @@ class _Planner:
                 new_halt = new_halt or found
         if news:
             self.starving = False
-        if queued:
-            self._grant_batch()
-            self._grant_launches()
+        self._grant_batch()
+        self._grant_launches()
         alive = self.alive or bool(self.actions) or self.batch is not None
         waiting |= asked
         starting = bool(waiting or self.deferred)
@@ -152,10 +147,8 @@ class _Planner:
         if last.end is None or any(isinstance(step.phase, Running) for step in runs(last)):
             self.agents += 1
         setup = () if last.end is None else (StepKind.SETUP,)  # run again after the agent, it is part of checking
-        check = last.last(*setup, StepKind.VERIFY, StepKind.GATE)
-        if check is not None and isinstance(check.phase, Running):
-            self.checks += 1
-            self.gating = self.gating or check.kind is StepKind.GATE
+        check = last.last(*setup, StepKind.VERIFY)
+        self.checks += check is not None and isinstance(check.phase, Running)
 
     def _sort(self, task: Task) -> None:
         decision = decide(task, self.policy, self.now)
@@ -173,7 +166,7 @@ class _Planner:
             case Launch(kind=StepKind.REVIEW):
                 self.reviews.append((since, task, decision))
             case Land():
-                if last is not None and self.policy.landing.queued:
+                if last is not None:
                     since = max(verified_at(last), judged_at(last))
                 self.lands.append((since, task, decision))
                 self.alive = True
@@ -185,9 +178,6 @@ class _Planner:
             case Settle() if is_suspect(self.board.pauses, self.policy, task):
                 self.doubts.append((task, decision))
             case Launch() | Judge() | Look() | Weigh() | Conclude() | End() | Settle():
-                gate = isinstance(decision, Launch) and decision.kind is StepKind.GATE
-                self.gating = self.gating or gate
-                self.checks += gate
                 self.actions.append(Action(task.row.id, decision))
 
     def _wait(self, task: Task, wait: Wait) -> None:
@@ -200,7 +190,7 @@ class _Planner:
     def _gate_first(self, last: Attempt | None) -> bool:
         """Whether a repair waits for the run of the gate that follows: its errors may need what that one lands."""
         blamed = last is not None and last.result is not None and last.result.outcome is Outcome.GATE_FAILED
-        return blamed and self.policy.landing.queued and (self.board.gating or self.board.asked)
+        return blamed and self.policy.landing.together > 1 and (self.board.gating or self.board.asked)
 
     def _held(self) -> bool:
         """Whether finished work waits, because git or the machine has just refused to check or land some."""
@@ -213,18 +203,6 @@ class _Planner:
         self.alive = True
         return True
 
-    def _grant_checks(self) -> None:
-        """Landing first, one at a time: who is being gated stands on a tip that must not move under it."""
-        free = self.policy.verify_slots - self.checks
-        for _, task, land in sorted(self.lands, key=lambda item: item[:1]):
-            if self.gating or free <= 0:
-                break
-            self.actions.append(Action(task.row.id, land))
-            self.gating = True
-            self.checks += 1
-            free -= 1
-        self._grant_launches()
-
     def _grant_launches(self) -> None:
         free = self.policy.verify_slots - self.checks
         for _, task, launch in sorted(self.launches, key=lambda item: item[:1]):
@@ -235,7 +213,7 @@ class _Planner:
 
     def _grant_batch(self) -> None:
         """Start the gate when it pays: for a full batch, or when nothing is gained by waiting for more."""
-        if self.gating or not (self.lands or self.board.asked) or (self.board.asked and self._held()):
+        if self.board.gating or not (self.lands or self.board.asked) or (self.board.asked and self._held()):
             return
         landing = self.policy.landing
         waiting = sorted(self.lands, key=lambda item: item[:1])
@@ -243,12 +221,12 @@ class _Planner:
         # Verified in a future that this pass has not reached: the clock was put back, so it has waited long enough.
         early = any(since > self.now + STAGGER_S + landing.wait_s for since, _, _ in waiting)
         coming = self.checks > 0 or self.launches or any(isinstance(a.decision, Look) for a in self.actions)
-        due = self.board.asked or len(waiting) >= landing.batch or early or self.now >= until
+        due = self.board.asked or len(waiting) >= landing.together or early or self.now >= until
         due = due or (self.starving and not coming)
         if not due:
             self.until = min(self.until, until)
         elif self.checks < self.policy.verify_slots:
-            self.batch = tuple(task.row.id for _, task, _ in waiting[: landing.batch])
+            self.batch = tuple(task.row.id for _, task, _ in waiting[: landing.together])
             self.checks += 1
 
     # --- what holds everything back

@@ -56,7 +56,18 @@ class Conclude(Struct, frozen=True, tag="conclude"):
 
 
 class Land(Struct, frozen=True, tag="land"):
-    """Move the target branch to the verified commit; if the branch has moved, merge again and run the gate."""
+    """The work is verified and may land: the merge queue merges and lands it, alone or in a batch."""
+
+
+class SendBack(Struct, frozen=True, tag="send-back"):
+    """The merge queue could not land the work: put its tree onto the target's tip, write ``result.json``."""
+
+    errors: str = ""
+    """What the gate said of it; empty: it conflicts with the target."""
+    check: str = ""
+    """The command that failed."""
+    silent: bool = False
+    """That command printed nothing, so failing the same way twice is no sign of going in circles."""
 
 
 class End(Struct, frozen=True, tag="end"):
@@ -89,7 +100,7 @@ class Wait(Struct, frozen=True, tag="wait"):
     why: str
 
 
-Decision = Begin | Launch | Judge | Look | Weigh | Conclude | Land | End | Settle | Defer | Wait
+Decision = Begin | Launch | Judge | Look | Weigh | Conclude | Land | SendBack | End | Settle | Defer | Wait
 
 
 class Action(Struct, frozen=True):

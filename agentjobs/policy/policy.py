@@ -174,9 +174,9 @@ class Landing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Verified work waits for `agentjobs approve` before it lands."""
 
     @property
-    def queued(self) -> bool:
-        """True if tasks land in batches, each checked once."""
-        return bool(self.gate) and self.batch > 1
+    def together(self) -> int:
+        """The most tasks that land together; 1 without a gate, because then only its own checks judge a task."""
+        return self.batch if self.gate else 1
 
     def __post_init__(self) -> None:
         _check_shell("gate", self.gate)

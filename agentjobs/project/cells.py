@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from agentjobs.core.board import Spent
 from agentjobs.core.decide import told, verified_at
 from agentjobs.core.reviews import cost_unknown, passed, spent_on
-from agentjobs.model.steps import StepKind
 from agentjobs.model.tasks import Status
 
 if TYPE_CHECKING:
@@ -43,8 +42,6 @@ def stage(attempt: Attempt) -> Status:
     """Return the status of an attempt that is not over."""
     if attempt.end is None:
         return Status.IN_PROGRESS
-    if attempt.last(StepKind.GATE) is not None:
-        return Status.LANDING
     if verified_at(attempt):
         return Status.LANDING if passed(attempt) else Status.REVIEWING
     return Status.VERIFYING

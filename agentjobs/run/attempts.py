@@ -23,7 +23,7 @@ from agentjobs.core.pauses import LANDING, Pause, hold_s, pauses_after
 from agentjobs.disk.files import write_bytes, write_json
 from agentjobs.disk.write import printable
 from agentjobs.launch import local
-from agentjobs.model.decisions import Begin, Conclude, Decision, End, Judge, Land, Launch, Look, Settle, Weigh
+from agentjobs.model.decisions import Begin, Conclude, Decision, End, Judge, Launch, Look, SendBack, Settle, Weigh
 from agentjobs.model.errors import TreeBusy, TreeError, UserError, is_machines, said
 from agentjobs.model.facts import FRESH, Intent, Result
 from agentjobs.model.outcomes import UNSPENT, Outcome
@@ -33,9 +33,10 @@ from agentjobs.model.tasks import Settled, Status, Task
 from agentjobs.project.state import OpenRound
 from agentjobs.project.store import step_files
 from agentjobs.prompts import briefing
-from agentjobs.run import check_runs, handoff_turn
+from agentjobs.run import check_runs, checks, handoff_turn
 from agentjobs.run import intent as intents
-from agentjobs.run.checks import Verdicts
+from agentjobs.run.agent_end import AgentEnds
+from agentjobs.run.landing import land
 from agentjobs.run.steps import start
 from agentjobs.run.steps.ended import is_patient, unanswered, verdict_on
 from agentjobs.run.trees import Trees
@@ -50,8 +51,11 @@ if TYPE_CHECKING:
     from agentjobs.run.review.reviewers import Reviewers
 
 
-Guarded = Launch | Judge | Look | Weigh | Conclude | Land
+Guarded = Launch | Judge | Look | Weigh | Conclude | SendBack
 """Actions that work in the tree of one task."""
+
+Retried = Launch | SendBack
+"""What is tried once more in a new tree, where the tree is at fault."""
 
 
 class Attempts:
@@ -60,7 +64,7 @@ class Attempts:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.store = project.store
-        self.verdicts = Verdicts(project)
+        self.agent_ends = AgentEnds(project)
         self.trees = Trees(project)
         self._disarmed = False
 
@@ -78,7 +82,7 @@ class Attempts:
         ran = [(self._dir(a), step) for a in found for step in a.steps if step.kind is StepKind.AGENT]
         places = start.places(*((a.intent, self._dir(a)) for a in found))
         local.kill_leftovers(markers, [step_files(attempt_dir, step.name) for attempt_dir, step in ran], places)
-        self.verdicts.swept.update(markers)
+        self.agent_ends.swept.update(markers)
 
     def _dir(self, attempt: Attempt) -> Path:
         return self.store.attempt_dir(attempt.intent.id, attempt.number)
@@ -117,9 +121,9 @@ class Attempts:
             try:
                 self._carry_out(task, last, decision, now)
             except (UserError, OSError) as error:
-                if not isinstance(decision, Launch | Land) or not _is_of_tree(error, last):
+                if not isinstance(decision, Retried) or not is_of_tree(error, last):
                     raise
-                self._give_up_tree(last)
+                self.give_up_tree(last)
                 self._carry_out(task, last, decision, now)
             if (last.end is not None or isinstance(decision, Judge)) and self.store.hold() is not None:
                 self.store.set_state("hold", None)
@@ -127,14 +131,14 @@ class Attempts:
             if self.store.attempt(task.row.id, last.number) is None or is_patient(error, last, now):
                 raise
             detail = printable(said(error))
-            lands, starts = isinstance(decision, Launch | Land), isinstance(decision, Launch) and last.end is None
+            retried, starts = isinstance(decision, Retried), isinstance(decision, Launch) and last.end is None
             new = starts and last.intent.mode in FRESH  # then nothing has worked in the tree: it is not the cause
-            if (_is_of_tree(error, last) and not new) or not (lands or is_machines(error)):
+            if (is_of_tree(error, last) and not new) or not (retried or is_machines(error)):
                 outcome = Outcome.CRASHED
             elif starts or (last.end is not None and last.end.outcome is not Outcome.OK):
                 outcome = Outcome.INFRA
             else:
-                self._hold(last, detail, now)
+                self.hold(task.row.id, last.number, f"{task.row.id}: {detail}", now)
                 return
             self.close(task, last, Result(outcome, now, detail=detail, errors=detail), now)
 
@@ -149,10 +153,10 @@ class Attempts:
             self.reviewers.weigh(task, last, decision.step, now)
         elif isinstance(decision, Conclude):
             self.conclude(task, last, decision.outcome, now)
-        else:
-            self.land(task, last, now)
+        elif (result := land.sent_back(self.project, task, last, decision, now)) is not None:
+            self.close(task, last, result, now)
 
-    def _give_up_tree(self, last: Attempt) -> None:
+    def give_up_tree(self, last: Attempt) -> None:
         """Rename the tree of an attempt, because nothing works in it; its work so far is in commits."""
         from pathlib import Path
 
@@ -161,16 +165,14 @@ class Attempts:
         with contextlib.suppress(UserError, OSError):  # then the second try reports what is wrong
             worktree.put_aside(Path(last.intent.tree))
 
-    def _hold(self, last: Attempt, detail: str, now: float) -> None:
-        """Leave finished work where it is: it is checked and landed once the machine works again."""
-        store, intent = self.store, last.intent
-        detail = f"{intent.id}: {detail}"
-        key = f"{intent.id}/{intent.number}"
+    def hold(self, task_id: str, number: int, detail: str, now: float) -> None:
+        """Leave finished work where it is until git and the machine work again; the second time halt for a person."""
+        store = self.store
         if store.hold() is None:
-            store.set_state("hold", Pause(Outcome.INFRA, now + hold_s(key), now, detail))
+            store.set_state("hold", Pause(Outcome.INFRA, now + hold_s(f"{task_id}/{number}"), now, detail))
         else:
             store.set_state("halt", Halt(LANDING, detail, now))
-        store.event(now, intent.id, "held", attempt=intent.number, detail=detail)
+        store.event(now, task_id, "held", attempt=number, detail=detail)
 
     # --- begin and launch
 
@@ -181,7 +183,7 @@ class Attempts:
         edited: tuple[str, ...] = ()
         anew = begin.mode
         if last is None and (before := intents.before(project, task)) is not None:
-            begin, base, edited = self.trees.gone_on(row, before, begin, base, self.verdicts.base_after(before))
+            begin, base, edited = self.trees.gone_on(row, before, begin, base, land.base_after(project, before))
             anew = begin.mode if has_begun(before) else anew
         store = self.store
         open_round = store.open_round(row.id)
@@ -209,19 +211,19 @@ class Attempts:
     def _base(self, last: Attempt | None, begin: Begin) -> str:
         """Return the commit that an attempt's work is compared with: earlier work in its tree counts as its own."""
         anew = last is None or begin.mode in FRESH
-        return ("" if anew or last is None else self.verdicts.base_after(last)) or self.project.tip()
+        return ("" if anew or last is None else land.base_after(self.project, last)) or self.project.tip()
 
     def launch(self, task: Task, attempt: Attempt, launch: Launch, now: float) -> None:
         """Start a step that has certainly not been started; make first what it needs."""
         attempt_dir = self.store.attempt_dir(task.row.id, attempt.number)
-        if launch.kind in {StepKind.VERIFY, StepKind.GATE}:
-            self.verdicts.integrate_for_verify(task, attempt, launch.name, now)
+        if launch.kind is StepKind.VERIFY:
+            checks.integrate(self.project, task, attempt, launch.name, now)
             after = self.store.attempt(task.row.id, attempt.number)
             if after is not None and after.result is None:
-                self._start_check(task, attempt, launch.name)
+                self._start(task, attempt, launch.name, self.check_argv(attempt, launch.name), None)
             return
         if launch.kind is StepKind.REVIEW:
-            self.reviewers.launch(task, attempt, launch.name, now, self.verdicts.candidate(attempt))
+            self.reviewers.launch(task, attempt, launch.name, now, land.candidate(self.project, attempt))
             return
         intent = attempt.intent
         if launch.name == SETUP_AGAIN and attempt.end is not None:
@@ -262,13 +264,13 @@ class Attempts:
     def judge(self, task: Task, attempt: Attempt, now: float) -> None:
         """Record the end of an agent; one that was stopped for its full context is first asked for a handoff."""
         if handoff_turn.may_be_asked(attempt, self.project.policy):
-            self.verdicts.sweep(attempt)
+            self.agent_ends.sweep(attempt)
             verdict = verdict_on(self.project, task, attempt, now)
             full = verdict is not None and verdict.outcome is Outcome.CONTEXT_FULL
             if full and handoff_turn.ask(self.project, task, attempt, now):
-                self.verdicts.swept.discard(attempt.intent.marker)  # its handoff step follows
+                self.agent_ends.swept.discard(attempt.intent.marker)  # its handoff step follows
                 return
-        self.verdicts.judge(task, attempt, now)
+        self.agent_ends.judge(task, attempt, now)
 
     def _start_handoff(self, task: Task, attempt: Attempt, now: float) -> None:
         """Let the conversation write its handoff; if that is not possible, the attempt ends without one."""
@@ -277,7 +279,7 @@ class Attempts:
             stdin, argv = handoff_turn.prepare(self.project, attempt)
             self._start(task, attempt, handoff_turn.STEP, argv, stdin)
         except (UserError, OSError):
-            self.verdicts.judge(task, attempt, now)
+            self.agent_ends.judge(task, attempt, now)
 
     def be_alone(self, intent: Intent, earlier: list[str]) -> None:
         """Make sure that no process of an earlier attempt is alive; it would corrupt the work in the tree.
@@ -300,14 +302,11 @@ class Attempts:
         env = briefing.environment(self.project, task.row, intent, attempt_dir, name)
         start.start(self.project, intent, attempt_dir, name, argv, env=env, stdin=stdin)
 
-    def _start_check(self, task: Task, attempt: Attempt, name: str) -> None:
-        self._start(task, attempt, name, self.check_argv(attempt, name), None)
-
     def check_argv(self, attempt: Attempt, name: str) -> tuple[str, ...]:
         """Return the command line that runs the checks in the plan that ``check_runs.write_plan`` wrote."""
         return "/bin/sh", _CHECKS, str(self._dir(attempt) / name)
 
-    # --- end, result, landing, round
+    # --- end, result, round
 
     def end(self, attempt: Attempt, end: End, now: float) -> None:
         """Stop a running step: first the polite signals, and when their time is over, kill everything at once."""
@@ -331,12 +330,12 @@ class Attempts:
     def conclude(self, task: Task, attempt: Attempt, outcome: Outcome, now: float) -> None:
         """Write the attempt's result."""
         if attempt.end is None and attempt.last(StepKind.AGENT) is not None:
-            self.verdicts.judge(task, attempt, now)
+            self.agent_ends.judge(task, attempt, now)
             attempt = self.store.attempt(task.row.id, attempt.number) or attempt
         if (review := reviews.unheard(attempt)) is not None:
             self.reviewers.weigh(task, attempt, review.name, now)  # puts the tree back
-        landed = self.verdicts.landed(attempt, now) if outcome is Outcome.STOPPED else None
-        self.close(task, attempt, landed or self.verdicts.result(task, attempt, outcome, now), now)
+        landed = land.landed(self.project, attempt, now) if outcome is Outcome.STOPPED else None
+        self.close(task, attempt, landed or checks.result_of(self.project, task, attempt, outcome, now), now)
 
     def close(self, task: Task, attempt: Attempt, result: Result, now: float) -> None:
         """Write ``result.json`` and its consequences: pauses and halts first, or a limit might be missed."""
@@ -367,7 +366,7 @@ class Attempts:
             store.tally.count(intent.id, result.outcome.value, likeness(task.row, intent.tree, result))
         if result.outcome in UNSPENT:
             store.tally.count_unspent(intent.id, intent.number)
-        self.verdicts.write_result(attempt, result, now)
+        checks.write_result(self.project, attempt, result, now)
 
     def _excuse(self, attempt: Attempt, result: Result, meaning: Meaning) -> Result:
         """Stop counting attempts that failed because of their account; return this one's result."""
@@ -386,14 +385,6 @@ class Attempts:
             tally = self.store.tally.results()
             self._disarmed = len(tally) >= wanted or any(cls == Outcome.OK.value for cls, _ in tally)
         return bool(wanted) and not self._disarmed
-
-    def land(self, task: Task, attempt: Attempt, now: float) -> None:
-        """Move the target to the verified commit, or merge again and start the gate on the merge."""
-        result = self.verdicts.land(task, attempt, now)
-        if isinstance(result, Result):
-            self.close(task, attempt, result, now)
-        elif result:
-            self._start_check(task, attempt, result)
 
     def settle(self, task: Task, settle: Settle, now: float) -> None:
         """Close the round; a wish for TODO opens the next one."""
@@ -425,11 +416,11 @@ class Attempts:
         if tree and not local.occupied(tree):  # someone works in it, and would find another task's files
             with contextlib.suppress(UserError, OSError):
                 spare_dir, keep = self.project.spare_dir, policy.workspace.keep
-                known, _ = self.verdicts.candidate(attempt)
+                known, _ = land.candidate(self.project, attempt)
                 pool.give_back(self.project.git, Path(tree), spare_dir, most=policy.slots, keep=keep, known=known)
 
 
-def _is_of_tree(error: UserError | OSError, attempt: Attempt) -> bool:
+def is_of_tree(error: UserError | OSError, attempt: Attempt) -> bool:
     """Return whether the tree of an attempt is the cause: what an agent left in it, or git's records of it."""
     if is_machines(error) or not attempt.intent.tree:
         return False

@@ -43,7 +43,7 @@ def write_rest(store: Store, attempt: Attempt, name: str, now: float) -> bool:
 
     Returns False if there is none.
     """
-    check = attempt.last(StepKind.VERIFY, StepKind.GATE)
+    check = attempt.last(StepKind(name.partition("-")[0]))
     before = _plan(store, attempt, check) if check else None
     if check is None or before is None or not isinstance(check.phase, Exited) or check.phase.code != 0:
         return False

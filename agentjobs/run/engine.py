@@ -111,7 +111,7 @@ class Engine:
     @cached_property
     def queue(self) -> MergeQueue:
         """The merge queue."""
-        from agentjobs.run.landing.queue import MergeQueue  # not needed if tasks land one by one
+        from agentjobs.run.landing.queue import MergeQueue  # only where something lands
 
         return MergeQueue(
             self.project, self.attempts, lambda task_id: self.roster.rounds.task(task_id, self.roster.scope)
@@ -138,8 +138,8 @@ class Engine:
 
     @property
     def _queued(self) -> bool:
-        """Return whether the merge queue has, or may have, anything to do."""
-        return self.project.policy.landing.queued or bool(self.store.numbers(QUEUE_ID))
+        """Return whether the gate ever ran here."""
+        return bool(self.store.numbers(QUEUE_ID))
 
     # --- a turn
 
@@ -157,7 +157,7 @@ class Engine:
             return Turn(0, ExitCode.OK, self.clock() + LOOK_S, f"{self.project.file.path.name} {why}")
         self.roster.load(scope, self.clock())
         settled = not self.roster.owes and not self.store.active() and not self._unsettled()
-        gating = self.store.numbers(QUEUE_ID) and self.queue.runs.open() is not None
+        gating = self._queued and self.queue.runs.open() is not None
         if settled and not gating and not (self._phased and self._phases_go_on()):
             return self._rest()
         self.project.file.check_writable()
@@ -204,6 +204,7 @@ class Engine:
             if self.store.lookout is not None:
                 self.store.lookout.look(now)
             queued = self.queue.advance(now) if self._queued else 0
+            put_off.update(self.queue.runs.ending() if self._queued else {})
             planned = self.phases.advance(now) if self._phased else 0
             tasks = self._tasks(now)
             if self._phased:
@@ -218,10 +219,10 @@ class Engine:
             if made.halt is not None:
                 self.store.set_state("halt", made.halt)
                 self.store.event(now, "", "halt", why=made.halt.why, detail=made.halt.detail)
+            if made.gate:  # first: what begins in this pass stands on what lands in it
+                queued += self.queue.form(made.batch, now, starts=self.starts)
             acted += self._apply(made.actions, {task.row.id: task for task in tasks}, board.pauses, now)
-            if made.gate and self.starts:
-                queued += self.queue.form(made.batch, now)
-            if self._queued:
+            if self._queued or made.gate:
                 made = replace(made, until=min(made.until, self.queue.until))
             if self._phased:
                 alive = made.alive or planned > 0 or self.phases.is_planning

@@ -186,6 +186,14 @@ def test_nobody_is_forgotten_when_the_accused_passes_alone() -> None:
     assert verdict.follow == Case(Probe.BATCH, ("b", "c"), proved=True)
 
 
+def test_a_task_that_lands_alone_is_blamed_by_its_first_run() -> None:
+    case = Case(Probe.SINGLE, ("a",))
+    red = judge(case, green=False, owned={"a": "in its file"}, errors="all")
+    assert (red.blamed, red.follow, red.red_tip) == ({"a": "all"}, None, False)
+    green = judge(case, green=True, owned={}, errors="")
+    assert (green.landed, green.blamed, green.follow) == (True, {}, None)
+
+
 def test_half_of_the_suspects_run_with_all_who_are_cleared() -> None:
     half = halve(("a", "b", "c"), ("x",), "all", proved=False)
     assert half == Case(Probe.HALF, ("a", "x"), suspects=("a", "b", "c"), others=("b", "c"), errors="all")

@@ -20,7 +20,7 @@ from agentjobs.model.decisions import RUN, Begin, Conclude, Judge, Land, Launch,
 from agentjobs.model.facts import AgentEnd, Attempt, Intent, Mode, Result
 from agentjobs.model.outcomes import TROUBLE, Outcome
 from agentjobs.model.state import Halt
-from agentjobs.model.steps import Exited, Lost, Running, Step, StepKind
+from agentjobs.model.steps import Exited, Running, Step, StepKind
 from agentjobs.model.tasks import Row, Status, Task
 from agentjobs.policy.agents import Agent
 from agentjobs.policy.limits import Limits, Retry
@@ -456,15 +456,15 @@ def test_a_halt_starts_nothing_but_finishes_what_runs() -> None:
 
 
 def test_checks_have_slots_of_their_own_and_landing_goes_first() -> None:
-    passed = Step("verify", StepKind.VERIFY, Exited(0, NOW), NOW)
-    lands = [task(name, step=passed, end=Outcome.OK, at=NOW - age) for name, age in (("new", 1), ("old", 2))]
+    lands = [verified("new", 1), verified("old", 2)]
     waits = [task(name, end=Outcome.OK) for name in "vw"]
     made = plan(Board(tasks=(*waits, *lands)), (), policy(verify_slots=2), NOW)
-    assert [(a.id, type(a.decision)) for a in made.actions] == [("old", Land), ("v", Launch)]
+    assert (made.batch, [(a.id, type(a.decision)) for a in made.actions]) == (("old",), [("v", Launch)])
     busy = plan(Board(tasks=(verifying("x"), verifying("y"), *waits, *lands)), (), policy(verify_slots=2), NOW)
     assert not busy.actions
-    gating = Board(tasks=(verifying("g", StepKind.GATE), *waits, *lands))
-    made = plan(gating, (), policy(verify_slots=3), NOW)
+    assert not busy.gate
+    made = plan(Board(tasks=(*waits, *lands), gating=True), (), policy(verify_slots=3), NOW)
+    assert not made.gate
     assert [(a.id, type(a.decision)) for a in made.actions] == [("v", Launch), ("w", Launch)]
 
 
@@ -819,9 +819,3 @@ def test_jitter_is_a_share_and_always_the_same(key: str) -> None:
 def test_a_conclusion_is_never_put_off() -> None:
     made = plan(Board(tasks=(task("x", end=Outcome.CRASHED),), halt=Halt("x", "", NOW)), (), policy(slots=1), NOW)
     assert [a.decision for a in made.actions] == [Conclude(Outcome.CRASHED)]
-
-
-def test_a_lost_gate_is_merged_again() -> None:
-    lost = Step("gate", StepKind.GATE, Lost(NOW), NOW)
-    made = plan(Board(tasks=(task("x", step=lost, end=Outcome.OK),)), (), policy(), NOW)
-    assert [a.decision for a in made.actions] == [Land()]

@@ -106,7 +106,7 @@ def histories(draw: st.DrawFn) -> History:
     plans = draw(st.lists(PLANS, min_size=2, max_size=7))
     return History(
         plans=tuple(plans),
-        batch=draw(st.integers(2, 8)),
+        batch=draw(st.integers(1, 8)),
         wait=draw(st.sampled_from([0, 600])),
         kills=tuple(draw(st.lists(st.integers(0, 260), max_size=6))),
         strangers=tuple(draw(st.lists(st.integers(0, 12), max_size=2, unique=True))),

@@ -214,6 +214,11 @@ class World:
             self._check_plan(made, board, ready)
             if made.halt is not None:
                 self.halt = made.halt
+            if made.gate:
+                if self.random.random() < self.odds.poll_killed:
+                    return None
+                self._form(made.batch)
+                self._check_world()
             dies_after = -1
             if self.random.random() < self.odds.poll_killed:
                 dies_after = self.random.randint(0, len(made.actions))
@@ -226,12 +231,7 @@ class World:
                         continue
                 self._apply(self.tasks[action.id], action.decision)
                 self._check_world()
-            if made.gate:
-                if self.random.random() < self.odds.poll_killed:
-                    return None
-                self._form(made.batch)
-                self._check_world()
-            elif all(isinstance(action.decision, End) for action in made.actions):
+            if not made.gate and all(isinstance(action.decision, End) for action in made.actions):
                 return made
         hold(False, f"a turn does not come to rest in {PASSES_MAX} passes")
         return None
@@ -350,8 +350,11 @@ class World:
         members = wanted or ids
         hold(self.batch is None, "one run of the gate at a time")
         hold(members, "no run of the gate for nothing")
-        hold(len(ids) <= self.policy.landing.batch, "a batch is no larger than it may be")
+        hold(len(ids) <= self.policy.landing.together, "a batch is no larger than it may be")
         hold(all(self._lands(task_id) for task_id in members), "only what is verified goes into a batch")
+        hold(self.policy.landing.enabled, "lands where there is a target")
+        if self.policy.landing.together == 1 and self._landed_alone(self.tasks[members[0]]):
+            return
         self.batch = Batch(
             {task_id: len(self.tasks[task_id].attempts) for task_id in members},
             self.now + self.random.uniform(0.1, 300.0),
@@ -359,6 +362,22 @@ class World:
             asked=bool(wanted),
         )
         self.asked = ()
+
+    def _landed_alone(self, task: SimTask) -> bool:
+        """Land a task at once where its checks saw what lands, and there is no gate; False: checks have to run."""
+        hold(not task.procs, "lands nothing that lives")
+        check = task.attempts[-1].last(StepKind.VERIFY)
+        if check is not None and task.parents.get(check.name, 0) != self.tip:
+            if self.random.random() < self.odds.conflict:
+                self._close(task, self._result(task, Outcome.CONFLICT))
+                return True
+            return False
+        if self.policy.landing.gate:
+            return False
+        self.tip += 1
+        task.done_commits += 1
+        self._close(task, self._result(task, Outcome.OK))
+        return True
 
     def _advance_batch(self) -> None:
         """End a run that nobody waits for; land, blame, or ask for another where one has ended."""
@@ -377,7 +396,7 @@ class World:
                 self.tip += 1
                 task.done_commits += 1
                 self._close(task, self._result(task, Outcome.OK))
-        elif batch.asked or self.random.random() < 0.5:
+        elif batch.asked or self.policy.landing.together == 1 or self.random.random() < 0.5:
             task = self.random.choice(members)
             self._close(task, self._result(task, Outcome.GATE_FAILED))
         else:
@@ -400,8 +419,6 @@ class World:
             self._weigh(task, decision.step)
         elif isinstance(decision, Conclude):
             self._conclude(task, decision.outcome)
-        elif isinstance(decision, Land):
-            self._land(task)
         elif isinstance(decision, End):
             self._end(task, decision)
         else:
@@ -467,20 +484,18 @@ class World:
         if launch.kind is StepKind.REVIEW:
             self._launch_review(task, launch.name)
             return
-        if launch.kind in {StepKind.VERIFY, StepKind.GATE}:
+        if launch.kind is StepKind.VERIFY:
             hold(attempt.end is not None and attempt.end.outcome is Outcome.OK, "checks only what an agent finished")
-            before = attempt.last(StepKind.VERIFY, StepKind.GATE)
+            before = attempt.last(StepKind.VERIFY)
             if before is not None and self._rest(attempt):
                 task.parents[launch.name] = task.parents.get(before.name, 0)
-            elif launch.kind is StepKind.VERIFY:
+            else:
                 self._integrate(task, launch.name)
                 if task.attempts[-1].result is not None:
                     return
-            else:
-                hold(False, "a gate of its own is started by landing")
         elif launch.name == SETUP_AGAIN:
             hold(attempt.end is not None and attempt.end.setup != "", "setup runs again where the agent spoilt it")
-            hold(attempt.last(StepKind.VERIFY, StepKind.GATE) is None, "setup runs again before the checks")
+            hold(attempt.last(StepKind.VERIFY) is None, "setup runs again before the checks")
         else:
             hold(attempt.end is None, "an agent that ended is not started again")
         if old is None and self.random.random() < 0.1 * self.odds.poll_killed:
@@ -490,7 +505,7 @@ class World:
 
     def _rest(self, attempt: Attempt) -> int:
         """Return how many checks have to run alone, after the newest run of the checks."""
-        check = attempt.last(StepKind.VERIFY, StepKind.GATE)
+        check = attempt.last(StepKind.VERIFY)
         if check is None or not isinstance(check.phase, Exited) or check.phase.code != 0:
             return 0
         return check.rest or (check.checks - 1 if check.seen is not None and check.seen.changed else 0)
@@ -507,7 +522,6 @@ class World:
         check = attempt.last(StepKind.VERIFY)
         verified = check is None or (isinstance(check.phase, Exited) and check.phase.code == 0 and check.kill is None)
         hold(attempt.end is not None and attempt.end.outcome is Outcome.OK and verified, "judges what was verified")
-        hold(attempt.last(StepKind.GATE) is None, "judges before the gate")
         hold(self.halt is None, "no reviewer begins after a halt")
         old = next((step for step in attempt.steps if step.name == name), None)
         if old is None:
@@ -561,7 +575,7 @@ class World:
         chance = self.random.random()
         takes = self.random.uniform(0.1, 300.0)
         code = 0
-        if kind in {StepKind.VERIFY, StepKind.GATE}:
+        if kind is StepKind.VERIFY:
             code = int(chance < self.odds.check_fails)
         elif kind is StepKind.SETUP:
             code = int(chance < self.odds.trouble)
@@ -573,7 +587,7 @@ class World:
         old = next((step for step in task.attempts[-1].steps if step.name == name), None)
         review = old.review if old is not None else None
         step = Step(name, kind, Running(1, self.now), self.now, review=review)
-        if kind in {StepKind.VERIFY, StepKind.GATE}:
+        if kind is StepKind.VERIFY:
             rest = self._rest(task.attempts[-1])
             step = replace(step, checks=1 if rest else self.random.choice([1, 2, 3]), rest=max(0, rest - 1))
         self._put(task, step)
@@ -685,37 +699,6 @@ class World:
         result = self._result(task, outcome)
         self._close(task, replace(result, tree="") if outcome is Outcome.REJECTED else result)
 
-    def _land(self, task: SimTask) -> None:
-        attempt = task.attempts[-1]
-        hold(not task.procs, "lands nothing that lives")
-        hold(self.policy.landing.enabled and bool(attempt.intent.base), "lands where there is a target")
-        hold(not self.policy.landing.queued, "lands alone only where there are no batches")
-        check = attempt.last(StepKind.VERIFY, StepKind.GATE)
-        if check is None:
-            hold(not attempt.intent.checks, "lands nothing unchecked")
-        else:
-            passed = isinstance(check.phase, Exited) and check.phase.code == 0 and check.kill is None
-            again = check.kind is StepKind.GATE and check.kill is None and isinstance(check.phase, Prepared | Lost)
-            hold(passed or again, "lands nothing that failed a check")
-            if again and isinstance(check.phase, Prepared):
-                self._start(task, check.name, StepKind.GATE)
-                return
-        gates = sum(step.kind is StepKind.GATE for step in attempt.steps)
-        lost = check is not None and isinstance(check.phase, Lost)
-        parent = task.parents.get(check.name, 0) if check is not None else self.tip
-        gated = not self.policy.landing.gate or (check is not None and check.kind is StepKind.GATE)
-        if parent == self.tip and gated and not lost:
-            self.tip += 1
-            task.done_commits += 1
-            self._close(task, self._result(task, Outcome.OK))
-            return
-        if self.random.random() < self.odds.conflict:
-            self._close(task, self._result(task, Outcome.CONFLICT))
-            return
-        name = f"gate-{gates + 1}" if gates else "gate"
-        task.parents[name] = self.tip
-        self._start(task, name, StepKind.GATE)
-
     def _close(self, task: SimTask, result: Result) -> None:
         attempt = task.attempts[-1]
         if result.outcome is Outcome.OK:
@@ -785,7 +768,7 @@ class World:
     def _check_passed(self, attempt: Attempt) -> None:
         hold(attempt.end is not None and attempt.end.outcome is Outcome.OK, "OK needs an agent that ended well")
         hold(passed(attempt), "OK needs the reviews it was to have")
-        check = attempt.last(StepKind.VERIFY, StepKind.GATE)
+        check = attempt.last(StepKind.VERIFY)
         if check is None:
             hold(not attempt.intent.checks, "OK needs its checks")
             return

@@ -12,28 +12,29 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from agentjobs.core.decide import GATE_RUNS_MAX, next_of_gate
-from agentjobs.core.gate import QUEUE_ID, Batch, Case, Member, Probe, Verdict, judge
-from agentjobs.core.pauses import LANDING, Pause, hold_s
-from agentjobs.disk.files import read_json, write_json
-from agentjobs.disk.logs import read_tail
+from agentjobs.core.gate import QUEUE_ID, Batch, Probe, Verdict, judge
+from agentjobs.core.pauses import LANDING
+from agentjobs.disk.processes import MARK
 from agentjobs.launch import local
-from agentjobs.model.decisions import Conclude, End, Launch, Look, Wait
+from agentjobs.model.decisions import Conclude, End, Launch, Look, SendBack, Wait
 from agentjobs.model.errors import UserError, said
-from agentjobs.model.facts import Intent, Mode, Result
+from agentjobs.model.facts import Intent, Result
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.state import Halt
-from agentjobs.model.steps import Prepare, Running, StepKind
+from agentjobs.model.steps import Prepare, StepKind
 from agentjobs.project.store import step_files
 from agentjobs.run import check_runs
+from agentjobs.run.attempts import is_of_tree
+from agentjobs.run.landing.gate_output import errors_of, failed_command, trouble_of
+from agentjobs.run.landing.land import has_landed
+from agentjobs.run.landing.new_runs import NewRuns
 from agentjobs.run.landing.runs import GateRuns
 from agentjobs.run.steps import start
-from agentjobs.text.excerpt import error_excerpt
+from agentjobs.run.steps.ended import is_patient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from agentjobs.model.decisions import Decision
     from agentjobs.model.facts import Attempt
@@ -43,8 +44,8 @@ if TYPE_CHECKING:
 
 MOVED = "the target has moved"
 
-ERRORS_MAX = 4000
-"""Characters of a run's output that a task is told which nothing but its absence proves at fault."""
+BUSY_S = 1.0
+"""How soon a tree that another process has locked is asked for again."""
 
 
 class MergeQueue:
@@ -58,6 +59,7 @@ class MergeQueue:
         self.store = project.store
         self.attempts = attempts
         self.runs = GateRuns(project, read)
+        self.new = NewRuns(project, attempts, self.runs)
         self.until = float("inf")
         """When the run that is under way is to be looked at again, unless it ends before."""
 
@@ -77,6 +79,7 @@ class MergeQueue:
                 self.until = decision.until or self.until
                 return acted
             if not self._guarded(run, decision, now):
+                self.until = now + BUSY_S
                 return acted
             acted += 1
         return acted
@@ -104,8 +107,12 @@ class MergeQueue:
             elif isinstance(decision, Look):
                 check_runs.look(self.project, run, decision.step)
             elif isinstance(decision, Conclude):
-                self._conclude(run, decision.outcome, now)
+                return self._conclude(run, decision.outcome, now)
         except (UserError, OSError) as error:
+            if is_patient(error, run, now):
+                return False
+            if is_of_tree(error, run):
+                self.attempts.give_up_tree(run)  # it is made anew when the gate is tried once more
             self._hold(run.number, said(error), now)
             return False
         return True
@@ -118,48 +125,58 @@ class MergeQueue:
         return Wait(hold.until, LANDING) if hold is not None and hold.at <= now < hold.until else None
 
     def _hold(self, number: int, detail: str, now: float) -> None:
-        key = f"{QUEUE_ID}/{number}"
-        if self.store.hold() is None:
-            self.store.set_state("hold", Pause(Outcome.INFRA, now + hold_s(key), now, detail))
-        else:
-            self.store.set_state("halt", Halt(LANDING, detail, now))
-        self.store.event(now, QUEUE_ID, "held", attempt=number, detail=detail)
+        self.attempts.hold(QUEUE_ID, number, detail, now)
 
     def _launch(self, run: Attempt, launch: Launch, now: float) -> None:
-        from agentjobs.workspace import worktree
-
-        git, intent = self.project.git, run.intent
-        batch, tree = self.runs.batch(run.number), Path(intent.tree)
-        settings = self.project.policy.workspace
-        if git.resolve(batch.head) is None:  # a power cut, or `git gc`: it can be merged again
+        intent, batch = run.intent, self.runs.batch(run.number)
+        if self.project.git.resolve(batch.head) is None:  # a power cut, or `git gc`: it can be merged again
             self._close(run, Outcome.STOPPED, "the commit it was to run on is gone", now)
             return
         self.attempts.be_alone(intent, [])
-        worktree.create(git, tree, batch.head)
-        # What an earlier run left behind must not be what makes this one green; what its own setup made stays.
-        anew = launch.kind is StepKind.SETUP or not intent.setup
-        worktree.reset(git, tree, batch.head, ignored_to_keep=settings.keep if anew else None)
-        if settings.copy or settings.link:
-            worktree.setup_files(git, self.project.root, tree, copy=settings.copy, link=settings.link)
+        env = self._environment(run, batch)
+        self._stand(intent, batch, launch)
         if launch.kind is StepKind.SETUP:
             argv: tuple[str, ...] = ("/bin/sh", "-c", intent.setup)
         else:
-            if intent.setup:
-                from agentjobs.workspace.setup import setup_done
-
-                setup_done(git, tree, batch.head, settings)
             if not check_runs.write_rest(self.store, run, launch.name, now):
                 plan = Prepare(batch.head, batch.tip, intent.checks, now)
                 check_runs.write_plan(self.store, run, launch.name, plan)
             argv = self.attempts.check_argv(run, launch.name)
-        from agentjobs.prompts.briefing import gate_environment
-
-        env = gate_environment(self.project, intent, batch)
         start.start(self.project, intent, self.runs.dir_of(run.number), launch.name, argv, env=env)
+
+    def _stand(self, intent: Intent, batch: Batch, launch: Launch) -> None:
+        """Put the tree of a run on the last commit of its batch."""
+        from agentjobs.workspace import worktree
+
+        git, tree, settings = self.project.git, Path(intent.tree), self.project.policy.workspace
+        worktree.create(git, tree, batch.head)
+        # What an earlier run left behind must not be what makes this one green; what its own setup made stays, and in
+        # the tree of a task what it was given.
+        anew = (launch.kind is StepKind.SETUP or not intent.setup) and batch.case.probe is not Probe.SINGLE
+        worktree.reset(git, tree, batch.head, ignored_to_keep=settings.keep if anew else None)
+        if settings.copy or settings.link:
+            worktree.setup_files(git, self.project.root, tree, copy=settings.copy, link=settings.link)
+        if intent.setup and launch.kind is not StepKind.SETUP:
+            from agentjobs.workspace.setup import setup_done
+
+            setup_done(git, tree, batch.head, settings)
+
+    def _environment(self, run: Attempt, batch: Batch) -> dict[str, str]:
+        """Return the environment of the gate: for a task that lands alone, that of its checks."""
+        from agentjobs.prompts import briefing
+
+        task = self.runs.waiting(batch.members[0].id) if batch.case.probe is Probe.SINGLE else None
+        if task is None or task.last is None:
+            return briefing.gate_environment(self.project, run.intent, batch)
+        intent, attempt_dir = task.last.intent, self.store.attempt_dir(task.row.id, task.last.number)
+        # What its earlier checks left running in the tree.
+        local.kill_leftovers((), (), start.places((intent, attempt_dir)))
+        return briefing.environment(self.project, task.row, intent, attempt_dir, "gate") | {MARK: run.intent.marker}
 
     # --- what a run came to
 
-    def _conclude(self, run: Attempt, outcome: Outcome, now: float) -> None:
+    def _conclude(self, run: Attempt, outcome: Outcome, now: float) -> bool:
+        """Land or send back what a run was for, and close it; False: it has to be tried again a little later."""
         number = run.number
         batch = self.runs.batch(number)
         verdict = self.runs.verdict(number)
@@ -169,18 +186,24 @@ class MergeQueue:
             local.kill_leftovers([run.intent.marker], records, start.places((run.intent, run_dir)))
             verdict = self._judge(run, batch, outcome, now)
             if verdict is None:
-                return
+                return True
             self.store.write_fact(QUEUE_ID, number, "verdict.json", verdict)
-        self._tell(run, batch, verdict, now)
+        if not self._tell(run, batch, verdict, now):
+            return False
         if verdict.red_tip:
             detail = f"the gate fails on {self.project.policy.target} itself, without any work on it: {verdict.why}"
             self.store.set_state("halt", Halt(LANDING, detail, now))
         over = Outcome.OK if verdict.landed else Outcome.GATE_FAILED
         self._close(run, over, verdict.why, now)
+        return True
 
     def _close(self, run: Attempt, outcome: Outcome, detail: str, now: float) -> None:
         self.store.write_fact(QUEUE_ID, run.number, "result.json", Result(outcome, now, detail=detail))
-        if self.store.hold() is not None and outcome is not Outcome.INFRA:
+        if outcome is not Outcome.INFRA:
+            self._lift_hold()
+
+    def _lift_hold(self) -> None:
+        if self.store.hold() is not None:
             self.store.set_state("hold", None)
 
     def _judge(self, run: Attempt, batch: Batch, outcome: Outcome, now: float) -> Verdict | None:
@@ -191,7 +214,7 @@ class MergeQueue:
         if any(self.runs.waiting(m.id, m.attempt) is None for m in batch.members):
             stale = "a task left while it ran"
         if outcome is Outcome.INFRA:
-            self._hold(run.number, f"the gate could not be run: {self._trouble(run)}", now)
+            self._hold(run.number, f"the gate could not be run: {trouble_of(self.project, run)}", now)
             stale = "could not be run"
         if not stale and outcome is Outcome.OK and not self._land(batch):
             stale = MOVED
@@ -201,7 +224,7 @@ class MergeQueue:
             return None
         if outcome is Outcome.OK:
             return judge(batch.case, green=True, owned={}, errors="")
-        owned, errors = self._errors(run, batch)
+        owned, errors = errors_of(self.project, run, batch)
         return judge(batch.case, green=False, owned=owned, errors=errors)
 
     def _is_in(self, batch: Batch) -> bool:
@@ -231,164 +254,48 @@ class MergeQueue:
             project.git, project.policy.target, batch.head, batch.tip, trees_dir=project.store.dir
         )
 
-    def _tell(self, run: Attempt, batch: Batch, verdict: Verdict, now: float) -> None:
-        """Close the attempts that the verdict is about; those that know already are left alone."""
-        verdicts = self.attempts.verdicts
-        for member in batch.members if verdict.landed else ():
-            task = self.runs.open_task(member.id, member.attempt)
-            if task is not None and task.last is not None:
-                self.attempts.close(task, task.last, verdicts.has_landed(task.last, member.commit, now), now)
-        check = self._check(run, batch.case)
+    def _tell(self, run: Attempt, batch: Batch, verdict: Verdict, now: float) -> bool:
+        """Close the attempts that the verdict is about, but for those that are; False where one is still open."""
+        if verdict.landed:
+            self._have_landed(batch, now)
+        check, silent = failed_command(self.project, run, batch.case) if verdict.blamed else ("", False)
         for task_id, errors in verdict.blamed.items():
             task = self.runs.waiting(task_id, batch.attempts.get(task_id, 0))
             if task is None or task.last is None:
                 continue
-            result = verdicts.blamed(task, task.last, errors, check, now)
+            if not self.new.send_back(task, task.last, SendBack(errors, check, silent), now):
+                return False
             self.store.event(now, task_id, "blamed", attempt=task.last.number, run=run.number, why=verdict.why)
-            self.attempts.close(task, task.last, result, now)
+        return True
 
-    # --- what it said
-
-    def _errors(self, run: Attempt, batch: Batch) -> tuple[Mapping[str, str], str]:
-        """Return whom the errors in the output lead to, and all that the failed check said."""
-        from agentjobs.run.landing.problems import attribute, find
-
-        gate = run.last(StepKind.GATE)
-        if gate is None:
-            return {}, ""
-        command, _, ended, output = check_runs.failed_check(self.project, run, gate)
-        owners = self._owners(batch)
-        found = find(output, tree_dir=run.intent.tree, patterns=self.project.policy.landing.problems)
-        owned, _ = attribute(found, owners)
-        head = f"$ {command}\n{ended}"
-        told = {id_: f"{head}, and said of this task's files:\n{text}" for id_, text in owned.items()}
-        return told, f"{head}, and said this:\n{error_excerpt(output)[:ERRORS_MAX]}".rstrip()
-
-    def _owners(self, batch: Batch) -> dict[str, str]:
-        """Return the task that changed each file, where it was one alone."""
-        owners: dict[str, str] = {}
-        shared: set[str] = set()
-        before = batch.tip
+    def _have_landed(self, batch: Batch, now: float) -> None:
         for member in batch.members:
-            for path in self.project.git.changed(before, member.commit):
-                if owners.setdefault(path, member.id) != member.id:
-                    shared.add(path)
-            before = member.commit
-        return {path: id_ for path, id_ in owners.items() if path not in shared}
-
-    def _check(self, run: Attempt, case: Case) -> str:
-        gate = run.last(StepKind.GATE)
-        if gate is None:
-            return ""
-        if case.errors and not isinstance(gate.phase, Running):
-            first = case.errors.split("\n", 1)[0]
-            if first.startswith("$ "):
-                return first[2:]
-        return check_runs.failed_check(self.project, run, gate).command
-
-    def _trouble(self, run: Attempt) -> str:
-        step = run.steps[-1] if run.steps else None
-        if step is None:
-            return "it was not started"
-        output, _ = read_tail(step_files(self.runs.dir_of(run.number), step.name).log, self.project.masking)
-        return f"{step.name}: {' '.join(error_excerpt(output).split())[:200]}"
+            task = self.runs.open_task(member.id, member.attempt)
+            if task is not None and task.last is not None:
+                self.attempts.close(task, task.last, has_landed(self.project, task.last, member.commit, now), now)
 
     # --- a new run
 
-    def form(self, ids: tuple[str, ...], now: float) -> int:
-        """Begin a run for what was asked for, or else for these verified tasks; return how many things were done."""
+    def form(self, ids: tuple[str, ...], now: float, *, starts: bool = True) -> int:
+        """Land these verified tasks if nothing is left to check, else begin a run of the gate; return what was done.
+
+        What the last run asked for comes first. ``starts=False``: begin no run.
+        """
+        self.until = float("inf")
         if self.runs.open() is not None:
             return 0
-        before = self.runs.last()
-        if before is not None and read_json(self.runs.dir_of(before.number) / "batch.json", Batch) is None:
-            ids = ids[:1]  # what was asked for could not be merged: one by one they can
-        case = self.runs.asked() or Case(Probe.BATCH, ids)
-        if case.probe in {Probe.BATCH, Probe.REST}:
-            more = tuple(id_ for id_ in ids if id_ not in case.ids and id_ not in case.accused)
-            case = replace(case, ids=(*case.ids, *more)[: max(len(case.ids), self.project.policy.landing.batch)])
-        number = self.store.claim(QUEUE_ID)
         try:
-            tip = self.project.tip()
-            members, closed = self._chain(case, tip, now)
-            left = {member.id for member in members}
-            if not set(case.ids) <= left:
-                if case.probe is not Probe.BATCH or not members:
-                    # The case was about all of them; what is left begins anew, with the next look.
-                    if case.probe is not Probe.BATCH:
-                        self._abandon(number, now)
-                    return closed
-                case = Case(Probe.BATCH, tuple(m.id for m in members), proved=case.proved)
-            case = self._with_proof(case, tip)
-            tasks = {id_: self.runs.waiting(id_) for id_ in case.names}
-            attempts = {id_: task.last.number for id_, task in tasks.items() if task is not None and task.last}
-            self._begin(number, Batch(case, tip, tuple(members), attempts), now)
+            batch, told = self.new.merged(ids, now)
+            checks = self.new.checks_for(batch) if batch is not None else ()
+            if batch is None or (checks and not starts):
+                return told
+            if not checks:
+                if self._land(batch):  # else somebody has just moved the target: it is merged again in the next pass
+                    self._have_landed(batch, now)
+                    self._lift_hold()
+                return 1 + told
+            self.new.begin(batch, checks, now)
+            return 1 + told + self.advance(now)
         except (UserError, OSError) as error:
-            self._hold(number, said(error), now)
-            return 0
-        return 1 + closed + self.advance(now)
-
-    def _abandon(self, number: int, now: float) -> None:
-        """Write down a run that is not made, so that what asked for it asks no more."""
-        intent = self._intent(number, "", now, "left: a task of it does not merge any more")
-        self.store.write_fact(QUEUE_ID, number, "attempt.json", intent)
-        self.store.write_fact(QUEUE_ID, number, "result.json", Result(Outcome.STOPPED, now, detail=intent.why))
-
-    def _with_proof(self, case: Case, tip: str) -> Case:
-        run = self.runs.last()
-        verdict = self.runs.verdict(run.number) if run is not None else None
-        green = run is not None and verdict is not None and verdict.landed and self.runs.batch(run.number).head == tip
-        # A case that holds the target for proved was made for the tip it stood on then.
-        same = run is not None and self.runs.batch(run.number).tip == tip
-        return replace(case, proved=green or (case.proved and same))
-
-    def _chain(self, case: Case, tip: str, now: float) -> tuple[list[Member], int]:
-        """Merge each task's work onto the one before it; what conflicts with the target itself is closed."""
-        from agentjobs.workspace import target
-
-        git, verdicts = self.project.git, self.attempts.verdicts
-        members: list[Member] = []
-        closed = 0
-        head = tip
-        for task_id in case.ids:
-            task = self.runs.waiting(task_id)
-            attempt = task.last if task is not None else None
-            if task is None or attempt is None or attempt.end is None:
-                continue
-            commit, parent = verdicts.candidate(attempt)
-            message, at = verdicts.message(task, attempt), attempt.end.at
-            merged = target.merge_onto(git, commit, head, message, at, stands_on=parent)
-            if not merged.conflicts:
-                head = merged.commit
-                members.append(Member(task_id, attempt.number, head))
-                continue
-            if head != tip and not target.merge_onto(git, commit, tip, message, at, stands_on=parent).conflicts:
-                continue  # it conflicts with what may not land: the next batch will show
-            result = verdicts.merge(task, attempt, commit, parent)
-            if isinstance(result, Result):
-                self.attempts.close(task, attempt, result, now)
-                closed += 1
-        return members, closed
-
-    def _begin(self, number: int, batch: Batch, now: float) -> None:
-        case = batch.case
-        why = f"{case.probe.value}: {' '.join(member.id for member in batch.members) or 'nothing'} on {batch.tip[:12]}"
-        intent = self._intent(number, batch.tip, now, why)
-        settings = self.project.policy.workspace
-        if settings.setup:
-            from agentjobs.workspace.setup import setup_due
-
-            if setup_due(self.project.git, Path(intent.tree), batch.head, settings):
-                intent = replace(intent, setup=settings.setup)
-        write_json(self.runs.dir_of(number) / "batch.json", batch)
-        self.store.write_fact(QUEUE_ID, number, "attempt.json", intent)
-        self.store.event(now, QUEUE_ID, "begin", attempt=number, why=why)
-
-    def _intent(self, number: int, tip: str, now: float, why: str) -> Intent:
-        import uuid
-
-        return Intent(
-            id=QUEUE_ID, number=number, round=0, mode=Mode.FIRST, profile="", agent="", started_at=now, why=why,
-            base=tip, tree=str(self.store.dir / "gate"), marker=f"{uuid.uuid4().hex[:12]}.{QUEUE_ID}.{number}",
-            checks=self.project.policy.landing.gate,
-        )  # fmt: skip
-
+            self._hold(1 + max(self.store.numbers(QUEUE_ID), default=0), said(error), now)
+        return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agentjobs.core.decide import decide
-from agentjobs.core.gate import QUEUE_ID, Batch, Case, Verdict, still
+from agentjobs.core.gate import QUEUE_ID, Batch, Case, Probe, Verdict, still
 from agentjobs.disk.files import read_json
 from agentjobs.model.decisions import Land
 from agentjobs.model.steps import KillReason, Running
@@ -41,8 +41,8 @@ class GateRuns:
         return run if run is not None and run.result is None else None
 
     def asked(self) -> Case | None:
-        """Return what the last run asks for, while that still has a point."""
-        run = self.last()
+        """Return what the last run asks for, while that still has a point and tasks land in batches."""
+        run = self.last() if self.project.policy.landing.together > 1 else None
         if run is None or run.result is None:
             return None
         verdict = self.verdict(run.number)
@@ -67,6 +67,16 @@ class GateRuns:
         run = self.open()
         kills = [step.kill for step in run.steps if step.kill is not None] if run is not None else []
         return any(kill.why is KillReason.STOPPED for kill in kills)
+
+    def ending(self) -> dict[str, str]:
+        """Return the task in whose tree a check runs that nobody waits for any more, and why it has to wait."""
+        run = self.open()
+        batch = self.batch(run.number) if run is not None and self.steps() else None
+        if batch is None or batch.case.probe is not Probe.SINGLE:
+            return {}
+        member = batch.members[0]
+        left = self.waiting(member.id, member.attempt) is None
+        return {member.id: f"{member.id} waits: a check in its tree is being ended"} if left else {}
 
     def dir_of(self, number: int) -> Path:
         """Return the directory of a run."""

@@ -1,0 +1,77 @@
+"""What a run of the gate printed: whose fault it is, which command failed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentjobs.core.gate import Probe
+from agentjobs.disk.logs import read_tail
+from agentjobs.model.steps import Running, StepKind
+from agentjobs.project.store import step_files
+from agentjobs.run import check_runs
+from agentjobs.text.excerpt import error_excerpt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agentjobs.core.gate import Batch, Case
+    from agentjobs.model.facts import Attempt
+    from agentjobs.project.project import Project
+
+ERRORS_MAX = 4000
+"""Characters of a run's output that a task is told which nothing but its absence proves at fault."""
+
+
+def errors_of(project: Project, run: Attempt, batch: Batch) -> tuple[Mapping[str, str], str]:
+    """Return whom the errors in the output lead to, and all that the failed check said."""
+    from agentjobs.run.landing.problems import attribute, find
+
+    gate = run.last(StepKind.GATE)
+    if gate is None:
+        return {}, ""
+    command, _, ended, output = check_runs.failed_check(project, run, gate)
+    head = f"$ {command}\n{ended}"
+    excerpt = error_excerpt(output)
+    if batch.case.probe is Probe.SINGLE:
+        return {}, f"{head}, and said {'this:' if output.strip() else 'nothing'}\n{excerpt}".rstrip()
+    owners = _owners(project, batch)
+    found = find(output, tree_dir=run.intent.tree, patterns=project.policy.landing.problems)
+    owned, _ = attribute(found, owners)
+    told = {id_: f"{head}, and said of this task's files:\n{text}" for id_, text in owned.items()}
+    return told, f"{head}, and said this:\n{excerpt[:ERRORS_MAX]}".rstrip()
+
+
+def _owners(project: Project, batch: Batch) -> dict[str, str]:
+    """Return the task that changed each file, where it was one alone."""
+    owners: dict[str, str] = {}
+    shared: set[str] = set()
+    before = batch.tip
+    for member in batch.members:
+        for path in project.git.changed(before, member.commit):
+            if owners.setdefault(path, member.id) != member.id:
+                shared.add(path)
+        before = member.commit
+    return {path: id_ for path, id_ in owners.items() if path not in shared}
+
+
+def failed_command(project: Project, run: Attempt, case: Case) -> tuple[str, bool]:
+    """Return the command that failed, and whether it printed nothing."""
+    gate = run.last(StepKind.GATE)
+    if gate is None:
+        return "", False
+    if case.errors and not isinstance(gate.phase, Running):
+        first = case.errors.split("\n", 1)[0]
+        if first.startswith("$ "):
+            return first[2:], False
+    failed = check_runs.failed_check(project, run, gate)
+    return failed.command, not failed.said.strip()
+
+
+def trouble_of(project: Project, run: Attempt) -> str:
+    """Return in words what the last step of a run said before it was lost."""
+    step = run.steps[-1] if run.steps else None
+    if step is None:
+        return "it was not started"
+    run_dir = project.store.attempt_dir(run.intent.id, run.number)
+    output, _ = read_tail(step_files(run_dir, step.name).log, project.masking)
+    return f"{step.name}: {' '.join(error_excerpt(output).split())[:200]}"
