@@ -17,7 +17,7 @@ from tests.kit.harness import LONG_S, modules_of
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "agentjobs"
 DEVELOPING = ROOT / "docs" / "developing.md"
-LINES_MAX = 455
+LINES_MAX = 400
 """A module one can read in a sitting; 300 is the aim."""
 
 ANYWHERE = {"msgspec"}
