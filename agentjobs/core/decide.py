@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 from agentjobs.core import reviews
 from agentjobs.core.layers import oscillating
-from agentjobs.core.watchdog import FIRST, astray
+from agentjobs.core.watchdog import FIRST, _ending, watch
 from agentjobs.model.decisions import Begin, Conclude, Decision, Defer, End, Judge, Land, Launch, Look, Settle, Wait
 from agentjobs.model.facts import FRESH, Attempt, Mode, Result
-from agentjobs.model.outcomes import LAYER_1, LAYER_2, UNSPENT, Outcome, rules_of
-from agentjobs.model.steps import AGENTS, Exited, KillReason, Lost, Prepared, Running, Step, StepKind
+from agentjobs.model.outcomes import LAYER_1, LAYER_2, UNSPENT, Outcome
+from agentjobs.model.steps import Exited, KillReason, Lost, Prepared, Running, Step, StepKind
 from agentjobs.model.tasks import BY_HAND, Status, Task
 from agentjobs.policy.limits import dollars
-from agentjobs.policy.policy import finish_grace_s
 
 if TYPE_CHECKING:
     from agentjobs.policy.policy import Policy
@@ -41,10 +40,6 @@ GATE_RUNS_MAX = 20
 """After this many runs of the gate in a row during which the target moved, a person is called."""
 
 CONTEXT_FULL_MAX = 2
-
-WAITS_S = 120.0
-"""An agent that has said that it met a limit or lost its login, and then was silent for so long, waits for that to end:
-its account can pause instead, and its slot be used."""
 
 APPROVAL = "waits for approval"
 """Why a task waits that only a person can let land."""
@@ -211,62 +206,6 @@ def next_of_gate(run: Attempt, policy: Policy, now: float, *, wanted: bool) -> D
     if isinstance(last.phase, Exited) and last.phase.code == 0:
         return _more_checks(run, last) or Conclude(Outcome.OK)
     return Conclude(Outcome.GATE_FAILED)
-
-
-def watch(attempt: Attempt, step: Step, policy: Policy, now: float, spent: float = 0.0) -> Decision:
-    """End a step that takes too long, is silent too long, says too much, goes astray, or is over but still there.
-
-    ``spent``: dollars that earlier attempts of the task cost.
-    """
-    if step.kill is not None:
-        return _ending(attempt, step, policy, now)
-    running, limits = step.phase, policy.limits
-    if not isinstance(running, Running):
-        raise TypeError(f"{step.name} does not run")
-    if running.output_bytes > limits.output_bytes:
-        return End(step.name, KillReason.RUNAWAY, hard=True)
-    end = astray(attempt, step, policy, spent)
-    if end is not None:
-        return end
-    quiet_at = max(running.output_at, step.started_at) + running.unheard_s
-    began_at = step.started_at + running.asleep_s
-    deadlines = []
-    if step.kind in AGENTS:
-        if running.finished:
-            grace_s = finish_grace_s(policy, reviews.agent_of(attempt, step))
-            deadlines.append((quiet_at + grace_s, KillReason.NOT_EXITING))
-        else:
-            deadlines.append((quiet_at + limits.idle_s, KillReason.SILENT))
-            if rules_of(running.gauge.trouble).seen_in_events and not running.gauge.final:
-                deadlines.append((quiet_at + WAITS_S, KillReason.ACCOUNT_TROUBLE))
-        asked = step.kind is StepKind.AGENT and step.name != FIRST
-        longest_s = limits.handoff_s if asked else limits.attempt_s
-        deadlines.append((began_at + longest_s, KillReason.NOT_EXITING if running.finished else KillReason.TIMEOUT))
-    elif step.kind is StepKind.SETUP:
-        deadlines.append((began_at + limits.setup_s, KillReason.TIMEOUT))
-    else:
-        deadlines.append((began_at + limits.verify_s, KillReason.TIMEOUT))
-    due, why = min(deadlines)
-    detail = f"{running.gauge.trouble}: {running.gauge.told}" if why is KillReason.ACCOUNT_TROUBLE else ""
-    return End(step.name, why, hard=False, detail=detail) if now >= due else Wait(due, f"{step.name} runs")
-
-
-def _ending(attempt: Attempt, step: Step, policy: Policy, now: float) -> Decision:
-    """Go through the agent's polite signals, ``stop_grace_s`` apart; what is still there then is killed."""
-    kill = step.kill
-    if kill is None:
-        raise TypeError(f"{step.name} is not being ended")
-    due = kill.at + policy.limits.stop_grace_s * kill.sent
-    if kill.at <= now < due:  # a signal of the future: the clock was put back
-        return Wait(due, f"{step.name} is ending")
-    hard = kill.sent >= len(stop_signals(attempt, step, policy))
-    return End(step.name, kill.why, hard=hard, detail=kill.detail)
-
-
-def stop_signals(attempt: Attempt, step: Step, policy: Policy) -> tuple[str, ...]:
-    """Return the polite signals a step is ended with, in order."""
-    agent = policy.agents.get(reviews.agent_of(attempt, step))
-    return agent.stop if agent is not None and step.kind in AGENTS else ("TERM",)
 
 
 # --- an attempt that is over: the three layers ------------------------------------------------------------

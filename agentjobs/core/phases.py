@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from agentjobs.core.decide import CHECK_RUNS_MAX, watch
+from agentjobs.core.decide import CHECK_RUNS_MAX
+from agentjobs.core.watchdog import watch
 from agentjobs.model.decisions import Conclude, End, Launch
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.steps import Exited, KillReason, Lost, Prepared, Running, StepKind

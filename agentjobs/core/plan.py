@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from agentjobs.core.accounts import Gate, account_for, account_of, is_among, is_suspect, was_refused
-from agentjobs.core.board import UNSERVED, Board, Plan, overspent
+from agentjobs.core.board import Board, Plan, overspent
+from agentjobs.core.breaker import tripped
 from agentjobs.core.budget import ends
 from agentjobs.core.decide import APPROVAL, SETUP_AGAIN, decide, verified_at
 from agentjobs.core.in_flight import Flight
 from agentjobs.core.pauses import LANDING
-from agentjobs.core.restarts import pays, sweep_due
 from agentjobs.core.reviews import UNREVIEWED, agent_of, judged_at, next_agent, runs, without_review
+from agentjobs.core.start_over import start_over
 from agentjobs.model.decisions import (
     RUN,
     Action,
@@ -34,17 +35,17 @@ from agentjobs.model.decisions import (
     Wait,
     Weigh,
 )
-from agentjobs.model.facts import Attempt, Mode
 from agentjobs.model.outcomes import TROUBLE, Outcome
-from agentjobs.model.state import Halt
 from agentjobs.model.steps import Running, StepKind
-from agentjobs.model.tasks import Row, Status, Task
+from agentjobs.model.tasks import Row, Task
 from agentjobs.text.path_patterns import overlap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Sequence
 
     from agentjobs.core.in_flight import Expected
+    from agentjobs.model.facts import Attempt
+    from agentjobs.model.state import Halt
     from agentjobs.policy.policy import Policy
 
     Ready = Callable[[Container[str]], Iterable[Row]]
@@ -54,9 +55,6 @@ STAGGER_S = 2.0
 """A start that is due so soon is as good as begun."""
 
 MEMORY_CHECK_S = 15.0
-DIAGNOSE_MIN = 3
-"""So many failed tasks before their share of all means anything."""
-
 
 def plan(board: Board, ready: Ready, policy: Policy, now: float, expected: Expected = lambda *_: 0) -> Plan:
     """Return the actions that are right and possible now; ``ready`` gives the rows that may begin.
@@ -102,7 +100,7 @@ class _Planner:
         for task in self.board.tasks:
             self._count(task)
             self._sort(task)
-        halt = self.board.halt or self._trip()
+        halt = self.board.halt or tripped(self.policy.limits.breaker, self.board.tally, self.now)
         new_halt = halt if self.board.halt is None else None
         short = overspent(self.policy.limits, self.board.spent)
         news = self._bad_news()
@@ -115,7 +113,7 @@ class _Planner:
             self._begin_all(waiting, ready)
             self._settle_doubts(waiting)
             if room and self.deferred and not waiting and not news:
-                found, waiting = self._sweep()
+                found, waiting = self._start_over()
                 new_halt = new_halt or found
         if news:
             self.starving = False
@@ -247,16 +245,6 @@ class _Planner:
                 agents = attempt.end is not None and attempt.end.outcome in TROUBLE
                 found.add(account_of(self.policy, attempt.intent.agent) if agents else RUN)
         return found
-
-    def _trip(self) -> Halt | None:
-        wanted = self.policy.limits.breaker
-        tally = self.board.tally
-        if not wanted or len(tally) < wanted:
-            return None
-        first = tally[0]
-        if first[0] == Outcome.OK.value or any(entry != first for entry in tally[:wanted]):
-            return None
-        return Halt("breaker", f"the first {wanted} tasks all ended alike ({first[0]})", self.now)
 
     def _may_begin_at(self) -> float:
         """Return when the next start is allowed, as far as it depends on the last one alone."""
@@ -390,39 +378,18 @@ class _Planner:
         self.gate.begun(account)
         return True
 
-    # --- layer 3
-
-    def _sweep(self) -> tuple[Halt | None, set[str]]:
+    def _start_over(self) -> tuple[Halt | None, set[str]]:
         """Settle or start over what layers 1 and 2 could not do, once all else has settled.
 
         Returns the accounts that something could start over for.
         """
-        deferred = {task.row.id for task, _ in self.deferred}
-        if not sweep_due(self.board.tasks, deferred):
+        made = start_over(self.board, self.deferred, self.policy, self.now)
+        if made is None:
             return None, set()
-        others = [t for t in self.board.tasks if t.row.id not in deferred and t.in_play]
-        failed = self.board.failed + len(self.deferred)
-        swept = any(t.last is not None and t.last.intent.restarts for t in others)
-        share = failed / max(1, self.board.total)
-        if not swept and failed >= DIAGNOSE_MIN and share > self.policy.retry.diagnose_above:
-            for task, defer in self.deferred:
-                self.actions.append(Action(task.row.id, Settle(Status.FAILED, defer.note)))
-            came_to = [a.end for task, _ in self.deferred for a in task.attempts]
-            unserved = all(end and end.outcome is Outcome.CRASHED and not end.tokens for end in came_to)
-            detail = f"{failed} of {self.board.total} tasks failed{f' {UNSERVED}' if unserved else ''}"
-            return Halt("diagnose", detail, self.now), set()
-        restarts = []
-        for task, defer in self.deferred:
-            if pays(task, self.board.history, self.policy):
-                own = self.policy.profiles.get(task.row.profile)
-                profile = (own.escalate if own else None) or task.row.profile
-                restarts.append(
-                    (task, Begin(Mode.RESTART, fresh=True, why=f"layer 3: {defer.note}", profile=profile))
-                )
-            else:
-                note = f"{defer.note} (starting over would not pay)"
-                self.actions.append(Action(task.row.id, Settle(Status.FAILED, note)))
-        self.begins = restarts
+        self.actions += made.actions
+        if made.halt is not None:
+            return made.halt, set()
+        self.begins = list(made.begins)
         waiting = self._waiting(None)
         self._begin_all(waiting, lambda _: ())
         return None, waiting

@@ -16,15 +16,17 @@ from msgspec.structs import replace
 
 from agentjobs.core import reviews
 from agentjobs.core.accounts import account_of
+from agentjobs.core.breaker import counts
 from agentjobs.core.budget import UNKNOWN_COST
-from agentjobs.core.decide import SETUP_AGAIN, has_begun, stop_signals
+from agentjobs.core.decide import SETUP_AGAIN, has_begun
 from agentjobs.core.layers import likeness
-from agentjobs.core.pauses import LANDING, Pause, hold_s, pauses_after
+from agentjobs.core.pauses import pauses_after
+from agentjobs.core.watchdog import stop_signals
 from agentjobs.disk.files import write_bytes, write_json
 from agentjobs.disk.write import printable
 from agentjobs.launch import local
 from agentjobs.model.decisions import Begin, Conclude, Decision, End, Judge, Launch, Look, SendBack, Settle, Weigh
-from agentjobs.model.errors import TreeBusy, TreeError, UserError, is_machines, said
+from agentjobs.model.errors import TreeBusy, UserError, is_machines, said
 from agentjobs.model.facts import FRESH, Intent, Result
 from agentjobs.model.outcomes import UNSPENT, Outcome
 from agentjobs.model.state import Halt
@@ -39,13 +41,13 @@ from agentjobs.run.agent_end import AgentEnds
 from agentjobs.run.landing import land
 from agentjobs.run.steps import start
 from agentjobs.run.steps.ended import is_patient, unanswered, verdict_on
+from agentjobs.run.tree_trouble import give_up_tree, hold, is_of_tree
 from agentjobs.run.trees import Trees
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from agentjobs.core.pauses import Meaning
     from agentjobs.model.facts import Attempt
     from agentjobs.project.project import Project
     from agentjobs.run.review.reviewers import Reviewers
@@ -123,7 +125,7 @@ class Attempts:
             except (UserError, OSError) as error:
                 if not isinstance(decision, Retried) or not is_of_tree(error, last):
                     raise
-                self.give_up_tree(last)
+                give_up_tree(last)
                 self._carry_out(task, last, decision, now)
             if (last.end is not None or isinstance(decision, Judge)) and self.store.hold() is not None:
                 self.store.set_state("hold", None)
@@ -138,7 +140,7 @@ class Attempts:
             elif starts or (last.end is not None and last.end.outcome is not Outcome.OK):
                 outcome = Outcome.INFRA
             else:
-                self.hold(task.row.id, last.number, f"{task.row.id}: {detail}", now)
+                hold(self.store, task.row.id, last.number, f"{task.row.id}: {detail}", now)
                 return
             self.close(task, last, Result(outcome, now, detail=detail, errors=detail), now)
 
@@ -155,24 +157,6 @@ class Attempts:
             self.conclude(task, last, decision.outcome, now)
         elif (result := land.sent_back(self.project, task, last, decision, now)) is not None:
             self.close(task, last, result, now)
-
-    def give_up_tree(self, last: Attempt) -> None:
-        """Rename the tree of an attempt, because nothing works in it; its work so far is in commits."""
-        from pathlib import Path
-
-        from agentjobs.workspace import worktree
-
-        with contextlib.suppress(UserError, OSError):  # then the second try reports what is wrong
-            worktree.put_aside(Path(last.intent.tree))
-
-    def hold(self, task_id: str, number: int, detail: str, now: float) -> None:
-        """Leave finished work where it is until git and the machine work again; the second time halt for a person."""
-        store = self.store
-        if store.hold() is None:
-            store.set_state("hold", Pause(Outcome.INFRA, now + hold_s(f"{task_id}/{number}"), now, detail))
-        else:
-            store.set_state("halt", Halt(LANDING, detail, now))
-        store.event(now, task_id, "held", attempt=number, detail=detail)
 
     # --- begin and launch
 
@@ -361,30 +345,19 @@ class Attempts:
             store.set_state("halt", halt)
         if meaning.pauses != before:
             store.set_pauses(meaning.pauses)
-        result = self._excuse(attempt, result, meaning)
+        result = checks.excused(self.store, attempt, result, meaning)
         if not result.outcome.rules.outside and self._armed:
             store.tally.count(intent.id, result.outcome.value, likeness(task.row, intent.tree, result))
         if result.outcome in UNSPENT:
             store.tally.count_unspent(intent.id, intent.number)
         checks.write_result(self.project, attempt, result, now)
 
-    def _excuse(self, attempt: Attempt, result: Result, meaning: Meaning) -> Result:
-        """Stop counting attempts that failed because of their account; return this one's result."""
-        own = f"{attempt.intent.id}/{attempt.number}"
-        for key in meaning.excused:
-            task_id, _, number = key.rpartition("/")
-            if key != own:
-                self.store.excuse(task_id, int(number))
-        return replace(result, outcome=Outcome.UNREACHABLE) if own in meaning.excused else result
-
     @property
     def _armed(self) -> bool:
         """Return whether the breaker still counts: until the first success, or until it has enough results."""
-        wanted = self.project.policy.limits.breaker
-        if wanted and not self._disarmed:
-            tally = self.store.tally.results()
-            self._disarmed = len(tally) >= wanted or any(cls == Outcome.OK.value for cls, _ in tally)
-        return bool(wanted) and not self._disarmed
+        if not self._disarmed:
+            self._disarmed = not counts(self.project.policy.limits.breaker, self.store.tally.results())
+        return not self._disarmed
 
     def settle(self, task: Task, settle: Settle, now: float) -> None:
         """Close the round; a wish for TODO opens the next one."""
@@ -418,16 +391,6 @@ class Attempts:
                 spare_dir, keep = self.project.spare_dir, policy.workspace.keep
                 known, _ = land.candidate(self.project, attempt)
                 pool.give_back(self.project.git, Path(tree), spare_dir, most=policy.slots, keep=keep, known=known)
-
-
-def is_of_tree(error: UserError | OSError, attempt: Attempt) -> bool:
-    """Return whether the tree of an attempt is the cause: what an agent left in it, or git's records of it."""
-    if is_machines(error) or not attempt.intent.tree:
-        return False
-    if isinstance(error, OSError):
-        name = os.fsdecode(error.filename or "")
-        return name.startswith(attempt.intent.tree) or "/worktrees/" in name
-    return isinstance(error, TreeError)
 
 
 _CHECKS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "checks.sh")

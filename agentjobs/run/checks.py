@@ -23,9 +23,11 @@ from agentjobs.run.landing.land import candidate, merge, some
 from agentjobs.text.excerpt import error_excerpt, signature
 
 if TYPE_CHECKING:
+    from agentjobs.core.pauses import Meaning
     from agentjobs.model.facts import Attempt
     from agentjobs.model.tasks import Task
     from agentjobs.project.project import Project
+    from agentjobs.project.store import Store
 
 
 def integrate(project: Project, task: Task, attempt: Attempt, name: str, now: float) -> None:
@@ -149,3 +151,13 @@ def _infra(project: Project, attempt: Attempt, result: Result) -> Result:
     output, _ = read_tail(_log(project, attempt, step.name), project.masking)
     what = f"the setup command {ended(step)}" if step is setup else f"{step.name} {ended(step)} again and again"
     return replace(result, detail=what, signature=signature(output), errors=error_excerpt(output))
+
+
+def excused(store: Store, attempt: Attempt, result: Result, meaning: Meaning) -> Result:
+    """Stop counting attempts that failed because of their account; return this one's result."""
+    own = f"{attempt.intent.id}/{attempt.number}"
+    for key in meaning.excused:
+        task_id, _, number = key.rpartition("/")
+        if key != own:
+            store.excuse(task_id, int(number))
+    return replace(result, outcome=Outcome.UNREACHABLE) if own in meaning.excused else result

@@ -16,23 +16,20 @@ from msgspec.structs import replace
 from agentjobs.core.accounts import account_for, is_suspect
 from agentjobs.core.decide import decide
 from agentjobs.core.gate import QUEUE_ID
-from agentjobs.core.pauses import in_force, told_of
-from agentjobs.core.reviews import last_start
 from agentjobs.disk.files import read_raw
 from agentjobs.launch.step import is_held
-from agentjobs.model.decisions import RUN, Begin, Conclude, Defer, End, Judge, Look, Settle, Weigh
+from agentjobs.model.decisions import RUN, Begin, Conclude, End, Judge, Look, Settle, Weigh
 from agentjobs.model.errors import ExitCode, UserError
-from agentjobs.model.state import Halt
 from agentjobs.model.steps import AGENTS, Running
 from agentjobs.model.tasks import Status
 from agentjobs.project.roster import Roster
 from agentjobs.project.store import step_files
-from agentjobs.text.columns import until_text
+from agentjobs.run.read_board import paused, read_board, starved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from agentjobs.core.board import Board, Plan
+    from agentjobs.core.board import Plan
     from agentjobs.core.pauses import Pause
     from agentjobs.model.decisions import Action, Decision
     from agentjobs.model.tasks import Row, Task
@@ -212,7 +209,10 @@ class Engine:
                 planned += self.phases.begin(now) if self.starts else 0
                 self._running += self.phases.steps()
                 queued += planned
-            board = self._board(tasks, now)
+            board = read_board(
+                self.project, tasks, now, roster=self.roster, queue=self.queue if self._queued else None,
+                running=len(self._running), starts=self.starts,
+            )  # fmt: skip
             ready = self.phases.ready if self._phased else self.roster.ready
             made = plan(board, ready, self.project.policy, now, self._expected)
             made = replace(made, actions=tuple(action for action in made.actions if action.id not in put_off))
@@ -355,40 +355,6 @@ class Engine:
 
         return gauged(self.project, finished_of(self.project, task, now))
 
-    def _board(self, tasks: list[Task], now: float) -> Board:
-        from agentjobs.core.board import Board
-        from agentjobs.core.restarts import sweep_due
-        from agentjobs.launch import local
-        from agentjobs.project.cells import spent_of
-
-        store, policy = self.store, self.project.policy
-        limits = policy.limits
-        board = Board(
-            tasks=tuple(tasks),
-            pauses=store.pauses(),
-            hold=store.hold(),
-            halt=store.halt() or (None if self.starts else Halt("stop", "this turn starts nothing", now)),
-            last_start_at=max((last_start(t.attempts[-1]) for t in tasks if t.attempts), default=0.0),
-            tally=store.tally.results() if limits.breaker else (),
-        )
-        if self._queued:
-            gating = self.queue.runs.open() is not None
-            board = replace(board, gating=gating, asked=not gating and self.queue.runs.asked() is not None)
-        if len(self._running) < policy.slots and limits.min_free_memory_bytes:
-            board = replace(board, free_memory=local.free_memory())
-        if limits.run_cost_usd is not None or limits.run_tokens is not None or limits.run_attempts is not None:
-            from agentjobs.core.budget import with_running  # only with a budget
-
-            spent = spent_of(self.project.file, store.tally.unspent(), store.tally.open_requests())
-            board = replace(board, spent=with_running(spent, tasks))
-        deferred = {task.row.id for task in tasks if isinstance(decide(task, policy, now), Defer)}
-        if deferred and sweep_due(tasks, deferred):
-            from agentjobs.project.restart_history import history  # layer 3 only
-
-            failed, total = self.roster.share(len(tasks))
-            board = replace(board, failed=failed, total=total, history=history(self.project))
-        return board
-
     # --- result, and waiting
 
     @property
@@ -410,9 +376,9 @@ class Engine:
         running = tuple(sorted({task_id for _, task_id, _, _ in self._running}))
         halt = self.store.halt()
         if made.alive or running:
-            why = "; ".join([*filter(None, [self._paused()]), *self._put_off.values()])
+            why = "; ".join([*filter(None, [paused(self.store, self.clock())]), *self._put_off.values()])
             if not why and made.waiting and not running and not acted and halt is None:
-                why = self._starved()
+                why = starved(self.project.policy)
             return Turn(acted, ExitCode.OK, made.until, why, running, made.waiting)
         if halt is not None:
             return Turn(acted, ExitCode.HALTED, made.until, f"{halt.why}: {halt.detail}")
@@ -421,24 +387,6 @@ class Engine:
         if self._phased and (why := self.phases.waits()):
             return Turn(acted, ExitCode.HALTED, made.until, why)
         return Turn(acted, ExitCode.NOTHING_LEFT, made.until)
-
-    def _paused(self) -> str:
-        """Return which account waits for what and until when, for people."""
-        now, hold = self.clock(), self.store.hold()
-        pauses = [*sorted(in_force(self.store.pauses()).items()), *([(RUN, hold)] if hold is not None else [])]
-        said = []
-        for account, pause in pauses:
-            if pause.stuck:
-                said.append(f"stopped: {told_of(account, pause)}")
-            elif pause.until > now:
-                said.append(f"paused until {until_text(pause.until)}: {told_of(account, pause)}")
-        return "; ".join(said)
-
-    def _starved(self) -> str:
-        from agentjobs.launch import local
-
-        limits = self.project.policy.limits
-        return limits.starved(local.free_memory()) if limits.min_free_memory_bytes else ""
 
     def wait(self, until: float) -> None:
         """Sleep until ``until``, until a step ends, or until it is time to look at the logs again."""

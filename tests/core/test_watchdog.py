@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from agentjobs.agents.outcome import classify, last_text
 from agentjobs.core.board import Board, Spent
 from agentjobs.core.budget import past_hard_cap, with_running
-from agentjobs.core.decide import watch
 from agentjobs.core.layers import oscillating
 from agentjobs.core.plan import plan
+from agentjobs.core.watchdog import watch
 from agentjobs.model.decisions import Action, Begin, Conclude, End, Judge, Launch, Wait
 from agentjobs.model.facts import Mode
 from agentjobs.model.outcomes import Outcome

@@ -25,13 +25,13 @@ from agentjobs.model.state import Halt
 from agentjobs.model.steps import Prepare, StepKind
 from agentjobs.project.store import step_files
 from agentjobs.run import check_runs
-from agentjobs.run.attempts import is_of_tree
 from agentjobs.run.landing.gate_output import errors_of, failed_command, trouble_of
 from agentjobs.run.landing.land import has_landed
 from agentjobs.run.landing.new_runs import NewRuns
 from agentjobs.run.landing.runs import GateRuns
 from agentjobs.run.steps import start
 from agentjobs.run.steps.ended import is_patient
+from agentjobs.run.tree_trouble import give_up_tree, hold, is_of_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,7 +112,7 @@ class MergeQueue:
             if is_patient(error, run, now):
                 return False
             if is_of_tree(error, run):
-                self.attempts.give_up_tree(run)  # it is made anew when the gate is tried once more
+                give_up_tree(run)  # it is made anew when the gate is tried once more
             self._hold(run.number, said(error), now)
             return False
         return True
@@ -125,7 +125,7 @@ class MergeQueue:
         return Wait(hold.until, LANDING) if hold is not None and hold.at <= now < hold.until else None
 
     def _hold(self, number: int, detail: str, now: float) -> None:
-        self.attempts.hold(QUEUE_ID, number, detail, now)
+        hold(self.store, QUEUE_ID, number, detail, now)
 
     def _launch(self, run: Attempt, launch: Launch, now: float) -> None:
         intent, batch = run.intent, self.runs.batch(run.number)
