@@ -440,7 +440,7 @@ def test_a_trial_that_is_interrupted_leaves_nothing(bench: Bench, number: signal
         time.sleep(0.01)
     started.send_signal(number)
     _, stderr = started.communicate(timeout=LONG_S)
-    assert (started.returncode, stderr) == (130, b"agentjobs: interrupted; the agent was ended\n")
+    assert (started.returncode, stderr) == (130, b"agentjobs: interrupted; the agent was stopped\n")
     assert_gone(bench.config / "pids")
     assert bench.left() == []
 

@@ -57,7 +57,7 @@ def test_init_writes_a_project_that_checks_and_never_overwrites(tmp_path: Path) 
     done = agentjobs("init", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "wrote agentjobs.toml" in done.stdout
-    assert "tasks.tsv is there already" in done.stderr
+    assert "tasks.tsv already exists" in done.stderr
     assert (tmp_path / "tasks.tsv").read_text() == "id\nmine\n"
     assert "command" in (tmp_path / "agentjobs.toml").read_text()
     again = agentjobs("init", cwd=tmp_path)
@@ -149,7 +149,7 @@ def test_check_names_all_that_is_wrong_with_its_place(project: Project) -> None:
     done = project.run("check", code=1)
     assert all(line.startswith("agentjobs: ") for line in done.stderr.splitlines()), done.stderr
     for said in (
-        "base 'nowhere' is no commit", "no program 'no-such-program'", "gone.j2", "files: '../up'",
+        "base 'nowhere' is not a commit", "no program 'no-such-program'", "gone.j2", "files: '../up'",
         'unknown profile "othre"; did you mean "other"?', "priority", "after names", ".env does not exist",
         "warning: x is claimed by 2 tasks (d, e)", "warning: profile other has no verify",
     ):  # fmt: skip

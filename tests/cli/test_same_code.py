@@ -87,7 +87,7 @@ def test_a_task_is_checked_against_its_base(tree: Path, capsys: pytest.CaptureFi
     assert code == 1
     assert "  - b(a) === 1" in said or "- b(a)" in said
     (tree / "lib/a.ts").unlink()
-    assert "lost" in run(capsys, "same-code", "--partly")[1]
+    assert "deleted, and there is no file" in run(capsys, "same-code", "--partly")[1]
 
 
 def test_new_files_may_hold_types_only(

@@ -106,7 +106,7 @@ def rejected(data: bytes) -> UserError | None:
         (AGENT + "env = { AGENTJOBS_TASK = 'x' }", "3: \"env\" in [agents.a]: 'AGENTJOBS_TASK' is set by"),
         (AGENT + "env = { 'A=B' = 'x' }", "3: \"env\" in [agents.a]: 'A=B' cannot be"),
         (AGENT + "stop = ['BUS']", '3: "stop" in [agents.a]: expected one of HUP, INT'),
-        (RULE + "class = 'nope'\ntext = 'x'", '4: "class" in [[agents.a.rules]]: expected one of ok, limit'),
+        (RULE + "class = 'nope'\ntext = 'x'", '4: "class" in [[agents.a.rules]]: expected one of ok, crashed'),
         (
             RULE + "class = 'conflict'\ntext = 'x'",
             "4: \"class\" in [[agents.a.rules]]: 'conflict' is not a class for rules",

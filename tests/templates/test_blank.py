@@ -90,9 +90,9 @@ def test_the_blank_prompt_says_all_five_parts() -> None:
     ):
         assert part in full
     assert "\n\n\n" not in bare + full
-    assert "holds the work of the one before" in full
+    assert "contains the work of the previous attempt" in full
     again = render(text, "prompt.md.j2", names | {"mode": "restart", "attempt": 3, "errors": "E: no"})
-    assert "directory is clean again. The last of them failed with:\n\n````text\nE: no" in again
+    assert "directory is clean again. The last one failed with:\n\n````text\nE: no" in again
 
 
 def test_the_blank_table_has_a_header_and_an_example() -> None:

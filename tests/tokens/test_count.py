@@ -82,7 +82,7 @@ def test_no_network_no_home_no_cache(tmp_path: Path) -> None:
         "import socket\n"
         "def no(*_): raise SystemExit('network')\n"
         "socket.socket.connect = no; socket.getaddrinfo = no\n"
-        "from agentjobs.tokens import count\n"
+        "from agentjobs.tokens.count import count\n"
         "print(count('hello world'))\n"
     )
     env = {

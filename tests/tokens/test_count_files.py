@@ -167,7 +167,7 @@ def test_files_directories_and_stdin(tree: Path) -> None:
     assert run(tree, "-", "new.txt", stdin=b"hello world").stdout == b"2\t-\n1\tnew.txt\n3\ttotal\n"
     done = run(tree, "docs", ".")
     assert done.stdout == b"3\tdocs/a.md\n3\t.gitignore\n3\tdocs/a.md\n1\tnew.txt\n10\ttotal\n"
-    assert done.stderr == b"agentjobs: left out 2 files that are not text\n"
+    assert done.stderr == b"agentjobs: left out 2 files that are not texts\n"
     assert run(tree, "docs/logo.png").stdout.endswith(b"\tdocs/logo.png\n"), "what is named is counted"
 
 

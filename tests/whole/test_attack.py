@@ -224,8 +224,8 @@ def test_what_was_dropped_from_the_target_does_not_come_back(project: Project, h
 def test_a_target_that_cannot_be_made_is_refused_before_it_costs_money(project: Project) -> None:
     project.git("branch", "agentjobs")
     project.plans(a="ok")
-    assert "beside the branch 'agentjobs'" in project.run("dispatch", code=1).stderr
-    assert "beside the branch 'agentjobs'" in project.run("check", code=1).stderr
+    assert "next to the branch 'agentjobs'" in project.run("dispatch", code=1).stderr
+    assert "next to the branch 'agentjobs'" in project.run("check", code=1).stderr
     assert not project.ledger()
 
 

@@ -207,7 +207,7 @@ def test_a_module_that_was_cut_short_is_no_interruption(project: Project) -> Non
     env = {"PYTHONPYCACHEPREFIX": str(cache), "PYTHONDONTWRITEBYTECODE": "", "TMPDIR": str(project.directory)}
     project.plans(a="ok")
     project.run("status", code=0, env=env)
-    (compiled,) = cache.rglob("commands/status.*.pyc")
+    (compiled,) = cache.rglob("cli/status.*.pyc")
     os.truncate(compiled, 100)
     assert "EOFError" in project.run("status", code=70, env=env).stderr
 

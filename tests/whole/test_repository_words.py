@@ -103,9 +103,9 @@ def test_init_begins_at_the_branch_that_is_checked_out(project: Project, branch:
     done = project.run("init", code=0)
     assert "below the top" not in done.stderr
     project.run("plan", "rows", stdin='{"id": "a", "task": "x"}\n', code=0)
-    assert "is no commit" not in project.run("check").stderr
+    assert "is not a commit" not in project.run("check").stderr
     shown = project.run("dispatch", "--dry-run").stderr
-    assert "is no commit" not in shown
+    assert "is not a commit" not in shown
     text = (project.root / "agentjobs.toml").read_text()
     assert f"base = '{branch}'" in text or f'base = "{branch}"' in text or '\\"' in text
 

@@ -142,7 +142,7 @@ def test_a_moved_target_is_not_overwritten(git: Git, base: str, trees: Path) -> 
 def test_the_target_is_made_from_base(git: Git, base: str) -> None:
     assert target.target_tip(git, TARGET, "main") == base
     assert git.resolve(TARGET) is None
-    with pytest.raises(UserError, match="base 'gone' is no commit"):
+    with pytest.raises(UserError, match="base 'gone' is not a commit"):
         target.target_tip(git, TARGET, "gone")
 
 
