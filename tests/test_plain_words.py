@@ -20,10 +20,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 
-CLEAN = (
-    "agentjobs/text", "agentjobs/disk", "agentjobs/table", "agentjobs/policy", "agentjobs/agents", "agentjobs/launch",
-    "agentjobs/workspace", "agentjobs/source", "agentjobs/proof",
-)  # fmt: skip
+CLEAN = ("agentjobs", "README.md")
 
 PATTERNS = {
     r"(?<!there )\b(?:is|are|was|were) no(?! (?:longer|more|need|one|way|use|point)\b)(?= \w)": 'write "is not a"',

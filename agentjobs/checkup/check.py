@@ -47,7 +47,7 @@ ALIKE_MAX = 10
 SHARED_MAX = 3
 
 VERSION_S = 5.0
-"""So long agents in use may take to say their versions."""
+"""Seconds that the agents in use may take to print their versions."""
 
 
 def findings(project: Project) -> Iterator[Finding]:

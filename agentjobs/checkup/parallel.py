@@ -21,10 +21,10 @@ Verdict = Literal["yes", "with care", "no", "nothing to do"]
 
 
 class Order(Struct, frozen=True):
-    """Who waits for whom."""
+    """Which task waits for which."""
 
     chain: int
-    """Tasks of the longest chain through ``after``: so many are done in sequence at least."""
+    """Tasks of the longest chain through ``after``; these run one after another."""
     wide: int
     """Tasks of the widest level: they could run at once, were there slots for all; of tasks that name the same paths
     the one that ranks first comes first."""

@@ -22,7 +22,7 @@ class Plans(click.Group):
     """The group of all plan commands."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Explain where options belong if one stands before the name of a plan."""
+        """Explain where options belong if one comes before the name of a plan."""
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:

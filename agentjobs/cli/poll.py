@@ -40,7 +40,7 @@ def command(wait_s: float, if_free: bool, lock_timeout: float, as_json: bool) ->
     if as_json:
         line = json.dumps({
             "acted": turn.acted, "code": int(turn.code), "running": list(turn.running), "why": turn.why,
-            "until": turn.until if turn.until < 1e12 else None,  # noqa: PLR2004 - infinity is no JSON
+            "until": turn.until if turn.until < 1e12 else None,  # noqa: PLR2004 - infinity is not valid JSON
         })
         with suppress(BrokenPipeError):  # nobody reads the output, but a loop needs the exit code
             click.echo(line)

@@ -122,7 +122,7 @@ def _keep(project: Project, task_id: str, tree: Path) -> str:
     git = project.git
     tip = head(git, tree) if admin_dir(git, tree) is not None else None
     if tip is None:
-        return "it was no worktree that git knows; nothing could be kept"
+        return "git did not know it as a worktree; nothing could be kept"
     ref = git.kept(task_id, "cleaned")
     try:
         worktree.keep(git, tree, tip, ref, f"{task_id}: what its tree held when it was removed", time.time())

@@ -51,10 +51,10 @@ This only tests whether you can be started and resumed. Do exactly the following
 
 2. Then end your turn. Do not write other files or run anything else.
 
-Keep in mind the word `{word}`. If you are told later in this conversation that you were interrupted, write that
+Keep in mind the word `{word}`. If a later message in this conversation says that you were interrupted, write that
 word as the only line of a file `{later}` in the current directory, and end your turn.
 """
-"""The word is only in the conversation: whoever knows it later knows the conversation."""
+"""The word is only in the conversation: an agent that knows it later has the conversation."""
 
 SAME = ("inherit",)
 SAME_WORKSPACE = ("sandbox", "writable")
@@ -147,7 +147,7 @@ def _scratch(
     git.run("add", "README.md")
     git.run("commit", "-q", "-m", "A scratch project")
     project = Project(directory)
-    project.policy  # noqa: B018 - a model that the agent cannot be told of is an error now
+    project.policy  # noqa: B018 - a model that the agent has no flag for is an error now
     return project
 
 

@@ -24,7 +24,7 @@ REPEATS_MAX: Final = 2
 """A finding that was raised so often before, was answered, and whose file nobody has touched since, blocks no more."""
 
 ERRORS_MAX: Final = 6000
-"""Characters of what the next attempt is told."""
+"""Most characters of errors and findings that the next attempt gets."""
 
 
 class Standing(Enum):
@@ -52,7 +52,7 @@ def weighed(findings: Iterable[Finding], earlier: Sequence[ReviewEnd]) -> tuple[
 
     ``earlier``: the verdicts of the same reviewer in this round, oldest first. What was raised in two of them, was
     answered by a change of its file, and is raised again while that is as it was the last time, is a difference of
-    opinion. Who never touched the file has answered nothing, and does not get past a reviewer by waiting.
+    opinion. A task that never changed the file has not answered, and does not get past a reviewer by waiting.
     """
     found = []
     for finding in findings:
@@ -88,9 +88,9 @@ def needed(rule: str, reviewers: int) -> int:
 
 
 def combined(rule: str, reviewers: int, passed: int, rejected: int, absent: int) -> Standing:
-    """Return how reviews stand of which so many passed, rejected, and could not be had.
+    """Return the state of a review: how many reviewers passed, rejected and were absent.
 
-    To pass may be certain before everybody was asked. To be rejected is not: the next attempt is to hear them all.
+    A pass can be certain early. A rejection waits for all reviewers, so that the next attempt gets every finding.
     """
     need = needed(rule, reviewers)
     if passed >= need:
@@ -100,7 +100,7 @@ def combined(rule: str, reviewers: int, passed: int, rejected: int, absent: int)
     return Standing.REJECTED if passed + absent < need else Standing.ABSENT
 
 
-# --- what is told -----------------------------------------------------------------------------------------
+# --- what the next attempt gets --------------------------------------------------------------------------
 
 
 def verdicts(attempt: Attempt) -> Iterator[tuple[str, ReviewEnd]]:
@@ -128,7 +128,7 @@ def rejection(result: Result, attempt: Attempt) -> Result:
     keys = sorted({f"{finding.file} {_words(finding.trigger)}" for _, finding in held})
     return replace(
         result,
-        tree="",  # who left a file as it is because the finding is wrong does not go in circles
+        tree="",  # leaving a file alone because the finding is wrong is not going in circles
         detail=_cut(f"by {names}{what}{more}", 240),
         signature=hashlib.blake2b("\n".join(keys).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest(),
         errors=_cut("\n".join(lines), ERRORS_MAX, keep=True),
@@ -163,7 +163,7 @@ def disputes(attempt: Attempt) -> str:
 def answered(attempts: Iterable[Attempt], now: Mapping[str, str]) -> list[dict[str, str]]:
     """Return what reviewers found in earlier attempts, each once, and what became of it.
 
-    ``now``: the id of each of these files' content as it is to be judged.
+    ``now``: the id of each of these files' content that the reviewer will judge.
     """
     found: list[tuple[str, Finding]] = []
     for attempt in attempts:

@@ -1,6 +1,6 @@
-"""What one run of the gate says about the tasks merged for it: who lands, who is at fault, what to run next. Pure.
+"""What follows from one gate run: which tasks land, which are at fault, and what to run next. Pure.
 
-A batch of verified tasks is checked once. Green: all of it lands. Red: whoever owns the files that the errors are in
+A batch of verified tasks is checked once. Green: all of it lands. Red: the task that changed the files with the errors
 is at fault, and the rest is run without them. Where no file says whose fault it is, the same is run once more (a
 flaky test is nobody's fault), then half of the suspects at a time. Those thought innocent are in each run as well, so
 that a green one lands them too. After log2(n) runs one of n suspects is left.
@@ -33,7 +33,7 @@ class Probe(StrEnum):
     AGAIN = "again"
     """The same once more: it was red, and nothing says whose fault that is."""
     HALF = "half"
-    """Half of the suspects, and all who are beyond suspicion."""
+    """Half of the suspects, and all tasks that are cleared."""
     REST = "rest"
     """All but the accused: where that is green, the accused is at fault, and the rest lands."""
     ALONE = "alone"
@@ -70,7 +70,7 @@ class Case(Struct, frozen=True, omit_defaults=True):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All whom this run is about."""
+        """All tasks that this run is about."""
         return (*self.ids, *self.others, *self.accused)
 
 
@@ -95,9 +95,9 @@ class Verdict(Struct, frozen=True, omit_defaults=True):
     landed: bool = False
     """All that was in the tree has landed."""
     blamed: dict[str, str] = {}
-    """Who is at fault, each with what the gate said of it."""
+    """The tasks at fault, each with the errors of the gate."""
     follow: Case | None = None
-    """What is to be run next, before anything new."""
+    """The run that comes next, before anything new."""
     red_tip: bool = False
     """The target fails the gate by itself: a person is needed."""
     why: str = ""
@@ -107,7 +107,7 @@ class Verdict(Struct, frozen=True, omit_defaults=True):
 def judge(case: Case, *, green: bool, owned: Mapping[str, str], errors: str) -> Verdict:
     """Return what follows from a run.
 
-    ``owned``: whom the files in the output lead to, each with the errors in its files; ``errors``: all it said.
+    ``owned``: the tasks that changed files in the output, each with the errors in its files; ``errors``: all errors.
     """
     if green:
         return _green(case)
@@ -162,7 +162,7 @@ def _anew(ids: tuple[str, ...], *, proved: bool) -> Case | None:
 
 
 def halve(suspects: tuple[str, ...], cleared: tuple[str, ...], errors: str, *, proved: bool) -> Case:
-    """Return the run that tells which half of the suspects is at fault."""
+    """Return the run that shows which half of the suspects is at fault."""
     half = len(suspects) // 2
     ids = (*suspects[:half], *cleared)
     return Case(Probe.HALF, ids, suspects=suspects, others=suspects[half:], proved=proved, errors=errors)

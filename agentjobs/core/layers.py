@@ -20,7 +20,7 @@ SIGNATURE_RUN_MAX = 3
 def oscillating(segment: tuple[Attempt, ...]) -> bool:
     """Return True if the newest failure repeats an earlier one: the same tree, or the same error.
 
-    The same error twice in a row is no proof. It counts from the third time in a row, or if another error came
+    The same error twice in a row does not prove it. It counts from the third time in a row, or if another error came
     between. A full context does not count: it says nothing about the work.
     """
     failures = [a.result for a in segment if a.result is not None and a.result.outcome.rules.circles]

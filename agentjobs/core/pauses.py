@@ -191,8 +191,8 @@ def pause_after(
 ) -> Pause | None:
     """Return the pause of an account after an attempt that ended so; None: go on.
 
-    ``started_at``: of the attempt, to tell news from an echo of the trouble we know. ``reset_at``: when a limit ends;
-    0: not known. ``key``: of the attempt, for the jitter.
+    ``started_at``: of the attempt, to separate new trouble from an echo of the known one. ``reset_at``: when a limit
+    ends; 0: not known. ``key``: of the attempt, for the jitter.
     """
     if pause is not None and pause.stuck:  # a limit that an older attempt meets is still to be waited for afterwards
         return replace(pause, until=max(pause.until, reset_at)) if outcome is Outcome.LIMIT else pause

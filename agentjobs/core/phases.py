@@ -1,4 +1,4 @@
-"""Phases: which is open, which is to be planned, and what one waits for. Pure.
+"""Phases: which is open, which is planned next, and what one waits for. Pure.
 
 A phase is *over* when it is planned and none of its rows can go on by itself: all are settled, or blocked for good.
 The next one is open then, if enough of them are DONE. Rows of a phase that is not open, or not planned, do not begin.
@@ -91,7 +91,7 @@ class Stage(Struct, frozen=True):
         return self.planned and not self.going and not self.again
 
     def suffices(self, share: float) -> bool:
-        """Whether so large a share of it is DONE."""
+        """Return True if at least this share of it is DONE."""
         return self.done >= share * self.total - ROUNDING
 
 
@@ -105,7 +105,7 @@ class Due(Struct, frozen=True):
 
 
 def due(stages: Sequence[Stage]) -> Due:
-    """Say which phases are closed, and which is to be planned."""
+    """Return which phases are closed, and which is planned next."""
     closed: set[str] = set()
     plan = ""
     first = reached(stages)
@@ -137,7 +137,7 @@ def waits(stages: Sequence[Stage]) -> str:
         if stage.going:
             why = "not in play (`agentjobs dispatch`), or wait for a later phase (`agentjobs check`)"
             return f"phase {stage.name} waits: {stage.going} of its tasks are {why}"
-        return f"phase {stage.name} is to be planned: `agentjobs dispatch`"
+        return f"phase {stage.name} must be planned: `agentjobs dispatch`"
     return _shut(stages, first, f"phase {stage.name}")
 
 
@@ -145,7 +145,7 @@ def holds(stages: Sequence[Stage], task_id: str, phase: str) -> str:
     """Say what a task in play waits for whose phase is closed, where nothing goes on by itself."""
     first = reached(stages)
     if phase in {stage.name for stage in stages[:first]}:
-        return f"{task_id} waits: phase {phase} is to be planned: `agentjobs dispatch --phase {phase}`"
+        return f"{task_id} waits: phase {phase} must be planned: `agentjobs dispatch --phase {phase}`"
     return _shut(stages, first, task_id)
 
 
@@ -164,7 +164,7 @@ def _shut(stages: Sequence[Stage], first: int, who: str) -> str:
 
 
 def go_on(stages: Sequence[Stage]) -> bool:
-    """Whether something is to be done or said of phases none of whose rows is open."""
+    """Return True if phases without an open row still need an action or a message."""
     return any(stage.planning is Planning.RUNS for stage in stages) or bool(due(stages).plan or waits(stages))
 
 
@@ -190,6 +190,6 @@ def next_of_planning(run: Attempt, policy: Policy, now: float, *, wanted: bool) 
 
 
 def lost_too_often(runs: Sequence[Attempt]) -> bool:
-    """Whether the newest plannings of a generation, oldest first, were all lost: so many that a person is to look."""
+    """Return True if the newest planning runs of a generation (oldest first) were all lost: a person must look."""
     newest = [run.result.outcome if run.result else None for run in runs[-(CHECK_RUNS_MAX - 1) :]]
     return len(newest) == CHECK_RUNS_MAX - 1 and all(outcome is Outcome.LOST for outcome in newest)

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     """The rows that may begin, best first, but those of the profiles it is given, which may grow meanwhile."""
 
 STAGGER_S = 2.0
-"""A start that is due so soon is as good as begun."""
+"""A start that is due within this many seconds counts as begun."""
 
 MEMORY_CHECK_S = 15.0
 
@@ -124,7 +124,7 @@ class _Planner:
         starting = bool(waiting or self.deferred)
         if starting and may:
             short = self.gate.stuck(waiting)
-            # Who waits for the sweep, or for files that others hold, waits for these; and they may wait for a person.
+            # A task that waits for the sweep or for files of other tasks waits for those; they may wait for a person.
             stuck = self.gate.stuck(asked)
             person = (self.unapproved or self.unreviewed or stuck) and not self.actions and self.until == math.inf
             alive = alive or (bool(waiting) and not short and not person)
@@ -289,10 +289,10 @@ class _Planner:
         return found | {RUN} if any(True for _ in ready(self.policy.profiles)) else found
 
     def _in_turn(self) -> tuple[list[tuple[Task, Begin]], list[tuple[Task, Begin]]]:
-        """Return who begins before new rows, and who after them.
+        """Return the tasks that begin before new rows, and those that begin after them.
 
-        Where there is trouble, who was tried longest ago comes first: the same task is not always the probe. A single
-        one that was refused as a probe lets a new row try: it may be the only one that is refused.
+        Where there is trouble, the task that was tried longest ago comes first: the same task is not always the
+        probe. A single one that was refused as a probe lets a new row try: it may be the only one that is refused.
         """
         if not self.board.pauses:
             return self.begins, []
@@ -340,7 +340,7 @@ class _Planner:
         limit = self.policy.limits.run_attempts
         if limit is not None:
             room = min(room, limit - self.board.spent.attempts)
-        # Whoever is at work holds its files against all; whoever is between two attempts only against new rows,
+        # A task at work holds its files against all others; one between two attempts only against new rows,
         # and not even that if it waits for a person.
         idle = {task.row.id for task, _ in (*self.deferred, *self.doubts)}
         idle |= {t.row.id for t, begin in self.begins if self.gate.opens_at(self._account(t, begin)) == math.inf}
@@ -355,7 +355,7 @@ class _Planner:
                 claims.append(row.files)
         begun += self._grant_begins(after, held, room - begun)
         soon = any(at - self.now <= STAGGER_S for at in later) or bool(begun and self.board.pauses)
-        self.starving = begun < room and not soon and not self.flight.full  # full is as good as no slot
+        self.starving = begun < room and not soon and not self.flight.full  # a full window is like having no slot
         if staggered and begun and begun < free:
             self.until = min(self.until, self.now + self.policy.limits.start_interval_s)
 

@@ -122,7 +122,7 @@ class Queue:
         return {task_id: culprit for task_id, culprit in verdicts.items() if culprit}
 
     def _judge(self, task_id: str, unsettled: Container[str], verdicts: dict[str, str]) -> None:
-        """Find what blocks a row, depth first without recursion; a row met again on its own path is a cycle."""
+        """Find what blocks a row, depth first without recursion; a row that is already on the path is a cycle."""
         path = [task_id]
         on_path = {task_id}
         while path:

@@ -1,7 +1,7 @@
-"""What an attempt needs next that is verified and is to be judged by other agents. Pure.
+"""Review rules: the next step of a verified attempt that has reviewers. Pure.
 
-Its reviewers are asked one after the other, in its tree. Each run is a step of its own, ``review-1``, ``review-2`` …;
-who was asked stands in the fact of the step.
+Its reviewers are asked one after the other, in its tree. Each run is a separate step, ``review-1``, ``review-2`` …;
+the fact of the step names the reviewer.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def unheard(attempt: Attempt) -> Step | None:
 
 
 def due(attempt: Attempt) -> str:
-    """Return the reviewer that is to be asked next; empty where none is."""
+    """Return the reviewer to ask next; empty if there is none."""
     for reviewer in attempt.intent.review:
         mine = _runs_of(attempt, reviewer)
         given = any(step.verdict is not None and step.verdict.valid for step in mine)
@@ -158,10 +158,10 @@ def agent_of(attempt: Attempt, step: Step) -> str:
 
 
 def as_attempt(attempt: Attempt, step: Step) -> Attempt:
-    """Return a review as an attempt of its own agent, by which its end, its cost and its account are found out."""
+    """Return a review as an attempt, so that the code for outcomes, cost and accounts can be reused for reviews."""
     plan = step.review
     if plan is None:
-        raise TypeError(f"{step.name} is no review")
+        raise TypeError(f"{step.name} is not a review")
     intent = replace(
         attempt.intent, agent=plan.agent, profile=plan.reviewer, session=plan.session, model=plan.model, argv=plan.argv,
         started_at=plan.at, fresh=True,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from agentjobs.policy.policy import Policy
 
 DIAGNOSE_MIN = 3
-"""So many failed tasks before their share of all means anything."""
+"""Least number of failed tasks for which their share of all tasks means anything."""
 
 
 class StartOver(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""When a running step is stopped: too long, too silent, a full context, a runaway, retries of its own. Pure."""
+"""Stops a running step: too long, too silent, a full context, a runaway, retries by the agent itself. Pure."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from agentjobs.policy.policy import Policy
 
 WAITS_S = 120.0
-"""An agent that has said that it met a limit or lost its login, and then was silent for so long, waits for that to end:
-its account can pause instead, and its slot be used."""
+"""Seconds. An agent that reported a limit or a lost login and then is silent this long only waits for that to end:
+its account can pause instead, and another task can use the slot."""
 
 FIRST = "agent"
 """The step that does the work; a second one only writes a handoff."""

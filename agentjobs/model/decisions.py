@@ -67,7 +67,7 @@ class SendBack(Struct, frozen=True, tag="send-back"):
     check: str = ""
     """The command that failed."""
     silent: bool = False
-    """That command printed nothing, so failing the same way twice is no sign of going in circles."""
+    """That command printed nothing, so failing the same way twice does not mean going in circles."""
 
 
 class End(Struct, frozen=True, tag="end"):

@@ -65,11 +65,11 @@ class OutcomeRules(Struct, frozen=True, kw_only=True):
     seen_in_events: bool = False
     """Retries because of this trouble are also counted in the JSON events of a running agent."""
     refusals_max: int = 0
-    """An account that meets this trouble so many times in a row waits for a person. 0: the general limit of pauses."""
+    """An account that meets this trouble this often in a row waits for a person. 0: the general limit of pauses."""
     by_rule: bool = False
     """A rule of an agent in agentjobs.toml may give this class; the others come from measurements and checks."""
     how_only: bool = False
-    """Tells how a step ended but not why: a cause that a rule finds in the output is preferred."""
+    """Describes how a step ended but not why: a cause that a rule finds in the output is preferred."""
     alike: bool = False
     """All failures of this class are the same failure, whatever the agent wrote before: only the class is compared."""
     circles: bool = False

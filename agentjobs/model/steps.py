@@ -133,7 +133,7 @@ class Kill(Struct, frozen=True):
 
 
 class Prepare(Struct, frozen=True, omit_defaults=True):
-    """Fact ``<step>.plan.json`` of a check: the commit it judges and the target tip that commit stands on."""
+    """Fact ``<step>.plan.json`` of a check: the commit it judges and the target tip that the commit is based on."""
 
     commit: str
     parent: str

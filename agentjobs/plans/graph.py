@@ -8,13 +8,13 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 SEARCH_MAX: Final = 300
-"""So many nodes ``may_join`` visits at most; past that the two are taken not to fit, which is never wrong."""
+"""Most nodes that ``may_join`` visits; past that it answers that the two do not fit, which is always safe."""
 
 
 def components(edges: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
     """Return the strongly connected components, each sorted, what others need first (Tarjan, without recursion).
 
-    An edge leads from a node to what it needs; one to a node that is no key does not count. The result depends on
+    An edge leads from a node to what it needs; an edge to a node that is not a key is ignored. The result depends on
     the graph alone, not on the order in which it is given.
     """
     index: dict[str, int] = {}
@@ -132,7 +132,7 @@ class Quotient:
 
 
 def depths(needs: Sequence[Iterable[int]]) -> list[int]:
-    """Return how long the longest way down from each node is; a node's targets stand before it."""
+    """Return how long the longest way down from each node is; a node's targets come before it."""
     found: list[int] = []
     for targets in needs:
         found.append(1 + max((found[target] for target in targets), default=-1))
@@ -140,7 +140,7 @@ def depths(needs: Sequence[Iterable[int]]) -> list[int]:
 
 
 def reduced(needs: Sequence[Collection[int]]) -> list[tuple[int, ...]]:
-    """Return each node's targets without those that follow from the others; a node's targets stand before it."""
+    """Return each node's targets without those that follow from the others; a node's targets come before it."""
     below: list[int] = []  # as bits: what a node reaches
     kept: list[tuple[int, ...]] = []
     for targets in needs:

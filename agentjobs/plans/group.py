@@ -24,7 +24,7 @@ SMALL: Final = 4
 """A directory, or a group, below this part of the limit is small: it is put together with its neighbours."""
 
 NEIGHBOURS_MAX: Final = 8
-"""With so many others at most a small group is tried."""
+"""A small group is tried with at most this many others."""
 
 LONGEST_NAME: Final = 88
 """Of an id made from a path; leaves room for a number behind it."""
@@ -74,7 +74,7 @@ class Grouping(Struct, frozen=True):
     circles: tuple[tuple[str, ...], ...] = ()
     """Files that import each other, and are in one group."""
     split: tuple[tuple[str, ...], ...] = ()
-    """Likewise, but more than a group may hold: not kept together."""
+    """Files that import each other, but more than a group may hold: not kept together."""
     ignored: tuple[tuple[str, str], ...] = ()
     """Imports within ``split`` that the order of groups goes against."""
     joined: tuple[tuple[str, str], ...] = ()
@@ -102,7 +102,7 @@ def group_files(
 
     ``edges``: what each file imports; files that are not in ``sizes`` do not count. ``one_per_file``: only files of
     one circle share a group. ``loose``: groups wait for coupled files alone, and not for what they import (``wave``
-    tells the order nevertheless). ``coupled``: pairs that change together, the strongest first; they share a group
+    still gives the order). ``coupled``: pairs that change together, the strongest first; they share a group
     where that makes no circle and stays within the limit, and are put one after the other where not.
     """
     packing = _Packing(edges, sizes, limit)

@@ -88,7 +88,7 @@ def next_level(sources: Sequence[Source], *, fan_in: int, budget: int, min_done:
     used = {task_id for one in kept for task_id in one.inputs}
     frontier = [one for one in [*there, *kept] if one.id not in used]
     if kept and not frontier:
-        raise UserError(f"{kept[-1].id} depends on its own output: look at the `docs` of the tree's rows")
+        raise UserError(f"{kept[-1].id} needs its output as an input: look at the `docs` of the tree's rows")
     if len(frontier) < 2:  # noqa: PLR2004 - one is the root
         root = frontier[0].id if frontier else ""
         return Step(root=root, replaced=tuple(one.id for one in waiting))

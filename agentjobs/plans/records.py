@@ -260,7 +260,7 @@ def _json_lines(text: str, file: str) -> Source:
         return found
 
     def constant(name: str) -> object:
-        raise UserError(f"{name} is no JSON")
+        raise UserError(f"{name} is not valid JSON")
 
     decoder = json.JSONDecoder(
         object_pairs_hook=pairs, parse_float=str, parse_int=str, parse_constant=constant
@@ -298,4 +298,4 @@ def _cell(name: str, value: object) -> str:
 
         return shlex.join(value) if name == "files" else " ".join(value)
     lists = " and ".join(_LISTS)
-    raise UserError(f"{tsv.quoted(name)} is no text, number or boolean (lists of text only in {lists})")
+    raise UserError(f"{tsv.quoted(name)} is not a text, number or boolean (lists of text only in {lists})")

@@ -4,7 +4,7 @@ A row belongs to ``plan files`` if it has a ``lines`` cell. Rows that have not s
 files are grouped again, and a group keeps the id of the row that most of its files come from. A row that no group
 needs is removed; it becomes SKIPPED if its files are in no other row, or a person or another row relies on it. All
 other rows of the profile stay and keep their files, except for files of a DONE row that have changed since: these
-become new rows, so that the history stays and a new task is no larger than the change.
+become new rows, so that the history stays and a new task is not larger than the change.
 """
 
 from __future__ import annotations

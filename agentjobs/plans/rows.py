@@ -94,7 +94,7 @@ def merge_rows(
         if id_ not in base:
             if id_.lower() in folded:
                 other = folded[id_.lower()]
-                message = f"id {tsv.quoted(other)} is the new {tsv.quoted(id_)} but for case: rename one"
+                message = f"id {tsv.quoted(other)} differs from the new {tsv.quoted(id_)} only in case: rename one"
                 raise base.error(other, "id", message)
             added.append({**row, "status": str(parse_status(row.get("status", "")) or Status.TODO)})
             continue
@@ -184,7 +184,7 @@ def _check_columns(cells: Mapping[str, str], file: str, line: int) -> None:
 
 
 def _is_utf8(text: str) -> bool:
-    """Tell whether ``text`` can be encoded."""
+    """Return True if ``text`` can be encoded as UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -33,7 +33,7 @@ def split(lines: Sequence[str], budget: int, count: Callable[[str], int]) -> lis
     """Cut a text (its lines with their ends) into parts of at most ``budget``, as few as the best cuts allow.
 
     Cut is where the highest headings are, then lower ones where a part is still too large, then behind blank lines,
-    then anywhere. A single line that is over the budget is a part of its own, and over it.
+    then anywhere. A single line that is over the budget becomes a separate part, and stays over it.
     """
     ranks = _ranks(lines)
 

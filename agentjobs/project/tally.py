@@ -1,6 +1,6 @@
 """Counts of attempts: first results for the breaker, attempts that do not count, and requests open at kills.
 
-Each is a file of its own, so that counting twice after a crash changes nothing.
+Each is a separate file, so that counting twice after a crash changes nothing.
 """
 
 from __future__ import annotations

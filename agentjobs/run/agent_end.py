@@ -88,7 +88,7 @@ class AgentEnds:
                     raise
                 if verdict.outcome is Outcome.OK:
                     end = replace(end, outcome=Outcome.INFRA, detail=str(error))
-            if verdict.outcome is Outcome.OK:  # who was cut short has not said yet what it did
+            if verdict.outcome is Outcome.OK:  # an agent that was cut short has not reported yet
                 end = claim_check.examined(self.project, task, attempt, end)
         self.store.tally.count_open(intent.id, str(intent.number), end.in_flight)
         self.store.write_fact(intent.id, intent.number, "agent.end.json", end)

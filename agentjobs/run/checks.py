@@ -126,7 +126,7 @@ def _failed_check(project: Project, attempt: Attempt, result: Result) -> Result:
     command, number, how, said = check_runs.failed_check(project, attempt, check)
     _stand_on(project, attempt, check.name)
     shown = command.encode("utf-8", "surrogateescape")
-    # A check that says nothing (`grep -q`) fails alike each time: that is no sign of going in circles.
+    # A check that says nothing (`grep -q`) fails alike each time: that does not mean going in circles.
     silent = not said.strip()
     removed = attempt.end.removed if attempt.end else ()
     without = (

@@ -219,7 +219,7 @@ class Engine:
             if made.halt is not None:
                 self.store.set_state("halt", made.halt)
                 self.store.event(now, "", "halt", why=made.halt.why, detail=made.halt.detail)
-            if made.gate:  # first: what begins in this pass stands on what lands in it
+            if made.gate:  # first: what begins in this pass is based on what lands in it
                 queued += self.queue.form(made.batch, now, starts=self.starts)
             acted += self._apply(made.actions, {task.row.id: task for task in tasks}, board.pauses, now)
             if self._queued or made.gate:

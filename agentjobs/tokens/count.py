@@ -77,7 +77,7 @@ def upper_bound(text: str) -> int:
 
 
 def fits(text: str, limit: int) -> bool:
-    """Tell whether ``text`` has at most ``limit`` tokens; counted only where its size is no answer."""
+    """Return True if ``text`` has at most ``limit`` tokens; counts only if its size does not decide it."""
     return upper_bound(text) <= limit or count(text) <= limit
 
 

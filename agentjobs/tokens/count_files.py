@@ -63,7 +63,7 @@ def _name(data: bytes) -> str:
 
 
 def _read(path: Path) -> dict[str, int]:
-    """Return what is remembered; a line that a crash has cut is no line."""
+    """Return what is remembered; a line that a crash has cut is skipped."""
     try:
         data = read_plain(path)
     except OSError:

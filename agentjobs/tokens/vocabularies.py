@@ -36,7 +36,7 @@ KEPT: Final = {
 
 
 def vocabulary(encoding: str) -> tiktoken.Encoding:
-    """Return a vocabulary; UserError for a name that nobody knows, and for one that is not on this machine."""
+    """Return a vocabulary; UserError for an unknown name, and for one that is not on this machine."""
     if encoding == count.ENCODING:
         return count.vocabulary()
     if encoding not in KEPT:

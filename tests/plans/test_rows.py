@@ -86,10 +86,10 @@ def test_auto(text: str, kind: str) -> None:
         ("csv", b"id\nx y\n", '<stdin>:2: bad id "x y"'),
         ("jsonl", b'{"a":1}\n{"a":\n', "<stdin>:2:6: not JSON"),
         ("jsonl", b"[1]\n", "<stdin>:1: not an object"),
-        ("jsonl", b'{"a":{"b":1}}\n', '<stdin>:1: "a" is no text'),
-        ("jsonl", b'{"a":["b"]}\n', '<stdin>:1: "a" is no text'),
-        ("jsonl", b'{"files":[null]}\n', '<stdin>:1: "files" is no text'),
-        ("jsonl", b'{"a":NaN}\n', "<stdin>:1: NaN is no JSON"),
+        ("jsonl", b'{"a":{"b":1}}\n', '<stdin>:1: "a" is not a text'),
+        ("jsonl", b'{"a":["b"]}\n', '<stdin>:1: "a" is not a text'),
+        ("jsonl", b'{"files":[null]}\n', '<stdin>:1: "files" is not a text'),
+        ("jsonl", b'{"a":NaN}\n', "<stdin>:1: NaN is not valid JSON"),
         ("jsonl", b'{"a":1,"a":2}\n', "<stdin>:1: a key is there twice"),
         ("jsonl", b'{"files":"caf\\udce9"}\n', '<stdin>:1: "caf\\udce9" has half a surrogate pair in it'),
         ("jsonl", b'{"a":"\\u0000"}\n', '<stdin>:1: "\\x00" has a NUL in it'),
@@ -173,7 +173,7 @@ def test_a_row_may_bring_its_status() -> None:
 
 
 def test_an_id_but_for_case_is_refused() -> None:
-    with pytest.raises(UserError, match=r'tasks\.tsv:2:1: id "Foo" is the new "foo" but for case'):
+    with pytest.raises(UserError, match=r'tasks\.tsv:2:1: id "Foo" differs from the new "foo" only in case'):
         merge_rows(parse(b"id\nFoo\n"), [{"id": "foo"}])
 
 

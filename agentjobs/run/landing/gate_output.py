@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from agentjobs.project.project import Project
 
 ERRORS_MAX = 4000
-"""Characters of a run's output that a task is told which nothing but its absence proves at fault."""
+"""Most characters of gate output given to a task that is at fault only because the gate passes without it."""
 
 
 def errors_of(project: Project, run: Attempt, batch: Batch) -> tuple[Mapping[str, str], str]:
-    """Return whom the errors in the output lead to, and all that the failed check said."""
+    """Return the tasks that the errors point to, each with its errors, and the whole output of the failed check."""
     from agentjobs.run.landing.problems import attribute, find
 
     gate = run.last(StepKind.GATE)

@@ -72,7 +72,7 @@ def merge(project: Project, task: Task, attempt: Attempt) -> tuple[str, str] | R
         outcome=Outcome.CONFLICT,
         at=end.at,
         detail=detail,
-        signature=f"{signature(detail.encode())}-{tip[:12]}",  # with another tip it is no sign of going in circles
+        signature=f"{signature(detail.encode())}-{tip[:12]}",  # with another tip it is not going in circles
         commit=commit,
         tokens=end.tokens,
         cost=end.cost,
@@ -131,9 +131,9 @@ def sent_back(project: Project, task: Task, attempt: Attempt, back: SendBack, no
 
 
 def base_after(project: Project, attempt: Attempt) -> str:
-    """Return the commit that the attempt after this one stands on.
+    """Return the commit that the attempt after this one is based on.
 
-    That is what this one came to stand on. For work that the gate refused it is the tip, with all that landed since:
+    That is the last base of this one. For work that the gate refused it is the tip, with all that landed since:
     its errors may come of just that. A conflict with the tip is left for the end of the next attempt.
     """
     from agentjobs.workspace import target

@@ -93,7 +93,7 @@ def relative(line: str, tree_dir: str) -> str:
 
 
 def path_in_tree(raw: str) -> str | None:
-    """Return the path a tool wrote, from the top of the tree; None where it is no file of the project.
+    """Return the path a tool wrote, from the top of the tree; None if it is not a file of the project.
 
     A file in a scratch directory stays absolute; everything else outside the tree, installed libraries and what is
     no path of a file are None.
@@ -112,7 +112,7 @@ def path_in_tree(raw: str) -> str | None:
 
 
 def diagnostic(line: str) -> Place | None:
-    """Return where an error is that a compiler or linter tells in one line; warnings and remarks are None."""
+    """Return where an error is that a compiler or linter reports in one line; None for warnings and remarks."""
     for pattern in (_TSC, _TSC_PRETTY, _COMPACT, _RUST_PANIC):
         if found := pattern.match(line):
             return _place(found)
@@ -146,7 +146,7 @@ def frame(line: str, bare: bool = False) -> Place | None:
     if text.endswith(")") and " (" in text:
         text = text.partition(" (")[2][:-1]
     elif " " in text:
-        # What stands before the place is the name of the function, or "async".
+        # The text before the place is the name of the function, or "async".
         text = text.rpartition(" ")[2] if not text.startswith("/") else text
     found = _PLACE.fullmatch(text)
     return _place(found) if found else None
@@ -165,19 +165,19 @@ def mentioned(line: str) -> Place | None:
 
 
 def crash(line: str) -> Place | None:
-    """Return the place of a line that is nothing else, with which Node begins to tell of a crash."""
+    """Return the place in a line that holds nothing else: Node starts the report of a crash with it."""
     found = _PLACE.fullmatch(line) if not line.startswith((" ", "\t")) else None
     return _place(found) if found and " " not in line else None
 
 
 def python_module(line: str) -> str | None:
-    """Return the path of a Python module that was not found, as if it were no package."""
+    """Return the path of a Python module that was not found, as if it were not a package."""
     found = _PY_MODULE.search(line)
     return found["module"].replace(".", "/") + ".py" if found else None
 
 
 def module(line: str) -> tuple[str, str] | None:
-    """Return a JavaScript module that an error names, and who imports it ("" where the line does not say)."""
+    """Return a JavaScript module that an error names, and the file that imports it ("" if not named)."""
     found = _MODULE.search(line)
     return (found["module"], found["importer"] or "") if found else None
 

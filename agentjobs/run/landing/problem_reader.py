@@ -56,15 +56,15 @@ _SOURCE = re.compile(r"\s*\d*\s*\||[\s~^|]*$")
 """A line of source that is shown, or a mark below it."""
 _TRACEBACK = "Traceback (most recent call last):"
 _TOLD_ELSEWHERE = ("'test failed'", "'subtestsFailed'", "subtest failed'", "subtests failed'")
-"""Node's words for a failure that is told in full somewhere else."""
+"""Node's words for a failure that is reported in full somewhere else."""
 
 
 class Problem(Struct, frozen=True):
     """One error or failed test: the file it is in, and the lines that say it.
 
     Paths are POSIX, from the top of the tree; one in a scratch directory (tests that run on a copy) is absolute.
-    ``line`` is 0 where it is not told. ``frames`` are the files of the stack, the one that threw first, each once;
-    before them stand modules the error names, perhaps without their ending.
+    ``line`` is 0 if it is unknown. ``frames`` are the files of the stack, the one that threw first, each once;
+    before them come modules the error names, perhaps without their ending.
     """
 
     file: str
@@ -116,7 +116,7 @@ class _Block:
                 self.places.append(Place(importer))
 
     def problem(self) -> Problem | None:
-        # Python tells the oldest call first.
+        # Python prints the oldest call first.
         places = self.places[::-1] if self.python else self.places
         own = self.head or (places[-1] if places else None)
         if own is None:
@@ -194,7 +194,7 @@ class Reader:
         return False
 
     def _head(self, line: str) -> bool:
-        """Begin a block or end one; tell whether the line did."""
+        """Begin a block or end one; return True if the line did."""
         if _QUIET.match(line):
             self._close()
             self._quiet = True
@@ -215,7 +215,7 @@ class Reader:
         return block is not None and self._open(block, line)
 
     def _titled(self) -> bool:
-        """Tell whether a block of node:test has begun whose title is still to come."""
+        """Return True if a block of node:test has begun and its title has not come yet."""
         return bool(self._blocks and len(self._blocks[-1].lines) == 1 and _NODE.match(self._blocks[-1].lines[0]))
 
     def _block(self, line: str) -> _Block | None:

@@ -1,4 +1,4 @@
-"""Which files the problems are in that a gate's output tells of, and whose tasks they are. Pure."""
+"""Finds the problems in a gate's output, their files, and the tasks that changed these files. Pure."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 __all__ = ["Problem", "attribute", "find"]
 
 BLAME_CHARS = 6000
-"""Characters of what one task is told of its problems."""
+"""Most characters of problems that one task gets."""
 
 _ENDINGS = ("", ".js", ".ts", ".jsx", ".tsx", ".mjs", ".mts", ".cjs", ".cts", "/index.js", "/index.ts", "/index.tsx")
 
 
 def find(output: bytes, *, tree_dir: str = "", patterns: Sequence[str] = ()) -> tuple[Problem, ...]:
-    """Return the problems a gate's output tells of, none twice.
+    """Return the problems in a gate's output, each once.
 
     Known are tsc, eslint, jest, vitest, node:test, mocha, pytest, unittest, mypy, ruff, Go, Rust and whatever writes
     ``file:line:column: error``. ``patterns`` are further regular expressions, searched in each line, with a group
     ``file`` and, if wanted, ``line`` and ``text``. ``tree_dir`` is where the gate ran. Warnings, installed libraries
-    and files outside the tree are no problems. Raises ``re.error`` for a pattern that is none.
+    and files outside the tree do not count. Raises ``re.error`` for an invalid pattern.
     """
     reader = Reader([re.compile(pattern) for pattern in patterns])
     for line in clean_lines(output):
@@ -35,7 +35,7 @@ def find(output: bytes, *, tree_dir: str = "", patterns: Sequence[str] = ()) -> 
 
 
 def attribute(problems: Sequence[Problem], owners: Mapping[str, str]) -> tuple[dict[str, str], tuple[Problem, ...]]:
-    """Return what each task to blame is told of its problems, and the problems that are nobody's.
+    """Return the text about its problems for each task to blame, and the problems that belong to no task.
 
     ``owners`` maps a file to the id of the task that changed it; of a converted file it has both names. A problem is
     its file's owner's; else, where all owned files of its stack are one task's, that task's. Two tasks in one stack:

@@ -1,9 +1,9 @@
 """The merge queue: verified tasks merged in memory, checked as one batch in one tree, landed together.
 
-A run of the gate is kept as an attempt of its own, under ``QUEUE_ID``, with two more facts: ``batch.json`` (who is in
-it) and ``verdict.json`` (what follows). Its ``result.json`` is written when every task has been told. Killed
-anywhere, the next poll goes on from these: landing is a compare-and-swap to the very commit that was checked, so it
-is done once, or found done.
+A run of the gate is kept as an attempt under ``QUEUE_ID``, with two more facts: ``batch.json`` (the tasks in it) and
+``verdict.json`` (what follows). Its ``result.json`` is written once every task has its result. If it is
+killed anywhere, the next poll goes on from these: landing is a compare-and-swap to the very commit that was checked,
+so it is done once, or found done.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class MergeQueue:
         self.runs = GateRuns(project, read)
         self.new = NewRuns(project, attempts, self.runs)
         self.until = float("inf")
-        """When the run that is under way is to be looked at again, unless it ends before."""
+        """When to look again at the run that is under way, unless it ends before."""
 
     # --- a run that is under way
 
@@ -255,7 +255,7 @@ class MergeQueue:
         )
 
     def _tell(self, run: Attempt, batch: Batch, verdict: Verdict, now: float) -> bool:
-        """Close the attempts that the verdict is about, but for those that are; False where one is still open."""
+        """Close the attempts of the verdict that are still open; return False if one could not be closed yet."""
         if verdict.landed:
             self._have_landed(batch, now)
         check, silent = failed_command(self.project, run, batch.case) if verdict.blamed else ("", False)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class GateRuns:
-    """Reads the runs of one project, and who waits for one. ``read`` returns a task, None where it is settled."""
+    """Reads the gate runs of one project and the tasks that wait for one. ``read`` returns None for a settled task."""
 
     def __init__(self, project: Project, read: Callable[[str], Task | None]) -> None:
         self.project = project
@@ -63,7 +63,7 @@ class GateRuns:
         ]
 
     def is_ending(self) -> bool:
-        """Whether the run that is not over was told to stop: what it started may still be there."""
+        """Return True if the open run is being stopped: processes that it started may still be there."""
         run = self.open()
         kills = [step.kill for step in run.steps if step.kill is not None] if run is not None else []
         return any(kill.why is KillReason.STOPPED for kill in kills)
