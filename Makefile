@@ -35,7 +35,7 @@ test: $(STAMP) ## run the tests, of long series a fixed sample (five minutes)
 	$(BIN)/pytest -n $(JOBS) --dist worksteal -m 'not slow' $(PYTEST_ARGS)
 
 test-quick: $(STAMP) ## run the tests of the rooms that start no processes (20 seconds)
-	$(BIN)/pytest -n $(JOBS) -m 'not slow and not program' $(PYTEST_ARGS) $(QUICK)
+	$(BIN)/pytest -n 2 -m 'not slow and not program' $(PYTEST_ARGS) $(QUICK)
 
 test-all: $(STAMP) ## run every test (half an hour); before a release, and each night
 	$(BIN)/pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import shutil
@@ -39,9 +38,8 @@ os.environ["GIT_CONFIG_NOSYSTEM"] = "1"
 
 if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
     # Or each of a thousand starts of the program would compile it again. Workers inherit the directory.
-    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = tempfile.mkdtemp(prefix="agentjobs-bytecode-")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = str(Path(__file__).parents[1] / ".cache" / "bytecode")
     sys.dont_write_bytecode = False
-    atexit.register(shutil.rmtree, os.environ["PYTHONPYCACHEPREFIX"], ignore_errors=True)
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what it puts in the background deaf to Ctrl-C, and so would be every program the tests start.

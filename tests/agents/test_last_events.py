@@ -248,7 +248,7 @@ WRAPS: dict[str, Callable[[bytes], bytes]] = {
 }  # fmt: skip
 
 
-@pytest.mark.sample(24)
+@pytest.mark.sample(10)
 @pytest.mark.parametrize("meta", RECORDINGS, ids=IDS)
 def test_wrapping_changes_no_class(meta: Path, tmp_path: Path) -> None:
     recording = Recording(meta)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.kit.harness import Project
 
 
@@ -40,6 +42,7 @@ def test_retry_of_a_task_that_waits_for_another_does_not_jump_the_queue(project:
     assert project.statuses() == {"a": "DONE", "b": "DONE"}
 
 
+@pytest.mark.slow
 def test_a_new_round_waits_for_the_new_rounds_of_what_it_needs(project: Project) -> None:
     give_up_at_once(project)
     project.rows({"id": "a", "plan": "wrong,wrong,sleep:0.5"}, {"id": "b", "plan": "ok", "after": "a"})

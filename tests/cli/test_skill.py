@@ -16,6 +16,8 @@ from tests.kit.harness import LONG_S
 from tests.kit.skillfiles import faults
 from tests.kit.templatejobs import Job
 
+pytestmark = pytest.mark.sample(1)
+
 DOCS = {"docs/a.md": "# A\nfirst words\n", "docs/b c.md": "# B\nother words\n", "notes.txt": "not this\n"}
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from tests.kit.harness import Project
 
+pytestmark = pytest.mark.sample(1)
+
 CLOSED = [" ".join(streams) for n in (1, 2, 3) for streams in itertools.combinations(("<&-", ">&-", "2>&-"), n)]
 AGENTJOBS = (sys.executable, "-m", "agentjobs")
 

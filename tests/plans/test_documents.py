@@ -94,6 +94,7 @@ def test_packed_done_and_merged_into_one(tmp_path: Path, kind: str) -> None:
     assert "0 documents" in project.run("plan", "pack", "docs", "--budget", "1k", "--split", code=0).stderr
 
 
+@pytest.mark.slow
 def test_planned_again_as_documents_come_change_and_go(tmp_path: Path) -> None:
     project = made(tmp_path, "none")
     plan = ("plan", "pack", "docs", "--budget", "1k", "--exclude", "large.md")

@@ -98,6 +98,7 @@ def test_no_command_in_a_copy_touches_anything(project: Project, copied: Callabl
     assert project.statuses()["a"] == "IN_PROGRESS"
 
 
+@pytest.mark.slow
 def test_a_copy_of_a_project_in_which_nothing_runs_is_a_copy_too(project: Project) -> None:
     project.plans(a="ok,text:again")
     project.settle()

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from tests.kit.harness import Project
 
+pytestmark = pytest.mark.sample(1)
+
 NAMES = ["second", "v1.2", "with blank", "-dash"]
 
 
@@ -64,6 +66,7 @@ def test_the_same_ids_in_two_worktrees_keep_two_works(project: Project, name: st
     assert {ref: refs(project)[ref] for ref in before} == before
 
 
+@pytest.mark.slow
 def test_both_at_once(project: Project) -> None:
     project.plans(a="sleep:0.2", b="sleep:0.2", c="sleep:0.2")
     second = beside(project, "second")

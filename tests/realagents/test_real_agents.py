@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tests.realagents import Script
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("real agents")]
+pytestmark = [pytest.mark.sample(1), pytest.mark.timeout(240), pytest.mark.xdist_group("real agents")]
 
 LONG_S = 120.0
 TROUBLE = sandbox.trouble()

@@ -13,6 +13,8 @@ import pytest
 
 from tests.kit.templatejobs import Job
 
+pytestmark = pytest.mark.sample(1)
+
 TOOLS = Path(__file__).resolve().parents[2] / "templates" / "code-review" / "tools"
 
 

@@ -74,6 +74,7 @@ def test_an_agent_that_only_says_so_lands_nothing(tmp_path: Path, agent: str, sa
     assert job.landings() == []
 
 
+@pytest.mark.slow
 def test_a_finding_that_another_task_has_mended_may_not_come_back(tmp_path: Path) -> None:
     job = fix_list(tmp_path, a="import os\nx = 1  \n")
     first, second = job.statuses()
@@ -98,6 +99,7 @@ def test_a_file_may_be_one_task(tmp_path: Path) -> None:
     job.sh("sh tools/lint.sh")
 
 
+@pytest.mark.slow
 def test_planned_again_nothing_is_done_twice(tmp_path: Path) -> None:
     job = fix_list(tmp_path, a="import os\n")
     (task_id,) = job.settle()

@@ -8,6 +8,8 @@ import pytest
 
 from tests.kit.templatejobs import Job
 
+pytestmark = pytest.mark.sample(1)
+
 STEPS = ["money", "stock", "cli", "report", "report-stock", "tests", "rename-total", "contract"]
 
 

@@ -21,6 +21,8 @@ from tests.kit.harness import Project
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.sample(1)
+
 AGENT = """\
 #!/bin/sh
 cat >/dev/null

@@ -12,6 +12,8 @@ from tests.kit.harness import FAKE_AGENT
 if TYPE_CHECKING:
     from tests.kit.harness import Project
 
+pytestmark = pytest.mark.sample(1)
+
 COMMAND = [sys.executable, "-IS", str(FAKE_AGENT), "{flags}"]
 NO_RETRY = {"resumes": 0, "repairs": 0, "restarts": 0}
 

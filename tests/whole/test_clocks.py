@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from tests.kit.harness import Project
 
+pytestmark = pytest.mark.sample(1)
+
 SHIFT = """\
 import os, time
 real, ahead = time.time, float(os.environ["AHEAD"])

@@ -103,7 +103,7 @@ def victim(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("deeds", drawn(), ids=lambda deeds: f"{len(deeds)}")
 @pytest.mark.parametrize("workspace", KINDS)
 def test_what_an_agent_leaves_is_its_own_tasks_trouble(

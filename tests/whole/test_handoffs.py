@@ -82,6 +82,7 @@ def test_where_there_is_no_room_the_names_are_told(told: Project) -> None:
     assert 1500 < count(prompt) <= 4000 + 10
 
 
+@pytest.mark.slow
 def test_the_newest_handoff_of_the_round_that_was_done(told: Project) -> None:
     told.configure(retry={"repairs": 1, "restarts": 0})
     told.rows(

@@ -118,6 +118,7 @@ def test_rows_priorities_comments_and_columns_added_while_it_runs(project: Proje
     assert "mine" in project.table()["a"]
 
 
+@pytest.mark.slow
 def test_a_storm_of_sed_against_polls_loses_nothing(project: Project) -> None:
     """300 runs of `sed -i`, each changing another row's own column, while polls rewrite the table."""
     count, runs = 300, 8

@@ -19,6 +19,8 @@ from tests.kit.harness import LONG_S, REPOSITORY, Project
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.sample(1)
+
 KILLS = os.environ.get("KILLS", "40")
 """`make crash-points` makes it 200."""
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from tests.kit.harness import Project
 
+pytestmark = pytest.mark.sample(2)
+
 ONE_TRY = {"resumes": 0, "repairs": 0, "restarts": 0}
 
 

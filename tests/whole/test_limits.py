@@ -8,11 +8,15 @@ import time
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.kit.harness import CHECK, FAKE_AGENT, RULES
 
 if TYPE_CHECKING:
     from tests.kit.harness import Project
 
+
+pytestmark = pytest.mark.sample(1)
 
 SOON = "ebdac"
 """Names of tasks: the account of the first three is tried again after two or three seconds, not ten (``hold_s``)."""
@@ -214,6 +218,7 @@ def test_a_limit_that_goes_on_costs_one_probe(project: Project) -> None:
     assert project.starts().total() == 45, "nobody paid for it with more than that"
 
 
+@pytest.mark.slow
 def test_logged_out_of_one_account_the_others_finish_and_then_a_person_is_asked(project: Project) -> None:
     second_agent(project)
     project.configure(slots=4)

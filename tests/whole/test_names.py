@@ -14,6 +14,8 @@ import pytest
 from agentjobs.table.table import escape
 from tests.kit.harness import Project
 
+pytestmark = pytest.mark.sample(1)
+
 BAIT = "$(touch pwned)`touch pwned`;touch pwned;"
 
 NAMES = [

@@ -171,6 +171,7 @@ def test_no_row_fails_before_it_is_clear_whose_trouble_it_is(project: Project) -
     assert set(project.statuses().values()) == {"DONE"}
 
 
+@pytest.mark.slow
 def test_rows_that_are_broken_themselves_fail_in_the_end(project: Project) -> None:
     outage = Outage(project, served=0)
     (project.directory / "agent.sh").write_text('cat >/dev/null; cat "$SAYS"; exit 1\n')

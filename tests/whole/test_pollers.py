@@ -116,6 +116,7 @@ def test_32_trees_at_once(project: Project) -> None:
     assert not list((project.root / ".agentjobs" / "trees").glob("[!.]*"))
 
 
+@pytest.mark.slow
 def test_a_dispatch_with_a_full_house_starts_nothing(project: Project) -> None:
     use_shell_agent(project, slots=2)
     project.plans(a="ok", b="ok", c="ok")

@@ -12,6 +12,8 @@ from tests.kit.harness import FAKE_AGENT, SILENT
 if TYPE_CHECKING:
     from tests.kit.harness import Project
 
+pytestmark = pytest.mark.sample(1)
+
 CONTEXT = {"event": {"type": "assistant"}, "used": ["usage.window"]}
 WATCH = {"error": {"type": "error"}, "request": {"type": "assistant"}}
 STEPS = {"event": {"type": "step"}, "scope": "event", "tokens": ["usage.input", "usage.output"], "cost": "cost"}
@@ -232,6 +234,7 @@ def test_who_tries_again_for_ever_is_ended_and_its_account_pauses(project: Proje
     assert project.processes() == []
 
 
+@pytest.mark.slow
 def test_zero_turns_the_watch_for_errors_off(project: Project) -> None:
     watched(project, {"same_errors": 0, "idle_minutes": SILENT})
     project.plans(a="errors:50,ok")

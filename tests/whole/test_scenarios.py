@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.kit.harness import SILENT
 
 if TYPE_CHECKING:
@@ -115,6 +117,7 @@ def test_tasks_that_may_touch_one_path_never_run_together(project: Project) -> N
     assert max(s.at for s in project.ledger()) - min(s.at for s in project.ledger()) < 60
 
 
+@pytest.mark.slow
 def test_overlap_holds_in_a_new_round_and_when_starting_over(project: Project) -> None:
     """Rows that come back by layer 3, and rows a person sets back to TODO, wait for one another as well."""
     project.configure(slots=4, retry={"repairs": 0, "restarts": 1})

@@ -9,6 +9,8 @@ import pytest
 if TYPE_CHECKING:
     from tests.kit.harness import Project
 
+pytestmark = pytest.mark.sample(1)
+
 SHELL = ["sh", "-c", 'cat >/dev/null; eval "$AGENTJOBS_ROW_DO"']
 FIX, CHECK = "sed -i s/bad/ok/ a.txt", "grep -qx ok a.txt"
 
@@ -103,6 +105,7 @@ def test_checks_find_what_setup_made_and_nothing_else(
     assert (project.root / "setups").read_text().count("set up") == setups
 
 
+@pytest.mark.slow
 def test_a_setup_that_fails_the_second_time_is_trouble_of_the_machine(project: Project) -> None:
     (project.root / ".gitignore").write_text(IGNORE_MODULES)
     project.git("commit", "-qam", "ignored")

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from tests.kit.harness import Project
 
 
+pytestmark = pytest.mark.sample(1)
+
 def stop(project: Project) -> None:
     project.run("stop", code=0)
     project.dispatch()

@@ -21,6 +21,8 @@ from agentjobs.workspace.snapshot import snapshot
 from tests.kit.harness import LONG_S, Project
 from tests.kit.repositories import make_repository, sh, write
 
+pytestmark = pytest.mark.sample(1)
+
 PACKAGE_ROOT = Path(__file__).parents[2]
 IDENTITY = ("-c", "user.name=Agent", "-c", "user.email=agent@example.org")
 TROUBLE = sandbox.trouble()

@@ -26,6 +26,8 @@ from agentjobs.workspace.hazards import PATH_MAX, disarm
 from tests.kit.harness import Project
 from tests.kit.repositories import make_repository, sh, write
 
+pytestmark = pytest.mark.sample(2)
+
 TROUBLE = sandbox.trouble()
 bubblewrap = pytest.mark.skipif(bool(TROUBLE), reason=TROUBLE)
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tests.kit.harness import Project
 
 
+pytestmark = pytest.mark.sample(1)
+
 @contextlib.contextmanager
 def held(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)

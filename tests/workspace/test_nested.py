@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from tests.kit.harness import Project
 
+pytestmark = pytest.mark.sample(1)
+
 SHELL = ["sh", "-c", 'cat >/dev/null; eval "$AGENTJOBS_ROW_DO"']
 SETUP = "git -c protocol.file.allow=always submodule --quiet update --init --recursive"
 

@@ -21,6 +21,8 @@ from agentjobs.workspace.sparse import checked_out, covers, directories, merged,
 from tests.kit.harness import Project
 from tests.kit.repositories import contents, make_repository, sh, write
 
+pytestmark = pytest.mark.sample(2)
+
 FILES = {
     "top.txt": "top\n",
     "packages/list.txt": "a b c\n",

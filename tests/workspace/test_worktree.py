@@ -27,6 +27,8 @@ from tests.kit.repositories import make_repository, sh, write
 if TYPE_CHECKING:
     from agentjobs.workspace.git import Git
 
+pytestmark = pytest.mark.sample(1)
+
 PACKAGE_ROOT = Path(__file__).parents[2]
 
 CREATE = """

@@ -17,7 +17,7 @@ FILES = sorted(Path(__file__).with_name("cases").glob("*.toml"))
 CASES = {name: case for path in FILES for name, case in load(path, every=EVERY).items()}
 
 
-@pytest.mark.sample(14)
+@pytest.mark.sample(10)
 @pytest.mark.world
 @pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in CASES.items()])
 def test_world(case: Case, tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from tests.kit.harness import Project, modules_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.sample(2)
+
 PLAN = """\
 echo "$AGENTJOBS_PHASE after ${AGENTJOBS_PHASE_BEFORE:-nothing} missing $AGENTJOBS_MISSING" >>../plans
 cat >"../stdin.$AGENTJOBS_PHASE"
@@ -85,6 +87,7 @@ def test_three_phases_run_to_the_end(tmp_path: Path) -> None:
     assert len(plans(project)) == 3
 
 
+@pytest.mark.slow
 def test_a_tree_is_merged_level_by_level(tmp_path: Path) -> None:
     tree = f"echo $AGENTJOBS_PHASE >>../plans; {sys.executable} -m agentjobs plan tree --fan-in 2 --budget 60k"
     project = pipeline(
@@ -106,6 +109,7 @@ def test_a_tree_is_merged_level_by_level(tmp_path: Path) -> None:
 # --- one planning after the other, whatever is killed
 
 
+@pytest.mark.slow
 def test_polls_that_are_killed_plan_once(tmp_path: Path) -> None:
     project = three(tmp_path)
     dice = random.Random(7)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tests.kit.harness import Project
 
 
+pytestmark = pytest.mark.sample(1)
+
 def judged_by(directory: Path, script: str) -> Project:
     """Make a project with one task, judged by a shell script."""
     p = reviewed(directory)

@@ -13,6 +13,8 @@ import pytest
 from agentjobs.run.steps import sandbox
 from tests.kit.harness import RULES, SILENT, Project
 
+pytestmark = pytest.mark.sample(1)
+
 REVIEWER = Path(__file__).resolve().parents[2] / "kit" / "agents" / "reviewer.py"
 TEMPLATE = "Judge {{ id }} ({{ verify|length }} checks).\n{{ diff }}\n"
 

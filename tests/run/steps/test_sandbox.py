@@ -19,6 +19,8 @@ from tests.kit.harness import SILENT, Project
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+pytestmark = pytest.mark.sample(1)
+
 TROUBLE = sandbox.trouble()
 bubblewrap = pytest.mark.skipif(bool(TROUBLE), reason=TROUBLE)
 
