@@ -7,8 +7,10 @@ and does not look at the HTML that it writes.
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
@@ -86,13 +88,22 @@ def wrong_links(site: Path) -> list[str]:
     return errors
 
 
-def build() -> bool:
-    """Run Zensical; print its warnings without the colour codes between characters, and without its traceback."""
+def build(root: Path = ROOT) -> bool:
+    """Run Zensical on a copy; print its warnings without the colour codes between characters, and without its traceback.
+
+    A copy, because ``--clean`` deletes all of ``.cache``, where the agents and compilers of other tests are too.
+    """
     program = Path(sys.executable).with_name("zensical")
-    done = subprocess.run(
-        [program, "build", "--strict", "--clean"],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as scratch:
+        shutil.copy(root / "zensical.toml", scratch)
+        shutil.copytree(root / "docs", Path(scratch, "docs"))
+        done = subprocess.run(
+            [program, "build", "--strict", "--clean"],
+            cwd=scratch, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode == 0:
+            shutil.rmtree(root / "site", ignore_errors=True)
+            shutil.copytree(Path(scratch, "site"), root / "site")
     if done.returncode != 0:
         plain = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
         print(plain.partition("Traceback (most recent call last)")[0], file=sys.stderr)

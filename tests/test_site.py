@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from pathlib import Path
 
-from tests.site import wrong_links, wrong_navigation
+import pytest
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.site import build, wrong_links, wrong_navigation
 
 
 def test_links_and_anchors_that_lead_nowhere_are_found(tmp_path: Path) -> None:
@@ -46,3 +46,14 @@ def test_the_navigation_names_every_page_and_no_other(tmp_path: Path) -> None:
         "zensical.toml: docs/c.md does not exist",
         "zensical.toml: docs/b.md is not in nav",
     ]
+
+
+@pytest.mark.skipif(not Path(sys.executable).with_name("zensical").exists(), reason="zensical is not installed (make site)")
+def test_a_build_leaves_the_cache_of_others_alone(tmp_path: Path) -> None:
+    (tmp_path / "zensical.toml").write_text('[project]\nsite_name = "x"\nnav = [{ "A" = "index.md" }]\n')
+    for name in ("docs/index.md", ".cache/agents/claude"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("# A\n")
+    assert build(tmp_path)
+    assert (tmp_path / "site" / "index.html").exists()
+    assert (tmp_path / ".cache" / "agents" / "claude").exists()
