@@ -89,7 +89,7 @@ def wrong_links(site: Path) -> list[str]:
 
 
 def build(root: Path = ROOT) -> bool:
-    """Run Zensical on a copy; print its warnings without the colour codes between characters, and without its traceback.
+    """Run Zensical on a copy; print its warnings without colour codes between characters, and without its traceback.
 
     A copy, because ``--clean`` deletes all of ``.cache``, where the agents and compilers of other tests are too.
     """

@@ -48,7 +48,10 @@ def test_the_navigation_names_every_page_and_no_other(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.skipif(not Path(sys.executable).with_name("zensical").exists(), reason="zensical is not installed (make site)")
+ZENSICAL = Path(sys.executable).with_name("zensical")
+
+
+@pytest.mark.skipif(not ZENSICAL.exists(), reason="zensical is not installed (make site)")
 def test_a_build_leaves_the_cache_of_others_alone(tmp_path: Path) -> None:
     (tmp_path / "zensical.toml").write_text('[project]\nsite_name = "x"\nnav = [{ "A" = "index.md" }]\n')
     for name in ("docs/index.md", ".cache/agents/claude"):
