@@ -15,8 +15,8 @@ from agentjobs.checkup.finding import Finding
 from agentjobs.disk.files import read_raw
 from agentjobs.launch import local
 from agentjobs.model.errors import UserError
-from agentjobs.policy.checks import checks_of
 from agentjobs.policy.phases import plans_first
+from agentjobs.policy.policy import checks_of
 from agentjobs.project.project import POLICY, TABLE
 from agentjobs.prompts import briefing
 from agentjobs.run.baseline import profiles_in_use, require_known_cost

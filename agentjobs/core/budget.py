@@ -60,7 +60,7 @@ def with_running(spent: Spent, tasks: Iterable[Task]) -> Spent:
 
 def past_hard_cap(limits: Limits, spent: Spent) -> str:
     """Return which budget of the run is exceeded by ``hard_cap``; empty if none is."""
-    return used_up(limits, spent, limits.hard_cap).replace(" is spent ", " is exceeded ")
+    return used_up(limits, spent, limits.hard_cap, "exceeded")
 
 
 def ends(tasks: Iterable[Task], ending: Collection[str], limits: Limits, spent: Spent) -> tuple[Action, ...]:

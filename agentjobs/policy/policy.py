@@ -284,3 +284,8 @@ def _is_branch(name: str) -> bool:
 def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
     """Return the error for a name that is not defined, with the nearest one that is."""
     return unknown(what, name, sorted(known), f"agentjobs.toml has no [{what}s.{name}]")
+
+
+def checks_of(profile: Profile) -> tuple[str, ...]:
+    """Return all checks of a task, in the order in which they run."""
+    return tuple(check.command for check in profile.checks) + profile.verify

@@ -15,9 +15,8 @@ from agentjobs.model.facts import Mode
 from agentjobs.model.outcomes import LAYER_2, UNSPENT, Outcome
 from agentjobs.model.steps import AGENTS
 from agentjobs.policy.agents import PLACEHOLDERS, expand, flags_of
-from agentjobs.policy.checks import checks_of
 from agentjobs.policy.phases import phase_before
-from agentjobs.policy.policy import wishes_of
+from agentjobs.policy.policy import checks_of, wishes_of
 from agentjobs.project.project import POLICY
 from agentjobs.project.store import HANDOFF, own_dir
 from agentjobs.prompts.context import compose

@@ -30,6 +30,8 @@ from agentjobs.text.excerpt import signature
 from agentjobs.text.path_patterns import in_scope, normalise
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from agentjobs.agents.outcome import Ending
     from agentjobs.model.facts import Attempt
     from agentjobs.model.tasks import Task
@@ -94,13 +96,17 @@ class AgentEnds:
         self.store.write_fact(intent.id, intent.number, "agent.end.json", end)
 
     def sweep(self, attempt: Attempt) -> None:
-        """End what the attempt's agent left behind."""
+        """Kill what the attempt's agent left behind, unless that is done already."""
         if attempt.intent.marker not in self.swept:
-            ran = [step for step in attempt.steps if step.kind is StepKind.AGENT]
-            attempt_dir = self.store.attempt_dir(attempt.intent.id, attempt.number)
-            records = [step_files(attempt_dir, step.name) for step in ran]
-            local.kill_leftovers([attempt.intent.marker], records, start.places((attempt.intent, attempt_dir)))
-            self.swept.add(attempt.intent.marker)
+            self.sweep_all([attempt])
+
+    def sweep_all(self, attempts: Sequence[Attempt]) -> None:
+        """Kill what the agents of these attempts left behind, with one look at the process table."""
+        found = [(attempt, self.store.attempt_dir(attempt.intent.id, attempt.number)) for attempt in attempts]
+        records = [step_files(at, step.name) for a, at in found for step in a.steps if step.kind is StepKind.AGENT]
+        markers = [attempt.intent.marker for attempt in attempts]
+        local.kill_leftovers(markers, records, start.places(*((a.intent, at) for a, at in found)))
+        self.swept.update(markers)
 
     def _with_tree(self, task: Task, attempt: Attempt, end: AgentEnd, verdict: Ending) -> AgentEnd:
         """Commit what the tree holds, keep it under a ref, and look at what was changed."""

@@ -41,7 +41,7 @@ from agentjobs.run.agent_end import AgentEnds
 from agentjobs.run.landing import land
 from agentjobs.run.steps import start
 from agentjobs.run.steps.ended import is_patient, unanswered, verdict_on
-from agentjobs.run.tree_trouble import give_up_tree, hold, is_of_tree
+from agentjobs.run.tree_trouble import give_up_tree, hold, is_of_tree, lift_hold
 from agentjobs.run.trees import Trees
 
 if TYPE_CHECKING:
@@ -79,12 +79,7 @@ class Attempts:
 
     def sweep_for(self, tasks: Iterable[Task]) -> None:
         """Kill the processes that the agents of these tasks left, with one look at the process table."""
-        found = [task.last for task in tasks if task.last is not None]
-        markers = [attempt.intent.marker for attempt in found]
-        ran = [(self._dir(a), step) for a in found for step in a.steps if step.kind is StepKind.AGENT]
-        places = start.places(*((a.intent, self._dir(a)) for a in found))
-        local.kill_leftovers(markers, [step_files(attempt_dir, step.name) for attempt_dir, step in ran], places)
-        self.agent_ends.swept.update(markers)
+        self.agent_ends.sweep_all([task.last for task in tasks if task.last is not None])
 
     def _dir(self, attempt: Attempt) -> Path:
         return self.store.attempt_dir(attempt.intent.id, attempt.number)
@@ -127,8 +122,8 @@ class Attempts:
                     raise
                 give_up_tree(last)
                 self._carry_out(task, last, decision, now)
-            if (last.end is not None or isinstance(decision, Judge)) and self.store.hold() is not None:
-                self.store.set_state("hold", None)
+            if last.end is not None or isinstance(decision, Judge):
+                lift_hold(self.store)
         except (UserError, OSError) as error:
             if self.store.attempt(task.row.id, last.number) is None or is_patient(error, last, now):
                 raise

@@ -21,7 +21,7 @@ from agentjobs.model.errors import UserError
 from agentjobs.model.facts import Intent, Mode
 from agentjobs.model.steps import Exited, Lost
 from agentjobs.model.tasks import SETTLED, Row, Status
-from agentjobs.policy.checks import checks_of
+from agentjobs.policy.policy import checks_of
 from agentjobs.project.project import POLICY
 from agentjobs.project.store import step_files
 from agentjobs.prompts import briefing

@@ -11,6 +11,7 @@ from agentjobs.disk.write import printable
 from agentjobs.model.errors import UserError
 from agentjobs.model.steps import Exited, KillReason, Prepare, Seen, StepKind
 from agentjobs.project.store import step_files
+from agentjobs.text.excerpt import error_excerpt
 
 if TYPE_CHECKING:
     from agentjobs.model.facts import Attempt
@@ -28,6 +29,12 @@ class Failed(NamedTuple):
     ended: str
     said: bytes
     """The end of its output."""
+
+    @property
+    def shown(self) -> str:
+        """The command, how it ended and what matters of its output, for the next agent."""
+        head = f"$ {self.command}\n{self.ended}, and said {'this:' if self.said.strip() else 'nothing'}"
+        return f"{head}\n{error_excerpt(self.said)}".rstrip()
 
 
 def write_plan(store: Store, attempt: Attempt, name: str, plan: Prepare) -> None:

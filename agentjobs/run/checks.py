@@ -123,11 +123,10 @@ def _failed_check(project: Project, attempt: Attempt, result: Result) -> Result:
     check = attempt.last(StepKind.VERIFY)
     if check is None:
         return result
-    command, number, how, said = check_runs.failed_check(project, attempt, check)
+    failed = check_runs.failed_check(project, attempt, check)
+    command = failed.command
     _stand_on(project, attempt, check.name)
     shown = command.encode("utf-8", "surrogateescape")
-    # A check that says nothing (`grep -q`) fails alike each time: that does not mean going in circles.
-    silent = not said.strip()
     removed = attempt.end.removed if attempt.end else ()
     without = (
         f"\n\nThe checks ran without ignored files that were made during this task, because they do not land: "
@@ -136,10 +135,10 @@ def _failed_check(project: Project, attempt: Attempt, result: Result) -> Result:
     return replace(
         result,
         check=command,
-        detail=f"check {number} {how}: {' '.join(command.split())[:120]}",
-        signature="" if silent else signature(shown + b"\n" + said, attempt.intent.tree),
-        errors=f"$ {command}\n{how}, and said {'nothing' if silent else 'this:'}\n{error_excerpt(said)}".rstrip()
-        + (without if removed else ""),
+        detail=f"check {failed.number} {failed.ended}: {' '.join(command.split())[:120]}",
+        # A check that prints nothing (`grep -q`) fails alike each time: that does not mean going in circles.
+        signature=signature(shown + b"\n" + failed.said, attempt.intent.tree) if failed.said.strip() else "",
+        errors=failed.shown + (without if removed else ""),
     )
 
 

@@ -11,7 +11,7 @@ from agentjobs.core.decide import restarts_after
 from agentjobs.core.pauses import jitter
 from agentjobs.model.facts import Intent
 from agentjobs.model.outcomes import Outcome
-from agentjobs.policy.checks import checks_of
+from agentjobs.policy.policy import checks_of
 from agentjobs.project.rounds import newest_in_table
 from agentjobs.prompts import briefing
 

@@ -43,3 +43,9 @@ def hold(store: Store, task_id: str, number: int, detail: str, now: float) -> No
     else:
         store.set_state("halt", Halt(LANDING, detail, now))
     store.event(now, task_id, "held", attempt=number, detail=detail)
+
+
+def lift_hold(store: Store) -> None:
+    """Let finished work go on: git and the machine work again."""
+    if store.hold() is not None:
+        store.set_state("hold", None)

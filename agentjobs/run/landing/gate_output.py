@@ -29,16 +29,15 @@ def errors_of(project: Project, run: Attempt, batch: Batch) -> tuple[Mapping[str
     gate = run.last(StepKind.GATE)
     if gate is None:
         return {}, ""
-    command, _, ended, output = check_runs.failed_check(project, run, gate)
-    head = f"$ {command}\n{ended}"
-    excerpt = error_excerpt(output)
+    failed = check_runs.failed_check(project, run, gate)
     if batch.case.probe is Probe.SINGLE:
-        return {}, f"{head}, and said {'this:' if output.strip() else 'nothing'}\n{excerpt}".rstrip()
+        return {}, failed.shown
+    head = f"$ {failed.command}\n{failed.ended}"
     owners = _owners(project, batch)
-    found = find(output, tree_dir=run.intent.tree, patterns=project.policy.landing.problems)
+    found = find(failed.said, tree_dir=run.intent.tree, patterns=project.policy.landing.problems)
     owned, _ = attribute(found, owners)
     told = {id_: f"{head}, and said of this task's files:\n{text}" for id_, text in owned.items()}
-    return told, f"{head}, and said this:\n{excerpt[:ERRORS_MAX]}".rstrip()
+    return told, f"{head}, and said this:\n{error_excerpt(failed.said)[:ERRORS_MAX]}".rstrip()
 
 
 def _owners(project: Project, batch: Batch) -> dict[str, str]:

@@ -67,17 +67,18 @@ class NewRuns:
 
         Those have passed already if the target has not moved since.
         """
-        gate, attempt = self.project.policy.landing.gate, self._alone(batch)
-        own = attempt is not None and candidate(self.project, attempt)[0] != batch.head
-        return (attempt.intent.checks if attempt is not None and own else ()) + gate
+        gate, task = self.project.policy.landing.gate, self.runs.alone(batch)
+        if task is None or task.last is None or candidate(self.project, task.last)[0] == batch.head:
+            return gate
+        return task.last.intent.checks + gate
 
     def begin(self, batch: Batch, checks: tuple[str, ...], now: float) -> None:
         """Write down a run that has to make a batch pass these checks."""
         what = " ".join(member.id for member in batch.members) or "nothing"
         intent = self._intent(f"{batch.case.probe.value}: {what} on {batch.tip[:12]}", batch.tip, checks, now)
-        attempt, settings = self._alone(batch), self.project.policy.workspace
-        if attempt is not None:  # its own tree is set up, and its checks may need what is in it
-            intent = replace(intent, tree=attempt.intent.tree)
+        task, settings = self.runs.alone(batch), self.project.policy.workspace
+        if task is not None and task.last is not None:  # its own tree is set up; its checks may need what is in it
+            intent = replace(intent, tree=task.last.intent.tree)
         elif settings.setup:
             from agentjobs.workspace.setup import setup_due
 
@@ -91,11 +92,6 @@ class NewRuns:
         """End an attempt that may not land; False where it still waits, because its tree or git is not to be had."""
         self.attempts.apply(task, back, now)
         return self.runs.waiting(task.row.id, attempt.number) is None
-
-    def _alone(self, batch: Batch) -> Attempt | None:
-        """Return the attempt that lands alone; None for a batch."""
-        task = self.runs.waiting(batch.members[0].id) if batch.case.probe is Probe.SINGLE else None
-        return task.last if task is not None else None
 
     def _intent(self, why: str, tip: str, checks: tuple[str, ...], now: float) -> Intent:
         number = self.store.claim(QUEUE_ID)

@@ -31,7 +31,7 @@ from agentjobs.run.landing.new_runs import NewRuns
 from agentjobs.run.landing.runs import GateRuns
 from agentjobs.run.steps import start
 from agentjobs.run.steps.ended import is_patient
-from agentjobs.run.tree_trouble import give_up_tree, hold, is_of_tree
+from agentjobs.run.tree_trouble import give_up_tree, hold, is_of_tree, lift_hold
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,7 +165,7 @@ class MergeQueue:
         """Return the environment of the gate: for a task that lands alone, that of its checks."""
         from agentjobs.prompts import briefing
 
-        task = self.runs.waiting(batch.members[0].id) if batch.case.probe is Probe.SINGLE else None
+        task = self.runs.alone(batch)
         if task is None or task.last is None:
             return briefing.gate_environment(self.project, run.intent, batch)
         intent, attempt_dir = task.last.intent, self.store.attempt_dir(task.row.id, task.last.number)
@@ -200,11 +200,7 @@ class MergeQueue:
     def _close(self, run: Attempt, outcome: Outcome, detail: str, now: float) -> None:
         self.store.write_fact(QUEUE_ID, run.number, "result.json", Result(outcome, now, detail=detail))
         if outcome is not Outcome.INFRA:
-            self._lift_hold()
-
-    def _lift_hold(self) -> None:
-        if self.store.hold() is not None:
-            self.store.set_state("hold", None)
+            lift_hold(self.store)
 
     def _judge(self, run: Attempt, batch: Batch, outcome: Outcome, now: float) -> Verdict | None:
         """Return the verdict on a run that has ended, landed if that is what it says; None: the run came to nothing."""
@@ -292,7 +288,7 @@ class MergeQueue:
             if not checks:
                 if self._land(batch):  # else somebody has just moved the target: it is merged again in the next pass
                     self._have_landed(batch, now)
-                    self._lift_hold()
+                    lift_hold(self.store)
                 return 1 + told
             self.new.begin(batch, checks, now)
             return 1 + told + self.advance(now)

@@ -100,6 +100,10 @@ class GateRuns:
             return None
         return task if isinstance(decide(task, self.project.policy, 0.0), Land) else None
 
+    def alone(self, batch: Batch) -> Task | None:
+        """Return the task that lands alone, while it may land; None for a batch."""
+        return self.waiting(batch.members[0].id) if batch.case.probe is Probe.SINGLE else None
+
     def open_task(self, task_id: str, attempt: int) -> Task | None:
         """Return the task if this attempt of it is not over."""
         task = self._open(task_id)
