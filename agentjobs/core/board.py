@@ -93,12 +93,12 @@ UNSERVED = "without having used a token"
 """How the detail of a halt ends if the agents of all tasks that failed crashed before a model answered."""
 
 
-def used_up(limits: Limits, spent: Spent, times: float = 1, how: str = "spent") -> str:
-    """Return which budget of money or tokens is used up, ``times`` over, and ``how``; empty if none is."""
+def used_up(limits: Limits, spent: Spent, times: float = 1) -> str:
+    """Return which budget of money or tokens is used up, ``times`` over; empty if none is."""
     if limits.run_cost_usd is not None and spent.most_cost >= limits.run_cost_usd * times:
-        return f"limits.run_cost_usd is {how} ({dollars(spent.most_cost)} of {dollars(limits.run_cost_usd)})"
+        return f"limits.run_cost_usd is spent ({dollars(spent.most_cost)} of {dollars(limits.run_cost_usd)})"
     if limits.run_tokens is not None and spent.most_tokens >= limits.run_tokens * times:
-        return f"limits.run_tokens is {how} ({spent.most_tokens} of {limits.run_tokens})"
+        return f"limits.run_tokens is spent ({spent.most_tokens} of {limits.run_tokens})"
     return ""
 
 

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 UNKNOWN_COST = "unknown_cost"
-"""Reason of a halt after an attempt whose cost is not known."""
+"""Reason of a halt after an attempt of unknown cost."""
 
 
 def beyond(policy: Policy, names: Iterable[str]) -> tuple[str, str] | None:
-    """Return a profile whose cost is not known, and why; None if a budget of money can count all profiles.
+    """Return a profile of unknown cost, and why; None if a budget of money can count all profiles.
 
     ``names``: profiles that rows use. The profiles they escalate to and their reviewers are checked as well.
     """
@@ -60,7 +60,7 @@ def with_running(spent: Spent, tasks: Iterable[Task]) -> Spent:
 
 def past_hard_cap(limits: Limits, spent: Spent) -> str:
     """Return which budget of the run is exceeded by ``hard_cap``; empty if none is."""
-    return used_up(limits, spent, limits.hard_cap, "exceeded")
+    return used_up(limits, spent, limits.hard_cap).replace(" is spent ", " is exceeded ")
 
 
 def ends(tasks: Iterable[Task], ending: Collection[str], limits: Limits, spent: Spent) -> tuple[Action, ...]:
