@@ -34,7 +34,7 @@ class LastWord(Struct, frozen=True):
     final: Event | None = None
     """The final event of success, if no newer event contradicts it."""
     against: bool = False
-    """There is no such event, and the newest that counts shows work or a failure."""
+    """No such event came, and the newest that counts shows work or a failure."""
     doubt: bool = False
     """After the final event came a retry, or news of work in the background: only exit 0 proves that it is over."""
 

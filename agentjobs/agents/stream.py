@@ -151,7 +151,7 @@ def last_words(events: Sequence[Event], lines: Sequence[str], reading: Sequence[
     """Return the most likely error message of a failed program in one line; empty if it has none.
 
     ``events`` are its JSON lines, newest first, and ``lines`` its other lines. Of the errors that ``reading`` matches,
-    and that were not overcome, the one whose entry comes first counts, and of several of those the newest.
+    and that were not overcome, the one with the first entry counts, and of several of those the newest.
     """
     best = min(filter(None, (_event_error(events, reading), _line_error(lines, reading))), default=None)
     if best is not None:

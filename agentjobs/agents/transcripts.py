@@ -63,7 +63,7 @@ class Standing(Struct, frozen=True):
 
 
 class Whose(Struct, frozen=True, kw_only=True):
-    """The attempt whose transcript is searched."""
+    """The attempt that the transcript belongs to."""
 
     env: Mapping[str, str]
     """The agent's environment."""

@@ -118,7 +118,7 @@ def least_time(work: float, path: float, slots: int) -> float:
 
 
 def speed_up(work: float, path: float, slots: int) -> float:
-    """Return how many times faster than in sequence it can be at best; 1 if there is no work."""
+    """Return how many times faster than in sequence it can be at best; 1 without any work."""
     return work / least_time(work, path, slots) if work > 0 else 1.0
 
 

@@ -41,7 +41,7 @@ PAIRS_MAX: Final = 100_000
 
 
 class TooLarge(Struct, frozen=True):
-    """A task whose prompt fits the window, but not together with its files."""
+    """A task with a prompt that fits the window, but not together with its files."""
 
     row: Row
     tokens: int

@@ -15,7 +15,7 @@ from agentjobs.project.project import Project
 def command(ids: tuple[str, ...], everything: bool, lock_timeout: float) -> None:
     """Let verified work land, if `approve = true` in [landing] makes it wait for a person.
 
-    Work whose reviewers gave no verdict can land too, but only by its ID, not by --all.
+    Work without a verdict of its reviewers can land too, but only by its ID, not by --all.
 
     To see what would land: `git diff agentjobs/landed...refs/agentjobs/ID/ATTEMPT`.
 

@@ -11,14 +11,14 @@ from agentjobs.project.project import Project
 @click.command(name="clean")
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--force", is_flag=True,
-              help="Also remove trees whose work has not landed; it is kept as a commit under refs/agentjobs/.")
+              help="Also remove trees with work that has not landed; it is kept as a commit under refs/agentjobs/.")
 @click.option("--dry-run", is_flag=True, help="Show what would be removed; change nothing.")
 @click.option("--lock-timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="S",
               help="Seconds to wait for another agentjobs process in this project.")
 def command(ids: tuple[str, ...], force: bool, dry_run: bool, lock_timeout: float) -> int:
     """Remove the worktrees of settled tasks (without ids: of all of them, and spare trees).
 
-    A tree whose work has not landed is kept and reported in one line; the exit code is 1 then.
+    A tree with work that has not landed is kept and reported in one line; the exit code is 1 then.
 
     \b
     Example:

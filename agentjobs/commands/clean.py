@@ -36,7 +36,7 @@ def clean(
 ) -> Iterator[Cleaned]:
     """Remove the trees of settled tasks (``ids``: only of these; none: spare ones too), and yield the result of each.
 
-    A tree whose work has not landed stays, unless ``force``: then that work is first kept as a commit under
+    A tree with work that has not landed stays, unless ``force``: then that work is first kept as a commit under
     ``refs/agentjobs/``. UserError for an unknown id.
     """
     from agentjobs.workspace import pool, worktree

@@ -49,7 +49,7 @@ class ReviewEnd(Struct, frozen=True, omit_defaults=True):
     findings: tuple[Finding, ...] = ()
     summary: str = ""
     detail: str = ""
-    """Why there is no verdict: one line for people and for the next run of the reviewer."""
+    """Why a verdict is missing: one line for people and for the next run of the reviewer."""
     touched: tuple[str, ...] = ()
     """Files that it changed in the tree; the changes were undone."""
     spent: Spending = Spending()

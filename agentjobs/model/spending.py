@@ -26,5 +26,5 @@ class Spending(Struct, frozen=True, omit_defaults=True):
 
     @property
     def unknown(self) -> bool:
-        """True if tokens were used whose cost is not known."""
+        """True if tokens of unknown cost were used."""
         return self.partly or (self.cost is None and self.tokens > 0)

@@ -191,7 +191,7 @@ def _changes(
 
 
 def _stale(table: Table, sources: Sequence[Source], there: dict[str, Document]) -> tuple[str, ...]:
-    """Return the DONE merges whose inputs have changed."""
+    """Return the DONE merges with inputs that have changed."""
     found = []
     for one in sources:
         if not one.level or one.status is not Status.DONE:

@@ -51,7 +51,7 @@ class FilePlan(Struct, frozen=True):
     odd: tuple[str, ...]
     """Selected files with names that a table cannot hold."""
     there: tuple[str, ...]
-    """Files to plan whose new name already exists."""
+    """Files to plan with a new name that already exists."""
     unresolved: int
     """Number of relative imports that cannot be resolved."""
     behind: bool

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Source(Struct, frozen=True):
-    """A task whose output is merged: a leaf, or a merge."""
+    """A task with an output that is merged: a leaf, or a merge."""
 
     id: str
     status: Status

@@ -32,7 +32,7 @@ class Texts(Struct, frozen=True):
     documents: tuple[Document, ...]
     contents: dict[str, bytes]
     odd: tuple[str, ...]
-    """Files whose names cannot be the name of a document in a cell."""
+    """Files with names that cannot stand for a document in a cell."""
     binary: int
     """Number of files that are not texts."""
 

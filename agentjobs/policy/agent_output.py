@@ -96,7 +96,8 @@ class Usage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Dotted path of the cost in US dollars. A cost of 0 for more than 0 tokens counts as unknown: the agent does not
     know the price."""
     guess: Event | None = None
-    """Marks a line (with `models`: an entry) whose cost the agent itself only guesses: that cost is not counted."""
+    """Marks a line (with `models`: an entry) with a cost that the agent itself only guesses: that cost is not
+    counted."""
     cost_scope: Literal["run", "session", "event"] | None = None
     """What the cost counts, if not the same as `scope`."""
     model: str | None = None
@@ -104,7 +105,7 @@ class Usage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     model_event: Event | None = None
     """The line that contains `model`, if it is another one: the lines after it were used by that model."""
     models: str | None = None
-    """Dotted path of a table whose names are models: all other paths start in its entries, or, in a line without the
+    """Dotted path of a table with models as names: all other paths start in its entries, or, in a line without the
     table, in the line itself."""
 
     @property
@@ -175,7 +176,7 @@ class Transcript(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Reset(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the transcript says exactly when a limit ends, for an agent whose message rounds it."""
+    """Where the transcript says exactly when a limit ends, for an agent that rounds it in its message."""
 
     event: Event
     """Which JSON lines: dotted paths and the values they must have, as in a rule; the newest match counts."""

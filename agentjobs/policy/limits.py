@@ -42,7 +42,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     min_free_memory: str = "1GiB"
     """Start nothing while less memory than this is free."""
     output: str = "64MiB"
-    """An agent whose log grows beyond this is killed as `runaway`."""
+    """An agent is killed as `runaway` if its log grows beyond this."""
     file_size: str = "1GiB"
     """Hard limit for any one file that an agent or a check writes."""
     breaker: Count = 5
@@ -50,8 +50,8 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     does not report its tokens if this many new tasks in a row fail the same way in their first minute. 0 turns both
     off."""
     unreachable_minutes: Amount = 15.0
-    """How long an account whose service cannot be reached is tried again, with growing pauses; then a person must act.
-    15 means four attempts; use more for a run at night."""
+    """How long an account is tried again, with growing pauses, if its service cannot be reached; then a person must
+    act. 15 means four attempts; use more for a run at night."""
     limit_hours: Amount | None = None
     """How long to wait for the end of a usage limit, from the moment it was hit; a limit that ends later stops the
     account, and a person must act. 0: stop always. Unset: wait as long as it takes."""

@@ -138,7 +138,7 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """This phase starts once the phase before is over and at least this share of its tasks (without those SKIPPED) is
     DONE."""
     context_stop: Annotated[float, Meta(gt=0, le=1)] = 0.85
-    """An agent whose context fills this share of the window is stopped; a fresh one continues from its handoff."""
+    """An agent is stopped if its context fills this share of the window; a fresh one continues from its handoff."""
     context: TaskContext | None = None
     """Parts of the repository that prompts contain."""
 

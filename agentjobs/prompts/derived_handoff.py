@@ -1,4 +1,4 @@
-"""A handoff for a task whose agent wrote none: made from its diff, or from the file it wrote. Pure."""
+"""A handoff for a task if its agent wrote none: made from its diff, or from the file it wrote. Pure."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ FILES_MAX: Final = 30
 """Most files that are listed."""
 
 PARSED_MAX: Final = 40
-"""Most files whose exports are compared."""
+"""The exports of at most this many files are compared."""
 
 INTERFACES_MAX: Final = 40
 """Most changes of exports that are listed."""
 
 
 def worth_parsing(changes: Sequence[FileChange]) -> list[FileChange]:
-    """Return the files whose exports will be compared: their contents are needed."""
+    """Return the files to compare by their exports: their contents are needed."""
     found = [c for c in changes if c.added is not None and (understood(c.path) or (c.was and understood(c.was)))]
     return found[:PARSED_MAX]
 

@@ -34,7 +34,7 @@ TITLE_MAX: Final = 200
 """Most characters of a task's title in a derived handoff."""
 
 COUNTED_MAX: Final = 4 * 1024 * 1024
-"""Most bytes of an output file whose tokens are counted."""
+"""The tokens of an output file are counted up to this many bytes."""
 
 KEPT_MAX: Final = 2000
 """Size of the cache of handoffs: many rows of a table need the same ones."""

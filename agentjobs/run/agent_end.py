@@ -58,7 +58,7 @@ class AgentEnds:
         self.project = project
         self.store = project.store
         self.swept: set[str] = set()
-        """Markers of ended agents whose leftovers have been ended already."""
+        """Markers of ended agents; what they left behind is killed already."""
 
     def judge(self, task: Task, attempt: Attempt, now: float) -> None:
         """Write ``agent.end.json``: end what still lives, commit the tree, classify."""

@@ -1,4 +1,4 @@
-"""What a run of the gate printed: whose fault it is, which command failed."""
+"""What a run of the gate printed: which task is at fault, which command failed."""
 
 from __future__ import annotations
 

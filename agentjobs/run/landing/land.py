@@ -97,7 +97,7 @@ def landed(project: Project, attempt: Attempt, now: float) -> Result | None:
 
 
 def has_landed(project: Project, attempt: Attempt, commit: str, now: float) -> Result:
-    """Return the result of an attempt whose work is on the target as ``commit``."""
+    """Return the result of an attempt with its work on the target as ``commit``."""
     end = attempt.end
     assert end is not None
     project.store.event(now, attempt.intent.id, "landed", attempt=attempt.number, commit=commit)

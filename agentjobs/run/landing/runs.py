@@ -69,7 +69,7 @@ class GateRuns:
         return any(kill.why is KillReason.STOPPED for kill in kills)
 
     def ending(self) -> dict[str, str]:
-        """Return the task in whose tree a check runs that nobody waits for any more, and why it has to wait."""
+        """Return the task that has to wait, and why: a check runs in its tree for work that may not land any more."""
         run = self.open()
         batch = self.batch(run.number) if run is not None and self.steps() else None
         if batch is None or batch.case.probe is not Probe.SINGLE:

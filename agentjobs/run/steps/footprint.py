@@ -31,7 +31,7 @@ DIGITS_MAX: Final = 12
 """Most digits of a number of tokens; a longer one is ignored."""
 
 FILES_AT_ONCE: Final = 2000
-"""Most files whose contents are in memory at once."""
+"""The contents of at most this many files are in memory at once."""
 
 
 class Reads(Struct, frozen=True):
