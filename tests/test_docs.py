@@ -182,7 +182,7 @@ ENVIRONMENTS = {"environment", "plan_environment"}
 def environment_names() -> set[str]:
     """Every AGENTJOBS_* that steps are given, from the source of the functions which do."""
     words = []
-    for name in ("agentjobs/prompts/briefing.py", "agentjobs/run/review/prompt.py"):
+    for name in ("agentjobs/prompts/briefing.py", "agentjobs/run/review/briefing.py"):
         tree = ast.parse(text(name))
         functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name in ENVIRONMENTS]
         nodes = [n for function in functions for n in ast.walk(function)]

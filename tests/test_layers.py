@@ -37,7 +37,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init_
 
 class Import(NamedTuple):
     module: str
-    """Of ours as a path under agentjobs/ (``core/plan.py``), of others as a dotted name."""
+    """Of ours as a path under agentjobs/ (``core/schedule.py``), of others as a dotted name."""
 
     line: int
 

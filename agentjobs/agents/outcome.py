@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agentjobs.agents.output import SIGNAL_BASE, Knowledge, Match, Output
-from agentjobs.agents.resets import parse_reset
+from agentjobs.agents.reset_time import parse_reset
 from agentjobs.agents.stream import event_words, last_text, line_words
 from agentjobs.agents.trouble_words import CORRECTED, RESET, failure_words, is_failure, plain_trouble, trouble
 from agentjobs.model.outcomes import Outcome, rules_of

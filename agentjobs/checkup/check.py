@@ -330,7 +330,7 @@ def _named_at(data: bytes, policy: Policy, agent: str) -> int | None:
 def _repository(project: Project) -> Iterator[Finding]:
     if not project.uses_trees:
         return
-    from agentjobs.workspace.target import base_commit, check_target
+    from agentjobs.workspace.target_branch import base_commit, check_target
 
     if not shutil.which("git"):
         yield Finding("there is no git; install 2.38 or newer")

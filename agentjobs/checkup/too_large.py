@@ -12,7 +12,7 @@ from agentjobs.project.project import TABLE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from agentjobs.checkup.gather import TooLarge
+    from agentjobs.checkup.parallel_facts import TooLarge
 
 
 def warnings_of(tasks: Sequence[TooLarge]) -> Iterator[Finding]:

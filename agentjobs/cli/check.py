@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agentjobs.checkup.finding import Finding
-    from agentjobs.checkup.parallel import Advice
+    from agentjobs.checkup.parallel_advice import Advice
 
 
 @click.command(name="check")
@@ -73,7 +73,7 @@ def command(baseline: bool, as_json: bool) -> int:
 def _advice(project: Project) -> tuple[Advice | None, list[Finding]]:
     """Return the advice on parallel runs, and a warning for each task that does not fit."""
     from agentjobs.checkup.finding import Finding
-    from agentjobs.checkup.gather import look
+    from agentjobs.checkup.parallel_facts import look
     from agentjobs.checkup.too_large import warnings_of
     from agentjobs.model.errors import UserError
 

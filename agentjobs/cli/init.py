@@ -27,7 +27,7 @@ def command(kind: str | None, as_list: bool, source: Path | None, demo: bool) ->
       agentjobs init js-to-ts
       mkdir try && cd try && agentjobs init fix-list --demo
     """
-    from agentjobs.commands.kinds import fit_in, kinds, next_steps, source_of, summary, write_demo, write_kind
+    from agentjobs.commands.init import fit_in, kinds, next_steps, source_of, summary, write_demo, write_kind
     from agentjobs.text.columns import columns, many
 
     if as_list:

@@ -170,7 +170,7 @@ def files(paths: tuple[str, ...], dry_run: bool, lock_timeout: float, **options:
     from msgspec.structs import replace
 
     from agentjobs.plans.files import plan_files
-    from agentjobs.policy.plan import Planning
+    from agentjobs.policy.plan_files import Planning
 
     project = Project.here()
     given = {name: value for name, value in options.items() if value not in (None, ())}

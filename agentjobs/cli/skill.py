@@ -38,7 +38,7 @@ def command(
       agentjobs skill summaries --task "Sum it up." --input 'docs/*.md' --output 'out/{id}.md' --no-land \\
           --check 'test "$(wc -w <"$AGENTJOBS_ROW_OUTPUT")" -le 200'
     """
-    from agentjobs.commands.skills import STAND_IN, Answers, write_skill
+    from agentjobs.commands.skill import STAND_IN, Answers, write_skill
 
     missing = [flag for flag, said in (("--task", task), ("--input", source), ("--check", checks)) if not said]
     if missing and not sys.stdin.isatty():

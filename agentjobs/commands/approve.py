@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from agentjobs.commands.scope import Report, locked
+from agentjobs.commands.in_play import Report, locked
 from agentjobs.core import reviews
 from agentjobs.core.decide import verified_at
 from agentjobs.disk.files import write_bytes

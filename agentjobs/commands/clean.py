@@ -94,8 +94,8 @@ def _one(project: Project, task_id: str, *, force: bool, dry_run: bool) -> Clean
 
 def _unlanded(project: Project, task_id: str, tree: Path) -> str:
     """Return what work in the tree has not landed and was not accepted; empty if there is none."""
-    from agentjobs.workspace.admin import admin_dir, head
     from agentjobs.workspace.snapshot import snapshot
+    from agentjobs.workspace.worktree_admin import admin_dir, head
 
     git = project.git
     if admin_dir(git, tree) is None:
@@ -117,7 +117,7 @@ def _unlanded(project: Project, task_id: str, tree: Path) -> str:
 def _keep(project: Project, task_id: str, tree: Path) -> str:
     """Keep the content of the tree under a ref, and return a note with its name."""
     from agentjobs.workspace import worktree
-    from agentjobs.workspace.admin import admin_dir, head
+    from agentjobs.workspace.worktree_admin import admin_dir, head
 
     git = project.git
     tip = head(git, tree) if admin_dir(git, tree) is not None else None

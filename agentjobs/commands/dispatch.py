@@ -6,8 +6,8 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from agentjobs.commands.scope import Report, clear_halt, widened
-from agentjobs.core.ready import Queue, in_play
+from agentjobs.commands.in_play import Report, clear_halt, widened
+from agentjobs.core.ready_rows import Queue, in_play
 from agentjobs.model.errors import UserError
 from agentjobs.model.state import Scope
 from agentjobs.model.tasks import SETTLED, Status
@@ -38,7 +38,7 @@ def dispatch(
     from agentjobs.run.baseline import require_green, require_known_cost
     from agentjobs.run.steps.sandbox import require
     from agentjobs.table.table import check_graph
-    from agentjobs.workspace.target import check_target
+    from agentjobs.workspace.target_branch import check_target
 
     check_phases(project, phases)
     if plans_first(project.policy) and not dry_run and not os.path.lexists(project.file.path):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agentjobs.commands.scope import Report, chosen_ids, clear_halt, locked, widened
+from agentjobs.commands.in_play import Report, chosen_ids, clear_halt, locked, widened
 from agentjobs.model.errors import UserError
 from agentjobs.model.state import Scope
 from agentjobs.model.tasks import SETTLED, Status

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agentjobs.commands.scope import Report, chosen_ids, end_steps, locked
+from agentjobs.commands.in_play import Report, chosen_ids, end_steps, locked
 from agentjobs.model.tasks import Settled, Status
 from agentjobs.project.rounds import Rounds
 

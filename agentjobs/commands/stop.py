@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agentjobs.commands.scope import Report, end_steps, locked
+from agentjobs.commands.in_play import Report, end_steps, locked
 from agentjobs.model.errors import UserError
 from agentjobs.model.state import Scope
 from agentjobs.project.ids import known

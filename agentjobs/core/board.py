@@ -1,4 +1,4 @@
-"""What ``plan`` looks at in one pass, and what it comes to. Pure."""
+"""What ``schedule`` looks at in one pass, and what it comes to. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from agentjobs.core.restarts import History
+from agentjobs.core.start_over_pays import History
 from agentjobs.policy.limits import dollars
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Board(Struct, frozen=True):
     """What the last run of the gate said asks for another."""
 
 
-class Plan(Struct, frozen=True):
+class Schedule(Struct, frozen=True):
     """What to do now, and when to look again."""
 
     actions: tuple[Action, ...] = ()

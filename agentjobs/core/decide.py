@@ -1,6 +1,6 @@
 """What one task needs next. Pure: the facts, the policy and the clock go in, one decision comes out.
 
-``decide`` knows nothing of other tasks: slots, pauses and budgets are ``plan``'s business, so a decision to
+``decide`` knows nothing of other tasks: slots, pauses and budgets are ``schedule``'s business, so a decision to
 begin an attempt says what would be right, not that there is room for it.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agentjobs.core import reviews
-from agentjobs.core.layers import oscillating
+from agentjobs.core.repetition import oscillating
 from agentjobs.core.watchdog import FIRST, _ending, watch
 from agentjobs.model.decisions import Begin, Conclude, Decision, Defer, End, Judge, Land, Launch, Look, Settle, Wait
 from agentjobs.model.facts import FRESH, Attempt, Mode, Result

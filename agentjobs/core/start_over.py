@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agentjobs.core.board import UNSERVED, Board
-from agentjobs.core.restarts import pays, sweep_due
+from agentjobs.core.start_over_pays import pays, sweep_due
 from agentjobs.model.decisions import Action, Begin, Defer, Settle
 from agentjobs.model.facts import Mode
 from agentjobs.model.outcomes import Outcome

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 from agentjobs.disk.plain_files import is_plain, put_aside
 from agentjobs.disk.processes import MARK, boot_id, wait_for_group
-from agentjobs.launch.places import Place, occupied
 from agentjobs.launch.reap import KILL_LIMIT_S, adopt_child, alive, is_ours, kill_leftovers, marks_of, reap_children
 from agentjobs.launch.step import StepFiles, close_lock, is_held, open_lock, read_exit, read_record
+from agentjobs.launch.unmarked_processes import Place, occupied
 from agentjobs.model.steps import Exited, Lost, Phase, Prepared, Running
 
 if TYPE_CHECKING:

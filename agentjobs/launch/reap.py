@@ -21,8 +21,8 @@ from agentjobs.disk.processes import (
     read_process,
     read_variables,
 )
-from agentjobs.launch.places import Place, inside
 from agentjobs.launch.step import Record, StepFiles, is_held, read_exit, read_record
+from agentjobs.launch.unmarked_processes import Place, inside
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

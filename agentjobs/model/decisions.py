@@ -1,4 +1,4 @@
-"""The actions that ``decide`` and ``plan`` can return, one frozen type each."""
+"""The actions that ``decide`` and ``schedule`` can return, one frozen type each."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Begin(Struct, frozen=True, tag="begin"):
     why: str
     profile: str
     probe: bool = False
-    """True if the account was in trouble; set by ``plan`` (see ``Intent.probe``)."""
+    """True if the account was in trouble; set by ``schedule`` (see ``Intent.probe``)."""
     context: int = 0
-    """Expected tokens in the context window; 0 without ``limits.tokens_in_flight``. Set by ``plan``."""
+    """Expected tokens in the context window; 0 without ``limits.tokens_in_flight``. Set by ``schedule``."""
 
 
 class Launch(Struct, frozen=True, tag="launch"):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from agentjobs.plans.rows import Planned
-    from agentjobs.policy.plan import Planning
+    from agentjobs.policy.plan_files import Planning
     from agentjobs.project.project import Project
     from agentjobs.source.import_graph import ImportGraph
     from agentjobs.table.table import Table

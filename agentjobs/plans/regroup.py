@@ -23,7 +23,7 @@ from agentjobs.text.path_patterns import normalise
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from agentjobs.policy.plan import Planning
+    from agentjobs.policy.plan_files import Planning
     from agentjobs.table.table import Table
 
 NOTE: Final = "plan files: "

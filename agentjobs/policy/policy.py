@@ -12,7 +12,7 @@ from agentjobs.model.errors import UserError
 from agentjobs.policy.agents import WINDOW, Agent, check_writable
 from agentjobs.policy.context import TaskContext
 from agentjobs.policy.limits import Limits, Retry, Several
-from agentjobs.policy.plan import Planning
+from agentjobs.policy.plan_files import Planning
 from agentjobs.policy.reviews import Rule, Severity
 from agentjobs.policy.schema_check import SchemaCheck
 from agentjobs.text.nearest import unknown

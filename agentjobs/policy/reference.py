@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_arg
 
 import msgspec
 
-from agentjobs.policy import agent_output, agents, context, limits, plan, policy, schema_check
+from agentjobs.policy import agent_output, agents, context, limits, plan_files, policy, schema_check
 from agentjobs.text.toml import fields
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ SECTIONS: Final = (
     ("[agents.NAME.watch]", agent_output.Watch),
     ("[[agents.NAME.prices]]", agent_output.Tariff),
     ("[landing]", policy.Landing),
-    ("[plan]", plan.Planning),
+    ("[plan]", plan_files.Planning),
 )
 """Each section as written in the file, and its type; the top of the file is the empty one."""
 
@@ -61,7 +61,7 @@ class Key(msgspec.Struct, frozen=True):
 
 def keys() -> tuple[Key, ...]:
     """Return every key of every section, in the order of the file."""
-    modules = (agents, context, agent_output, limits, plan, policy, schema_check)
+    modules = (agents, context, agent_output, limits, plan_files, policy, schema_check)
     docs = {name: text for module in modules for name, text in _docstrings(module)}
     return tuple(
         Key(place, name, _type(info.type), _default(info), docs[kind.__name__, info.name])

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from agentjobs.core.phase_counts import Census
 from agentjobs.core.phases import SHOWN, Planned, Planning, Stage, plan_id
-from agentjobs.core.ready import Queue
+from agentjobs.core.ready_rows import Queue
 from agentjobs.disk.files import read_json, write_json
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.state import Scope

@@ -129,7 +129,7 @@ class Project:
 
     def tip(self) -> str:
         """Return the commit that new work starts from: the target branch if work lands and it exists, else the base."""
-        from agentjobs.workspace.target import base_commit, target_tip
+        from agentjobs.workspace.target_branch import base_commit, target_tip
 
         if self.lands:
             return target_tip(self.git, self.policy.target, self.policy.base)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from agentjobs.core.decide import REMOVED
-from agentjobs.core.ready import in_play
+from agentjobs.core.ready_rows import in_play
 from agentjobs.model.outcomes import UNSPENT
 from agentjobs.model.tasks import BY_HAND, SETTLED, Row, Settled, Status, Task
 from agentjobs.project.state import OpenRound

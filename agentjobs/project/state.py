@@ -16,8 +16,8 @@ from agentjobs.model.decisions import RUN
 from agentjobs.model.errors import LockBusy, UserError
 from agentjobs.model.state import Halt, Scope
 from agentjobs.model.tasks import Status  # noqa: TC001 - a field of a type that is decoded
-from agentjobs.project.home import settle_in
-from agentjobs.project.tally import Tally
+from agentjobs.project.attempt_counts import Tally
+from agentjobs.project.copied_project import settle_in
 from agentjobs.text.tsv import is_id
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from agentjobs.model.facts import AgentEnd, Attempt, Intent, Json, Result
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.steps import StepKind
 from agentjobs.model.tasks import Settled
+from agentjobs.project.copied_project import tree_here
 from agentjobs.project.facts import read_steps
-from agentjobs.project.home import tree_here
 from agentjobs.project.state import State
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     import msgspec
 
-    from agentjobs.project.looks import Lookout
+    from agentjobs.project.step_clocks import Lookout
     from agentjobs.text.masking import Masking
 
 HANDOFF = "handoff"

@@ -148,7 +148,7 @@ class AgentEnds:
         With ``finished`` nothing is left beside the commit but what was there when the agent began; else the
         conversation may go on with all that it has there.
         """
-        from agentjobs.workspace import nested, target, worktree
+        from agentjobs.workspace import nested, target_branch, worktree
 
         git, intent, settings = self.project.git, attempt.intent, self.project.policy.workspace
         tree_dir = Path(intent.tree)
@@ -167,5 +167,5 @@ class AgentEnds:
             removed, spoilt = worktree.restore(git, self.project.root, tree_dir, taken.commit, settings)
         else:
             worktree.reset(git, tree_dir, taken.commit)
-        markers = target.has_markers(git, intent.base, taken.commit)
+        markers = target_branch.has_markers(git, intent.base, taken.commit)
         return _Work(taken, changed, unlandable, removed, (settings.setup or "") if spoilt else "", markers)

@@ -1,4 +1,4 @@
-"""Carries out the actions of ``decide`` and ``plan`` on attempts: from their start to the end of the round.
+"""Carries out the actions of ``decide`` and ``schedule`` on attempts: from their start to the end of the round.
 
 Each effect is claimed (mkdir, a lock, a compare-and-swap) or idempotent: if a poll is killed after any of its
 effects, the next one repeats it from the facts. The caller holds the project's lock.
@@ -19,8 +19,8 @@ from agentjobs.core.accounts import account_of
 from agentjobs.core.breaker import counts
 from agentjobs.core.budget import UNKNOWN_COST
 from agentjobs.core.decide import SETUP_AGAIN, has_begun
-from agentjobs.core.layers import likeness
 from agentjobs.core.pauses import pauses_after
+from agentjobs.core.repetition import likeness
 from agentjobs.core.watchdog import stop_signals
 from agentjobs.disk.files import write_bytes, write_json
 from agentjobs.disk.write import printable

@@ -28,7 +28,7 @@ from agentjobs.prompts import briefing
 from agentjobs.run.steps import start as steps
 from agentjobs.text.excerpt import error_excerpt
 from agentjobs.workspace.lock import flock
-from agentjobs.workspace.target import base_commit
+from agentjobs.workspace.target_branch import base_commit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

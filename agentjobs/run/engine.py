@@ -22,14 +22,14 @@ from agentjobs.model.decisions import RUN, Begin, Conclude, End, Judge, Look, Se
 from agentjobs.model.errors import ExitCode, UserError
 from agentjobs.model.steps import AGENTS, Running
 from agentjobs.model.tasks import Status
-from agentjobs.project.roster import Roster
+from agentjobs.project.row_states import Roster
 from agentjobs.project.store import step_files
 from agentjobs.run.read_board import paused, read_board, starved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from agentjobs.core.board import Plan
+    from agentjobs.core.board import Schedule
     from agentjobs.core.pauses import Pause
     from agentjobs.model.decisions import Action, Decision
     from agentjobs.model.tasks import Row, Task
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from agentjobs.run.attempts import Attempts
     from agentjobs.run.landing.queue import MergeQueue
     from agentjobs.run.phases.runs import PhaseRuns
-    from agentjobs.run.steps.footprint import Expectations
+    from agentjobs.run.steps.context_size import Expectations
 
 LOOK_S = 1.0
 """Seconds between two looks of a waiting poll at the clock, the sizes of logs and the table."""
@@ -98,7 +98,7 @@ class Engine:
 
     @cached_property
     def _expectations(self) -> Expectations:
-        from agentjobs.run.steps.footprint import Expectations  # only needed with limits.tokens_in_flight
+        from agentjobs.run.steps.context_size import Expectations  # only needed with limits.tokens_in_flight
 
         return Expectations(self.project)
 
@@ -158,7 +158,7 @@ class Engine:
         if settled and not gating and not (self._phased and self._phases_go_on()):
             return self._rest()
         self.project.file.check_writable()
-        from agentjobs.project.looks import Lookout  # not needed if every row is settled
+        from agentjobs.project.step_clocks import Lookout  # not needed if every row is settled
 
         self.store.lookout = lookout = Lookout(self.store.dir, self.clock())
         acted, made = self._passes()
@@ -188,9 +188,9 @@ class Engine:
             return Turn(0, ExitCode.HALTED, NEVER, f"{halt.why}: {halt.detail}")
         return Turn(0, ExitCode.NOTHING_LEFT, NEVER)
 
-    def _passes(self) -> tuple[int, Plan]:
-        """Plan and act until nothing more can be done, or the turn has taken long enough."""
-        from agentjobs.core.plan import plan
+    def _passes(self) -> tuple[int, Schedule]:
+        """Schedule and act until nothing more can be done, or the turn has taken long enough."""
+        from agentjobs.core.schedule import schedule
 
         begun_at = time.monotonic()
         acted = 0
@@ -214,7 +214,7 @@ class Engine:
                 running=len(self._running), starts=self.starts,
             )  # fmt: skip
             ready = self.phases.ready if self._phased else self.roster.ready
-            made = plan(board, ready, self.project.policy, now, self._expected)
+            made = schedule(board, ready, self.project.policy, now, self._expected)
             made = replace(made, actions=tuple(action for action in made.actions if action.id not in put_off))
             if made.halt is not None:
                 self.store.set_state("halt", made.halt)
@@ -372,7 +372,7 @@ class Engine:
         self._saved_at = self.clock()
         self.roster.save()
 
-    def _summary(self, acted: int, made: Plan) -> Turn:
+    def _summary(self, acted: int, made: Schedule) -> Turn:
         running = tuple(sorted({task_id for _, task_id, _, _ in self._running}))
         halt = self.store.halt()
         if made.alive or running:

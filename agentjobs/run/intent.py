@@ -80,7 +80,7 @@ def landed_unseen(project: Project, task: Task) -> str:
     """Return the commit that an attempt of this round landed as, if the facts that recorded it are lost."""
     if not project.lands:
         return ""
-    from agentjobs.workspace.target import landed_as
+    from agentjobs.workspace.target_branch import landed_as
 
     store = project.store
     open_round, known = store.open_round(task.row.id), {attempt.number for attempt in task.attempts}

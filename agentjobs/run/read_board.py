@@ -1,4 +1,4 @@
-"""The facts of one pass, read for ``plan``; and what everything waits for, in words."""
+"""The facts of one pass, read for ``schedule``; and what everything waits for, in words."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from agentjobs.model.tasks import Task
     from agentjobs.policy.policy import Policy
     from agentjobs.project.project import Project
-    from agentjobs.project.roster import Roster
+    from agentjobs.project.row_states import Roster
     from agentjobs.project.store import Store
     from agentjobs.run.landing.queue import MergeQueue
 
@@ -35,12 +35,12 @@ def read_board(
     running: int,
     starts: bool,
 ) -> Board:
-    """Return what ``plan`` needs to know of the whole project, as it is now.
+    """Return what ``schedule`` needs to know of the whole project, as it is now.
 
     ``queue``: the merge queue if it ever ran here; ``running``: how many steps run; ``starts``: new attempts may start.
     """
     from agentjobs.core.board import Board
-    from agentjobs.core.restarts import sweep_due
+    from agentjobs.core.start_over_pays import sweep_due
     from agentjobs.launch import local
     from agentjobs.project.cells import spent_of
 
@@ -66,7 +66,7 @@ def read_board(
         board = replace(board, spent=with_running(spent, tasks))
     deferred = {task.row.id for task in tasks if isinstance(decide(task, policy, now), Defer)}
     if deferred and sweep_due(tasks, deferred):
-        from agentjobs.project.restart_history import history  # layer 3 only
+        from agentjobs.project.start_over_history import history  # layer 3 only
 
         failed, total = roster.share(len(tasks))
         board = replace(board, failed=failed, total=total, history=history(project))

@@ -186,7 +186,7 @@ class Trees:
 
     def _restore(self, task: Task, intent: Intent, tree: Path) -> None:
         """Make sure that the tree exists; a removed one is made again, with the earlier work on the base."""
-        from agentjobs.workspace import target
+        from agentjobs.workspace import target_branch
 
         git, files = self.project.git, task.row.files
         for before in reversed(task.attempts):
@@ -202,7 +202,7 @@ class Trees:
                 self._hand_out(tree, work, files, worked)
             elif self._hand_out(tree, intent.base, files, worked) or self._is_behind(tree, intent, work):
                 parent = before.intent.base
-                target.integrate(
+                target_branch.integrate(
                     git, tree, work, intent.base, intent.id, intent.started_at, stands_on=parent
                 )
             return

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agentjobs.checkup.forecast import Range
-    from agentjobs.checkup.parallel import Advice, Checks, Estimate, Fit, Forecast, Order
+    from agentjobs.checkup.parallel_advice import Advice, Checks, Estimate, Fit, Forecast, Order
 
 
 def lines(advice: Advice, phases: Sequence[str] = ()) -> list[str]:

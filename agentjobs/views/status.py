@@ -14,7 +14,7 @@ from agentjobs.core.decide import verified_at
 from agentjobs.core.gate import QUEUE_ID
 from agentjobs.core.pauses import Pause, in_force
 from agentjobs.core.phases import PLANS
-from agentjobs.core.ready import Queue, in_play
+from agentjobs.core.ready_rows import Queue, in_play
 from agentjobs.model.errors import UserError
 from agentjobs.model.state import Halt, Scope
 from agentjobs.model.steps import Exited, Lost, Running

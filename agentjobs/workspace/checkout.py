@@ -17,7 +17,6 @@ from agentjobs.disk.delete import delete, make_writable
 from agentjobs.disk.plain_files import is_directory, names_in, put_aside, read_plain
 from agentjobs.disk.write import replace_file
 from agentjobs.model.errors import GitError, TreeError, UserError
-from agentjobs.workspace.admin import SEED_INDEX, admin_dir, ignore_patterns, placed, tree_environment
 from agentjobs.workspace.git import text
 from agentjobs.workspace.handed_over import read as read_handed
 from agentjobs.workspace.hazards import disarm, disarm_admin, disarm_worktrees
@@ -25,6 +24,7 @@ from agentjobs.workspace.lock import MAKING, READY, RESET, flock, set_state, sta
 from agentjobs.workspace.setup import forget_if_changed
 from agentjobs.workspace.snapshot import not_checked_out_but_there
 from agentjobs.workspace.sparse import checked_out, set_checked_out, sparse_environment, widened
+from agentjobs.workspace.worktree_admin import SEED_INDEX, admin_dir, ignore_patterns, placed, tree_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

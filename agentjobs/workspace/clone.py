@@ -19,10 +19,10 @@ from msgspec import Struct
 from agentjobs.disk.delete import delete
 from agentjobs.disk.plain_files import is_plain, read_plain
 from agentjobs.model.errors import GitError
-from agentjobs.workspace.admin import clone_dir, head, tree_environment
 from agentjobs.workspace.checkout import HALF_DONE, link_back
 from agentjobs.workspace.git import raw, text
 from agentjobs.workspace.lock import tree_lock
+from agentjobs.workspace.worktree_admin import clone_dir, head, tree_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agentjobs.model.errors import UserError
-from agentjobs.workspace.admin import tree_environment
 from agentjobs.workspace.hazards import is_safe
+from agentjobs.workspace.worktree_admin import tree_environment
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from agentjobs.disk.delete import delete
 from agentjobs.disk.plain_files import is_directory, read_plain
-from agentjobs.workspace.admin import admin_dir, head, tree_environment
 from agentjobs.workspace.checkout import unregister
 from agentjobs.workspace.git import raw, text
 from agentjobs.workspace.handed_over import is_behind_link
 from agentjobs.workspace.handed_over import read as read_handed
 from agentjobs.workspace.snapshot import GITLINK, snapshot, submodules, take_in_changes, untracked
+from agentjobs.workspace.worktree_admin import admin_dir, head, tree_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,7 +23,6 @@ from agentjobs.disk.plain_files import is_directory, is_plain, read_plain
 from agentjobs.disk.write import replace_file
 from agentjobs.model.errors import GitError, UserError
 from agentjobs.workspace import handed_over
-from agentjobs.workspace.admin import SEED_INDEX, admin_dir, head, placed, set_placed, tree_environment
 from agentjobs.workspace.checkout import (
     clear,
     delete_tree,
@@ -50,6 +49,7 @@ from agentjobs.workspace.sparse import (
     write_directories,
 )
 from agentjobs.workspace.worktree import look, remove
+from agentjobs.workspace.worktree_admin import SEED_INDEX, admin_dir, head, placed, set_placed, tree_environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

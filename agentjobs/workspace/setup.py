@@ -17,8 +17,8 @@ from msgspec import Struct
 from agentjobs.disk.plain_files import read_plain
 from agentjobs.disk.write import replace_file
 from agentjobs.text.path_patterns import in_scope
-from agentjobs.workspace.admin import admin_dir, tree_environment
 from agentjobs.workspace.git import text
+from agentjobs.workspace.worktree_admin import admin_dir, tree_environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,12 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from agentjobs.disk.plain_files import read_plain
-from agentjobs.workspace.admin import SEED_INDEX, agents_view, clone_dir, ignore_patterns, placed, tree_environment
 from agentjobs.workspace.git import parse_raw, raw, text
 from agentjobs.workspace.handed_over import is_behind_link, is_untouched
 from agentjobs.workspace.handed_over import read as read_handed
 from agentjobs.workspace.hazards import disarm
 from agentjobs.workspace.sparse import checked_out, may_lack_files, outside
+from agentjobs.workspace.worktree_admin import (
+    SEED_INDEX,
+    agents_view,
+    clone_dir,
+    ignore_patterns,
+    placed,
+    tree_environment,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -18,7 +18,6 @@ from agentjobs.disk.delete import delete
 from agentjobs.disk.plain_files import is_directory
 from agentjobs.model.errors import TreeError, UserError
 from agentjobs.workspace import handed_over, setup
-from agentjobs.workspace.admin import SEED_INDEX, admin_dir, head, placed, set_placed, tree_environment
 from agentjobs.workspace.checkout import clear, delete_tree, fill, made, reach, register, unregister
 from agentjobs.workspace.clone import drop, leftovers
 from agentjobs.workspace.git import text
@@ -28,6 +27,7 @@ from agentjobs.workspace.lock import MAKING, READY, own_directory, set_state, st
 from agentjobs.workspace.nested import contents, files_inside, inside
 from agentjobs.workspace.snapshot import Snapshot, differing_from, snapshot
 from agentjobs.workspace.sparse import checked_out, set_checked_out, widened
+from agentjobs.workspace.worktree_admin import SEED_INDEX, admin_dir, head, placed, set_placed, tree_environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -151,7 +151,7 @@ def test_the_cap_on_tokens_in_flight_is_part_of_it(project: Project) -> None:
 
 
 def test_ten_thousand_rows_are_weighed_up_in_moments(project: Project) -> None:
-    from agentjobs.checkup.gather import look
+    from agentjobs.checkup.parallel_facts import look
     from agentjobs.project.project import Project as Real
 
     commit(project, **{f"f{n}": 50 for n in range(200)})

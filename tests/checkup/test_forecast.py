@@ -21,7 +21,7 @@ from agentjobs.checkup.forecast import (
     speed_up,
     widest,
 )
-from agentjobs.checkup.parallel import Advice, Checks, Estimate, Fit, Forecast, Order, judged
+from agentjobs.checkup.parallel_advice import Advice, Checks, Estimate, Fit, Forecast, Order, judged
 from agentjobs.views.parallel_text import amount, lines
 
 Dag = tuple[list[list[int]], list[float]]

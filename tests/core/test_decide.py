@@ -17,7 +17,7 @@ from agentjobs.core.decide import (
     next_of_gate,
     restarts_after,
 )
-from agentjobs.core.layers import oscillating
+from agentjobs.core.repetition import oscillating
 from agentjobs.model.decisions import Begin, Conclude, Decision, Defer, End, Judge, Land, Launch, Look, Settle, Wait
 from agentjobs.model.facts import AgentEnd, Attempt, Intent, Mode, Result
 from agentjobs.model.outcomes import LAYER_1, LAYER_2, UNSPENT, Outcome

@@ -13,7 +13,6 @@ from agentjobs.core.board import Board, Spent
 from agentjobs.core.decide import decide
 from agentjobs.core.findings import Standing, alike, answered, blocking, combined, disputes, needed, rejection, weighed
 from agentjobs.core.pauses import Pause
-from agentjobs.core.plan import plan
 from agentjobs.core.reviews import (
     LOST_MAX,
     RUNS_MAX,
@@ -25,6 +24,7 @@ from agentjobs.core.reviews import (
     standing,
     with_reviews,
 )
+from agentjobs.core.schedule import schedule
 from agentjobs.model.decisions import Conclude, Decision, End, Land, Launch, Wait, Weigh
 from agentjobs.model.facts import AgentEnd, Attempt, Intent, Mode, Result
 from agentjobs.model.outcomes import LAYER_2, TROUBLE, Outcome
@@ -342,20 +342,20 @@ def rows_of(*attempts: Attempt) -> tuple[Task, ...]:
 def test_reviews_take_the_slots_of_agents(slots: int) -> None:
     policy = replace(POLICY, slots=slots, verify_slots=1)
     tasks = rows_of(attempt(), attempt(review(1, phase=Running(1, NOW), heard=False)), attempt(), attempt())
-    made = plan(Board(tasks), lambda _: [Row("new", 9, Status.TODO)], policy, NOW + 1)
+    made = schedule(Board(tasks), lambda _: [Row("new", 9, Status.TODO)], policy, NOW + 1)
     begun = [action.id for action in made.actions]
     assert begun == ["t0", "t2", "t3", "new"][: slots - 1], "one runs; reviews go before new work"
 
 
 def test_a_review_waits_for_its_own_account() -> None:
     limit = {"agent-r0": Pause(Outcome.LIMIT, NOW + 100, NOW, "limit")}
-    made = plan(Board(rows_of(attempt()), pauses=limit), lambda _: (), POLICY, NOW + 1)
+    made = schedule(Board(rows_of(attempt()), pauses=limit), lambda _: (), POLICY, NOW + 1)
     assert (made.actions, made.alive, made.until) == ((), True, NOW + 100)
     other = {"a": Pause(Outcome.LIMIT, NOW + 100, NOW, "limit")}
-    made = plan(Board(rows_of(attempt()), pauses=other), lambda _: (), POLICY, NOW + 1)
+    made = schedule(Board(rows_of(attempt()), pauses=other), lambda _: (), POLICY, NOW + 1)
     assert [action.decision for action in made.actions] == [Launch("review-1", StepKind.REVIEW)]
     stuck = {"agent-r0": Pause(Outcome.AUTH, NOW, NOW, "logged out", stuck=True)}
-    made = plan(Board(rows_of(attempt()), pauses=stuck), lambda _: (), POLICY, NOW + 1)
+    made = schedule(Board(rows_of(attempt()), pauses=stuck), lambda _: (), POLICY, NOW + 1)
     assert (made.actions, made.alive, made.waiting) == ((), False, True)
     assert "agent-r0" in made.short
 
@@ -364,14 +364,14 @@ def test_a_stuck_reviewer_keeps_nobody_waiting_for_ever() -> None:
     stuck = {"agent-r0": Pause(Outcome.AUTH, NOW, NOW, "logged out", stuck=True)}
     (mine,) = rows_of(attempt())
     mine = replace(mine, row=replace(mine.row, files=("x",)))
-    made = plan(Board((mine,), pauses=stuck), listed([Row("new", 9, Status.TODO, files=("x",))]), POLICY, NOW + 1)
+    made = schedule(Board((mine,), pauses=stuck), listed([Row("new", 9, Status.TODO, files=("x",))]), POLICY, NOW + 1)
     assert (made.actions, made.alive, made.waiting) == ((), False, True)
     assert "agent-r0" in made.short
 
 
 def test_who_has_no_review_waits_for_a_person() -> None:
     asked = attempt(*(review(n, outcome=Outcome.CRASHED) for n in range(1, TRIES_MAX + 1)))
-    made = plan(Board(rows_of(asked)), lambda _: (), POLICY, NOW + 1)
+    made = schedule(Board(rows_of(asked)), lambda _: (), POLICY, NOW + 1)
     assert (made.actions, made.alive, made.waiting) == ((), False, True)
     assert "reviewers gave no verdict on t0" in made.short
 
@@ -389,11 +389,11 @@ def test_who_waits_for_a_person_keeps_nobody_waiting_for_ever(approval: bool) ->
     spent = replace(other, attempts=(over,))
     boards: list[tuple[tuple[Task, ...], list[Row]]] = [((mine,), [blocked]), ((mine, spent), [])]
     for tasks, ready in boards:
-        made = plan(Board(tasks, total=9), listed(ready), policy, NOW + 1)
+        made = schedule(Board(tasks, total=9), listed(ready), policy, NOW + 1)
         assert (made.actions, made.alive, made.waiting) == ((), False, True)
         assert "approve" in made.short
     limited = replace(policy, limits=Limits(run_attempts=1))
-    made = plan(Board((mine,), spent=Spent(attempts=1)), lambda _: (), limited, NOW)
+    made = schedule(Board((mine,), spent=Spent(attempts=1)), lambda _: (), limited, NOW)
     assert (made.alive, made.waiting) == (False, True)
     assert "approve" in made.short
 
@@ -401,7 +401,7 @@ def test_who_waits_for_a_person_keeps_nobody_waiting_for_ever(approval: bool) ->
 def test_past_its_hard_cap_the_run_ends_reviewers_too_and_that_is_no_try() -> None:
     policy = replace(POLICY, limits=Limits(breaker=0, run_cost_usd=1.0))
     live = attempt(review(1, phase=Running(1, NOW), heard=False))
-    made = plan(Board(rows_of(live), spent=Spent(cost=2.0)), lambda _: (), policy, NOW + 1)
+    made = schedule(Board(rows_of(live), spent=Spent(cost=2.0)), lambda _: (), policy, NOW + 1)
     assert [(a.decision.step, a.decision.why) for a in made.actions if isinstance(a.decision, End)] == [
         ("review-1", "over_budget")
     ]
@@ -411,7 +411,7 @@ def test_past_its_hard_cap_the_run_ends_reviewers_too_and_that_is_no_try() -> No
 
 def test_one_start_at_a_time_where_starts_are_staggered() -> None:
     policy = replace(POLICY, limits=Limits(breaker=0, start_interval_s=2.0))
-    made = plan(Board(rows_of(attempt(), attempt())), lambda _: [Row("new", 9, Status.TODO)], policy, NOW + 10)
+    made = schedule(Board(rows_of(attempt(), attempt())), lambda _: [Row("new", 9, Status.TODO)], policy, NOW + 10)
     assert len(made.actions) == 1
     assert made.until == NOW + 12
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from agentjobs.core.board import Board
 from agentjobs.core.in_flight import held_by
-from agentjobs.core.plan import plan as planned
+from agentjobs.core.schedule import schedule as scheduled
 from agentjobs.model.decisions import Begin
 from agentjobs.model.errors import UserError
 from agentjobs.model.facts import AgentEnd, Attempt, Intent, Mode, Result
@@ -47,7 +47,7 @@ def size_of(task: Task, _: Begin) -> int:
 
 def begun(board: Board, ready: list[Row], cap: str | int | None, slots: int = 3) -> dict[str, int]:
     """Return who begins, and with what it is expected to hold."""
-    made = planned(board, listed(ready), policy(cap, slots), NOW, size_of)
+    made = scheduled(board, listed(ready), policy(cap, slots), NOW, size_of)
     return {action.id: action.decision.context for action in made.actions if isinstance(action.decision, Begin)}
 
 
@@ -68,7 +68,7 @@ def test_without_a_cap_nobody_is_asked() -> None:
     def never(*_: object) -> int:
         raise AssertionError("counted for nothing")
 
-    made = planned(Board(), listed(rows([9, 9])), policy(None), NOW, never)
+    made = scheduled(Board(), listed(rows([9, 9])), policy(None), NOW, never)
     assert [a.decision.context for a in made.actions if isinstance(a.decision, Begin)] == [0, 0]
 
 
@@ -99,7 +99,7 @@ def test_nobody_passes_whoever_waits() -> None:
     other = flying(Row("x", 9, Status.TODO), 4)
     board = Board(tasks=(other,))
     assert begun(board, ready, 10) == {}, "a stream of small ones would keep the large one waiting for ever"
-    made = planned(board, listed(ready), policy(10), NOW, size_of)
+    made = scheduled(board, listed(ready), policy(10), NOW, size_of)
     assert made.alive
     assert made.waiting
     assert made.halt is None

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from agentjobs.agents.outcome import classify, last_text
 from agentjobs.core.board import Board, Spent
 from agentjobs.core.budget import past_hard_cap, with_running
-from agentjobs.core.layers import oscillating
-from agentjobs.core.plan import plan
+from agentjobs.core.repetition import oscillating
+from agentjobs.core.schedule import schedule
 from agentjobs.core.watchdog import watch
 from agentjobs.model.decisions import Action, Begin, Conclude, End, Judge, Launch, Wait
 from agentjobs.model.facts import Mode
@@ -158,7 +158,7 @@ def test_its_class(why: str, outcome: Outcome) -> None:
         assert verdict.detail.endswith(": as it was said")
 
 
-# --- plan: the hard cap
+# --- schedule: the hard cap
 
 
 def task(name: str, step: Step, **more: object) -> Task:
@@ -176,12 +176,12 @@ def test_past_the_hard_cap_everybody_is_ended() -> None:
     )
     spent = with_running(Spent(cost=0.5), tasks)
     assert spent.cost == pytest.approx(1.5)
-    made = plan(Board(tasks=tasks, spent=spent), lambda _: (), policy, NOW)
+    made = schedule(Board(tasks=tasks, spent=spent), lambda _: (), policy, NOW)
     detail = "limits.run_cost_usd is exceeded (1.50 of 1.00)"
     end = End("agent", KillReason.OVER_BUDGET, hard=False, detail=detail)
     assert made.actions == tuple(Action(i, end) for i in "ab")
     assert made.alive
-    below = plan(Board(tasks=tasks, spent=Spent(cost=1.49)), lambda _: [Row("n", 9, Status.TODO)], policy, NOW)
+    below = schedule(Board(tasks=tasks, spent=Spent(cost=1.49)), lambda _: [Row("n", 9, Status.TODO)], policy, NOW)
     assert below.actions == (), "but nothing new is started"
 
 

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentjobs.disk.processes import boot_id
-from agentjobs.project.home import HOME, settle_in
+from agentjobs.project.copied_project import HOME, settle_in
 from tests.kit.forking import preload
 
 if TYPE_CHECKING:

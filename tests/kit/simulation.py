@@ -15,14 +15,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agentjobs.core.accounts import account_for, account_of
-from agentjobs.core.board import Board, Plan, Spent
+from agentjobs.core.board import Board, Schedule, Spent
 from agentjobs.core.budget import with_running
 from agentjobs.core.decide import PROBES_MAX, SETUP_AGAIN, UNSPENT_MAX, decide, restarts_after
 from agentjobs.core.findings import weighed
 from agentjobs.core.pauses import SEVERAL, Unanswered, in_force, lifted, pause_after, pauses_after
-from agentjobs.core.plan import plan
-from agentjobs.core.restarts import History
 from agentjobs.core.reviews import RUNS_MAX, at_work, due, last_start, next_agent, passed, runs, unheard
+from agentjobs.core.schedule import schedule
+from agentjobs.core.start_over_pays import History
 from agentjobs.model.decisions import (
     RUN,
     Begin,
@@ -73,7 +73,7 @@ def hold(fact: object, promise: str) -> None:
 
 
 def listed(rows: Iterable[Row]) -> Callable[[Container[str]], Iterable[Row]]:
-    """Return rows as ``plan`` wants them."""
+    """Return rows as ``schedule`` wants them."""
     return lambda closed: (row for row in rows if row.profile not in closed)
 
 
@@ -202,14 +202,14 @@ class World:
             self._meddle()
         hold(False, f"no end after {TURNS_MAX} turns")
 
-    def turn(self) -> Plan | None:
-        """Plan and apply until nothing is left to do; None where the poll was killed in the middle."""
+    def turn(self) -> Schedule | None:
+        """Schedule and apply until nothing is left to do; None where the poll was killed in the middle."""
         for _ in range(PASSES_MAX):
             self._advance_batch()
             board = self._board()
             ready = self._ready()
-            made = plan(board, listed(ready), self.policy, self.now, self._expected)
-            again = plan(board, listed(ready), self.policy, self.now, self._expected)
+            made = schedule(board, listed(ready), self.policy, self.now, self._expected)
+            again = schedule(board, listed(ready), self.policy, self.now, self._expected)
             hold(made == again, "the same board gives the same plan")
             self._check_plan(made, board, ready)
             if made.halt is not None:
@@ -236,7 +236,7 @@ class World:
         hold(False, f"a turn does not come to rest in {PASSES_MAX} passes")
         return None
 
-    def _pass_time(self, made: Plan) -> None:
+    def _pass_time(self, made: Schedule) -> None:
         ends = [p.ends_at for task in self.tasks.values() for p in task.procs.values()]
         ends += [self.batch.ends_at] if self.batch is not None else []
         due = min([*ends, made.until, *([self.now + 1.0] if made.actions else [])])
@@ -256,7 +256,7 @@ class World:
         for task in self.tasks.values():
             self._end_processes(task)
 
-    def _go_on(self, made: Plan) -> bool:
+    def _go_on(self, made: Schedule) -> bool:
         """A person dispatches again after a halt, now and then."""
         stuck = any(p.stuck for p in self.pauses.values()) or made.short.startswith("reviewers")
         if not (self.halt or self.out or stuck) or not self.dispatches:
@@ -780,7 +780,7 @@ class World:
         redone = again is not None and isinstance(again.phase, Exited) and again.phase.code == 0
         hold(attempt.end is None or not attempt.end.setup or redone, "OK needs a tree with what setup makes")
 
-    def _check_plan(self, made: Plan, board: Board, ready: list[Row]) -> None:
+    def _check_plan(self, made: Schedule, board: Board, ready: list[Row]) -> None:
         ids = [action.id for action in made.actions]
         hold(len(set(ids)) == len(ids), "one action a task in one plan")
         asked = [a.id for a in made.actions if isinstance(a.decision, Launch) and a.decision.kind is StepKind.REVIEW]
@@ -821,7 +821,7 @@ class World:
     def _expected(self, task: Task, begin: Begin) -> int:
         return self.sizes.get(task.row.id, 1) * (1 if begin.fresh else 2)
 
-    def _check_flight(self, made: Plan, board: Board) -> None:
+    def _check_flight(self, made: Schedule, board: Board) -> None:
         """Beside what runs an attempt begins only within the cap, by what is known in this pass."""
         cap = self.policy.limits.flight_tokens
         if cap is None:
@@ -872,7 +872,7 @@ class World:
         return False
 
     def _check_others_go_on(
-        self, made: Plan, board: Board, ready: list[Row], accounts: list[str], news: set[str]
+        self, made: Schedule, board: Board, ready: list[Row], accounts: list[str], news: set[str]
     ) -> None:
         """While one account is paused, what can begin of another does."""
         limits = self.policy.limits
@@ -930,7 +930,7 @@ class World:
             if len(mine) > 1:
                 hold(total < limit, "task_attempts holds over all rounds")
 
-    def _check_end(self, made: Plan) -> None:
+    def _check_end(self, made: Schedule) -> None:
         hold(self.batch is None, "no gate runs after the end")
         for task in self.tasks.values():
             hold(not task.procs, "nothing lives after the end")

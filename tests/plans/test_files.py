@@ -9,7 +9,7 @@ import pytest
 
 from agentjobs.model.errors import UserError
 from agentjobs.plans.files import FilePlan, plan_files
-from agentjobs.policy.plan import Planning
+from agentjobs.policy.plan_files import Planning
 from agentjobs.project.project import Project as Own
 from tests.kit.harness import Project
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agentjobs.commands.kinds import kinds, summary, templates_dir
+from agentjobs.commands.init import kinds, summary, templates_dir
 from agentjobs.policy.parse import parse_policy
 from agentjobs.policy.presets import preset
 from tests.kit.harness import LONG_S

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agentjobs.core.elapsed import LONG_S, Looks, Pace, Reading, age_of, gap_before, paced
 from agentjobs.launch.step import StepFiles
 from agentjobs.model.steps import Running, Step, StepKind
-from agentjobs.project.looks import Lookout
+from agentjobs.project.step_clocks import Lookout
 from tests.kit.harness import REPOSITORY
 
 if TYPE_CHECKING:

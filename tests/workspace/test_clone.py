@@ -15,9 +15,9 @@ import pytest
 
 from agentjobs.run.steps import sandbox
 from agentjobs.workspace import clone, pool, worktree
-from agentjobs.workspace.admin import clone_dir
 from agentjobs.workspace.git import Git
 from agentjobs.workspace.snapshot import snapshot
+from agentjobs.workspace.worktree_admin import clone_dir
 from tests.kit.harness import LONG_S, Project
 from tests.kit.repositories import make_repository, sh, write
 

@@ -17,8 +17,8 @@ import pytest
 from agentjobs.model.errors import UserError
 from agentjobs.policy.policy import Workspace
 from agentjobs.workspace import pool, worktree
-from agentjobs.workspace.admin import admin_dir
 from agentjobs.workspace.setup import is_input, setup_done, setup_due
+from agentjobs.workspace.worktree_admin import admin_dir
 from tests.kit.harness import LONG_S
 from tests.kit.repositories import make_repository, sh, write
 from tests.workspace.test_worktree import assert_whole, held, wait_until

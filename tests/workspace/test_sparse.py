@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from agentjobs.model.errors import UserError
 from agentjobs.policy.parse import parse_policy
 from agentjobs.policy.policy import Workspace
-from agentjobs.workspace import pool, target, worktree
-from agentjobs.workspace.admin import SEED_INDEX, admin_dir, head
+from agentjobs.workspace import pool, target_branch, worktree
 from agentjobs.workspace.git import Git
 from agentjobs.workspace.setup import setup_done, setup_due
 from agentjobs.workspace.snapshot import snapshot
 from agentjobs.workspace.sparse import checked_out, covers, directories, merged, patterns, set_checked_out, widened
+from agentjobs.workspace.worktree_admin import SEED_INDEX, admin_dir, head
 from tests.kit.harness import Project
 from tests.kit.repositories import contents, make_repository, sh, write
 
@@ -289,7 +289,7 @@ def test_what_lands_elsewhere_stays_elsewhere(git: Git, base: str, tree: Path) -
     new = commit_on(git, base, {"docs/d.txt": "landed\n", "docs/more/e.txt": None, "packages/a/y.txt": "landed\n"})
     write(tree / "packages/a/x.txt", "work\n")
     taken = worktree.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 1)
-    done = target.integrate(git, tree, taken.commit, new, "m", 1)
+    done = target_branch.integrate(git, tree, taken.commit, new, "m", 1)
     assert_clean(git, tree, done.commit, OF_A)
     assert git.changed(new, done.commit) == ("packages/a/x.txt",)
 
@@ -301,7 +301,7 @@ def test_conflicts_are_written_out_wherever_they_are(git: Git, base: str, tree: 
     write(tree / "packages/a/x.txt", "work\n")
     taken = worktree.keep(git, tree, base, "refs/agentjobs/t1/1", "m", 1)
     set_checked_out(tree, A)  # as if somebody had made the tree again since
-    done = target.integrate(git, tree, taken.commit, new, "m", 1)
+    done = target_branch.integrate(git, tree, taken.commit, new, "m", 1)
     assert done.conflicts == ("docs/d.txt",)
     assert head(git, tree) == new
     assert on_disk(tree) == {*OF_A, "docs/d.txt", "docs/more/e.txt", "docs/more/new.txt"}

@@ -19,8 +19,8 @@ import pytest
 from agentjobs.disk.delete import delete
 from agentjobs.model.errors import GitError, UserError
 from agentjobs.workspace import worktree
-from agentjobs.workspace.admin import admin_dir, head
 from agentjobs.workspace.snapshot import snapshot
+from agentjobs.workspace.worktree_admin import admin_dir, head
 from tests.kit.harness import LONG_S
 from tests.kit.repositories import make_repository, sh, write
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def message(project: Project, task: Task, attempt: Attempt) -> str:
     """Return the message of the commit that lands: the task, the attempt, its agent and its checks."""
-    from agentjobs.workspace.target import landing_message
+    from agentjobs.workspace.target_branch import landing_message
 
     title = task.row.cells.get("title", "")
     return landing_message(
@@ -55,7 +55,7 @@ def merge(project: Project, task: Task, attempt: Attempt) -> tuple[str, str] | R
     Returns the merged commit and its parent. A conflict is the attempt's result: both sides are in the files of the
     tree then, for the next agent to resolve.
     """
-    from agentjobs.workspace import target, worktree
+    from agentjobs.workspace import target_branch, worktree
 
     git, intent, end = project.git, attempt.intent, attempt.end
     commit, parent = candidate(project, attempt)
@@ -64,7 +64,7 @@ def merge(project: Project, task: Task, attempt: Attempt) -> tuple[str, str] | R
         return commit, parent
     worktree.create(git, Path(intent.tree), commit)  # somebody may have removed it
     text = message(project, task, attempt)
-    merged = target.integrate(git, Path(intent.tree), commit, tip, text, end.at, stands_on=parent)
+    merged = target_branch.integrate(git, Path(intent.tree), commit, tip, text, end.at, stands_on=parent)
     if not merged.conflicts:
         return merged.commit, tip
     detail = f"conflicts with what landed meanwhile in {some(merged.conflicts)}"
@@ -136,7 +136,7 @@ def base_after(project: Project, attempt: Attempt) -> str:
     That is the last base of this one. For work that the gate refused it is the tip, with all that landed since:
     its errors may come of just that. A conflict with the tip is left for the end of the next attempt.
     """
-    from agentjobs.workspace import target
+    from agentjobs.workspace import target_branch
 
     result = attempt.result
     base = (result.base if result else "") or attempt.intent.base
@@ -145,7 +145,7 @@ def base_after(project: Project, attempt: Attempt) -> str:
     git, tip = project.git, project.tip()
     if tip == base or not git.contains(tip, base):
         return base
-    merged = target.merge_onto(git, result.commit, tip, attempt.intent.id, result.at, stands_on=base)
+    merged = target_branch.merge_onto(git, result.commit, tip, attempt.intent.id, result.at, stands_on=base)
     return base if merged.conflicts else tip
 
 

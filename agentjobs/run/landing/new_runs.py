@@ -118,7 +118,7 @@ class NewRuns:
 
     def _chain(self, case: Case, tip: str, now: float) -> tuple[list[Member], int]:
         """Merge each task's work onto the one before it; what conflicts with the target itself is closed."""
-        from agentjobs.workspace import target
+        from agentjobs.workspace import target_branch
 
         git = self.project.git
         members: list[Member] = []
@@ -136,12 +136,12 @@ class NewRuns:
                 members.append(Member(task_id, attempt.number, head))
                 continue
             text, at = message(self.project, task, attempt), attempt.end.at
-            merged = target.merge_onto(git, commit, head, text, at, stands_on=parent)
+            merged = target_branch.merge_onto(git, commit, head, text, at, stands_on=parent)
             if not merged.conflicts:
                 head = merged.commit
                 members.append(Member(task_id, attempt.number, head))
                 continue
-            if head != tip and not target.merge_onto(git, commit, tip, text, at, stands_on=parent).conflicts:
+            if head != tip and not target_branch.merge_onto(git, commit, tip, text, at, stands_on=parent).conflicts:
                 continue  # it conflicts with what may not land: the next batch will show
             told += self.send_back(task, attempt, SendBack(), now)
         return members, told

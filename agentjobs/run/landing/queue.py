@@ -241,12 +241,12 @@ class MergeQueue:
 
     def _land(self, batch: Batch) -> bool:
         """Move the target to what was checked; False where it stands elsewhere by now."""
-        from agentjobs.workspace import target
+        from agentjobs.workspace import target_branch
 
         project = self.project
         if not batch.members or project.tip() != batch.tip:  # a target that was deleted is not made again as it was
             return project.tip() == batch.tip
-        return target.land(
+        return target_branch.land(
             project.git, project.policy.target, batch.head, batch.tip, trees_dir=project.store.dir
         )
 

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from agentjobs.model.facts import Attempt
     from agentjobs.model.tasks import Row, Task
     from agentjobs.project.project import Project
-    from agentjobs.project.roster import Roster
+    from agentjobs.project.row_states import Roster
     from agentjobs.run.attempts import Attempts
 
 HALT = "plan"

@@ -23,7 +23,7 @@ from agentjobs.model.reviews import Finding, ReviewEnd, ReviewPlan
 from agentjobs.model.steps import Exited, Lost
 from agentjobs.project.store import own_dir, step_files
 from agentjobs.prompts import briefing
-from agentjobs.run.review import prompt as reviewbrief
+from agentjobs.run.review import briefing as reviewbrief
 from agentjobs.run.review.verdict_file import Verdict, read_verdict
 from agentjobs.run.steps import start
 from agentjobs.run.steps.ended import verdict_on

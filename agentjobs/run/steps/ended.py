@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from agentjobs.agents.outcome import classify, finished
 from agentjobs.agents.output import Knowledge
-from agentjobs.core.layers import likeness
 from agentjobs.core.pauses import MIXED_SEVERAL, SEVERAL, Unanswered
+from agentjobs.core.repetition import likeness
 from agentjobs.disk.logs import TAIL_BYTES, lines_before, read_tail
 from agentjobs.model.errors import TreeBusy
 from agentjobs.model.facts import Mode

@@ -20,8 +20,8 @@ from agentjobs.model.errors import UserError
 from agentjobs.model.steps import AGENTS
 from agentjobs.project.store import HANDOFF, own_dir
 from agentjobs.workspace import bubblewrap
-from agentjobs.workspace.admin import clone_dir, tree_environment
 from agentjobs.workspace.sandbox_paths import TEMPORARY, interpreter, needed_by, private_places, real
+from agentjobs.workspace.worktree_admin import clone_dir, tree_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agentjobs.agents.last_events import filter_for
-from agentjobs.agents.resets import parse_reset
+from agentjobs.agents.reset_time import parse_reset
 from agentjobs.agents.transcripts import Standing, Whose, find, lines_of, unwritten
 from agentjobs.agents.usage import beside, measure, of_attempt, together
 from agentjobs.core.watchdog import FIRST

@@ -477,7 +477,7 @@ def test_where_all_phases_are_over_a_poll_looks_no_further(tmp_path: Path) -> No
     project.settle()
     code, modules = modules_of(project.root, "poll")
     assert code == 2
-    assert not {"agentjobs.core.plan", "agentjobs.run.attempts", "agentjobs.run.phases.runs"} & modules
+    assert not {"agentjobs.core.schedule", "agentjobs.run.attempts", "agentjobs.run.phases.runs"} & modules
     project.edit("w2", profile="join", status="FAILED")
     told = project.poll(code=3)
     assert "phase write waits: 1 of 2 tasks of join are not DONE (w2;" in told.stdout + told.stderr

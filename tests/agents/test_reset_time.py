@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.agents.resets import LONGEST_S, SOON_S, parse_reset
+from agentjobs.agents.reset_time import LONGEST_S, SOON_S, parse_reset
 
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC).timestamp()  # a Saturday, 04:00 in Chicago
 

@@ -6,8 +6,8 @@ from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from agentjobs.core.restarts import History
 from agentjobs.core.reviews import cost_unknown, spent_on
+from agentjobs.core.start_over_pays import History
 from agentjobs.model.outcomes import Outcome
 
 if TYPE_CHECKING:

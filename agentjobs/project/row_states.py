@@ -15,7 +15,7 @@ from agentjobs.project.rounds import Rounds
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
 
-    from agentjobs.core.ready import Queue
+    from agentjobs.core.ready_rows import Queue
     from agentjobs.model.tasks import Row, Task
     from agentjobs.project.project import Project
 
@@ -77,7 +77,7 @@ class Roster:
     def queue(self) -> Queue:
         """The rows that have not started."""
         if self._queue is None:
-            from agentjobs.core.ready import Queue  # not needed if everything is settled
+            from agentjobs.core.ready_rows import Queue  # not needed if everything is settled
 
             active = frozenset(self.store.active())
             self._queue = Queue(self.file.table, self.statuses, self.scope, active)

@@ -10,13 +10,13 @@ from msgspec import Struct
 
 from agentjobs.agents.usage import add
 from agentjobs.checkup.forecast import Range, in_order, longest, measured, schedule, speed_up, widest
-from agentjobs.checkup.parallel import Advice, Checks, Estimate, Fit, Forecast, Order, judged
+from agentjobs.checkup.parallel_advice import Advice, Checks, Estimate, Fit, Forecast, Order, judged
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.steps import Exited
 from agentjobs.model.tasks import SETTLED
 from agentjobs.policy.policy import window_of
 from agentjobs.prompts.context import limit_of
-from agentjobs.run.steps import footprint
+from agentjobs.run.steps import context_size
 from agentjobs.table.overlaps import PathClaims
 from agentjobs.tokens.scale import scale_of
 
@@ -100,13 +100,14 @@ def look(project: Project) -> Look:
 
 def _tasks(project: Project, rows: Sequence[Row]) -> tuple[list[_Task], int, int]:
     """Return the tasks, the tokens of all prompts with each file once, and how many prompts were rendered."""
-    sizes = footprint.Sizes(project)
+    sizes = context_size.Sizes(project)
     reads = [sizes.reads(row) for row in rows]
     counts = sizes.count(list(dict.fromkeys(path for one in reads for path in one.paths)))
     profiles = [project.profile(row) for row in rows]
     scales = {name: scale_of(project, name) for name in {profile.agent for profile in profiles}}
     some = range(0, len(rows), -(-len(rows) // RENDERED_MAX))
-    prompts = dict(zip(some, footprint.prompt_sizes(project, [(rows[at], profiles[at]) for at in some]), strict=True))
+    sample = [(rows[at], profiles[at]) for at in some]
+    prompts = dict(zip(some, context_size.prompt_sizes(project, sample), strict=True))
     mean = round(sum(prompts.values()) / len(prompts))
     tasks = []
     for at, (row, profile, read) in enumerate(zip(rows, profiles, reads, strict=True)):

@@ -1,6 +1,6 @@
 """What to do now for the whole board: slots, pauses, budgets, the order of things. Pure.
 
-``plan`` asks ``decide`` for each task, and grants what there is room for.
+``schedule`` asks ``decide`` for each task, and grants what there is room for.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from agentjobs.core.accounts import Gate, account_for, account_of, is_among, is_suspect, was_refused
-from agentjobs.core.board import Board, Plan, overspent
+from agentjobs.core.board import Board, Schedule, overspent
 from agentjobs.core.breaker import tripped
 from agentjobs.core.budget import ends
 from agentjobs.core.decide import APPROVAL, SETUP_AGAIN, decide, verified_at
@@ -56,19 +56,19 @@ STAGGER_S = 2.0
 
 MEMORY_CHECK_S = 15.0
 
-def plan(board: Board, ready: Ready, policy: Policy, now: float, expected: Expected = lambda *_: 0) -> Plan:
+def schedule(board: Board, ready: Ready, policy: Policy, now: float, expected: Expected = lambda *_: 0) -> Schedule:
     """Return the actions that are right and possible now; ``ready`` gives the rows that may begin.
 
     ``expected`` is asked only where the context of running agents has a cap.
     """
     flight = Flight(policy.limits.flight_tokens, board.tasks, expected)
-    made = _Planner(board, policy, now, flight).plan(ready)
+    made = _Scheduler(board, policy, now, flight).schedule(ready)
     ending = ends(board.tasks, {action.id for action in made.actions}, policy.limits, board.spent)
     return replace(made, actions=made.actions + ending, alive=True) if ending else made
 
 
-class _Planner:
-    """The running totals of one call of ``plan``."""
+class _Scheduler:
+    """The running totals of one call of ``schedule``."""
 
     def __init__(self, board: Board, policy: Policy, now: float, flight: Flight) -> None:
         self.flight = flight
@@ -96,7 +96,7 @@ class _Planner:
         self.batch: tuple[str, ...] | None = None
         self.gate: Gate
 
-    def plan(self, ready: Ready) -> Plan:
+    def schedule(self, ready: Ready) -> Schedule:
         for task in self.board.tasks:
             self._count(task)
             self._sort(task)
@@ -134,7 +134,7 @@ class _Planner:
         if self.unreviewed and not alive and not (short and starting):
             short, starting = without_review(self.unreviewed), True
         gate, batch = self.batch is not None, self.batch or ()
-        return Plan(tuple(self.actions), self.until, new_halt, alive, short, starting, gate, batch)
+        return Schedule(tuple(self.actions), self.until, new_halt, alive, short, starting, gate, batch)
 
     # --- tasks with an open round
 

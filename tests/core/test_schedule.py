@@ -1,4 +1,4 @@
-"""``plan`` in a simulated world: what must hold for all tasks together, whatever agents, people and kills do."""
+"""``schedule`` in a simulated world: what must hold for all tasks together, whatever agents, people and kills do."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from agentjobs.core.accounts import account_for, account_of
-from agentjobs.core.board import UNSERVED, Board, Plan, Spent
+from agentjobs.core.board import UNSERVED, Board, Schedule, Spent
 from agentjobs.core.pauses import LANDING, REFUSALS_MAX, Pause, jitter, lifted, pause_after, pauses_after
-from agentjobs.core.plan import plan as planned
-from agentjobs.core.restarts import History, pays, sweep_due
+from agentjobs.core.schedule import schedule as scheduled
+from agentjobs.core.start_over_pays import History, pays, sweep_due
 from agentjobs.model.decisions import RUN, Begin, Conclude, Judge, Land, Launch, Settle
 from agentjobs.model.facts import AgentEnd, Attempt, Intent, Mode, Result
 from agentjobs.model.outcomes import TROUBLE, Outcome
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 NOW = 1_000_000.0
 
 
-def plan(board: Board, ready: Iterable[Row], policy: Policy, now: float) -> Plan:
-    return planned(board, listed(tuple(ready)), policy, now)
+def schedule(board: Board, ready: Iterable[Row], policy: Policy, now: float) -> Schedule:
+    return scheduled(board, listed(tuple(ready)), policy, now)
 
 
 def policy(**more: Any) -> Policy:
@@ -189,7 +189,7 @@ def rows(*names: str, files: tuple[str, ...] = ()) -> list[Row]:
 
 
 def begun(board: Board, *ready: Row, now: float = NOW, **more: object) -> list[str]:
-    made = plan(board, ready, policy(**more), now)
+    made = schedule(board, ready, policy(**more), now)
     return [action.id for action in made.actions if isinstance(action.decision, Begin)]
 
 
@@ -202,7 +202,7 @@ def test_slots_are_filled_in_order_and_not_beyond() -> None:
 
 def test_an_agent_that_ended_holds_its_slot_until_it_is_judged() -> None:
     full = Board(tasks=(live("x"), live("y"), task("z")))
-    made = plan(full, rows("a"), policy(), NOW)
+    made = schedule(full, rows("a"), policy(), NOW)
     assert [type(a.decision) for a in made.actions] == [Judge]
 
 
@@ -217,7 +217,7 @@ def test_nothing_starts_beside_an_agent_that_just_ended_or_a_limit_that_is_writt
 
 
 def test_starts_are_staggered() -> None:
-    made = plan(Board(), rows("a", "b"), policy(start_interval_s=2.0), NOW)
+    made = schedule(Board(), rows("a", "b"), policy(start_interval_s=2.0), NOW)
     assert [action.id for action in made.actions] == ["a"]
     assert made.until == NOW + 2
     board = Board(tasks=(live("x", at=NOW),), last_start_at=NOW)
@@ -228,7 +228,7 @@ def test_starts_are_staggered() -> None:
 
 def test_nothing_starts_in_a_pause_and_one_by_one_after_it() -> None:
     board = Board(pauses={"a": Pause(Outcome.LIMIT, NOW + 60, NOW, "")})
-    made = plan(board, rows("a", "b"), policy(), NOW + 59)
+    made = schedule(board, rows("a", "b"), policy(), NOW + 59)
     assert (made.actions, made.until, made.alive) == ((), NOW + 60, True)
     assert begun(board, *rows("a", "b"), now=NOW + 60) == ["a"]
     soon = Board(tasks=(live("x", at=NOW + 60),), pauses=board.pauses, last_start_at=NOW + 60)
@@ -263,7 +263,7 @@ def test_a_pause_is_its_accounts_alone() -> None:
     mixed = [*of("default", "d1", "d2"), *of("shared", "s1"), *of("other", "o1", "o2", "o3")]
     for pause in (Pause(Outcome.LIMIT, NOW + 60, NOW, ""), Pause(Outcome.AUTH, NOW, NOW, "", stuck=True)):
         board = Board(pauses={"a": pause})
-        made = plan(board, mixed, policy(accounts=2), NOW)
+        made = schedule(board, mixed, policy(accounts=2), NOW)
         assert [action.id for action in made.actions] == ["o1", "o2", "o3"]
         assert begun(Board(pauses={"bills": pause}), *mixed, accounts=2) == ["d1", "d2", "s1"]
         assert begun(Board(pauses={RUN: pause}), *mixed, accounts=2) == []
@@ -280,11 +280,11 @@ def test_the_agent_that_would_start_decides_not_the_one_before() -> None:
     moved = replace(other, row=replace(other.row, profile="default"))
     assert begun(Board(tasks=(moved,), pauses=pauses), accounts=2) == ["x"]
     spent = attempt_of("b", deferred("x"))  # "other" escalates to "default"
-    made = plan(Board(tasks=(spent,), total=50, pauses=pauses), (), policy(accounts=2), NOW)
+    made = schedule(Board(tasks=(spent,), total=50, pauses=pauses), (), policy(accounts=2), NOW)
     assert (made.actions, made.until, made.alive) == ((), NOW + 60, True)
     assert begun(Board(tasks=(spent,), total=50, pauses=pauses), now=NOW + 60, accounts=2) == ["x"]
     stuck = {"a": Pause(Outcome.AUTH, NOW, NOW, "x: 401", stuck=True)}
-    made = plan(Board(tasks=(spent,), total=50, pauses=stuck), (), policy(accounts=2), NOW)
+    made = schedule(Board(tasks=(spent,), total=50, pauses=stuck), (), policy(accounts=2), NOW)
     assert (made.actions, made.alive, made.waiting) == ((), False, True)
     assert made.short == "auth: a: x: 401"
 
@@ -302,15 +302,15 @@ def test_bad_news_of_one_account_holds_back_no_other() -> None:
 def test_a_person_is_asked_when_all_that_is_left_is_stuck() -> None:
     pauses = {"a": Pause(Outcome.AUTH, NOW, NOW, "t: 401", stuck=True), "b": Pause(Outcome.LIMIT, NOW + 60, NOW, "")}
     ours = of("default", "d")
-    made = plan(Board(pauses=pauses), ours, policy(accounts=2), NOW)
+    made = schedule(Board(pauses=pauses), ours, policy(accounts=2), NOW)
     assert (made.actions, made.alive, made.waiting, made.until) == ((), False, True, math.inf)
     assert made.short == "auth: a: t: 401"
-    assert plan(Board(pauses=pauses, tasks=(live("x"),)), ours, policy(accounts=2), NOW).alive, "something runs"
+    assert schedule(Board(pauses=pauses, tasks=(live("x"),)), ours, policy(accounts=2), NOW).alive, "something runs"
     pauses["bills"] = pauses.pop("b")
-    made = plan(Board(pauses=pauses), [*ours, *of("other", "o")], policy(accounts=2), NOW)
+    made = schedule(Board(pauses=pauses), [*ours, *of("other", "o")], policy(accounts=2), NOW)
     assert (made.actions, made.alive, made.until) == ((), True, NOW + 60)
     pauses["bills"] = Pause(Outcome.INFRA, NOW, NOW, "o: no model", stuck=True)
-    made = plan(Board(pauses=pauses), [*ours, *of("other", "o")], policy(accounts=2), NOW)
+    made = schedule(Board(pauses=pauses), [*ours, *of("other", "o")], policy(accounts=2), NOW)
     assert (made.alive, made.short) == (False, "auth: a: t: 401; infra: bills: o: no model")
 
 
@@ -334,8 +334,8 @@ def test_a_probe_is_not_always_the_same_task() -> None:
 
 
 def test_attempts_know_if_they_probe() -> None:
-    (probe,) = plan(Board(pauses={"a": Pause(Outcome.LIMIT, NOW, NOW - 9, "")}), rows("r"), policy(), NOW).actions
-    (usual,) = plan(Board(), rows("r"), policy(), NOW).actions
+    (probe,) = schedule(Board(pauses={"a": Pause(Outcome.LIMIT, NOW, NOW - 9, "")}), rows("r"), policy(), NOW).actions
+    (usual,) = schedule(Board(), rows("r"), policy(), NOW).actions
     assert isinstance(probe.decision, Begin)
     assert isinstance(usual.decision, Begin)
     assert (probe.decision.probe, usual.decision.probe) == (True, False)
@@ -354,11 +354,11 @@ def test_who_is_paused_is_not_even_looked_at() -> None:
                     break
 
     limit = Pause(Outcome.LIMIT, NOW + 60, NOW, "")
-    made = planned(Board(pauses={"a": limit}), ready, policy(accounts=2), NOW)
+    made = scheduled(Board(pauses={"a": limit}), ready, policy(accounts=2), NOW)
     assert [action.id for action in made.actions] == ["other0", "other1", "other2"]
     assert looked.count("default") <= 1, "to know that there are any"
     looked.clear()
-    made = planned(Board(pauses={"a": limit, "bills": limit}), ready, policy(accounts=2), NOW)
+    made = scheduled(Board(pauses={"a": limit, "bills": limit}), ready, policy(accounts=2), NOW)
     assert (made.actions, made.until) == ((), NOW + 60)
     assert len(looked) <= 2
 
@@ -381,7 +381,7 @@ def test_after_a_lost_login_one_attempt_probes() -> None:
 
 
 def test_nothing_starts_without_memory() -> None:
-    made = plan(Board(free_memory=1), rows("a"), policy(), NOW)
+    made = schedule(Board(free_memory=1), rows("a"), policy(), NOW)
     assert (made.actions, made.alive) == ((), True)
     assert NOW < made.until < math.inf
 
@@ -418,7 +418,7 @@ def test_the_deferred_claim_nothing() -> None:
 @pytest.mark.parametrize("key", ["run_cost_usd", "run_tokens", "run_attempts"])
 def test_a_spent_budget_starts_nothing_and_says_so(key: str) -> None:
     spent = Spent(cost=5.0, tokens=5, attempts=5)
-    made = plan(Board(spent=spent), rows("a"), policy(**{key: 5}), NOW)
+    made = schedule(Board(spent=spent), rows("a"), policy(**{key: 5}), NOW)
     assert (made.actions, made.alive, made.waiting) == ((), False, True)
     assert key in made.short
     assert begun(Board(spent=spent), *rows("a", "b"), **{key: 6}) == ["a", "b"][: 1 if key == "run_attempts" else 2]
@@ -426,14 +426,14 @@ def test_a_spent_budget_starts_nothing_and_says_so(key: str) -> None:
 
 def test_a_spent_budget_with_only_layer_3_left_is_a_halt_too() -> None:
     deferred = task("x", Outcome.VERIFY_FAILED, times=4)
-    made = plan(Board(tasks=(deferred,), spent=Spent(attempts=5)), (), policy(run_attempts=5), NOW)
+    made = schedule(Board(tasks=(deferred,), spent=Spent(attempts=5)), (), policy(run_attempts=5), NOW)
     assert (made.actions, made.waiting) == ((), True)
     assert made.short
 
 
 def test_the_breaker() -> None:
     alike = (("crashed", "s"),) * 3
-    made = plan(Board(tally=alike), rows("a"), policy(breaker=3), NOW)
+    made = schedule(Board(tally=alike), rows("a"), policy(breaker=3), NOW)
     assert made.halt is not None
     assert made.halt.why == "breaker"
     assert not made.actions
@@ -446,7 +446,7 @@ def test_the_breaker() -> None:
 
 def test_a_halt_starts_nothing_but_finishes_what_runs() -> None:
     halted = Board(tasks=(task("x"), live("y")), halt=Halt("auth", "", NOW))
-    made = plan(halted, rows("a"), policy(), NOW)
+    made = schedule(halted, rows("a"), policy(), NOW)
     assert [type(a.decision) for a in made.actions] == [Judge]
     assert made.halt is None
     assert made.alive
@@ -458,12 +458,12 @@ def test_a_halt_starts_nothing_but_finishes_what_runs() -> None:
 def test_checks_have_slots_of_their_own_and_landing_goes_first() -> None:
     lands = [verified("new", 1), verified("old", 2)]
     waits = [task(name, end=Outcome.OK) for name in "vw"]
-    made = plan(Board(tasks=(*waits, *lands)), (), policy(verify_slots=2), NOW)
+    made = schedule(Board(tasks=(*waits, *lands)), (), policy(verify_slots=2), NOW)
     assert (made.batch, [(a.id, type(a.decision)) for a in made.actions]) == (("old",), [("v", Launch)])
-    busy = plan(Board(tasks=(verifying("x"), verifying("y"), *waits, *lands)), (), policy(verify_slots=2), NOW)
+    busy = schedule(Board(tasks=(verifying("x"), verifying("y"), *waits, *lands)), (), policy(verify_slots=2), NOW)
     assert not busy.actions
     assert not busy.gate
-    made = plan(Board(tasks=(*waits, *lands), gating=True), (), policy(verify_slots=3), NOW)
+    made = schedule(Board(tasks=(*waits, *lands), gating=True), (), policy(verify_slots=3), NOW)
     assert not made.gate
     assert [(a.id, type(a.decision)) for a in made.actions] == [("v", Launch), ("w", Launch)]
 
@@ -483,31 +483,31 @@ BUSY = (live("x"), live("y"), live("z"))
 
 def test_a_batch_sets_out_when_it_is_full() -> None:
     two = (verified("a", 1), verified("b", 2))
-    made = plan(Board(tasks=(*BUSY, *two)), rows("r"), queued(), NOW)
+    made = schedule(Board(tasks=(*BUSY, *two)), rows("r"), queued(), NOW)
     assert (made.gate, made.until, made.alive) == (False, NOW + 58, True)
-    made = plan(Board(tasks=(*BUSY, *two, verified("c", 3), verified("d"))), rows("r"), queued(), NOW)
+    made = schedule(Board(tasks=(*BUSY, *two, verified("c", 3), verified("d"))), rows("r"), queued(), NOW)
     assert (made.gate, made.batch) == (True, ("c", "b", "a")), "the longest waiting first"
     assert not any(isinstance(action.decision, Land) for action in made.actions)
 
 
 def test_a_batch_sets_out_when_one_has_waited_long_enough_however_busy_the_agents() -> None:
     board = Board(tasks=(*BUSY, verified("a", 60)))
-    assert plan(board, rows("r"), queued(), NOW).batch == ("a",)
-    assert not plan(board, rows("r"), queued(), NOW - 0.1).gate
-    assert plan(board, rows("r"), queued(), NOW - 86400).gate, "the clock was put back"
+    assert schedule(board, rows("r"), queued(), NOW).batch == ("a",)
+    assert not schedule(board, rows("r"), queued(), NOW - 0.1).gate
+    assert schedule(board, rows("r"), queued(), NOW - 86400).gate, "the clock was put back"
 
 
 def test_a_batch_sets_out_when_agents_are_idle_and_no_check_is_coming() -> None:
     waits = verified("a", files=("f",))
-    assert plan(Board(tasks=(waits,)), (), queued(), NOW).gate
-    assert plan(Board(tasks=(waits, live("x"))), (), queued(), NOW).gate
-    assert plan(Board(tasks=(waits,)), rows("r", files=("f",)), queued(), NOW).gate, "who could begin waits for it"
-    assert not plan(Board(tasks=(waits,)), rows("r", "s", "t"), queued(), NOW).gate, "work for every slot"
-    assert not plan(Board(tasks=(waits, verifying("v"))), (), queued(), NOW).gate
-    made = plan(Board(tasks=(waits, task("v", end=Outcome.OK))), (), queued(), NOW)
+    assert schedule(Board(tasks=(waits,)), (), queued(), NOW).gate
+    assert schedule(Board(tasks=(waits, live("x"))), (), queued(), NOW).gate
+    assert schedule(Board(tasks=(waits,)), rows("r", files=("f",)), queued(), NOW).gate, "who could begin waits for it"
+    assert not schedule(Board(tasks=(waits,)), rows("r", "s", "t"), queued(), NOW).gate, "work for every slot"
+    assert not schedule(Board(tasks=(waits, verifying("v"))), (), queued(), NOW).gate
+    made = schedule(Board(tasks=(waits, task("v", end=Outcome.OK))), (), queued(), NOW)
     assert [type(action.decision) for action in made.actions] == [Launch]
     assert not made.gate
-    made = plan(Board(tasks=(waits, task("j"))), (), queued(), NOW)
+    made = schedule(Board(tasks=(waits, task("j"))), (), queued(), NOW)
     assert [type(action.decision) for action in made.actions] == [Judge]
     assert not made.gate, "what has just ended may be verified soon"
 
@@ -515,38 +515,38 @@ def test_a_batch_sets_out_when_agents_are_idle_and_no_check_is_coming() -> None:
 def test_a_batch_sets_out_in_a_pause_but_not_between_two_starts() -> None:
     waits = verified("a")
     paused = Board(tasks=(waits,), pauses={"a": Pause(Outcome.LIMIT, NOW + 3600, NOW, "")})
-    assert plan(paused, rows("r"), queued(), NOW).gate
+    assert schedule(paused, rows("r"), queued(), NOW).gate
     staggered = Board(tasks=(waits, live("x", at=NOW)), last_start_at=NOW)
-    assert not plan(staggered, rows("r"), queued(start_interval_s=2.0), NOW).gate
-    assert plan(staggered, rows("r"), queued(start_interval_s=30.0), NOW).gate
-    assert plan(Board(tasks=(waits,), free_memory=1), rows("r"), queued(), NOW).gate
-    assert plan(Board(tasks=(waits,), spent=Spent(attempts=9)), rows("r"), queued(run_attempts=9), NOW).gate
+    assert not schedule(staggered, rows("r"), queued(start_interval_s=2.0), NOW).gate
+    assert schedule(staggered, rows("r"), queued(start_interval_s=30.0), NOW).gate
+    assert schedule(Board(tasks=(waits,), free_memory=1), rows("r"), queued(), NOW).gate
+    assert schedule(Board(tasks=(waits,), spent=Spent(attempts=9)), rows("r"), queued(run_attempts=9), NOW).gate
 
 
 def test_what_a_verdict_asks_for_sets_out_at_once() -> None:
-    assert plan(Board(tasks=(*BUSY, verified("a")), asked=True), rows("r"), queued(), NOW).gate
-    assert not plan(Board(tasks=(verified("a"),), asked=True, gating=True), (), queued(), NOW).gate
+    assert schedule(Board(tasks=(*BUSY, verified("a")), asked=True), rows("r"), queued(), NOW).gate
+    assert not schedule(Board(tasks=(verified("a"),), asked=True, gating=True), (), queued(), NOW).gate
 
 
 def test_a_repair_waits_for_what_lands_without_it() -> None:
     blamed = task("b", Outcome.GATE_FAILED)
     for busy in (Board(tasks=(blamed,), gating=True), Board(tasks=(blamed, verified("a")), asked=True)):
-        made = plan(busy, (), queued(), NOW)
+        made = schedule(busy, (), queued(), NOW)
         assert not any(isinstance(action.decision, Begin) for action in made.actions)
         assert made.alive
-    made = plan(Board(tasks=(blamed,)), (), queued(), NOW)
+    made = schedule(Board(tasks=(blamed,)), (), queued(), NOW)
     assert [type(action.decision) for action in made.actions] == [Begin]
     stuck = Board(tasks=(blamed, verified("a")), asked=True, halt=Halt(LANDING, "git refuses", NOW))
-    assert not plan(stuck, (), queued(), NOW).alive, "the run halts"
+    assert not schedule(stuck, (), queued(), NOW).alive, "the run halts"
 
 
 def test_a_batch_takes_a_slot_for_checks_before_those_that_are_to_be_verified() -> None:
     tasks = (*BUSY, verified("a", 60), task("v", end=Outcome.OK))
-    made = plan(Board(tasks=tasks), (), queued(verify_slots=1), NOW)
+    made = schedule(Board(tasks=tasks), (), queued(verify_slots=1), NOW)
     assert (made.batch, made.actions) == (("a",), ())
-    made = plan(Board(tasks=(*tasks, verifying("w"))), (), queued(verify_slots=1), NOW)
+    made = schedule(Board(tasks=(*tasks, verifying("w"))), (), queued(verify_slots=1), NOW)
     assert (made.gate, made.actions, made.alive) == (False, (), True)
-    made = plan(Board(tasks=tasks, gating=True), (), queued(verify_slots=1), NOW)
+    made = schedule(Board(tasks=tasks, gating=True), (), queued(verify_slots=1), NOW)
     assert (made.gate, made.actions, made.alive) == (False, (), True)
 
 
@@ -554,29 +554,29 @@ def test_a_batch_waits_while_git_refuses_and_lands_what_is_done_after_any_other_
     waits = verified("a", 100)
     hold = Pause(Outcome.INFRA, NOW + 5, NOW - 1, "")
     for asked in (False, True):
-        made = plan(Board(tasks=(waits,), hold=hold, asked=asked), (), queued(), NOW)
+        made = schedule(Board(tasks=(waits,), hold=hold, asked=asked), (), queued(), NOW)
         assert (made.gate, made.until, made.alive) == (False, NOW + 5, True)
-        assert plan(Board(tasks=(waits,), hold=hold, asked=asked), (), queued(), NOW + 5).gate
+        assert schedule(Board(tasks=(waits,), hold=hold, asked=asked), (), queued(), NOW + 5).gate
         for gating in (False, True):
             halted = Board(tasks=(waits,), halt=Halt("landing", "", NOW), asked=asked, gating=gating)
-            made = plan(halted, (), queued(), NOW)
+            made = schedule(halted, (), queued(), NOW)
             assert (made.gate, made.alive) == (False, False), "a person is needed"
-    assert plan(Board(tasks=(waits,), halt=Halt("breaker", "", NOW)), rows("r"), queued(), NOW).gate
+    assert schedule(Board(tasks=(waits,), halt=Halt("breaker", "", NOW)), rows("r"), queued(), NOW).gate
 
 
 def test_what_nobody_has_approved_is_in_no_batch() -> None:
     landing = Landing(gate=("gate",), batch=3, approve=True)
-    made = plan(Board(tasks=(verified("a", 100),)), (), policy(landing=landing), NOW)
+    made = schedule(Board(tasks=(verified("a", 100),)), (), policy(landing=landing), NOW)
     assert (made.gate, made.alive) == (False, False)
     assert "approve" in made.short
 
 
 def test_when_to_look_again() -> None:
-    made = plan(Board(tasks=(live("x"), task("y", Outcome.CRASHED, at=NOW))), (), policy(), NOW)
+    made = schedule(Board(tasks=(live("x"), task("y", Outcome.CRASHED, at=NOW))), (), policy(), NOW)
     assert made.until == NOW + 1
     assert made.alive
-    assert plan(Board(), (), policy(), NOW).until == math.inf
-    assert not plan(Board(), (), policy(), NOW).alive
+    assert schedule(Board(), (), policy(), NOW).until == math.inf
+    assert not schedule(Board(), (), policy(), NOW).alive
 
 
 # --- layer 3
@@ -599,7 +599,7 @@ def test_layer_3_waits_for_all_else() -> None:
 
 
 def test_layer_3_escalates() -> None:
-    made = plan(Board(tasks=(deferred("x"),), total=50), (), policy(), NOW)
+    made = schedule(Board(tasks=(deferred("x"),), total=50), (), policy(), NOW)
     (action,) = made.actions
     assert isinstance(action.decision, Begin)
     assert (action.decision.mode, action.decision.profile, action.decision.fresh) == (Mode.RESTART, "strong", True)
@@ -624,19 +624,19 @@ def test_layer_3_only_where_it_pays() -> None:
     ):
         made = policy(task_value_usd=value)
         assert pays(x, history, made) is good
-        found = plan(Board(tasks=(x,), total=50, history=history), (), made, NOW).actions[0].decision
+        found = schedule(Board(tasks=(x,), total=50, history=history), (), made, NOW).actions[0].decision
         assert isinstance(found, Begin if good else Settle)
 
 
 def test_too_many_failures_are_diagnosed_and_not_repeated() -> None:
     three = tuple(deferred(name) for name in "xyz")
-    made = plan(Board(tasks=three, total=29), (), policy(), NOW)
+    made = schedule(Board(tasks=three, total=29), (), policy(), NOW)
     assert made.halt is not None
     assert made.halt.why == "diagnose"
     assert [a.decision for a in made.actions] == [Settle(Status.FAILED, "verify_failed")] * 3
     assert made.halt.detail == "3 of 29 tasks failed"
     crashed = tuple(task(name, Outcome.CRASHED, end=Outcome.CRASHED, times=6) for name in "xyz")
-    diagnosed = plan(Board(tasks=crashed, total=29), (), policy(), NOW).halt
+    diagnosed = schedule(Board(tasks=crashed, total=29), (), policy(), NOW).halt
     assert diagnosed is not None
     assert diagnosed.detail == f"3 of 29 tasks failed {UNSERVED}"
     assert begun(Board(tasks=three, total=30)) == ["x", "y", "z"], "a tenth is not above a tenth"
@@ -817,5 +817,5 @@ def test_jitter_is_a_share_and_always_the_same(key: str) -> None:
 
 
 def test_a_conclusion_is_never_put_off() -> None:
-    made = plan(Board(tasks=(task("x", end=Outcome.CRASHED),), halt=Halt("x", "", NOW)), (), policy(slots=1), NOW)
+    made = schedule(Board(tasks=(task("x", end=Outcome.CRASHED),), halt=Halt("x", "", NOW)), (), policy(slots=1), NOW)
     assert [a.decision for a in made.actions] == [Conclude(Outcome.CRASHED)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from agentjobs.commands.kinds import Written
+from agentjobs.commands.init import Written
 from agentjobs.model.errors import UserError
 from agentjobs.text.path_patterns import output_fault
 from agentjobs.text.toml_write import value_text

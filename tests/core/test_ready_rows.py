@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.core.ready import Queue, in_play
+from agentjobs.core.ready_rows import Queue, in_play
 from agentjobs.model.errors import UserError
 from agentjobs.model.state import Scope
 from agentjobs.model.tasks import Status
