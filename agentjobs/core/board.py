@@ -7,39 +7,14 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from agentjobs.core.budget import Spent
 from agentjobs.core.start_over_pays import History
-from agentjobs.policy.limits import dollars
 
 if TYPE_CHECKING:
     from agentjobs.core.pauses import Pause
     from agentjobs.model.decisions import Action
     from agentjobs.model.state import Halt
     from agentjobs.model.tasks import Task
-    from agentjobs.policy.limits import Limits
-
-
-class Spent(Struct, frozen=True):
-    """Sums over all rows and attempts so far."""
-
-    cost: float = 0.0
-    tokens: int = 0
-    attempts: int = 0
-    unknown: int = 0
-    """Rows whose cost is not known, or not all of it."""
-    open_cost: float = 0.0
-    """What requests used at most that were open when their agents were killed, in US dollars; it is in no other sum."""
-    open_tokens: int = 0
-    """The same in tokens."""
-
-    @property
-    def most_cost(self) -> float:
-        """US dollars that budgets count."""
-        return self.cost + self.open_cost
-
-    @property
-    def most_tokens(self) -> int:
-        """Tokens that budgets count."""
-        return self.tokens + self.open_tokens
 
 
 class Board(Struct, frozen=True):
@@ -91,21 +66,3 @@ class Schedule(Struct, frozen=True):
 
 UNSERVED = "without having used a token"
 """How the detail of a halt ends if the agents of all tasks that failed crashed before a model answered."""
-
-
-def used_up(limits: Limits, spent: Spent, times: float = 1) -> str:
-    """Return which budget of money or tokens is used up, ``times`` over; empty if none is."""
-    if limits.run_cost_usd is not None and spent.most_cost >= limits.run_cost_usd * times:
-        return f"limits.run_cost_usd is spent ({dollars(spent.most_cost)} of {dollars(limits.run_cost_usd)})"
-    if limits.run_tokens is not None and spent.most_tokens >= limits.run_tokens * times:
-        return f"limits.run_tokens is spent ({spent.most_tokens} of {limits.run_tokens})"
-    return ""
-
-
-def overspent(limits: Limits, spent: Spent) -> str:
-    """Return which budget of the run is spent; empty if none is."""
-    if money := used_up(limits, spent):
-        return money
-    if limits.run_attempts is not None and spent.attempts >= limits.run_attempts:
-        return f"limits.run_attempts is spent ({spent.attempts} of {limits.run_attempts})"
-    return ""

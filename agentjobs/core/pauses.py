@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from agentjobs.model.decisions import RUN
 from agentjobs.model.outcomes import TROUBLE, Outcome
 from agentjobs.model.state import Halt
+from agentjobs.text.jitter import jitter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,13 +101,6 @@ class Meaning(Struct, frozen=True):
 def hold_s(key: str) -> float:
     """Return how many seconds finished work waits before git or the machine is tried again."""
     return 2.0 + 10.0 * jitter(key)
-
-
-def jitter(key: str) -> float:
-    """Return a number in [0, 1) that depends only on the key, so that a plan can be repeated."""
-    from hashlib import blake2b
-
-    return int.from_bytes(blake2b(key.encode(), digest_size=4).digest()) / 2**32
 
 
 def told_of(account: str, pause: Pause, first: Literal["account", "outcome"] = "account") -> str:

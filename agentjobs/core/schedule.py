@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from agentjobs.core.accounts import Gate, account_for, account_of, is_among, is_suspect, was_refused
-from agentjobs.core.board import Board, Schedule, overspent
+from agentjobs.core.board import Board, Schedule
 from agentjobs.core.breaker import tripped
-from agentjobs.core.budget import ends
+from agentjobs.core.budget import ends, overspent
 from agentjobs.core.decide import APPROVAL, SETUP_AGAIN, decide, verified_at
 from agentjobs.core.in_flight import Flight
 from agentjobs.core.pauses import LANDING

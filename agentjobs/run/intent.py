@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from agentjobs.core.decide import restarts_after
-from agentjobs.core.pauses import jitter
+from agentjobs.core.ports import first_port
 from agentjobs.model.facts import Intent
 from agentjobs.model.outcomes import Outcome
 from agentjobs.policy.policy import checks_of
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from agentjobs.model.tasks import Task
     from agentjobs.project.project import Project
     from agentjobs.project.state import OpenRound
-
-PORTS_FROM, PORTS_EACH, PORTS_TREES = 20_000, 10, 2_000
 
 
 def claimed(
@@ -53,7 +51,7 @@ def claimed(
         model=profile.model or "",
         base=base,
         tree=tree,
-        port=PORTS_FROM + PORTS_EACH * int(PORTS_TREES * jitter(row.id)),
+        port=first_port(row.id),
         marker=f"{uuid.uuid4().hex[:12]}.{row.id}.{number}",
         restarts=restarts_after(last, begin.mode),
         checks=checks_of(profile),
@@ -80,7 +78,7 @@ def landed_unseen(project: Project, task: Task) -> str:
     """Return the commit that an attempt of this round landed as, if the facts that recorded it are lost."""
     if not project.lands:
         return ""
-    from agentjobs.workspace.target_branch import landed_as
+    from agentjobs.workspace.trailers import landed_as
 
     store = project.store
     open_round, known = store.open_round(task.row.id), {attempt.number for attempt in task.attempts}

@@ -42,7 +42,7 @@ def read_board(
     from agentjobs.core.board import Board
     from agentjobs.core.start_over_pays import sweep_due
     from agentjobs.launch import local
-    from agentjobs.project.cells import spent_of
+    from agentjobs.project.spent import spent_of
 
     store, policy = project.store, project.policy
     limits = policy.limits

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from agentjobs.workspace import trailers
 from agentjobs.workspace.git import text
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _commits(git: Git, tip: str) -> Iterator[_Commit]:
     done = git.run(
         "log", "-z", "--no-merges", f"--max-count={COMMITS_MAX}", "--topo-order", "--name-status",
         "--find-renames", f"-l{RENAMES_MAX}", "--no-ext-diff",
-        "--format=%x01%(trailers:key=Agentjobs-Task,valueonly,separator=%x2C)", "--end-of-options", tip,
+        f"--format=%x01%(trailers:key={trailers.TASK},valueonly,separator=%x2C)", "--end-of-options", tip,
     )  # fmt: skip
     for block in done.stdout.split(b"\x01")[1:]:
         head, *fields = block.replace(b"\n", b"\0", 1).split(b"\0")

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agentjobs.core import reviews
-from agentjobs.core.board import overspent
+from agentjobs.core.budget import overspent
 from agentjobs.core.decide import verified_at
 from agentjobs.core.gate import QUEUE_ID
 from agentjobs.core.pauses import Pause, in_force
@@ -19,13 +19,13 @@ from agentjobs.model.errors import UserError
 from agentjobs.model.state import Halt, Scope
 from agentjobs.model.steps import Exited, Lost, Running
 from agentjobs.model.tasks import BY_HAND, SETTLED, Status
-from agentjobs.project.cells import spent_of
+from agentjobs.project.spent import spent_of
 from agentjobs.table.table import DEFAULT, parse_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from agentjobs.core.board import Spent
+    from agentjobs.core.budget import Spent
     from agentjobs.model.facts import Attempt
     from agentjobs.project.project import Project
 

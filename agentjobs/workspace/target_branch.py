@@ -10,7 +10,6 @@ from agentjobs.model.errors import UserError
 from agentjobs.workspace.worktree import reset, show_merge
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from agentjobs.workspace.git import Git
@@ -47,31 +46,6 @@ def base_commit(git: Git, base: str) -> str:
         cure = f"did you mean {here!r}?" if git.resolve(here) else "commit something first"
         raise UserError(f"base {base!r} is not a commit of this repository; {cure}", file="agentjobs.toml")
     return found
-
-
-def landing_message(
-    subject: str, *, task: str, attempt: int, agent: str, checks: Sequence[str] = (), body: str = ""
-) -> str:
-    """Return the message of a landed commit (pure): subject, body, trailers with task, attempt, agent and checks."""
-    parts = [" ".join(subject.split()) or task, body.strip()]
-    values = [("Agentjobs-Task", task), ("Agentjobs-Attempt", str(attempt)), ("Agentjobs-Agent", agent)]
-    values += [("Agentjobs-Check", check) for check in checks]
-    parts.append("\n".join(f"{name}: {' '.join(value.split())}" for name, value in values))
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def landed_as(git: Git, target: str, task: str, attempt: int, since: str) -> str:
-    """Return the commit with an attempt's work on the target, found by its trailers; empty if there is none.
-
-    ``since``: an older commit; empty if none is known.
-    """
-    tip = git.resolve(branch_ref(target))
-    if tip is None:
-        return ""
-    trailers = (f"Agentjobs-Task: {task.replace('.', '[.]')}", f"Agentjobs-Attempt: {attempt}")
-    greps = [f"--grep=^{trailer}$" for trailer in trailers]
-    known = [f"^{since}"] if since and git.resolve(since) else []
-    return git.line("log", "-1", "--format=%H", "--basic-regexp", "--all-match", *greps, tip, *known)
 
 
 def integrate(

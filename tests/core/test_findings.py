@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agentjobs.core.board import Board, Spent
+from agentjobs.core.board import Board
+from agentjobs.core.budget import Spent
 from agentjobs.core.decide import decide
 from agentjobs.core.findings import Standing, alike, answered, blocking, combined, disputes, needed, rejection, weighed
 from agentjobs.core.pauses import Pause

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from agentjobs.core.accounts import account_for, account_of
-from agentjobs.core.board import UNSERVED, Board, Schedule, Spent
-from agentjobs.core.pauses import LANDING, REFUSALS_MAX, Pause, jitter, lifted, pause_after, pauses_after
+from agentjobs.core.board import UNSERVED, Board, Schedule
+from agentjobs.core.budget import Spent
+from agentjobs.core.pauses import LANDING, REFUSALS_MAX, Pause, lifted, pause_after, pauses_after
 from agentjobs.core.schedule import schedule as scheduled
 from agentjobs.core.start_over_pays import History, pays, sweep_due
 from agentjobs.model.decisions import RUN, Begin, Conclude, Judge, Land, Launch, Settle
@@ -25,6 +26,7 @@ from agentjobs.model.tasks import Row, Status, Task
 from agentjobs.policy.agents import Agent
 from agentjobs.policy.limits import Limits, Retry
 from agentjobs.policy.policy import Landing, Policy, Profile, Workspace
+from agentjobs.text.jitter import jitter
 from tests.kit.simulation import Odds, World, listed
 
 if TYPE_CHECKING:

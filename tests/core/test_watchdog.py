@@ -10,8 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from agentjobs.agents.outcome import classify, last_text
-from agentjobs.core.board import Board, Spent
-from agentjobs.core.budget import past_hard_cap, with_running
+from agentjobs.core.board import Board
+from agentjobs.core.budget import Spent, past_hard_cap, with_running
 from agentjobs.core.repetition import oscillating
 from agentjobs.core.schedule import schedule
 from agentjobs.core.watchdog import watch

@@ -15,8 +15,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agentjobs.core.accounts import account_for, account_of
-from agentjobs.core.board import Board, Schedule, Spent
-from agentjobs.core.budget import with_running
+from agentjobs.core.board import Board, Schedule
+from agentjobs.core.budget import Spent, with_running
 from agentjobs.core.decide import PROBES_MAX, SETUP_AGAIN, UNSPENT_MAX, decide, restarts_after
 from agentjobs.core.findings import weighed
 from agentjobs.core.pauses import SEVERAL, Unanswered, in_force, lifted, pause_after, pauses_after

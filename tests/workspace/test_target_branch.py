@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agentjobs.model.errors import GitError, UserError
-from agentjobs.workspace import target_branch, worktree
+from agentjobs.workspace import target_branch, trailers, worktree
 from agentjobs.workspace.snapshot import snapshot
 from agentjobs.workspace.worktree_admin import head
 from tests.kit.repositories import contents, make_repository, sh, write
@@ -54,7 +54,7 @@ def test_eight_tasks_land_one_after_the_other(git: Git, base: str, trees: Path) 
         )
     for number, (name, commit) in enumerate(commits.items()):
         tip = target_branch.target_tip(git, TARGET, "main")
-        message = target_branch.landing_message(f"convert {name}", task=name, attempt=2, agent="scripted")
+        message = trailers.landing_message(f"convert {name}", task=name, attempt=2, agent="scripted")
         made = target_branch.integrate(git, trees / name, commit, tip, message, 100 + number)
         assert made.conflicts == ()
         assert git.line("rev-list", "--parents", "-1", made.commit) == f"{made.commit} {tip}"
@@ -67,8 +67,8 @@ def test_eight_tasks_land_one_after_the_other(git: Git, base: str, trees: Path) 
     landed = contents(git, TARGET)
     assert {f"made/t{n:02}.txt" for n in range(8)} < set(landed)
     assert sh(git.root, "git", "rev-list", "--count", f"main..{TARGET}") == "8"
-    trailers = sh(git.root, "git", "log", "-1", "--format=%s|%(trailers:only,unfold,separator=;)", TARGET)
-    assert trailers == "convert t07|Agentjobs-Task: t07;Agentjobs-Attempt: 2;Agentjobs-Agent: scripted"
+    shown = sh(git.root, "git", "log", "-1", "--format=%s|%(trailers:only,unfold,separator=;)", TARGET)
+    assert shown == "convert t07|Agentjobs-Task: t07;Agentjobs-Attempt: 2;Agentjobs-Agent: scripted"
     assert sh(git.root, "git", "status", "--porcelain") == ""
     assert git.resolve("main") == base
 
@@ -181,10 +181,10 @@ def test_markers_that_were_there_before_do_not_count(git: Git, base: str, trees:
 
 
 def test_the_message_keeps_its_shape_whatever_goes_in() -> None:
-    message = target_branch.landing_message(
+    message = trailers.landing_message(
         "a\nb", task="t", attempt=1, agent="x\nSigned-off-by: y", body="why\n\n"
     )
     assert message == (
         "a b\n\nwhy\n\nAgentjobs-Task: t\nAgentjobs-Attempt: 1\nAgentjobs-Agent: x Signed-off-by: y\n"
     )
-    assert target_branch.landing_message("", task="t", attempt=1, agent="x").startswith("t\n\n")
+    assert trailers.landing_message("", task="t", attempt=1, agent="x").startswith("t\n\n")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def message(project: Project, task: Task, attempt: Attempt) -> str:
     """Return the message of the commit that lands: the task, the attempt, its agent and its checks."""
-    from agentjobs.workspace.target_branch import landing_message
+    from agentjobs.workspace.trailers import landing_message
 
     title = task.row.cells.get("title", "")
     return landing_message(
