@@ -16,6 +16,7 @@ import pytest
 from agentjobs import __version__
 from agentjobs.cli.main import COMMANDS
 from agentjobs.disk.processes import MARK
+from agentjobs.model.columns import TOOL_COLUMNS
 from agentjobs.model.errors import ExitCode
 from agentjobs.model.facts import Mode
 from agentjobs.model.outcomes import Outcome
@@ -23,7 +24,6 @@ from agentjobs.model.steps import StepKind
 from agentjobs.model.tasks import Status
 from agentjobs.policy.parse import parse_policy
 from agentjobs.policy.presets import preset
-from agentjobs.table.table import TOOL_COLUMNS
 from tests.agent_reference import table as agent_table
 from tests.command_reference import commands, reference
 from tests.kit.harness import SILENT

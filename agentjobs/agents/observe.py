@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from agentjobs.agents.classify import event_words
 from agentjobs.agents.last_events import doubtful, works_on
-from agentjobs.agents.outcome import event_words
 from agentjobs.agents.trouble_words import failure_words, trouble
 from agentjobs.agents.usage import Meter, amount, measured_by, metered
 from agentjobs.model.outcomes import Outcome

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import Final
+
+LIMIT_ENDS: Final = (
+    r"(?i)(?:\bresets?_(?:at|in_seconds)\W{1,4}|\breset(?:s|ting)?\b(?: (?:on|in|at|after|by))?\s*:?\s*~?"
+    r"|\b(?:try again|retry|available again)\b(?: (?:on|in|at|after|by))?\s+|\bregain access(?: on)?\s+"
+    r"|\bcycle ends(?: on)?\s+|\brefreshed (?:in|at|after)\s+|\|)([^\"\\\n]+)"
+)
+"""Words before the time when a limit ends."""
 
 DAY_S = 86_400.0
 LONGEST_S = 35 * DAY_S

@@ -206,13 +206,6 @@ TABLE: Final = (
 )
 """The classes in this order, each with its words: the first match decides."""
 
-RESET: Final = (
-    r"(?i)(?:\bresets?_(?:at|in_seconds)\W{1,4}|\breset(?:s|ting)?\b(?: (?:on|in|at|after|by))?\s*:?\s*~?"
-    r"|\b(?:try again|retry|available again)\b(?: (?:on|in|at|after|by))?\s+|\bregain access(?: on)?\s+"
-    r"|\bcycle ends(?: on)?\s+|\brefreshed (?:in|at|after)\s+|\|)([^\"\\\n]+)"
-)
-"""Words before the time when a limit ends."""
-
 CORRECTED: Final = {
     Outcome.OVERLOADED: frozenset({Outcome.AUTH, Outcome.LIMIT, Outcome.UNREACHABLE, Outcome.CONTEXT_FULL}),
     Outcome.AUTH: frozenset({Outcome.LIMIT, Outcome.UNREACHABLE, Outcome.CONTEXT_FULL}),

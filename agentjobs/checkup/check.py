@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from agentjobs.agents.installed import doubts, missing, program_of
-from agentjobs.checkup import commands, rows, trees
+from agentjobs.checkup import commands, missing_in_trees, table_doubts
 from agentjobs.checkup.finding import Finding
 from agentjobs.disk.files import read_raw
 from agentjobs.launch import local
@@ -72,11 +72,11 @@ def findings(project: Project) -> Iterator[Finding]:
     if policy_error:
         return
     if not table_error:
-        yield from rows.column_doubts(project)
-        yield from _grouped(rows.cell_doubts(project))
+        yield from table_doubts.column_doubts(project)
+        yield from _grouped(table_doubts.cell_doubts(project))
         yield from _grouped(_rows(project))
         yield from _shared(project)
-        yield from _grouped(rows.file_doubts(project))
+        yield from _grouped(table_doubts.file_doubts(project))
         yield from _variables(project)
         yield from _grouped(commands.variable_doubts(project))
         yield from commands.program_doubts(project)
@@ -346,7 +346,7 @@ def _repository(project: Project) -> Iterator[Finding]:
     if found := _attempt(lambda: base_commit(project.git, base)):
         yield Finding(found.message, POLICY, line_of(data, ("base",)))
     else:
-        yield from trees.submodule_doubts(project, project.tip())
+        yield from missing_in_trees.submodule_doubts(project, project.tip())
     for key, value in project.git.meddled():
         message = f"{key} is {value} in .git/config: an agent may have set it; `git config --unset {key}` puts it right"
         yield Finding(message, warning=True)
@@ -360,7 +360,7 @@ def _repository(project: Project) -> Iterator[Finding]:
             if not (project.root / path).exists():
                 message = f"workspace.{key}: {path} does not exist here; create it, or take it out"
                 yield Finding(message, POLICY, line_of(data, ("workspace", key)))
-    yield from trees.link_doubts(project)
+    yield from missing_in_trees.link_doubts(project)
 
 
 def _machine(project: Project) -> Iterator[Finding]:

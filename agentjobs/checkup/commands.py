@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from agentjobs.checkup.finding import Finding
 from agentjobs.disk import run_command
+from agentjobs.model.columns import TOOL_COLUMNS
 from agentjobs.model.errors import UserError
 from agentjobs.model.tasks import SETTLED
 from agentjobs.project.project import POLICY, TABLE
 from agentjobs.run.baseline import profiles_in_use
-from agentjobs.table.table import TOOL_COLUMNS
 from agentjobs.text import variables
 from agentjobs.text.nearest import nearest
 from agentjobs.text.toml import line_of

@@ -28,7 +28,7 @@ def command(kind: str | None, as_list: bool, source: Path | None, demo: bool) ->
       mkdir try && cd try && agentjobs init fix-list --demo
     """
     from agentjobs.commands.init import fit_in, kinds, next_steps, source_of, summary, write_demo, write_kind
-    from agentjobs.text.columns import columns, many
+    from agentjobs.text.for_people import columns, many
 
     if as_list:
         for line in columns([(name, summary(name)) for name in kinds()]):

@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TextIO, cast
 import click
 
 from agentjobs import __version__
-from agentjobs.launch.inherited import make_ready
+from agentjobs.launch.own_process import make_ready
 from agentjobs.model.errors import ExitCode, UserError
 from agentjobs.text.visible import Stream
 

@@ -189,7 +189,7 @@ def files(paths: tuple[str, ...], dry_run: bool, lock_timeout: float, **options:
 
 def _summary(found: FilePlan) -> list[str]:
     """Return the lines about a plan."""
-    from agentjobs.text.columns import many
+    from agentjobs.text.for_people import many
 
     result, grouping = found.result, found.result.grouping
     waves = grouping.waves

@@ -62,7 +62,7 @@ def pack(
     """
     from agentjobs.plans.documents import plan_pack
     from agentjobs.plans.repack import Wanted
-    from agentjobs.text.columns import many
+    from agentjobs.text.for_people import many
 
     project = Project.here()
     check_profile(project, profile)
@@ -126,7 +126,7 @@ def tree(
       agentjobs plan tree --of analyse --profile merge --budget 60k --min-done 0.95 --dry-run
     """
     from agentjobs.plans.documents import Tree, plan_tree
-    from agentjobs.text.columns import many
+    from agentjobs.text.for_people import many
 
     project = Project.here()
     check_profile(project, profile)

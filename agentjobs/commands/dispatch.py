@@ -14,7 +14,7 @@ from agentjobs.model.tasks import SETTLED, Status
 from agentjobs.policy.phases import plans_first
 from agentjobs.project.ids import check_phases, known, rows_of_phases
 from agentjobs.run.drive import poll
-from agentjobs.text.columns import many
+from agentjobs.text.for_people import many
 
 if TYPE_CHECKING:
     from agentjobs.project.project import Project

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from agentjobs.core.findings import Standing, blocking, combined, disputes
+from agentjobs.core.review_findings import Standing, blocking, combined, disputes
 from agentjobs.model.decisions import Conclude, Launch, Wait, Weigh
 from agentjobs.model.facts import AgentEnd, Attempt, Result
 from agentjobs.model.outcomes import Outcome

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from agentjobs.model.columns import USER_COLUMNS
 from agentjobs.model.errors import UserError
 from agentjobs.text import tsv
 
@@ -77,7 +78,7 @@ def guess(text: str, column: str | None = None, file: str = "<stdin>") -> str:
         even = set(sizes) == {len(first)}
         if _names(first, _NAME) and (even or kind == "tsv"):
             return kind
-        several, ours = even and len(sizes) > 1, bool({*tsv.USER_COLUMNS} & {name.strip() for name in first})
+        several, ours = even and len(sizes) > 1, bool({*USER_COLUMNS} & {name.strip() for name in first})
         looks_so = _names(first, _LOOSE) if separator == "," else True
         if kind == "tsv" or (column is None and (ours or (several and looks_so))):
             raise UserError(
@@ -87,7 +88,7 @@ def guess(text: str, column: str | None = None, file: str = "<stdin>") -> str:
                 line=1,
             )
     first = _first(text, ",")
-    if column is None and len(first) == 1 and {tsv.bare(first[0])} & {*tsv.USER_COLUMNS} and first != ["id"]:
+    if column is None and len(first) == 1 and {tsv.bare(first[0])} & {*USER_COLUMNS} and first != ["id"]:
         message = "this may be the header of a table of one column or a plain line; say --format csv or --format lines"
         raise UserError(message, file=file, line=1)
     return "csv" if first == ["id"] else "lines"

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
 from msgspec import Struct
 
+from agentjobs.model.columns import TOOL_COLUMNS
 from agentjobs.model.errors import UserError
 from agentjobs.model.tasks import Status
 from agentjobs.plans import records
-from agentjobs.table.table import PERSONAL, TOOL_COLUMNS, Table, append, apply, parse, parse_status
+from agentjobs.table.table import PERSONAL, Table, append, apply, parse, parse_status
 from agentjobs.text import tsv
 
 if TYPE_CHECKING:

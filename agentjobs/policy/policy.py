@@ -13,8 +13,8 @@ from agentjobs.policy.agents import WINDOW, Agent, check_writable
 from agentjobs.policy.context import TaskContext
 from agentjobs.policy.limits import Limits, Retry, Several
 from agentjobs.policy.plan_files import Planning
-from agentjobs.policy.reviews import Rule, Severity
 from agentjobs.policy.schema_check import SchemaCheck
+from agentjobs.policy.severities import Rule, Severity
 from agentjobs.text.nearest import unknown
 from agentjobs.text.path_patterns import output_fault
 from agentjobs.text.toml import FieldError

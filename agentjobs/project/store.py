@@ -24,7 +24,7 @@ from agentjobs.model.outcomes import Outcome
 from agentjobs.model.steps import StepKind
 from agentjobs.model.tasks import Settled
 from agentjobs.project.copied_project import tree_here
-from agentjobs.project.facts import read_steps
+from agentjobs.project.read_steps import read_steps
 from agentjobs.project.state import State
 
 if TYPE_CHECKING:

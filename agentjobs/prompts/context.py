@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from agentjobs.policy.context import TaskContext
     from agentjobs.policy.policy import Profile
     from agentjobs.project.project import Project
-    from agentjobs.source.imported import Found, Imports
+    from agentjobs.source.imported_signatures import Found, Imports
     from agentjobs.source.tree import SourceTree
     from agentjobs.tokens.fit import Scale
 
@@ -230,7 +230,7 @@ class Parcel:
 
     @cached_property
     def _imports_of(self) -> Imports:
-        from agentjobs.source.imported import Imports  # it has parsers to load
+        from agentjobs.source.imported_signatures import Imports  # it has parsers to load
 
         return Imports(self.tree)
 

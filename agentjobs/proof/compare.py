@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from agentjobs.proof import commonjs, enums, esm, repair, tiers
 from agentjobs.proof.difference import Difference, enclosing, shown
-from agentjobs.proof.form import Form, first_difference
 from agentjobs.proof.lower import Lower
+from agentjobs.proof.normal_form import Form, first_difference
 from agentjobs.source import syntax
 
 if TYPE_CHECKING:

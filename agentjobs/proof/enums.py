@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentjobs.proof.form import Form, equal, first_difference
+from agentjobs.proof.normal_form import Form, equal, first_difference
 from agentjobs.proof.shapes import DECLARED, is_name, value_of
 
 _Member = tuple[str, Form]

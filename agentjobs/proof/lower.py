@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agentjobs.proof import classes, jsx, modules
-from agentjobs.proof.form import Form, Lowered
 from agentjobs.proof.literals import decoded, module_name, number_value, string_value
+from agentjobs.proof.normal_form import Form, Lowered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

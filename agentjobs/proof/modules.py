@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentjobs.proof.form import Form
 from agentjobs.proof.literals import decoded, module_name, string_value
+from agentjobs.proof.normal_form import Form
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agentjobs.proof.form import Lowered, Lowering
+    from agentjobs.proof.normal_form import Lowered, Lowering
     from agentjobs.source.syntax import Node
 
 _TYPES_ONLY = frozenset(

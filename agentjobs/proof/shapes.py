@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentjobs.proof.form import Form, inside
+from agentjobs.proof.normal_form import Form, inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agentjobs.proof.esm import split_exports
-from agentjobs.proof.form import Form, inside
+from agentjobs.proof.normal_form import Form, inside
 from agentjobs.proof.renaming import renamed
 from agentjobs.proof.shapes import DECLARED, names_used
 

@@ -20,7 +20,7 @@ from agentjobs.model.outcomes import Outcome
 from agentjobs.model.spending import Spending
 from agentjobs.model.steps import Exited, Lost, StepKind
 from agentjobs.project.store import step_files
-from agentjobs.run import claim_check
+from agentjobs.run import reported_changes_check
 from agentjobs.run.landing.land import message, some
 from agentjobs.run.steps import start
 from agentjobs.run.steps.ended import is_patient, verdict_on
@@ -32,7 +32,7 @@ from agentjobs.text.path_patterns import in_scope, normalise
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agentjobs.agents.outcome import Ending
+    from agentjobs.agents.classify import Ending
     from agentjobs.model.facts import Attempt
     from agentjobs.model.tasks import Task
     from agentjobs.project.project import Project
@@ -91,7 +91,7 @@ class AgentEnds:
                 if verdict.outcome is Outcome.OK:
                     end = replace(end, outcome=Outcome.INFRA, detail=str(error))
             if verdict.outcome is Outcome.OK:  # an agent that was cut short has not reported yet
-                end = claim_check.examined(self.project, task, attempt, end)
+                end = reported_changes_check.examined(self.project, task, attempt, end)
         self.store.tally.count_open(intent.id, str(intent.number), end.in_flight)
         self.store.write_fact(intent.id, intent.number, "agent.end.json", end)
 

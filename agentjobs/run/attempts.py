@@ -219,7 +219,7 @@ class Attempts:
         if attempt.last(StepKind.SETUP) is None or launch.kind is StepKind.SETUP:
             self.trees.make(task, intent, now)
         if not intent.tree and task.round > 1 and attempt.number == task.attempts[0].number:
-            from agentjobs.run.steps.outputs import put_aside  # only if a round follows another
+            from agentjobs.run.steps.earlier_output import put_aside  # only if a round follows another
 
             put_aside(self.project, task.row, attempt_dir)
         if launch.kind is StepKind.SETUP:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from agentjobs.agents.stream import excerpt
-from agentjobs.core.findings import rejection
+from agentjobs.core.review_findings import rejection
 from agentjobs.disk.files import read_json
 from agentjobs.disk.logs import read_tail
 from agentjobs.model.errors import UserError
@@ -17,7 +17,7 @@ from agentjobs.model.facts import Result
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.steps import Prepare, StepKind
 from agentjobs.project.store import step_files
-from agentjobs.run import check_runs, claim_check, handoff_turn
+from agentjobs.run import check_runs, handoff_turn, reported_changes_check
 from agentjobs.run.check_runs import ended
 from agentjobs.run.landing.land import candidate, merge, some
 from agentjobs.text.excerpt import error_excerpt, signature
@@ -70,7 +70,7 @@ def _stand_on(project: Project, attempt: Attempt, name: str) -> None:
 def write_result(project: Project, attempt: Attempt, result: Result, now: float) -> None:
     """Write ``result.json``, with what the agent reported wrongly, and its event."""
     intent = attempt.intent
-    checked = claim_check.with_findings(result, attempt.end)
+    checked = reported_changes_check.with_findings(result, attempt.end)
     project.store.write_fact(intent.id, intent.number, "result.json", checked)
     project.store.event(
         now, intent.id, "result", attempt=intent.number, outcome=result.outcome.value, detail=result.detail

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentjobs.agents.outcome import last_text
+from agentjobs.agents.classify import last_text
 from agentjobs.core.watchdog import FIRST
 from agentjobs.disk.files import read_json, write_bytes
 from agentjobs.disk.logs import read_head, read_tail

@@ -11,7 +11,7 @@ from agentjobs.core.pauses import in_force, told_of
 from agentjobs.core.reviews import last_start
 from agentjobs.model.decisions import RUN, Defer
 from agentjobs.model.state import Halt
-from agentjobs.text.columns import until_text
+from agentjobs.text.for_people import until_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

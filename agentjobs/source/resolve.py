@@ -10,8 +10,16 @@ import posixpath
 import re
 from typing import TYPE_CHECKING
 
+from agentjobs.source.manifest_tables import (
+    DEPTH_MAX,
+    beneath,
+    entry_for,
+    matched,
+    package_name,
+    targets,
+    workspace_glob,
+)
 from agentjobs.source.manifests import Manifests, Package
-from agentjobs.source.targets import DEPTH_MAX, beneath, entry_for, matched, package_name, targets, workspace_glob
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

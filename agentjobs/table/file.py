@@ -14,8 +14,9 @@ import time
 from typing import TYPE_CHECKING
 
 from agentjobs.disk.files import read_raw, write_bytes
+from agentjobs.model.columns import TOOL_COLUMNS
 from agentjobs.model.errors import UserError
-from agentjobs.table.table import TOOL_COLUMNS, Edits, Table, append, apply, human_edits, parse
+from agentjobs.table.table import Edits, Table, append, apply, human_edits, parse
 from agentjobs.text.visible import visible
 
 if TYPE_CHECKING:

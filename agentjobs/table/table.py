@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from agentjobs.model.columns import TOOL_COLUMNS
 from agentjobs.model.errors import UserError
 from agentjobs.model.tasks import Row, Status
 from agentjobs.table.order import find_cycle
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 EMPTY = b"id\tstatus\n"
 
-TOOL_COLUMNS: Final = tsv.TOOL_COLUMNS
 
 PERSONAL: Final = frozenset({Status.TODO, Status.SKIPPED, Status.DONE, Status.FAILED})
 """Statuses that a person may set; only agentjobs writes the others."""

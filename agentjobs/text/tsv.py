@@ -6,6 +6,7 @@ import re
 from operator import methodcaller
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from agentjobs.model.columns import TOOL_COLUMNS, USER_COLUMNS
 from agentjobs.model.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,12 +17,6 @@ ID_RULE: Final = (
     'no "..", not ending in "." or ".lock"'
 )
 BOM: Final = b"\xef\xbb\xbf"
-
-TOOL_COLUMNS: Final = ("status", "attempt", "started", "ended", "tokens", "cost", "commit", "note")
-"""The columns that agentjobs writes, in the order in which missing ones are added."""
-
-USER_COLUMNS: Final = ("id", "after", "files", "profile", "priority", "prompt", "verify")
-"""The columns that agentjobs reads and never writes. Any other name is the user's own data."""
 
 _ID: Final = re.compile(r"(?!.*\.\.)(?!.*\.(?:lock)?\Z)[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _IDS: Final = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]{0,99}+(?<!\.)\n)*+")

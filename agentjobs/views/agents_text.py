@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from agentjobs.text.columns import columns, duration, one_line
+from agentjobs.text.for_people import columns, duration, one_line
 from agentjobs.text.toml_write import table_text
 from agentjobs.text.versions import Standing, range_of
 from agentjobs.views.story_text import spent_text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentjobs.text.columns import clock, many, one_line
+from agentjobs.text.for_people import clock, many, one_line
 
 if TYPE_CHECKING:
     from agentjobs.model.facts import Json

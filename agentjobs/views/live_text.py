@@ -8,7 +8,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from agentjobs.text.columns import duration
+from agentjobs.text.for_people import duration
 from agentjobs.text.visible import visible
 from agentjobs.views.events_text import event_line
 from agentjobs.views.status_text import counts_line, live_cells

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentjobs.text.columns import columns, duration, many
+from agentjobs.text.for_people import columns, duration, many
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

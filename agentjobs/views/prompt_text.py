@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentjobs.text.columns import columns
+from agentjobs.text.for_people import columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from agentjobs.core.pauses import told_of
 from agentjobs.policy.limits import dollars
-from agentjobs.text.columns import clock, columns, duration, many, names, one_line, size, until_text
+from agentjobs.text.for_people import clock, columns, duration, many, names, one_line, size, until_text
 from agentjobs.views.advice import advice
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from agentjobs.core.findings import blocking, place
+from agentjobs.core.review_findings import blocking, place
 from agentjobs.model.errors import UserError
 from agentjobs.model.spending import Spending
 from agentjobs.model.steps import Exited, Lost, Running

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agentjobs.model.columns import TOOL_COLUMNS
 from agentjobs.policy.limits import dollars
-from agentjobs.text.columns import clock, columns, duration, many, one_line, size
+from agentjobs.text.for_people import clock, columns, duration, many, one_line, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,7 @@ def story_lines(story: Story, now: float) -> Iterator[str]:
     """Yield what ``show`` prints."""
     where = f"  (tasks.tsv:{story.line})" if story.line else ""
     yield f"{story.id}  {story.status}{where}" + (f", wanted by hand: {story.wish}" if story.wish else "")
-    told = {"id", "status", "attempt", "started", "ended", "tokens", "cost", "commit"}
+    told = {"id", *TOOL_COLUMNS} - {"note"}
     cells = [(f"{name}:", one_line(value)) for name, value in story.row.items() if value and name not in told]
     yield from columns(cells, "  ")
     left = [("tree:", story.tree)] if story.tree else []

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentjobs.agents.classify import classify
 from agentjobs.agents.failure_text import cleaned, message_in, unwrapped, words_of
-from agentjobs.agents.outcome import classify
 from agentjobs.agents.output import Knowledge
 from agentjobs.model.steps import Exited
 from tests.agents.test_recordings import RECORDINGS, Recording, agent_of

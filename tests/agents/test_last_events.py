@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentjobs.agents.classify import Ending, classify, finished
 from agentjobs.agents.last_events import filter_for, last_word
-from agentjobs.agents.outcome import Ending, classify, finished
 from agentjobs.agents.output import Knowledge
 from agentjobs.disk.logs import CHUNK_BYTES, TAIL_BYTES, lines_before, read_tail
 from agentjobs.model.outcomes import Outcome

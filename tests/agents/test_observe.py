@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from agentjobs.agents.classify import classify
 from agentjobs.agents.observe import EVENTS, KEYS, Seen, Sight, likeness, measured, observe, sights
-from agentjobs.agents.outcome import classify
 from agentjobs.agents.output import Knowledge
 from agentjobs.agents.usage import measure
 from agentjobs.disk.logs import LOOK_LINES, Place, read_on

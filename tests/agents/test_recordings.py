@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentjobs.agents.classify import Ending, classify
 from agentjobs.agents.observe import Seen, Sight, measured, observe, sights
-from agentjobs.agents.outcome import Ending, classify
 from agentjobs.agents.output import Knowledge
 from agentjobs.agents.transcripts import Found, Whose, find, lines_of
 from agentjobs.agents.usage import Measured, beside, measure, of_attempt, since

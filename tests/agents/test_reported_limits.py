@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agentjobs.agents.outcome import classify
+from agentjobs.agents.classify import classify
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.steps import Exited
 from agentjobs.policy.parse import parse_policy

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentjobs.agents.classify import Ending, classify
 from agentjobs.agents.observe import Seen, observe, sights
-from agentjobs.agents.outcome import Ending, classify
 from agentjobs.agents.trouble_words import failure_words, is_failure, plain_trouble, trouble
 from agentjobs.model.decisions import End
 from agentjobs.model.outcomes import Outcome

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from agentjobs.agents.outcome import classify, last_text
+from agentjobs.agents.classify import classify, last_text
 from agentjobs.core.board import Board
 from agentjobs.core.budget import Spent, past_hard_cap, with_running
 from agentjobs.core.repetition import oscillating
@@ -21,7 +21,7 @@ from agentjobs.model.outcomes import Outcome
 from agentjobs.model.steps import Exited, Gauge, Kill, KillReason, Lost, Prepared, Running, Step, StepKind
 from agentjobs.model.tasks import Row, Status, Task
 from agentjobs.policy.limits import Limits
-from agentjobs.workspace.edits import edits_in
+from agentjobs.workspace.being_edited import edits_in
 from tests.core.test_decide import MINUTE, NOW, POLICY, agent, ask, attempt, history
 from tests.kit.repositories import make_repository
 

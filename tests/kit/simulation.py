@@ -18,8 +18,8 @@ from agentjobs.core.accounts import account_for, account_of
 from agentjobs.core.board import Board, Schedule
 from agentjobs.core.budget import Spent, with_running
 from agentjobs.core.decide import PROBES_MAX, SETUP_AGAIN, UNSPENT_MAX, decide, restarts_after
-from agentjobs.core.findings import weighed
 from agentjobs.core.pauses import SEVERAL, Unanswered, in_force, lifted, pause_after, pauses_after
+from agentjobs.core.review_findings import weighed
 from agentjobs.core.reviews import RUNS_MAX, at_work, due, last_start, next_agent, passed, runs, unheard
 from agentjobs.core.schedule import schedule
 from agentjobs.core.start_over_pays import History
@@ -44,7 +44,7 @@ from agentjobs.model.reviews import Finding, ReviewEnd, ReviewPlan
 from agentjobs.model.state import Halt
 from agentjobs.model.steps import Exited, Gauge, Kill, Lost, Phase, Prepared, Running, Seen, Step, StepKind
 from agentjobs.model.tasks import SETTLED, Row, Status, Task
-from agentjobs.policy.reviews import SEVERITIES
+from agentjobs.policy.severities import SEVERITIES
 from agentjobs.text.path_patterns import overlap
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from agentjobs.model.columns import TOOL_COLUMNS, USER_COLUMNS
 from agentjobs.model.errors import UserError
 from agentjobs.plans.records import EXPORTED
 from agentjobs.plans.rows import read_rows
-from agentjobs.table.table import TOOL_COLUMNS, parse
-from agentjobs.text.tsv import USER_COLUMNS
+from agentjobs.table.table import parse
 
 if TYPE_CHECKING:
     from tests.kit.harness import Project

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from agentjobs.model.columns import TOOL_COLUMNS
 from agentjobs.model.errors import UserError
 from agentjobs.model.tasks import Status
-from agentjobs.table.table import TOOL_COLUMNS, append, apply, check_graph, escape, parse, statuses, unescape
+from agentjobs.table.table import append, apply, check_graph, escape, parse, statuses, unescape
 from agentjobs.text.tsv import is_id, quoted
 
 TABLE = (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agentjobs.agents.outcome import classify
+from agentjobs.agents.classify import classify
 from agentjobs.agents.usage import measure
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.steps import Exited

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agentjobs.core.board import UNSERVED
-from agentjobs.text.columns import until_text
+from agentjobs.text.for_people import until_text
 from agentjobs.views.advice import advice
 
 if TYPE_CHECKING:

@@ -48,8 +48,8 @@ from agentjobs.project.phase_state import (
 )
 from agentjobs.project.state import OpenRound
 from agentjobs.project.store import step_files
-from agentjobs.text.columns import many
 from agentjobs.text.excerpt import error_excerpt
+from agentjobs.text.for_people import many
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterator

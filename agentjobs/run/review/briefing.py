@@ -6,7 +6,7 @@ import json
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from agentjobs.core.findings import answered
+from agentjobs.core.review_findings import answered
 from agentjobs.core.reviews import due, runs
 from agentjobs.disk.write import printable
 from agentjobs.model.errors import UserError
@@ -14,7 +14,7 @@ from agentjobs.model.facts import Mode
 from agentjobs.model.reviews import ReviewPlan
 from agentjobs.policy.agents import expand, flags_of
 from agentjobs.policy.policy import window_of, wishes_of
-from agentjobs.policy.reviews import SEVERITIES
+from agentjobs.policy.severities import SEVERITIES
 from agentjobs.project.project import POLICY
 from agentjobs.project.store import own_dir
 from agentjobs.prompts import briefing

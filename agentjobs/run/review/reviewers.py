@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentjobs.core.accounts import account_of
-from agentjobs.core.findings import weighed
 from agentjobs.core.pauses import pause_after, put
+from agentjobs.core.review_findings import weighed
 from agentjobs.core.reviews import as_attempt, runs
 from agentjobs.disk.delete import delete
 from agentjobs.disk.files import read_json, write_bytes

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agentjobs.agents.outcome import classify, finished
+from agentjobs.agents.classify import classify, finished
 from agentjobs.agents.output import Knowledge
 from agentjobs.core.pauses import MIXED_SEVERAL, SEVERAL, Unanswered
 from agentjobs.core.repetition import likeness
@@ -22,7 +22,7 @@ from agentjobs.run.steps.spending import exact_reset
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agentjobs.agents.outcome import Ending
+    from agentjobs.agents.classify import Ending
     from agentjobs.core.pauses import Pause
     from agentjobs.model.facts import Attempt, Result
     from agentjobs.model.tasks import Task

@@ -232,7 +232,7 @@ def _look_at_tree(
     most, said = project.policy.limits.idle_requests, watched.said
     if not most or said.requests < most or said.final or not attempt.intent.base:
         return watched, 0
-    from agentjobs.workspace.edits import edits_in  # rare
+    from agentjobs.workspace.being_edited import edits_in  # rare
 
     found = edits_in(project.git, Path(attempt.intent.tree))
     if found is not None:

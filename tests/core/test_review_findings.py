@@ -12,8 +12,18 @@ from msgspec.structs import replace
 from agentjobs.core.board import Board
 from agentjobs.core.budget import Spent
 from agentjobs.core.decide import decide
-from agentjobs.core.findings import Standing, alike, answered, blocking, combined, disputes, needed, rejection, weighed
 from agentjobs.core.pauses import Pause
+from agentjobs.core.review_findings import (
+    Standing,
+    alike,
+    answered,
+    blocking,
+    combined,
+    disputes,
+    needed,
+    rejection,
+    weighed,
+)
 from agentjobs.core.reviews import (
     LOST_MAX,
     RUNS_MAX,
@@ -36,7 +46,7 @@ from agentjobs.model.tasks import Row, Status, Task
 from agentjobs.policy.agents import Agent
 from agentjobs.policy.limits import Limits, Retry
 from agentjobs.policy.policy import Landing, Policy, Profile
-from agentjobs.policy.reviews import SEVERITIES, Rule, Severity
+from agentjobs.policy.severities import SEVERITIES, Rule, Severity
 from agentjobs.views.events_text import event_text
 from tests.kit.simulation import listed
 

@@ -6,12 +6,13 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from agentjobs.checkup.finding import Finding
+from agentjobs.model.columns import USER_COLUMNS
 from agentjobs.model.errors import UserError
 from agentjobs.model.tasks import SETTLED
 from agentjobs.project.project import TABLE
 from agentjobs.table.overlaps import Names
 from agentjobs.text.nearest import nearest
-from agentjobs.text.tsv import USER_COLUMNS, quoted
+from agentjobs.text.tsv import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

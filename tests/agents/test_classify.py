@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.agents.outcome import Ending, classify, finished
+from agentjobs.agents.classify import Ending, classify, finished
 from agentjobs.agents.usage import measure
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.steps import Exited, Kill, KillReason, Lost

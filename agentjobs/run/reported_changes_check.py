@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agentjobs.agents.outcome import last_text
+from agentjobs.agents.classify import last_text
 from agentjobs.disk.logs import read_tail
 from agentjobs.disk.write import printable
 from agentjobs.model.errors import UserError
@@ -16,7 +16,7 @@ from agentjobs.model.outcomes import UNSPENT, Outcome
 from agentjobs.model.steps import StepKind
 from agentjobs.project.store import step_files
 from agentjobs.prompts.handoffs import written
-from agentjobs.run import claims
+from agentjobs.run import reported_changes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from agentjobs.model.facts import AgentEnd, Attempt, Result
     from agentjobs.model.tasks import Task
     from agentjobs.project.project import Project
-    from agentjobs.run.claims import Claims
+    from agentjobs.run.reported_changes import Claims
 
 
 def examined(project: Project, task: Task, attempt: Attempt, end: AgentEnd) -> AgentEnd:
@@ -48,7 +48,7 @@ def with_findings(result: Result, end: AgentEnd | None) -> Result:
     """Return a result whose errors include the findings; the result of a success is unchanged."""
     if end is None or not end.findings or result.outcome is Outcome.OK or result.outcome in UNSPENT:
         return result
-    return replace(result, errors=claims.errors_with(result.errors, end.findings))
+    return replace(result, errors=reported_changes.errors_with(result.errors, end.findings))
 
 
 def _claim(project: Project, attempt: Attempt) -> Claims | None:
@@ -56,14 +56,15 @@ def _claim(project: Project, attempt: Attempt) -> Claims | None:
     intent, masking = attempt.intent, project.masking
     attempt_dir = project.store.attempt_dir(intent.id, intent.number)
     text = masking.mask(written(attempt_dir)).decode("utf-8", "replace")
-    found = claims.claimed(text, intent.tree)
+    found = reported_changes.claimed(text, intent.tree)
     step = attempt.first(StepKind.AGENT)
     if found is not None or step is None:
         return found
     agent = project.policy.agents.get(intent.agent)
     if agent is None or not any(rule.class_ is Outcome.OK and rule.event is not None for rule in agent.rules):
         return None  # in plain output the last message cannot be found
-    return claims.claimed(last_text(read_tail(step_files(attempt_dir, step.name).log, masking)[0]), intent.tree)
+    last_message = last_text(read_tail(step_files(attempt_dir, step.name).log, masking)[0])
+    return reported_changes.claimed(last_message, intent.tree)
 
 
 def _findings(project: Project, task: Task, attempt: Attempt, end: AgentEnd, claim: Claims) -> tuple[str, ...]:
@@ -78,7 +79,7 @@ def _findings(project: Project, task: Task, attempt: Attempt, end: AgentEnd, cla
         listed = git.run("ls-tree", "-z", "--name-only", commit, "--", *asked).stdout.decode("utf-8", "surrogateescape")
         there.update(listed.split("\0"))
     there |= {f"{path}/" for path in there}
-    found = claims.findings(claim, changes, there=there, recent=_recent(project, task, attempt, end))
+    found = reported_changes.findings(claim, changes, there=there, recent=_recent(project, task, attempt, end))
     return tuple(map(printable, found))
 
 

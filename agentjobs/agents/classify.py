@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agentjobs.agents.output import SIGNAL_BASE, Knowledge, Match, Output
-from agentjobs.agents.reset_time import parse_reset
+from agentjobs.agents.reset_time import LIMIT_ENDS, parse_reset
 from agentjobs.agents.stream import event_words, last_text, line_words
-from agentjobs.agents.trouble_words import CORRECTED, RESET, failure_words, is_failure, plain_trouble, trouble
+from agentjobs.agents.trouble_words import CORRECTED, failure_words, is_failure, plain_trouble, trouble
 from agentjobs.model.outcomes import Outcome, rules_of
 from agentjobs.model.steps import Exited, Kill, KillReason, Lost
 from agentjobs.policy.agent_output import Rule
@@ -223,7 +223,7 @@ def _by_words(seen: Output, found: Match | None, ending: Outcome) -> Match | Non
 
 @cache
 def _shared(outcome: Outcome) -> Rule:
-    return Rule(class_=outcome, text=".", reset=RESET if outcome is Outcome.LIMIT else None)
+    return Rule(class_=outcome, text=".", reset=LIMIT_ENDS if outcome is Outcome.LIMIT else None)
 
 
 def _cause_after(seen: Output) -> Match | None:

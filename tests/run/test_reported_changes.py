@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentjobs.run.claims import FINDINGS_MAX, TOLD_MAX, Claims, claimed, errors_with, findings
+from agentjobs.run.reported_changes import FINDINGS_MAX, TOLD_MAX, Claims, claimed, errors_with, findings
 from agentjobs.workspace.diffstat import FileChange
 
 TREE = "/work/trees/t1"

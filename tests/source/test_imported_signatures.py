@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentjobs.source.imported import Imports
+from agentjobs.source.imported_signatures import Imports
 from agentjobs.source.tests import looks_like_test, word_of
 from agentjobs.source.tree import CommitTree, DiskTree, Mention
 
