@@ -28,7 +28,7 @@ agentjobs_command() (
     cd -- "$2" || exit 126
     umask "$5"
     shift 5
-    exec "$@" # in a process of its own: "exit" and "test" are programs here, or not found, never this shell's words
+    exec "$@" # in a separate process: "exit" and "test" are programs here, or not found, never this shell's words
 )
 
 umask 077

@@ -1,8 +1,8 @@
 #!/bin/sh
-# A review of a real package from beginning to end, by a script without a model: sh demo.sh click, or: make review PKG=click
+# Review a real package from beginning to end, with a script instead of a model: sh demo.sh click, or: make review PKG=click
 #
-# Needs Python with pip, git and agentjobs on PATH; of the network it uses the package registry alone.
-# REVIEW_DIR: where it happens (default: .cache/review/PACKAGE). PACKAGE may say a version: click==8.1.7
+# Needs Python with pip, git and agentjobs on PATH. Uses the network only for the package registry.
+# REVIEW_DIR: the directory to work in (default: .cache/review/PACKAGE). PACKAGE may contain a version: click==8.1.7
 set -eu
 
 package=${1:?usage: demo.sh PACKAGE}
@@ -37,11 +37,11 @@ done
 echo "took $(($(date +%s) - began)) s"
 agentjobs status
 
-say "4. what came of it"
+say "4. the results"
 awk -F'\t' '/^id\t/ { for (i = 1; i <= NF; i++) at[$i] = i; next } !/^#/ { n[$at["profile"] " " $at["status"]]++ }
     END { for (what in n) print n[what], what }' tasks.tsv | sort -k2
 sed -n '3,10p' report.md
 grep '^### ' report.md | sed 's/^### [^ ]* *//' | sed 's/of [a-z_A-Z0-9]*()/of f()/; s/^[A-Za-z_0-9]*() has [0-9]* lines/a long function/' |
     sort | uniq -c | sort -rn | head -12
-say "It is all in $(pwd): report.md, segments/, judged/, agentjobs show ID"
+say "Everything is in $(pwd): report.md, segments/, judged/, agentjobs show ID"
 agentjobs status --check

@@ -1,10 +1,10 @@
 #!/bin/sh
-# A real migration from beginning to end: mathjs 1.7.1, 356 modules of 2015, to TypeScript, in some minutes.
+# Migrate a real package to TypeScript from beginning to end: mathjs 1.7.1, 356 modules from 2015. Takes some minutes.
 #
 #     sh templates/js-to-ts/demo.sh        or: make demo
 #
-# Needs node 20, npm, git and agentjobs. Of the network it uses the npm registry alone; no model is asked.
-# DEMO_DIR: where it happens (default: .cache/demo). AGENTJOBS: the command to run (default: the checkout's, or PATH).
+# Needs node 20, npm, git and agentjobs. Uses the network only for the npm registry, and no model.
+# DEMO_DIR: the directory to work in (default: .cache/demo). AGENTJOBS: the command to run (default: the checkout's, or PATH).
 set -eu
 
 PACKAGE=mathjs VERSION=1.7.1
@@ -34,7 +34,7 @@ agentjobs --version >/dev/null 2>&1 || fail "$AGENTJOBS does not run; it needs P
 
 # --- a repository out of the published package ----------------------------------------------------------------
 if [ -e "$demo_dir" ]; then
-    [ -e "$demo_dir/$mark" ] || fail "$demo_dir is there already and not from an earlier demo; set DEMO_DIR to another place"
+    [ -e "$demo_dir/$mark" ] || fail "$demo_dir exists already and is not from an earlier demo; set DEMO_DIR to another directory"
     (cd "$demo_dir/project" 2>/dev/null && agentjobs stop >/dev/null 2>&1) || :
     rm -rf -- "$demo_dir"
 fi
@@ -53,13 +53,13 @@ node -e '
 tar -xzf "$PACKAGE-$VERSION.tgz" -C project --strip-components 1
 cd project
 
-# Its tests lie in the package, but not the helper that they compare with. One of 2,833 has failed since Node 10, which
-# tells -0 from 0, and is left out. Everything else is as published.
+# The package contains its tests, but not the helper that they compare with. One of the 2,833 tests is left out: it has failed
+# since Node 10, which distinguishes -0 from 0. Everything else is as published.
 npm pkg delete devDependencies scripts
 npm pkg set 'scripts.test=mocha --reporter dot --recursive --grep "fromPolar should save polar" --invert test'
 mkdir tools
 cat >tools/approx.js <<'END'
-// What the tests compare with; the published package leaves it out. test/approx.test.js says what it must do.
+// The tests compare numbers with this; the published package does not contain it. test/approx.test.js shows what it must do.
 var assert = require('assert');
 
 exports.equal = function equal(a, b) {
@@ -100,12 +100,12 @@ say "4. agentjobs run: 2 at once, checked in batches"
 code=0
 agentjobs run || code=$?
 
-# --- what came of it -----------------------------------------------------------------------------------------
+# --- the results ---------------------------------------------------------------------------------------------
 say "5. the run ended with exit $code (2: nothing is left to do)"
 agentjobs status || :
 say "6. git diff --shortstat main agentjobs/landed"
 git --no-pager diff --shortstat -M30% main agentjobs/landed
-say "7. the whole of it, once more: agentjobs same-code, and the debt"
+say "7. check everything once more: agentjobs same-code, and the debt"
 git worktree add --quiet --detach "$demo_dir/result" agentjobs/landed
 AGENTJOBS_FILES=$(git diff --name-only --no-renames main agentjobs/landed)
 export AGENTJOBS_FILES
@@ -115,6 +115,6 @@ count() { find .agentjobs/attempts -path "$1" | wc -l | tr -d ' '; }
 echo "modules: $(echo "$AGENTJOBS_FILES" | grep -c '\.ts$')," \
     "tasks: $(grep -c "$(printf '\t')DONE$(printf '\t')" tasks.tsv) DONE," \
     "runs of the gate: $(count '*/+gate/*/batch.json')"
-say "It is all in $demo_dir/project: git log agentjobs/landed, agentjobs show ID, agentjobs logs +gate"
+say "Everything is in $demo_dir/project: git log agentjobs/landed, agentjobs show ID, agentjobs logs +gate"
 [ "$code" -eq 2 ] || exit 1
 agentjobs status --check

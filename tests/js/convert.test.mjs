@@ -122,7 +122,7 @@ function repaired(t, files, own, prompt) {
   return { bench, taken, log: repairGroup(bench, taken, prompt) };
 }
 
-test('repair mends the errors of the task\'s own files', { skip }, (t) => {
+test('repair fixes the errors of the task\'s own files', { skip }, (t) => {
   const { bench } = repaired(t, { 'a.ts': 'export const a = (x) => x\n' }, ['a.ts'], "a.ts(1,19): error TS7006: Parameter 'x' implicitly has an 'any' type.");
   assert.equal(bench.text('a.ts'), 'export const a = (x: any) => x\n');
 });
@@ -149,7 +149,7 @@ test('repair casts at the place of an error that only the merged whole shows', {
 
 test('repair says what it cannot do', { skip }, (t) => {
   assert.throws(() => repaired(t, { 'a.ts': 'export {}\n' }, ['a.ts'], 'the tests fail'), /names no compiler error/);
-  assert.throws(() => repaired(t, { 'a.ts': 'export {}\n', 'b.ts': 'export {}\n' }, ['a.ts'], 'b.ts(1,1): error TS2339: x'), /no way to mend/);
+  assert.throws(() => repaired(t, { 'a.ts': 'export {}\n', 'b.ts': 'export {}\n' }, ['a.ts'], 'b.ts(1,1): error TS2339: x'), /cannot fix b/);
 });
 
 test('a suppression that is not needed any more is taken out', { skip }, (t) => {

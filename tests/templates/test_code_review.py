@@ -47,8 +47,8 @@ def test_a_package_is_reviewed_judged_and_reported(tmp_path: Path) -> None:
     job.sh("agentjobs validate segment.schema.json segments/web-page-js.json")
     assert headings(job) == [
         "till/prices.py:6: mutable default of add()",
-        "till/prices.py:24: a shell command made of values",
-        "web/page.js:3: HTML made of a value",
+        "till/prices.py:24: a shell command made from values",
+        "web/page.js:3: HTML made from a value",
         "till/prices.py:14: bare except",
         "web/page.js:9: every error is swallowed",
         "till/prices.py:23: TODO left in the code",
@@ -57,8 +57,8 @@ def test_a_package_is_reviewed_judged_and_reported(tmp_path: Path) -> None:
     report = (job.root / "report.md").read_text()
     assert "2 modules, 7 findings; 2 more were dropped." in report
     dropped = report.partition("## Dropped")[2]
-    assert "till/prices.py:19: comparison with None by == or !=: the line says itself that it is wanted" in dropped
-    assert "till/prices.py:28: TODO left in the code: that line is inside of a text" in dropped
+    assert "till/prices.py:19: comparison with None by == or !=: the line is marked as intended" in dropped
+    assert "till/prices.py:28: TODO left in the code: that line is inside a string" in dropped
     assert job.git("status", "--short", "till", "web") == before, "a review changes nothing"
     # again: nothing is left to do, and one phase alone may be run anew
     assert job.poll().code == 2
@@ -91,7 +91,7 @@ out.write_text(json.dumps(found))
         ("finding['file'] = 'b.py'", "a-py", "findings[0] is about b.py, which is not in this module"),
         ("open('a.py', 'a').write('y = 2\\n')", "a-py", "a.py: changed since it was listed"),
         ("", "judge-a-py", "finding 0 is kept, but a.py:1 reads: x = 1"),
-        ("found.get('kept', []).clear()", "judge-a-py", "finding 0 (t) is there 0 times, not once"),
+        ("found.get('kept', []).clear()", "judge-a-py", "finding 0 (t) appears 0 times, not once"),
     ],
 )
 def test_what_a_reviewer_makes_up_is_not_taken(tmp_path: Path, change: str, task: str, said: str) -> None:
@@ -151,7 +151,7 @@ def test_mistakes_of_python(text: str, found: list[tuple[int, str]]) -> None:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("eval(x); 'eval(x)'; // eval(x)\nmodel.eval(x);\n", [(1, "code made of a value")]),
+        ("eval(x); 'eval(x)'; // eval(x)\nmodel.eval(x);\n", [(1, "code made from a value")]),
         ("a == null; a === b; a => b; a >= b;\nif (a != b) {}\n", [(2, "== converts what it compares")]),
         ("const r = /a==b/;\n/* FIXME\n   TODO */\n", [(2, "FIXME left in the code")]),
         ("try { f() } catch {}\n", [(1, "every error is swallowed")]),

@@ -1,4 +1,4 @@
-"""The template ``fix-list``: a linter's findings become tasks, are mended, and are judged by the linter itself."""
+"""The template ``fix-list``: a linter's findings become tasks, are fixed, and are checked by the linter itself."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def fix_list(directory: Path, **files: str) -> Job:
     return job
 
 
-def test_all_that_the_linter_found_is_mended(tmp_path: Path) -> None:
+def test_all_that_the_linter_found_is_fixed(tmp_path: Path) -> None:
     job = fix_list(tmp_path)
     assert "0 errors" in job.run("check", code=0).stdout
     rows = {row["id"].rpartition("-")[0]: row for row in job.table().values()}
@@ -59,12 +59,12 @@ def test_what_a_script_cannot_mend_fails_and_lands_nothing(tmp_path: Path) -> No
     [
         ("printf '# done\\n' >>calm.py", "calm.py:1: error: still there: F401 `os` imported but unused"),
         ("printf 'x = 1  \\n' >calm.py", "calm.py:1: error: new: W291 trailing whitespace"),
-        ("printf 'x = (\\n' >calm.py", "check: the linter ended with exit 2, and that is no answer"),
+        ("printf 'x = (\\n' >calm.py", "check: the linter ended with exit 2 and reported nothing readable"),
     ],
 )
 def test_an_agent_that_only_says_so_lands_nothing(tmp_path: Path, agent: str, said: str) -> None:
     job = fix_list(tmp_path, calm="import os\n")
-    (job.root / "liar.sh").write_text(f"{agent}\necho 'All findings are mended.'\n")
+    (job.root / "liar.sh").write_text(f"{agent}\necho 'All findings are fixed.'\n")
     job.policy(r'command = \["python3", .*', 'command = ["sh", "{root}/liar.sh"]')
     for name in ("resumes", "repairs", "restarts"):
         job.policy(f"{name} = .", f"{name} = 0")
@@ -75,7 +75,7 @@ def test_an_agent_that_only_says_so_lands_nothing(tmp_path: Path, agent: str, sa
 
 
 @pytest.mark.slow
-def test_a_finding_that_another_task_has_mended_may_not_come_back(tmp_path: Path) -> None:
+def test_a_finding_that_another_task_has_fixed_may_not_come_back(tmp_path: Path) -> None:
     job = fix_list(tmp_path, a="import os\nx = 1  \n")
     first, second = job.statuses()
     job.run("dispatch", first, code=0)
@@ -85,7 +85,7 @@ def test_a_finding_that_another_task_has_mended_may_not_come_back(tmp_path: Path
     for name in ("resumes", "repairs", "restarts"):
         job.policy(f"{name} = .", f"{name} = 0")
     assert job.settle() == {first: "DONE", second: "FAILED"}
-    assert "back again: another task had mended it: F401" in job.log(second, 1, "verify.log").decode()
+    assert "back again: another task had fixed it: F401" in job.log(second, 1, "verify.log").decode()
 
 
 @pytest.mark.slow
@@ -135,7 +135,7 @@ def test_what_tools_print_is_understood(
     assert [tuple(finding) for finding in findings.parse(output, "/top")[0]] == found
 
 
-def test_failing_tests_may_be_mended_anywhere(tmp_path: Path) -> None:
+def test_failing_tests_may_be_fixed_anywhere(tmp_path: Path) -> None:
     job = Job(tmp_path, files={"tests/test_a.py": ""}, kind="fix-list", demo=False)
     (job.root / "out.txt").write_text("FAILED tests/test_a.py::test_x - assert 1 == 2\n")
     job.sh("python3 tools/findings.py --no-files <out.txt | agentjobs plan rows")

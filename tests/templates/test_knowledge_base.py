@@ -73,12 +73,12 @@ def test_what_an_agent_loses_is_found(project: Project) -> None:
     [
         ("analyse", "## documents/a.md\n\nTitle: A\n\n- A fact.\n", "no line `Topics"),
         ("analyse", "## documents/b.md\n\nTitle: B\n\nTopics: b\n\n- B.\n", "no section `## documents/a.md`"),
-        ("cluster", '{"id": "digest-a", "title": "A", "documents": "documents/x.md"}\n', "x.md is no document"),
+        ("cluster", '{"id": "digest-a", "title": "A", "documents": "documents/x.md"}\n', "x.md is not a document"),
         ("cluster", '{"id": "digest-a", "title": "A", "documents": "documents/a.md documents/a.md"}\n', "2 clusters"),
         ("digest", "# A\n\nNothing.\n", "[documents/a.md] is not cited"),
-        ("write", "A fact. [documents/a.md]\n", "is no heading"),
+        ("write", "A fact. [documents/a.md]\n", "is not a heading"),
         ("merge", "# Outline\n\n## B {#digest-b}\n\nB.\n", "no section `## Title {#digest-a}`"),
-        ("assemble", "# All\n", "is not in it as it is"),
+        ("assemble", "# All\n", "is missing, or was changed"),
     ],
 )
 def test_the_checks_say_what_is_wrong(tmp_path: Path, phase: str, output: str, fault: str) -> None:

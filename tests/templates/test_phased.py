@@ -42,7 +42,7 @@ def test_all_phases_land_in_their_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("recipe", "said"),
     [
-        ("move in_stock,refund shop/core.py shop/stock.py", ("output.log", "refactor: shop/core.py defines no refund")),
+        ("move in_stock,refund shop/core.py shop/stock.py", ("output.log", "shop/core.py does not define refund")),
         ("move in_stock shop/core.py shop/stock.py", ("verify.log", 'check 2: sh -c "$AGENTJOBS_ROW_PROOF"')),
     ],
 )
@@ -62,7 +62,7 @@ def test_a_step_that_fails_holds_up_those_after_it_alone(tmp_path: Path, recipe:
     blocked = {task_id: row["note"] for task_id, row in job.table().items() if row["status"] == "TODO"}
     assert list(blocked) == ["report-stock", "tests", "rename-total", "contract"]
     assert all("stock" in note or "tests" in note or "re" in note for note in blocked.values())
-    if "refund" in recipe:  # mended, the rest goes on from there
+    if "refund" in recipe:  # fixed, the rest continues from there
         job.edit("stock", do="move in_stock,reserve shop/core.py shop/stock.py")
         job.run("retry", "--failed", code=0)
         assert job.loop().last == 2
@@ -84,7 +84,7 @@ def test_a_reviewer_sends_back_what_tests_do_not_see(tmp_path: Path) -> None:
     job.run("dispatch", "stock", code=0)
     assert job.loop().last == 2
     assert job.outcomes("stock") == ["rejected", "ok"]
-    assert "in_stock() is not the code it was" in job.prompt("stock", 2)
+    assert "in_stock() has changed" in job.prompt("stock", 2)
     assert "stock.get(name, 0) > 0" in (job.landed("shop/stock.py") or "")
 
 
@@ -92,7 +92,7 @@ FINDING = '{"file": "shop/core.py", "line": 1, "severity": "high", "trigger": "t
 
 
 @pytest.mark.slow
-def test_what_the_script_cannot_mend_is_rejected(tmp_path: Path) -> None:
+def test_what_the_script_cannot_fix_is_rejected(tmp_path: Path) -> None:
     """It does not crash because its recipe cannot be carried out twice."""
     job = phased(tmp_path)
     (job.root / "judge.sh").write_text(f"echo '{{\"findings\": [{FINDING}]}}' >\"$AGENTJOBS_VERDICT\"\n")
@@ -105,9 +105,9 @@ def test_what_the_script_cannot_mend_is_rejected(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("task", "recipe", "said"),
     [
-        ("money", "move total shop/core.py shop/money.py", "what is to move uses parse_money"),
+        ("money", "move total shop/core.py shop/money.py", "the moved code uses parse_money"),
         ("money", "drop re shop/core.py", "still uses re"),
-        ("money", "rename total format_money", "has a format_money already"),
+        ("money", "rename total format_money", "already contains the name format_money"),
         ("money", "repoint nothing shop.core shop.money", "no file of this step imports nothing"),
         ("money", "", "no recipe in the column `do`"),
     ],

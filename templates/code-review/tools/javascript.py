@@ -1,4 +1,4 @@
-"""Simple mistakes of JavaScript and TypeScript, found line by line in code without its texts and comments."""
+"""Find simple mistakes of JavaScript and TypeScript, line by line, in code without its strings and comments."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     Mistake = tuple[int, str, str, str, str]
 
 LONG = 80
-"""Lines of a function above which it is called long."""
+"""A function with more lines than this is called long."""
 
 PIECES = re.compile(
     r"//[^\n]*|/\*.*?\*/|'(?:\\.|[^'\\\n])*'|\"(?:\\.|[^\"\\\n])*\"|`(?:\\.|[^`\\])*`"
     r"|(?<=[=(,:;!&|?{}\n])[ \t]*/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n\[])+/[a-z]*", re.DOTALL,
 )  # fmt: skip
-"""Comments, texts and regular expressions."""
+"""Comments, strings and regular expressions."""
 
 RULES = (
-    (r"(?<![\w$.])eval\s*\(|\bnew\s+Function\s*\(", "high", "code made of a value", "a value that others have a say in",
-     "they run code here"),
-    (r"\.(innerHTML|outerHTML)\s*=(?!=)|\bdocument\.write\s*\(", "high", "HTML made of a value",
+    (r"(?<![\w$.])eval\s*\(|\bnew\s+Function\s*\(", "high", "code made from a value",
+     "a value that others can influence", "they run code here"),
+    (r"\.(innerHTML|outerHTML)\s*=(?!=)|\bdocument\.write\s*\(", "high", "HTML made from a value",
      "a value with a tag in it", "scripts of others run in the page"),
     (r"\bcatch\s*(\([^)]*\)\s*)?\{\s*\}", "medium", "every error is swallowed", "any error in the block",
      "the failure is seen later, elsewhere, without its cause"),
@@ -44,7 +44,7 @@ def mistakes(text: str) -> Iterator[Mistake]:
     for piece in PIECES.finditer(text):
         if piece[0].startswith(("//", "/*")) and (found := TODO.search(piece[0])):
             yield (line_of(text, piece.start() + found.start()), "low", f"{found[1]} left in the code",
-                   "whoever relies on what is not done yet", "unfinished work that no tracker knows of")  # fmt: skip
+                   "a user of what is not finished", "unfinished work that no issue tracker has")  # fmt: skip
     yield from long_functions(bare)
 
 
@@ -70,7 +70,7 @@ def line_of(text: str, at: int) -> int:
 
 
 def quoted(text: str) -> set[int]:
-    """Return the lines that lie inside of a text of several lines, its first one left out."""
+    """Return the lines inside string literals of several lines, without the first line of each."""
     found: set[int] = set()
     for piece in PIECES.finditer(text):
         if piece[0].startswith("`"):

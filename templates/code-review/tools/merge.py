@@ -1,4 +1,4 @@
-"""The report: all judged segments in one file, the worst first. With --plan: the row for it (phase `report`)."""
+"""Write the report: all judged segments, the worst first. With --plan: print the row for it (phase `report`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def table() -> list[dict[str, str]]:
 
 
 def outputs(profile: str) -> list[str]:
-    """Return what the tasks of a phase have written."""
+    """Return the paths of the files that the tasks of a phase have written."""
     return [row["output"] for row in table() if row["profile"] == profile and row["status"] == "DONE"]
 
 

@@ -1,7 +1,7 @@
-"""What is reviewed, as rows: python3 tools/modules.py [DIRECTORY...] [--max-lines N] [--tests] [--first N].
+"""Print the modules to review as rows: python3 tools/modules.py [DIRECTORY...] [--max-lines N] [--tests] [--first N].
 
-Files of one directory share a task up to N lines (600); a longer file has one to itself. Tests are left out, unless
-asked for, and so is what git ignores.
+Files of one directory share a task of up to N lines (600); a longer file gets a separate task. Files that git ignores
+are left out, and tests too without --tests.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def sources(places: list[str], *, tests: bool) -> list[str]:
 
 
 def modules(paths: list[str], max_lines: int) -> list[tuple[list[str], int]]:
-    """Return files that one task reads, and their lines: neighbours in a directory, up to the limit."""
+    """Return the files of each task and their number of lines: neighbours in a directory, up to the limit."""
     found: list[tuple[list[str], int]] = []
     for path in paths:
         lines = len(Path(path).read_bytes().splitlines())
@@ -56,7 +56,7 @@ def modules(paths: list[str], max_lines: int) -> list[tuple[list[str], int]]:
 
 
 def digest(paths: list[str]) -> str:
-    """Return a hash of what the files hold."""
+    """Return a hash of the files' content."""
     return hashlib.sha256(b"\0".join(Path(path).read_bytes() for path in paths)).hexdigest()[:16]
 
 
@@ -66,7 +66,7 @@ def main() -> int:
     parser.add_argument("places", nargs="*", default=["."])
     parser.add_argument("--max-lines", type=int, default=600)
     parser.add_argument("--tests", action="store_true", help="review tests too")
-    parser.add_argument("--first", type=int, help="only so many modules, from all over: a pilot")
+    parser.add_argument("--first", type=int, help="at most this many modules, from all parts: a pilot")
     options = parser.parse_args()
     ids: dict[str, int] = {}
     found = modules(sources(options.places, tests=options.tests), options.max_lines)

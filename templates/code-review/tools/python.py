@@ -1,4 +1,4 @@
-"""Simple mistakes of Python, found in the syntax tree: line, severity, title, trigger, impact."""
+"""Find simple mistakes of Python in the syntax tree: line, severity, title, trigger, impact."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     Mistake = tuple[int, str, str, str, str]
 
 LONG = 80
-"""Lines of a function above which it is called long."""
+"""A function with more lines than this is called long."""
 
 TODO = re.compile(r"\b(TODO|FIXME|XXX)\b")
 
 
 def mistakes(text: str) -> Iterator[Mistake]:
-    """Find mistakes in a module. SyntaxError where it is none."""
+    """Find mistakes in a module. SyntaxError if it is not valid Python."""
     tree = ast.parse(text)
     for node in ast.walk(tree):
         if isinstance(node, ast.ExceptHandler):
@@ -35,11 +35,11 @@ def mistakes(text: str) -> Iterator[Mistake]:
             yield from ending(node)
         elif isinstance(node, ast.Assert) and isinstance(node.test, ast.Tuple) and node.test.elts:
             yield (node.lineno, "high", "an assertion that cannot fail", "always: a tuple is true",
-                   "what it is to make sure of is never checked")  # fmt: skip
+                   "its condition is never checked")  # fmt: skip
     for number, line in enumerate(text.splitlines(), 1):
         if (found := TODO.search(line)) and "#" in line[: found.start()]:
-            yield (number, "low", f"{found[1]} left in the code", "whoever relies on what is not done yet",
-                   "unfinished work that no tracker knows of")  # fmt: skip
+            yield (number, "low", f"{found[1]} left in the code", "a user of what is not finished",
+                   "unfinished work that no issue tracker has")  # fmt: skip
 
 
 def handler(node: ast.ExceptHandler) -> Iterator[Mistake]:
@@ -48,7 +48,7 @@ def handler(node: ast.ExceptHandler) -> Iterator[Mistake]:
     raises = any(isinstance(inner, ast.Raise) for inner in ast.walk(node))
     if node.type is None and not raises:
         yield (node.lineno, "medium", "bare except", "^C or sys.exit() while the block runs",
-               "the program goes on where it was told to end")  # fmt: skip
+               "the program continues instead of ending")  # fmt: skip
     elif silent and isinstance(node.type, ast.Name) and node.type.id in {"Exception", "BaseException"}:
         yield (node.lineno, "medium", "every error is swallowed", "any error in the block, also a typing mistake",
                "the failure is seen later, elsewhere, without its cause")  # fmt: skip
@@ -62,7 +62,7 @@ def function(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Mistake]:
         empty = named and default.func.id in {"list", "dict", "set"}
         if isinstance(default, (ast.List, ast.Dict, ast.Set)) or empty:
             yield (default.lineno, "high", f"mutable default of {node.name}()", "a second call that leaves it out",
-                   "it begins with what the first call put in")  # fmt: skip
+                   "the default still contains what the first call put in")  # fmt: skip
     length = (node.end_lineno or node.lineno) - node.lineno + 1
     if length > LONG:
         yield (node.lineno, "low", f"{node.name}() has {length} lines", "any change to it",
@@ -76,29 +76,29 @@ def comparison(node: ast.Compare) -> Iterator[Mistake]:
             continue
         if isinstance(op, (ast.Eq, ast.NotEq)) and value.value is None:
             yield (value.lineno, "low", "comparison with None by == or !=", "an operand that defines __eq__, as arrays",
-                   "the answer is its own, or no bool at all")  # fmt: skip
+                   "__eq__ decides the result, which may not be a bool")  # fmt: skip
         if isinstance(op, (ast.Is, ast.IsNot)) and type(value.value) in {str, bytes, int, float}:
             yield (value.lineno, "high", "`is` with a literal", "an equal value that was computed",
-                   "equal things count as different, by chance of the interpreter")  # fmt: skip
+                   "equal values may count as different, depending on the interpreter")  # fmt: skip
 
 
 def call(node: ast.Call) -> Iterator[Mistake]:
-    """Find code and commands made of text."""
+    """Find code and commands made from text."""
     name = ast.unparse(node.func)
     constant = bool(node.args) and isinstance(node.args[0], ast.Constant)
     if name in {"eval", "exec"} and not constant:
-        yield (node.lineno, "high", f"{name}() of a value", "a value that others have a say in",
+        yield (node.lineno, "high", f"{name}() of a value", "a value that others can influence",
                "they run code here")  # fmt: skip
     values = {word.arg: word.value for word in node.keywords}
     shell = isinstance(values.get("shell"), ast.Constant) and values["shell"].value
     if (shell or name in {"os.system", "os.popen"}) and not constant:
-        yield (node.lineno, "high", "a shell command made of values", "a value with a quote or a semicolon in it",
+        yield (node.lineno, "high", "a shell command made from values", "a value with a quote or a semicolon in it",
                "another command is run")  # fmt: skip
     if name in {"pickle.load", "pickle.loads", "marshal.loads"} or (name == "yaml.load" and len(node.args) < 2):
-        yield (node.lineno, "medium", f"{name}() of data from elsewhere", "data that others have a say in",
+        yield (node.lineno, "medium", f"{name}() of data from elsewhere", "data that others can influence",
                "reading it runs their code")  # fmt: skip
     if name == "tempfile.mktemp":
-        yield (node.lineno, "medium", "a temporary name that is not taken", "somebody else makes the file first",
+        yield (node.lineno, "medium", "a temporary name without a file", "somebody else creates the file first",
                "they read or choose what is in it")  # fmt: skip
 
 
@@ -111,7 +111,7 @@ def ending(node: ast.Try) -> Iterator[Mistake]:
 
 
 def quoted(text: str) -> set[int]:
-    """Return the lines that lie inside of a text of several lines, its first one left out."""
+    """Return the lines inside string literals of several lines, without the first line of each."""
     found: set[int] = set()
     try:
         for token in tokenize.generate_tokens(io.StringIO(text).readline):

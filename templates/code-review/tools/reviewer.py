@@ -1,6 +1,6 @@
 """The agent of this job without a model: finds some real, simple mistakes, and judges findings by the lines they quote.
 
-What it is to do stands in its row (AGENTJOBS_ROW_PROFILE: review or evaluate). The same source gives the same findings.
+Its row says what to do (AGENTJOBS_ROW_PROFILE: review or evaluate). The same source gives the same findings.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WANTED = re.compile(r"noqa|nosec|pragma|eslint-disable|type: ignore|@ts-expect-error", re.IGNORECASE)
-"""Somebody has seen it, and meant it."""
+"""Marks of a line that somebody wrote this way on purpose."""
 
 
 def review(docs: list[str]) -> dict:
-    """Return a segment: what there is to say of these files."""
+    """Return a segment: the findings in these files."""
     findings, lines_read, unread = [], 0, []
     for path in docs:
         try:
@@ -61,16 +61,16 @@ def evaluate(segment: str) -> dict:
 
 
 def doubts(finding: dict) -> Iterator[str]:
-    """Yield why a finding is none, the plainest reason first."""
+    """Yield the reasons why a finding is wrong, the clearest first."""
     if why := misquoted(finding):
         yield why
         return
     if mark := WANTED.search(finding["code"]):
-        yield f"the line says itself that it is wanted: {mark[0]}"
+        yield f"the line is marked as intended: {mark[0]}"
     text = Path(finding["file"]).read_text(encoding="utf-8", errors="replace")
     quiet = python.quoted(text) if finding["file"].endswith(".py") else javascript.quoted(text)
     if finding["line"] in quiet:
-        yield "that line is inside of a text, and never run"
+        yield "that line is inside a string, and never run"
 
 
 def main() -> int:

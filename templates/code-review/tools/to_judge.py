@@ -1,4 +1,4 @@
-"""The plan of phase `evaluate`: a row for each segment that has findings. On stdin: the tasks of the phase before."""
+"""Plan the phase `evaluate`: print a row for each segment with findings. Stdin has the tasks of the phase before."""
 
 from __future__ import annotations
 

@@ -1,15 +1,15 @@
-"""What a linter, a type checker or a test runner printed, as rows for `agentjobs plan rows`.
+"""Turn the output of a linter, a type checker or a test runner into rows for `agentjobs plan rows`.
 
     sh tools/lint.sh | python3 tools/findings.py [--by file] [--no-files] | agentjobs plan rows
 
-A row is a rule's message in a file, at all lines where it was reported; with `--by file` all findings of a file.
-`--no-files` lets a task change any file: for failing tests, whose cause lies elsewhere. What was found is also kept in
-findings.json, next to agentjobs.toml: check.py calls everything else new.
+A row is one message of a rule in a file, at all lines where it was reported; with `--by file`, all findings of a file.
+`--no-files` lets a task change any file: for failing tests, because their cause is in other files. All findings are
+also written to findings.json, next to agentjobs.toml: check.py calls everything else new.
 
-Read are `file:line[:column]: [severity:] RULE message` and `... message  [rule]` (ruff, flake8, pylint, mypy, gcc and
+It reads `file:line[:column]: [severity:] RULE message` and `... message  [rule]` (ruff, flake8, pylint, mypy, gcc and
 many others), `file(line,column): error TS1: message` (tsc), eslint's blocks of a file name and its lines, and
-`FAILED file::test - message` (pytest -rfE). Lines that are none of these are passed over, and counted on stderr; so
-are findings in files that git does not track: no task would find them in its tree.
+`FAILED file::test - message` (pytest -rfE). Other lines are skipped, and counted on stderr. So are findings in files
+that git does not track: no task would have them in its tree.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Finding(NamedTuple):
 
 
 def parse(output: str, top: str) -> tuple[list[Finding], int]:
-    """Return the findings, and how many lines were none. `top`: where absolute paths begin."""
+    """Return the findings, and the number of other lines. Absolute paths become relative to `top`."""
     found, passed, block = [], 0, ""
     for line in output.splitlines():
         match = TSC.fullmatch(line) or TEST.fullmatch(line)
@@ -69,7 +69,7 @@ def parse(output: str, top: str) -> tuple[list[Finding], int]:
 
 
 def rule_and_text(text: str) -> tuple[str, str]:
-    """Take the rule off the front or the end of a message."""
+    """Split the rule from the front or the end of a message."""
     match = CODE.fullmatch(text) or NAMED.fullmatch(text)
     return (match["rule"], match["text"]) if match else ("", text)
 
@@ -80,13 +80,13 @@ def path_of(name: str, top: str) -> str:
 
 
 def tracked() -> set[str] | None:
-    """Return the files that git knows below this directory; None outside of a repository."""
+    """Return the files that git tracks below this directory; None outside a repository."""
     listed = subprocess.run(["git", "ls-files", "-z"], capture_output=True, text=True, check=False)
     return set(listed.stdout.split("\0")) if listed.returncode == 0 else None
 
 
 def key(finding: Finding) -> tuple[str, str, str]:
-    """Return what a finding is known by: not its line, which moves, nor what a test said as it failed."""
+    """Return what identifies a finding: without its line, which moves, and without the message of a failed test."""
     test = finding.line == 0
     return finding.file, finding.rule, "" if test else finding.message
 
@@ -126,10 +126,10 @@ def main() -> int:
     KNOWN.write_text(json.dumps([[*name, count] for name, count in known.items()], indent=0) + "\n", encoding="utf-8")
     for row in rows(findings, options.by, own_files=not options.no_files):
         print(json.dumps(row))
-    told = f"{len(findings)} findings in {len({finding.file for finding in findings})} files"
-    told += f"; {passed} lines were none" if passed else ""
-    told += f"; {len(everything) - len(findings)} left out: not in git" if len(everything) > len(findings) else ""
-    print(f"findings: {told}", file=sys.stderr)
+    summary = f"{len(findings)} findings in {len({finding.file for finding in findings})} files"
+    summary += f"; {passed} other lines" if passed else ""
+    summary += f"; {len(everything) - len(findings)} left out: not in git" if len(everything) > len(findings) else ""
+    print(f"findings: {summary}", file=sys.stderr)
     return 0
 
 

@@ -1,7 +1,7 @@
-"""The agent of this job without a model: mends what tools/lint.py finds, in the row's file, and nothing else.
+"""The agent of this job without a model: fixes what tools/lint.py finds, in the row's file, and nothing else.
 
-It goes by the row alone (AGENTJOBS_ROW_FILE, _RULE, _MESSAGE) and by where the linter reports it now. A finding of
-another linter, or one whose line it does not understand, it leaves as it is and says so: exit 1.
+It uses only the row (AGENTJOBS_ROW_FILE, _RULE, _MESSAGE) and the place where the linter reports the finding now. If a
+finding comes from another linter, or it does not understand the line, it changes nothing, says so and exits 1.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ Lines = list[str]
 
 
 def blanks(lines: Lines, finding: Finding) -> None:
-    """W291: take off what the line ends in."""
+    """W291: remove whitespace at the end of the line."""
     lines[finding.line - 1] = lines[finding.line - 1].rstrip()
 
 
 def none_by_identity(lines: Lines, finding: Finding) -> None:
-    """E711: `== None` to `is None`, `!= None` to `is not None`, where both stand in one line."""
+    """E711: change `== None` to `is None`, and `!= None` to `is not None`, if both parts are on one line."""
     at = finding.line - 1
     word = {"==": "is", "!=": "is not"}
     changed = re.sub(r"\s*(==|!=)\s*None\b", lambda match: f" {word[match[1]]} None", lines[at])
     if changed == lines[at]:
-        sys.exit(f"fix: no comparison with None to be seen in {finding.file}:{finding.line}")
+        sys.exit(f"fix: found no comparison with None in {finding.file}:{finding.line}")
     lines[at] = changed
 
 
 def unused_import(lines: Lines, finding: Finding) -> None:
-    """F401: take one name out of its import, and the import with the last one."""
+    """F401: remove one name from its import, and the whole import if it was the only name."""
     name = re.match(r"`(.+?)`", finding.message)
     node = next(
         (node for node in ast.walk(ast.parse("\n".join(lines)))
@@ -52,24 +52,24 @@ def unused_import(lines: Lines, finding: Finding) -> None:
     lines[node.lineno - 1 : node.end_lineno] = [indent + ast.unparse(node)] if node.names else []
 
 
-MENDS = {"W291": blanks, "E711": none_by_identity, "F401": unused_import}
+FIXES = {"W291": blanks, "E711": none_by_identity, "F401": unused_import}
 
 
 def main() -> int:
-    """Mend one finding after the other until none of the row's is left; return the exit code."""
+    """Fix the row's findings one after the other; return the exit code."""
     file = os.environ["AGENTJOBS_ROW_FILE"]
     rule, message = os.environ.get("AGENTJOBS_ROW_RULE", ""), os.environ.get("AGENTJOBS_ROW_MESSAGE", "")
     path = Path(file)
     count = 0
     while found := [f for f in lint(file) if not rule or (f.rule, f.message) == (rule, message)]:
-        finding = found[-1]  # from below, or the lines above would move
-        mend = MENDS.get(finding.rule)
-        if mend is None:
-            sys.exit(f"fix: no script mends {finding.rule} ({finding.message}): name a real agent in agentjobs.toml")
+        finding = found[-1]  # from the bottom, because a fix moves the lines below it
+        fix = FIXES.get(finding.rule)
+        if fix is None:
+            sys.exit(f"fix: no script for {finding.rule} ({finding.message}): name a real agent in agentjobs.toml")
         with path.open(encoding="utf-8", newline="") as source:
             lines = source.read().split("\n")
         before = list(lines)
-        mend(lines, finding)
+        fix(lines, finding)
         if lines == before:
             sys.exit(f"fix: {finding.file}:{finding.line} stays as it is: {finding.rule} {finding.message}")
         try:
@@ -81,7 +81,7 @@ def main() -> int:
         count += 1
     if not count:
         sys.exit(f"fix: nothing to do: {file} has no {rule or 'finding'} {message}")
-    print(f"mended {count} × {rule or 'any rule'} in {file}")
+    print(f"fixed {count} × {rule or 'any rule'} in {file}")
     return 0
 
 

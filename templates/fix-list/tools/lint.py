@@ -1,6 +1,6 @@
-"""A linter of three rules, so that this job runs without anything installed: python3 lint.py [FILE...].
+"""A linter with three rules, so that this job runs without anything installed: python3 lint.py [FILE...].
 
-W291 trailing whitespace; F401 an import that nobody uses; E711 a comparison with None by == or !=. Without a FILE: all
+W291 trailing whitespace; F401 an unused import; E711 a comparison with None by == or !=. Without a FILE: all
 Python files that git knows. Prints `file:line:column: RULE message`. Exit 0: clean; 1: findings; 2: a file could not be
 read.
 """
@@ -43,7 +43,7 @@ def whitespace(text: str) -> list[tuple[int, int, str]]:
 
 
 def syntax(text: str, name: str) -> list[tuple[int, int, str]]:
-    """Return comparisons with None, and imports whose name is nowhere in the module."""
+    """Return comparisons with None, and imports of names that the module does not use."""
     tree = ast.parse(text)
     lines = text.split("\n")
     found = []

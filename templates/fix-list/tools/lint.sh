@@ -1,11 +1,11 @@
 #!/bin/sh
-# The linter, and the only place that names it: sh tools/lint.sh [FILE...], in the directory that is to be looked at.
-# Without a FILE: all of it. Exit 0: nothing found; 1: findings; anything else: it could not run, and no work is taken.
+# Runs the linter; only this file names it. Call it in the directory to check: sh tools/lint.sh [FILE...]
+# Without a FILE: all of it. Exit 0: nothing found; 1: findings; anything else: it could not run, and all work is rejected.
 tools=$(dirname "$0")
 
 exec python3 "$tools/lint.py" "$@"
 
-# Instead of that line one of these; tools/findings.py reads what they print:
+# Or replace that line with one of these; tools/findings.py reads what they print:
 #   exec ruff check --output-format concise --no-cache "$@"
 #   exec flake8 "$@"
 #   exec mypy --no-error-summary "${@:-.}"

@@ -48,7 +48,7 @@ function copy(name) {
   else copyFileSync(from, to);
 }
 
-/** What a TypeScript file was called: a `.tsx` may have been a `.js`. */
+/** The JavaScript name of a TypeScript file: a `.tsx` may have been a `.js`. */
 function originalName(name) {
   if (!name.endsWith('.tsx')) return javaScriptName(name);
   const plain = name.replace(/\.tsx$/, '.js');

@@ -15,7 +15,7 @@ const complaints = [];
 for (const name of (process.env.AGENTJOBS_FILES ?? '').split('\n').filter(isJavaScript)) {
   if (existsSync(path.join(treeDir, name))) complaints.push(`${name}(1,1): error: still JavaScript`);
   else if (convertedName(treeDir, name) === undefined) {
-    complaints.push(`${name}(1,1): error: gone, and there is no ${typeScriptName(name)}`);
+    complaints.push(`${name}(1,1): error: missing, and so is ${typeScriptName(name)}`);
   }
 }
 
@@ -23,11 +23,11 @@ for (const name of files.filter(isTypeScript)) {
   const lines = readFileSync(path.join(treeDir, name), 'utf8').split('\n');
   lines.forEach((line, i) => {
     const hidden = /@ts-(nocheck|ignore)\b|@ts-expect-error TS(1\d{3}|2304|2307|2552|8\d{3})\b/.exec(line);
-    if (hidden) complaints.push(`${name}(${i + 1},${hidden.index + 1}): error: ${hidden[0]} hides what must be mended`);
+    if (hidden) complaints.push(`${name}(${i + 1},${hidden.index + 1}): error: ${hidden[0]} hides what must be fixed`);
   });
 }
 
-// The configuration is written anew for each run, outside the tree, so that nothing in the tree can soften it.
+// The configuration is written again for each run, outside the tree, so that nothing in the tree can weaken it.
 const scratchDir = mkdtempSync(path.join(tmpdir(), 'check-types-'));
 let status = 0;
 try {

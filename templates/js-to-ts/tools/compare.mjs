@@ -1,4 +1,4 @@
-// Whether two files are the same code: their normal forms are compared.
+// Compares the normal forms of two files: are they the same code?
 
 import { erase } from './erase.mjs';
 import { isTypeScript, ts } from './project.mjs';
@@ -9,8 +9,8 @@ const isWord = (entry) => !entry.startsWith(OPEN) && entry !== CLOSE;
 
 /**
  * A file's code without what a conversion may change: types, comments, layout, brackets that group nothing, and the
- * spelling of `require` and `module.exports`. Two files with equal normal forms run alike. The form lists the words
- * of the code, and between them, as `‹Kind` and `›`, how they belong together.
+ * spelling of `require` and `module.exports`. Two files with equal normal forms do the same at run time. The form lists
+ * the words of the code, and groups them by `‹Kind` and `›`.
  */
 export function normalForm(text, fileName) {
   const plain = isTypeScript(fileName) ? erase(text, fileName) : text;
@@ -69,8 +69,8 @@ function isRequire(statement) {
 }
 
 /**
- * A module that exports itself early, for a circular require, says so again at its end for the compiler
- * (`export = f`). The second time changes nothing as long as both name the same constant thing.
+ * A module that exports itself early, for a circular require, repeats this at its end for the compiler (`export = f`).
+ * The second export changes nothing if both name the same constant.
  */
 function withoutRepeatedExport(statements) {
   const last = statements.at(-1);
@@ -83,7 +83,7 @@ function withoutRepeatedExport(statements) {
   return statements.slice(0, -1).some(isSame) ? statements.slice(0, -1) : statements;
 }
 
-/** What a statement assigns to `module.exports`: `f` of `exports = module.exports = f` and of `var f = module.exports = {}`. */
+/** The name that a statement assigns to `module.exports`: `f` of `exports = module.exports = f` and of `var f = module.exports = {}`. */
 function exported(statement) {
   if (ts.isExpressionStatement(statement)) return exportedIn(statement.expression);
   if (!ts.isVariableStatement(statement)) return undefined;
@@ -101,7 +101,7 @@ function exportedIn(expression) {
   return found ? value : undefined;
 }
 
-/** The first place where two normal forms part, as one line for people; `undefined` when they are equal. */
+/** The first difference of two normal forms, as one line for people; `undefined` if they are equal. */
 export function firstDifference(before, after) {
   const length = Math.max(before.length, after.length);
   for (let i = 0; i < length; i += 1) {

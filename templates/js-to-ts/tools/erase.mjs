@@ -1,8 +1,8 @@
-// From TypeScript back to the JavaScript that it stands for, types blanked in place: every other character keeps its
-// line and column, so that stack traces, and tests that read source lines, find what they found before.
+// Turns TypeScript back into JavaScript by replacing types with blanks. Every other character keeps its line and column,
+// so stack traces, and tests that read source lines, find the same as before.
 //
-// Files are taken one by one, as bundlers and Node take them. `export =` runs last wherever it is written: that is
-// what the compiler makes of it, and a circular require sees the difference.
+// Each file is converted separately, as in bundlers and Node. `export =` runs last wherever it is written, because the
+// compiler does the same, and a circular require sees the difference.
 
 import { ts } from './project.mjs';
 
@@ -17,7 +17,7 @@ const TYPE_MODIFIERS = new Set([
   SyntaxKind.ProtectedKeyword,
 ]);
 
-/** The file has what no blanking removes: an enum, a namespace with values, a parameter property. */
+/** The file contains something that blanks cannot replace: an enum, a namespace with values, a parameter property. */
 class NotErasable extends Error {}
 
 /** The JavaScript of one TypeScript file. */
@@ -42,7 +42,7 @@ function transpile(text, fileName) {
   return ts.transpileModule(text, { compilerOptions, fileName }).outputText;
 }
 
-/** Whether a statement does nothing when it is reached: what comes after `export =` may only be such. */
+/** Whether a statement does nothing at run time: only such statements may follow `export =`. */
 const isStill = (statement) =>
   ts.isFunctionDeclaration(statement) || ts.isEmptyStatement(statement) || isTypeStatement(statement);
 
@@ -73,7 +73,7 @@ function blank(source) {
   const put = (position, replacement) => {
     for (let i = 0; i < replacement.length; i += 1) chars[position + i] = replacement[i];
   };
-  /** Blank what ends at `end`. Where that is the end of a statement without a semicolon, the next line must not join. */
+  /** Blank the code up to `end`. If a statement without a semicolon ends there, the next line must not continue it. */
   const cut = (start, end, node) => {
     wipe(start, end);
     let outer = node;

@@ -1,4 +1,4 @@
-// What the agent and the checks agree on: which files belong to the project, and the compiler's settings.
+// Shared by the agent and the checks: which files belong to the project, and the compiler's settings.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -34,8 +34,8 @@ export const isJavaScript = (name) => /\.[cm]?jsx?$/.test(name);
 export const isTypeScript = (name) => /\.[cm]?tsx?$/.test(name) && !/\.d\.[cm]?ts$/.test(name);
 
 /**
- * Whether a path is one of the project's own modules, which a task may convert. Where tools/sources.json is there,
- * `{"sources": […], "exclude": […]}` says so by globs over the JavaScript names; otherwise folders' names do.
+ * Whether a path is one of the project's own modules, which a task may convert. If tools/sources.json exists, its globs
+ * `{"sources": […], "exclude": […]}` over the JavaScript names decide; otherwise the names of folders do.
  */
 export function isSource(name) {
   const code = isJavaScript(name) || isTypeScript(name);
@@ -50,8 +50,8 @@ export function isSource(name) {
 }
 
 /**
- * `lib/a.js` → `lib/a.ts`; .mjs, .cjs and .jsx likewise. With the file's text: a `.js` that holds JSX becomes `.tsx`,
- * for the compiler reads `<div>` in a `.ts` as a type.
+ * `lib/a.js` → `lib/a.ts`; the same for .mjs, .cjs and .jsx. With the file's text: a `.js` that contains JSX becomes
+ * `.tsx`, because the compiler reads `<div>` in a `.ts` as a type.
  */
 export function typeScriptName(name, text = '') {
   const renamed = name.replace(/\.([cm]?)js(x?)$/, '.$1ts$2');
@@ -68,7 +68,7 @@ function holdsJsx(text) {
 
 export const javaScriptName = (name) => name.replace(/\.([cm]?)ts(x?)$/, '.$1js$2');
 
-let globs; // read once: tools/ lies outside every agent's tree
+let globs; // read once: tools/ is outside every agent's tree
 function sourceGlobs() {
   if (globs === undefined) {
     const file = path.join(TOOLS_DIR, 'sources.json');
@@ -87,13 +87,13 @@ export function globPattern(glob) {
   return new RegExp(`^${parts}$`);
 }
 
-/** The TypeScript that a JavaScript file has become in a tree, `undefined` while there is none. */
+/** The TypeScript file that a JavaScript file has become in a tree; `undefined` if it was not converted yet. */
 export function convertedName(treeDir, name) {
   const names = [typeScriptName(name), `${typeScriptName(name)}x`];
   return names.find((converted) => /\.[cm]?tsx?$/.test(converted) && existsSync(path.join(treeDir, converted)));
 }
 
-/** Where type packages are looked for: the tools' own (node), then the project's. */
+/** Where to look for type packages: first in the tools (node), then in the project. */
 export function typeRoots(rootDir) {
   const places = [path.join(TOOLS_DIR, 'node_modules', '@types'), path.join(rootDir, 'node_modules', '@types')];
   return places.filter((place) => existsSync(place));

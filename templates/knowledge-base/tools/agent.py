@@ -1,6 +1,6 @@
 """A stand-in for an agent that needs no model: it does each phase of this job by counting words.
 
-What it writes is dull but true, always the same for the same documents, and passes the checks of a real agent.
+Its texts are dull but true, and pass the checks of a real agent. The same documents give the same texts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from notes import Note
 
 TOPICS, FACTS = 5, 8
 SMALLEST, LARGEST = 3, 12
-"""Documents of a cluster."""
+"""How many documents a cluster may have."""
 
 COMMON = frozenset(
     """
@@ -33,12 +33,12 @@ COMMON = frozenset(
     two type under until up upon use used useful user users uses using value values version versions very want was way
     well were what when where whether which while who whole why will with within without work works would yet you your
     class code data file files function method object page python text true false none self return django
-    """.split()  # noqa: SIM905 - a list of 300 literals is no easier to read
+    """.split()  # noqa: SIM905 - a list of 300 literals is not easier to read
 )
 
 
 def sentences(text: str) -> list[str]:
-    """Return the first sentence of each paragraph of prose; headings, lists, tables and code are none."""
+    """Return the first sentence of each paragraph of prose, not of headings, lists, tables and code."""
     text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
     found = []
     for paragraph in re.split(r"\n\s*\n", text):
@@ -53,7 +53,7 @@ def sentences(text: str) -> list[str]:
 
 
 def plainly(text: str) -> str:
-    """Take the markup out of a text, and the brackets, which are for citing."""
+    """Remove markup from a text, and brackets, because they mark citations."""
     text = re.sub(r":[\w:]+:`~?\.?([^`<]*?)\s*(<[^`]*>)?`", r"\1", text)
     text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
     text = re.sub(r"`([^`<]*?)\s*<[^`]*>`_*", r"\1", text)
@@ -72,7 +72,7 @@ def title_of(text: str, otherwise: str) -> str:
 
 
 def topics_of(text: str, title: str) -> list[str]:
-    """Return the words that a document is about: the most frequent ones, those of its title counted often."""
+    """Return the topics of a document: its most frequent words; words of its title count more."""
     counts = Counter(re.findall(r"[a-z]{4,}", plainly(text).lower()))
     for word in re.findall(r"[a-z]{4,}", title.lower()):
         counts[word] += 20
@@ -94,7 +94,7 @@ def analyse(source: str) -> Note:
 
 
 def cluster(found: list[Note]) -> list[dict[str, str]]:
-    """Put documents that share a topic together: the topic of most documents first, none too small or too large."""
+    """Group documents that share a topic, starting with the most common topic; no group is too small or too large."""
     left = {note.source: note for note in found}
     rows: list[dict[str, str]] = []
     while left:
@@ -125,7 +125,7 @@ def row(topic: str, documents: list[str], before: list[dict[str, str]]) -> dict[
 
 
 def digest(title: str, documents: list[str]) -> str:
-    """Say what is known of a cluster, each fact with its source."""
+    """Write what is known about a cluster, each fact with its source."""
     chosen = [note for note in notes.every_note() if note.source in documents]
     parts = [f"# {title}\n"]
     for note in chosen:
@@ -163,7 +163,7 @@ def assemble(paths: list[str]) -> str:
 
 
 def work(phase: str) -> str:
-    """Return what the task writes."""
+    """Return the text of the task's output file."""
     docs = notes.words("docs")
     if phase == "analyse":
         return notes.as_markdown([analyse(source) for source in docs])
@@ -189,7 +189,7 @@ def work(phase: str) -> str:
 
 def main() -> None:
     """Do the task that the environment names."""
-    sys.stdin.read()  # a real agent reads its prompt; this one knows it by heart
+    sys.stdin.read()  # a real agent reads its prompt; this one does not need it
     text = work(os.environ["AGENTJOBS_ROW_PROFILE"])
     notes.output().parent.mkdir(parents=True, exist_ok=True)
     notes.output().write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What the tasks of this job write: notes on documents, clusters of them, an outline. Read and written in one place."""
+"""Read and write the files of this job: notes on documents, clusters of documents, outlines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 @dataclass
 class Note:
-    """What is known of one document, or of one part of it (`path:FIRST-LAST`, lines)."""
+    """The notes on one document, or on one part of it (`path:FIRST-LAST`, lines)."""
 
     source: str
     title: str = ""
@@ -26,12 +26,12 @@ class Note:
 
 
 def words(cell: str) -> list[str]:
-    """Return what a cell of this task names, as shell words (`AGENTJOBS_ROW_DOCS` for the cell `docs`)."""
+    """Return the shell words in a cell of this task (`AGENTJOBS_ROW_DOCS` for the cell `docs`)."""
     return shlex.split(os.environ.get(f"AGENTJOBS_ROW_{cell.upper()}", ""))
 
 
 def output() -> Path:
-    """Return what this task writes."""
+    """Return the path of the file that this task writes."""
     return Path(os.environ["AGENTJOBS_ROW_OUTPUT"])
 
 
@@ -54,7 +54,7 @@ def as_markdown(notes: list[Note]) -> str:
 
 
 def from_markdown(text: str) -> list[Note]:
-    """Read an analysis. What stands before the first `## ` heading is not part of it."""
+    """Read an analysis. Text before the first `## ` heading is not part of it."""
     notes: list[Note] = []
     for line in text.splitlines():
         if line.startswith("## "):
@@ -69,7 +69,7 @@ def from_markdown(text: str) -> list[Note]:
 
 
 def normalised(paths: list[str]) -> list[Note]:
-    """Return the notes of normalised files, by document; the parts of one are put together again."""
+    """Return the notes of normalised files, by document; the parts of a document are joined."""
     found: dict[str, Note] = {}
     for path in paths:
         for one in json.loads(Path(path).read_text(encoding="utf-8"))["documents"]:
@@ -80,7 +80,7 @@ def normalised(paths: list[str]) -> list[Note]:
 
 
 def every_note() -> list[Note]:
-    """Return all that the phase `normalise` has written."""
+    """Return all notes that the phase `normalise` has written."""
     return normalised(sorted(map(str, Path("normalised").glob("*.json"))))
 
 

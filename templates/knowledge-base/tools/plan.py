@@ -1,6 +1,7 @@
-"""The tasks of a phase as JSON lines, from the rows of the phase before, which come on stdin: `plan.py PHASE`.
+"""Print the tasks of a phase as JSON lines: `plan.py PHASE`. Stdin has the rows of the phase before.
 
-`analyse` is planned by `agentjobs plan pack`, `merge` by `agentjobs plan tree`, and the clusters are rows as they are.
+`agentjobs plan pack` plans `analyse`, and `agentjobs plan tree` plans `merge`. The phase `digest` needs no plan: each
+cluster is already a row.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ def normalise(before: Rows) -> Iterator[dict[str, str]]:
 
 
 def cluster(before: Rows) -> Iterator[dict[str, str]]:
-    """Make one task, which sees all titles and topics."""
+    """Make one task that reads all titles and topics."""
     yield {"id": "clusters", "docs": shlex.join(row["output"] for row in before)}
 
 
 def write(before: Rows) -> Iterator[dict[str, str]]:
-    """Make one task for each section of the final outline, in its order; a single cluster has nothing to be merged."""
+    """Make one task for each section of the final outline, in its order. With a single cluster there is no outline."""
     rows = {row["id"]: row for path in sorted(Path("clusters").glob("*.jsonl")) for row in notes.clusters(path)}
     outlines = [row["output"] for row in before if row.get("final")]
     sections = [(row["title"], task) for task, row in rows.items()]
@@ -49,13 +50,13 @@ def write(before: Rows) -> Iterator[dict[str, str]]:
 
 
 def assemble(before: Rows) -> Iterator[dict[str, str]]:
-    """Make one task, which is given the sections in their order."""
+    """Make one task that gets the sections in their order."""
     in_order = sorted(before, key=lambda row: int(row["number"]))
     yield {"id": "knowledge-base", "docs": shlex.join(row["output"] for row in in_order)}
 
 
 def main() -> None:
-    """Print the rows. What is not DONE is gone on without: the prompts name it."""
+    """Print the rows. Tasks that are not DONE are left out; the prompts name them."""
     before = [row for line in sys.stdin if line.strip() and (row := json.loads(line))["status"] == "DONE"]
     make = {"normalise": normalise, "cluster": cluster, "write": write, "assemble": assemble}[sys.argv[1]]
     for row in make(before):

@@ -2,10 +2,10 @@
 
     move NAMES FROM.py TO.py          top-level definitions, with the imports they need; FROM imports them from there
     repoint NAMES OLD.module NEW.module    in the row's files: from OLD import NAME -> from NEW import NAME
-    rename OLD NEW                    a name, wherever it stands in the row's files
+    rename OLD NEW                    a name, everywhere in the row's files
     drop NAMES FILE.py                imports in FILE that nothing in it uses any more
 
-NAMES are separated by commas. What cannot be done it does not do halfway: it says why and ends with exit 1.
+NAMES are separated by commas. If it cannot carry out all of a recipe, it changes nothing, says why and exits 1.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def move(names: str, source: str, target: str) -> str:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and node.name in wanted
     }  # fmt: skip
     if missing := [name for name in wanted if name not in found]:
-        sys.exit(f"refactor: {source} defines no {', '.join(missing)}")
+        sys.exit(f"refactor: {source} does not define {', '.join(missing)}")
     lines = text.split("\n")
     moved = []
     for name in wanted:
@@ -46,7 +46,7 @@ def move(names: str, source: str, target: str) -> str:
     used = {name.id for node in found.values() for name in ast.walk(node) if isinstance(name, ast.Name)}
     kept = {node.name for node in tree.body if hasattr(node, "name")} - set(wanted)
     if entangled := used & kept:
-        sys.exit(f"refactor: what is to move uses {', '.join(sorted(entangled))}, which stays in {source}")
+        sys.exit(f"refactor: the moved code uses {', '.join(sorted(entangled))}, which stays in {source}")
     there = read(target) if Path(target).exists() else f'"""Moved out of {source}."""\n'
     needed = [line for node in imports(tree) if (line := only(node, used)) and line not in there.split("\n")]
     body = there.rstrip("\n") + "\n\n\n" + "\n\n\n".join(moved) + "\n"
@@ -54,7 +54,7 @@ def move(names: str, source: str, target: str) -> str:
         first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
         del lines[first - 1 : node.end_lineno]
         while first - 1 < len(lines) and not lines[first - 1].strip() and not lines[first - 2].strip():
-            del lines[first - 1]  # no gap where it stood
+            del lines[first - 1]  # leave no gap
     left = with_imports("\n".join(lines).rstrip("\n") + "\n", [f"from {module(target)} import {', '.join(wanted)}"])
     write(target, with_imports(body, needed))
     write(source, left)
@@ -79,17 +79,17 @@ def repoint(names: str, old: str, new: str) -> str:
             changed.append(path)
     if not changed:
         sys.exit(f"refactor: no file of this step imports {names} from {old}")
-    return f"{', '.join(changed)}: {names} comes from {new} now."
+    return f"{', '.join(changed)}: {names} now comes from {new}."
 
 
 def rename(old: str, new: str) -> str:
-    """Write one name for another, in code alone: not in strings and comments."""
+    """Replace one name by another in code, not in strings and comments."""
     changed = 0
     for path in files():
         text = read(path)
         tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
         if any(token.type == tokenize.NAME and token.string == new for token in tokens):
-            sys.exit(f"refactor: {path} has a {new} already")
+            sys.exit(f"refactor: {path} already contains the name {new}")
         lines = text.split("\n")
         for token in reversed(tokens):
             if token.type == tokenize.NAME and token.string == old:
@@ -98,12 +98,12 @@ def rename(old: str, new: str) -> str:
                 changed += 1
         write(path, "\n".join(lines))
     if not changed:
-        sys.exit(f"refactor: no {old} in {', '.join(files())}")
-    return f"{old} is called {new} now."
+        sys.exit(f"refactor: found no {old} in {', '.join(files())}")
+    return f"{old} is now called {new}."
 
 
 def drop(names: str, path: str) -> str:
-    """Take out imports that nothing in the file uses."""
+    """Remove imports that nothing in the file uses."""
     text = read(path)
     tree = ast.parse(text)
     wanted = set(names.split(","))
@@ -129,7 +129,7 @@ def imports(tree: ast.Module) -> list[Import]:
 
 
 def only(node: Import, used: set[str]) -> str:
-    """Return an import with only the names that are used; empty if none is."""
+    """Return an import with only the names that are used; empty if none is used."""
     names = [alias for alias in node.names if (alias.asname or alias.name.partition(".")[0]) in used]
     if isinstance(node, ast.ImportFrom):
         return ast.unparse(ast.ImportFrom(node.module, names, node.level)) if names else ""
@@ -137,7 +137,7 @@ def only(node: Import, used: set[str]) -> str:
 
 
 def with_imports(text: str, lines: Iterable[str]) -> str:
-    """Put imports below those that are there, or below the docstring."""
+    """Insert imports after the existing ones, or after the docstring."""
     tree = ast.parse(text)
     last = imports(tree)
     doc = tree.body[0] if tree.body and isinstance(tree.body[0], ast.Expr) else None
@@ -155,7 +155,7 @@ def module(path: str) -> str:
 
 
 def files() -> list[str]:
-    """Return the Python files of the row that are there."""
+    """Return the Python files of the row that exist."""
     lines = os.environ.get("AGENTJOBS_FILES", "").split("\n")
     return [line for line in lines if line.endswith(".py") and Path(line).exists()]
 
@@ -164,7 +164,7 @@ def read(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
-        sys.exit(f"refactor: there is no {path}")
+        sys.exit(f"refactor: {path} does not exist")
 
 
 def write(path: str, text: str) -> None:
@@ -176,7 +176,7 @@ RECIPES = {"move": (move, 3), "repoint": (repoint, 3), "rename": (rename, 2), "d
 
 
 def carried_out() -> bool:
-    """Whether an earlier attempt has left work here."""
+    """Return whether an earlier attempt has left work here."""
     base = os.environ["AGENTJOBS_BASE_COMMIT"]
     return subprocess.run(["git", "diff", "--quiet", base, "--"], check=False).returncode == 1
 
@@ -188,7 +188,7 @@ def main() -> int:
     if recipe is None or len(words) != count + 1:
         sys.exit(f"refactor: no recipe {' '.join(words) or 'in the column `do`'}; a real agent needs none")
     if os.environ.get("AGENTJOBS_MODE") == "repair" and carried_out():
-        print("The recipe was carried out by an earlier attempt, and a script has no second idea.")
+        print("An earlier attempt has carried out the recipe, and a script cannot improve it.")
         return 0
     done = recipe(*words[1:])
     handoff = os.environ.get("AGENTJOBS_HANDOFF")

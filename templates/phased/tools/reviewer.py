@@ -1,8 +1,8 @@
-"""A reviewer without a model: in a refactoring every definition is the code it was, wherever it is now.
+"""A reviewer without a model: a refactoring may move a definition, but not change its code.
 
-Compares the Python files of the commit before a step (AGENTJOBS_BASE_COMMIT) with those of the step
-(AGENTJOBS_COMMIT): a function or class that is gone, or whose code is another, is a finding. Where the row's recipe
-renames, the new name counts as the old one. The verdict goes to AGENTJOBS_VERDICT.
+It compares the Python files of the commit before a step (AGENTJOBS_BASE_COMMIT) with those of the step
+(AGENTJOBS_COMMIT). A function or class that is gone, or has other code, is a finding. If the row's recipe renames, the
+new name counts as the old one. It writes the verdict to AGENTJOBS_VERDICT.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def definitions(commit: str, renamed: dict[str, str]) -> dict[str, list[Place]]:
 
 
 def rename(tree: ast.AST, renamed: dict[str, str]) -> None:
-    """Write new names for old ones, in code and not in texts."""
+    """Replace old names by new ones, in code and not in strings."""
     for node in ast.walk(tree):
         for field in ("id", "attr", "name", "arg"):
             name = getattr(node, field, None)
@@ -51,7 +51,7 @@ def git(*args: str) -> str:
 
 
 def findings(before: dict[str, list[Place]], after: dict[str, list[Place]]) -> list[dict]:
-    """Return what a step of a refactoring may not do."""
+    """Return a finding for each definition that is gone or has changed."""
     found = []
     own = next(iter(os.environ.get("AGENTJOBS_FILES", "").split("\n")))
     for name, places in before.items():
@@ -60,14 +60,14 @@ def findings(before: dict[str, list[Place]], after: dict[str, list[Place]]) -> l
             if any(place.code == other.code for other in there):
                 continue
             where = there[0] if there else place
-            what = f"{name}() is not the code it was" if there else f"{name}() is gone"
+            what = f"{name}() has changed" if there else f"{name}() is gone"
             found.append({
                 "file": where.file if there else own or place.file,
                 "line": where.line if there else 0,
                 "severity": "high",
                 "title": what,
-                "trigger": f"whoever calls {name}() of {place.file}",
-                "impact": "a refactoring must not change what the program does; this step does, or nobody can tell",
+                "trigger": f"a call of {name}() of {place.file}",
+                "impact": "a refactoring must not change what the program does; this step does, or it is unclear",
             })
     return found
 

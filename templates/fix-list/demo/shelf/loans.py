@@ -1,4 +1,4 @@
-"""Who has which book."""
+"""Which books are lent, and to which person."""
 
 import datetime
 import json

@@ -1,8 +1,8 @@
-// Types from what the code says of itself: first its JSDoc, then how its values are used.
+// Finds types in the code itself: first in its JSDoc, then in how its values are used.
 
 import { ts } from '../project.mjs';
 
-/** JSDoc is not checked by anyone, so its names come in every spelling: these are the ones that mean a known type. */
+/** Nothing checks JSDoc, so names of types are spelled in many ways. These spellings mean a known type. */
 const SPELLINGS = new Map([
   ['bool', 'boolean'],
   ['int', 'number'],
@@ -15,7 +15,7 @@ const SPELLINGS = new Map([
   ['String', 'string'],
   ['Number', 'number'],
   ['Boolean', 'boolean'],
-  ['Object', 'any'], // in JSDoc a thing with members, in TypeScript one without
+  ['Object', 'any'], // in JSDoc an object with members, in TypeScript one without
   ['object', 'any'],
 ]);
 
@@ -28,8 +28,8 @@ export function fromJsDoc(bench, name) {
 }
 
 /**
- * Edits that annotate from usage. The language service guesses: a guess that holds nothing (`never`, `undefined`) or that only
- * repeats one call's shape is not written, and comes back as an error that says where a type is missing.
+ * Edits that annotate from usage, as the language service guesses it. A guess that is empty (`never`, `undefined`) or only
+ * repeats the shape of one call is not used; the compiler then reports where a type is missing.
  */
 export function fromUsage(bench, name) {
   return bench.fixes(name, 'inferFromUsage', (edit) => {
@@ -43,7 +43,7 @@ export function fromUsage(bench, name) {
 
 const isTypeOnly = (text) => /^[\s()]*$/.test(text) || /^\(?this: /.test(text);
 
-/** The signature of what a module exports: what the tasks after this one need to know of it. */
+/** The signature of a module's exports: the tasks after this one need it. */
 export function exportedSignature(bench, name) {
   const { checker } = bench;
   const symbol = checker.getSymbolAtLocation(bench.source(name));

@@ -1,14 +1,14 @@
-// How the rest of the tree, its tests included, calls what a module exports. An argument that some caller leaves out is
-// optional: said at once, this spares every caller that is converted later a cast.
+// Finds out how the rest of the tree, with its tests, calls what a module exports. If some caller leaves an argument out,
+// the parameter is optional. Declaring that at once saves a cast in every caller that is converted later.
 
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { isJavaScript, isTypeScript, treeFiles, ts } from '../project.mjs';
 import { isRequire, parseJs } from './commonjs.mjs';
-import { isDeclaration, optionalFrom } from './mends/annotations.mjs';
+import { isDeclaration, optionalFrom } from './fixes/annotations.mjs';
 
 const WHOLE = 'default'; // what `module.exports =`, `export =` and `export default` export
-const MOST_CALLERS = 40; // files looked at for one module; the rest would say the same
+const MOST_CALLERS = 40; // files to read for one module; more would show the same
 
 export class Callers {
   constructor(treeDir) {
@@ -100,7 +100,7 @@ function calleeOf(expression, bound, stemOf) {
   return target === undefined || target.exported !== undefined ? undefined : { stem: target.stem, exported: expression.name.text };
 }
 
-/** Edits, one group a function, that make the parameters optional which some caller leaves out. */
+/** Edits, one group per function, that make parameters optional if some caller leaves them out. */
 export function optionalParameters(source, fewest) {
   const groups = [];
   for (const [exported, count] of fewest) {

@@ -1,4 +1,4 @@
-// How a CommonJS module says what it exports. CommonJS stays CommonJS: this is read, not rewritten.
+// Reads how a CommonJS module exports. It does not rewrite anything: CommonJS stays CommonJS.
 
 import { ts } from '../project.mjs';
 
@@ -24,14 +24,14 @@ const isExports = (node) => ts.isIdentifier(node) && node.text === 'exports';
 const isAssignment = (node) => ts.isBinaryExpression(node) && node.operatorToken.kind === ts.SyntaxKind.EqualsToken;
 
 /**
- * The form of a module's exports, which decides how TypeScript can be told of them:
+ * The form of a module's exports, which decides how they can be declared for TypeScript:
  *
  *     'esm'     import and export
  *     'none'    nothing is exported
  *     'last'    module.exports = …, and nothing runs after it: `at` is that assignment
  *     'early'   module.exports = name, where other code follows: `name`, and the members added to it: `members`
  *     'named'   exports.a = …, exports.b = …: `members`
- *     'opaque'  anything else: to TypeScript it is a module without exports, and whoever requires it gets `any`
+ *     'opaque'  anything else: for TypeScript it is a module without exports, and a `require` of it gives `any`
  */
 export function exportForm(source) {
   if (isEsm(source)) return { kind: 'esm' };
@@ -62,7 +62,7 @@ function isEsm(source) {
   );
 }
 
-/** What a chain `exports = module.exports = value`, `exports.a = exports.b = value` assigns to. */
+/** The targets of a chain of assignments: `exports = module.exports = value`, `exports.a = exports.b = value`. */
 function assigned(assignment, seen) {
   const found = { isWhole: false, names: [], targets: 0, value: assignment };
   for (; isAssignment(found.value); found.value = found.value.right) {

@@ -1,4 +1,4 @@
-// The conversion of a group of files that lie drafted on a bench: from JavaScript until the compiler is content.
+// Converts a group of files from JavaScript until the compiler reports no error. The drafts are on a workbench.
 
 import { firstDifference, normalForm } from '../compare.mjs';
 import { ts } from '../project.mjs';
@@ -6,12 +6,12 @@ import { fromJsDoc, fromUsage } from './annotate.mjs';
 import { Callers, optionalParameters } from './callers.mjs';
 import { applyEdits } from './edits.mjs';
 import { declareMembers } from './members.mjs';
-import { mendAll } from './mend.mjs';
+import { fixAll } from './fix.mjs';
 import { convertModuleSyntax, typedModules } from './modules.mjs';
 import { dropUnused, suppressRest } from './suppress.mjs';
 
 /**
- * Convert `files`, each `{name, original, before}`: what it is called now, what it was called, and its JavaScript.
+ * Convert `files`, each `{name, original, before}`: its name now, its old name, and its JavaScript.
  * `cautious`: no types from JSDoc or usage, only what the compiler asks for. `say` reports progress.
  */
 export function convertGroup(bench, files, { cautious = false, callers = new Callers(bench.treeDir), say = () => {} } = {}) {
@@ -30,11 +30,11 @@ export function convertGroup(bench, files, { cautious = false, callers = new Cal
   return finish(bench, files);
 }
 
-/** Mend what is left to mend, suppress what cannot be. Returns what was done, a line each. */
+/** Fix the remaining errors, and suppress those that cannot be fixed. Returns one line for each thing done. */
 export function finish(bench, files) {
   const names = files.map((file) => file.name);
   const isSound = soundness(bench, files);
-  const log = mendAll(bench, names, isSound);
+  const log = fixAll(bench, names, isSound);
   for (const name of names) {
     const count = suppressRest(bench, name, isSound);
     if (count > 0) log.push(`${name}: ${count} suppressed`);
@@ -43,7 +43,7 @@ export function finish(bench, files) {
   return log;
 }
 
-/** Says of a draft whether it parses, and is the original once its types are erased. */
+/** Returns a function that checks a draft: does it parse, and is it the original when its types are erased? */
 export function soundness(bench, files) {
   const byName = new Map(files.map((file) => [file.name, file]));
   const forms = new Map();
@@ -77,7 +77,7 @@ function addMembers(bench, names, isSound) {
   return made;
 }
 
-/** Make the edits that `guesses` gives; take a file's back if they touch more than types or bring more errors than they are worth. */
+/** Make the edits that `guesses` returns. Undo those of a file if they change more than types, or cause too many errors. */
 function guess(bench, names, isSound, guesses) {
   const steps = names.map((name) => ({ name, text: bench.text(name), errors: countContradictions(bench, name), edits: guesses(bench, name) }));
   const made = steps.filter(({ edits }) => edits.length > 0);

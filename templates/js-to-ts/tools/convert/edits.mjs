@@ -1,8 +1,7 @@
 // Text edits: {start, end, text}. Groups are applied whole or not at all.
 
 /**
- * Which of these groups of edits can be made together: none that touches one taken before it. The next round sees
- * what is still to do.
+ * The groups of edits that can be made together: a group that overlaps an earlier one is left for the next round.
  */
 export function compatible(groups) {
   const spans = groups
@@ -53,7 +52,7 @@ export function moved(position, edits) {
 export const insert = (position, text) => ({ start: position, end: position, text });
 export const replace = (node, source, text) => ({ start: node.getStart(source), end: node.end, text });
 
-/** Two errors often ask for one and the same edit. */
+/** Without duplicates: two errors often lead to the same edit. */
 export function unique(groups) {
   const seen = new Set();
   return groups.filter(({ name, edits }) => {

@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 // A coding agent without a model: it converts the files of one task from JavaScript to TypeScript.
 //
-// It is driven as any agent is: it works in the current directory, learns its task from AGENTJOBS_* variables and the
-// prompt on stdin, and ends with a result event on stdout. The first attempt goes on until the compiler finds nothing
-// in the task's files; what only the merged whole shows is mended by a later one, from the errors in its prompt.
+// It runs like any agent: it works in the current directory, reads its task from AGENTJOBS_* variables and the prompt on
+// stdin, and ends with a result event on stdout. The first attempt continues until the compiler finds no error in the
+// task's files. A later attempt fixes errors that appear only in the merged project, from the errors in its prompt.
 
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -24,7 +24,7 @@ function main() {
   const progress = (event) => say({ type: 'progress', ...event });
   const cautious = process.env.AGENTJOBS_MODE === 'restart';
   const log = fresh.length > 0 ? convertGroup(bench, fresh, { cautious, say: progress }) : repairGroup(bench, files, prompt);
-  for (const line of log) progress({ mended: line });
+  for (const line of log) progress({ fixed: line });
   for (const file of files) putBack(bench, file);
   if (process.env.AGENTJOBS_HANDOFF) writeHandoff(bench, files, process.env.AGENTJOBS_HANDOFF);
   const left = files.flatMap((file) => bench.diagnostics(file.name).map((diagnostic) => `${file.name}: TS${diagnostic.code}`));

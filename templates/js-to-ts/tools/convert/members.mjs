@@ -1,5 +1,5 @@
-// Members that a class gives itself by assignment: `this.a = 1` becomes typed by `declare a: number` in the class. A
-// `declare` leaves nothing at run time; a field would be one more assignment.
+// Declares members that a class creates by assignment: for `this.a = 1` it adds `declare a: number` to the class. A
+// `declare` has no effect at run time; a field would be one more assignment.
 
 import { ts } from '../project.mjs';
 import { insert } from './edits.mjs';
@@ -8,7 +8,7 @@ import { enclosing, nodeAt } from './nodes.mjs';
 const NO_SUCH_MEMBER = new Set([2339, 2551]);
 const PLAIN = /^(string|number|boolean|RegExp|Date|Buffer|string\[\]|number\[\])$/;
 
-/** Edits that declare the members which these files use and their classes lack, as groups `{name, edits}`. */
+/** Edits that declare members that these files use and their classes do not declare, as groups `{name, edits}`. */
 export function declareMembers(bench, names) {
   const wanted = new Map(); // class → Map(member → is it static)
   for (const name of names) {
@@ -37,7 +37,7 @@ export function declareMembers(bench, names) {
   return groups;
 }
 
-/** The class whose member is looked up in an expression, and whether in the class itself. */
+/** The class of the object in a member access, and whether the member is static. */
 function ownerOf(expression, checker) {
   if (expression.kind === ts.SyntaxKind.ThisKeyword) {
     const element = enclosing(expression, (node) => ts.isFunctionDeclaration(node) || ts.isFunctionExpression(node) || ts.isClassElement(node));

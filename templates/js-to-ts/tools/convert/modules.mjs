@@ -1,4 +1,4 @@
-// Module syntax: CommonJS stays CommonJS, in the spelling that TypeScript gives types to.
+// Rewrites module syntax: CommonJS stays CommonJS, in the form for which TypeScript knows types.
 //
 //     var a = require('./a')      →  import a = require('./a')
 //     module.exports = f          →  export = f                       where nothing runs after it
@@ -25,7 +25,7 @@ export function convertModuleSyntax(text, name, hasTypes) {
   return tail.length === 0 ? converted : `${converted.replace(/\s*$/, '\n')}${tail.join('\n')}\n`;
 }
 
-/** What has to be said at the end of the module for TypeScript to know its exports. None of it runs. */
+/** The declarations at the end of the module that TypeScript needs to know its exports. None of them runs. */
 function declaredAtEnd(source, { kind, name, members = [] }) {
   if (kind === 'named') return members.map((member) => `export declare let ${member}: any;`);
   if (kind !== 'early') return [];
@@ -34,7 +34,7 @@ function declaredAtEnd(source, { kind, name, members = [] }) {
   return [`declare namespace ${name} {\n${members.map((member) => `  export let ${member}: any;`).join('\n')}\n}`, ...lines];
 }
 
-/** Give every `require` of a module with types those types, where it stands. */
+/** Give every `require` of a module with types these types, in place. */
 function typedRequires(source, hasTypes) {
   const edits = [];
   const visit = (node) => {
@@ -59,8 +59,8 @@ function asImport(call, source) {
 }
 
 /**
- * An import can neither be assigned to nor declared twice; and the compiler leaves out an import that nothing uses,
- * and with it what the module does when it loads.
+ * An import can neither be assigned to nor declared twice. And the compiler leaves out an import that nothing uses; then
+ * the module is not loaded.
  */
 function staysConstant(source, declared) {
   let isUsed = false;
@@ -90,7 +90,7 @@ function asTyped(call, source) {
   return [insert(call.getStart(source), `${semicolonBefore(call, source)}(`), insert(call.end, `${type})`)];
 }
 
-/** Which module paths, seen from a file, lead to types: `resolve` says which file a path means. */
+/** Returns which module paths lead to types, from one file: `resolve` returns the file that a path means. */
 export function typedModules(resolve, read = (file) => readFileSync(file, 'utf8')) {
   return (specifier) => {
     if (builtinModules.includes(specifier.replace(/^node:/, ''))) return true;

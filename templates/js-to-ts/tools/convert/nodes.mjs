@@ -1,4 +1,4 @@
-// Finding one's way in a syntax tree.
+// Finds nodes in a syntax tree.
 
 import { ts } from '../project.mjs';
 
@@ -32,7 +32,7 @@ export function declarationOf(checker, node) {
   return checker.getSymbolAtLocation(node)?.valueDeclaration;
 }
 
-/** Whether an expression may stand before `as` or `!` without parentheses. */
+/** Whether an expression needs no parentheses before `as` or `!`. */
 export function isTight(node) {
   return (
     ts.isIdentifier(node) ||
@@ -48,7 +48,7 @@ export function isTight(node) {
   );
 }
 
-/** `;` where an added `(` would be taken for a call of the line before, which ends without one; otherwise nothing. */
+/** Returns `;` if the line before has none and an added `(` would turn it into a call; otherwise nothing. */
 export function semicolonBefore(node, source) {
   const statement = enclosing(node, ts.isExpressionStatement);
   if (statement === undefined || statement.getStart(source) !== node.getStart(source)) return '';

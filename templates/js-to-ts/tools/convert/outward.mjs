@@ -1,10 +1,10 @@
-// Errors in files of other tasks that this task's exports cause: the export is given a wider type.
+// Gives an export of this task a wider type if it causes errors in files of other tasks.
 
 import path from 'node:path';
 import { existsSync } from 'node:fs';
 import { ts } from '../project.mjs';
 import { applyEdits, insert, replace, unique } from './edits.mjs';
-import { annotate, isDeclaration, makeOptional } from './mends/annotations.mjs';
+import { annotate, isDeclaration, makeOptional } from './fixes/annotations.mjs';
 import { covering, enclosing, nodeAt } from './nodes.mjs';
 
 /** Widen this bench's drafts so that the reported errors in other files go away, as far as they cause them. */
@@ -32,7 +32,7 @@ function make(bench, { name, edits, what }, isSound) {
   return [];
 }
 
-/** A wider type for the export that an error in another file is about, if this bench holds it. */
+/** The edits for a wider type of the export that an error in another file is about, if it is in a file of this task. */
 function widen(bench, source, diagnostic) {
   const { checker } = bench;
   const optional = makeOptional({ diagnostic, bench });
@@ -54,7 +54,7 @@ function parameterFor(call, node, checker) {
   return index < 0 ? undefined : checker.getResolvedSignature(call)?.declaration?.parameters[index];
 }
 
-/** What is declared of the name at a place, and of what its member is looked up in. */
+/** The declarations of the name at a place, and of the object if the place is a member access. */
 function declarationsOf(node, checker) {
   const access = enclosing(node, (found) => ts.isPropertyAccessExpression(found) || ts.isElementAccessExpression(found));
   const places = [node, access?.expression].filter((place) => place !== undefined);

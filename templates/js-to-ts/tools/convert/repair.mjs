@@ -1,5 +1,5 @@
-// Repair: the checks found errors after the conversion. Those in the task's own files are mended there; those in other
-// files are answered in the task's files if it is their exports that are too narrow.
+// Repairs errors that the checks found after the conversion. Errors in the task's files are fixed there. Errors in other
+// files are fixed in the task's files too, if their exports have types that are too narrow.
 
 import { finish, soundness } from './convert.mjs';
 import { widenExports } from './outward.mjs';
@@ -17,10 +17,10 @@ export function readErrors(text) {
   }));
 }
 
-/** Mend what the prompt reports. Returns what was done, a line each. */
+/** Fix the errors in the prompt. Returns one line for each thing done. */
 export function repairGroup(bench, files, prompt) {
   const errors = readErrors(prompt);
-  if (errors.length === 0) throw new CannotConvert('the prompt names no compiler error, and types are all I can mend');
+  if (errors.length === 0) throw new CannotConvert('the prompt names no compiler error, and this script can only fix types');
   const own = new Set(files.map((file) => file.name));
   const before = files.map((file) => bench.text(file.name));
   const isSound = soundness(bench, files);
@@ -29,7 +29,7 @@ export function repairGroup(bench, files, prompt) {
   log.push(...finish(bench, files));
   if (files.every((file, i) => bench.text(file.name) === before[i])) {
     const [{ file, line, code }] = errors;
-    throw new CannotConvert(`I know no way to mend ${file}(${line}): TS${code} in ${[...own].join(', ')}`);
+    throw new CannotConvert(`this script cannot fix ${file}(${line}): TS${code} in ${[...own].join(', ')}`);
   }
   return log;
 }

@@ -1,8 +1,8 @@
-// The last resort: a comment above the line, which the compiler itself reports once it is no longer needed.
+// The last resort: a comment above the line. The compiler reports the comment when it is no longer needed.
 
 import { ts } from '../project.mjs';
 import { applyEdits, insert } from './edits.mjs';
-import { isNeverHidden } from './mends/table.mjs';
+import { isNeverHidden } from './fixes/table.mjs';
 import { nodeAt } from './nodes.mjs';
 
 const UNUSED = 2578;
@@ -31,7 +31,7 @@ export function suppressRest(bench, name, isSound) {
   return 0;
 }
 
-/** Take out the suppressions that the compiler calls unused. */
+/** Remove the suppressions that the compiler reports as unused. */
 export function dropUnused(bench, name) {
   const source = bench.source(name);
   const unused = bench.diagnostics(name).filter((diagnostic) => diagnostic.code === UNUSED);
@@ -45,7 +45,7 @@ export function dropUnused(bench, name) {
   return edits.length;
 }
 
-/** Inside a template literal or JSX a comment would be text. */
+/** Whether a place is inside a template literal or JSX, where a comment would be text. */
 function isInText(source, position) {
   const isText = (node) => ts.isTemplateHead(node) || ts.isTemplateMiddleOrTemplateTail(node) || ts.isNoSubstitutionTemplateLiteral(node) || ts.isJsxText(node);
   for (let node = nodeAt(source, position); node !== undefined; node = node.parent) {

@@ -1,4 +1,4 @@
-// A task's files: taken up from the worktree, and put back as TypeScript.
+// Reads a task's files from the worktree, and writes them back as TypeScript.
 
 import { execFileSync } from 'node:child_process';
 import { chmodSync, renameSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
@@ -7,12 +7,12 @@ import { isJavaScript, isTypeScript, typeScriptName } from '../project.mjs';
 import { exportedSignature } from './annotate.mjs';
 import { readIfThere } from './workbench.mjs';
 
-/** A task that cannot be done as asked; its text is what a person reads. */
+/** A task that cannot be done as asked; people read the message. */
 export class CannotConvert extends Error {}
 
 /**
- * The files of a task, drafted on the bench under TypeScript's names: JavaScript that is still to convert (`fresh`),
- * or what an attempt before left. `before` is the JavaScript, as far as it is known.
+ * The files of a task as drafts with TypeScript names: JavaScript to convert (`fresh`), or what an earlier attempt left.
+ * `before` is the JavaScript, if it is known.
  */
 export function takeUp(bench, listed) {
   const originals = listed.filter(isJavaScript).map((original) => takeOriginal(bench, original));
@@ -41,7 +41,7 @@ function takeConverted(bench, name) {
   return { name, original: undefined, before: undefined, fresh: false };
 }
 
-/** The JavaScript that an attempt before has removed, as it was when the task began. */
+/** The JavaScript that an earlier attempt has removed, as it was when the task started. */
 function atBase(bench, original) {
   const spot = `${process.env.AGENTJOBS_BASE_COMMIT || 'HEAD'}:./${original}`;
   try {
@@ -57,8 +57,8 @@ function atBase(bench, original) {
 }
 
 /**
- * Write the TypeScript, as executable as what it replaces, then remove the JavaScript: a kill in between leaves both, and
- * the next attempt starts over.
+ * Write the TypeScript with the same executable bit, then remove the JavaScript. A kill in between leaves both, and the
+ * next attempt starts over.
  */
 export function putBack(bench, file) {
   const to = path.join(bench.treeDir, file.name);
@@ -69,7 +69,7 @@ export function putBack(bench, file) {
   if (file.fresh) unlinkSync(path.join(bench.treeDir, file.original));
 }
 
-/** Tell the tasks after this one what these modules export now. */
+/** Write a handoff for the tasks after this one: what these modules export now. */
 export function writeHandoff(bench, files, handoffPath) {
   const parts = files.map((file) => {
     const signature = exportedSignature(bench, file.name);

@@ -1,12 +1,12 @@
-// Errors that a check found on the merged whole and that are not to be seen in this tree: the module they come from
-// has not landed yet, or is JavaScript here still. The place is known, and is given a cast.
+// Casts at the place of errors that a check found in the merged project and that do not appear in this tree: the module
+// they come from has not landed yet, or is still JavaScript here.
 
 import { applyEdits } from './edits.mjs';
-import { castTitle, mendsFor, titleOf } from './mends/table.mjs';
+import { castTitle, fixesFor, titleOf } from './fixes/table.mjs';
 import { nodeAt } from './nodes.mjs';
 import { ts } from '../project.mjs';
 
-/** Cast where `errors` of files on the bench say, unless the compiler sees them here too. Returns a line for each cast. */
+/** Cast at the places of `errors`, unless the compiler reports them here too. Returns one line for each cast. */
 export function castUnseen(bench, errors, isSound) {
   const log = [];
   // From the end of a file to its beginning: a cast moves what comes after it.
@@ -26,8 +26,8 @@ function castAt(bench, { file: name, line, column, code }, isSound) {
   while (span.parent !== undefined && ts.isExpression(span.parent) && span.parent.getStart(source) === start) span = span.parent;
   const diagnostic = { file: source, code, start, length: span.end - start, messageText: '' };
   const before = bench.text(name);
-  for (const mend of mendsFor(code).filter((one) => titleOf(one) === castTitle)) {
-    const found = mend({ bench, name, source, checker: bench.checker, diagnostic, node, span });
+  for (const fix of fixesFor(code).filter((one) => titleOf(one) === castTitle)) {
+    const found = fix({ bench, name, source, checker: bench.checker, diagnostic, node, span });
     if (!Array.isArray(found) || found.length === 0) continue;
     bench.draft(name, applyEdits(before, found));
     if (isSound(name)) return true;

@@ -48,7 +48,7 @@ export class Workbench {
     return this.exists(file) ? (this.drafts.get(file)?.text ?? ts.sys.readFile(file)) : undefined;
   }
 
-  /** Take a file to the bench. `replaces` is the JavaScript that is no longer there once the draft is. */
+  /** Add or replace a draft. `replaces` is the JavaScript file that the draft replaces. */
   draft(name, text, replaces) {
     const file = path.join(this.treeDir, name);
     const version = (this.drafts.get(file)?.version ?? 0) + 1;
@@ -56,7 +56,7 @@ export class Workbench {
     if (replaces !== undefined) this.gone.add(path.join(this.treeDir, replaces));
   }
 
-  /** Look at the errors of a file of another task too. */
+  /** Also report the errors of this file of another task. */
   witness(name) {
     this.witnesses.add(path.join(this.treeDir, name));
   }
@@ -78,14 +78,14 @@ export class Workbench {
     return this.service.getProgram().getTypeChecker();
   }
 
-  /** What tsc would say about one file. */
+  /** The errors that tsc would report for one file. */
   diagnostics(name) {
     const file = path.join(this.treeDir, name);
     const all = [...this.service.getSyntacticDiagnostics(file), ...this.service.getSemanticDiagnostics(file)];
     return all.filter((diagnostic) => diagnostic.file !== undefined && diagnostic.start !== undefined);
   }
 
-  /** Whether a draft parses; asked often, and answered without a program. */
+  /** Whether a draft parses. This is asked often, so it needs no full program. */
   parses(name) {
     const file = path.join(this.treeDir, name);
     return ts.createSourceFile(file, this.text(name), ts.ScriptTarget.Latest).parseDiagnostics.length === 0;
@@ -98,7 +98,7 @@ export class Workbench {
     try {
       changes = this.service.getCombinedCodeFix({ type: 'file', fileName: file }, fixId, FORMAT, {}).changes;
     } catch {
-      return []; // the service gives up on some code; what it would have found is then found as an error
+      return []; // the service fails on some code; the compiler then reports an error there
     }
     return changes
       .filter((change) => change.fileName === file)
@@ -108,7 +108,7 @@ export class Workbench {
       .filter((edit) => edit !== undefined);
   }
 
-  /** What a module path in a `require` means from a file: a file of the project, a declaration file, or `undefined`. */
+  /** The file that a module path in a `require` leads to: a file of the project, a declaration file, or `undefined`. */
   resolve(specifier, fromName) {
     const from = path.join(this.treeDir, fromName);
     const host = { ...ts.sys, fileExists: (file) => this.exists(file), readFile: (file) => this.read(file) };

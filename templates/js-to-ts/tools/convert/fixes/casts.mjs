@@ -1,4 +1,4 @@
-// Mends at one place: a cast or an assertion where the value is used.
+// Fixes at one place: a cast or an assertion where the value is used.
 
 import { ts } from '../../project.mjs';
 import { insert } from '../edits.mjs';
@@ -25,7 +25,7 @@ function isCastable(node) {
   return !(isChained && node.parent.expression === node);
 }
 
-/** Whether an identifier or pattern names something rather than standing for a value. */
+/** Whether an identifier or pattern is a name and not a value. */
 function isName(node) {
   const { parent } = node;
   if (ts.isExportAssignment(parent)) return parent.isExportEquals === true;
@@ -60,7 +60,7 @@ function valueOf(span) {
 
 export const castValue = ({ span, source }) => castTo(valueOf(span), 'any', source);
 
-/** An object literal with members that its type lacks. */
+/** An object literal with members that its type does not have. */
 export const castLiteral = ({ node, source }) => castTo(enclosing(node, ts.isObjectLiteralExpression), 'any', source);
 
 /** The place that is assigned to has the narrower type. */
@@ -72,13 +72,13 @@ export function castTarget({ span, source }) {
 
 const accessAt = (node) => enclosing(node, (found) => ts.isPropertyAccessExpression(found) || ts.isElementAccessExpression(found));
 
-/** The error underlines a member: cast what it is looked up in. */
+/** The error underlines a member: cast the object before it. */
 export function castObject({ node, source }) {
   const access = accessAt(node);
   return access === undefined ? undefined : castTo(access.expression, 'any', source);
 }
 
-/** A member that an optional chain leads to, `a?.b.c`: cast what the chain begins with. */
+/** A member at the end of an optional chain, `a?.b.c`: cast the start of the chain. */
 export function castChainStart({ node, source }) {
   let access = accessAt(node);
   while (access !== undefined && access.questionDotToken === undefined && (access.flags & ts.NodeFlags.OptionalChain) !== 0) access = access.expression;
@@ -95,7 +95,7 @@ export function castCallee({ node, source, diagnostic }) {
   return call === undefined ? undefined : castTo(call.expression, 'any', source);
 }
 
-/** What a method is called on: no argument fits what the compiler takes it for, as with `never[]`. */
+/** The object of a method call: no argument fits the type that the compiler gives it, as with `never[]`. */
 export function castReceiver({ node, source }) {
   const call = enclosing(node, (found) => ts.isCallExpression(found) || ts.isNewExpression(found));
   const callee = call?.expression;
@@ -111,7 +111,7 @@ export function castOtherOperand({ span, source }) {
   return ts.isBinaryExpression(span) ? castTo(span.right, 'any', source) : undefined;
 }
 
-/** It may be null for all the compiler knows; the code has always taken it for granted. */
+/** The compiler says that it may be null, but the code has always assumed that it is not. */
 export function assertPresent({ span, source, checker }) {
   const value = valueOf(span);
   if (value === undefined || !ts.isExpression(value) || ts.isNonNullExpression(value.parent) || ts.isNonNullExpression(value)) return undefined;

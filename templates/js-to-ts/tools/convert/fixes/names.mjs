@@ -1,4 +1,4 @@
-// Mends for names: of types that JSDoc got wrong, and of values that come from outside the module.
+// Fixes for names: of types that are wrong in JSDoc, and of values that come from outside the module.
 
 import { ts } from '../../project.mjs';
 import { insert, replace } from '../edits.mjs';
@@ -36,11 +36,11 @@ export function anyForUnknownType({ node, source }) {
   const type = enclosing(node, isTypeName) ?? enclosing(node, (found) => isJsDocType(found) || ts.isTypeNode(found));
   if (type === undefined) return undefined;
   if (/^function$/i.test(type.getText(source))) return [replace(type, source, 'Function')];
-  const union = ts.isUnionTypeNode(type.parent) ? type.parent : type; // `any | string` says no more than `any`
+  const union = ts.isUnionTypeNode(type.parent) ? type.parent : type; // `any | string` is the same as `any`
   return [replace(union, source, 'any')];
 }
 
-/** A value that only some surroundings have, as `define` of AMD: said to exist, for the compiler alone. */
+/** A value that only some environments have, such as `define` of AMD: declare it for the compiler. */
 export function declareGlobal({ node, source }) {
   if (!ts.isIdentifier(node) || enclosing(node, ts.isTypeNode) !== undefined) return undefined;
   return [insert(source.text.trimEnd().length, `\ndeclare const ${node.text}: any;`)];

@@ -1,19 +1,19 @@
-// Mending: from an error of the compiler to the smallest edit of types that answers it.
+// Fixes an error of the compiler with the smallest edit of types that removes it.
 //
-// In rounds: each error is given the next of its mends, all are made at once, the compiler is asked again, and a mend
-// that did not make its error go away is taken back. What no mend answers is suppressed, by name, at the very end.
+// It works in rounds: for each error it takes the next fix, makes all of them at once, and runs the compiler again. A fix
+// that did not remove its error is undone. If no fix helps, suppress.mjs suppresses the error at the very end.
 
 import { applyEdits, compatible, moved, unique } from './edits.mjs';
-import { mendsFor, titleOf } from './mends/table.mjs';
+import { fixesFor, titleOf } from './fixes/table.mjs';
 import { covering, nodeAt } from './nodes.mjs';
 
 const ROUNDS = 30;
 
 /**
- * Mend all errors in these files, until none is left or nothing helps. `isSound(name)` says whether a draft may stay.
- * Returns one line for each kind of mend made.
+ * Fix all errors in these files, until none is left or nothing helps. `isSound(name)` returns whether a draft may stay.
+ * Returns one line for each kind of fix made.
  */
-export function mendAll(bench, names, isSound) {
+export function fixAll(bench, names, isSound) {
   const log = new Map();
   const tried = new Set();
   for (let round = 0; round < ROUNDS; round += 1) {
@@ -24,37 +24,37 @@ export function mendAll(bench, names, isSound) {
   return [...log].map(([what, count]) => `${what} (${count})`);
 }
 
-/** For every error the next mend not tried yet, as `{name, edits, what, error}`: `name` is the file to edit. */
+/** For every error the next fix not tried yet, as `{name, edits, what, error}`: `name` is the file to edit. */
 function propose(bench, names, tried) {
   const groups = [];
   for (const name of names) {
     const source = bench.source(name);
     const context = { bench, name, source, checker: bench.checker };
     for (const diagnostic of bench.diagnostics(name)) {
-      const group = nextMend(context, diagnostic, tried);
+      const group = nextFix(context, diagnostic, tried);
       if (group !== undefined) groups.push(group);
     }
   }
   return unique(groups);
 }
 
-function nextMend(context, diagnostic, tried) {
+function nextFix(context, diagnostic, tried) {
   const { name, source } = context;
   const { code, start, length } = diagnostic;
   const around = source.text.slice(Math.max(0, start - 60), start + length + 20);
   const node = nodeAt(source, start);
-  for (const [step, mend] of mendsFor(code).entries()) {
+  for (const [step, fix] of fixesFor(code).entries()) {
     const key = `${name}:${code}:${step}:${around}`;
     if (tried.has(key)) continue;
-    const found = mend({ ...context, diagnostic, node, span: covering(node, diagnostic) });
+    const found = fix({ ...context, diagnostic, node, span: covering(node, diagnostic) });
     const group = Array.isArray(found) ? { name, edits: found } : found;
     if (group === undefined || group.edits.length === 0) continue;
-    return { ...group, what: `TS${code}: ${titleOf(mend)}`, key, error: { name, code, start } };
+    return { ...group, what: `TS${code}: ${titleOf(fix)}`, key, error: { name, code, start } };
   }
   return undefined;
 }
 
-/** Make what can be made together, and take back what did not help. */
+/** Make the edits that can be made together, and undo those that did not help. */
 function makeGroups(bench, groups, isSound, tried, log) {
   const files = [...new Set(groups.map((group) => group.name))];
   const before = new Map(files.map((name) => [name, bench.text(name)]));

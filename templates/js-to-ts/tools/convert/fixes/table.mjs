@@ -1,4 +1,4 @@
-// Which mends answer which error of the compiler, the best first.
+// The fixes for each error of the compiler, the best first.
 
 import * as annotations from './annotations.mjs';
 import * as casts from './casts.mjs';
@@ -32,7 +32,7 @@ const titles = new Map([
 ]);
 
 export const castTitle = 'cast where it is used';
-export const titleOf = (mend) => titles.get(mend) ?? castTitle;
+export const titleOf = (fix) => titles.get(fix) ?? castTitle;
 
 const table = [
   [[1064], [useTheTypeMeant, returnAny]],
@@ -60,14 +60,14 @@ const table = [
   [[2348, 2349, 2351, 2684, 7009], [castCallee]],
 ];
 
-const byCode = new Map(table.flatMap(([codes, mends]) => codes.map((code) => [code, mends])));
+const byCode = new Map(table.flatMap(([codes, fixes]) => codes.map((code) => [code, fixes])));
 const anywhere = [0, 1, 2, 3].map((n) => casts.castAround(n));
 
-/** The mends for an error code. Where none fits, casts from the place outwards; but never for names or syntax. */
-export function mendsFor(code) {
+/** The fixes for an error code. If none fits: casts, from the place outwards; but never for names or syntax. */
+export function fixesFor(code) {
   const own = byCode.get(code) ?? [];
   return isNeverHidden(code) ? own : [...own, ...anywhere];
 }
 
-/** Errors of syntax and of names: behind a comment that hides one lies code that does not run, or no such type. */
+/** Errors of syntax and of names: a comment that hides one hides code that does not run, or a type that does not exist. */
 export const isNeverHidden = (code) => code < 2000 || (code >= 8000 && code < 9000) || [2304, 2307, 2552].includes(code);

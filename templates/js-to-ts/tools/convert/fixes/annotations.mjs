@@ -1,11 +1,11 @@
-// Mends that annotate a declaration, so that every use of it is answered at once.
+// Fixes that annotate a declaration: one edit for all its uses.
 
 import { ts } from '../../project.mjs';
 import { insert, replace } from '../edits.mjs';
 import { declarationOf, enclosing, nodeAt } from '../nodes.mjs';
 import { messageOf } from './names.mjs';
 
-/** Types that say next to nothing and forbid much; JSDoc and guessing bring them. */
+/** Types that mean almost nothing and forbid much; they come from JSDoc and from guesses. */
 const VAGUE = /^(object|Object|\{\}|Function|unknown|null|undefined|never\[\]|any\[\]|any\[\]\[\])$/;
 
 export const isDeclaration = (node) =>
@@ -33,7 +33,7 @@ export function annotate(declaration, type, source, { optional = false } = {}) {
   return [insert(end, text)];
 }
 
-/** The same as a group of edits in the file that holds the declaration, if that is the task's to change. */
+/** The same, as a group of edits in the file of the declaration, if the task may change that file. */
 function annotateThere(bench, declaration, type, options) {
   const source = declaration?.getSourceFile();
   const name = source === undefined ? undefined : bench.nameOf(source);
@@ -70,14 +70,14 @@ export function returnAny({ node, source }) {
   return [insert(only.getStart(source), '('), insert(only.end, '): any')];
 }
 
-/** A rest parameter holds a list, whatever its guessed type says. */
+/** A rest parameter is a list, whatever type was guessed. */
 export function restAny({ node, source }) {
   const parameter = enclosing(node, ts.isParameter);
   if (parameter?.type === undefined || parameter.dotDotDotToken === undefined) return undefined;
   return [replace(parameter.type, source, 'any[]')];
 }
 
-/** A function that does not always return what it says it does. */
+/** A function that does not always return its declared type. */
 export function returnMaybe({ node, source, checker }) {
   const fn = enclosing(node, ts.isFunctionLike);
   if (fn?.type === undefined || ts.isSetAccessor(fn)) return undefined;
@@ -91,7 +91,7 @@ export function returnMaybe({ node, source, checker }) {
   return [replace(fn.type, source, `${/=>/.test(text) ? `(${text})` : text} | ${type}`)];
 }
 
-/** A function that is called with a `this` says so in its first parameter; it is not there at run time. */
+/** Declare `this` as first parameter of a function that uses it; this parameter does not exist at run time. */
 export function declareThis({ node, source }) {
   const isOwner = (found) => ts.isFunctionDeclaration(found) || ts.isFunctionExpression(found) || ts.isMethodDeclaration(found);
   const fn = enclosing(node, isOwner);
@@ -113,7 +113,7 @@ export function declareThisOfLiteral(context) {
   return declareThis(context);
 }
 
-/** What an expression's value is declared as, if this file declares it as a literal, as nothing or vaguely. */
+/** The declaration of an expression's value, if this file declares it as a literal, without a type or with a vague one. */
 function looseDeclaration(expression, checker) {
   if (expression === undefined || !ts.isIdentifier(expression)) return undefined;
   const declaration = declarationOf(checker, expression);
@@ -122,7 +122,7 @@ function looseDeclaration(expression, checker) {
 
 const accessAt = (node) => enclosing(node, (found) => ts.isElementAccessExpression(found) || ts.isPropertyAccessExpression(found));
 
-/** The object is used as a dictionary: say so where it is made. */
+/** The object is used as a dictionary: give it that type where it is created. */
 export function makeDictionary({ bench, node, checker }) {
   const declaration = looseDeclaration(accessAt(node)?.expression, checker);
   if (declaration?.initializer === undefined || declaration.type !== undefined) return undefined;
@@ -143,7 +143,7 @@ export function loosenPattern({ bench, node, source, checker }) {
   return annotate(element, 'any', source);
 }
 
-/** What is declared as nothing in particular (`= null`, `= Object.create(…)`, `@type {Object}`) and then used. */
+/** A value declared without a useful type (`= null`, `= Object.create(…)`, `@type {Object}`) and then used. */
 export function loosenDeclaration({ bench, node, span, checker }) {
   const expression = ts.isIdentifier(span) ? span : accessAt(node)?.expression;
   const declaration = looseDeclaration(expression, checker);
@@ -156,7 +156,7 @@ export function loosenDeclaration({ bench, node, span, checker }) {
   return isVague ? annotateThere(bench, declaration, 'any') : undefined;
 }
 
-/** What starts as an empty array is `never[]` in strict code until it says what it will hold. */
+/** An empty array is `never[]` in strict code until its elements have a type. */
 export function declareArray({ diagnostic, node, checker, bench }) {
   if (!/'never'|never\[\]/.test(messageOf(diagnostic))) return undefined;
   let target = enclosing(node, (found) => ts.isElementAccessExpression(found) || ts.isPropertyAccessExpression(found) || ts.isIdentifier(found));
@@ -196,7 +196,7 @@ export function assertAssigned({ node, source, checker }) {
   return [insert(declaration.name.end, '!')];
 }
 
-/** A parameter whose declared type a value does not have: JSDoc promised too much. */
+/** A value does not have the declared type of the parameter: JSDoc was wrong. */
 export function widenDeclared({ span, source }) {
   const declaration = enclosing(span, isDeclaration);
   if (declaration?.type === undefined || declaration.type.getText(source) === 'any') return undefined;
