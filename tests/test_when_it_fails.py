@@ -35,7 +35,7 @@ def messages() -> str:
 
 
 def quotes() -> list[tuple[int, str]]:
-    """Return the quotes of the page with their lines: what stands in bold code, between single backticks or more."""
+    """Return the quotes of the page with their lines: the texts in bold code, between one or more backticks."""
     lines = PAGE.read_text(encoding="utf-8").splitlines()
     return [
         (number, quote) for number, line in enumerate(lines, 1) for quote in re.findall(r"\*\*`(.+?)`\*\*", line)

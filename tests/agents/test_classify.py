@@ -80,7 +80,7 @@ def judge(
         (b"usage limit reached", 143, "stalled", Outcome.LIMIT),
         (b"usage limit reached", 143, "timeout", Outcome.LIMIT),
         (b"usage limit reached", 0, "", Outcome.LIMIT),  # exit 0 without its final event has failed, too
-        # … but not over a measured flood or a person's wish, and prose is no limit for one that finished
+        # … but not over a measured flood or a person's wish, and prose is not a limit for one that finished
         (b"usage limit reached", 137, "runaway", Outcome.RUNAWAY),
         (b"usage limit reached", 137, "same_error", Outcome.LIMIT),
         (b"who knows", 137, "same_error", Outcome.RUNAWAY),

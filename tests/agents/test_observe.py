@@ -65,7 +65,7 @@ def test_errors_are_counted_while_nothing_comes_between() -> None:
     assert look(error(message="Another one"), seen=first).errors == 1
     assert look(turn(), seen=first).errors == 0
     assert look({"type": "else"}, seen=first).errors == 0
-    assert observe(first, b"a line of text\n\n", SIGHT).errors == 5, "what is no JSON is no event"
+    assert observe(first, b"a line of text\n\n", SIGHT).errors == 5, "a line that is not JSON is not an event"
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,7 @@ def its_open_request(recording: Recording) -> None:
     """The service of ``hang`` and ``sigkill`` never answers the second request."""
     agent, case = recording.agent, recording.directory.name
     if agent.watch is None or agent.watch.request is None:
-        assert not asks(agent, recording.output), "nobody can say"
+        assert not asks(agent, recording.output), "cannot be known"
     elif case in {"hang", "sigkill"}:
         assert asks(agent, recording.output)
     elif recording.meta["class"] == "ok":
@@ -392,7 +392,7 @@ SAID = {meta.parent: Recording(meta) for meta in RECORDINGS}
 
 @st.composite
 def spoiled(draw: st.DrawFn) -> tuple[Recording, bytes]:
-    """Return a recording, and its output cut, mixed with another's, or with bytes in it that are no text."""
+    """Return a recording, and its output cut, mixed with another's, or with bytes in it that are not text."""
     one = draw(st.sampled_from(list(SAID.values())))
     output = one.output[draw(st.integers(0, len(one.output))) :][: draw(st.integers(0, len(one.output)))]
     if draw(st.booleans()):

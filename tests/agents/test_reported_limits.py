@@ -1,4 +1,4 @@
-"""Ends of agents that no mock model can bring about, in the words of those who met them: the presets know them."""
+"""Ends of agents that no mock model can cause, in the words of people's reports: the presets know them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agentjobs.model.steps import Exited
 from agentjobs.policy.parse import parse_policy
 from agentjobs.policy.presets import preset
 
-NOW = datetime(2026, 4, 18, 12, 0).timestamp()  # noqa: DTZ001 - a limit's end is told in the user's own zone
+NOW = datetime(2026, 4, 18, 12, 0).timestamp()  # noqa: DTZ001 - agents print the end of a limit in the user's own zone
 HOUR = 3600.0
 Events = list[dict[str, Any]]
 

@@ -121,7 +121,7 @@ FORMS = {
 def test_no_pause_is_longer_than_what_was_cut_off(
     zone: str, border: datetime, off: float, form: str, wait: float
 ) -> None:
-    """A clock tells the reset, cut to the minute, in any zone, near any border: it is never tomorrow's, and no minute
+    """A clock time is the reset, cut to the minute, in any zone, near any border: it is never tomorrow's, and no minute
     later than it should be; the hour that a clock shows twice may be taken for its first time."""
     now = border.timestamp() + off
     reset = now + (wait * FORMS[form] if 0 <= wait <= 1 else wait)

@@ -34,7 +34,7 @@ def transcript_of(name: str) -> Transcript:
 
 
 class Disk:
-    """A home in which codex or kimi keeps its conversations, on a disk with a clock of its own."""
+    """A home in which codex or kimi keeps its conversations, on a disk with a different clock."""
 
     def __init__(self, home: Path, name: str, skew: float, grain: int) -> None:
         self.home, self.name, self.skew, self.grain = home, name, skew, grain
@@ -174,7 +174,7 @@ NEVER = {"nothing", "unanswered"}
     ],
 )
 def test_a_conversation_that_was_never_written_is_not_resumed(project: Project, case: str, outcomes: list[str]) -> None:
-    """No attempt is lost to a session that is not there, and the next one is told the whole task."""
+    """No attempt is lost to a session that is not there, and the next one gets the whole task."""
     stand_in = ["sh", "-c", FAILS_FIRST, "sh", case]
     project.configure(
         agents={

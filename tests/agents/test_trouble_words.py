@@ -153,7 +153,7 @@ def said(words: str) -> list[dict[str, Any]]:
         ("mine", ["The docs say: usage limit reached, resets in 5 hours."], 143, STALLED, Outcome.STALLED),
         *[(agent, [*said(words), GIVEN | {"content": words}], code, None, Outcome.CRASHED)
           for words in QUOTED for code in (0, 1) for agent in ("claude", "qwen", "opencode", "codex")],
-        *[("mine", ["I read the log:", words, "Now I mend the parser.", "Then I ran it.", "It works.", "Killed"], 1,
+        *[("mine", ["I read the log:", words, "Now I fix the parser.", "Then I ran it.", "It works.", "Killed"], 1,
            None, Outcome.CRASHED) for words in QUOTED],
         *[("mine", [f"AssertionError: expected {words!r} to be raised"], 1, None, Outcome.CRASHED) for words in QUOTED],
         ("mine", ["json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)"], 1, None,

@@ -1,4 +1,4 @@
-"""What an agent used: running totals are subtracted, events added up, prices only where nobody told a cost."""
+"""What an agent used: running totals are subtracted, events added up, prices only where no cost was reported."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_total_below_what_was_there_has_begun_anew() -> None:
 
 @given(st.lists(SPENDINGS, min_size=1, max_size=6))
 def test_differences_of_running_totals_add_up_to_the_total(parts: list[Spending]) -> None:
-    """Whatever each process used, and also where an attempt that was killed told nothing: the sum is the last total."""
+    """Whatever each process used, and also if a killed attempt reported nothing: the sum is the last total."""
     recorded: list[Spending] = []
     for number in range(1, len(parts) + 1):
         total = add(parts[:number])
@@ -104,7 +104,7 @@ def test_a_killed_attempt_that_told_nothing_is_in_the_next_difference() -> None:
 
 @given(st.lists(st.tuples(COUNTS, st.booleans()), max_size=12), st.integers(0, 12))
 def test_a_running_total_that_begins_anew_loses_nothing(requests: list[tuple[int, bool]], resumed: int) -> None:
-    """A full context sets the total back to 0 (True); whoever goes on with the conversation counts its own alone."""
+    """A full context sets the total back to 0 (True); an attempt that continues it counts its own part."""
     where = Usage(event={"type": "u"}, scope="session", input=("in",))
     figures, total = [], 0
     for tokens, overflows in requests:
@@ -215,7 +215,7 @@ def test_prices_are_for_those_who_tell_no_cost() -> None:
     assert priced(spent, "m-1", tariffs) == Spending(1_000_000, 2_000_000, 500_000, 100_000, 1 + 0.2 + 0.5 + 1, True)
     assert priced(spent, "other", tariffs) == spent
     told = Spending(input=5, cost=0.25)
-    assert priced(told, "m-1", tariffs) == told, "an agent that tells a cost is believed"
+    assert priced(told, "m-1", tariffs) == told, "a reported cost is believed"
 
 
 def test_what_a_tariff_must_say() -> None:

@@ -20,7 +20,7 @@ from tests.battery.scenario import COMMAND_S, Run
 
 SHRINKS_MAX = 8
 SHRINKING_S = 15.0
-"""A command that took 40 s before need not be waited for so long again."""
+"""The program need not wait again for a command that took 40 s before."""
 
 
 def tried(place: Path, scenario: Scenario, keep: bool = False, command_s: float = COMMAND_S) -> list[str]:

@@ -67,7 +67,7 @@ SHARED = {
 
 
 class Run:
-    """A scenario in a project of its own under ``directory``."""
+    """A scenario in a separate project under ``directory``."""
 
     def __init__(self, directory: Path, scenario: Scenario, command_s: float = COMMAND_S) -> None:
         self.scenario = scenario

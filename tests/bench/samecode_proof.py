@@ -4,7 +4,7 @@
 
 A place is a git checkout whose converted files lie in the working tree and whose originals are in HEAD, or a
 directory in which `x.js` lies beside `x.ts`. Every pair must be found equal; every changed copy of a new file must
-be found different, but for changes that mean nothing, which are printed to be looked at.
+be found different. Changes that mean nothing are the exception: they are printed, so that a person can look at them.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ def warned(project: Project) -> list[str]:
 
 
 def commit(project: Project, **sizes: int) -> None:
-    """Commit texts of so many tokens each."""
+    """Commit texts with this many tokens each."""
     for name, tokens in sizes.items():
         path = project.root / "docs" / f"{name}.txt"
         path.parent.mkdir(exist_ok=True)

@@ -120,7 +120,7 @@ VALUES = st.recursive(
 
 @given(VALUES, st.sampled_from([None, 1, "\t"]))
 def test_the_line_of_a_fault_is_that_of_the_value(value: object, indent: int | str | None) -> None:
-    """Each leaf that is a text is wrong; whatever surrounds it, its line is the one it stands in."""
+    """Each leaf that is a text is wrong; whatever surrounds it, its line is the one it is in."""
     marked = json.dumps({"items": value, "last": "§wrong§"}, indent=indent)
     by = {"properties": {"last": {"type": "null"}}}
     (fault,) = schema(by).faults(marked.encode())

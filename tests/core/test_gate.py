@@ -1,4 +1,4 @@
-"""The verdicts on batches: who lands, who is blamed, and after how many runs of the gate. Pure."""
+"""The verdicts on batches: which tasks land, which are blamed, and after how many runs of the gate. Pure."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Queue:
     def run(self, case: Case) -> Verdict:
         self.runs += 1
         assert len(set(case.ids)) == len(case.ids)
-        assert set(case.ids) <= set(self.waiting), "only who waits is in a batch"
+        assert set(case.ids) <= set(self.waiting), "a batch has only tasks that wait"
         inside = {*self.landed, *case.ids}
         green = not self.red(inside, self.runs)
         owned = {} if green else {id_: "its file" for id_ in self.owned if id_ in case.ids}

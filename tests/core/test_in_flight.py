@@ -46,7 +46,7 @@ def size_of(task: Task, _: Begin) -> int:
 
 
 def begun(board: Board, ready: list[Row], cap: str | int | None, slots: int = 3) -> dict[str, int]:
-    """Return who begins, and with what it is expected to hold."""
+    """Return the tasks that start, and how many tokens each is expected to hold."""
     made = scheduled(board, listed(ready), policy(cap, slots), NOW, size_of)
     return {action.id: action.decision.context for action in made.actions if isinstance(action.decision, Begin)}
 

@@ -153,7 +153,7 @@ def test_each_phase_is_planned_once_and_all_comes_to_an_end(phases: list[Model],
     now = stages(phases)
     why = waits(now)
     over = reached(now) == len(now) and all(stage.over for stage in now)
-    assert over == (not why), "either all is over, or a person is told what is lacking"
+    assert over == (not why), "either all is over, or a person learns what is missing"
     assert not why or "min_done" in why, why
     assert not over or all(one.plannings == one.levels + (one.levels > 1) for one in phases)
 

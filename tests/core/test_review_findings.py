@@ -134,7 +134,7 @@ def test_a_finding_blocks_no_more_than_twice_while_its_file_stays(blobs: str) ->
     held = [bool(blocking(end.findings, "low")) for end in ends]
     for at in range(2, len(blobs)):
         if blobs[at] == blobs[at - 1]:
-            assert held[at] == (len(set(blobs[: at + 1])) == 1), "who never touched the file has answered nothing"
+            assert held[at] == (len(set(blobs[: at + 1])) == 1), "without a change of the file it is not answered"
 
 
 @given(FINDINGS, FINDINGS)
@@ -156,7 +156,7 @@ def test_what_was_raised_by_somebody_else_is_not_repeated() -> None:
     assert weighed([finding], [other, once])[0].disputed
 
 
-# --- what is told -----------------------------------------------------------------------------------------
+# --- the texts -------------------------------------------------------------------------------------------
 
 
 def test_the_next_attempt_is_told_what_blocks_and_briefly_the_rest() -> None:

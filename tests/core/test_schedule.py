@@ -256,7 +256,7 @@ def test_a_probe_that_comes_further_lets_the_others_follow() -> None:
     setup = replace(setup, attempts=(replace(setup.attempts[0], steps=setup.attempts[0].steps[-1:]),))
     assert begun(Board(tasks=(setup,), pauses=pauses), *rows("r"), now=NOW + 500) == [], "a setup proves nothing"
     future = Board(tasks=(live("x", at=NOW + 9000),), pauses=pauses)
-    assert begun(future, *rows("r"), now=NOW + 70) == ["r"], "the clock was put back: it is no probe"
+    assert begun(future, *rows("r"), now=NOW + 70) == ["r"], "the clock was put back: it is not a probe"
     passed = {"a": replace(pauses["a"], passed=True)}
     assert begun(Board(tasks=(live("x", at=NOW + 60),), pauses=passed), *rows("r"), now=NOW + 70) == ["r"]
 
@@ -379,7 +379,7 @@ def test_after_a_lost_login_one_attempt_probes() -> None:
     assert begun(probe, *rows("a"), now=NOW + 64) == []
     assert begun(probe, *rows("a"), now=NOW + 65) == ["a"]
     echo = Board(tasks=(live("x", at=NOW),), pauses={"a": pause}, last_start_at=NOW)
-    assert begun(echo, *rows("a"), now=NOW + 5) == ["a"], "what began before the trouble is no probe"
+    assert begun(echo, *rows("a"), now=NOW + 5) == ["a"], "an attempt from before the trouble is not a probe"
 
 
 def test_nothing_starts_without_memory() -> None:
@@ -476,7 +476,7 @@ def queued(**more: Any) -> Policy:
 
 
 def verified(name: str, ago: float = 0.0, **more: Any) -> Task:
-    """Return a task that waits to land, and passed its checks so many seconds ago."""
+    """Return a task that waits to land, and passed its checks this many seconds ago."""
     return task(name, step=Step("verify", StepKind.VERIFY, Exited(0, NOW - ago), NOW), end=Outcome.OK, **more)
 
 
@@ -503,7 +503,7 @@ def test_a_batch_sets_out_when_agents_are_idle_and_no_check_is_coming() -> None:
     waits = verified("a", files=("f",))
     assert schedule(Board(tasks=(waits,)), (), queued(), NOW).gate
     assert schedule(Board(tasks=(waits, live("x"))), (), queued(), NOW).gate
-    assert schedule(Board(tasks=(waits,)), rows("r", files=("f",)), queued(), NOW).gate, "who could begin waits for it"
+    assert schedule(Board(tasks=(waits,)), rows("r", files=("f",)), queued(), NOW).gate, "a task waits for it"
     assert not schedule(Board(tasks=(waits,)), rows("r", "s", "t"), queued(), NOW).gate, "work for every slot"
     assert not schedule(Board(tasks=(waits, verifying("v"))), (), queued(), NOW).gate
     made = schedule(Board(tasks=(waits, task("v", end=Outcome.OK))), (), queued(), NOW)

@@ -89,7 +89,7 @@ def test_it_is_ended_when(gauge: dict[str, object], why: str, hard: bool, words:
     assert (end.step, end.why, end.hard) == ("agent", why, hard)
     assert words in end.detail
     done = ask(attempt(agent(running(**gauge, final=True))), now=NOW, policy=policy)
-    assert isinstance(done, Wait), "whoever has said its last word is left to end"
+    assert isinstance(done, Wait), "an agent after its last event may end by itself"
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_a_handoff_is_written_then_the_whole_is_judged() -> None:
 
 def test_a_clock_runs_for_a_handoff() -> None:
     live = attempt(FULL, second(running(used=190_000)))
-    assert isinstance(ask(live, now=NOW + 5 * MINUTE - 1), Wait), "its context is no reason: it is why it is asked"
+    assert isinstance(ask(live, now=NOW + 5 * MINUTE - 1), Wait), "it was asked because of its full context"
     assert ask(live, now=NOW + 5 * MINUTE) == End("agent-2", KillReason.TIMEOUT, hard=False)
     astray = attempt(FULL, second(running(errors=20)))
     assert isinstance(ask(astray, now=NOW), End)

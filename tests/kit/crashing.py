@@ -43,11 +43,11 @@ RUNNER = str(Path(__file__).resolve().parents[2] / "agentjobs" / "launch" / "run
 
 POLLS_MAX = 60
 RECORD = -1
-"""In place of the number of an effect: tell of every one, and live."""
+"""In place of the number of an effect: report every one, and live."""
 
 QUIET_S = 200.0
 TOLD_S = 3.0
-"""An agent that was told to stop has done so within that time, or nobody did tell it."""
+"""An agent that got a stop signal ends within this time."""
 READING = frozenset(
     {"rev-parse", "merge-base", "diff-tree", "diff-index", "cat-file", "for-each-ref", "check-ref-format", "ls-files"}
 )
@@ -140,7 +140,7 @@ again = true
 """What is added to the policy."""
 
 TOP = {"phases": 'phases = ["one", "two"]'}
-"""Likewise, at its top."""
+"""What is added at the top of the policy."""
 
 PLAN = r"""
 # Makes the rows of a phase, and says so once all of them are printed.
@@ -268,7 +268,7 @@ def make_project(
     restarts: int = 1,
     variant: str = "plain",
 ) -> Path:
-    """Make a project with scripted agents at ``place``/project; what they do is told in ``place``/ledger."""
+    """Make a project with scripted agents at ``place``/project; they write what they do into ``place``/ledger."""
     root = place / "project"
     root.mkdir(parents=True)
     (place / "busy").mkdir()
@@ -376,7 +376,7 @@ class Driver:
         ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: orphans become ours, to be waited for
 
     def start(self, *argv: str, fatal: int = 0) -> tuple[int, int]:
-        """Begin a command; return its pid and where it tells of its effects."""
+        """Start a command; return its pid and where it reports its effects."""
         read, write = os.pipe()
         pid = os.fork()
         if pid == 0:
@@ -436,7 +436,7 @@ class Driver:
                 pause_s = min(0.02, pause_s * 1.5)
 
     def waiting(self) -> list[Path]:
-        """Return the attempts whose agents live and wait to be stopped, and have not been told so just now."""
+        """Return the attempts with a live agent that waits for a stop signal and has not just got one."""
         from agentjobs.launch.step import StepFiles, is_held
 
         found = []

@@ -1,9 +1,9 @@
-"""The real program as a process of its own, forked from one that has imported it: a start costs 5 ms, not 200.
+"""The real program as a separate process, forked from one that has imported it: a start costs 5 ms, not 200.
 
 Run as a program (``python -m tests.kit.forking``) this is the server: it imports all of agentjobs, runs none of it, and
 forks for each request that comes over its standard input, a socket. The child gets the arguments, environment,
 directory and the three standard streams of the request, and is then what ``python -m agentjobs`` would be; a guardian
-between the two tells how it ended. ``Forker.run`` is the other side.
+between the two reports how it ended. ``Forker.run`` is the other side.
 
 What Python itself reads at its start (``PYTHON*``, the locale) is the server's; a test of that starts the program anew.
 One thing differs: a turn is not cut short after half a second, or what one command does in a test would depend on how
@@ -67,7 +67,7 @@ class Forker:
             for fd in handed:
                 os.close(fd)
                 opened.discard(fd)
-            # What a command reads is far less than a pipe holds; whoever does not read it gets no signal here.
+            # What a command reads is far less than a pipe holds; a command that does not read it gets no signal here.
             with contextlib.suppress(BrokenPipeError):
                 os.write(ours, stdin)
             os.close(ours)
@@ -144,7 +144,7 @@ def serve() -> None:
     from agentjobs.tokens.count import count
 
     engine.TURN_S = 60.0  # a turn does all that can be done, however slow the machine is
-    count("")  # half a second, for whoever counts
+    count("")  # half a second, for commands that count tokens
     gc.freeze()
     requests = socket.socket(fileno=os.dup(0))
     requests.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LONGEST_REQUEST)
@@ -163,7 +163,7 @@ def serve() -> None:
 
 
 def guard(request: dict[str, Any], fds: list[int]) -> None:
-    """Fork the program and tell its pid, then its exit code, on the last of ``fds``. Does not return."""
+    """Fork the program and write its pid, then its exit code, to the last of ``fds``. Does not return."""
     *streams, told = fds
     pid = os.fork()
     if pid == 0:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[2]
 FORKER = Forker(REPOSITORY)
 LONG_S = 200.0
-"""Seconds to wait for what must come. Nothing that works takes so long, also on a slow machine with other work."""
+"""Seconds to wait for an event that must come. Nothing that works takes that long, also on a slow, busy machine."""
 LONGEST_PIPED = 60_000
 """Bytes of standard input that a pipe takes at once."""
 SILENT = 6 / 60
@@ -111,7 +111,7 @@ except SystemExit as end:
 
 
 def modules_of(cwd: Path, *argv: str) -> tuple[int, set[str]]:
-    """Run the program in a Python of its own; return its exit code, and the modules imported by its end."""
+    """Run the program in a new Python process; return its exit code, and the modules imported by its end."""
     done = subprocess.run(
         [sys.executable, "-c", RUN_AND_LIST, *argv],
         cwd=cwd, capture_output=True, text=True, timeout=LONG_S, check=True,
@@ -152,7 +152,7 @@ class Project:
                 "breaker": 0,
                 "min_free_memory": "1MiB",
             },
-            # The sweep is no matter of money here, unless a test makes it one.
+            # Money does not decide about layer 3 here, unless a test wants it to.
             "retry": {"diagnose_above": 1.0, "task_value_usd": 1e6},
             "profiles": {"default": {"agent": "fake", "verify": [CHECK]}},
             "agents": {

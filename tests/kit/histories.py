@@ -5,7 +5,7 @@
 Each history is a handful of tasks (some break the gate, saying where or not, some conflict, some always fail), a size
 of batches, a list of crash points for the polls, and moments at which somebody else moves the target. After every
 poll the target must be green; in the end nothing is lost, nothing has landed twice, and nobody innocent was bothered.
-In a process of its own: it forks, and adopts what killed polls leave.
+Run it in a separate process: it forks, and adopts what killed polls leave.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ class Run:
             driver.clear()
 
     def stranger(self, poll: int) -> None:
-        """Commit something to the target, as somebody does who pushes to it."""
+        """Commit something to the target, like a push by somebody else."""
         refs = self.git("for-each-ref", "--format=%(objectname)", "refs/heads/landed") or self.git("rev-parse", "main")
         blob = subprocess.run(
             ("git", "hash-object", "-w", "--stdin"), cwd=self.root, input=f"{poll}\n", check=True,

@@ -28,7 +28,7 @@ PLANS = {
     "wrong": ("FAILED", 2),
     "crash wrong ok": ("DONE", 3),
 }
-"""What an agent does in one attempt after the other, and what must come of it: a status, after so many attempts."""
+"""What an agent does in each attempt, and the status that the task must then have, after this many attempts."""
 
 
 def rows(count: int) -> list[str]:

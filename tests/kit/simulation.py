@@ -1,8 +1,8 @@
-"""A world in memory for the pure core: tasks, agents that behave at random, a clock, kills, and people who meddle.
+"""A world in memory for the pure core: tasks, agents that behave at random, a clock, kills, and edits by people.
 
 ``World(seed, …).run()`` takes turns as the engine does (plan, apply, plan again) until the plan says that nothing
 is alive, and checks at every step what must hold whatever happens. A broken promise is a ``Broken``. The world
-keeps books of its own (who lives, what a limit said, who holds which file) and does not ask the core for them.
+knows by itself which agents live, what a limit said and which task holds which file. It does not ask the core.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def listed(rows: Iterable[Row]) -> Callable[[Container[str]], Iterable[Row]]:
 
 
 def _at_work(board: Board) -> list[Attempt]:
-    """Return the newest attempt of each task, and each of its reviews as one of its own agent."""
+    """Return the newest attempt of each task, and each of its reviews as an attempt of the reviewer's agent."""
     last = [task.last for task in board.tasks if task.last is not None]
     return [*last, *(review for attempt in last for review, _ in at_work(attempt))]
 
@@ -114,7 +114,7 @@ class Proc:
 
 
 class Batch:
-    """A run of the gate for several tasks: who is in it with which attempt, and how it will end."""
+    """A run of the gate for several tasks: their attempts, and how the run will end."""
 
     def __init__(self, members: dict[str, int], ends_at: float, *, green: bool, asked: bool) -> None:
         self.members = members
@@ -350,7 +350,7 @@ class World:
         members = wanted or ids
         hold(self.batch is None, "one run of the gate at a time")
         hold(members, "no run of the gate for nothing")
-        hold(len(ids) <= self.policy.landing.together, "a batch is no larger than it may be")
+        hold(len(ids) <= self.policy.landing.together, "a batch is at most as large as the policy allows")
         hold(all(self._lands(task_id) for task_id in members), "only what is verified goes into a batch")
         hold(self.policy.landing.enabled, "lands where there is a target")
         if self.policy.landing.together == 1 and self._landed_alone(self.tasks[members[0]]):
@@ -422,7 +422,7 @@ class World:
         elif isinstance(decision, End):
             self._end(task, decision)
         else:
-            hold(False, f"{decision} is no action")
+            hold(False, f"{decision} is not an action")
 
     def _begin(self, task: SimTask, begin: Begin) -> None:
         mine = task.mine
@@ -941,7 +941,7 @@ class World:
             if made.short.partition(":")[0] in {outcome.value for outcome in STRANGE}:
                 self._check_stuck(stuck)
             return
-        hold(made.until == math.inf, "the end is no time to wait")
+        hold(made.until == math.inf, "a plan that ends names no time to wait for")
         for task in self.tasks.values():
             if task.row.id in self.out:
                 continue

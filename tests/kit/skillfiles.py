@@ -1,4 +1,4 @@
-"""What a SKILL.md says, held against the program: commands, options, files, and what every one of them must tell."""
+"""Compare a SKILL.md with the program: commands, options, files, and what every SKILL.md must contain."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def front_matter(text: str) -> dict[str, str]:
 
 
 def code(text: str) -> Iterator[str]:
-    """Yield what stands in code: lines of blocks, and what stands between single backticks."""
+    """Yield the code: lines of blocks, and texts between single backticks."""
     blocks = re.findall(r"^ *```sh\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
     for block in blocks:
         yield from (line.strip() for line in block.splitlines())
@@ -63,10 +63,10 @@ def faults(path: Path) -> Iterator[str]:
         yield "the loop is not there"
     for number in (2, 3):
         if not re.search(rf"(?s)\b[Ee]xit (codes of `poll`:.*\b)?{number}\b", text):
-            yield f"exit code {number} is not told"
+            yield f"exit code {number} is missing"
     never = text.partition("\n## Never\n")[2]
     if ".agentjobs/" not in never or "an agent's word for" not in never:
-        yield "what never to do is not told"
+        yield "the section Never is incomplete"
     for named in code(text):
         if re.fullmatch(r"(tools|prompts)/[\w./-]+|[\w-]+\.(toml|tsv|j2|json)", named):
             made = named in {"report.md", "found.txt", "package.json", "findings.json"}

@@ -56,7 +56,7 @@ class Job(Project):
         path.write_text(text)
 
     def edit(self, task_id: str, **cells: str) -> None:
-        """Set cells of one row; the header of a template's table stands below comments."""
+        """Set cells of one row; the header of a template's table comes after comments."""
         path = self.root / "tasks.tsv"
         comments = [line for line in path.read_text().splitlines(keepends=True) if line.startswith("#")]
         path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if line[0] != "#"))

@@ -33,7 +33,7 @@ RUNNER = Path(local.__file__).parent / "runner.sh"
 
 
 class Bench:
-    """One attempt in a directory of its own, and what a test needs around it."""
+    """One attempt in a separate directory, and what a test needs around it."""
 
     def __init__(self, tmp_path: Path) -> None:
         self.dir = tmp_path / "att empt"
@@ -95,7 +95,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 def wait_for(condition: Callable[[], bool], timeout_s: float = LONG_S) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.005)
 
 
@@ -138,14 +138,14 @@ def test_a_step_is_prepared_then_running_then_exited(bench: Bench) -> None:
         (["sh", "-c", "kill -INT $$"], 130),
         (["no-such-program"], 127),
         (["/"], 126),
-        (["exit", "0"], 127),  # a word of the shell is no program
+        (["exit", "0"], 127),  # a word of the shell is not a program
         ([":"], 127),
     ],
 )
 def test_exit_codes(bench: Bench, argv: list[str], code: int) -> None:
     assert bench.run(*argv).code == code
     if code not in {126, 127}:
-        assert bench.said() == b""  # the shell adds nothing of its own
+        assert bench.said() == b""  # the shell adds nothing
     else:
         assert bench.said()
 
@@ -542,7 +542,7 @@ def test_one_sweep_serves_many_markers(bench: Bench) -> None:
 
 @pytest.mark.skipif(not LINUX, reason="elsewhere the marker is asked of psutil")
 def test_what_was_killed_is_dead_when_the_sweep_returns(bench: Bench) -> None:
-    # Its environment is out of sight as soon as it begins to die; giving back so much memory takes a while.
+    # Its environment is out of sight as soon as it begins to die; freeing that much memory takes a while.
     code = "import mmap; m = mmap.mmap(-1, 384 << 20); m[::4096] = bytes(len(m) >> 12); print(flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", code], env=bench.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -56,7 +56,7 @@ class Scene:
         self.others: list[int] = []
 
     def run(self, cwd: Path, code: str = SLEEP, **env: str) -> int:
-        """Start a process without a terminal, in a session of its own, and return when it is there."""
+        """Start a process without a terminal, in a new session, and return when it is there."""
         process = subprocess.Popen(
             [sys.executable, "-c", code], cwd=cwd, env=CLEAN | env, stdout=subprocess.PIPE, start_new_session=True
         )
@@ -66,7 +66,7 @@ class Scene:
         return process.pid
 
     def in_terminal(self, *argv: str) -> int:
-        """Start a program at a terminal of its own, as a terminal emulator does."""
+        """Start a program at a new terminal, as a terminal emulator does."""
         pid, master = pty.fork()
         if pid == 0:
             os.chdir(self.tree)

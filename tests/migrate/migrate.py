@@ -174,7 +174,7 @@ def _counted(project: Path) -> dict[str, Any]:
 
 
 def _judged(project: Path, place: Path, tests: str | None) -> dict[str, Any]:
-    """Check what has landed once more, as a whole, in a tree of its own."""
+    """Check what has landed once more, as a whole, in a separate tree."""
     tree = place / "result"
     _run(project, "git", "worktree", "add", "--quiet", "--detach", str(tree), "agentjobs/landed")
     (tree / "node_modules").symlink_to(project / "node_modules")

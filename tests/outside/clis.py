@@ -30,7 +30,7 @@ class Cli:
     after_install: tuple[tuple[str, ...], ...] = ()
     node: bool = True
     plain: str = ""
-    """What ``Mock`` is told of an agent whose edits are in the text."""
+    """What ``Mock`` must know about an agent with edits in the text."""
 
 
 CLIS: dict[str, Cli] = {

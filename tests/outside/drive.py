@@ -10,7 +10,7 @@ at), dummy keys, telemetry off, no variable of the caller but PATH; ``agentjobs 
 - ``--raw DIR``: no agentjobs at all: start the CLI once as the preset does, keep ``stdout``, ``stderr``, ``exit``,
   ``requests.jsonl`` and its transcripts in ``DIR/AGENT/SCENARIO``
 - ``--list``: the scenarios
-- ``--timeout S``: at most so long for one scenario, in place of its own time
+- ``--timeout S``: at most S seconds for one scenario, in place of the time that it names
 - ``--skip N``: let the time of the first N pauses pass at once, so that a run reaches its bound
 
 In the rows: ``starts`` are attempts whose agent was started, ``late`` those after the trouble began; ``tokens`` are
@@ -96,7 +96,7 @@ class Row:
 
 
 def clean(home: Path) -> dict[str, str]:
-    """Return the environment that agentjobs itself runs in: ``env -i``, but for PATH and what git needs."""
+    """Return the environment that agentjobs itself runs in: ``env -i``, except PATH and what git needs."""
     env = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "TZ": "UTC"}
     env |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     for who in ("AUTHOR", "COMMITTER"):
@@ -120,7 +120,7 @@ class Outside(Project):
 
 
 def project_for(name: str, scenario: Scenario, mock: Mock, into: Path, options: argparse.Namespace) -> Outside:
-    """Make the project: the preset alone, but for where the CLI, its HOME and the model are."""
+    """Make the project: only the preset, and where the CLI, its HOME and the model are."""
     env = clis.environment(
         name, into / "home", mock.address, oauth=scenario.oauth, patient=scenario.patient, pinned=options.pinned
     )

@@ -1,7 +1,7 @@
 """The second mock model server: the model, the service in front of it, and the network to it.
 
 The model is a function of the conversation, not of the number of requests: what it says next is the step after those
-that it has said already, whoever killed or resumed it in between. The service and the network are ``Trouble``: from
+that it has said already, even if it was killed or resumed in between. The service and the network are ``Trouble``: from
 which request, at which turn, how often, for how long. Everything served is kept, by task, cached parts apart.
 
 By itself: ``python -m tests.outside.mock SCENARIO [--port N]``.
@@ -115,7 +115,7 @@ class Mock:
             self.up()
 
     def outage(self, seconds: float) -> None:
-        """Close the port now, and open it again after so many seconds; 0: never."""
+        """Close the port now, and open it again after this many seconds; 0: never."""
         self.down()
         if seconds and not self.stopping.wait(seconds):
             self.up()

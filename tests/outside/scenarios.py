@@ -37,7 +37,7 @@ class Trouble:
     request: int = 0
     """From this request on."""
     tasks: int = 0
-    """Once so many tasks have asked."""
+    """When this many tasks have asked."""
     task: str = ""
     turn: int | None = None
     sub: bool | None = None
@@ -62,7 +62,7 @@ class Scenario:
     sub: tuple[Step, ...] = ()
     troubles: tuple[Trouble, ...] = ()
     flap_s: tuple[float, float] = (0.0, 0.0)
-    """The network is up so long, then down so long, again and again."""
+    """The network is up for this many seconds, then down for this many, again and again."""
     reset_s: float = 3600.0
     """When a limit ends, after the start."""
     rows: int = 1
@@ -147,7 +147,7 @@ SCENARIOS: dict[str, Scenario] = {
             ("proxy522", "Cloudflare's page: 522, HTML", "proxy522", AWAY, 90.0, False),
             ("portal", "a captive portal: 200, HTML", "portal", AWAY, 90.0, False),
             ("blocked", "a filter's page: 403, HTML", "blocked", "auth or unreachable; never crashed", 60.0, False),
-            ("unknown", "a refusal in words nobody knows", "unknown", "one row: crashed, with the words", 60.0, False),
+            ("unknown", "a refusal in unknown words", "unknown", "one row: crashed, with the words", 60.0, False),
             ("context", "the context is full at once", "context", "context_full", 60.0, False),
         )
     },
@@ -319,12 +319,12 @@ SCENARIOS: dict[str, Scenario] = {
         longest_s=240.0,
     ),
     "bghalf": Scenario(
-        "the edit, tests in the background for 50 s, then the mend",
-        "DONE in one attempt; the mend lands",
+        "the edit, tests in the background for 50 s, then the fix",
+        "DONE in one attempt; the fix lands",
         (
             Step(write=("{out}", "ok"), say="The file."),
             Step(say="Tests run.", run="sleep 50; echo red", background=True),
-            Step(say="I will mend what they find."),
+            Step(say="I will fix what they find."),
             Step(write=("mended.txt", "mended"), say="The mend."),
             Step(say="All is done."),
         ),
@@ -352,7 +352,7 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "hang": Scenario(
         "the service hangs after the edit",
-        "stalled, nothing left, the request in flight at least told",
+        "stalled, nothing left, the request in flight is at least reported",
         EDIT,
         troubles=(Trouble("hang", turn=1),),
         settings={"limits": {"idle_minutes": 0.7}, "retry": {"resumes": 0, "repairs": 0, "restarts": 0}},

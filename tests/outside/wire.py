@@ -39,7 +39,7 @@ class Served:
 
 @dataclass(frozen=True)
 class Asked:
-    """One request, whatever its API: who asks, what it offers, and how far the conversation is."""
+    """One request of any API: the client, its tools, and how far the conversation is."""
 
     api: str
     model: str
@@ -48,7 +48,7 @@ class Asked:
     first: str
     """All texts of the first turn that a user wrote."""
     last: str
-    """All texts of the last turn, whoever wrote it."""
+    """All texts of the last turn, of either side."""
     whole: str
     calls: int
     """Calls of tools that the model made."""

@@ -103,7 +103,7 @@ EVERYWHERE: dict[str, Told] = {
     "portal": Told(200, PORTAL, "Alishahryar1/free-claude-code#686", kind="text/html"),
     "blocked": Told(403, BLOCKED, "Zscaler's page; anthropics/claude-code#8032", kind="text/html"),
 }
-"""Of what stands between; for any API."""
+"""Errors of proxies and networks in between; for any API."""
 
 LOGIN_CLAUDE = "OAuth token has expired. Please obtain a new token or refresh your existing token."
 CREDIT = "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade or "

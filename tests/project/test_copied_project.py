@@ -87,7 +87,7 @@ def test_no_command_in_a_copy_touches_anything(project: Project, copied: Callabl
     assert project.processes() == running
     assert "1 IN_PROGRESS" in project.run("status", cwd=copy, code=0).stdout
     assert "attempt 1" in project.run("show", "a", cwd=copy, code=0).stdout
-    # What the message says to do works, and is no business of the original's.
+    # What the message says to do works, and does not affect the original.
     shutil.rmtree(copy / ".agentjobs")
     subprocess.run(["sed", "-i", "s/hang,ok/ok/", "tasks.tsv"], cwd=copy, check=True)
     project.run("dispatch", cwd=copy, code=0)
@@ -105,7 +105,7 @@ def test_a_copy_of_a_project_in_which_nothing_runs_is_a_copy_too(project: Projec
     copy = project.directory / "copy"
     cp(project.root, copy)
     assert "is a copy of" in project.run("retry", "a", cwd=copy, code=1).stderr
-    # Without the original it is no copy any more: that was moved, or lost and restored.
+    # Without the original it is not a copy any more: that was moved, or lost and restored.
     shutil.rmtree(project.root)
     project.root = copy
     project.run("retry", "a", code=0)

@@ -87,7 +87,7 @@ def test_a_settled_row_that_returns_stays_settled(table: Table) -> None:
 
 @pytest.mark.parametrize("wish", [Status.DONE, Status.SKIPPED, Status.TODO])
 def test_a_wish_that_came_after_the_end_is_heard(table: Table, wish: Status) -> None:
-    """The round was settled, the table not yet told, and a person wrote into the row."""
+    """The round was settled, the table not yet written, and a person edited the row."""
     table.store.set_open_round("a", OpenRound(1, wish))
     table.store.settle("a", Settled(1, Status.FAILED, "no", NOW))
     table.rounds.close("a")

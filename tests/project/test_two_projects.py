@@ -57,7 +57,7 @@ def test_the_same_ids_in_two_worktrees_keep_two_works(project: Project, name: st
     assert len(others) == len(before)
     assert all(ref.startswith("refs/agentjobs/+") for ref in others)
     assert project.git("show", f"{others[0]}:a.txt") == "ok a\nsecond"
-    # What is removed in one is no business of the other's.
+    # What is removed in one does not affect the other.
     project.run("clean", "--force", cwd=second, code=0)
     assert project.tree("b").is_dir()
     kept = [ref for ref in refs(project) if ref.endswith("/cleaned")]

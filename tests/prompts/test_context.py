@@ -270,7 +270,7 @@ def test_handoffs_are_under_a_budget(tmp_path: Path) -> None:
     (project.root / "prompt.md.j2").write_text("{% for one in handoffs %}<{{ one.id }}>{% endfor %}\n")
     told = project.run("prompt", "t", code=0).stdout
     assert "<b>" in told
-    assert "##" not in told, "what a template prints itself is not told twice"
+    assert "##" not in told, "what a template prints itself does not appear twice"
 
 
 def test_handoffs_that_were_left_out_are_named(tmp_path: Path) -> None:

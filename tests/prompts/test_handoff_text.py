@@ -315,7 +315,7 @@ def test_never_over_the_budget_in_whatever_order(
         assert len(named) + int(more or 0) == len(missing)
 
 
-# --- who waits
+# --- dependents
 
 
 @given(st.lists(st.lists(st.integers(0, 14), max_size=4), min_size=1, max_size=15))

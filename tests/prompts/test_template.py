@@ -1,4 +1,4 @@
-"""What an agent is told."""
+"""The prompt of an agent."""
 
 from __future__ import annotations
 

@@ -56,11 +56,11 @@ class Real:
     argument: bool = False
     """The prompt is the argument ``{text}``; otherwise it arrives on stdin."""
     classes: dict[str, str] = field(default_factory=dict)
-    """Cases with a class of their own: because the CLI cannot tell, or because only this CLI has the case."""
+    """Cases with a different class: because the CLI cannot know, or because only this CLI has the case."""
     usage_unknown: frozenset[str] = frozenset()
-    """Cases in which nothing tells what was used."""
+    """Cases in which nothing reports the usage."""
     reset_unknown: frozenset[str] = frozenset()
-    """Cases in which nothing tells when a limit ends."""
+    """Cases in which nothing reports when a limit ends."""
     ends: dict[str, int] = field(default_factory=dict)
     """After how many requests a case is ended by SIGTERM, because the CLI would go on without end."""
     ends_s: dict[str, float] = field(default_factory=dict)
@@ -107,7 +107,7 @@ def environment(name: str, home: Path, address: str, case: str = "ok") -> dict[s
 
 
 UNREACHABLE = {"network": "http://127.0.0.1:9", "dns": "http://model.invalid"}
-"""Cases in which no server answers: a port that is closed, a name that nobody knows."""
+"""Cases in which no server answers: a port that is closed, a name that does not exist."""
 
 NODE = 20
 """The major version of Node.js that the machine has; for what needs a newer one, one is installed too."""

@@ -74,7 +74,7 @@ TROUBLES: dict[str, list[dict[str, Any]]] = {
         }
     ],
 }
-"""What keeps an agent from its model, whatever its task: recorded where a CLI says so in words of its own."""
+"""What keeps an agent from its model, whatever its task: recorded where a CLI reports it in special words."""
 
 SCRIPTS: dict[str, list[dict[str, Any]]] = {
     "ok": EDIT,
@@ -113,4 +113,4 @@ CASES: dict[str, str] = {
     "resume": "ok",
     "no_session": "no_session",
 }
-"""Each case, and the class it is to be given. ``hang`` is ended by SIGTERM, as a stalled agent is."""
+"""Each case, and the class it must get. ``hang`` is ended by SIGTERM, as a stalled agent is."""

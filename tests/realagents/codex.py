@@ -14,7 +14,7 @@ COMMAND = ["exec", "--json", "--skip-git-repo-check", "-m", "mock", "--dangerous
 
 
 def prepare(home: Path, address: str, case: str) -> dict[str, str]:
-    """The mock is a provider of its own."""
+    """The mock is a custom provider."""
     (home / ".codex").mkdir(exist_ok=True)
     (home / ".codex" / "config.toml").write_text(
         'model_provider = "mock"\ncheck_for_update_on_startup = false\n'

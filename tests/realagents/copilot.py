@@ -1,4 +1,4 @@
-"""GitHub Copilot CLI with a provider of its own (BYOK): OpenAI Chat Completions."""
+"""GitHub Copilot CLI with a custom provider (BYOK): OpenAI Chat Completions."""
 
 from __future__ import annotations
 

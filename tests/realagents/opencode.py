@@ -1,4 +1,4 @@
-"""opencode: OpenAI Chat, as a provider of its own configuration."""
+"""opencode: OpenAI Chat, as a custom provider."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ENDS = {"limit": 3, "overload": 3, "cut": 3, "context": 6, "proxy": 9, "free": 3
 
 
 def prepare(home: Path, address: str, case: str) -> dict[str, str]:
-    """The mock is a provider of its own; nothing is fetched, updated or shared."""
+    """The mock is a custom provider; nothing is fetched, updated or shared."""
     settings = home / ".config" / "opencode"
     settings.mkdir(parents=True, exist_ok=True)
     model = {"name": "mock", "tool_call": True, "limit": {"context": 100_000, "output": 8_000}}

@@ -1,4 +1,4 @@
-"""pi: OpenAI Chat, as a provider of its own configuration; its session is a file of ours."""
+"""pi: OpenAI Chat, as a custom provider; its session is a file of ours."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def run(
     most: int = 0,
     most_s: float = 0,
 ) -> Any:
-    """Run the CLI in its own session; with ``kill``, send that signal to its group once the mock hangs or has had
+    """Run the CLI in a new session; with ``kill``, send that signal to its group once the mock hangs or has had
     ``most`` requests, or after ``most_s`` seconds."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         started = subprocess.Popen(
@@ -95,7 +95,7 @@ def scrub(text: str, places: dict[str, str], noise: str = "") -> str:
 
 
 def shortened(text: str) -> str:
-    """Cut the long texts in JSON lines: a CLI's own instructions, and what it lists, are no business of a fixture."""
+    """Cut the long texts in JSON lines: a CLI's own instructions, and what it lists, do not belong into a fixture."""
 
     def cut(value: Any, most: int | None = LONGEST_LIST) -> Any:
         if isinstance(value, dict):
@@ -116,7 +116,7 @@ def shortened(text: str) -> str:
 
 
 def dump(path: Path, tables: tuple[str, ...]) -> str:
-    """Return tables of an SQLite database as SQL: a database itself is no text, and large when it is empty."""
+    """Return tables of an SQLite database as SQL: a database is not text, and is large even when empty."""
     with contextlib.closing(sqlite3.connect(path)) as database:
         return "".join(
             line + "\n"

@@ -50,7 +50,7 @@ def agent(request: pytest.FixtureRequest) -> str:
 def project_with(
     tmp_path: Path, name: str, model: MockModel, case: str = "ok", more: Mapping[str, Any] | None = None
 ) -> Project:
-    """Return a project with the preset alone, but for where the CLI, its HOME and the model are."""
+    """Return a project with only the preset, and where the CLI, its HOME and the model are."""
     env = environment(name, tmp_path / "home", model.address, case)
     env["PATH"] = f"{os.path.dirname(program(name))}:{env['PATH']}"
     profile = {"agent": name, "verify": [CHECK], "scope": "any"}
@@ -207,14 +207,14 @@ def test_a_conversation_that_is_not_there_is_begun_anew(agent: str, tmp_path: Pa
                 path.unlink()
         assert project.loop(LONG_S).last == 2
         assert project.statuses() == {"a": "DONE"}, project.story()
-        # An id that only the disk told is gone with it: then there is none to go on with.
+        # An id that only the disk had is gone with it: then no conversation can continue.
         known = project.attempts("a")[0]["result"].get("session")
         wanted = ["crashed", "no_session", "ok"] if known else ["crashed", "ok"]
         assert project.outcomes("a") == wanted, project.log("a", 2)[-3000:]
         first, *_, last = (facts["result"].get("session") for facts in project.attempts("a"))
         assert last != first
         if not {"ok", "sigkill"} & one.usage_unknown:
-            assert int(project.table()["a"]["tokens"]) <= sum(model.served()), "what was deleted nobody knows"
+            assert int(project.table()["a"]["tokens"]) <= sum(model.served()), "what was deleted is unknown"
         nothing_runs(project)
 
 
@@ -236,7 +236,7 @@ class Obedient(MockModel):
 @pytest.mark.timeout(400)
 def test_a_trial_of_it(agent: str, tmp_path: Path) -> None:
     if "write" not in script(agent, "ok")[0]:
-        pytest.skip(f"what {agent} is to write its model says in its own way")
+        pytest.skip(f"the model of {agent} must write edits in a special format")
     if real(agent).argument:
         pytest.skip(f"{agent} is sent to a file for its prompt, and the mock reads none")
     with Obedient(script(agent, "ok")[:2]) as model:

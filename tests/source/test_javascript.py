@@ -1,4 +1,4 @@
-"""Every form of import, and files that are no good."""
+"""Every form of import, and broken files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def said(source: str | bytes, path: str = "a.js") -> list[str]:
 ])  # fmt: skip
 def test_every_form_is_seen(source: str) -> None:
     assert said(source) == ["./x"]
-    # What stands below the last import is not parsed: it must not matter.
+    # Text after the last import is not parsed: it must not matter.
     assert said(source + "\nconst a1 = `${'it'}`, b1 = /'/.test('') // import\nclass A { b = 1 }\n") == ["./x"]
 
 

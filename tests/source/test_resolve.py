@@ -19,7 +19,7 @@ Files = dict[str, Any]
 
 
 def place(top: Path, files: Files) -> list[str]:
-    """Write files (values that are no text as JSON) and return their paths."""
+    """Write files (values that are not text as JSON) and return their paths."""
     for name, content in files.items():
         write(top / name, content if isinstance(content, str | bytes) else json.dumps(content))
     return [name for name in files if not name.endswith((".json", ".yaml"))]

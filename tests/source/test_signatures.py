@@ -342,7 +342,7 @@ def test_python_says_itself_what_is_public() -> None:
 
 
 def test_python_of_our_own_is_python_again() -> None:
-    """Whatever is told of a module can be parsed: no head is cut in its middle."""
+    """All signatures of a module can be parsed: none is cut in its middle."""
     for path in sorted(Path(__file__).parents[2].glob("agentjobs/**/*.py")):
         found = python_signatures.offer(path.read_bytes())
         assert found is not None

@@ -89,7 +89,7 @@ def test_cells_are_written_and_nothing_else(shared: Shared) -> None:
     assert shared.read() == HEAD[:-1] + b"\ttokens\tcost\tcommit\tnote\n" + rows
     assert shared.base.read_bytes() == shared.read()
     assert not shared.file.save(), "nothing is pending"
-    assert shared.file.load() is None, "our own write is no news"
+    assert shared.file.load() is None, "our own write is not an edit"
 
 
 def test_what_is_set_to_what_it_is_costs_no_write(shared: Shared) -> None:
@@ -152,7 +152,7 @@ def test_killed_between_the_two_writes(shared: Shared) -> None:
     with pytest.raises(Killed):
         shared.file.save()
     shared.file = shared.open()
-    assert shared.take() == Edits(stale=("a",)), "our own old cells are no person's wish"
+    assert shared.take() == Edits(stale=("a",)), "our own old cells are not a person's request"
     shared.file.save()
     assert shared.cells("a")[1:4] == ["IN_PROGRESS", "", "1"]
 
@@ -332,7 +332,7 @@ class Story:
         self.shared.file.set(task_id, self.lives[task_id].step(self.tick))
 
     def take(self) -> None:
-        # Who asks for what is so anyway, or takes a wish back before it is read, asks for nothing.
+        # A request for what is so anyway, or that is taken back before it is read, is not a request.
         base = self.shared.file.base
         for task_id, wish in list(self.asked.items()):
             known = base.cell(task_id, "status") if base else ""
@@ -399,17 +399,17 @@ class Story:
         self.put(task_id, cells)
 
     def old_copy(self, task_id: str, age: int) -> None:
-        """Sed read the line a while ago and writes it back, but for what people wrote since."""
+        """Sed read the line a while ago and writes it back, without overwriting what people wrote since."""
         if task_id in self.asked or age > len(self.versions):
             return
         old = list(self.versions[-age][task_id])
         if len(old) > 1 and old[1] in {b"SKIPPED", b"DONE", b"FAILED"}:
-            return  # a settled row that comes back later as it was is a wish, as far as anyone can tell
+            return  # a settled row that comes back later as it was looks like a request
         old += [b""] * (3 - len(old))
         old[2] = self.items.get(task_id, "").encode()
         now = self.lines()[task_id] + [b""] * 6
         if (old + [b""] * 6)[3:6] == now[3:6] and (old[1] or b"TODO") == b"TODO":
-            return  # nothing tells it from a wish
+            return  # it looks exactly like a request
         self.put(task_id, old)
 
     # --- the end

@@ -40,7 +40,7 @@ def test_all_that_the_linter_found_is_fixed(tmp_path: Path) -> None:
     assert job.git("diff", "--shortstat", "main", "agentjobs/landed").startswith("3 files changed")
 
 
-def test_what_a_script_cannot_mend_fails_and_lands_nothing(tmp_path: Path) -> None:
+def test_what_a_script_cannot_fix_fails_and_lands_nothing(tmp_path: Path) -> None:
     broken = "try:\n    import tomllib\nexcept ImportError:\n    pass\n"
     job = fix_list(tmp_path, guarded=broken, plain="x = 1  \n")
     job.policy("resumes = 1", "resumes = 0")

@@ -35,7 +35,7 @@ def test_all_phases_land_in_their_order(tmp_path: Path) -> None:
     assert (job.landed("shop/money.py") or "").startswith('"""Moved out of shop/core.py."""\n\nimport re\n')
     job.git("checkout", "-q", "agentjobs/landed")
     job.sh("python3 -m unittest discover -q -s tests -t .")
-    assert "shop/core.py still offers them." in job.prompt("cli", 1), "steps are told what those before them did"
+    assert "shop/core.py still offers them." in job.prompt("cli", 1), "steps read what those before them did"
 
 
 @pytest.mark.slow

@@ -46,7 +46,7 @@ def test_a_skill_that_says_what_is_not_so_is_found(tmp_path: Path) -> None:
         ("agentjobs show ID", "agentjobs tell ID", "no command tell"),
         ("dispatch --only 3", "dispatch --first 3", "agentjobs dispatch has no option --first"),
         ("--wait 60", "--wait 6", "the loop is not there"),
-        ("Exit codes of `poll`:", "Codes:", "exit code 2 is not told"),
+        ("Exit codes of `poll`:", "Codes:", "exit code 2 is missing"),
         ("`tasks.tsv` is the list", "`tools/x.py` is the list", "there is no tools/x.py"),
     ):
         path.write_text(text.replace(old, new))

@@ -86,7 +86,7 @@ def test_an_overhead_is_not_negative() -> None:
 
 
 def test_what_is_no_count_of_the_prompt_gives_no_factor() -> None:
-    """An agent that is told to read the prompt from a file: its first request does not grow with it."""
+    """An agent that reads the prompt from a file: its first request does not grow with it."""
     samples = [Sample(one, 9000 + one // 50) for one in range(1000, 60_000, 3000)]
     found = fit(samples, Scale(1.2))
     assert found is not None
@@ -125,7 +125,7 @@ CONTEXT: dict[str, Any] = {"event": {"type": "request"}, "used": ["used"]}
 
 
 def made(directory: Path, agent: dict[str, Any]) -> Project:
-    """A project whose agent counts 3 tokens for 2 of ours, and has 7,000 of its own."""
+    """A project whose agent counts 3 tokens for 2 of ours, and adds 7,000."""
     project = Project(directory)
     command = [sys.executable, "-IS", str(directory / "agent.py")]
     (directory / "agent.py").write_text(SAYS)

@@ -61,7 +61,7 @@ def is_at(project: Project, task_id: str, status: str) -> bool:
 
 @pytest.mark.parametrize("conflict", [False, True])
 def test_a_removed_tree_undoes_nothing_that_landed_meanwhile(project: Project, conflict: bool) -> None:
-    """A repair in a tree made anew stands on what landed before, with the earlier work on top of it."""
+    """A repair in a new tree is based on what landed before, with the earlier work on top of it."""
     out = {"out": "shared.txt"} if conflict else {}
     use(project, 'out=${AGENTJOBS_ROW_OUT:-$AGENTJOBS_TASK.txt}; grep -qs "^<<<" $out && echo seen >seen; '
         '[ $AGENTJOBS_TASK.$AGENTJOBS_ATTEMPT = slow.1 ] && [ -z "$AGENTJOBS_ROW_OUT" ] && bad=wrong; '

@@ -76,7 +76,7 @@ PRICE = {"model": "m-.*", "as_of": "2026-11", "input": 1000.0, "output": 1000.0}
 
 @pytest.mark.parametrize("budget", ["run_cost_usd", "task_cost_usd"])
 def test_a_budget_of_money_that_nobody_could_keep_is_refused(project: Project, budget: str) -> None:
-    """The agent tells tokens alone; what they cost is known by the price of a model the profile names."""
+    """The agent reports only tokens; their cost is known from the price of the model in the profile."""
     tokens = {"event": {"type": "result"}, "tokens": ["usage.input", "usage.output"], "cost": None}
     fake = {"command": COMMAND, "resume": None, "usage": tokens, "flags": {"model": ["--m", "{value}"]}}
     project.configure(limits={budget: 5.0}, agents={"fake": fake})

@@ -42,7 +42,7 @@ def poll_ahead(project: Project, seconds: float) -> int:
 
 
 def waiting(project: Project, step: str, **limits: float) -> None:
-    """Dispatch a task whose agent, setup, check or gate runs until it is told to end."""
+    """Dispatch a task whose agent, setup, check or gate runs until a file makes it end."""
     quick = 'echo ok >>"$AGENTJOBS_TASK.txt"'
     project.configure(
         limits=limits,

@@ -1,6 +1,6 @@
 """Whatever an agent leaves, in whatever place it can write: that is its task's trouble, and everybody else is DONE.
 
-The cases are generated: each place that git or agentjobs reads or writes, and each thing that can stand there. One
+The cases are generated: each place that git or agentjobs reads or writes, and each thing that can be there. One
 agent does one of them. The run ends by itself, no poll fails, the tasks beside it land, and what a link leads to is
 as it was. ``ALL_WRECKS=1`` tries all of them; a usual run tries some, drawn anew for each day.
 """

@@ -23,7 +23,7 @@ STRIDES = {"plain": 20, "batched": 10, "watched": 12, "clones": 30, "phases": 12
 """Every how many kinds of effect are tried: most kinds of one variant are kinds of the others too."""
 
 SHARDS = ["1/2", "2/2"] if ALL else ["1/1"]
-"""Each begins with a clean run of its own, as long as three crash points: too long to do it twice for a few."""
+"""Each starts with a separate clean run, as long as three crash points: too long to do it twice for a few."""
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="adopts orphans, as only Linux can")
 
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="adopts orphans,
 @pytest.mark.parametrize("shard", SHARDS)
 @pytest.mark.parametrize("variant", VARIANTS if ALL else STRIDES)
 def test_a_kill_after_any_effect_changes_nothing(tmp_path: Path, variant: str, shard: str) -> None:
-    # In a process of its own: it forks, and inherits whatever a killed poll leaves.
+    # In a separate process: it forks, and inherits whatever a killed poll leaves.
     which = ["--variant", variant, "--shard", shard, *([] if ALL else ["--kinds"])]
     if not ALL:
         which += ["--stride", str(STRIDES[variant])]

@@ -58,8 +58,8 @@ ONLY_DISPATCH: list[tuple[str, bytes | None, str]] = [
 ]
 
 
-def test_what_a_person_must_mend_is_1_and_nothing_is_changed(project: Project) -> None:
-    """First before anything was dispatched, then in the middle of a run; mended, the run goes on."""
+def test_what_a_person_must_fix_is_1_and_nothing_is_changed(project: Project) -> None:
+    """First before anything was dispatched, then in the middle of a run; when it is fixed, the run continues."""
     project.plans(a="ok", b="ok")
     for name, spoilt, told in (*SPOILS, *ONLY_DISPATCH):
         mendable(project, "dispatch", name, spoilt, told)

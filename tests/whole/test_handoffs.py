@@ -1,4 +1,4 @@
-"""What tasks tell the ones after them, end to end; and what an agent says it changed against what it changed."""
+"""Handoffs from task to task, end to end; and the files that an agent claims to have changed."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 @linux
 @pytest.mark.timeout(400)
 def test_random_kills_change_nothing(tmp_path: Path) -> None:
-    # In a process of its own: it forks, and inherits whatever a killed poll leaves.
+    # In a separate process: it forks, and inherits whatever a killed poll leaves.
     done = subprocess.run(
         [sys.executable, "-m", "tests.kit.killing", str(tmp_path / "kills"), "--kills", KILLS],
         cwd=REPOSITORY,
@@ -120,7 +120,7 @@ def test_a_killed_check_is_no_verdict_on_the_work(project: Project, whom: str) -
     assert project.loop().last == 2
     assert project.statuses() == {"a": "DONE"}, project.story()
     assert gone(checking)
-    # A check that was killed by itself is a failing check; without its runner, nobody knows: it is run again.
+    # A check that was killed alone has failed. If its runner was killed too, the result is unknown: it runs again.
     assert project.starts()["a"] == (2 if whom == "check" else 1), project.story()
     assert len(project.landings()) == 1
 
@@ -170,7 +170,7 @@ def test_after_a_reboot_everything_goes_on_and_reused_pids_are_left_alone(
     assert project.loop().last == 2
     assert project.statuses() == dict.fromkeys(["finished", "working", "checked", "wrong"], "DONE"), project.story()
     assert innocent.poll() is None, "the process that has the pid of a runner of before was killed"
-    # Once more each, and nothing else: what was finished stays so, and a lost check is no matter of the agent's.
+    # Once more each, and nothing else: what was finished stays so, and a lost check is not the agent's fault.
     more = {"working": before["working"] + 1, "wrong": before["wrong"] + 1}
     assert dict(project.starts()) == {**before, **more}, project.story()
     assert sorted(project.landings()) == ["checked", "finished", "working", "wrong"]

@@ -23,7 +23,7 @@ SOON = "ebdac"
 
 
 def second_agent(project: Project, **more: object) -> None:
-    """Give the project a second agent, on an account of its own, and the profile ``second`` for it."""
+    """Give the project a second agent with a separate account, and the profile ``second`` for it."""
     command = [sys.executable, "-IS", str(FAKE_AGENT)]
     agent = {"command": command, "env": {"FAKE_LEDGER": str(project.ledger_path)}, "rules": RULES, **more}
     project.configure(
@@ -61,7 +61,7 @@ def test_after_a_limit_nothing_starts_until_the_reset(project: Project) -> None:
     late = [start for start in starts if start.at > pause["at"]]
     assert len(starts) - len(late) == 3, "not one further start before the reset"
     assert min(start.at for start in late) >= pause["until"]
-    assert late[0].task == "c", "who met the limit is the probe"
+    assert late[0].task == "c", "the task that hit the limit is the probe"
     gaps = [b.at - a.at for a, b in pairwise(late)]
     assert gaps[0] > 2.9, f"the others wait until the probe has come back well: {gaps}"
     assert project.starts()["c"] == 2, "no attempt of c was spent"
@@ -195,7 +195,7 @@ def test_others_go_on_while_one_account_is_limited(project: Project) -> None:
 
 
 def test_a_limit_that_goes_on_costs_one_probe(project: Project) -> None:
-    """Forty tasks of one account: so many as there are slots meet the limit, and one more after its reset."""
+    """Forty tasks of one account: one per slot hits the limit, and one more after its reset."""
     limited = project.directory / "limited"
     limited.touch()
     project.configure(slots=4, workspace={"kind": "none"}, profiles={"default": {"require_change": False}})
@@ -287,7 +287,7 @@ def test_a_kill_between_the_pause_and_the_result_changes_nothing(project: Projec
     project.poll_until(lambda: project.outcomes("a") == ["limit", "auth"])
     forget(2)
     assert project.poll().code == 0
-    assert "stuck" not in project.state("pauses")["fake"], "the same attempt is no second one"
+    assert "stuck" not in project.state("pauses")["fake"], "the same attempt does not count twice"
     assert loop_past_pauses(project) == 3
     stuck = project.state("pauses")
     assert stuck["fake"]["stuck"]
@@ -301,7 +301,7 @@ def test_agents_that_share_an_account_share_its_limit(project: Project) -> None:
     second_agent(project, account="fake")
     rows(project, {"a": "limit:in 3 seconds,ok"}, {"x": "ok"})
     project.configure(slots=1)
-    assert ": fake: limit: a: " in project.run("run", code=2).stderr, "run tells it too"
+    assert ": fake: limit: a: " in project.run("run", code=2).stderr, "run reports it too"
     first, *later = project.ledger()
     assert min(start.at for start in later) - first.at > 3
 

@@ -1,4 +1,4 @@
-"""Secrets are in nothing that is told, whatever cuts them in two; and what we write is for its owner alone."""
+"""Nothing that we print or write contains secrets, wherever they are cut; and only the owner can read our files."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class Outage:
         return len(list(self.starts_dir.iterdir()))
 
     def serve(self, number: int) -> None:
-        """Let so many starts be served in all."""
+        """Serve this many starts in all."""
         self.env["SERVED"] = str(number)
         self.project.configure({"agents": {self.agent: {"env": self.env}}})
 

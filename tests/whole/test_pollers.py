@@ -19,7 +19,7 @@ VERIFY_SLOTS = 2
 
 
 def use_shell_agent(project: Project, **settings: object) -> None:
-    """Let the agent of tests/kit/crashing.py work here: it tells when it begins and ends, and whom it meets."""
+    """Let the agent of tests/kit/crashing.py work here: it reports start, end and overlaps."""
     (project.directory / "busy").mkdir()
     (project.root / "agent.sh").write_text(AGENT)
     (project.root / "check.sh").write_text(CHECK)

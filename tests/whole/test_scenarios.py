@@ -232,7 +232,7 @@ def test_the_target_moved_by_somebody_else_is_merged_again(project: Project) -> 
 
 
 def test_the_gate_runs_on_the_merged_commit(project: Project) -> None:
-    """Two tasks, each right by itself and wrong together: the second is told by the gate."""
+    """Two tasks, each right by itself and wrong together: the second learns it from the gate."""
     project.configure(
         landing={
             "gate": ["ls *.txt; test $(cat *.txt | grep -c ^ok) -le 1 || { echo too many; exit 1; }"],

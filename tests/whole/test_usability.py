@@ -1,4 +1,4 @@
-"""What people are told: why nothing happens, what is missing, and what to do next."""
+"""What messages say: why nothing happens, what is missing, and what to do next."""
 
 from __future__ import annotations
 

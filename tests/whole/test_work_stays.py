@@ -1,4 +1,4 @@
-"""Work in a task's tree is gone on with, be it of an agent that was stopped or of a person who repaired something."""
+"""Work in a task's tree is continued, from an agent that was stopped or from a person's repair."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def test_show_says_where_the_tree_is(project: Project) -> None:
 
 
 def test_done_that_was_written_into_the_table_is_counted_apart(project: Project) -> None:
-    """An agent writes DONE into the row of its own task; what waits for that begins at once."""
+    """An agent writes DONE into the row of the task it works on; tasks that wait for it start at once."""
     project.rows({"id": "a", "plan": "claim"}, {"id": "z", "plan": "ok", "after": "a"}, columns=["status"])
     project.dispatch()
     ran = project.run("run", "--quiet", code=2)

@@ -1,4 +1,4 @@
-"""workspace.kind = "clone": a repository of its own for each task, and the whole life of a task in it."""
+"""workspace.kind = "clone": a separate repository for each task, and the whole life of a task in it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def files(directory: Path) -> set[tuple[int, int]]:
 
 
 def assert_own(git: Git, tree: Path, commit: str) -> None:
-    """The tree's repository is its own, whole, and stands on ``commit`` with a clean tree."""
+    """The tree's repository is separate and complete, and is on ``commit`` with a clean tree."""
     place = clone_dir(tree)
     assert Path(own(tree, "rev-parse", "--absolute-git-dir")) == place
     assert own(tree, "rev-parse", "--path-format=absolute", "--git-common-dir") == str(place)
@@ -206,7 +206,7 @@ def test_nothing_is_written_through_a_link(git: Git, base: str, tree: Path, tmp_
 
 
 def test_settings_of_the_agent_run_nothing_of_ours(git: Git, base: str, tree: Path, tmp_path: Path) -> None:
-    """A filter, a monitor and a fetch program that the agent set up in its own repository."""
+    """A filter, a monitor and a fetch program that the agent set up in its repository."""
     program = tmp_path / "program"
     write(program, f"#!/bin/sh\ntouch {tmp_path}/ran\ncat\n")
     program.chmod(0o755)

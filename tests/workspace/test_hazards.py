@@ -45,7 +45,7 @@ def tree(git: Git) -> Path:
 
 
 def deep(top: Path, levels: int) -> None:
-    """Make directories one inside the other, deeper than a path can tell."""
+    """Make directories one inside the other, deeper than a path can be long."""
     top.mkdir(exist_ok=True)
     at = os.open(top, os.O_RDONLY)
     for _ in range(levels):
@@ -150,7 +150,7 @@ def test_a_repository_in_the_place_of_a_tree_is_put_aside(git: Git, tree: Path, 
 
 
 def test_a_command_that_does_not_end_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
-    # It gives back so much memory that it still runs for a while after it was killed.
+    # It has much memory to free, so it still runs for a while after it was killed.
     code = "import mmap; m = mmap.mmap(-1, 384 << 20); m[::4096] = bytes(len(m) >> 12); open('big', 'w'); input()"
     script = 'sleep 600 | "$@" & echo $! >pid; wait'
     with pytest.raises(TimedOut):

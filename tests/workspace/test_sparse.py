@@ -97,7 +97,7 @@ def commit_on(git: Git, commit: str, changes: dict[str, str | None]) -> str:
 
 
 def assert_clean(git: Git, tree: Path, commit: str, files: set[str]) -> None:
-    """The tree stands on the commit, holds these of its files and no others, and git finds nothing to say of it."""
+    """The tree is on the commit, contains only these of its files, and git reports no change."""
     assert on_disk(tree) == files
     assert sh(tree, "git", "rev-parse", "HEAD") == commit
     assert sh(tree, "git", "status", "--porcelain") == ""

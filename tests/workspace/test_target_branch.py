@@ -155,7 +155,7 @@ def test_a_target_that_is_checked_out_is_refused(git: Git, base: str, trees: Pat
     with pytest.raises(UserError, match=r"checked out in .*/look;"):
         target_branch.check_target(git, TARGET, trees_dir=trees)
     sh(tmp_path / "look", "git", "checkout", "-q", "--detach")
-    sh(trees / "t1", "git", "checkout", "-q", "-f", TARGET)  # an agent that looks around is no obstacle
+    sh(trees / "t1", "git", "checkout", "-q", "-f", TARGET)  # an agent that looks around is not an obstacle
     target_branch.check_target(git, TARGET, trees_dir=trees)
     for name in ("a..b", "with space", "refs/tags/x", "-x/", ""):
         with pytest.raises(UserError, match="cannot be the name of a branch"):

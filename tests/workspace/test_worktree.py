@@ -222,7 +222,7 @@ def test_a_worktree_of_the_user_with_the_same_name_is_left_alone(
 
 
 def test_a_git_that_outlives_us_is_waited_for(git: Git, base: str, tree: Path) -> None:
-    """The lock is inherited: whoever gets it knows that the lock files in the tree are stale."""
+    """The lock is inherited: the process that gets it knows that the lock files in the tree are stale."""
     filter_started, gate = git.root / "started", git.root / "gate"
     write(git.root / ".gitattributes", "a.txt filter=slow\n")
     sh(

@@ -126,7 +126,7 @@ def _the_repository_stays(scene: Scene) -> list[str]:
     if not scene.base:
         return []
     if scene.git_is_directory and not (scene.root / ".git").is_dir():
-        return [".git of the project is no directory any more"]
+        return [".git of the project is not a directory any more"]
     if scene.git("rev-parse", "main") != scene.base:
         return ["main has moved"]
     # Not fsck: it also minds what an agent wrote into the administrative directory of its own tree.

@@ -90,7 +90,7 @@ allow = always
 """
 
 POWERLESS = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search,-fowner", "--inh-caps", "-all", "--")
-"""How root runs the program as one to whom permissions mean something."""
+"""How root runs the program as a user with limited permissions."""
 
 
 def lacking(case: Case) -> str:

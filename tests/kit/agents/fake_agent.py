@@ -94,14 +94,14 @@ def do_free(_: str) -> int:
 
 
 def do_cost(argument: str) -> int:
-    """Do the work for so many dollars."""
+    """Do the work for this many dollars."""
     write(f"ok {TASK}\n")
     final(tokens=1000, cost=float(argument))
     return 0
 
 
 def do_add_file(argument: str) -> int:
-    """Touch nothing but a file of its own, whatever the task."""
+    """Change nothing except a separate file, whatever the task."""
     write(f"ok {TASK} {argument}\n", f"{TASK}.extra")
     final()
     return 0
@@ -123,7 +123,7 @@ def do_append(argument: str) -> int:
 
 
 def do_replace(argument: str) -> int:
-    """Write this word as the first line of the ``out`` cell's file: two of them conflict. Mends markers."""
+    """Write this word as the first line of the ``out`` cell's file: two of them conflict. Resolves conflict markers."""
     write(f"ok {argument}\n")
     final()
     return 0
@@ -335,7 +335,7 @@ def do_linger_wrong(_: str) -> int:
 
 
 def do_flood(argument: str) -> int:
-    """Print so many MiB (default: without end)."""
+    """Print this many MiB (default: without end)."""
     block = b"x" * 1023 + b"\n"
     written, limit = 0, float(argument or "inf") * 2**20
     while written < limit:
@@ -346,7 +346,7 @@ def do_flood(argument: str) -> int:
 
 
 def do_fill(argument: str) -> int:
-    """Fill the disk: one file of so many MiB in the tree, then the work."""
+    """Fill the disk with one file of this many MiB in the tree, then do the work."""
     with open("filler.bin", "wb") as file:
         file.writelines(b"\0" * 2**20 for _ in range(int(argument)))
     return do_ok("")
@@ -403,7 +403,7 @@ def say(**fields: object) -> None:
 def do_grow(argument: str) -> int:
     """Fill the context by half of the work, and hang; asked for a handoff do as the argument says.
 
-    file, print, crash, hang; with ``late`` end well when told to stop, with ``alone`` never speak of a context.
+    file, print, crash, hang; with ``late`` end well on a stop signal, with ``alone`` never report a context.
     """
     if os.environ["AGENTJOBS_MODE"] == "handoff":
         assert "handoff" in PROMPT
@@ -431,7 +431,7 @@ def do_grow(argument: str) -> int:
 
 
 def do_keep(_: str) -> int:
-    """Fill the context by half of the work, tell it only to the transcript on disk, and hang."""
+    """Fill the context by half of the work, report it only in the transcript on disk, and hang."""
     if os.environ["AGENTJOBS_MODE"] == "handoff":
         return do_grow("file")
     write("half\n", f"{OUT}.part")
@@ -445,7 +445,7 @@ def do_keep(_: str) -> int:
 
 
 def do_errors(argument: str) -> int:
-    """Meet so many errors that differ only in their numbers, and hang; of ``N/M`` something comes between after M."""
+    """Print this many errors that differ only in numbers, and hang; with ``N/M`` print another line after each M."""
     count, _, run = argument.partition("/")
     for number in range(int(count)):
         if run and number and number % int(run) == 0:
@@ -459,7 +459,7 @@ def do_errors(argument: str) -> int:
 
 
 def do_requests(argument: str) -> int:
-    """Ask the model so many times and edit nothing, and hang; with ``N/M`` edit after each M, then do the work."""
+    """Ask the model this many times without an edit, and hang; with ``N/M`` edit after each M, then do the work."""
     count, _, each = argument.partition("/")
     for number in range(int(count)):
         say(type="assistant", usage={"window": 1000})
@@ -473,7 +473,7 @@ def do_requests(argument: str) -> int:
 
 
 def do_spend(argument: str) -> int:
-    """Spend so many dollars, a cent at a time, and hang; when resumed do the work."""
+    """Spend this many dollars, a cent at a time, and hang; when resumed do the work."""
     if "--resume" in sys.argv:
         return do_ok("")
     write("half\n", f"{OUT}.part")
@@ -506,7 +506,7 @@ def do_binary(_: str) -> int:
 
 
 def do_commit(_: str) -> int:
-    """Do the work and commit it, on a branch of its own."""
+    """Do the work and commit it on a new branch."""
     write(f"ok {TASK}\n")
     git("checkout", "-q", "-b", f"mine-{TASK}")
     git("add", "-A")
@@ -601,7 +601,7 @@ def do_report(argument: str) -> int:
 
 
 def do_leak(argument: str) -> int:
-    """Print all of its environment after so many other characters, tell all about its key, do wrong work."""
+    """Print its whole environment after this many other characters, print its key everywhere, do wrong work."""
     print("." * int(argument or "0"))
     for name, value in sorted(os.environ.items()):
         print(f"{name}={value}")
@@ -613,7 +613,7 @@ def do_leak(argument: str) -> int:
 
 
 def do_leak_crash(_: str) -> int:
-    """Fail with a last line that tells the key, cut by every limit there is on a line."""
+    """Fail with a last line that contains the key, and that every limit for a line cuts."""
     sys.stdout.flush()
     print("error: " + "x" * 210 + os.environ.get("FAKE_API_KEY", "none"), file=sys.stderr, flush=True)
     return 1
@@ -649,7 +649,7 @@ def do_prompted(argument: str) -> int:
 
 
 def alone(argument: str) -> None:
-    """Be for a moment where only one may be at a time; who meets another one there writes it down."""
+    """Stay for a moment where only one may be at a time; if another one is there, write that down."""
     where = os.path.join(os.path.dirname(os.environ["FAKE_LEDGER"]), f"alone-{argument}")
     try:
         os.mkdir(where)

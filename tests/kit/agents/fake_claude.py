@@ -1,8 +1,8 @@
 """Plays Claude Code: its arguments, its JSON lines, its conversations on disk. No model.
 
-What it does is said by the variable CLAUDE_FAKE: ``ok`` (as told), ``nothing`` (says it is done, and has done nothing),
-``wrong`` (writes something else), ``forgets`` (a resumed conversation is empty), ``limit``, ``hang`` (says one line and
-stays, with a child in a session of its own).
+The variable CLAUDE_FAKE says what it does: ``ok`` (the work), ``nothing`` (reports success without any work),
+``wrong`` (writes something else), ``forgets`` (a resumed conversation is empty), ``limit``, ``hang`` (prints one line
+and stays, with a child in a separate session).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Stands for codex: it keeps a rollout of each conversation in CODEX_HOME, and says the id only after a while.
 
 Its first conversation of a task overflows, and its rollout looks as if somebody went on writing it: the clock of the
-disk is ahead. Any other does the work. Before it says its id it prints lines and waits
-until each has been read, so that whoever watches it has looked several times at what it keeps on disk.
+disk is ahead. Any other does the work. Before it prints its id, it prints lines and waits
+until each has been read. So the program that watches it has looked several times at its files on disk.
 """
 
 from __future__ import annotations

@@ -8,14 +8,14 @@ offers no tools (a title, a probe) is answered "ok" and uses up no step, nor doe
 - ``run``: the call of a shell tool the request offers, with this command
 - ``call``: [name, arguments]: the call of this tool
 - ``to``: a text: the step is for requests of the conversation that begins with it (a sub-agent's) alone; each such text
-  has steps of its own, and those without are for all other conversations
+  has separate steps, and those without are for all other conversations
 - ``plain``: true: a request that offers no tools gets this step too (an agent whose edits are in the text)
 - ``text``: the model's final text, or what it says beside a call (Chat Completions)
 - ``usage``: [input tokens, output tokens], default [100, 10]; a third number says how many of the input were cached
 - ``status``: an HTTP error instead, with ``error`` (its type), ``message``, ``headers``, and ``more`` fields in it
 - ``body``: with ``status``, a page in HTML instead of an error of the API, as a proxy's
 - ``until``: a moment (seconds since the epoch): ``{left}`` in the step's texts is the seconds to it
-- ``fault``: ``cut`` (the stream ends in its middle; an answer that is no stream comes whole), ``broken`` (either ends
+- ``fault``: ``cut`` (the stream ends in its middle; other answers come whole), ``broken`` (either ends
   in its middle) or ``hang`` (no answer until the server stops)
 - ``delay_s``: seconds before the answer
 """
@@ -46,7 +46,7 @@ SHAPES = {
     ":streamGenerateContent": shapes.gemini,
 }
 COUNTS: dict[str, dict[str, Any]] = {"/count_tokens": {"input_tokens": 1}, ":countTokens": {"totalTokens": 1}}
-"""The answers to those who want a text's tokens counted."""
+"""The answers to requests that count the tokens of a text."""
 
 
 class MockModel:

@@ -100,7 +100,7 @@ FILES = {
 
 
 def older_gate(project: Project, state: str) -> None:
-    """Write down for the verified task a, whose target moves now, the gate of its own that older versions ran."""
+    """Write the separate gate that older versions ran for the verified task a, and move the target."""
     base = project.git("rev-parse", "main")
     tip = project.git("commit-tree", "-p", base, "-m", "somebody else", f"{base}^{{tree}}")
     project.git("update-ref", "refs/heads/agentjobs/landed", tip)

@@ -28,7 +28,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def runs(project: Project) -> list[dict[str, Any]]:
-    """Return what each run of the gate was for: probe, who was in it, and what it came to."""
+    """Return the purpose of each run of the gate (probe), its tasks, and its result."""
     found = []
     for directory in sorted((project.root / ".agentjobs" / "attempts" / "+gate").glob("[0-9]*")):
         facts = {path.name: json.loads(path.read_text()) for path in directory.glob("*.json") if path.stat().st_size}

@@ -35,7 +35,7 @@ echo '{{"type":"result","is_error":false}}'
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """Return a project whose steps run in a sandbox, with a HOME of its own."""
+    """Return a project whose steps run in a sandbox, with a separate HOME."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     found = Project(tmp_path, settings={"workspace": {"sandbox": "bwrap"}})
     (tmp_path / "home" / ".agent").mkdir(parents=True)
@@ -74,7 +74,7 @@ def answers(project: Project, deed: str, **workspace: Any) -> dict[str, str]:
 
 
 def mounted(view: View) -> list[tuple[str, ...]]:
-    """Return what is mounted, in order, but for what every sandbox has."""
+    """Return what is mounted, in order, without what every sandbox has."""
     words = wrapped(["true"], view, "/tree")
     assert words[: 1 + len(FLAGS)] == ("bwrap", *FLAGS)
     assert words[-4:] == ("--chdir", "/tree", "--", "true")
@@ -274,7 +274,7 @@ def test_what_the_agent_keeps_is_its_own_and_no_matter_of_checks(project: Projec
         f"""\
 echo $AGENTJOBS_ATTEMPT >>"$1/sessions"; echo x >>{home}/.agent/config
 [ $AGENTJOBS_ATTEMPT = 2 ] && echo ok >a.txt
-cp "$1/sessions" told
+cp "$1/sessions" copied
 """,
     )
     command = [str(project.directory / "agent.sh"), "{dir}"]
@@ -284,13 +284,13 @@ cp "$1/sessions" told
     )
     project.plans(a="")
     assert project.settle() == {"a": "DONE"}, project.story()
-    assert project.landed("told") == "1\n2"
+    assert project.landed("copied") == "1\n2"
     assert (home / ".agent" / "config").read_text() == "x\nx\n"
     assert not (home / ".agent" / "meddled").exists()
 
 
 @bubblewrap
-def test_the_handoff_is_told_to_the_next_task(project: Project) -> None:
+def test_the_next_task_gets_the_handoff(project: Project) -> None:
     (project.root / "prompt.md.j2").write_text(
         "{{ id }}{% for h in handoffs %} [{{ h.id }}: {{ h.text }}]{% endfor %}\n"
     )
