@@ -16,7 +16,7 @@ export class Workbench {
     this.options = compilerOptions(rootDir);
     this.drafts = new Map(); // absolute path → { text, version }
     this.gone = new Set(); // the JavaScript that a draft replaces
-    this.witnesses = new Set(); // files of other tasks whose errors are looked at
+    this.witnesses = new Set(); // files of other tasks with errors to report
     this.service = ts.createLanguageService(this.#host(), registry);
   }
 
