@@ -123,7 +123,7 @@ def _close_all(fds: set[int]) -> None:
 
 
 def preload() -> None:
-    """Import all that the program may need, or every fork of this process would do so anew: 100 ms each time."""
+    """Import all that the program may need; otherwise every fork would do so again: 100 ms each time."""
     import agentjobs
 
     for module in pkgutil.walk_packages(agentjobs.__path__, "agentjobs."):

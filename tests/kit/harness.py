@@ -280,7 +280,7 @@ class Project:
         return Looped(2 if polls[-1] == 2 else 1, polls, said)
 
     def bash_loop(self, timeout_s: float = LONG_S) -> Looped:
-        """Run the README's loop in bash, with the program started anew each time."""
+        """Run the README's loop in bash, with a new process each time."""
         codes = self.directory / "codes"
         codes.unlink(missing_ok=True)
         script = (
@@ -314,7 +314,7 @@ class Project:
         return self.statuses()
 
     def open(self, gate: str = "go") -> None:
-        """Let agents go on whose plan says ``@gate word``."""
+        """Let the agents with ``@gate word`` in their plan continue."""
         (self.directory / gate).touch()
 
     def waits(self, pid: int) -> bool:

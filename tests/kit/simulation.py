@@ -859,7 +859,7 @@ class World:
                 hold(proved or not alive, "one probe at a time")
 
     def _proved(self, board: Board, name: str, pause: Pause) -> bool:
-        """Whether an attempt begun since the trouble has come further than it."""
+        """Return whether an attempt that started after the trouble has come further than it."""
         for last in _at_work(board):
             if last.intent.started_at <= pause.at:
                 continue

@@ -74,7 +74,7 @@ class Job(Project):
         return done.stdout
 
     def settled(self, *, bash: bool = True) -> dict[str, str]:
-        """Dispatch, run the README's loop (in bash: the program started anew) to its exit 2; return the statuses."""
+        """Dispatch, run the README's loop (in bash: a new process each time) to its exit 2; return the statuses."""
         self.dispatch()
         looped = self.bash_loop() if bash else self.loop()
         assert looped.last == 2, f"{looped}\n{self.story()}"

@@ -100,7 +100,7 @@ def test_a_budget_of_money_that_nobody_could_keep_is_refused(project: Project, b
 
 
 def test_a_cost_that_turns_out_to_be_unknown_halts_the_run(project: Project) -> None:
-    """$0 for tokens is what agents say of a model whose price they do not know."""
+    """Agents report $0 for tokens of a model if they do not know its price."""
     project.configure(slots=1, limits={"run_cost_usd": 5.0})
     project.plans(a="cost:0.25", b="cost:0", c="ok", d="ok")
     project.dispatch()

@@ -195,7 +195,7 @@ def test_a_full_disk_is_1_and_the_table_is_intact(project: Project) -> None:
     assert done.stderr.startswith(b"agentjobs: ")
     assert table.read_bytes() == before
     assert not list(project.root.glob(".tasks*")), "nothing half-written stays"
-    # There is room again: all goes on, nothing is done twice.
+    # There is room again: everything continues, nothing is done twice.
     assert project.loop().last == 2
     assert list(project.statuses().values()).count("DONE") == 5
     assert set(project.starts().values()) == {1}

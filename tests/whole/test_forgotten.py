@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def project(project: Project) -> Iterator[Project]:
-    """A project whose agents are ended after the test."""
+    """A project; its agents are stopped after the test."""
     yield project
     kill_all(project.processes())
 

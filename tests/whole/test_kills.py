@@ -51,7 +51,7 @@ def step_dir(project: Project, task_id: str, attempt: int = 1) -> Path:
 
 
 def runner(project: Project, task_id: str, attempt: int = 1, step: str = "agent") -> int:
-    """Return the pid of the runner of a step that has begun its command."""
+    """Return the pid of the runner of a step that has started its command."""
     record = step_dir(project, task_id, attempt) / f"{step}.json"
 
     def whole() -> bool:

@@ -78,7 +78,7 @@ def test_no_lie_becomes_done(tmp_path: Path, project: Project) -> None:
 
 
 def test_what_outlives_the_agent_is_gone_before_its_checks(project: Project) -> None:
-    """A daemon, a process that goes on writing into the tree, a process that ignores TERM after its final event."""
+    """A daemon, a process that keeps writing into the tree, a process that ignores TERM after its final event."""
     project.configure(
         profiles={"default": {"verify": ["sleep 0.3", 'grep -q ^ok "$AGENTJOBS_TASK.txt"']}},
         limits={"idle_minutes": 5},

@@ -134,7 +134,7 @@ def test_logged_out_is_tried_twice_more_and_then_a_person_is_needed(project: Pro
     assert "dispatch" in looped.stderr, "it says how to go on"
     assert project.poll().code == 3
     assert len(project.ledger()) == 5
-    # Logged in again: dispatch goes on, and no attempt was spent.
+    # Logged in again: dispatch continues, and no attempt was spent.
     project.configure(agents={"fake": {"env": {"FAKE_WORD": "ok"}}})
     assert set(project.settle().values()) == {"DONE"}, project.story()
 

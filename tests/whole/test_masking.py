@@ -120,7 +120,7 @@ def test_only_what_programs_said_is_masked_in_facts() -> None:
 
 @pytest.fixture
 def leaky(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A project whose agent has two keys: one is passed on, one is given; its check prints all it can."""
+    """The agent of this project has two keys, one inherited and one from `env`; its check prints all it can."""
     monkeypatch.setenv("FAKE_API_KEY", KEY)
     project.configure(
         agents={"fake": {"inherit": ["FAKE_API_KEY"], "env": {"FAKE_TOKEN": "tok-in-the-policy"}}},

@@ -1,4 +1,4 @@
-"""The account is in trouble, not the tasks: few starts, nothing is spent, a person is asked, and it all goes on again.
+"""The account has a problem, not the tasks: few starts, no attempts spent, a person is needed, and all continues.
 
 Agents are the real presets with a script in place of the program. Time is moved on in the pauses' file, as if it had
 passed.
@@ -45,7 +45,7 @@ STRANGE = '{"type":"result","subtype":"success","is_error":true,"result":"Wires 
 
 
 class Outage:
-    """Forty rows for one agent whose service breaks down."""
+    """Forty rows for one agent; its service breaks down."""
 
     def __init__(
         self, project: Project, agent: str = "claude", says: str = STRANGE, served: int = 8, **more: Any

@@ -38,7 +38,7 @@ def ledger(project: Project) -> list[str]:
 
 
 def agents_begun(project: Project) -> list[str]:
-    """Return the tasks of which an agent has begun, in that order."""
+    """Return the tasks with an agent that has started, in that order."""
     return [line.split()[1] for line in ledger(project) if line.startswith("agent ")]
 
 

@@ -1,4 +1,4 @@
-"""A project whose repository git refuses, or that somebody meddled with: git's own words, or no trouble at all."""
+"""A repository that git refuses, or that somebody changed: git's own message, or no problem at all."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ sys.exit(1)
 
 @pytest.fixture
 def streaming(project: Project, tmp_path: Path) -> Path:
-    """A project whose agent prints what Codex prints, and goes on once there is a file."""
+    """The agent of this project prints what Codex prints, and continues when a file exists."""
     script, go = tmp_path / "stream.py", tmp_path / "go"
     script.write_text(STREAM)
     project.configure(

@@ -202,7 +202,7 @@ def do_half_overloaded(_: str) -> int:
 
 
 def do_once(_: str) -> int:
-    """Hang when the task is begun for the first time, whatever number the attempt has; then do the work."""
+    """Hang when the task starts for the first time, whatever number the attempt has; then do the work."""
     with open(os.environ["FAKE_LEDGER"]) as file:
         first = sum(line.startswith(f"{TASK}\t") for line in file) == 1
     return do_hang("") if first else do_ok("")
