@@ -121,6 +121,11 @@ def _advance_agent(attempt: Attempt) -> Decision:
     return setup or Launch(FIRST, StepKind.AGENT)
 
 
+def has_step(attempt: Attempt, name: str) -> bool:
+    """Return whether an attempt has a step of that name."""
+    return any(step.name == name for step in attempt.steps)
+
+
 def _setup(attempt: Attempt, name: str) -> Launch | Conclude | None:
     """Return what a run of the setup command needs, or what follows where it failed; None once it succeeded."""
     setup = next((step for step in attempt.steps if step.name == name), None)
@@ -136,12 +141,12 @@ def _stopped(step: Step) -> bool:
 
 
 def _advance_checks(attempt: Attempt, policy: Policy) -> Decision:
+    spoilt = attempt.end is not None and attempt.end.setup
+    if (spoilt or has_step(attempt, SETUP_AGAIN)) and (again := _setup(attempt, SETUP_AGAIN)) is not None:
+        return again
     check = attempt.last(StepKind.VERIFY)  # gate steps in an attempt are of older versions: the queue checks again
     if check is None:
-        again = _setup(attempt, SETUP_AGAIN) if attempt.end is not None and attempt.end.setup else None
-        if again is None and attempt.intent.checks:
-            return Launch("verify", StepKind.VERIFY)
-        return again or _passed(attempt, policy)
+        return Launch("verify", StepKind.VERIFY) if attempt.intent.checks else _passed(attempt, policy)
     if isinstance(check.phase, Prepared):
         return Launch(check.name, StepKind.VERIFY)
     if _stopped(check):

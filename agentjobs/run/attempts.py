@@ -18,7 +18,7 @@ from agentjobs.core import reviews
 from agentjobs.core.accounts import account_of
 from agentjobs.core.breaker import counts
 from agentjobs.core.budget import UNKNOWN_COST
-from agentjobs.core.decide import SETUP_AGAIN, has_begun
+from agentjobs.core.decide import SETUP_AGAIN, has_begun, has_step
 from agentjobs.core.pauses import pauses_after
 from agentjobs.core.repetition import likeness
 from agentjobs.core.watchdog import stop_signals
@@ -198,7 +198,11 @@ class Attempts:
         if launch.kind is StepKind.VERIFY:
             checks.integrate(self.project, task, attempt, launch.name, now)
             after = self.store.attempt(task.row.id, attempt.number)
-            if after is not None and after.result is None:
+            if after is None or after.result is not None:
+                return
+            if self.trees.lacks_setup(attempt) and not has_step(attempt, SETUP_AGAIN):
+                self._start(task, attempt, SETUP_AGAIN, self._setup_again(attempt), None)
+            else:
                 self._start(task, attempt, launch.name, self.check_argv(attempt, launch.name), None)
             return
         if launch.kind is StepKind.REVIEW:
@@ -206,7 +210,7 @@ class Attempts:
             return
         intent = attempt.intent
         if launch.name == SETUP_AGAIN and attempt.end is not None:
-            self._start(task, attempt, launch.name, ("/bin/sh", "-c", attempt.end.setup), None)
+            self._start(task, attempt, launch.name, self._setup_again(attempt), None)
             return
         if launch.name == handoff_turn.STEP:
             self._start_handoff(task, attempt, now)
@@ -280,6 +284,10 @@ class Attempts:
         attempt_dir, intent = self.store.attempt_dir(task.row.id, attempt.number), attempt.intent
         env = briefing.environment(self.project, task.row, intent, attempt_dir, name)
         start.start(self.project, intent, attempt_dir, name, argv, env=env, stdin=stdin)
+
+    def _setup_again(self, attempt: Attempt) -> tuple[str, ...]:
+        made = attempt.end.setup if attempt.end is not None else ""
+        return "/bin/sh", "-c", made or self.project.policy.workspace.setup or ""
 
     def check_argv(self, attempt: Attempt, name: str) -> tuple[str, ...]:
         """Return the command line that runs the checks in the plan that ``check_runs.write_plan`` wrote."""

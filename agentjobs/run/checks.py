@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from agentjobs.agents.stream import excerpt
+from agentjobs.core.decide import SETUP_AGAIN, has_step
 from agentjobs.core.review_findings import rejection
 from agentjobs.disk.files import read_json
 from agentjobs.disk.logs import read_tail
@@ -35,14 +36,14 @@ def integrate(project: Project, task: Task, attempt: Attempt, name: str, now: fl
 
     A conflict is written as the attempt's result instead.
     """
-    store = project.store
+    from agentjobs.workspace import setup, worktree
+
+    store, settings, git, tree = project.store, project.policy.workspace, project.git, Path(attempt.intent.tree)
+    if has_step(attempt, SETUP_AGAIN) and setup.is_absent(git, tree, settings):
+        worktree.note_handed(git, tree, with_setup=True, keep=settings.keep)
+        setup.note_present(git, tree)
     plan_path = store.attempt_dir(task.row.id, attempt.number) / f"{name}.plan.json"
     if read_json(plan_path, Prepare) is None and not check_runs.write_rest(store, attempt, name, now):
-        if attempt.end is not None and attempt.end.setup:
-            from agentjobs.workspace import worktree
-
-            keep = project.policy.workspace.keep
-            worktree.note_handed(project.git, Path(attempt.intent.tree), with_setup=True, keep=keep)
         commit, parent = candidate(project, attempt)
         if project.lands and attempt.intent.base:
             merged = merge(project, task, attempt)
@@ -65,6 +66,7 @@ def _stand_on(project: Project, attempt: Attempt, name: str) -> None:
     git, tree_dir = project.git, Path(attempt.intent.tree)
     worktree.create(git, tree_dir, plan.commit)  # somebody may have removed it
     worktree.reset(git, tree_dir, plan.commit)
+    worktree.put_files(git, project.root, tree_dir, project.policy.workspace)
 
 
 def write_result(project: Project, attempt: Attempt, result: Result, now: float) -> None:

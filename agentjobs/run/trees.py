@@ -40,15 +40,15 @@ class Trees:
         settings = self.project.policy.workspace
         if not tree or not settings.setup:
             return ""
-        there = os.path.isdir(tree)
-        if mode not in FRESH:
-            return "" if there else settings.setup
-        if not settings.keep or (there and mode is Mode.FIRST):
-            return settings.setup
         from pathlib import Path
 
-        from agentjobs.workspace.setup import setup_due
+        from agentjobs.workspace.setup import is_absent, setup_due
 
+        there = os.path.isdir(tree)
+        if mode not in FRESH:
+            return settings.setup if is_absent(self.project.git, Path(tree), settings) else ""
+        if not settings.keep or (there and mode is Mode.FIRST):
+            return settings.setup
         try:
             if not there:
                 self._hand_out(Path(tree), base, files)
@@ -56,6 +56,15 @@ class Trees:
             return settings.setup if setup_due(self.project.git, Path(tree), base, settings) else ""
         except (UserError, OSError):  # the launch will fail with it, and report it
             return settings.setup
+
+    def lacks_setup(self, attempt: Attempt) -> bool:
+        """Return whether the setup command has not run in the tree since it was made."""
+        from pathlib import Path
+
+        from agentjobs.workspace.setup import is_absent
+
+        intent = attempt.intent
+        return bool(intent.base) and is_absent(self.project.git, Path(intent.tree), self.project.policy.workspace)
 
     def _hand_out(self, tree: Path, commit: str, files: tuple[str, ...], worked: tuple[str, ...] = ()) -> bool:
         """Make sure that the tree exists, with everything that a task of these ``files`` needs.
@@ -117,7 +126,7 @@ class Trees:
         settings = self.project.policy.workspace
         if intent.setup:
             setup.forget(git, tree)
-        elif fresh and setup.setup_due(git, tree, intent.base, settings):
+        elif setup.is_absent(git, tree, settings) or (fresh and setup.setup_due(git, tree, intent.base, settings)):
             what = "changed while its attempt started, so the setup command has to run there"
             raise UserError(f"the tree {tree} {what}; poll again")
         if settings.copy or settings.link:
@@ -180,6 +189,8 @@ class Trees:
         from agentjobs.workspace import setup, worktree
 
         git, tree, settings = self.project.git, Path(intent.tree), self.project.policy.workspace
+        if intent.setup:
+            setup.note_present(git, tree)
         if intent.setup and settings.setup == intent.setup and intent.mode in FRESH:  # not if it has changed since
             setup.setup_done(git, tree, intent.base, settings)
         worktree.note_handed(git, tree, with_setup=bool(intent.setup), keep=settings.keep)

@@ -37,7 +37,7 @@ from agentjobs.workspace.checkout import (
 from agentjobs.workspace.clone import drop
 from agentjobs.workspace.lock import MAKING, READY, RESET, flock, own_directory, set_state, state, tree_lock
 from agentjobs.workspace.nested import discard
-from agentjobs.workspace.setup import MEMORY, forget, forget_if_changed
+from agentjobs.workspace.setup import MEMORY, forget, forget_if_changed, note_absent
 from agentjobs.workspace.snapshot import not_checked_out_but_there, snapshot
 from agentjobs.workspace.sparse import (
     checked_out,
@@ -100,6 +100,7 @@ def hand_out(
             _add(tree_dir, spare_dir, gone=True)
             (Path(tree_environment(git, tree_dir)["GIT_DIR"]) / "index").unlink(missing_ok=True)
             fill(git, tree_dir, commit, lock)
+        note_absent(git, tree_dir)
         set_state(lock, READY)
     with contextlib.suppress(UserError):
         delete_gone(spare_dir)

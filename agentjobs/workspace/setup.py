@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from agentjobs.disk.plain_files import read_plain
+from agentjobs.disk.plain_files import is_directory, read_plain
 from agentjobs.disk.write import replace_file
 from agentjobs.text.path_patterns import in_scope
 from agentjobs.workspace.git import text
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 MEMORY = "agentjobs-setup"
 """The name of the file in the administrative directory."""
+
+_ABSENT = "agentjobs-no-setup"
+"""Exists there while the tree does not have what the setup command makes, although an agent may work in it later."""
 
 
 class Prepared(Struct, frozen=True):
@@ -70,6 +73,31 @@ def setup_done(git: Git, tree_dir: Path, commit: str, settings: Workspace) -> No
     if paths := _kept(git, tree_dir, settings.keep):
         prepared = Prepared(_key(settings), commit, settings.inputs, paths)
         replace_file(admin / MEMORY, msgspec.json.encode(prepared))
+
+
+def note_absent(git: Git, tree_dir: Path) -> None:
+    """Record that the setup command must run in the tree, unless it came with a valid result."""
+    admin = admin_dir(git, tree_dir)
+    if admin is not None and not (admin / MEMORY).exists():
+        (admin / _ABSENT).touch()
+
+
+def note_present(git: Git, tree_dir: Path) -> None:
+    """Record that the setup command exited 0 in the tree."""
+    admin = admin_dir(git, tree_dir)
+    if admin is not None:
+        (admin / _ABSENT).unlink(missing_ok=True)
+
+
+def is_absent(git: Git, tree_dir: Path, settings: Workspace) -> bool:
+    """Return whether there is a setup command that must run before anything else works in the tree.
+
+    That is so in every tree that was made again in the middle of its task.
+    """
+    if not settings.setup:
+        return False
+    admin = admin_dir(git, tree_dir)
+    return admin is None or not is_directory(tree_dir) or (admin / _ABSENT).exists()
 
 
 def forget(git: Git, tree_dir: Path) -> None:

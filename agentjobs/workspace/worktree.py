@@ -51,6 +51,7 @@ def create(git: Git, tree_dir: Path, base: str) -> bool:
         set_state(lock, MAKING)
         register(git, tree_dir, base, lock)
         fill(git, tree_dir, base, lock)
+        setup.note_absent(git, tree_dir)
         set_state(lock, READY)
         return True
 
@@ -94,9 +95,14 @@ def restore(
     """
     removed = reset(git, tree_dir, commit, ignored_to_keep=())
     spoilt = put_back(git, tree_dir)
+    put_files(git, root, tree_dir, settings)
+    return removed, spoilt
+
+
+def put_files(git: Git, root: Path, tree_dir: Path, settings: Workspace) -> None:
+    """Copy and link what the policy says into the tree if any of it is missing there."""
     if any(not os.path.lexists(tree_dir / path) for path in (*settings.copy, *settings.link)):
         setup_files(git, root, tree_dir, copy=settings.copy, link=settings.link)
-    return removed, spoilt
 
 
 def put_back(git: Git, tree_dir: Path) -> bool:
@@ -113,6 +119,7 @@ def put_back(git: Git, tree_dir: Path) -> bool:
     spoilt = handed_over.put_back(tree_dir, placed=placed(Path(bound["GIT_DIR"])), tracked=tracked)
     if spoilt:
         setup.forget(git, tree_dir)
+        setup.note_absent(git, tree_dir)
     return spoilt
 
 

@@ -207,6 +207,13 @@ def test_setup_runs_again_before_the_checks_where_the_agent_changed_what_it_had_
     assert after(Exited(0, NOW), Kill(KillReason.STOPPED, NOW)) == Conclude(Outcome.STOPPED)
 
 
+def test_setup_that_runs_again_in_a_tree_made_again_must_pass_before_the_checks_go_on() -> None:
+    lost, setup, verify = step(StepKind.VERIFY, Lost(NOW)), StepKind.SETUP, StepKind.VERIFY
+    assert ask(checked(lost, step(setup, Prepared(), "setup-2"))) == Launch("setup-2", setup)
+    assert ask(checked(lost, step(setup, Exited(1, NOW), "setup-2"))) == Conclude(Outcome.INFRA)
+    assert ask(checked(lost, step(setup, Exited(0, NOW), "setup-2"))) == Launch("verify-2", verify)
+
+
 def test_work_that_no_commit_can_hold_is_not_started_over() -> None:
     policy = replace(POLICY, retry=replace(POLICY.retry, repairs=0, restarts=1))
     last = attempt(agent(Exited(0, NOW)), end=Outcome.NO_CHANGE, result=Outcome.NO_CHANGE)

@@ -77,12 +77,14 @@ class NewRuns:
         what = " ".join(member.id for member in batch.members) or "nothing"
         intent = self._intent(f"{batch.case.probe.value}: {what} on {batch.tip[:12]}", batch.tip, checks, now)
         task, settings = self.runs.alone(batch), self.project.policy.workspace
-        if task is not None and task.last is not None:  # its own tree is set up; its checks may need what is in it
+        own = task is not None and task.last is not None
+        if task is not None and task.last is not None:  # its checks may need what is in its own tree
             intent = replace(intent, tree=task.last.intent.tree)
-        elif settings.setup:
-            from agentjobs.workspace.setup import setup_due
+        if settings.setup:
+            from agentjobs.workspace.setup import is_absent, setup_due
 
-            if setup_due(self.project.git, Path(intent.tree), batch.head, settings):
+            git, tree = self.project.git, Path(intent.tree)
+            if is_absent(git, tree, settings) if own else setup_due(git, tree, batch.head, settings):
                 intent = replace(intent, setup=settings.setup)
         write_json(self.runs.dir_of(intent.number) / "batch.json", batch)
         self.store.write_fact(QUEUE_ID, intent.number, "attempt.json", intent)

@@ -157,9 +157,11 @@ class MergeQueue:
         if settings.copy or settings.link:
             worktree.setup_files(git, self.project.root, tree, copy=settings.copy, link=settings.link)
         if intent.setup and launch.kind is not StepKind.SETUP:
-            from agentjobs.workspace.setup import setup_done
+            from agentjobs.workspace.setup import note_present, setup_done
 
-            setup_done(git, tree, batch.head, settings)
+            note_present(git, tree)
+            if batch.case.probe is not Probe.SINGLE:  # in a task's tree, an agent may have changed what is kept
+                setup_done(git, tree, batch.head, settings)
 
     def _environment(self, run: Attempt, batch: Batch) -> dict[str, str]:
         """Return the environment of the gate: for a task that lands alone, that of its checks."""
