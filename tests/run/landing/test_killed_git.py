@@ -44,7 +44,7 @@ HOW = (
     "git before", "git within", "git after", "poll before", "poll and git within", "poll after", "poll, git lives on",
 )  # fmt: skip
 
-AGENT = 'grep -hs "^<<<<<<<" shared.txt >>"$AGENTJOBS_ROOT/../seen"; $SPOILS; exec "$@"'
+AGENT = 'grep -hs "^<<<<<<<" shared.txt >>"$AGENTJOBS_ROOT/../seen"; $SPOILS; echo new >new.txt; exec "$@"'
 FOUND = ("by the queue", "by the checks", "by the checks, after setup ran again", "no conflict")
 NEEDS = "test -e made.log && test -e local.txt"
 
@@ -141,6 +141,7 @@ def test_a_killed_git_spoils_no_tree(
         assert project.statuses() == {"a": "DONE"}, told
         assert project.landed("shared.txt") == ("ok both" if conflict else "ok ours"), told
         assert project.landed("long.txt") == LONG.upper().strip(), told
+        assert project.landed("new.txt") == "new", told
         assert "<<<<<<<" in (scene.place / "seen").read_text() or not conflict, told
         if how.startswith("poll"):
             assert outcomes == scene.wanted, told
