@@ -22,7 +22,7 @@ from agentjobs.launch import local
 from agentjobs.model.errors import ExitCode, UserError
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.spending import Spending
-from agentjobs.model.steps import Exited, Lost, Running, StepKind
+from agentjobs.model.steps import Exited, Lost, StepKind
 from agentjobs.project.project import POLICY, TABLE, Project
 from agentjobs.project.store import step_files
 from agentjobs.run.engine import Engine
@@ -315,7 +315,7 @@ def _interrupt(_: int, __: object) -> None:
 
 def _running(project: Project) -> bool:
     attempts = project.store.attempts(TASK)
-    return any(isinstance(step.phase, Running) for attempt in attempts for step in attempt.steps)
+    return any(attempt.running for attempt in attempts)
 
 
 def _sweep(project: Project) -> None:

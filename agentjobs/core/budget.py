@@ -94,7 +94,7 @@ def beyond(policy: Policy, names: Iterable[str]) -> tuple[str, str] | None:
 
 def with_running(spent: Spent, tasks: Iterable[Task]) -> Spent:
     """Return the sums including what running agents have used so far, as far as known."""
-    gauges = [step.phase.gauge for _, step in _running(tasks) if isinstance(step.phase, Running)]
+    gauges = [running.gauge for _, _, running in _agents(tasks)]
     return replace(
         spent, cost=spent.cost + sum(g.cost for g in gauges), tokens=spent.tokens + sum(g.tokens for g in gauges)
     )
@@ -115,15 +115,14 @@ def ends(tasks: Iterable[Task], ending: Collection[str], limits: Limits, spent: 
         return ()
     return tuple(
         Action(task.row.id, End(step.name, KillReason.OVER_BUDGET, hard=False, detail=detail))
-        for task, step in _running(tasks)
-        if task.row.id not in ending and step.kill is None and isinstance(step.phase, Running)
-        and not (step.phase.finished or step.phase.gauge.final)
+        for task, step, running in _agents(tasks)
+        if task.row.id not in ending and step.kill is None and not (running.finished or running.gauge.final)
     )
 
 
-def _running(tasks: Iterable[Task]) -> Iterator[tuple[Task, Step]]:
+def _agents(tasks: Iterable[Task]) -> Iterator[tuple[Task, Step, Running]]:
     for task in tasks:
         last = task.last
-        for step in last.steps if last is not None and last.result is None else ():
-            if step.kind in AGENTS and isinstance(step.phase, Running):
-                yield task, step
+        for step, running in last.running if last is not None and last.result is None else ():
+            if step.kind in AGENTS:
+                yield task, step, running

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from agentjobs.core import reviews
 from agentjobs.core.repetition import oscillating
-from agentjobs.core.watchdog import FIRST, _ending, watch
-from agentjobs.model.decisions import Begin, Conclude, Decision, Defer, End, Judge, Land, Launch, Look, Settle, Wait
+from agentjobs.core.steps import Ended, concluded, next_check, next_run, next_setup, watched
+from agentjobs.core.watchdog import FIRST
+from agentjobs.model.decisions import Begin, Conclude, Decision, Defer, Judge, Land, Settle, Wait
 from agentjobs.model.facts import FRESH, Attempt, Mode, Result
 from agentjobs.model.outcomes import LAYER_1, LAYER_2, UNSPENT, Outcome
-from agentjobs.model.steps import Exited, KillReason, Lost, Prepared, Running, Step, StepKind
+from agentjobs.model.steps import Exited, Prepared, StepKind
 from agentjobs.model.tasks import BY_HAND, Status, Task
 from agentjobs.policy.limits import dollars
 
@@ -32,12 +33,6 @@ SETUP_AGAIN = "setup-2"
 
 VOID_MAX = 3
 """At this many attempts of a round with deleted or spoilt facts the task is given up."""
-
-CHECK_RUNS_MAX = 3
-"""How often a check that was lost (killed with its runner) is run again in one attempt."""
-
-GATE_RUNS_MAX = 20
-"""After this many runs of the gate in a row during which the target moved, a person is called."""
 
 CONTEXT_FULL_MAX = 2
 
@@ -85,40 +80,29 @@ def _stop(last: Attempt | None, policy: Policy, now: float) -> Decision:
     """End what runs and write down that it was stopped; ``Wait(0)`` once nothing is open."""
     if last is None or last.result is not None:
         return Wait(0.0, "not in play")
-    live = live_step(last)
-    if live is None:
-        return Conclude(Outcome.STOPPED)
-    return _ending(last, live, policy, now) if live.kill else End(live.name, KillReason.STOPPED, hard=False)
-
-
-def live_step(attempt: Attempt) -> Step | None:
-    """Return the step of an attempt that runs."""
-    return next((step for step in attempt.steps if isinstance(step.phase, Running)), None)
+    return watched(last, policy, now, wanted=False) or Conclude(Outcome.STOPPED)
 
 
 # --- an attempt that is not over --------------------------------------------------------------------------
 
 
 def _advance(attempt: Attempt, policy: Policy, now: float, spent: float) -> Decision:
-    live = live_step(attempt)
+    live = watched(attempt, policy, now, spent=spent)
     if live is not None:
-        return watch(attempt, live, policy, now, spent)
+        return live
     if attempt.end is None:
         return _advance_agent(attempt)
     if attempt.end.outcome is not Outcome.OK:
         return Conclude(attempt.end.outcome)
-    return _advance_checks(attempt, policy)
+    return _advance_checks(attempt, policy, attempt.end.setup)
 
 
 def _advance_agent(attempt: Attempt) -> Decision:
-    agent = attempt.last(StepKind.AGENT)
-    if agent is not None and not isinstance(agent.phase, Prepared):
+    agent = next_run(attempt.runs(StepKind.AGENT), StepKind.AGENT)
+    if isinstance(agent, Ended):
         return Judge()
-    if agent is not None and agent.name != FIRST:
-        return Launch(agent.name, StepKind.AGENT)
-    wanted = attempt.intent.setup or attempt.first(StepKind.SETUP) is not None
-    setup = _setup(attempt, "setup") if wanted else None
-    return setup or Launch(FIRST, StepKind.AGENT)
+    wanted = agent.name == FIRST and (attempt.intent.setup or attempt.first(StepKind.SETUP) is not None)
+    return (next_setup(attempt, "setup") if wanted else None) or agent
 
 
 def has_step(attempt: Attempt, name: str) -> bool:
@@ -126,51 +110,17 @@ def has_step(attempt: Attempt, name: str) -> bool:
     return any(step.name == name for step in attempt.steps)
 
 
-def _setup(attempt: Attempt, name: str) -> Launch | Conclude | None:
-    """Return what a run of the setup command needs, or what follows where it failed; None once it succeeded."""
-    setup = next((step for step in attempt.steps if step.name == name), None)
-    if setup is None or isinstance(setup.phase, Prepared):
-        return Launch(name, StepKind.SETUP)
-    if isinstance(setup.phase, Exited) and setup.phase.code == 0 and setup.kill is None:
-        return None
-    return Conclude(Outcome.STOPPED if _stopped(setup) else Outcome.INFRA)
-
-
-def _stopped(step: Step) -> bool:
-    return step.kill is not None and step.kill.why is KillReason.STOPPED
-
-
-def _advance_checks(attempt: Attempt, policy: Policy) -> Decision:
-    spoilt = attempt.end is not None and attempt.end.setup
-    if (spoilt or has_step(attempt, SETUP_AGAIN)) and (again := _setup(attempt, SETUP_AGAIN)) is not None:
+def _advance_checks(attempt: Attempt, policy: Policy, setup: str) -> Decision:
+    """Return what the checks need, and before them the command ``setup``, if it has to run again."""
+    wanted = setup or has_step(attempt, SETUP_AGAIN)
+    if wanted and (again := next_setup(attempt, SETUP_AGAIN)) is not None:
         return again
-    check = attempt.last(StepKind.VERIFY)  # gate steps in an attempt are of older versions: the queue checks again
-    if check is None:
-        return Launch("verify", StepKind.VERIFY) if attempt.intent.checks else _passed(attempt, policy)
-    if isinstance(check.phase, Prepared):
-        return Launch(check.name, StepKind.VERIFY)
-    if _stopped(check):
-        return Conclude(Outcome.STOPPED)
-    if check.kill is not None:
-        return Conclude(Outcome.VERIFY_FAILED)
-    if isinstance(check.phase, Lost):
-        same = [step for step in attempt.steps if step.kind is StepKind.VERIFY]
-        if sum(isinstance(step.phase, Lost) for step in same) >= CHECK_RUNS_MAX:
-            return Conclude(Outcome.INFRA)
-        return Launch(f"verify-{len(same) + 1}", StepKind.VERIFY)
-    if isinstance(check.phase, Exited) and check.phase.code == 0:
-        return _more_checks(attempt, check) or _passed(attempt, policy)
-    return Conclude(Outcome.VERIFY_FAILED)
-
-
-def _more_checks(attempt: Attempt, check: Step) -> Look | Launch | None:
-    """Return what remains to be done for a run of checks that all passed; None if they saw the commit itself."""
-    if check.checks > 1 and check.seen is None and attempt.intent.base:
-        return Look(check.name)
-    if check.rest or (check.seen is not None and check.seen.changed):
-        runs = sum(step.kind is check.kind for step in attempt.steps)
-        return Launch(f"{check.kind.value}-{runs + 1}", check.kind)
-    return None
+    if attempt.first(StepKind.VERIFY) is None and not attempt.intent.checks:
+        return _passed(attempt, policy)
+    found = next_check(attempt, StepKind.VERIFY)  # gate steps here are of older versions: the queue checks again
+    if found is Ended.PASSED:
+        return _passed(attempt, policy)
+    return concluded(found, Outcome.VERIFY_FAILED) if isinstance(found, Ended) else found
 
 
 def _passed(attempt: Attempt, policy: Policy) -> Decision:
@@ -182,35 +132,6 @@ def _passed(attempt: Attempt, policy: Policy) -> Decision:
     if policy.landing.approve and not attempt.approved:
         return Wait(0.0, APPROVAL)
     return Land()
-
-
-def next_of_gate(run: Attempt, policy: Policy, now: float, *, wanted: bool) -> Decision:
-    """Return what a run of the gate for a batch needs next; not ``wanted``: nobody waits for it any more."""
-    live = live_step(run)
-    if live is not None:
-        if not wanted and live.kill is None:
-            return End(live.name, KillReason.STOPPED, hard=False)
-        return watch(run, live, policy, now)
-    if not wanted:
-        return Conclude(Outcome.STOPPED)
-    gates = [step for step in run.steps if step.kind is StepKind.GATE]
-    setup = _setup(run, "setup") if not gates and run.intent.setup else None
-    if setup is not None:
-        return setup
-    if not gates or isinstance(gates[-1].phase, Prepared):
-        return Launch(gates[-1].name if gates else "gate", StepKind.GATE)
-    last = gates[-1]
-    if _stopped(last):
-        return Conclude(Outcome.STOPPED)
-    if last.kill is not None:
-        return Conclude(Outcome.GATE_FAILED)
-    if isinstance(last.phase, Lost):
-        if len(gates) >= CHECK_RUNS_MAX:
-            return Conclude(Outcome.INFRA)
-        return Launch(f"gate-{len(gates) + 1}", StepKind.GATE)
-    if isinstance(last.phase, Exited) and last.phase.code == 0:
-        return _more_checks(run, last) or Conclude(Outcome.OK)
-    return Conclude(Outcome.GATE_FAILED)
 
 
 # --- an attempt that is over: the three layers ------------------------------------------------------------

@@ -16,11 +16,23 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from agentjobs.core.steps import Ended, concluded, next_check, next_setup, watched
+from agentjobs.model.decisions import Conclude
+from agentjobs.model.outcomes import Outcome
+from agentjobs.model.steps import StepKind
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from agentjobs.model.decisions import Decision
+    from agentjobs.model.facts import Attempt
+    from agentjobs.policy.policy import Policy
+
 QUEUE_ID = "+gate"
 """The id that runs of the gate are kept under, among the attempts; no row can have it."""
+
+GATE_RUNS_MAX = 20
+"""After this many runs of the gate in a row during which the target moved, a person is called."""
 
 
 class Probe(StrEnum):
@@ -179,3 +191,15 @@ def still(case: Case, waiting: Collection[str]) -> Case | None:
         ids = tuple(id_ for id_ in case.ids if id_ in waiting)
         return Case(Probe.BATCH, ids, proved=case.proved) if ids else None
     return None
+
+
+def next_of_gate(run: Attempt, policy: Policy, now: float, *, wanted: bool) -> Decision:
+    """Return what a run of the gate for a batch needs next; not ``wanted``: nobody waits for it any more."""
+    live = watched(run, policy, now, wanted=wanted)
+    if live is not None or not wanted:
+        return live or Conclude(Outcome.STOPPED)
+    setup = next_setup(run, "setup") if run.intent.setup and run.first(StepKind.GATE) is None else None
+    if setup is not None:
+        return setup
+    found = next_check(run, StepKind.GATE)
+    return concluded(found, Outcome.GATE_FAILED) if isinstance(found, Ended) else found

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from agentjobs.core.decide import CHECK_RUNS_MAX
-from agentjobs.core.watchdog import watch
-from agentjobs.model.decisions import Conclude, End, Launch
+from agentjobs.core.steps import CHECK_RUNS_MAX, Ended, concluded, next_run, watched
+from agentjobs.model.decisions import Conclude, Launch
 from agentjobs.model.outcomes import Outcome
-from agentjobs.model.steps import Exited, KillReason, Lost, Prepared, Running, StepKind
+from agentjobs.model.steps import KillReason, StepKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -173,20 +172,18 @@ def go_on(stages: Sequence[Stage]) -> bool:
 
 def next_of_planning(run: Attempt, policy: Policy, now: float, *, wanted: bool) -> Decision:
     """Return what a planning needs next; not ``wanted``: it is out of play, or of a generation that is over."""
-    step = run.last(StepKind.PLAN)
-    if step is not None and isinstance(step.phase, Running):
-        if not wanted and step.kill is None:
-            return End(step.name, KillReason.STOPPED, hard=False)
-        return watch(run, step, policy, now)
-    if step is None or isinstance(step.phase, Prepared):
-        return Launch(STEP, StepKind.PLAN) if wanted else Conclude(Outcome.STOPPED)
-    if step.kill is None and isinstance(step.phase, Exited) and step.phase.code == 0:
-        return Conclude(Outcome.OK)
-    if not wanted or (step.kill is not None and step.kill.why is KillReason.STOPPED):
+    live = watched(run, policy, now, wanted=wanted)
+    if live is not None:
+        return live
+    found = next_run(run.steps, StepKind.PLAN)
+    if not wanted and found is not Ended.PASSED:
         return Conclude(Outcome.STOPPED)
-    if step.kill is not None:
-        return Conclude(Outcome.RUNAWAY if step.kill.why is KillReason.RUNAWAY else Outcome.TIMEOUT)
-    return Conclude(Outcome.LOST if isinstance(step.phase, Lost) else Outcome.CRASHED)
+    if isinstance(found, Launch):
+        return found
+    kill = run.steps[-1].kill
+    killed = Outcome.RUNAWAY if kill is not None and kill.why is KillReason.RUNAWAY else Outcome.TIMEOUT
+    special = {Ended.LOST: Conclude(Outcome.LOST), Ended.KILLED: Conclude(killed)}
+    return special.get(found) or concluded(found, Outcome.CRASHED)
 
 
 def lost_too_often(runs: Sequence[Attempt]) -> bool:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from agentjobs.core.review_findings import Standing, blocking, combined, disputes
+from agentjobs.core.steps import Ended, again, next_run
 from agentjobs.model.decisions import Conclude, Launch, Wait, Weigh
 from agentjobs.model.facts import AgentEnd, Attempt, Result
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.spending import Spending
-from agentjobs.model.steps import Exited, KillReason, Lost, Prepared, StepKind
+from agentjobs.model.steps import Exited, Lost, Prepared, StepKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -43,13 +44,14 @@ def next_of(attempt: Attempt) -> Decision | None:
     if not attempt.intent.review:
         return None
     steps = runs(attempt)
-    last = steps[-1] if steps else None
-    if last is not None and isinstance(last.phase, Prepared):
-        return Launch(last.name, StepKind.REVIEW)
-    if last is not None and last.verdict is None:
-        return Weigh(last.name)
-    if last is not None and last.kill is not None and last.kill.why is KillReason.STOPPED:
-        return Conclude(Outcome.STOPPED)
+    if steps:
+        found = next_run(steps, StepKind.REVIEW)
+        if isinstance(found, Launch):
+            return found
+        if steps[-1].verdict is None:
+            return Weigh(steps[-1].name)
+        if found is Ended.STOPPED:
+            return Conclude(Outcome.STOPPED)
     stands = standing(attempt)
     if stands is Standing.PASSED or (stands is Standing.ABSENT and attempt.approved):
         return None
@@ -57,12 +59,12 @@ def next_of(attempt: Attempt) -> Decision | None:
         return Conclude(Outcome.REJECTED)
     if stands is Standing.ABSENT:
         return Wait(0.0, UNREVIEWED)
-    return Launch(f"{StepKind.REVIEW.value}-{len(steps) + 1}", StepKind.REVIEW)
+    return again(steps, StepKind.REVIEW)
 
 
 def runs(attempt: Attempt) -> list[Step]:
     """Return the review steps of an attempt, oldest first."""
-    return [step for step in attempt.steps if step.kind is StepKind.REVIEW]
+    return attempt.runs(StepKind.REVIEW)
 
 
 def standing(attempt: Attempt) -> Standing:
@@ -150,11 +152,6 @@ def _given_up(mine: list[Step], asked_at: float) -> bool:
 
 
 # --- seen as others see an agent --------------------------------------------------------------------------
-
-
-def agent_of(attempt: Attempt, step: Step) -> str:
-    """Return the name of the agent that a step runs, or that the attempt does."""
-    return step.review.agent if step.review is not None else attempt.intent.agent
 
 
 def as_attempt(attempt: Attempt, step: Step) -> Attempt:

@@ -17,7 +17,7 @@ from agentjobs.core.budget import ends, overspent
 from agentjobs.core.decide import APPROVAL, SETUP_AGAIN, decide, verified_at
 from agentjobs.core.in_flight import Flight
 from agentjobs.core.pauses import LANDING
-from agentjobs.core.reviews import UNREVIEWED, agent_of, judged_at, next_agent, runs, without_review
+from agentjobs.core.reviews import UNREVIEWED, judged_at, next_agent, runs, without_review
 from agentjobs.core.start_over import start_over
 from agentjobs.model.decisions import (
     RUN,
@@ -142,7 +142,7 @@ class _Scheduler:
         last = task.last
         if last is None or last.result is not None:
             return
-        if last.end is None or any(isinstance(step.phase, Running) for step in runs(last)):
+        if last.end is None or any(step.kind is StepKind.REVIEW for step, _ in last.running):
             self.agents += 1
         setup = () if last.end is None else (StepKind.SETUP,)  # run again after the agent, it is part of checking
         check = last.last(*setup, StepKind.VERIFY)
@@ -238,7 +238,7 @@ class _Scheduler:
             if attempt is None:
                 continue
             if isinstance(action.decision, Weigh):
-                found |= {account_of(self.policy, agent_of(attempt, step)) for step in runs(attempt)[-1:]}
+                found |= {account_of(self.policy, attempt.agent_of(step)) for step in runs(attempt)[-1:]}
             elif isinstance(action.decision, Judge):
                 found.add(account_of(self.policy, attempt.intent.agent))
             elif isinstance(action.decision, Conclude) and action.decision.outcome in TROUBLE:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentjobs.core import reviews
 from agentjobs.model.decisions import Decision, End, Wait
 from agentjobs.model.outcomes import rules_of
 from agentjobs.model.steps import AGENTS, KillReason, Running, StepKind
@@ -82,7 +81,7 @@ def watch(attempt: Attempt, step: Step, policy: Policy, now: float, spent: float
     deadlines = []
     if step.kind in AGENTS:
         if running.finished:
-            grace_s = finish_grace_s(policy, reviews.agent_of(attempt, step))
+            grace_s = finish_grace_s(policy, attempt.agent_of(step))
             deadlines.append((quiet_at + grace_s, KillReason.NOT_EXITING))
         else:
             deadlines.append((quiet_at + limits.idle_s, KillReason.SILENT))
@@ -114,5 +113,5 @@ def _ending(attempt: Attempt, step: Step, policy: Policy, now: float) -> Decisio
 
 def stop_signals(attempt: Attempt, step: Step, policy: Policy) -> tuple[str, ...]:
     """Return the polite signals a step is ended with, in order."""
-    agent = policy.agents.get(reviews.agent_of(attempt, step))
+    agent = policy.agents.get(attempt.agent_of(step))
     return agent.stop if agent is not None and step.kind in AGENTS else ("TERM",)

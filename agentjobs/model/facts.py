@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.spending import Spending
-from agentjobs.model.steps import Step, StepKind
+from agentjobs.model.steps import Running, Step, StepKind
 
 
 class Mode(StrEnum):
@@ -143,14 +143,27 @@ class Attempt(Struct, frozen=True):
         """Position among all attempts of the task, from 1."""
         return self.intent.number
 
+    def runs(self, *kinds: StepKind) -> list[Step]:
+        """Return the steps of these kinds, oldest first."""
+        return [step for step in self.steps if step.kind in kinds]
+
     def first(self, kind: StepKind) -> Step | None:
         """Return the oldest step of a kind."""
         return next((step for step in self.steps if step.kind is kind), None)
 
     def last(self, *kinds: StepKind) -> Step | None:
         """Return the newest step of these kinds."""
-        found = [step for step in self.steps if step.kind in kinds]
+        found = self.runs(*kinds)
         return found[-1] if found else None
+
+    @property
+    def running(self) -> tuple[tuple[Step, Running], ...]:
+        """The steps that run, each with its state; there is at most one."""
+        return tuple((step, step.phase) for step in self.steps if isinstance(step.phase, Running))
+
+    def agent_of(self, step: Step) -> str:
+        """Return the name of the agent that a step runs: its reviewer, or the one that does the work."""
+        return step.review.agent if step.review is not None else self.intent.agent
 
 
 Json = dict[str, Any]

@@ -20,7 +20,7 @@ from agentjobs.disk.files import read_raw
 from agentjobs.launch.step import is_held
 from agentjobs.model.decisions import RUN, Begin, Conclude, End, Judge, Look, Settle, Weigh
 from agentjobs.model.errors import ExitCode, UserError
-from agentjobs.model.steps import AGENTS, Running
+from agentjobs.model.steps import AGENTS
 from agentjobs.model.tasks import Status
 from agentjobs.project.row_states import Roster
 from agentjobs.project.store import step_files
@@ -319,11 +319,10 @@ class Engine:
             task = self._gauged(task, now)
             tasks.append(task)
             last = task.last
-            for step in last.steps if last and last.result is None else ():
-                if isinstance(step.phase, Running):
-                    self._running.append((step.phase.pid, task_id, task.attempts[-1].number, step.name))
-                    if step.phase.pid:
-                        self._kept[task_id] = task
+            for step, running in last.running if last and last.result is None else ():
+                self._running.append((running.pid, task_id, task.attempts[-1].number, step.name))
+                if running.pid:
+                    self._kept[task_id] = task
             self.roster.show(task)
         if self._queued:
             self._running += self.queue.runs.steps()
@@ -332,12 +331,10 @@ class Engine:
     def _runs_on(self, task: Task) -> bool:
         """Return whether the step that ran when this turn read the task still runs; it stays in the list."""
         last = task.attempts[-1]
-        for step in last.steps:
-            if isinstance(step.phase, Running):
-                files = step_files(self.store.attempt_dir(task.row.id, last.number), step.name)
-                if is_held(files):
-                    self._running.append((step.phase.pid, task.row.id, last.number, step.name))
-                    return True
+        for step, running in last.running:
+            if is_held(step_files(self.store.attempt_dir(task.row.id, last.number), step.name)):
+                self._running.append((running.pid, task.row.id, last.number, step.name))
+                return True
         return False
 
     def _waits(self, task: Task) -> bool:
@@ -349,7 +346,7 @@ class Engine:
     def _gauged(self, task: Task, now: float) -> Task:
         """Return a task with what is known of its running agent: is it done, how full is its window, does it loop."""
         last = task.last
-        if last is None or not any(isinstance(s.phase, Running) and s.kind in AGENTS for s in last.steps):
+        if last is None or not any(step.kind in AGENTS for step, _ in last.running):
             return task
         from agentjobs.run.steps.gauges import finished_of, gauged  # only needed while agents run
 

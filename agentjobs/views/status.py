@@ -17,7 +17,7 @@ from agentjobs.core.phases import PLANS
 from agentjobs.core.ready_rows import Queue, in_play
 from agentjobs.model.errors import UserError
 from agentjobs.model.state import Halt, Scope
-from agentjobs.model.steps import Exited, Lost, Running
+from agentjobs.model.steps import Exited, Lost
 from agentjobs.model.tasks import BY_HAND, SETTLED, Status
 from agentjobs.project.spent import spent_of
 from agentjobs.table.table import DEFAULT, parse_status
@@ -270,15 +270,12 @@ def _held(project: Project, spent: Spent) -> str:
 
 def live_of(attempt: Attempt) -> Live | None:
     """Return the running step of an attempt."""
-    for step in attempt.steps:
-        if isinstance(step.phase, Running):
-            intent, phase = attempt.intent, step.phase
-            why = step.kill.why if step.kill else ""
-            mode = "" if intent.id.startswith("+") else intent.mode.value
-            return Live(
-                intent.id, intent.number, mode, step.name, step.started_at, phase.output_at,
-                phase.output_bytes, why,
-            )  # fmt: skip
+    for step, running in attempt.running:
+        intent, why = attempt.intent, step.kill.why if step.kill else ""
+        mode = "" if intent.id.startswith("+") else intent.mode.value
+        return Live(
+            intent.id, intent.number, mode, step.name, step.started_at, running.output_at, running.output_bytes, why
+        )
     return None
 
 

@@ -7,17 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agentjobs.core.decide import (
-    CHECK_RUNS_MAX,
-    PROBES_MAX,
-    REMOVED,
-    UNSPENT_MAX,
-    can_resume,
-    decide,
-    next_of_gate,
-    restarts_after,
-)
+from agentjobs.core.decide import PROBES_MAX, REMOVED, UNSPENT_MAX, can_resume, decide, restarts_after
+from agentjobs.core.gate import next_of_gate
 from agentjobs.core.repetition import oscillating
+from agentjobs.core.steps import CHECK_RUNS_MAX
 from agentjobs.model.decisions import Begin, Conclude, Decision, Defer, End, Judge, Land, Launch, Look, Settle, Wait
 from agentjobs.model.facts import AgentEnd, Attempt, Intent, Mode, Result
 from agentjobs.model.outcomes import LAYER_1, LAYER_2, UNSPENT, Outcome
@@ -188,6 +181,9 @@ def test_the_gate_of_a_batch_looks_at_its_tree_too() -> None:
     assert next_(first) == Launch("gate-2", gate)
     assert next_(first, several(gate, "gate-2", checks=1)) == Conclude(Outcome.OK)
     assert next_(first, step(gate, Exited(1, NOW), "gate-2")) == Conclude(Outcome.GATE_FAILED)
+    lost = [step(gate, Lost(NOW), f"gate-{number}") for number in (2, 3, 4)]
+    assert next_(first, *lost[:2]) == Launch("gate-4", gate), "the first run was not lost"
+    assert next_(first, *lost) == Conclude(Outcome.INFRA)
 
 
 def test_setup_runs_again_before_the_checks_where_the_agent_changed_what_it_had_made() -> None:

@@ -12,8 +12,7 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agentjobs.core.decide import GATE_RUNS_MAX, next_of_gate
-from agentjobs.core.gate import QUEUE_ID, Batch, Probe, Verdict, judge
+from agentjobs.core.gate import GATE_RUNS_MAX, QUEUE_ID, Batch, Probe, Verdict, judge, next_of_gate
 from agentjobs.core.pauses import LANDING
 from agentjobs.disk.processes import MARK
 from agentjobs.launch import local

@@ -8,7 +8,7 @@ from agentjobs.core.decide import decide
 from agentjobs.core.gate import QUEUE_ID, Batch, Case, Probe, Verdict, still
 from agentjobs.disk.files import read_json
 from agentjobs.model.decisions import Land
-from agentjobs.model.steps import KillReason, Running
+from agentjobs.model.steps import KillReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,12 +55,9 @@ class GateRuns:
     def steps(self) -> list[tuple[int, str, int, str]]:
         """Return what runs, as (pid, id, number, step name)."""
         run = self.open()
-        found = [] if run is None else [step for step in run.steps if isinstance(step.phase, Running)]
-        return [
-            (step.phase.pid, QUEUE_ID, run.number, step.name)
-            for step in found
-            if run is not None and isinstance(step.phase, Running)
-        ]
+        if run is None:
+            return []
+        return [(running.pid, QUEUE_ID, run.number, step.name) for step, running in run.running]
 
     def is_ending(self) -> bool:
         """Return True if the open run is being stopped: processes that it started may still be there."""

@@ -33,7 +33,7 @@ from agentjobs.model.errors import UserError, said
 from agentjobs.model.facts import Intent, Mode, Result
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.state import Halt
-from agentjobs.model.steps import Exited, Running
+from agentjobs.model.steps import Exited
 from agentjobs.model.tasks import SETTLED, Settled, Status
 from agentjobs.policy.phases import phase_before
 from agentjobs.project.phase_state import (
@@ -131,10 +131,9 @@ class PhaseRuns:
         runs = [run for run in found if run is not None]
         self.is_planning = bool(runs)
         return [
-            (step.phase.pid, run.intent.id, run.number, step.name)
+            (running.pid, run.intent.id, run.number, step.name)
             for run in runs
-            for step in run.steps
-            if isinstance(step.phase, Running)
+            for step, running in run.running
         ]
 
     # --- plan runs

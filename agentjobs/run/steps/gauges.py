@@ -18,7 +18,6 @@ from agentjobs.agents.observe import Seen, Sight, measured, observe, sights
 from agentjobs.agents.stream import doing
 from agentjobs.agents.transcripts import locate, more
 from agentjobs.agents.usage import Meter, beside, measured_by, of_attempt, together
-from agentjobs.core.reviews import agent_of
 from agentjobs.disk.files import read_json, write_json
 from agentjobs.disk.logs import Place, read_on, read_tail
 from agentjobs.model.errors import UserError
@@ -76,7 +75,7 @@ def finished_of(project: Project, task: Task, now: float) -> Task:
     policy = project.policy
     steps = list(last.steps)
     for at, step in enumerate(steps):
-        running, name = step.phase, agent_of(last, step)
+        running, name = step.phase, last.agent_of(step)
         agent = policy.agents.get(name)
         if agent is None or step.kind not in AGENTS or not isinstance(running, Running):
             continue
@@ -137,7 +136,7 @@ def session_at(project: Project, attempt: Attempt) -> str:
 
 def doing_at(project: Project, attempt: Attempt, step: Step) -> str:
     """Return the last action of a running agent, in one line; empty if that is not known."""
-    name = agent_of(attempt, step)
+    name = attempt.agent_of(step)
     agent = project.policy.agents.get(name) if step.kind in AGENTS and isinstance(step.phase, Running) else None
     if agent is None:
         return ""
