@@ -121,7 +121,7 @@ BUGS: tuple[tuple[str, str, str], ...] = (
     ("core/schedule.py", "and (self.board.gating or self.board.asked)", "and self.board.asked"),
     ("core/schedule.py", "and (self.board.gating or self.board.asked)", "and self.board.gating"),
     ("core/schedule.py", "            case Begin() if self._gate_first(last):", "            case Begin() if False:"),
-    ("core/schedule.py", "self.alive = self.alive or self.board.halt is None or self.board.halt.why != LANDING", "self.alive = True"),
+    ("core/schedule.py", "                self.alive = self.alive or self.held_until < math.inf\n", "                self.alive = True\n"),
     ("core/schedule.py", "len(waiting) >= landing.together or early", "early"),
     ("core/schedule.py", "or early or self.now >= until", "or self.now >= until"),
     ("core/schedule.py", "self.starving and not coming", "self.starving"),

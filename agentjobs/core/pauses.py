@@ -5,6 +5,7 @@ Agents that share limits and a login are one account. The pause named ``RUN`` is
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Literal
@@ -101,6 +102,18 @@ class Meaning(Struct, frozen=True):
 def hold_s(key: str) -> float:
     """Return how many seconds finished work waits before git or the machine is tried again."""
     return 2.0 + 10.0 * jitter(key)
+
+
+def work_waits_until(halt: Halt | None, hold: Pause | None, now: float) -> float:
+    """Return until when finished work waits because git or the machine refused to check or land some.
+
+    0: it does not wait; infinite: until a person has looked.
+    """
+    if halt is not None and halt.why == LANDING:
+        return math.inf
+    if hold is None or hold.at > now:  # a hold of the future: the clock was put back
+        return 0.0
+    return hold.until if now < hold.until else 0.0
 
 
 def told_of(account: str, pause: Pause, first: Literal["account", "outcome"] = "account") -> str:

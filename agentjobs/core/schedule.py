@@ -16,7 +16,7 @@ from agentjobs.core.breaker import tripped
 from agentjobs.core.budget import ends, overspent
 from agentjobs.core.decide import APPROVAL, SETUP_AGAIN, decide, verified_at
 from agentjobs.core.in_flight import Flight
-from agentjobs.core.pauses import LANDING
+from agentjobs.core.pauses import work_waits_until
 from agentjobs.core.reviews import UNREVIEWED, judged_at, next_agent, runs, without_review
 from agentjobs.core.start_over import start_over
 from agentjobs.model.decisions import (
@@ -88,7 +88,8 @@ class _Scheduler:
         """A reviewer begins in this pass: no attempt beside it."""
         self.agents = 0
         self.checks = int(board.gating)
-        self.alive = board.gating and not (board.halt is not None and board.halt.why == LANDING)
+        self.held_until = work_waits_until(board.halt, board.hold, now)
+        self.alive = board.gating and self.held_until < math.inf
         self.starving = True
         """No agent slot that is free will have work soon."""
         self.unapproved = 0
@@ -154,7 +155,7 @@ class _Scheduler:
         since = last.intent.started_at if last else 0.0
         match decision:
             case Begin() if self._gate_first(last):
-                self.alive = self.alive or self.board.halt is None or self.board.halt.why != LANDING
+                self.alive = self.alive or self.held_until < math.inf
             case Begin():
                 self.begins.append((task, decision))
             case Defer():
@@ -191,15 +192,11 @@ class _Scheduler:
         return blamed and self.policy.landing.together > 1 and (self.board.gating or self.board.asked)
 
     def _held(self) -> bool:
-        """Whether finished work waits, because git or the machine has just refused to check or land some."""
-        halt, hold = self.board.halt, self.board.hold
-        if halt is not None and halt.why == LANDING:
-            return True
-        if hold is None or not hold.at <= self.now < hold.until:  # a hold of the future: the clock was put back
-            return False
-        self.until = min(self.until, hold.until)
-        self.alive = True
-        return True
+        """Return whether finished work waits; if so, this pass waits for it too."""
+        if self.held_until:
+            self.until = min(self.until, self.held_until)
+            self.alive = self.alive or self.held_until < math.inf
+        return self.held_until > 0
 
     def _grant_launches(self) -> None:
         free = self.policy.verify_slots - self.checks

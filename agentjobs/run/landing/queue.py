@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentjobs.core.gate import GATE_RUNS_MAX, QUEUE_ID, Batch, Probe, Verdict, judge, next_of_gate
-from agentjobs.core.pauses import LANDING
+from agentjobs.core.pauses import LANDING, work_waits_until
 from agentjobs.disk.processes import MARK
 from agentjobs.launch import local
 from agentjobs.model.decisions import Conclude, End, Launch, Look, SendBack, Wait
@@ -73,7 +73,8 @@ class MergeQueue:
             if isinstance(decision, Launch) or (
                 isinstance(decision, Conclude) and decision.outcome is not Outcome.STOPPED
             ):
-                decision = self._held(now) or decision
+                held_until = work_waits_until(self.store.halt(), self.store.hold(), now)
+                decision = Wait(held_until, LANDING) if held_until else decision
             if isinstance(decision, Wait):
                 self.until = decision.until or self.until
                 return acted
@@ -115,13 +116,6 @@ class MergeQueue:
             self._hold(run.number, said(error), now)
             return False
         return True
-
-    def _held(self, now: float) -> Wait | None:
-        """Return until when nothing is run, because git or the machine has just refused to."""
-        halt, hold = self.store.halt(), self.store.hold()
-        if halt is not None and halt.why == LANDING:
-            return Wait(0.0, LANDING)
-        return Wait(hold.until, LANDING) if hold is not None and hold.at <= now < hold.until else None
 
     def _hold(self, number: int, detail: str, now: float) -> None:
         hold(self.store, QUEUE_ID, number, detail, now)
