@@ -15,7 +15,8 @@ from msgspec import Struct, field
 
 from agentjobs.agents.failure_text import message_in
 from agentjobs.disk.files import read_raw
-from agentjobs.launch.local import MARK, kill_leftovers
+from agentjobs.disk.processes import MARK
+from agentjobs.launch.launcher import kill_leftovers
 from agentjobs.model.errors import UserError
 from agentjobs.policy import presets
 from agentjobs.policy.agents import NO_PRESET, PLACEHOLDERS, Agent, expand, preset_of, table_of

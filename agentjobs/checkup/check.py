@@ -13,7 +13,7 @@ from agentjobs.agents.installed import doubts, missing, program_of
 from agentjobs.checkup import commands, missing_in_trees, table_doubts
 from agentjobs.checkup.finding import Finding
 from agentjobs.disk.files import read_raw
-from agentjobs.launch import local
+from agentjobs.disk.processes import free_memory
 from agentjobs.model.errors import UserError
 from agentjobs.policy.phases import plans_first
 from agentjobs.policy.policy import checks_of
@@ -368,7 +368,7 @@ def _machine(project: Project) -> Iterator[Finding]:
 
     if found := _attempt(lambda: sandbox.require(project)):
         yield found
-    if starved := project.policy.limits.starved(local.free_memory()):
+    if starved := project.policy.limits.starved(free_memory()):
         yield Finding(starved, warning=True)
     used = shutil.disk_usage(project.root)
     if used.free < 1 << 30:

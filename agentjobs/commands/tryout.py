@@ -18,7 +18,7 @@ from agentjobs.commands.dispatch import dispatch
 from agentjobs.commands.stop import stop
 from agentjobs.core.decide import verified_at
 from agentjobs.disk.logs import read_tail
-from agentjobs.launch import local
+from agentjobs.launch import launcher
 from agentjobs.model.errors import ExitCode, UserError
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.spending import Spending
@@ -323,4 +323,4 @@ def _sweep(project: Project) -> None:
     store = project.store
     attempts = store.attempts(TASK)
     files = [step_files(store.attempt_dir(TASK, a.number), step.name) for a in attempts for step in a.steps]
-    local.kill_leftovers([attempt.intent.marker for attempt in attempts], files)
+    launcher.kill_leftovers([attempt.intent.marker for attempt in attempts], files)

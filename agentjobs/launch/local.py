@@ -12,36 +12,18 @@ import os
 import re
 import select
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentjobs.disk.plain_files import is_plain, put_aside
 from agentjobs.disk.processes import MARK, boot_id, wait_for_group
-from agentjobs.launch.reap import KILL_LIMIT_S, adopt_child, alive, is_ours, kill_leftovers, marks_of, reap_children
+from agentjobs.launch.reap import KILL_LIMIT_S, adopt_child, is_ours, kill_leftovers, reap_children
 from agentjobs.launch.step import StepFiles, close_lock, is_held, open_lock, read_exit, read_record
-from agentjobs.launch.unmarked_processes import Place, occupied
 from agentjobs.model.steps import Exited, Lost, Phase, Prepared, Running
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
-__all__ = [
-    "MARK",
-    "Place",
-    "StepFiles",
-    "alive",
-    "free_memory",
-    "hard_kill",
-    "kill_leftovers",
-    "marks_of",
-    "occupied",
-    "signal_group",
-    "start",
-    "state_of",
-    "wait_any",
-]
 
 _RUNNER = str(Path(__file__).resolve().with_name("runner.sh"))
 _LOCK_FD = 9
@@ -176,18 +158,6 @@ def wait_any(steps: Iterable[tuple[int, StepFiles]], timeout_s: float) -> None:
             slice_s = min(left_s, _BLIND_INTERVAL_S) if blind else left_s
             if poller.poll(math.ceil(slice_s * 1000)) or not all(is_held(files) for files in blind):
                 return
-
-
-def free_memory() -> int:
-    """Return how many bytes new processes may use without swapping."""
-    if sys.platform == "linux":
-        with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123 - psutil would cost 33 ms
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    import psutil  # type: ignore[import-untyped]  # 33 ms, needed only here
-
-    return int(psutil.virtual_memory().available)
 
 
 def _claim(files: StepFiles) -> int | None:

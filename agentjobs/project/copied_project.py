@@ -15,7 +15,7 @@ import msgspec
 
 from agentjobs.disk.plain_files import read_plain
 from agentjobs.disk.write import replace_file
-from agentjobs.launch.reap import runs_elsewhere
+from agentjobs.launch.launcher import runs_elsewhere
 from agentjobs.launch.step import StepFiles
 from agentjobs.model.errors import UserError
 

@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 from agentjobs.disk.files import read_json
-from agentjobs.launch.local import StepFiles, state_of
+from agentjobs.launch.launcher import state_of
+from agentjobs.launch.step import StepFiles
 from agentjobs.model.reviews import ReviewEnd, ReviewPlan
 from agentjobs.model.steps import Kill, Prepare, Prepared, Seen, Step, StepKind
 

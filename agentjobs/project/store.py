@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from agentjobs.disk.files import read_json, read_raw, write_json
 from agentjobs.disk.plain_files import is_directory, is_plain, names_in, put_aside
 from agentjobs.disk.write import encode, make_room
-from agentjobs.launch.local import StepFiles
+from agentjobs.launch.step import StepFiles
 from agentjobs.model.errors import UserError
 from agentjobs.model.facts import AgentEnd, Attempt, Intent, Json, Result
 from agentjobs.model.outcomes import Outcome

@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec.structs import replace
 
 from agentjobs.disk.write import printable
-from agentjobs.launch import local
 from agentjobs.model.errors import TreeBusy, TreeError, UserError, is_machines, said
 from agentjobs.model.facts import AgentEnd
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.spending import Spending
 from agentjobs.model.steps import Exited, Lost, StepKind
-from agentjobs.project.store import step_files
 from agentjobs.run import reported_changes_check
 from agentjobs.run.landing.land import message, some
 from agentjobs.run.steps import start
@@ -102,11 +100,8 @@ class AgentEnds:
 
     def sweep_all(self, attempts: Sequence[Attempt]) -> None:
         """Kill what the agents of these attempts left behind, with one look at the process table."""
-        found = [(attempt, self.store.attempt_dir(attempt.intent.id, attempt.number)) for attempt in attempts]
-        records = [step_files(at, step.name) for a, at in found for step in a.steps if step.kind is StepKind.AGENT]
-        markers = [attempt.intent.marker for attempt in attempts]
-        local.kill_leftovers(markers, records, start.places(*((a.intent, at) for a, at in found)))
-        self.swept.update(markers)
+        start.kill_leftovers(self.store, *attempts)
+        self.swept.update(attempt.intent.marker for attempt in attempts)
 
     def _with_tree(self, task: Task, attempt: Attempt, end: AgentEnd, verdict: Ending) -> AgentEnd:
         """Commit what the tree holds, keep it under a ref, and look at what was changed."""

@@ -24,7 +24,7 @@ from agentjobs.core.repetition import likeness
 from agentjobs.core.watchdog import stop_signals
 from agentjobs.disk.files import write_bytes, write_json
 from agentjobs.disk.write import printable
-from agentjobs.launch import local
+from agentjobs.launch import launcher
 from agentjobs.model.decisions import Begin, Conclude, Decision, End, Judge, Launch, Look, SendBack, Settle, Weigh
 from agentjobs.model.errors import TreeBusy, UserError, is_machines, said
 from agentjobs.model.facts import FRESH, Intent, Result
@@ -269,11 +269,11 @@ class Attempts:
 
         Also finds attempts whose facts are gone (`git clean -xfd` while they were at work).
         """
-        found = local.marks_of(str(self.project.root), intent.id)
+        found = launcher.marks_of(str(self.project.root), intent.id)
         earlier += [mark for mark in found if mark != intent.marker and mark not in earlier]
-        if earlier and local.alive(earlier):
-            local.kill_leftovers(earlier)
-            if left := local.alive(earlier):
+        if earlier and launcher.alive(earlier):
+            launcher.kill_leftovers(earlier)
+            if left := launcher.alive(earlier):
                 pids = ", ".join(map(str, left))
                 what = f"processes of an earlier attempt are still running and could not be killed: {pids}"
                 raise UserError(f"{intent.id}: {what}; kill them, then poll again")
@@ -309,10 +309,10 @@ class Attempts:
         elif not end.hard:
             write_json(attempt_dir / f"{end.step}.kill-{sent + 1}.json", Kill(end.why, now))
         if end.hard:
-            local.hard_kill(files, intent.marker)
+            launcher.hard_kill(files, intent.marker)
             return
         stop = stop_signals(attempt, step, self.project.policy)
-        local.signal_group(files, getattr(signal, f"SIG{stop[min(sent, len(stop) - 1)]}"))
+        launcher.signal_group(files, getattr(signal, f"SIG{stop[min(sent, len(stop) - 1)]}"))
 
     def conclude(self, task: Task, attempt: Attempt, outcome: Outcome, now: float) -> None:
         """Write the attempt's result."""
@@ -328,11 +328,8 @@ class Attempts:
         """Write ``result.json`` and its consequences: pauses and halts first, or a limit might be missed."""
         store, intent = self.store, attempt.intent
         result = reviews.with_reviews(result, attempt)
-        names = [step.name for step in attempt.steps]
-        if names != ["agent"]:  # what an agent left was killed before its end was recorded
-            attempt_dir = store.attempt_dir(intent.id, attempt.number)
-            records = [step_files(attempt_dir, name) for name in names]
-            local.kill_leftovers([intent.marker], records, start.places((intent, attempt_dir)))
+        if [step.name for step in attempt.steps] != ["agent"]:  # what it left was killed before its end was recorded
+            start.kill_leftovers(store, attempt)
         before, policy = store.pauses(), self.project.policy
         account, scope = account_of(policy, intent.agent), store.scope()
         spoke_at = scope.at if scope is not None else 0.0
@@ -366,7 +363,7 @@ class Attempts:
         """Close the round; a wish for TODO opens the next one."""
         row, last = task.row, task.last
         if task.void:
-            local.kill_leftovers(task.void)
+            launcher.kill_leftovers(task.void)
         if settle.status is Status.TODO:
             self.store.set_open_round(row.id, OpenRound(task.round + 1))
             self.store.event(now, row.id, "round", round=task.round + 1)
@@ -389,7 +386,7 @@ class Attempts:
         from agentjobs.workspace import pool
 
         policy, tree = self.project.policy, attempt.intent.tree
-        if tree and not local.occupied(tree):  # someone works in it, and would find another task's files
+        if tree and not launcher.occupied(tree):  # someone works in it, and would find another task's files
             with contextlib.suppress(UserError, OSError):
                 spare_dir, keep = self.project.spare_dir, policy.workspace.keep
                 known, _ = land.candidate(self.project, attempt)

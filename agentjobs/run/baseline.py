@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from agentjobs.disk.files import read_json, read_raw, write_json
 from agentjobs.disk.logs import read_tail
-from agentjobs.launch import local
+from agentjobs.launch import launcher
 from agentjobs.model.errors import UserError
 from agentjobs.model.facts import Intent, Mode
 from agentjobs.model.steps import Exited, Lost
@@ -262,14 +262,14 @@ class _Steps:
         env = briefing.environment(self.project, self.row, self.intent, self.directory, name)
         pid = steps.start(self.project, self.intent, self.directory, name, ("/bin/sh", "-c", command), env=env)
         give_up_at = time.monotonic() + limit_s
-        phase = local.state_of(files)
+        phase = launcher.state_of(files)
         while not isinstance(phase, Exited | Lost):
             left_s = give_up_at - time.monotonic()
             if left_s <= 0:
-                local.hard_kill(files, self.intent.marker)
+                launcher.hard_kill(files, self.intent.marker)
                 return CheckRun(command, green=False, ended="ran out of time", excerpt=self._said(name))
-            local.wait_any([(pid or 0, files)], min(left_s, 1.0))
-            phase = local.state_of(files)
+            launcher.wait_any([(pid or 0, files)], min(left_s, 1.0))
+            phase = launcher.state_of(files)
         if isinstance(phase, Lost):
             return CheckRun(command, green=False, ended="was killed", excerpt=self._said(name))
         if phase.code == 0:
@@ -281,7 +281,7 @@ class _Steps:
 
     def sweep(self) -> None:
         """Kill everything that these checks, or those of an earlier interrupted run, left."""
-        local.kill_leftovers([self.intent.marker], [step_files(self.directory, name) for name in self.names])
+        launcher.kill_leftovers([self.intent.marker], [step_files(self.directory, name) for name in self.names])
 
 
 def require_known_cost(project: Project) -> None:

@@ -17,7 +17,7 @@ from agentjobs.core.accounts import account_for, is_suspect
 from agentjobs.core.decide import decide
 from agentjobs.core.gate import QUEUE_ID
 from agentjobs.disk.files import read_raw
-from agentjobs.launch.step import is_held
+from agentjobs.launch.launcher import is_held, wait_any
 from agentjobs.model.decisions import RUN, Begin, Conclude, End, Judge, Look, Settle, Weigh
 from agentjobs.model.errors import ExitCode, UserError
 from agentjobs.model.steps import AGENTS
@@ -387,11 +387,9 @@ class Engine:
 
     def wait(self, until: float) -> None:
         """Sleep until ``until``, until a step ends, or until it is time to look at the logs again."""
-        from agentjobs.launch import local
-
         now = self.clock()
         steps = [
             (pid, step_files(self.store.attempt_dir(task_id, number), name))
             for pid, task_id, number, name in self._running
         ]
-        local.wait_any(steps, max(0.0, min(until - now, LOOK_S)))
+        wait_any(steps, max(0.0, min(until - now, LOOK_S)))

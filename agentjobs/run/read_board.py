@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from agentjobs.core.decide import decide
 from agentjobs.core.pauses import in_force, told_of
 from agentjobs.core.reviews import last_start
+from agentjobs.disk.processes import free_memory
 from agentjobs.model.decisions import RUN, Defer
 from agentjobs.model.state import Halt
 from agentjobs.text.for_people import until_text
@@ -41,7 +42,6 @@ def read_board(
     """
     from agentjobs.core.board import Board
     from agentjobs.core.start_over_pays import sweep_due
-    from agentjobs.launch import local
     from agentjobs.project.spent import spent_of
 
     store, policy = project.store, project.policy
@@ -58,7 +58,7 @@ def read_board(
         gating = queue.runs.open() is not None
         board = replace(board, gating=gating, asked=not gating and queue.runs.asked() is not None)
     if running < policy.slots and limits.min_free_memory_bytes:
-        board = replace(board, free_memory=local.free_memory())
+        board = replace(board, free_memory=free_memory())
     if limits.run_cost_usd is not None or limits.run_tokens is not None or limits.run_attempts is not None:
         from agentjobs.core.budget import with_running  # only with a budget
 
@@ -88,7 +88,5 @@ def paused(store: Store, now: float) -> str:
 
 def starved(policy: Policy) -> str:
     """Return that memory is short, for people; empty if it is not."""
-    from agentjobs.launch import local
-
     limits = policy.limits
-    return limits.starved(local.free_memory()) if limits.min_free_memory_bytes else ""
+    return limits.starved(free_memory()) if limits.min_free_memory_bytes else ""

@@ -15,6 +15,7 @@ from agentjobs.core.gate import QUEUE_ID
 from agentjobs.core.pauses import Pause, in_force
 from agentjobs.core.phases import PLANS
 from agentjobs.core.ready_rows import Queue, in_play
+from agentjobs.disk.processes import free_memory
 from agentjobs.model.errors import UserError
 from agentjobs.model.state import Halt, Scope
 from agentjobs.model.steps import Exited, Lost
@@ -259,13 +260,11 @@ def _profile(project: Project, task_id: str) -> str:
 
 
 def _held(project: Project, spent: Spent) -> str:
-    from agentjobs.launch import local
-
     try:
         limits = project.policy.limits
     except UserError:  # the status is shown without it
         return ""
-    return overspent(limits, spent) or limits.starved(local.free_memory())
+    return overspent(limits, spent) or limits.starved(free_memory())
 
 
 def live_of(attempt: Attempt) -> Live | None:

@@ -437,7 +437,8 @@ class Driver:
 
     def waiting(self) -> list[Path]:
         """Return the attempts with a live agent that waits for a stop signal and has not just got one."""
-        from agentjobs.launch.step import StepFiles, is_held
+        from agentjobs.launch.launcher import is_held
+        from agentjobs.launch.step import StepFiles
 
         found = []
         for marker in sorted((self.place / "waiting").iterdir()):
@@ -471,7 +472,8 @@ class Driver:
 
     def release_steps(self) -> None:
         """Let agents and checks go on, and wait until no runner is left; strays of theirs may be."""
-        from agentjobs.launch.step import StepFiles, is_held
+        from agentjobs.launch.launcher import is_held
+        from agentjobs.launch.step import StepFiles
 
         self.gate.unlink(missing_ok=True)
         give_up_at = time.monotonic() + QUIET_S

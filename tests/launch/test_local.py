@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agentjobs.disk.processes import boot_id
-from agentjobs.launch import local
-from agentjobs.launch.local import StepFiles
-from agentjobs.launch.step import read_record
+from agentjobs.disk.processes import boot_id, free_memory
+from agentjobs.launch import launcher
+from agentjobs.launch.step import StepFiles, read_record
 from agentjobs.model.steps import Exited, Lost, Phase, Prepared, Running
 from tests.kit.harness import LONG_S
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 GIB = 1 << 30
 LINUX = sys.platform == "linux"
-RUNNER = Path(local.__file__).parent / "runner.sh"
+RUNNER = Path(launcher.__file__).parent / "runner.sh"
 
 
 class Bench:
@@ -54,7 +53,7 @@ class Bench:
         file_size: int = GIB,
         cwd: str | None = None,
     ) -> int | None:
-        return local.start(
+        return launcher.start(
             self.files(name),
             argv=argv,
             cwd=cwd or str(self.tree),
@@ -73,8 +72,8 @@ class Bench:
         return phase
 
     def settled(self, name: str = "agent") -> Phase:
-        wait_for(lambda: not isinstance(local.state_of(self.files(name)), Running))
-        return local.state_of(self.files(name))
+        wait_for(lambda: not isinstance(launcher.state_of(self.files(name)), Running))
+        return launcher.state_of(self.files(name))
 
     def said(self, name: str = "agent") -> bytes:
         return self.files(name).log.read_bytes()
@@ -89,7 +88,7 @@ class Bench:
 def bench(tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path)
     yield made
-    local.kill_leftovers([made.mark])
+    launcher.kill_leftovers([made.mark])
 
 
 def wait_for(condition: Callable[[], bool], timeout_s: float = LONG_S) -> None:
@@ -109,13 +108,13 @@ def lives(pid: int) -> bool:
 
 
 def test_a_step_is_prepared_then_running_then_exited(bench: Bench) -> None:
-    assert local.state_of(bench.files()) == Prepared()
+    assert launcher.state_of(bench.files()) == Prepared()
     go = bench.tree / "go"
     os.mkfifo(go)
     pid = bench.start("sh", "-c", "echo hello; cat go; exit 7")
     assert pid is not None
     wait_for(lambda: bench.files().log.exists() and bench.said() == b"hello\n")
-    phase = local.state_of(bench.files())
+    phase = launcher.state_of(bench.files())
     assert isinstance(phase, Running)
     assert phase.pid == pid
     assert phase.output_bytes == 6
@@ -168,7 +167,7 @@ def test_the_environment_is_what_was_given(bench: Bench) -> None:
 def test_a_marker_is_needed(bench: Bench) -> None:
     for mark in ({}, {"AGENTJOBS_MARK": 'a"b'}):
         with pytest.raises(ValueError, match="AGENTJOBS_MARK"):
-            local.start(
+            launcher.start(
                 bench.files(),
                 argv=["true"],
                 cwd="/",
@@ -176,7 +175,7 @@ def test_a_marker_is_needed(bench: Bench) -> None:
                 stdin=None,
                 file_size=GIB,
             )
-    assert local.state_of(bench.files()) == Prepared()
+    assert launcher.state_of(bench.files()) == Prepared()
 
 
 def test_arguments_arrive_verbatim(bench: Bench) -> None:
@@ -223,7 +222,7 @@ def test_without_a_prompt_stdin_is_empty(bench: Bench) -> None:
 def test_a_prompt_that_is_not_there_starts_nothing(bench: Bench, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         bench.start("cat", stdin=str(tmp_path / "gone"))
-    assert local.state_of(bench.files()) == Prepared()
+    assert launcher.state_of(bench.files()) == Prepared()
     assert bench.run("true").code == 0
 
 
@@ -304,7 +303,7 @@ def test_other_shells_too(bench: Bench) -> None:
 def test_a_step_starts_once(bench: Bench) -> None:
     assert bench.start("sleep", "1000") is not None
     assert bench.start("true") is None
-    local.hard_kill(bench.files(), bench.mark)
+    launcher.hard_kill(bench.files(), bench.mark)
     assert isinstance(bench.settled(), Lost)
     assert bench.start("true") is None
     bench.run("true", name="verify")
@@ -313,14 +312,14 @@ def test_a_step_starts_once(bench: Bench) -> None:
 
 def test_of_many_starters_one_wins(bench: Bench) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from agentjobs.launch import local\n"
+        "import os, sys; from pathlib import Path; from agentjobs.launch import launcher, step\n"
         "sys.stdin.read()\n"
-        "files = local.StepFiles(Path(sys.argv[1]), 'agent')\n"
+        "files = step.StepFiles(Path(sys.argv[1]), 'agent')\n"
         "argv = ['sh', '-c', 'echo ran']\n"
-        "pid = local.start(files, argv=argv, cwd='/', env=os.environ, stdin=None, file_size=1 << 30)\n"
+        "pid = launcher.start(files, argv=argv, cwd='/', env=os.environ, stdin=None, file_size=1 << 30)\n"
         "print(pid is not None)\n"
     )
-    root = Path(local.__file__).parent.parent.parent
+    root = Path(launcher.__file__).parent.parent.parent
     starters = [
         subprocess.Popen(
             [sys.executable, "-c", code, bench.dir],
@@ -345,22 +344,22 @@ def test_a_probe_does_not_hinder_a_start(bench: Bench) -> None:
     bench.files().lock.touch()
     with bench.files().lock.open() as probing:
         fcntl.flock(probing, fcntl.LOCK_SH)
-        assert local.state_of(bench.files()) == Prepared()
+        assert launcher.state_of(bench.files()) == Prepared()
         assert bench.start("true") is None  # held for good: refused, not started
-        assert local.state_of(bench.files()) == Prepared()
+        assert launcher.state_of(bench.files()) == Prepared()
     assert bench.run("true").code == 0
 
 
 def test_the_lock_alone_says_running(bench: Bench) -> None:
     with bench.files().lock.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        phase = local.state_of(bench.files())
+        phase = launcher.state_of(bench.files())
         assert isinstance(phase, Running)
         assert phase.pid == 0
         bench.files().record.write_text('{"pid":1,"start":"","boot":"","mark":""}')
         bench.files().exit.write_text('{"code":0}')
-        assert isinstance(local.state_of(bench.files()), Running)
-    assert isinstance(local.state_of(bench.files()), Exited)
+        assert isinstance(launcher.state_of(bench.files()), Running)
+    assert isinstance(launcher.state_of(bench.files()), Exited)
 
 
 def test_the_command_does_not_hold_the_lock(bench: Bench) -> None:
@@ -373,9 +372,9 @@ def test_half_written_facts_count_as_absent(bench: Bench, content: str) -> None:
     bench.files().lock.touch()
     bench.files().record.write_bytes(os.fsencode(content))
     bench.files().exit.write_bytes(os.fsencode(content))
-    assert local.state_of(bench.files()) == Prepared()
+    assert launcher.state_of(bench.files()) == Prepared()
     bench.files().record.write_text('{"pid":99999,"start":"1","boot":"","mark":"m"}')
-    assert isinstance(local.state_of(bench.files()), Lost)
+    assert isinstance(launcher.state_of(bench.files()), Lost)
     bench.files().record.unlink()
     assert bench.run("true").code == 0
 
@@ -403,7 +402,7 @@ def test_a_full_disk_starts_nothing(bench: Bench) -> None:
         assert bench.start("sh", "-c", fill) is not None
         assert isinstance(bench.settled(), Lost)
     finally:
-        local.kill_leftovers([bench.mark])
+        launcher.kill_leftovers([bench.mark])
         subprocess.run(["umount", str(full)], check=True)
 
 
@@ -417,24 +416,24 @@ def test_a_killed_runner_is_lost_and_its_agent_swept(bench: Bench) -> None:
     os.kill(pid, signal.SIGKILL)
     assert isinstance(bench.settled(), Lost)
     assert lives(agent)
-    assert local.kill_leftovers([bench.mark], [bench.files()]) == 1
+    assert launcher.kill_leftovers([bench.mark], [bench.files()]) == 1
     assert not lives(agent)
-    assert isinstance(local.state_of(bench.files()), Lost)
+    assert isinstance(launcher.state_of(bench.files()), Lost)
 
 
 def test_a_killed_agent_is_an_exit_of_137(bench: Bench) -> None:
     bench.start("sh", "-c", "echo $$ > pid; exec sleep 1000")
     os.kill(bench.pid_from("pid"), signal.SIGKILL)
     assert bench.ended().code == 137
-    assert local.kill_leftovers([bench.mark], [bench.files()]) == 0
+    assert launcher.kill_leftovers([bench.mark], [bench.files()]) == 0
 
 
 def test_both_killed(bench: Bench) -> None:
     pid = bench.start("sh", "-c", "echo $$ > pid; exec sleep 1000")
     assert pid is not None
     agent = bench.pid_from("pid")
-    local.hard_kill(bench.files(), bench.mark)
-    assert isinstance(local.state_of(bench.files()), Lost)
+    launcher.hard_kill(bench.files(), bench.mark)
+    assert isinstance(launcher.state_of(bench.files()), Lost)
     assert not lives(agent)
     assert not lives(pid)
 
@@ -444,16 +443,16 @@ def test_a_polite_signal_to_the_group_keeps_the_status(bench: Bench, name: str) 
     signum = signal.Signals[f"SIG{name}"]
     bench.start("sh", "-c", f"trap 'exit 42' {name}; echo $$ > pid; while :; do sleep 0.01; done")
     bench.pid_from("pid")
-    assert local.signal_group(bench.files(), signum)
+    assert launcher.signal_group(bench.files(), signum)
     assert bench.ended().code == 42
 
 
 def test_a_polite_signal_ends_what_does_not_handle_it(bench: Bench) -> None:
     bench.start("sh", "-c", "echo $$ > pid; exec sleep 1000")
     bench.pid_from("pid")
-    assert local.signal_group(bench.files(), signal.SIGTERM)
+    assert launcher.signal_group(bench.files(), signal.SIGTERM)
     assert bench.ended().code == 143
-    assert not local.signal_group(bench.files(), signal.SIGTERM)
+    assert not launcher.signal_group(bench.files(), signal.SIGTERM)
 
 
 def test_a_group_without_its_runner_is_known_by_the_marker(bench: Bench) -> None:
@@ -462,9 +461,9 @@ def test_a_group_without_its_runner_is_known_by_the_marker(bench: Bench) -> None
     agent = bench.pid_from("pid")
     os.kill(pid, signal.SIGKILL)
     bench.settled()
-    assert local.signal_group(bench.files(), signal.SIGTERM)
+    assert launcher.signal_group(bench.files(), signal.SIGTERM)
     wait_for(lambda: not lives(agent))
-    wait_for(lambda: not local.signal_group(bench.files(), signal.SIGTERM))
+    wait_for(lambda: not launcher.signal_group(bench.files(), signal.SIGTERM))
 
 
 DAEMON = """
@@ -494,10 +493,10 @@ def test_a_sweep_finds_what_was_left(bench: Bench, argv: list[str]) -> None:
     bench.start(*argv)
     left = bench.pid_from("pid")
     assert lives(left)
-    assert local.kill_leftovers([bench.mark], [bench.files()]) >= 1
+    assert launcher.kill_leftovers([bench.mark], [bench.files()]) >= 1
     assert not lives(left)
-    assert local.kill_leftovers([bench.mark], [bench.files()]) == 0
-    assert not isinstance(local.state_of(bench.files()), Running)
+    assert launcher.kill_leftovers([bench.mark], [bench.files()]) == 0
+    assert not isinstance(launcher.state_of(bench.files()), Running)
 
 
 @pytest.mark.skipif(not LINUX, reason="needs start times of processes")
@@ -506,9 +505,9 @@ def test_without_a_marker_group_and_descent_remain(bench: Bench) -> None:
     bench.start("env", "-u", "AGENTJOBS_MARK", "sh", "-c", f'sh -c "{inner.replace("$", chr(92) + "$")}"; :')
     found = [bench.pid_from("a"), bench.pid_from("b")]
     assert all(map(lives, found))
-    local.kill_leftovers([], [bench.files()])
+    launcher.kill_leftovers([], [bench.files()])
     assert not any(map(lives, found))
-    assert isinstance(local.state_of(bench.files()), Lost)
+    assert isinstance(launcher.state_of(bench.files()), Lost)
 
 
 def test_only_the_whole_value_of_the_marker_counts(bench: Bench) -> None:
@@ -522,7 +521,7 @@ def test_only_the_whole_value_of_the_marker_counts(bench: Bench) -> None:
         )
     ]
     try:
-        assert local.kill_leftovers([bench.mark, ""]) == 0
+        assert launcher.kill_leftovers([bench.mark, ""]) == 0
         assert [sleeper.poll() for sleeper in sleeps] == [None] * len(sleeps)
     finally:
         for sleeper in sleeps:
@@ -535,8 +534,8 @@ def test_one_sweep_serves_many_markers(bench: Bench) -> None:
     sleeps = [
         subprocess.Popen(["sleep", "1000"], env={**os.environ, "AGENTJOBS_MARK": mark}) for mark in marks
     ]
-    wait_for(lambda: local.kill_leftovers([marks[0]]) == 1 or sleeps[0].poll() is not None)
-    assert local.kill_leftovers([*marks[1:], f"{bench.mark}-9"]) == 2
+    wait_for(lambda: launcher.kill_leftovers([marks[0]]) == 1 or sleeps[0].poll() is not None)
+    assert launcher.kill_leftovers([*marks[1:], f"{bench.mark}-9"]) == 2
     assert [sleeper.wait() for sleeper in sleeps] == [-signal.SIGKILL] * 3
 
 
@@ -549,16 +548,16 @@ def test_what_was_killed_is_dead_when_the_sweep_returns(bench: Bench) -> None:
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        assert local.kill_leftovers([bench.mark]) == 1
+        assert launcher.kill_leftovers([bench.mark]) == 1
         assert not lives(process.pid)
 
 
 def test_we_ourselves_are_spared(bench: Bench) -> None:
     code = (
-        "import sys; from agentjobs.launch import local\n"
-        f"print(local.kill_leftovers([{bench.mark!r}]), local.kill_leftovers([{bench.mark!r}]))\n"
+        "import sys; from agentjobs.launch import launcher\n"
+        f"print(launcher.kill_leftovers([{bench.mark!r}]), launcher.kill_leftovers([{bench.mark!r}]))\n"
     )
-    root = Path(local.__file__).parent.parent.parent
+    root = Path(launcher.__file__).parent.parent.parent
     script = 'sleep 1000 & "$@"; echo alive'
     argv = ["sh", "-c", script, "sh", sys.executable, "-c", code]
     found = subprocess.run(argv, env=bench.env, cwd=root, capture_output=True, check=True)
@@ -578,9 +577,9 @@ def test_a_reused_pid_is_never_signalled(bench: Bench) -> None:
         ):
             bench.files().record.write_text(json.dumps({**record, **change}))
             bench.files().lock.touch()
-            assert not local.signal_group(bench.files(), signal.SIGKILL)
-            assert local.hard_kill(bench.files(), bench.mark) == 0
-            assert isinstance(local.state_of(bench.files()), Lost)
+            assert not launcher.signal_group(bench.files(), signal.SIGKILL)
+            assert launcher.hard_kill(bench.files(), bench.mark) == 0
+            assert isinstance(launcher.state_of(bench.files()), Lost)
         assert other.poll() is None
         other.kill()
 
@@ -597,16 +596,16 @@ def test_what_is_just_being_started_is_found_too(bench: Bench) -> None:
             name=name,
         )
         assert pid is not None
-        local.wait_any([(pid, bench.files(name))], 60)
-        local.kill_leftovers([bench.mark], [bench.files(name)])
-        assert local.kill_leftovers([bench.mark]) == 0
+        launcher.wait_any([(pid, bench.files(name))], 60)
+        launcher.kill_leftovers([bench.mark], [bench.files(name)])
+        assert launcher.kill_leftovers([bench.mark]) == 0
 
 
 def test_a_fork_in_a_loop_is_ended(bench: Bench) -> None:
     bench.start("sh", "-c", "echo $$ > pid; while :; do sleep 0.002 & sleep 0.001; done")
     bench.pid_from("pid")
-    assert local.hard_kill(bench.files(), bench.mark) >= 0
-    assert local.kill_leftovers([bench.mark], [bench.files()]) == 0
+    assert launcher.hard_kill(bench.files(), bench.mark) >= 0
+    assert launcher.kill_leftovers([bench.mark], [bench.files()]) == 0
 
 
 # --- waiting and measuring --------------------------------------------------------------------------------
@@ -620,12 +619,12 @@ def test_waiting_ends_with_the_first_that_ends(bench: Bench) -> None:
         assert pid is not None
         steps.append((pid, bench.files(name)))
     began = time.monotonic()
-    local.wait_any(steps, 60)
+    launcher.wait_any(steps, 60)
     assert time.monotonic() - began < 30
-    phases = [local.state_of(files) for _, files in steps]
+    phases = [launcher.state_of(files) for _, files in steps]
     assert [type(phase) for phase in phases] == [Running, Exited, Running]
     began = time.monotonic()
-    local.wait_any(steps, 60)  # one has ended already
+    launcher.wait_any(steps, 60)  # one has ended already
     assert time.monotonic() - began < 30
 
 
@@ -634,35 +633,35 @@ def test_waiting_has_an_end(bench: Bench) -> None:
     assert pid is not None
     for steps in ([], [(pid, bench.files())], [(0, bench.files())]):
         began = time.monotonic()
-        local.wait_any(steps, 0.05)
+        launcher.wait_any(steps, 0.05)
         assert 0.04 < time.monotonic() - began < 30
 
 
 def test_waiting_for_a_runner_whose_pid_is_not_known(bench: Bench) -> None:
     bench.start("sleep", "0.1")
-    local.wait_any([(0, bench.files())], 60)
-    assert isinstance(local.state_of(bench.files()), Exited)
+    launcher.wait_any([(0, bench.files())], 60)
+    assert isinstance(launcher.state_of(bench.files()), Exited)
 
 
 def test_waiting_is_not_deceived_by_a_reused_pid(bench: Bench) -> None:
     bench.run("true")
     began = time.monotonic()
-    local.wait_any([(os.getpid(), bench.files())], 60)
+    launcher.wait_any([(os.getpid(), bench.files())], 60)
     assert time.monotonic() - began < 30
 
 
 def test_waiting_collects_our_own_runners(bench: Bench) -> None:
     pid = bench.start("true")
     assert pid is not None
-    local.wait_any([(pid, bench.files())], 60)
+    launcher.wait_any([(pid, bench.files())], 60)
     wait_for(lambda: not Path(f"/proc/{pid}").exists() or not lives(pid))
-    local.wait_any([], 0)
+    launcher.wait_any([], 0)
     with pytest.raises(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
 
 
 def test_free_memory() -> None:
-    assert 1 << 20 < local.free_memory() < 1 << 50
+    assert 1 << 20 < free_memory() < 1 << 50
 
 
 @pytest.mark.skipif(not LINUX, reason="needs smaps_rollup")

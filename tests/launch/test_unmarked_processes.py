@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agentjobs.disk.processes import boot_id, read_process
-from agentjobs.launch import local
+from agentjobs.launch import launcher
+from agentjobs.launch.step import StepFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,8 +94,8 @@ class Scene:
         (self.attempt_dir / "agent.json").write_text(record)
 
     def sweep(self) -> None:
-        files = local.StepFiles(self.attempt_dir, "agent")
-        local.kill_leftovers(["x.a.1"], (), [local.Place(str(self.tree), "a", (files,))])
+        files = StepFiles(self.attempt_dir, "agent")
+        launcher.kill_leftovers(["x.a.1"], (), [launcher.Place(str(self.tree), "a", (files,))])
 
     def close(self) -> None:
         for pid in self.others:
@@ -171,7 +172,7 @@ def test_a_person_in_a_tree_and_a_neighbour_are_left_alone(scene: Scene) -> None
     }
     scene.sweep()
     assert {name: lives(pid) for name, pid in spared.items()} == dict.fromkeys(spared, True)
-    assert local.occupied(str(scene.tree))
+    assert launcher.occupied(str(scene.tree))
 
 
 def test_a_link_in_the_place_of_a_tree_leads_to_nobody(scene: Scene) -> None:

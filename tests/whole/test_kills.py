@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agentjobs.disk.processes import read_process
-from agentjobs.launch.reap import alive
+from agentjobs.launch.launcher import alive
 from tests.kit.harness import LONG_S, REPOSITORY, Project
 
 if TYPE_CHECKING:

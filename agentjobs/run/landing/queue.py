@@ -15,14 +15,12 @@ from typing import TYPE_CHECKING
 from agentjobs.core.gate import GATE_RUNS_MAX, QUEUE_ID, Batch, Probe, Verdict, judge, next_of_gate
 from agentjobs.core.pauses import LANDING, work_waits_until
 from agentjobs.disk.processes import MARK
-from agentjobs.launch import local
 from agentjobs.model.decisions import Conclude, End, Launch, Look, SendBack, Wait
 from agentjobs.model.errors import UserError, said
 from agentjobs.model.facts import Intent, Result
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.state import Halt
 from agentjobs.model.steps import Prepare, StepKind
-from agentjobs.project.store import step_files
 from agentjobs.run import check_runs
 from agentjobs.run.landing.gate_output import errors_of, failed_command, trouble_of
 from agentjobs.run.landing.land import has_landed
@@ -164,8 +162,7 @@ class MergeQueue:
         if task is None or task.last is None:
             return briefing.gate_environment(self.project, run.intent, batch)
         intent, attempt_dir = task.last.intent, self.store.attempt_dir(task.row.id, task.last.number)
-        # What its earlier checks left running in the tree.
-        local.kill_leftovers((), (), start.places((intent, attempt_dir)))
+        start.kill_leftovers(self.store, task.last)  # what its earlier checks left running in the tree
         return briefing.environment(self.project, task.row, intent, attempt_dir, "gate") | {MARK: run.intent.marker}
 
     # --- what a run came to
@@ -176,9 +173,7 @@ class MergeQueue:
         batch = self.runs.batch(number)
         verdict = self.runs.verdict(number)
         if verdict is None:
-            run_dir = self.runs.dir_of(number)
-            records = [step_files(run_dir, step.name) for step in run.steps]
-            local.kill_leftovers([run.intent.marker], records, start.places((run.intent, run_dir)))
+            start.kill_leftovers(self.store, run)
             verdict = self._judge(run, batch, outcome, now)
             if verdict is None:
                 return True

@@ -27,7 +27,7 @@ from agentjobs.core.phases import (
 )
 from agentjobs.disk.files import read_json, write_bytes, write_json
 from agentjobs.disk.logs import read_tail
-from agentjobs.launch import local
+from agentjobs.launch import launcher
 from agentjobs.model.decisions import Conclude, End, Launch, Wait
 from agentjobs.model.errors import UserError, said
 from agentjobs.model.facts import Intent, Mode, Result
@@ -48,6 +48,7 @@ from agentjobs.project.phase_state import (
 )
 from agentjobs.project.state import OpenRound
 from agentjobs.project.store import step_files
+from agentjobs.run.steps import start
 from agentjobs.text.excerpt import error_excerpt
 from agentjobs.text.for_people import many
 
@@ -207,7 +208,7 @@ class PhaseRuns:
         project, intent, attempt_dir = self.project, run.intent, dir_of(self.project, run)
         rows = attempt_dir / "rows.jsonl"
         write_bytes(rows, b"")  # readable only for us, whatever the umask of the command
-        local.start(
+        launcher.start(
             step_files(attempt_dir, STEP),
             argv=("/bin/sh", "-c", 'exec >"$0" && exec /bin/sh -c "$1"', str(rows), intent.checks[0]),
             cwd=str(project.root),  # the user's own command, so no sandbox
@@ -219,7 +220,7 @@ class PhaseRuns:
     # --- the end of a plan run
 
     def _conclude(self, run: Attempt, outcome: Outcome, now: float) -> None:
-        local.kill_leftovers([run.intent.marker], [step_files(dir_of(self.project, run), STEP)])
+        start.kill_leftovers(self.store, run)
         if outcome is Outcome.OK:
             self._succeed(run, now)
         elif outcome is Outcome.LOST and lost_too_often(plannings(self.project, run.intent.profile)[:-1]):

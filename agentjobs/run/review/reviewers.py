@@ -16,12 +16,11 @@ from agentjobs.core.reviews import as_attempt, runs
 from agentjobs.disk.delete import delete
 from agentjobs.disk.files import read_json, write_bytes
 from agentjobs.disk.write import printable
-from agentjobs.launch import local
 from agentjobs.model.errors import GitError, UserError
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.reviews import Finding, ReviewEnd, ReviewPlan
 from agentjobs.model.steps import Exited, Lost
-from agentjobs.project.store import own_dir, step_files
+from agentjobs.project.store import own_dir
 from agentjobs.prompts import briefing
 from agentjobs.run.review import briefing as reviewbrief
 from agentjobs.run.review.verdict_file import Verdict, read_verdict
@@ -67,7 +66,7 @@ class Reviewers:
         if plan is None:
             plan = reviewbrief.planned(self.project, attempt, name, *candidate, now)
             self.store.write_fact(intent.id, attempt.number, f"{name}.plan.json", plan)
-        local.kill_leftovers([intent.marker], [step_files(attempt_dir, step.name) for step in attempt.steps])
+        start.kill_leftovers(self.store, attempt)
         self._stand_on(attempt, plan.commit)
         own = own_dir(attempt_dir, name)
         if own.is_symlink() or own.exists():  # an author without a sandbox may have written there
@@ -105,11 +104,11 @@ class Reviewers:
 
     def weigh(self, task: Task, attempt: Attempt, name: str, now: float) -> None:
         """Write ``<step>.end.json``: kill what still runs, restore the tree, read the verdict, pause its account."""
-        intent, attempt_dir = attempt.intent, self._dir(attempt)
+        intent = attempt.intent
         step = next(step for step in runs(attempt) if step.name == name)
         if step.review is None or step.verdict is not None or not isinstance(step.phase, Exited | Lost):
             return
-        local.kill_leftovers([intent.marker], [step_files(attempt_dir, name)])
+        start.kill_leftovers(self.store, attempt)
         reviewer = as_attempt(attempt, step)
         ended = verdict_on(self.project, task, reviewer, now)
         if ended is None:

@@ -10,24 +10,35 @@ from agentjobs.agents.transcripts import Whose, standing
 from agentjobs.core.watchdog import FIRST
 from agentjobs.disk.files import write_json
 from agentjobs.disk.plain_files import names_in
-from agentjobs.launch import local
+from agentjobs.launch import launcher
 from agentjobs.model.steps import AGENTS
 from agentjobs.project.store import own_dir, step_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from agentjobs.model.facts import Intent
+    from agentjobs.launch.step import StepFiles
+    from agentjobs.model.facts import Attempt, Intent
     from agentjobs.project.project import Project
+    from agentjobs.project.store import Store
 
 
-def places(*attempts: tuple[Intent, Path]) -> list[local.Place]:
-    """Return the trees of these attempts (each given with its directory): no process may stay there."""
-    with_trees = [(intent, attempt_dir) for intent, attempt_dir in attempts if intent.base]
-    return [local.Place(intent.tree, intent.id, tuple(_steps(attempt_dir))) for intent, attempt_dir in with_trees]
+def kill_leftovers(store: Store, *attempts: Attempt) -> None:
+    """Kill what the ended steps of these attempts left running, also in their trees, with one look at all processes."""
+    found = [(attempt, store.attempt_dir(attempt.intent.id, attempt.number)) for attempt in attempts]
+    launcher.kill_leftovers(
+        [attempt.intent.marker for attempt in attempts],
+        [step_files(attempt_dir, step.name) for attempt, attempt_dir in found for step in attempt.steps],
+        [place for attempt, attempt_dir in found for place in _places(attempt.intent, attempt_dir)],
+    )
 
 
-def _steps(attempt_dir: Path) -> Iterator[local.StepFiles]:
+def _places(intent: Intent, attempt_dir: Path) -> list[launcher.Place]:
+    """Return the tree of an attempt, if it has one: no process may stay there."""
+    return [launcher.Place(intent.tree, intent.id, tuple(_steps(attempt_dir)))] if intent.base else []
+
+
+def _steps(attempt_dir: Path) -> Iterator[StepFiles]:
     for name in names_in(attempt_dir):
         if name.endswith(".lock"):
             yield step_files(attempt_dir, name.removesuffix(".lock"))
@@ -51,7 +62,7 @@ def start(
         own_dir(attempt_dir, name).mkdir(mode=0o700, exist_ok=True)
         _note_transcripts(project, intent, attempt_dir, name, env)
     settings = project.policy.workspace
-    local.kill_leftovers((), (), places((intent, attempt_dir)))
+    launcher.kill_leftovers((), (), _places(intent, attempt_dir))
     if intent.base:
         from agentjobs.workspace import clone
 
@@ -61,7 +72,7 @@ def start(
         from agentjobs.run.steps.sandbox import confined
 
         argv, env = confined(project, intent, attempt_dir, name, argv, env)
-    return local.start(
+    return launcher.start(
         step_files(attempt_dir, name),
         argv=argv,
         cwd=intent.tree or str(project.root),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agentjobs.disk.processes import MARK
-from agentjobs.launch import local
+from agentjobs.launch import launcher
 from agentjobs.project.store import step_files
 from tests.kit.harness import Project
 from tests.run.landing.test_queue import RED, runs
@@ -121,7 +121,7 @@ def older_gate(project: Project, state: str) -> None:
     if state == "landed":
         project.git("update-ref", "refs/heads/agentjobs/landed", merged)
     if state == "running":
-        local.start(
+        launcher.start(
             step_files(attempt_dir, "gate"), argv=("sh", "-c", COUNTED), cwd=str(project.tree("a")), stdin=None,
             file_size=1 << 30,
             env={**os.environ, "AGENTJOBS_ROOT": str(project.root), MARK: "0123456789ab.a.1"},

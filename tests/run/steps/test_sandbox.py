@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agentjobs.launch.reap import alive
+from agentjobs.launch.launcher import alive
 from agentjobs.run.steps import sandbox
 from agentjobs.workspace.bubblewrap import FLAGS, View, wrapped
 from tests.kit.harness import SILENT, Project
