@@ -15,6 +15,7 @@ from agentjobs.checkup.finding import Finding
 from agentjobs.disk.files import read_raw
 from agentjobs.disk.processes import free_memory
 from agentjobs.model.errors import UserError
+from agentjobs.model.tasks import SETTLED
 from agentjobs.policy.phases import plans_first
 from agentjobs.policy.policy import checks_of
 from agentjobs.project.project import POLICY, TABLE
@@ -23,6 +24,7 @@ from agentjobs.run.baseline import profiles_in_use, require_known_cost
 from agentjobs.table.table import EMPTY, check_graph
 from agentjobs.text import path_patterns, variables
 from agentjobs.text.toml import line_of, load
+from agentjobs.workspace.target_branch import base_commit, check_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -122,8 +124,6 @@ def _grouped(found: Iterator[Finding]) -> Iterator[Finding]:
 
 def _rows(project: Project) -> Iterator[Finding]:
     """Look at every row that is not settled: its cells, its profile, its prompt."""
-    from agentjobs.model.tasks import SETTLED
-
     said: set[tuple[str, str, int | None]] = set()
     empty: dict[tuple[str, str], list[str]] = {}
     base = _base(project)
@@ -330,8 +330,6 @@ def _named_at(data: bytes, policy: Policy, agent: str) -> int | None:
 def _repository(project: Project) -> Iterator[Finding]:
     if not project.uses_trees:
         return
-    from agentjobs.workspace.target_branch import base_commit, check_target
-
     if not shutil.which("git"):
         yield Finding("there is no git; install 2.38 or newer")
         return

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
-from agentjobs.model.errors import ExitCode
-from agentjobs.project.project import Project
+from agentjobs.model.errors import ExitCode, UserError
+from agentjobs.project.project import TABLE, Project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +76,6 @@ def _advice(project: Project) -> tuple[Advice | None, list[Finding]]:
     from agentjobs.checkup.finding import Finding
     from agentjobs.checkup.parallel_facts import look
     from agentjobs.checkup.too_large import warnings_of
-    from agentjobs.model.errors import UserError
 
     try:
         found = look(project)
@@ -86,7 +86,6 @@ def _advice(project: Project) -> tuple[Advice | None, list[Finding]]:
 
 def _green_before(project: Project) -> Iterator[Finding]:
     from agentjobs.checkup.finding import Finding
-    from agentjobs.project.project import TABLE
     from agentjobs.run.baseline import green_before
 
     for row in green_before(project):
@@ -95,8 +94,6 @@ def _green_before(project: Project) -> Iterator[Finding]:
 
 
 def _print_json(project: Project, findings: list[Finding], advice: Advice | None) -> None:
-    import msgspec
-
     value = msgspec.to_builtins({"findings": findings, "advice": advice})
     click.echo(msgspec.json.encode(project.masking.texts(value)).decode())
 

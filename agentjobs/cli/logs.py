@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agentjobs.project.project import Project
+from agentjobs.text.visible import coloured
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,7 +31,6 @@ def command(task_id: str, follow_it: bool, attempt: int | None, step: str | None
       agentjobs logs -f greet
       agentjobs logs greet --step agent | tail -1 | jq .result
     """
-    from agentjobs.text.visible import coloured
     from agentjobs.views.logs import check_attempt, follow, masked, whole
     from agentjobs.views.prompt import check_known, newest
 

@@ -6,9 +6,11 @@ import sys
 from typing import TYPE_CHECKING, Any, cast
 
 import click
+from msgspec.structs import replace
 
 from agentjobs.cli.plan_documents import pack, tree
 from agentjobs.cli.plan_options import DRY_RUN, LOCK_TIMEOUT, PROFILE, check_profile, show_rows, tell
+from agentjobs.model.errors import UserError
 from agentjobs.project.project import Project
 
 if TYPE_CHECKING:
@@ -59,8 +61,6 @@ def command(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    from agentjobs.model.errors import UserError
-
     try:
         project = Project.here()
     except UserError:
@@ -167,8 +167,6 @@ def files(paths: tuple[str, ...], dry_run: bool, lock_timeout: float, **options:
       agentjobs plan files 'src/**/*.js' --rename .js=.ts --max-lines 2000 --dry-run
       agentjobs plan files --include '*.py' --exclude tests --one-per-file
     """
-    from msgspec.structs import replace
-
     from agentjobs.plans.files import plan_files
     from agentjobs.policy.plan_files import Planning
 

@@ -18,11 +18,10 @@ from agentjobs.cli.plan_options import (
     tell,
 )
 from agentjobs.project.project import Project
+from agentjobs.text.tsv import is_id
 
 
 def _name(_: click.Context, __: click.Parameter, value: str) -> str:
-    from agentjobs.text.tsv import is_id
-
     if not is_id(f"{value}-1-001"):
         raise click.BadParameter(f"{value!r} cannot start an id: use letters, digits, '.', '_' and '-'")
     return value

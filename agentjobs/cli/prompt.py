@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 
 import click
+from msgspec import to_builtins
 
 from agentjobs.project.project import Project
+from agentjobs.text.visible import coloured, visible
 
 
 @click.command(name="prompt")
@@ -36,8 +38,6 @@ def command(task_id: str, attempt: int | None, explain: bool, as_json: bool) -> 
     from agentjobs.views.prompt import first_prompt, sent_prompt
 
     data = first_prompt(project, task_id) if attempt is None else sent_prompt(project, task_id, attempt)
-    from agentjobs.text.visible import coloured
-
     data = project.masking.mask(data)
     sys.stdout.buffer.write(b"".join(coloured([data])) if sys.stdout.isatty() else data)
 
@@ -49,11 +49,8 @@ def _explain(project: Project, task_id: str, *, as_json: bool) -> None:
     if as_json:
         import json
 
-        from msgspec import to_builtins
-
         click.echo(json.dumps(to_builtins(found)))
         return
-    from agentjobs.text.visible import visible
     from agentjobs.views.prompt_text import explained
 
     for line in explained(found):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import click
+import msgspec
 
 from agentjobs.project.project import Project
 
@@ -24,8 +25,6 @@ def command(task_id: str, as_json: bool) -> None:
 
     found = story(Project.here(), task_id)
     if as_json:
-        import msgspec
-
         click.echo(msgspec.json.encode(found).decode())
         return
     from agentjobs.views.story_text import story_lines

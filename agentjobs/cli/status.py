@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import click
+import msgspec
 
 from agentjobs.model.errors import ExitCode
 from agentjobs.project.project import Project
@@ -38,8 +39,6 @@ def command(as_json: bool, check: bool, by_failure: bool, phases: tuple[str, ...
         check_phases(project, phases)
     found = standing(project, time.time(), phases)
     if as_json:
-        import msgspec
-
         value = msgspec.to_builtins(found)
         value["finished"] = found.finished
         if by_failure:

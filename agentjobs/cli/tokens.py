@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import to_builtins
 
 from agentjobs.model.errors import UserError
 from agentjobs.project.project import Project
+from agentjobs.text.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -56,7 +58,6 @@ def command(
         return
     if agent is not None and encoding != "o200k_base":
         raise click.UsageError(f"factors of agents work only with o200k_base, not with {encoding}")
-    from agentjobs.text.visible import visible
     from agentjobs.tokens.count_files import count_contents
 
     try:
@@ -144,8 +145,6 @@ def _calibrate(agent: str | None, *, as_json: bool, lock_timeout_s: float) -> No
     if project.store.exists():
         found = calibrate(project, now=time.time(), lock_timeout_s=lock_timeout_s, only=agent)
     if as_json:
-        from msgspec import to_builtins
-
         click.echo(json.dumps({one.agent: to_builtins(one) for one in found}))
     else:
         for one in found:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from agentjobs.model.errors import ExitCode
+from agentjobs.model.errors import ExitCode, UserError
 
 if TYPE_CHECKING:
     from agentjobs.text.json_schema import Schema
@@ -29,8 +30,6 @@ def command(lines: bool, schema: str, file: Path) -> int:
       agentjobs validate --lines event.schema.json out.jsonl
       agentjobs validate verdict "$AGENTJOBS_VERDICT"
     """
-    from itertools import islice
-
     from agentjobs.text.json_schema import FAULTS_MAX
 
     faults = 0
@@ -53,7 +52,6 @@ def command(lines: bool, schema: str, file: Path) -> int:
 
 def _schema(schema: str) -> Schema:
     """Return the schema. UserError if there is no such file, or it is not a schema."""
-    from agentjobs.model.errors import UserError
     from agentjobs.run.review.verdict_file import SCHEMA, verdict_schema
     from agentjobs.text.json_schema import Schema
 

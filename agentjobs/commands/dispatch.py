@@ -14,6 +14,7 @@ from agentjobs.model.tasks import SETTLED, Status
 from agentjobs.policy.phases import plans_first
 from agentjobs.project.ids import check_phases, known, rows_of_phases
 from agentjobs.run.drive import poll
+from agentjobs.table.table import EMPTY, check_graph
 from agentjobs.text.for_people import many
 
 if TYPE_CHECKING:
@@ -37,13 +38,10 @@ def dispatch(
     """
     from agentjobs.run.baseline import require_green, require_known_cost
     from agentjobs.run.steps.sandbox import require
-    from agentjobs.table.table import check_graph
     from agentjobs.workspace.target_branch import check_target
 
     check_phases(project, phases)
     if plans_first(project.policy) and not dry_run and not os.path.lexists(project.file.path):
-        from agentjobs.table.table import EMPTY
-
         project.file.make(EMPTY)  # the plan of the first phase fills it
     project.file.load()
     table = project.file.table

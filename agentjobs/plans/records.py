@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -215,7 +216,6 @@ def _tsv(text: str, file: str) -> Source:
 def _csv(text: str, file: str, separator: str) -> Source:
     """Yield the records below the header."""
     import csv
-    import io
 
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     header: list[str] = []

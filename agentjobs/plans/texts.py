@@ -14,6 +14,7 @@ from agentjobs.plans.pack import Document
 from agentjobs.plans.repack import parse_name
 from agentjobs.project.project import POLICY, TABLE
 from agentjobs.source.files import is_ignored, matching, present, walked
+from agentjobs.tokens.count import count
 from agentjobs.tokens.count_files import count_contents
 
 if TYPE_CHECKING:
@@ -80,7 +81,6 @@ def digest(data: bytes) -> str:
 def splitter(texts: Texts, budget: int, scale: Scale) -> Callable[[Document], list[Document]]:
     """Return a function that cuts a document into parts within the budget."""
     from agentjobs.plans.split import split  # for what is too large
-    from agentjobs.tokens.count import count
 
     def parts(document: Document) -> list[Document]:
         lines = texts.contents[document.path].split(b"\n")  # as `sed -n 3,7p` counts them

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agentjobs.core.ready_rows import Queue
 from agentjobs.model.state import Scope
 from agentjobs.model.tasks import Status
 from agentjobs.project.rounds import Rounds
@@ -15,7 +16,6 @@ from agentjobs.project.rounds import Rounds
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
 
-    from agentjobs.core.ready_rows import Queue
     from agentjobs.model.tasks import Row, Task
     from agentjobs.project.project import Project
 
@@ -77,8 +77,6 @@ class Roster:
     def queue(self) -> Queue:
         """The rows that have not started."""
         if self._queue is None:
-            from agentjobs.core.ready_rows import Queue  # not needed if everything is settled
-
             active = frozenset(self.store.active())
             self._queue = Queue(self.file.table, self.statuses, self.scope, active)
         return self._queue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -246,8 +247,6 @@ def plan_environment(project: Project, intent: Intent, missing: Sequence[str]) -
 
     ``missing``: tasks of the previous phase that failed.
     """
-    import shutil  # once for each phase
-
     policy, phase = project.policy, intent.profile
     env = {
         **_inherited(policy.inherit),

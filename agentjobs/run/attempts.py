@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -46,7 +47,6 @@ from agentjobs.run.trees import Trees
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from agentjobs.model.facts import Attempt
     from agentjobs.project.project import Project
@@ -381,8 +381,6 @@ class Attempts:
 
     def _release(self, attempt: Attempt) -> None:
         """Release the tree of landed work to the pool; what cannot be released now is left to ``clean``."""
-        from pathlib import Path
-
         from agentjobs.workspace import pool
 
         policy, tree = self.project.policy, attempt.intent.tree

@@ -10,6 +10,7 @@ import contextlib
 import re
 import time
 from collections import Counter
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -27,6 +28,8 @@ from agentjobs.project.store import step_files
 from agentjobs.prompts import briefing
 from agentjobs.run.steps import start as steps
 from agentjobs.text.excerpt import error_excerpt
+from agentjobs.text.toml import line_of
+from agentjobs.workspace import worktree
 from agentjobs.workspace.lock import flock
 from agentjobs.workspace.target_branch import base_commit
 
@@ -136,8 +139,6 @@ def _key(project: Project, profile: Profile, commit: str) -> str:
 
 
 def _digest(*parts: str) -> str:
-    from hashlib import blake2b
-
     return blake2b("\0".join(parts).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
 
 
@@ -147,8 +148,6 @@ def green_before(project: Project) -> Iterator[Row]:
     Tries the first few rows of each profile, and the first few with their own check. Skips a profile whose checks use
     nothing of the row (a test suite): these should be green before and after.
     """
-    from agentjobs.workspace import worktree
-
     rows = _samples(project)
     if not rows:
         return
@@ -187,8 +186,6 @@ def _samples(project: Project) -> list[tuple[Row, Profile]]:
 @contextlib.contextmanager
 def _tree(project: Project, profile: Profile, commit: str, directory: Path) -> Iterator[Path]:
     """Make a tree of the base, as tasks have it; without trees it is the project's directory."""
-    from agentjobs.workspace import worktree
-
     settings = project.policy.workspace
     tree = directory / "tree" if commit else project.root
     if commit:
@@ -290,7 +287,6 @@ def require_known_cost(project: Project) -> None:
     if not policy.limits.money:
         return
     from agentjobs.core.budget import beyond
-    from agentjobs.text.toml import line_of
 
     found = beyond(policy, (*profiles_in_use(project), *policy.phases))
     if found is not None:

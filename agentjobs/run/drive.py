@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from agentjobs.model.errors import ExitCode
+from msgspec.structs import replace
+
+from agentjobs.model.errors import ExitCode, UserError
 from agentjobs.run.engine import Engine
 
 if TYPE_CHECKING:
@@ -21,8 +23,6 @@ SOON_S = 2.0
 def poll(project: Project, *, wait_s: float, lock_timeout_s: float) -> Turn:
     """Take turns until something was done and no further start is due soon, or ``wait_s`` is over."""
     if not project.store.exists():
-        from agentjobs.model.errors import UserError
-
         raise UserError("nothing is in play yet; start tasks with `agentjobs dispatch`")
     engine = Engine(project)
     give_up_at = time.monotonic() + wait_s
@@ -41,8 +41,6 @@ def poll(project: Project, *, wait_s: float, lock_timeout_s: float) -> Turn:
         if not staggered and left_s <= 0:
             break
         engine.wait(turn.until if staggered else min(now + left_s, turn.until))
-    from msgspec.structs import replace
-
     return replace(turn, acted=acted)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentjobs.core.pauses import LANDING, Pause, hold_s
@@ -28,8 +29,6 @@ def is_of_tree(error: UserError | OSError, attempt: Attempt) -> bool:
 
 def give_up_tree(last: Attempt) -> None:
     """Rename the tree of an attempt, because nothing works in it; its work so far is in commits."""
-    from pathlib import Path
-
     from agentjobs.workspace import worktree
 
     with contextlib.suppress(UserError, OSError):  # then the second try reports what is wrong

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -16,7 +17,6 @@ from agentjobs.model.outcomes import UNSPENT
 from agentjobs.text.path_patterns import normalise
 
 if TYPE_CHECKING:
-    from pathlib import Path
 
     from agentjobs.model.decisions import Begin
     from agentjobs.model.facts import Attempt, Intent
@@ -40,8 +40,6 @@ class Trees:
         settings = self.project.policy.workspace
         if not tree or not settings.setup:
             return ""
-        from pathlib import Path
-
         from agentjobs.workspace.setup import is_absent, setup_due
 
         there = os.path.isdir(tree)
@@ -59,8 +57,6 @@ class Trees:
 
     def lacks_setup(self, attempt: Attempt) -> bool:
         """Return whether the setup command has not run in the tree since it was made."""
-        from pathlib import Path
-
         from agentjobs.workspace.setup import is_absent
 
         intent = attempt.intent
@@ -87,8 +83,6 @@ class Trees:
         """Prepare the tree of an attempt: clean for a first attempt or a restart, unchanged for the others."""
         if not intent.base:
             return
-        from pathlib import Path
-
         from agentjobs.workspace import clone, handed_over, nested, setup, worktree
 
         git, tree = self.project.git, Path(intent.tree)
@@ -134,8 +128,6 @@ class Trees:
 
     def content(self, row: Row) -> str:
         """Return the git id of the content of a task's tree; empty if there is no tree or git fails."""
-        from pathlib import Path
-
         from agentjobs.workspace import worktree
 
         tree = Path(self.project.trees_dir / row.id)
@@ -184,8 +176,6 @@ class Trees:
         """Record the content of the tree before its agent starts, and that the setup command succeeded there."""
         if not intent.base or not (intent.mode in FRESH or intent.setup):
             return
-        from pathlib import Path
-
         from agentjobs.workspace import setup, worktree
 
         git, tree, settings = self.project.git, Path(intent.tree), self.project.policy.workspace

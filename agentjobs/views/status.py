@@ -13,7 +13,7 @@ from agentjobs.core.budget import overspent
 from agentjobs.core.decide import verified_at
 from agentjobs.core.gate import QUEUE_ID
 from agentjobs.core.pauses import Pause, in_force
-from agentjobs.core.phases import PLANS
+from agentjobs.core.phases import PLANS, reached
 from agentjobs.core.ready_rows import Queue, in_play
 from agentjobs.disk.processes import free_memory
 from agentjobs.model.errors import UserError
@@ -226,7 +226,6 @@ def _stands(project: Project, scope: Scope | None) -> list[PhaseStand]:
     """Return the state of the phases."""
     if not _phases(project):
         return []
-    from agentjobs.core.phases import reached
     from agentjobs.project.phase_state import rows_of, stages_now  # only if there are phases
 
     statuses = project.file.table.statuses()

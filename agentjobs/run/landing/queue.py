@@ -21,6 +21,7 @@ from agentjobs.model.facts import Intent, Result
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.state import Halt
 from agentjobs.model.steps import Prepare, StepKind
+from agentjobs.prompts import briefing
 from agentjobs.run import check_runs
 from agentjobs.run.landing.gate_output import errors_of, failed_command, trouble_of
 from agentjobs.run.landing.land import has_landed
@@ -156,8 +157,6 @@ class MergeQueue:
 
     def _environment(self, run: Attempt, batch: Batch) -> dict[str, str]:
         """Return the environment of the gate: for a task that lands alone, that of its checks."""
-        from agentjobs.prompts import briefing
-
         task = self.runs.alone(batch)
         if task is None or task.last is None:
             return briefing.gate_environment(self.project, run.intent, batch)

@@ -9,6 +9,7 @@ written last, and a generation with one that is `ok` is not planned again.
 from __future__ import annotations
 
 import math
+import uuid
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -45,6 +46,7 @@ from agentjobs.project.phase_state import (
     plannings,
     rows_of,
     stages_of,
+    undone,
 )
 from agentjobs.project.state import OpenRound
 from agentjobs.project.store import step_files
@@ -144,8 +146,6 @@ class PhaseRuns:
         phase = self._due.plan
         if not phase or self.store.halt() is not None:
             return 0
-        import uuid
-
         task_id, rows = plan_id(phase), rows_of(self.project)
         number = self.store.claim(task_id)
         before = phase_before(self.project.policy, phase)
@@ -202,7 +202,6 @@ class PhaseRuns:
             self._conclude(run, decision.outcome, now)
 
     def _launch(self, run: Attempt) -> None:
-        from agentjobs.project.phase_state import undone
         from agentjobs.prompts.briefing import plan_environment
 
         project, intent, attempt_dir = self.project, run.intent, dir_of(self.project, run)

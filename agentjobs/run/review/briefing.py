@@ -21,6 +21,7 @@ from agentjobs.prompts import briefing
 from agentjobs.prompts.handoffs import handoffs
 from agentjobs.prompts.template import render, variables
 from agentjobs.text.path_patterns import normalise
+from agentjobs.tokens.count import count, upper_bound
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -157,8 +158,6 @@ def verdict_words(path: str) -> list[str]:
 
 def change(project: Project, parent: str, commit: str, limit: int) -> tuple[str, list[str]]:
     """Return a commit's change as text of at most ``limit`` tokens, and the files that were left out as a whole."""
-    from agentjobs.tokens.count import count, upper_bound  # slow to import
-
     git, parts, left_out, room = project.git, [], [], limit
     flags = ("--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "--src-prefix=a/", "--dst-prefix=b/")
     for path in git.changed(parent, commit):

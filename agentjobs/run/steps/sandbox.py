@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from agentjobs.disk import run_command
+from agentjobs.disk.files import read_raw
 from agentjobs.disk.plain_files import is_directory
 from agentjobs.model.errors import UserError
 from agentjobs.model.steps import AGENTS
@@ -69,7 +70,6 @@ def trouble() -> str:
 
 def require(project: Project) -> None:
     """Raise UserError if the policy wants a sandbox and this machine cannot run one."""
-    from agentjobs.disk.files import read_raw
     from agentjobs.text.toml import line_of
 
     if project.policy.workspace.sandbox == "none" or not (found := trouble()):
