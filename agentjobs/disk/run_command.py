@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
+import time
+import weakref
 from typing import TYPE_CHECKING, NamedTuple
 
 from agentjobs.model.errors import TimedOut, UserError
@@ -91,6 +94,73 @@ def run(
         said = words(completed.stderr) or "no error output"
         raise UserError(f"{name} failed with exit code {completed.code}: {said}")
     return completed
+
+
+class Dialogue:
+    """A command that answers line by line on its output what it is asked on its input; ``close`` ends it.
+
+    It also ends when we do, because its input is then closed. Errors are not read: ask again with ``run`` for the
+    words. ``meanwhile`` is called every few seconds while we wait for an answer.
+    """
+
+    def __init__(
+        self, argv: Sequence[str], *, cwd: str | os.PathLike[str], env: Mapping[bytes, bytes], timeout_s: float,
+        meanwhile: Callable[[], object],
+    ) -> None:  # fmt: skip
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            argv, cwd=cwd, env=env, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, bufsize=0, process_group=0
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._stdin, self._stdout = process.stdin, process.stdout
+        self._timeout_s, self._meanwhile = timeout_s, meanwhile
+        self._read = b""
+        self.close = weakref.finalize(self, _end, process)
+
+    def ask(self, question: bytes) -> bytes:
+        """Send a line and return the first line of the answer. Raises ``OSError`` if there is none."""
+        self._stdin.write(question + b"\n")
+        while b"\n" not in self._read:
+            self._read += self._more()
+        line, _, self._read = self._read.partition(b"\n")
+        return line
+
+    def rest(self, size: int) -> bytes:
+        """Return the next ``size`` bytes of the answer. Raises ``OSError`` if they do not come."""
+        parts, there = [self._read], len(self._read)
+        while there < size:
+            parts.append(self._more())
+            there += len(parts[-1])
+        data = b"".join(parts)
+        self._read = data[size:]
+        return data[:size]
+
+    def _more(self) -> bytes:
+        give_up_at = time.monotonic() + self._timeout_s
+        poller = select.poll()
+        poller.register(self._stdout, select.POLLIN)
+        while not poller.poll(_LOOK_S * 1000):
+            if time.monotonic() > give_up_at:
+                raise TimeoutError(f"no answer within {self._timeout_s:g} s")
+            self._meanwhile()
+        found: bytes = self._stdout.read(1 << 16)
+        if not found:
+            raise BrokenPipeError
+        return found
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a dialogue: without more input the command exits."""
+    assert process.stdin is not None
+    with contextlib.suppress(OSError):
+        process.stdin.close()
+    try:
+        process.wait(_GRACE_S)
+    except subprocess.TimeoutExpired:
+        _kill(process)
+    assert process.stdout is not None
+    process.stdout.close()
 
 
 def _outputs(

@@ -97,6 +97,11 @@ class Project:
             git.confine = Filters(git, self.root, self.store.dir, self.policy.inherit)
         return git
 
+    def let_go(self) -> None:
+        """End the git that answers questions about objects: nobody asks for a while."""
+        if "git" in self.__dict__:
+            self.git.objects.close()
+
     @property
     def uses_trees(self) -> bool:
         """Return whether each task has its own worktree."""

@@ -40,6 +40,7 @@ def poll(project: Project, *, wait_s: float, lock_timeout_s: float) -> Turn:
         left_s = give_up_at - time.monotonic()
         if not staggered and left_s <= 0:
             break
+        project.let_go()
         engine.wait(turn.until if staggered else min(now + left_s, turn.until))
     return replace(turn, acted=acted)
 
@@ -59,4 +60,5 @@ def run(project: Project, *, lock_timeout_s: float, watch: Callable[[Turn, Engin
             if engine.owes:
                 with project.store.lock(lock_timeout_s):
                     engine.flush()
+            project.let_go()
             engine.wait(turn.until)

@@ -17,6 +17,7 @@ from agentjobs.disk import run_command
 from agentjobs.model.errors import GitError, MachineError, TimedOut, TreeError
 from agentjobs.workspace.git_environment import environment, with_settings
 from agentjobs.workspace.hazards import disarm, disarm_common, disarm_shared, disarm_worktrees
+from agentjobs.workspace.objects import Objects, UnansweredError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -96,6 +97,7 @@ class Git:
         """Returns settings that confine the commands which git runs on the files of a tree."""
         self._bound: dict[str, str] = {}
         """Variables that bind calls to the checkout at ``root``, whatever an agent wrote into its settings."""
+        self.objects = Objects(self._dialogue, self._disarm, lambda: self._release({}))
 
     # --- running git ----------------------------------------------------------------------------------------
 
@@ -122,7 +124,7 @@ class Git:
                 env = with_settings(env, self.confine(env))
         if cwd is None:
             env = self._bound | dict(env or {})
-        disarm_common(self._places[1] if self._places is not None else self.root / ".git")
+        self._disarm()
         freed: list[bool] = []
         try:
             for _ in range(2):
@@ -143,6 +145,14 @@ class Git:
                 self._check_shared()
             raise kind(f"git {command} failed: {said}")
         return done
+
+    def _disarm(self) -> None:
+        disarm_common(self._places[1] if self._places is not None else self.root / ".git")
+
+    def _dialogue(self, meanwhile: Callable[[], object]) -> run_command.Dialogue:
+        """Start the git that ``objects`` asks."""
+        argv, env = ("git", "cat-file", "--batch-command"), environment(self._bound)
+        return run_command.Dialogue(argv, cwd=self.root, env=env, timeout_s=QUICK_S, meanwhile=meanwhile)
 
     def _release(self, env: Mapping[str, str]) -> bool:
         """Unblock a git that waits at a pipe which appeared since we checked; return whether there was one."""
@@ -244,12 +254,23 @@ class Git:
 
     def resolve(self, ref: str) -> str | None:
         """Return the commit for ``ref`` (branch, tag, id …), or None."""
+        with contextlib.suppress(UnansweredError):
+            found = self.objects.find(f"{ref}^{{commit}}")
+            return found.id if found is not None else None
         done = self.run("rev-parse", "--verify", "-q", "--end-of-options", ref + "^{commit}", ok=(0, 1, 128))
         return text(done.stdout).strip() or None if done.code == 0 else None
 
     def tree_of(self, commit: str) -> str:
         """Return the id of a commit's tree."""
+        with contextlib.suppress(UnansweredError):
+            if (found := self.objects.find(f"{commit}^{{tree}}")) is not None:
+                return found.id
         return self.line("rev-parse", "--verify", "--end-of-options", commit + "^{tree}")
+
+    def submodules(self, commit: str) -> tuple[str, ...]:
+        """Return the paths of the submodules in a commit."""
+        listed = ("ls-tree", "-r", "-t", "-z", "--full-tree", commit)
+        return self.objects.submodules(self.tree_of(commit), lambda: self.run(*listed).stdout)
 
     def files(self, commit: str) -> dict[str, str]:
         """Return the plain files of a commit, each with the id of its content."""
@@ -258,7 +279,10 @@ class Git:
         return {text(path): head.split(b" ")[2].decode() for head, _, path in heads}
 
     def contains(self, tip: str, commit: str) -> bool:
-        """Return whether ``commit`` is ``tip`` or one of its ancestors."""
+        """Return whether ``commit`` is ``tip`` or one of its ancestors; both are ids."""
+        with contextlib.suppress(UnansweredError):
+            if (near := self.objects.contains(tip, commit)) is not None:
+                return near
         return self.run("merge-base", "--is-ancestor", commit, tip, ok=(0, 1)).code == 0
 
     def commit_tree(self, tree: str, parents: Iterable[str], message: str, at: float) -> str:
@@ -320,19 +344,11 @@ class Git:
 
     def blobs(self, ids: Iterable[str]) -> dict[str, bytes]:
         """Return the contents of these objects by id; unknown ids and ids of zeros are left out."""
-        wanted = list(dict.fromkeys(ids))
-        data = self.run("cat-file", "--batch", stdin="".join(f"{i}\n" for i in wanted).encode()).stdout
-        found: dict[str, bytes] = {}
-        at = 0
-        for wanted_id in wanted:
-            end = data.index(b"\n", at)
-            head = data[at:end].split(b" ")
-            at = end + 1
-            if head[-1] != b"missing":
-                size = int(head[2])
-                found[wanted_id] = data[at : at + size]
-                at += size + 1
-        return found
+        try:
+            read = {wanted: self.objects.read(wanted) for wanted in dict.fromkeys(ids)}
+        except UnansweredError as error:
+            raise GitError("git cat-file failed: it gave no answer") from error
+        return {wanted: found.data for wanted, found in read.items() if found is not None}
 
     def merge(self, target: str, commit: str) -> Merged:
         """Merge two commits in memory. Raises ``GitError`` if they have no common history."""

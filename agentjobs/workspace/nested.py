@@ -112,7 +112,7 @@ def inside(git: Git, tree_dir: Path, commit: str) -> Iterator[Inside]:
 
     ``commit``: what was made of the tree.
     """
-    links = _links(git, commit, {})
+    links = git.submodules(commit)
     if not links:
         return
     bound, handed = tree_environment(git, tree_dir), read_handed(tree_dir).inside
@@ -132,7 +132,7 @@ def inside(git: Git, tree_dir: Path, commit: str) -> Iterator[Inside]:
 def files_inside(git: Git, tree_dir: Path) -> Iterator[str]:
     """Yield the files in the commits of a tree's submodules, and their ``.git``."""
     tip = head(git, tree_dir)
-    for path in _links(git, tip, {}) if tip else ():
+    for path in git.submodules(tip) if tip else ():
         for found, _ in _initialised(git, tree_dir, path, path):
             yield f"{found.path}/.git"
             if found.commit:
@@ -146,7 +146,7 @@ def contents(git: Git, tree_dir: Path, commit: str) -> tuple[tuple[str, ...], di
 
     The latter as tree objects, if different from the submodule's own commit.
     """
-    links = _links(git, commit, {})
+    links = git.submodules(commit)
     found = [one for path in links for one, _ in _initialised(git, tree_dir, path, path)]
     held = {one.path: (_tree(git, tree_dir / one.path, one), _tree_of(git, one)) for one in found}
     initialised = tuple(path for path in links if _repository(tree_dir / path) is not None)

@@ -7,6 +7,7 @@ Git always gets both the directory and the administrative directory of a tree. I
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ SEED_INDEX = "agentjobs-index"
 flags with which an agent may hide a change from ``git add``."""
 
 _PLACED = "agentjobs-placed"
+
+_ID = re.compile(rb"(?:[0-9a-f]{40}|[0-9a-f]{64})\n")
 
 
 def admin_dir(git: Git, tree_dir: Path) -> Path | None:
@@ -79,16 +82,20 @@ def agents_view(tree_dir: Path, bound: dict[str, str]) -> dict[str, str]:
 
 def head(git: Git, tree_dir: Path) -> str | None:
     """Return the commit of the tree's HEAD."""
-    done = git.run(
-        "rev-parse",
-        "--verify",
-        "-q",
-        "HEAD^{commit}",
-        cwd=tree_dir,
-        env=tree_environment(git, tree_dir),
-        ok=(0, 1, 128),
-    )
+    env = tree_environment(git, tree_dir)
+    if commit := detached_at(Path(env["GIT_DIR"])):
+        return git.resolve(commit)
+    done = git.run("rev-parse", "--verify", "-q", "HEAD^{commit}", cwd=tree_dir, env=env, ok=(0, 1, 128))
     return text(done.stdout).strip() or None
+
+
+def detached_at(admin: Path) -> str:
+    """Return the id in the HEAD of a worktree; empty if it names a branch, or is not kept in a file."""
+    try:
+        found = read_plain(admin / "HEAD", 1 << 12)
+    except OSError:
+        return ""
+    return found.strip().decode() if _ID.fullmatch(found) else ""
 
 
 def placed(admin: Path) -> tuple[str, ...]:
