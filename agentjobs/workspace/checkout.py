@@ -24,7 +24,14 @@ from agentjobs.workspace.lock import MAKING, READY, RESET, flock, set_state, sta
 from agentjobs.workspace.setup import forget_if_changed
 from agentjobs.workspace.snapshot import not_checked_out_but_there
 from agentjobs.workspace.sparse import checked_out, set_checked_out, sparse_environment, widened
-from agentjobs.workspace.worktree_admin import SEED_INDEX, admin_dir, ignore_patterns, placed, tree_environment
+from agentjobs.workspace.worktree_admin import (
+    SEED_INDEX,
+    admin_dir,
+    detached_at,
+    ignore_patterns,
+    placed,
+    tree_environment,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -132,6 +139,7 @@ def fill(
         raise GitError(f"{tree_dir} is your own checkout: agentjobs does not reset it")
     env |= sparse_environment(tree_dir, admin)
     tree_dir.mkdir(exist_ok=True)
+    new = set(names_in(tree_dir)) <= {".git"}
     link_back(tree_dir, admin)
     disarm(tree_dir)
     for stale in (*admin.glob("*.lock"), *admin.glob("agentjobs-snapshot-*")):
@@ -144,13 +152,14 @@ def fill(
     # Our index, not the agent's, which may be broken, or carry flags that hide changed files from a reset.
     with contextlib.suppress(FileNotFoundError):
         (admin / SEED_INDEX).replace(admin / "index")
-    # Detach first: `reset --hard` would move a branch that the agent checked out.
-    git.run("update-ref", "--no-deref", "HEAD", commit, cwd=tree_dir, env=env, pass_fds=(lock,))
+    if not detached_at(admin):  # `reset --hard` would move a branch that the agent checked out
+        git.run("update-ref", "--no-deref", "HEAD", commit, cwd=tree_dir, env=env, pass_fds=(lock,))
     removed: list[str] = []
     for attempt in range(2):
         try:
             git.run("reset", "-q", "--hard", commit, cwd=tree_dir, env=env, pass_fds=(lock,))
-            for clean in _cleanings((*placed(admin), *read_handed(tree_dir).roots), ignored_to_keep):
+            ours = (*placed(admin), *read_handed(tree_dir).roots)
+            for clean in _cleanings(ours, ignored_to_keep) if not new else ():
                 done = git.run("clean", *clean, cwd=tree_dir, env=env, pass_fds=(lock,))
                 removed += [line.removeprefix("Removing ") for line in text(done.stdout).splitlines()]
             for path in not_checked_out_but_there(git, tree_dir, "index"):  # git does not remove all of them
