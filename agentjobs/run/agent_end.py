@@ -155,12 +155,13 @@ class AgentEnds:
         named = [normalise(path) for path in task.row.files]
         taken = worktree.keep(git, tree_dir, intent.base, ref, message(self.project, task, attempt), at, named=named)
         unlandable = nested.keep(git, tree_dir, taken, ref, at)
-        changed = git.changed(intent.base, taken.commit)
+        changes = git.changes(intent.base, taken.commit)
+        changed = tuple(change.path for change in changes)
         removed: tuple[str, ...] = ()
         spoilt = False
         if finished and not unlandable:
             removed, spoilt = worktree.restore(git, self.project.root, tree_dir, taken.commit, settings)
         else:
             worktree.reset(git, tree_dir, taken.commit)
-        markers = target_branch.has_markers(git, intent.base, taken.commit)
+        markers = target_branch.has_markers(git, changes)
         return _Work(taken, changed, unlandable, removed, (settings.setup or "") if spoilt else "", markers)

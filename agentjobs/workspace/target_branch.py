@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from agentjobs.model.errors import UserError
 from agentjobs.workspace.worktree import reset, show_merge
+from agentjobs.workspace.worktree_admin import may_be_checked_out
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from agentjobs.workspace.git import Git
+    from agentjobs.workspace.git import Change, Git
 
 _ABSENT = re.compile(r"0+")
 _MARKER = re.compile(rb"^(?:<{7}|>{7}|\|{7})(?: .*)?\r?$", re.MULTILINE)
@@ -102,14 +104,16 @@ def land(git: Git, target: str, commit: str, parent: str, *, trees_dir: Path | N
 def check_target(git: Git, target: str, *, trees_dir: Path | None = None) -> None:
     """Raise ``UserError`` if ``target`` is not a valid branch name, or is checked out by the user."""
     ref = branch_ref(target)
-    if git.run("check-ref-format", ref, ok=(0, 1)).code != 0 or not ref.startswith("refs/heads/"):
-        raise UserError(f"target {target!r} cannot be the name of a branch; set another in agentjobs.toml")
-    if git.resolve(ref) is None and (other := _in_the_way(git, ref)):
-        raise UserError(
-            f"target {target!r} cannot exist next to the branch {other!r}; set another in agentjobs.toml"
-        )
+    there = ref.startswith("refs/heads/") and git.resolve(ref) is not None
+    if not there:
+        if git.run("check-ref-format", ref, ok=(0, 1)).code != 0 or not ref.startswith("refs/heads/"):
+            raise UserError(f"target {target!r} cannot be the name of a branch; set another in agentjobs.toml")
+        if other := _in_the_way(git, ref):
+            raise UserError(
+                f"target {target!r} cannot exist next to the branch {other!r}; set another in agentjobs.toml"
+            )
     ours = os.path.realpath(trees_dir) + os.sep if trees_dir else None
-    for tree in git.worktrees():
+    for tree in git.worktrees() if may_be_checked_out(git, ref) else ():
         if tree.branch != ref or (ours and os.path.realpath(tree.directory).startswith(ours)):
             continue
         raise UserError(
@@ -128,11 +132,9 @@ def _in_the_way(git: Git, ref: str) -> str:
     return ""
 
 
-def has_markers(git: Git, base: str, commit: str) -> tuple[str, ...]:
-    """Return the changed files in which ``commit`` has more lines of conflict markers than ``base``."""
-    changes = [
-        c for c in git.changes(base, commit) if not _ABSENT.fullmatch(c.new) and c.new_mode[:2] == "10"
-    ]
+def has_markers(git: Git, changes: Sequence[Change]) -> tuple[str, ...]:
+    """Return the changed files that now have more lines of conflict markers than before."""
+    changes = [c for c in changes if not _ABSENT.fullmatch(c.new) and c.new_mode[:2] == "10"]
     blobs = git.blobs(c.new for c in changes)
     suspects = [(c, found) for c in changes if (found := len(_MARKER.findall(blobs.get(c.new, b""))))]
     before = git.blobs(c.old for c, _ in suspects if not _ABSENT.fullmatch(c.old))

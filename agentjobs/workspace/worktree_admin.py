@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agentjobs.disk.plain_files import is_directory, is_plain, read_plain
+from agentjobs.disk.plain_files import is_directory, is_plain, names_in, read_plain
 from agentjobs.disk.write import replace_file
 from agentjobs.model.errors import TreeError
 from agentjobs.workspace.git import raw, text
@@ -96,6 +96,31 @@ def detached_at(admin: Path) -> str:
     except OSError:
         return ""
     return found.strip().decode() if _ID.fullmatch(found) else ""
+
+
+def may_be_checked_out(git: Git, ref: str) -> bool:
+    """Return False if certainly no worktree has this branch checked out, from files alone; ``git.worktrees`` knows."""
+    registered = git.common_dir / "worktrees"
+    admins = [registered / name for name in names_in(registered)] if is_directory(registered) else []
+    for admin in (git.common_dir, *admins):
+        try:
+            found = read_plain(admin / "HEAD", 1 << 12)
+        except OSError:
+            return True
+        if not _ID.fullmatch(found) and not _is_other_branch(git, found, ref):
+            return True
+    return False
+
+
+def _is_other_branch(git: Git, content: bytes, ref: str) -> bool:
+    """Return whether the content of a HEAD names another branch, and not this one by another name."""
+    name = content.removeprefix(b"ref: ").removesuffix(b"\n")
+    if not name.startswith(b"refs/heads/") or name in {raw(ref), b"refs/heads/.invalid"}:  # reftable keeps it elsewhere
+        return False
+    try:
+        return not read_plain(git.common_dir / text(name), 5).startswith(b"ref:")
+    except OSError:
+        return True
 
 
 def placed(admin: Path) -> tuple[str, ...]:

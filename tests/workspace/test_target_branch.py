@@ -88,10 +88,10 @@ def test_a_conflict_shows_both_sides_on_top_of_the_target(git: Git, base: str, t
     assert head(git, tree) == theirs
     assert sh(tree, "git", "status", "--porcelain").split("\n") == ["M a.txt", "?? new.txt"]
     left = snapshot(git, tree, theirs, "m", 6)
-    assert target_branch.has_markers(git, theirs, left.commit) == ("a.txt",)
+    assert target_branch.has_markers(git, git.changes(theirs, left.commit)) == ("a.txt",)
     write(tree / "a.txt", "one\nboth\nthree\n")
     resolved = snapshot(git, tree, theirs, "m", 7)
-    assert target_branch.has_markers(git, theirs, resolved.commit) == ()
+    assert target_branch.has_markers(git, git.changes(theirs, resolved.commit)) == ()
     done = target_branch.integrate(git, tree, resolved.commit, theirs, "m", 8)
     assert target_branch.land(git, TARGET, done.commit, theirs)
     assert contents(git, TARGET)["a.txt"] == "one\nboth\nthree\n"
@@ -154,6 +154,10 @@ def test_a_target_that_is_checked_out_is_refused(git: Git, base: str, trees: Pat
     sh(git.root, "git", "worktree", "add", "-q", str(tmp_path / "look"), TARGET)
     with pytest.raises(UserError, match=r"checked out in .*/look;"):
         target_branch.check_target(git, TARGET, trees_dir=trees)
+    sh(tmp_path / "look", "git", "symbolic-ref", "refs/heads/alias", f"refs/heads/{TARGET}")
+    sh(tmp_path / "look", "git", "symbolic-ref", "HEAD", "refs/heads/alias")
+    with pytest.raises(UserError, match=r"checked out in .*/look;"):
+        target_branch.check_target(git, TARGET, trees_dir=trees)
     sh(tmp_path / "look", "git", "checkout", "-q", "--detach")
     sh(trees / "t1", "git", "checkout", "-q", "-f", TARGET)  # an agent that looks around is not an obstacle
     target_branch.check_target(git, TARGET, trees_dir=trees)
@@ -171,13 +175,13 @@ def test_histories_without_a_common_commit(git: Git, base: str, trees: Path) -> 
 def test_markers_that_were_there_before_do_not_count(git: Git, base: str, trees: Path) -> None:
     sample = "<<<<<<< ours\n=======\n>>>>>>> theirs\n"
     before = work(git, trees / "t1", base, {"docs.md": sample, "heading.rst": "Title\n=======\n"})
-    assert target_branch.has_markers(git, base, before) == ("docs.md",)
+    assert target_branch.has_markers(git, git.changes(base, before)) == ("docs.md",)
     write(trees / "t1" / "docs.md", sample + "more\n")
     write(trees / "t1" / "heading.rst", "Other\n=======\n")
     write(trees / "t1" / "left.txt", "x\r\n>>>>>>> 1234567\r\n")
     (trees / "t1" / "a.txt").unlink()
     after = snapshot(git, trees / "t1", before, "m", 2).commit
-    assert target_branch.has_markers(git, before, after) == ("left.txt",)
+    assert target_branch.has_markers(git, git.changes(before, after)) == ("left.txt",)
 
 
 def test_the_message_keeps_its_shape_whatever_goes_in() -> None:
