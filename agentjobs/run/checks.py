@@ -42,6 +42,7 @@ def integrate(project: Project, task: Task, attempt: Attempt, name: str, now: fl
     if has_step(attempt, SETUP_AGAIN) and setup.is_absent(git, tree, settings):
         worktree.note_handed(git, tree, with_setup=True, keep=settings.keep)
         setup.note_present(git, tree)
+    merged_there = False
     plan_path = store.attempt_dir(task.row.id, attempt.number) / f"{name}.plan.json"
     if read_json(plan_path, Prepare) is None and not check_runs.write_rest(store, attempt, name, now):
         commit, parent = candidate(project, attempt)
@@ -50,13 +51,14 @@ def integrate(project: Project, task: Task, attempt: Attempt, name: str, now: fl
             if isinstance(merged, Result):
                 write_result(project, attempt, merged, merged.at)
                 return
+            merged_there = merged[1] != parent
             commit, parent = merged
         check_runs.write_plan(store, attempt, name, Prepare(commit, parent, attempt.intent.checks, now))
-    _stand_on(project, attempt, name)
+    _stand_on(project, attempt, name, stands=merged_there)
 
 
-def _stand_on(project: Project, attempt: Attempt, name: str) -> None:
-    """Put the tree on the very commit that is judged."""
+def _stand_on(project: Project, attempt: Attempt, name: str, *, stands: bool = False) -> None:
+    """Put the tree on the very commit that is judged, unless it ``stands`` there."""
     from agentjobs.workspace import worktree
 
     attempt_dir = project.store.attempt_dir(attempt.intent.id, attempt.number)
@@ -64,8 +66,9 @@ def _stand_on(project: Project, attempt: Attempt, name: str) -> None:
     if plan is None or not attempt.intent.base:
         return
     git, tree_dir = project.git, Path(attempt.intent.tree)
-    worktree.create(git, tree_dir, plan.commit)  # somebody may have removed it
-    worktree.reset(git, tree_dir, plan.commit)
+    if not stands:
+        worktree.create(git, tree_dir, plan.commit)  # somebody may have removed it
+        worktree.reset(git, tree_dir, plan.commit)
     worktree.put_files(git, project.root, tree_dir, project.policy.workspace)
 
 
