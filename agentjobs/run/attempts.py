@@ -387,7 +387,8 @@ class Attempts:
         if tree and not launcher.occupied(tree):  # someone works in it, and would find another task's files
             with contextlib.suppress(UserError, OSError):
                 spare_dir, keep = self.project.spare_dir, policy.workspace.keep
-                known, _ = land.candidate(self.project, attempt)
+                judged, _ = land.candidate(self.project, attempt)
+                known = (judged, attempt.result.landed if attempt.result else "")
                 pool.give_back(self.project.git, Path(tree), spare_dir, most=policy.slots, keep=keep, known=known)
 
 

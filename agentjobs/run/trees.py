@@ -214,7 +214,7 @@ class Trees:
         from agentjobs.workspace import worktree
 
         git = self.project.git
-        held = worktree.look(git, tree, known=work)
+        held = worktree.look(git, tree, known=(work,))
         if not held.tip or git.contains(held.tip, intent.base):
             return False
         if held.changed:

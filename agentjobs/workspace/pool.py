@@ -108,12 +108,12 @@ def hand_out(
 
 
 def give_back(
-    git: Git, tree_dir: Path, spare_dir: Path, *, most: int, keep: Sequence[str] = (), known: str = ""
+    git: Git, tree_dir: Path, spare_dir: Path, *, most: int, keep: Sequence[str] = (), known: Sequence[str] = ()
 ) -> None:
     """Make the tree a spare, or remove it if there are already ``most``; no error if it is gone.
 
-    All ignored files are removed, except those that ``keep`` matches. ``known``: a commit whose content is kept (it has
-    landed as another commit).
+    All ignored files are removed, except those that ``keep`` matches. ``known``: commits whose content is kept (one
+    may have landed as another commit).
 
     Raises ``UserError`` while the tree contains work that is not in a commit we keep; it stays then.
     """

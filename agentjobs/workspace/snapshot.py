@@ -92,7 +92,7 @@ def snapshot(
             if tree:
                 git.run("read-tree", f"--prefix={path}/", tree, cwd=tree_dir, env=env)
         _take_back_untouched(git, tree_dir, base, changes, env, Path(scratch))
-        tree = git.line("write-tree", env=env)
+        tree = git.line("write-tree", env=env) if changes or hidden or inner else git.tree_of(base)
     if tree == git.tree_of(base):
         return Snapshot(tree, base, worktrees)
     return Snapshot(tree, git.commit_tree(tree, (base,), message, at), worktrees)
@@ -295,6 +295,10 @@ def untracked(
 
 def _added_by_agent(git: Git, tree_dir: Path, theirs: dict[str, str], base: str) -> list[str]:
     """Return what the agent's own index has beyond ``base``: it may have added ignored files by force."""
+    admin = Path(theirs["GIT_DIR"])
+    own = _content(Path(theirs.get("GIT_INDEX_FILE", admin / "index")))
+    if own is not None and own == _content(admin / SEED_INDEX):
+        return []  # it is as we made it, and what it has is in our index
     done = git.run(
         "diff-index",
         "--cached",

@@ -228,8 +228,8 @@ class TreeState(NamedTuple):
     """The commit of its HEAD, if that can be read."""
 
 
-def look(git: Git, tree_dir: Path, *, known: str = "") -> TreeState:
-    """Walk a registered tree. ``known``: a commit whose content is kept, though perhaps under another name."""
+def look(git: Git, tree_dir: Path, *, known: Sequence[str] = ()) -> TreeState:
+    """Walk a registered tree. ``known``: commits whose content is kept, though perhaps under another name."""
     tip = head(git, tree_dir)
     if tip is None:
         return TreeState(unkept=True, changed=True, tip="")
@@ -237,7 +237,7 @@ def look(git: Git, tree_dir: Path, *, known: str = "") -> TreeState:
     if taken.worktrees or next(inside(git, tree_dir, taken.commit), None) is not None:
         return TreeState(unkept=True, changed=True, tip=tip)
     changed = taken.commit != tip
-    if not changed and (tip == known or git.line("for-each-ref", "--count=1", f"--contains={tip}")):
+    if not changed and (tip in known or git.line("for-each-ref", "--count=1", f"--contains={tip}")):
         return TreeState(unkept=False, changed=False, tip=tip)
     kept = taken.tree in git.line("for-each-ref", "--format=%(tree)").split()
     return TreeState(unkept=not kept, changed=changed, tip=tip)
