@@ -321,7 +321,7 @@ def test_a_file_that_cannot_be_read_is_named(git: Git, base: str, tree: Path) ->
 
 
 def test_importing_git_is_cheap() -> None:
-    code = "import sys, agentjobs.workspace.git, agentjobs.workspace.worktree, agentjobs.workspace.target\n"
+    code = "import sys, agentjobs.workspace.git, agentjobs.workspace.worktree, agentjobs.workspace.target_branch\n"
     code += "print(' '.join(sys.modules))"
     loaded = run_command.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).stdout.decode().split()
     assert not {"asyncio", "psutil", "jinja2", "rich", "tiktoken"} & set(loaded)
