@@ -38,6 +38,7 @@ def warm(config: pytest.Config) -> None:
 
 
 def _files(place: Path) -> list[Path]:
+    place = place.resolve()  # where the bytecode of a file is depends on its whole path
     return sorted(place.rglob("test_*.py")) if place.is_dir() else [place] if place.is_file() else []
 
 
