@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.harness import FAKE_AGENT, Project
+from tests.kit.harness import AGENTS, Project
 
 LAYOUTS = Path(__file__).parents[1] / "fixtures" / "layouts"
 
@@ -34,7 +34,7 @@ def restored(directory: Path, version: str) -> Project:
         project.git("worktree", "add", "-q", "--detach", tree, commit)
     for ref in project.git("for-each-ref", "--format=%(refname)", "refs/fixture").split():
         project.git("update-ref", "-d", ref)
-    places = {"DIRECTORY": str(directory), "AGENTS": str(FAKE_AGENT.parent), "PYTHON": sys.executable}
+    places = {"DIRECTORY": str(directory), "AGENTS": str(AGENTS), "PYTHON": sys.executable}
     for name, text in given["files"].items():
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -178,7 +178,7 @@ def test_who_gets_what(project: Project, monkeypatch: pytest.MonkeyPatch) -> Non
     }  # fmt: skip
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    dump = ["sh", "-c", ENV_OF.format("agent") + '; exec "$@"', "sh", sys.executable, "-IS", str(FAKE_AGENT)]
+    dump = ["sh", "-c", ENV_OF.format("agent") + '; exec "$@"', "sh", sys.executable, "-IS", FAKE_AGENT]
     project.configure(
         inherit=["MYAPP_*"],
         workspace={"setup": ENV_OF.format("setup")},

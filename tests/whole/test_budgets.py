@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.sample(1)
 
-COMMAND = [sys.executable, "-IS", str(FAKE_AGENT), "{flags}"]
+COMMAND = [sys.executable, "-IS", FAKE_AGENT, "{flags}"]
 NO_RETRY = {"resumes": 0, "repairs": 0, "restarts": 0}
 
 

@@ -24,7 +24,7 @@ SOON = "ebdac"
 
 def second_agent(project: Project, **more: object) -> None:
     """Give the project a second agent with a separate account, and the profile ``second`` for it."""
-    command = [sys.executable, "-IS", str(FAKE_AGENT)]
+    command = [sys.executable, "-IS", FAKE_AGENT]
     agent = {"command": command, "env": {"FAKE_LEDGER": str(project.ledger_path)}, "rules": RULES, **more}
     project.configure(
         agents={"second": agent}, profiles={"second": {"agent": "second", "verify": [CHECK]}}

@@ -136,7 +136,7 @@ def test_what_the_handoff_costs_counts(project: Project) -> None:
 
 PRICED: dict[str, Any] = {
     "usage": STEPS,
-    "command": [sys.executable, "-IS", str(FAKE_AGENT), "{flags}"],
+    "command": [sys.executable, "-IS", FAKE_AGENT, "{flags}"],
     "resume": None,
     "flags": {"model": ["--m", "{value}"]},
     "prices": [{"model": "m-1", "as_of": "2026-11", "input": 2.0, "cache_write": 4.0, "output": 9.0}],

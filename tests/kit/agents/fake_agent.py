@@ -8,24 +8,35 @@ working directory what the word says. Run directly it lists its words.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import signal
 import sys
 import time
+from _json import encode_basestring_ascii as quoted
 
-# Modules that take long to import are imported where a word needs them: agents are started by the thousand.
+# Agents are started by the thousand, and json, signal and contextlib take longer to import than Python takes to start.
+# So only the words that need them import them.
 
 TASK = os.environ.get("AGENTJOBS_TASK", "")
 OUT = os.environ.get("AGENTJOBS_ROW_OUT") or f"{TASK}.txt"
 LONG_S = 600.0
 
 
+def dumps(value: object) -> str:
+    """Return what ``json.dumps`` returns."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{quoted(key)}: {dumps(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    assert isinstance(value, int | float), value
+    return repr(value)
+
+
 def final(*, is_error: bool = False, tokens: int = 100, cost: float = 0.01) -> None:
     """Print the event that an agent ends with."""
     print(
-        json.dumps(
+        dumps(
             {
                 "type": "result",
                 "is_error": is_error,
@@ -144,6 +155,8 @@ def do_crash(argument: str) -> int:
 
 def do_segv(_: str) -> int:
     """Die by a signal."""
+    import signal
+
     os.kill(os.getpid(), signal.SIGSEGV)
     return 0
 
@@ -220,7 +233,7 @@ def do_finish(_: str) -> int:
 def do_chatter(_: str) -> int:
     """Talk for ever and never end."""
     while True:
-        print(json.dumps({"type": "progress", "at": time.time()}), flush=True)
+        print(dumps({"type": "progress", "at": time.time()}), flush=True)
         time.sleep(0.02)
 
 
@@ -286,6 +299,8 @@ def do_server(_: str) -> int:
 
 def do_writing_server(_: str) -> int:
     """Leave a process that spoils the work while it is being checked."""
+    import signal
+
     out = os.path.abspath(OUT)
     if os.fork() == 0:
         os.setsid()
@@ -309,6 +324,8 @@ def do_crash_server(_: str) -> int:
 
 def do_stubborn(_: str) -> int:
     """Ignore every polite signal and hang."""
+    import signal
+
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     if os.fork() == 0:
@@ -319,6 +336,8 @@ def do_stubborn(_: str) -> int:
 
 def do_linger(_: str) -> int:
     """Do the work, say so, and never go away; ignore TERM."""
+    import signal
+
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     write(f"ok {TASK}\n")
     final()
@@ -397,7 +416,7 @@ def do_full(_: str) -> int:
 
 
 def say(**fields: object) -> None:
-    print(json.dumps(fields), flush=True)
+    print(dumps(fields), flush=True)
 
 
 def do_grow(argument: str) -> int:
@@ -421,6 +440,8 @@ def do_grow(argument: str) -> int:
         final(tokens=1000, cost=0.25)
         return 0
     if argument == "late":
+        import signal
+
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(do_ok("")))
     write("half\n", f"{OUT}.part")
     for window in range(10_000, 100_000, 10_000):
@@ -439,7 +460,7 @@ def do_keep(_: str) -> int:
     with open(os.path.join(own, f"kept-{os.environ['AGENTJOBS_SESSION']}.jsonl"), "w") as file:
         for number in range(1, 10):
             usage = {"window": 10_000 * number, "input": 1_000_000, "output": 0}
-            print(json.dumps({"type": "kept", "id": number, "model": "fake-1", "usage": usage}), file=file, flush=True)
+            print(dumps({"type": "kept", "id": number, "model": "fake-1", "usage": usage}), file=file, flush=True)
     time.sleep(LONG_S)
     return 0
 
@@ -650,6 +671,8 @@ def do_prompted(argument: str) -> int:
 
 def alone(argument: str) -> None:
     """Stay for a moment where only one may be at a time; if another one is there, write that down."""
+    import contextlib
+
     where = os.path.join(os.path.dirname(os.environ["FAKE_LEDGER"]), f"alone-{argument}")
     try:
         os.mkdir(where)
@@ -706,7 +729,7 @@ def main() -> int:
     os.write(ledger, ("\t".join(fields) + "\n").encode())
     os.close(ledger)
     PROMPT = sys.stdin.buffer.read().decode("utf-8", "replace")
-    print(json.dumps({"type": "start", "task": TASK, "attempt": attempt, "prompt_bytes": len(PROMPT)}), flush=True)
+    print(dumps({"type": "start", "task": TASK, "attempt": attempt, "prompt_bytes": len(PROMPT)}), flush=True)
     if gate:
         wait_for(gate)
     return int(WORDS[word.replace("-", "_")](argument))
