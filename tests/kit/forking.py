@@ -1,9 +1,12 @@
-"""The real program as a separate process, forked from one that has imported it: a start costs 5 ms, not 200.
+"""The real program as a separate process, forked from one that has imported it: a start costs 10 ms, not 200.
 
 Run as a program (``python -m tests.kit.forking``) this is the server: it imports all of agentjobs, runs none of it, and
 forks for each request that comes over its standard input, a socket. The child gets the arguments, environment,
-directory and the three standard streams of the request, and is then what ``python -m agentjobs`` would be; a guardian
-between the two reports how it ended. ``Forker.run`` is the other side.
+directory and the three standard streams of the request, and is then what ``python -m agentjobs`` would be; the server
+reports how it ended. ``Forker.run`` is the other side.
+
+A fork takes longer the more memory the server has, and the vocabulary that counts tokens is two thirds of it. So there
+are two servers: ``--count`` has the vocabulary, and runs the commands of those directories where a command loaded it.
 
 What Python itself reads at its start (``PYTHON*``, the locale) is the server's; a test of that starts the program anew.
 One thing differs: a turn is not cut short after half a second, or what one command does in a test would depend on how
@@ -26,10 +29,11 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 LATE = (
@@ -40,15 +44,39 @@ LATE = (
 """What commands import when they need it, besides modules of their own."""
 STREAMS = 3
 LONGEST_REQUEST = 1 << 20
+COUNT = "--count"
+COUNTED = b"+"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server and our end of its standard input."""
+
+    process: subprocess.Popen[bytes]
+    socket: socket.socket
+
+    @classmethod
+    def start(cls, repository: Path, *options: str) -> Server:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LONGEST_REQUEST)
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.kit.forking", *options],
+                cwd=repository,
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+            )
+        return cls(process, ours)
 
 
 class Forker:
-    """Starts the program of the repository at ``repository`` by forking; made when first needed."""
+    """Starts the program of the repository at ``repository`` by forking; a server starts when it is first needed."""
 
     def __init__(self, repository: Path) -> None:
         self._repository = repository
         self._lock = threading.Lock()
-        self._socket: socket.socket | None = None
+        self._servers: dict[bool, Server] = {}
+        self._counting: set[Path] = set()
 
     def run(
         self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], stdin: bytes, timeout_s: float
@@ -63,39 +91,34 @@ class Forker:
             stack.callback(_close_all, opened)
             (theirs, ours), *others = ends
             handed = [theirs, *(write for _, write in others)]
-            self._send({"argv": list(argv), "cwd": str(cwd), "env": dict(env)}, handed)
+            self._send({"argv": list(argv), "cwd": str(cwd), "env": dict(env)}, handed, counts=cwd in self._counting)
             for fd in handed:
                 os.close(fd)
                 opened.discard(fd)
-            # What a command reads is far less than a pipe holds; a command that does not read it gets no signal here.
+            # What a command reads is far less than a pipe holds; whoever does not read it gets no signal here.
             with contextlib.suppress(BrokenPipeError):
                 os.write(ours, stdin)
             os.close(ours)
             opened.discard(ours)
-            out, err, told = self._read([read for read, _ in others], argv, timeout_s)
-        return int(told.split()[1]), out, err
+            out, err, report = self._read([read for read, _ in others], argv, timeout_s)
+        if COUNTED in report:
+            self._counting.add(cwd)
+        return int(report.replace(COUNTED, b"").split()[1]), out, err
 
     def close(self) -> None:
-        """Let the server end."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-            self._server.wait()
+        """Let the servers end."""
+        for server in self._servers.values():
+            server.socket.close()
+            server.process.wait()
+        self._servers.clear()
 
-    def _send(self, request: dict[str, Any], fds: list[int]) -> None:
+    def _send(self, request: dict[str, Any], fds: list[int], *, counts: bool) -> None:
         with self._lock:
-            if self._socket is None:
-                self._socket, server = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LONGEST_REQUEST)
-                with server:
-                    self._server = subprocess.Popen(
-                        [sys.executable, "-m", "tests.kit.forking"],
-                        cwd=self._repository,
-                        stdin=server.fileno(),
-                        stdout=subprocess.DEVNULL,
-                    )
+            if not self._servers:
                 atexit.register(self.close)
-            socket.send_fds(self._socket, [json.dumps(request).encode()], fds)
+            if counts not in self._servers:
+                self._servers[counts] = Server.start(self._repository, *([COUNT] if counts else []))
+            socket.send_fds(self._servers[counts].socket, [json.dumps(request).encode()], fds)
 
     def _read(self, fds: list[int], argv: Sequence[str], timeout_s: float) -> list[bytes]:
         deadline = time.monotonic() + timeout_s
@@ -112,18 +135,18 @@ class Forker:
                 if selector.get_map() and time.monotonic() > deadline:
                     words = read[fds[-1]].split()
                     if len(words) == 1:
-                        os.kill(int(words[0]), signal.SIGKILL)
+                        os.kill(int(words[0].rstrip(COUNTED)), signal.SIGKILL)
                     raise subprocess.TimeoutExpired(list(argv), timeout_s)
         return [bytes(read[fd]) for fd in fds]
 
 
-def _close_all(fds: set[int]) -> None:
+def _close_all(fds: Iterable[int]) -> None:
     for fd in fds:
         os.close(fd)
 
 
 def preload() -> None:
-    """Import all that the program may need; otherwise every fork would do so again: 100 ms each time."""
+    """Import all that the program may need, or every fork of this process would do so anew: 100 ms each time."""
     import agentjobs
 
     for module in pkgutil.walk_packages(agentjobs.__path__, "agentjobs."):
@@ -137,53 +160,75 @@ def preload() -> None:
     gc.freeze()
 
 
-def serve() -> None:
+def serve(*, counts: bool) -> None:
     """Fork for each request until the other side is gone."""
     preload()
     from agentjobs.run import engine
     from agentjobs.tokens.count import count
 
     engine.TURN_S = 60.0  # a turn does all that can be done, however slow the machine is
-    count("")  # half a second, for commands that count tokens
+    if counts:
+        count("")  # half a second, for commands that count tokens
     gc.freeze()
     requests = socket.socket(fileno=os.dup(0))
     requests.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LONGEST_REQUEST)
-    while True:
-        data, fds, _, _ = socket.recv_fds(requests, LONGEST_REQUEST, STREAMS + 1)
-        if not data:
-            return
-        if os.fork() == 0:
-            requests.close()
-            guard(json.loads(data), fds)
-        for fd in fds:
-            os.close(fd)
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
+    running: dict[int, int] = {}
+    ended, wake = os.pipe()
+    for fd in (ended, wake):
+        os.set_blocking(fd, False)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    with selectors.DefaultSelector() as selector:
+        selector.register(requests, selectors.EVENT_READ)
+        selector.register(ended, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fd == ended:
+                    os.read(ended, 65536)
+                    report(running)
+                elif not answer(requests, running):
+                    return
 
 
-def guard(request: dict[str, Any], fds: list[int]) -> None:
-    """Fork the program and write its pid, then its exit code, to the last of ``fds``. Does not return."""
+def answer(requests: socket.socket, running: dict[int, int]) -> bool:
+    """Start the program of one request; False without the other side. ``running``: pid, where its end is written."""
+    data, fds, _, _ = socket.recv_fds(requests, LONGEST_REQUEST, STREAMS + 1)
+    if not data:
+        return False
     *streams, told = fds
+    os.set_inheritable(told, False)  # or agents would have it, and it is read to its end
     pid = os.fork()
     if pid == 0:
-        become(request, fds)
-    for fd in (*streams, 0, 1, 2):
+        signal.set_wakeup_fd(-1)
+        requests.close()
+        _close_all(running.values())
+        become(json.loads(data), streams, told)
+    for fd in streams:
         os.close(fd)
-    os.write(told, f"{pid} ".encode())
-    status = os.waitpid(pid, 0)[1]
-    os.write(told, str(os.waitstatus_to_exitcode(status)).encode())
-    os._exit(0)
+    running[pid] = told
+    return True
 
 
-def become(request: dict[str, Any], fds: list[int]) -> None:
-    """Be ``python -m agentjobs``, in this process. Ends it."""
+def report(running: dict[int, int]) -> None:
+    """Write the exit codes of all programs that ended."""
+    for pid in list(running):
+        if (ended := os.waitpid(pid, os.WNOHANG))[0]:
+            told = running.pop(pid)
+            with contextlib.suppress(BrokenPipeError):
+                os.write(told, f" {os.waitstatus_to_exitcode(ended[1])}".encode())
+            os.close(told)
+
+
+def become(request: dict[str, Any], streams: list[int], told: int) -> None:
+    """Be ``python -m agentjobs``, in this process. Ends it; ``told`` gets the pid, and whether tokens were counted."""
     from agentjobs.cli import main
+    from agentjobs.tokens.count import vocabulary
 
-    for stream in range(STREAMS):
-        os.dup2(fds[stream], stream)
-    for fd in fds:
-        os.close(fd)
+    os.write(told, str(os.getpid()).encode())
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    loaded = vocabulary.cache_info().currsize
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
@@ -191,6 +236,8 @@ def become(request: dict[str, Any], fds: list[int]) -> None:
     try:
         main.main()
     except SystemExit as ended:
+        if vocabulary.cache_info().currsize > loaded:
+            os.write(told, COUNTED)
         end(ended)
 
 
@@ -212,4 +259,4 @@ def end(ended: SystemExit) -> None:
 
 
 if __name__ == "__main__":
-    serve()
+    serve(counts=COUNT in sys.argv)
