@@ -19,9 +19,9 @@ from agentjobs.model.steps import Exited, Gauge, Kill, KillReason, Running
 from agentjobs.policy.agent_output import Reset
 from agentjobs.policy.parse import parse_policy
 from agentjobs.run.steps.spending import reset_in
-from tests.core.test_decide import NOW as DECIDED_AT
-from tests.core.test_decide import agent as step
-from tests.core.test_decide import ask, attempt
+from tests.kit.builders import NOW as DECIDED_AT
+from tests.kit.builders import agent as step
+from tests.kit.builders import ask, attempt
 from tests.kit.examples import preset
 
 if TYPE_CHECKING:

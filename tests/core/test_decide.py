@@ -12,69 +12,14 @@ from agentjobs.core.gate import next_of_gate
 from agentjobs.core.repetition import oscillating
 from agentjobs.core.steps import CHECK_RUNS_MAX
 from agentjobs.model.decisions import Begin, Conclude, Decision, Defer, End, Judge, Land, Launch, Look, Settle, Wait
-from agentjobs.model.facts import AgentEnd, Attempt, Intent, Mode, Result
+from agentjobs.model.facts import AgentEnd, Attempt, Mode, Result
 from agentjobs.model.outcomes import LAYER_1, LAYER_2, UNSPENT, Outcome
 from agentjobs.model.steps import Exited, Kill, KillReason, Lost, Phase, Prepared, Running, Seen, Step, StepKind
 from agentjobs.model.tasks import Row, Status, Task
 from agentjobs.policy.agents import Agent
 from agentjobs.policy.limits import Limits, Retry
-from agentjobs.policy.policy import Landing, Policy, Profile
-
-NOW = 1_000_000.0
-LIVE = Running(1, NOW)
-ROW = Row("t", 2, Status.TODO)
-POLICY = Policy(
-    limits=Limits(breaker=0),
-    retry=Retry(),
-    profiles={"default": Profile(agent="a", verify=("check",))},
-    agents={"a": Agent(command=("x",), resume=("x", "{session}"), stop=("INT", "TERM"))},
-)
-MINUTE = 60.0
-
-
-def step(kind: StepKind, phase: Phase, name: str = "", kill: Kill | None = None, at: float = NOW) -> Step:
-    return Step(name or kind.value, kind, phase, at, kill)
-
-
-def agent(phase: Phase, kill: Kill | None = None, at: float = NOW) -> Step:
-    return step(StepKind.AGENT, phase, kill=kill, at=at)
-
-
-def attempt(
-    *steps: Step,
-    number: int = 1,
-    end: Outcome | None = None,
-    result: Outcome | None = None,
-    mode: Mode = Mode.FIRST,
-    restarts: int = 0,
-    setup: str = "",
-    checks: tuple[str, ...] = ("check",),
-    base: str = "b",
-    at: float = NOW,
-    signature: str = "",
-    tree: str = "",
-    cost: float = 0.0,
-) -> Attempt:
-    intent = Intent(
-        "t", number, 1, mode, "default", "a", NOW, "",
-        session="s", base=base, restarts=restarts, setup=setup, checks=checks,
-    )
-    ended = AgentEnd(end, NOW) if end else None
-    over = Result(result, at, signature=signature, tree=tree, cost=cost) if result else None
-    return Attempt(intent, steps or (agent(Exited(0, NOW)),), ended, over)
-
-
-def task(*attempts: Attempt, wish: Status | None = None, in_play: bool = True, earlier: int = 0) -> Task:
-    return Task(ROW, 1, attempts, earlier, wish, in_play)
-
-
-def ask(*attempts: Attempt, now: float = NOW + 1000, policy: Policy = POLICY) -> Decision:
-    return decide(task(*attempts), policy, now)
-
-
-def history(*outcomes: Outcome, **more: object) -> tuple[Attempt, ...]:
-    return tuple(attempt(number=n, result=o, **more) for n, o in enumerate(outcomes, 1))  # type: ignore[arg-type]
-
+from agentjobs.policy.policy import Landing, Policy
+from tests.kit.builders import LIVE, MINUTE, NOW, POLICY, ROW, agent, ask, attempt, history, step, task
 
 # --- beginning, and what a person asks for
 

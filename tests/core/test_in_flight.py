@@ -15,29 +15,22 @@ from agentjobs.core.in_flight import held_by
 from agentjobs.core.schedule import schedule as scheduled
 from agentjobs.model.decisions import Begin
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import AgentEnd, Attempt, Intent, Mode, Result
 from agentjobs.model.outcomes import Outcome
-from agentjobs.model.steps import Exited, Gauge, Running, Step, StepKind
+from agentjobs.model.steps import Exited, Gauge, Running, StepKind
 from agentjobs.model.tasks import Row, Status, Task
 from agentjobs.policy.limits import Limits, parse_tokens
 from agentjobs.policy.parse import parse_policy
-from agentjobs.policy.policy import Policy, Profile
+from tests.kit.builders import NOW, agent, attempt, policy, step
 from tests.kit.harness import SILENT
 from tests.kit.simulation import listed
 
 if TYPE_CHECKING:
     from tests.kit.harness import Project
 
-NOW = 1_000_000.0
 FOREVER = 10_000
 
 
-def policy(cap: str | int | None, slots: int = 3) -> Policy:
-    limits = Limits(start_interval_s=0.0, breaker=0, tokens_in_flight=cap)
-    return Policy(slots=slots, limits=limits, profiles={"default": Profile(agent="a", verify=("check",))})
-
-
-def rows(sizes: list[int]) -> list[Row]:
+def sized(sizes: list[int]) -> list[Row]:
     return [Row(f"t{at}", at + 2, Status.TODO, cells={"size": str(size)}) for at, size in enumerate(sizes)]
 
 
@@ -47,38 +40,38 @@ def size_of(task: Task, _: Begin) -> int:
 
 def begun(board: Board, ready: list[Row], cap: str | int | None, slots: int = 3) -> dict[str, int]:
     """Return the tasks that start, and how many tokens each is expected to hold."""
-    made = scheduled(board, listed(ready), policy(cap, slots), NOW, size_of)
+    made = scheduled(board, listed(ready), policy(slots=slots, tokens_in_flight=cap), NOW, size_of)
     return {action.id: action.decision.context for action in made.actions if isinstance(action.decision, Begin)}
 
 
 def flying(row: Row, context: int, used: int = 0, kind: StepKind = StepKind.AGENT) -> Task:
-    intent = Intent(row.id, 1, 1, Mode.FIRST, "default", "a", NOW - 100, "", context=context)
-    step = Step(kind.value, kind, Running(1, NOW, gauge=Gauge(used=used)), NOW - 100)
-    return Task(row, 1, (Attempt(intent, (step,)),))
+    now = step(kind, Running(1, NOW, gauge=Gauge(used=used)), at=NOW - 100)
+    return Task(row, 1, (attempt(now, task=row.id, started=NOW - 100, context=context),))
 
 
 def failed(row: Row) -> Task:
-    intent = Intent(row.id, 1, 1, Mode.FIRST, "default", "a", NOW - 100, "", session="s", context=5)
-    steps = (Step("agent", StepKind.AGENT, Exited(1, NOW - 50), NOW - 100),)
-    result = Result(Outcome.VERIFY_FAILED, NOW - 40)
-    return Task(row, 1, (Attempt(intent, steps, AgentEnd(Outcome.OK, NOW - 50), result),))
+    ended = agent(Exited(1, NOW - 50), at=NOW - 100)
+    made = attempt(
+        ended, task=row.id, end=Outcome.OK, result=Outcome.VERIFY_FAILED, at=NOW - 40, started=NOW - 100, context=5
+    )
+    return Task(row, 1, (made,))
 
 
 def test_without_a_cap_nobody_is_asked() -> None:
     def never(*_: object) -> int:
         raise AssertionError("counted for nothing")
 
-    made = scheduled(Board(), listed(rows([9, 9])), policy(None), NOW, never)
+    made = scheduled(Board(), listed(sized([9, 9])), policy(tokens_in_flight=None), NOW, never)
     assert [a.decision.context for a in made.actions if isinstance(a.decision, Begin)] == [0, 0]
 
 
 def test_what_fits_begins_and_says_what_it_will_hold() -> None:
-    assert begun(Board(), rows([4, 4, 4]), 10) == {"t0": 4, "t1": 4}
-    assert begun(Board(), rows([4, 6, 1]), 10) == {"t0": 4, "t1": 6}
+    assert begun(Board(), sized([4, 4, 4]), 10) == {"t0": 4, "t1": 4}
+    assert begun(Board(), sized([4, 6, 1]), 10) == {"t0": 4, "t1": 6}
 
 
 def test_a_running_agent_holds_what_is_known_and_at_least_what_was_expected() -> None:
-    one, two = rows([4, 4])
+    one, two = sized([4, 4])
     assert begun(Board(tasks=(flying(one, 4),)), [two], 8) == {"t1": 4}
     assert begun(Board(tasks=(flying(one, 4, used=5),)), [two], 8) == {}, "it has grown"
     assert begun(Board(tasks=(flying(one, 4, used=1),)), [two], 7) == {}, "it will grow to what was expected"
@@ -88,28 +81,28 @@ def test_a_running_agent_holds_what_is_known_and_at_least_what_was_expected() ->
 
 
 def test_one_that_is_larger_than_the_cap_runs_alone() -> None:
-    big, small = rows([50, 1])
+    big, small = sized([50, 1])
     assert begun(Board(), [big, small], 10) == {"t0": 50}
     assert begun(Board(tasks=(flying(small, 1),)), [big], 10) == {}
     assert begun(Board(tasks=(flying(big, 50),)), [small], 10) == {}
 
 
 def test_nobody_passes_whoever_waits() -> None:
-    ready = rows([8, 1, 1])
+    ready = sized([8, 1, 1])
     other = flying(Row("x", 9, Status.TODO), 4)
     board = Board(tasks=(other,))
     assert begun(board, ready, 10) == {}, "a stream of small ones would keep the large one waiting for ever"
-    made = scheduled(board, listed(ready), policy(10), NOW, size_of)
+    made = scheduled(board, listed(ready), policy(tokens_in_flight=10), NOW, size_of)
     assert made.alive
     assert made.waiting
     assert made.halt is None
     assert begun(Board(), ready, 10) == {"t0": 8, "t1": 1, "t2": 1}
-    repair, small = failed(rows([8])[0]), Row("y", 9, Status.TODO, cells={"size": "1"})
+    repair, small = failed(sized([8])[0]), Row("y", 9, Status.TODO, cells={"size": "1"})
     assert begun(Board(tasks=(other, repair)), [small], 10) == {}, "nor a repair"
 
 
 def test_who_cannot_begin_for_another_reason_holds_nobody_up() -> None:
-    blocked, free = rows([8, 1])
+    blocked, free = sized([8, 1])
     runs = flying(replace(blocked, id="x", files=("src",)), 4)
     assert begun(Board(tasks=(runs,)), [replace(blocked, files=("src/a",)), free], 10) == {"t1": 1}
 
@@ -123,7 +116,7 @@ def test_who_cannot_begin_for_another_reason_holds_nobody_up() -> None:
 def test_the_cap_holds_in_order_and_all_get_their_turn(
     sizes: list[int], running: list[tuple[int, int]], cap: int, slots: int
 ) -> None:
-    ready = rows(sizes)
+    ready = sized(sizes)
     tasks = [flying(Row(f"r{at}", 99, Status.TODO), *one) for at, one in enumerate(running[:slots])]
     for _ in range(FOREVER):
         new = begun(Board(tasks=tuple(tasks)), ready, cap, slots)

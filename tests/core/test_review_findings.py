@@ -37,7 +37,7 @@ from agentjobs.core.reviews import (
 )
 from agentjobs.core.schedule import schedule
 from agentjobs.model.decisions import Conclude, Decision, End, Land, Launch, Wait, Weigh
-from agentjobs.model.facts import AgentEnd, Attempt, Intent, Mode, Result
+from agentjobs.model.facts import Attempt, Result
 from agentjobs.model.outcomes import LAYER_2, TROUBLE, Outcome
 from agentjobs.model.reviews import Finding, ReviewEnd, ReviewPlan
 from agentjobs.model.spending import Spending
@@ -48,12 +48,13 @@ from agentjobs.policy.limits import Limits, Retry
 from agentjobs.policy.policy import Landing, Policy, Profile
 from agentjobs.policy.severities import SEVERITIES, Rule, Severity
 from agentjobs.views.events_text import event_text
+from tests.kit import builders
+from tests.kit.builders import NOW, agent
 from tests.kit.simulation import listed
 
 if TYPE_CHECKING:
     from agentjobs.model.steps import Phase
 
-NOW = 1_000_000.0
 COUNTS = st.integers(0, 6)
 RULES = st.sampled_from(get_args(Rule))
 TEXTS = st.text("ab1 -", min_size=1, max_size=6)
@@ -233,12 +234,11 @@ def attempt(
     *steps: Step, reviewers: tuple[str, ...] = ("r0",), rule: str = "all", blocks: str = "high", number: int = 1,
     asked_at: float = 0.0, approved: bool = False,
 ) -> Attempt:  # fmt: skip
-    intent = Intent(
-        "t", number, 1, Mode.FIRST, "default", "a", NOW, "", base="b", checks=("check",),
-        review=reviewers, review_pass=rule, review_blocks=blocks,
+    done = (agent(Exited(0, NOW)), Step("verify", StepKind.VERIFY, Exited(0, NOW), commit="c"))
+    made = builders.attempt(
+        *done, *steps, number=number, end=Outcome.OK, review=reviewers, review_pass=rule, review_blocks=blocks
     )
-    done = (Step("agent", StepKind.AGENT, Exited(0, NOW)), Step("verify", StepKind.VERIFY, Exited(0, NOW), commit="c"))
-    return Attempt(intent, (*done, *steps), AgentEnd(Outcome.OK, NOW), None, approved, asked_at)
+    return replace(made, approved=approved, asked_at=asked_at)
 
 
 PROFILES = {"default": Profile(agent="a", review=("r0",)), **{f"r{n}": Profile(agent=f"agent-r{n}") for n in range(3)}}

@@ -18,51 +18,23 @@ from agentjobs.core.pauses import LANDING, REFUSALS_MAX, Pause, lifted, pause_af
 from agentjobs.core.schedule import schedule as scheduled
 from agentjobs.core.start_over_pays import History, pays, sweep_due
 from agentjobs.model.decisions import RUN, Begin, Conclude, Judge, Land, Launch, Settle
-from agentjobs.model.facts import AgentEnd, Attempt, Intent, Mode, Result
+from agentjobs.model.facts import AgentEnd, Intent, Mode, Result
 from agentjobs.model.outcomes import TROUBLE, Outcome
 from agentjobs.model.state import Halt
 from agentjobs.model.steps import Exited, Running, Step, StepKind
 from agentjobs.model.tasks import Row, Status, Task
 from agentjobs.policy.agents import Agent
-from agentjobs.policy.limits import Limits, Retry
+from agentjobs.policy.limits import Limits
 from agentjobs.policy.policy import Landing, Policy, Profile, Workspace
 from agentjobs.text.jitter import jitter
+from tests.kit.builders import NOW, policy, rows, task_at
 from tests.kit.simulation import Odds, World, listed
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
 
-NOW = 1_000_000.0
-
-
 def schedule(board: Board, ready: Iterable[Row], policy: Policy, now: float) -> Schedule:
     return scheduled(board, listed(tuple(ready)), policy, now)
-
-
-def policy(**more: Any) -> Policy:
-    """Return a policy with two profiles; ``more`` replaces fields of it, of limits or of retry."""
-    limits = {k: more.pop(k) for k in list(more) if k in Limits.__struct_fields__}
-    retry = {k: more.pop(k) for k in list(more) if k in Retry.__struct_fields__}
-    base: dict[str, Any] = {
-        "slots": 3,
-        "limits": Limits(**{"start_interval_s": 0.0, "breaker": 0, **limits}),
-        "retry": Retry(**retry),
-        "profiles": {
-            "default": Profile(agent="a", verify=("check",), escalate="strong"),
-            "strong": Profile(agent="a", verify=("check",)),
-        },
-        "agents": {"a": Agent(command=("x",), resume=("x", "{session}"))},
-    }
-    if more.pop("accounts", 1) > 1:
-        base["profiles"] |= {
-            "shared": Profile(agent="same", verify=("check",), escalate="strong"),
-            "other": Profile(agent="b", verify=("check",), escalate="default"),
-        }
-        base["agents"] |= {
-            "same": Agent(command=("x",), account="a"),
-            "b": Agent(command=("x",), resume=("x", "{session}"), account="bills"),
-        }
-    return Policy(**{**base, **more})
 
 
 # --- whole runs
@@ -140,34 +112,8 @@ def test_every_run_ends_and_keeps_its_promises(seed: int) -> None:
 # --- one board
 
 
-def task(
-    name: str,
-    outcome: Outcome | None = None,
-    *,
-    files: tuple[str, ...] = (),
-    step: Step | None = None,
-    end: Outcome | None = None,
-    restarts: int = 0,
-    at: float = NOW - 1000,
-    in_play: bool = True,
-    times: int = 1,
-) -> Task:
-    """Return a task whose attempts came to ``outcome`` each, or whose one attempt is at ``step``."""
-    made = []
-    for number in range(1, times + 1):
-        intent = Intent(name, number, 1, Mode.FIRST, "default", "a", at, "", session="s", base="b",
-                        restarts=restarts, checks=("check",))  # fmt: skip
-        steps: tuple[Step, ...] = ()
-        if step is None or end:
-            steps = (Step("agent", StepKind.AGENT, Exited(0, at), at),)
-        steps += (step,) if step else ()
-        ended = AgentEnd(end, at) if end else None
-        made.append(Attempt(intent, steps, ended, Result(outcome, at) if outcome else None))
-    return Task(Row(name, 2, Status.TODO, files=files), 1, tuple(made), in_play=in_play)
-
-
 def of(profile: str, *names: str) -> list[Row]:
-    return [Row(name, 2, Status.TODO, profile=profile) for name in names]
+    return rows(*names, profile=profile)
 
 
 def attempt_of(agent: str, made: Task, **intent: Any) -> Task:
@@ -179,15 +125,11 @@ def attempt_of(agent: str, made: Task, **intent: Any) -> Task:
 
 
 def live(name: str, **more: object) -> Task:
-    return task(name, step=Step("agent", StepKind.AGENT, Running(1, NOW), NOW), **more)  # type: ignore[arg-type]
+    return task_at(name, step=Step("agent", StepKind.AGENT, Running(1, NOW), NOW), **more)  # type: ignore[arg-type]
 
 
 def verifying(name: str, kind: StepKind = StepKind.VERIFY, **more: object) -> Task:
-    return task(name, step=Step(kind.value, kind, Running(1, NOW), NOW), end=Outcome.OK, **more)  # type: ignore[arg-type]
-
-
-def rows(*names: str, files: tuple[str, ...] = ()) -> list[Row]:
-    return [Row(name, 2, Status.TODO, files=files) for name in names]
+    return task_at(name, step=Step(kind.value, kind, Running(1, NOW), NOW), end=Outcome.OK, **more)  # type: ignore[arg-type]
 
 
 def begun(board: Board, *ready: Row, now: float = NOW, **more: object) -> list[str]:
@@ -203,19 +145,19 @@ def test_slots_are_filled_in_order_and_not_beyond() -> None:
 
 
 def test_an_agent_that_ended_holds_its_slot_until_it_is_judged() -> None:
-    full = Board(tasks=(live("x"), live("y"), task("z")))
+    full = Board(tasks=(live("x"), live("y"), task_at("z")))
     made = schedule(full, rows("a"), policy(), NOW)
     assert [type(a.decision) for a in made.actions] == [Judge]
 
 
 def test_open_tasks_go_before_new_ones() -> None:
-    assert begun(Board(tasks=(task("x", Outcome.VERIFY_FAILED),)), *rows("a", "b", "c")) == ["x", "a", "b"]
+    assert begun(Board(tasks=(task_at("x", Outcome.VERIFY_FAILED),)), *rows("a", "b", "c")) == ["x", "a", "b"]
 
 
 def test_nothing_starts_beside_an_agent_that_just_ended_or_a_limit_that_is_written_down() -> None:
-    assert begun(Board(tasks=(task("x"),)), *rows("a")) == []
-    assert begun(Board(tasks=(task("x", end=Outcome.LIMIT),)), *rows("a")) == []
-    assert begun(Board(tasks=(task("x", end=Outcome.CRASHED),)), *rows("a")) == ["a"]
+    assert begun(Board(tasks=(task_at("x"),)), *rows("a")) == []
+    assert begun(Board(tasks=(task_at("x", end=Outcome.LIMIT),)), *rows("a")) == []
+    assert begun(Board(tasks=(task_at("x", end=Outcome.CRASHED),)), *rows("a")) == ["a"]
 
 
 def test_starts_are_staggered() -> None:
@@ -249,10 +191,10 @@ def test_a_probe_that_comes_further_lets_the_others_follow() -> None:
 
     assert not follows(live("x", at=NOW + 60))
     assert follows(verifying("x", at=NOW + 60)), "the agent came back well"
-    crashed = task("x", end=Outcome.CRASHED, at=NOW + 60)
+    crashed = task_at("x", end=Outcome.CRASHED, at=NOW + 60)
     assert follows(crashed)
-    assert not follows(task("x", end=Outcome.LOST, at=NOW + 60)), "it was killed before it could meet anything"
-    setup = task("x", step=Step("setup", StepKind.SETUP, Running(1, NOW), NOW + 60), at=NOW + 60)
+    assert not follows(task_at("x", end=Outcome.LOST, at=NOW + 60)), "it was killed before it could meet anything"
+    setup = task_at("x", step=Step("setup", StepKind.SETUP, Running(1, NOW), NOW + 60), at=NOW + 60)
     setup = replace(setup, attempts=(replace(setup.attempts[0], steps=setup.attempts[0].steps[-1:]),))
     assert begun(Board(tasks=(setup,), pauses=pauses), *rows("r"), now=NOW + 500) == [], "a setup proves nothing"
     future = Board(tasks=(live("x", at=NOW + 9000),), pauses=pauses)
@@ -269,7 +211,7 @@ def test_a_pause_is_its_accounts_alone() -> None:
         assert [action.id for action in made.actions] == ["o1", "o2", "o3"]
         assert begun(Board(pauses={"bills": pause}), *mixed, accounts=2) == ["d1", "d2", "s1"]
         assert begun(Board(pauses={RUN: pause}), *mixed, accounts=2) == []
-        again = attempt_of("same", task("x", Outcome.VERIFY_FAILED))
+        again = attempt_of("same", task_at("x", Outcome.VERIFY_FAILED))
         assert begun(Board(tasks=(again,), pauses=board.pauses), *of("other", "o"), accounts=2) == ["o"]
     assert begun(Board(pauses={"a": Pause(Outcome.LIMIT, NOW, NOW - 9, "")}), *mixed, accounts=2) == ["d1", "o1", "o2"]
     assert begun(Board(pauses={RUN: Pause(Outcome.INFRA, NOW, NOW - 9, "")}), *mixed, accounts=2) == ["d1"]
@@ -278,7 +220,7 @@ def test_a_pause_is_its_accounts_alone() -> None:
 def test_the_agent_that_would_start_decides_not_the_one_before() -> None:
     """A round goes on with the profile of its last attempt; layer 3 with the one it escalates to."""
     pauses = {"a": Pause(Outcome.LIMIT, NOW + 60, NOW, "")}
-    other = attempt_of("b", task("x", Outcome.VERIFY_FAILED))
+    other = attempt_of("b", task_at("x", Outcome.VERIFY_FAILED))
     moved = replace(other, row=replace(other.row, profile="default"))
     assert begun(Board(tasks=(moved,), pauses=pauses), accounts=2) == ["x"]
     spent = attempt_of("b", deferred("x"))  # "other" escalates to "default"
@@ -293,10 +235,10 @@ def test_the_agent_that_would_start_decides_not_the_one_before() -> None:
 
 def test_bad_news_of_one_account_holds_back_no_other() -> None:
     mixed = [*of("default", "d"), *of("other", "o")]
-    for ended in (task("x"), task("x", end=Outcome.LIMIT), task("x", end=Outcome.INFRA)):
+    for ended in (task_at("x"), task_at("x", end=Outcome.LIMIT), task_at("x", end=Outcome.INFRA)):
         assert begun(Board(tasks=(ended,)), *mixed, accounts=2) == ["o"]
         assert begun(Board(tasks=(attempt_of("b", ended),)), *mixed, accounts=2) == ["d"]
-    broken = task("x", step=Step("setup", StepKind.SETUP, Exited(1, NOW), NOW))
+    broken = task_at("x", step=Step("setup", StepKind.SETUP, Exited(1, NOW), NOW))
     broken = replace(broken, attempts=(replace(broken.attempts[0], steps=broken.attempts[0].steps[-1:]),))
     assert begun(Board(tasks=(broken,)), *mixed, accounts=2) == [], "the machine is everybody's"
 
@@ -317,7 +259,7 @@ def test_a_person_is_asked_when_all_that_is_left_is_stuck() -> None:
 
 
 def test_who_is_stuck_keeps_nobody_off_its_files() -> None:
-    waits = task("x", Outcome.CRASHED, files=("f",))
+    waits = task_at("x", Outcome.CRASHED, files=("f",))
     row = Row("o", 2, Status.TODO, files=("f",), profile="other")
     limit = {"a": Pause(Outcome.LIMIT, NOW + 60, NOW, "")}
     assert begun(Board(tasks=(waits,), pauses=limit), row, accounts=2) == []
@@ -327,7 +269,10 @@ def test_who_is_stuck_keeps_nobody_off_its_files() -> None:
 
 def test_a_probe_is_not_always_the_same_task() -> None:
     pauses = {"a": Pause(Outcome.LIMIT, NOW, NOW - 9, "", 2)}
-    x, y = (attempt_of("a", task(n, Outcome.LIMIT, at=at), probe=True) for n, at in (("x", NOW - 20), ("y", NOW - 50)))
+    x, y = (
+        attempt_of("a", task_at(name, Outcome.LIMIT, at=at), probe=True)
+        for name, at in (("x", NOW - 20), ("y", NOW - 50))
+    )
     assert begun(Board(tasks=(x, y), pauses=pauses), *rows("r")) == ["y"], "the one tried longest ago"
     assert begun(Board(tasks=(x,), pauses=pauses), *rows("r")) == ["r"], "it may be the only one that is refused"
     assert begun(Board(tasks=(x,), pauses=pauses)) == ["x"]
@@ -399,7 +344,7 @@ def test_two_tasks_at_work_never_share_a_file() -> None:
 
 
 def test_nor_do_two_that_begin_again() -> None:
-    x, y = (task(name, Outcome.VERIFY_FAILED, files=("f",)) for name in "xy")
+    x, y = (task_at(name, Outcome.VERIFY_FAILED, files=("f",)) for name in "xy")
     assert begun(Board(tasks=(x, y))) == ["x"]
     assert begun(Board(tasks=(live("z", files=("f",)), x))) == []
     new_round = Task(Row("x", 2, Status.TODO, files=("f",)))
@@ -408,12 +353,12 @@ def test_nor_do_two_that_begin_again() -> None:
 
 
 def test_who_waits_for_its_next_attempt_keeps_new_rows_off_its_files() -> None:
-    waiting = task("x", Outcome.CRASHED, files=("f",), at=NOW)
+    waiting = task_at("x", Outcome.CRASHED, files=("f",), at=NOW)
     assert begun(Board(tasks=(waiting,)), *rows("a", files=("f",))) == []
 
 
 def test_the_deferred_claim_nothing() -> None:
-    deferred = task("x", Outcome.VERIFY_FAILED, files=("f",), times=4)
+    deferred = task_at("x", Outcome.VERIFY_FAILED, files=("f",), times=4)
     assert begun(Board(tasks=(deferred,)), *rows("a", files=("f",))) == ["a"]
 
 
@@ -427,7 +372,7 @@ def test_a_spent_budget_starts_nothing_and_says_so(key: str) -> None:
 
 
 def test_a_spent_budget_with_only_layer_3_left_is_a_halt_too() -> None:
-    deferred = task("x", Outcome.VERIFY_FAILED, times=4)
+    deferred = task_at("x", Outcome.VERIFY_FAILED, times=4)
     made = schedule(Board(tasks=(deferred,), spent=Spent(attempts=5)), (), policy(run_attempts=5), NOW)
     assert (made.actions, made.waiting) == ((), True)
     assert made.short
@@ -447,7 +392,7 @@ def test_the_breaker() -> None:
 
 
 def test_a_halt_starts_nothing_but_finishes_what_runs() -> None:
-    halted = Board(tasks=(task("x"), live("y")), halt=Halt("auth", "", NOW))
+    halted = Board(tasks=(task_at("x"), live("y")), halt=Halt("auth", "", NOW))
     made = schedule(halted, rows("a"), policy(), NOW)
     assert [type(a.decision) for a in made.actions] == [Judge]
     assert made.halt is None
@@ -459,7 +404,7 @@ def test_a_halt_starts_nothing_but_finishes_what_runs() -> None:
 
 def test_checks_have_slots_of_their_own_and_landing_goes_first() -> None:
     lands = [verified("new", 1), verified("old", 2)]
-    waits = [task(name, end=Outcome.OK) for name in "vw"]
+    waits = [task_at(name, end=Outcome.OK) for name in "vw"]
     made = schedule(Board(tasks=(*waits, *lands)), (), policy(verify_slots=2), NOW)
     assert (made.batch, [(a.id, type(a.decision)) for a in made.actions]) == (("old",), [("v", Launch)])
     busy = schedule(Board(tasks=(verifying("x"), verifying("y"), *waits, *lands)), (), policy(verify_slots=2), NOW)
@@ -477,7 +422,7 @@ def queued(**more: Any) -> Policy:
 
 def verified(name: str, ago: float = 0.0, **more: Any) -> Task:
     """Return a task that waits to land, and passed its checks this many seconds ago."""
-    return task(name, step=Step("verify", StepKind.VERIFY, Exited(0, NOW - ago), NOW), end=Outcome.OK, **more)
+    return task_at(name, step=Step("verify", StepKind.VERIFY, Exited(0, NOW - ago), NOW), end=Outcome.OK, **more)
 
 
 BUSY = (live("x"), live("y"), live("z"))
@@ -506,10 +451,10 @@ def test_a_batch_sets_out_when_agents_are_idle_and_no_check_is_coming() -> None:
     assert schedule(Board(tasks=(waits,)), rows("r", files=("f",)), queued(), NOW).gate, "a task waits for it"
     assert not schedule(Board(tasks=(waits,)), rows("r", "s", "t"), queued(), NOW).gate, "work for every slot"
     assert not schedule(Board(tasks=(waits, verifying("v"))), (), queued(), NOW).gate
-    made = schedule(Board(tasks=(waits, task("v", end=Outcome.OK))), (), queued(), NOW)
+    made = schedule(Board(tasks=(waits, task_at("v", end=Outcome.OK))), (), queued(), NOW)
     assert [type(action.decision) for action in made.actions] == [Launch]
     assert not made.gate
-    made = schedule(Board(tasks=(waits, task("j"))), (), queued(), NOW)
+    made = schedule(Board(tasks=(waits, task_at("j"))), (), queued(), NOW)
     assert [type(action.decision) for action in made.actions] == [Judge]
     assert not made.gate, "what has just ended may be verified soon"
 
@@ -531,7 +476,7 @@ def test_what_a_verdict_asks_for_sets_out_at_once() -> None:
 
 
 def test_a_repair_waits_for_what_lands_without_it() -> None:
-    blamed = task("b", Outcome.GATE_FAILED)
+    blamed = task_at("b", Outcome.GATE_FAILED)
     for busy in (Board(tasks=(blamed,), gating=True), Board(tasks=(blamed, verified("a")), asked=True)):
         made = schedule(busy, (), queued(), NOW)
         assert not any(isinstance(action.decision, Begin) for action in made.actions)
@@ -543,7 +488,7 @@ def test_a_repair_waits_for_what_lands_without_it() -> None:
 
 
 def test_a_batch_takes_a_slot_for_checks_before_those_that_are_to_be_verified() -> None:
-    tasks = (*BUSY, verified("a", 60), task("v", end=Outcome.OK))
+    tasks = (*BUSY, verified("a", 60), task_at("v", end=Outcome.OK))
     made = schedule(Board(tasks=tasks), (), queued(verify_slots=1), NOW)
     assert (made.batch, made.actions) == (("a",), ())
     made = schedule(Board(tasks=(*tasks, verifying("w"))), (), queued(verify_slots=1), NOW)
@@ -574,7 +519,7 @@ def test_what_nobody_has_approved_is_in_no_batch() -> None:
 
 
 def test_when_to_look_again() -> None:
-    made = schedule(Board(tasks=(live("x"), task("y", Outcome.CRASHED, at=NOW))), (), policy(), NOW)
+    made = schedule(Board(tasks=(live("x"), task_at("y", Outcome.CRASHED, at=NOW))), (), policy(), NOW)
     assert made.until == NOW + 1
     assert made.alive
     assert schedule(Board(), (), policy(), NOW).until == math.inf
@@ -585,17 +530,17 @@ def test_when_to_look_again() -> None:
 
 
 def deferred(name: str, outcome: Outcome = Outcome.VERIFY_FAILED, **more: object) -> Task:
-    return task(name, outcome, times=4, **more)  # type: ignore[arg-type]
+    return task_at(name, outcome, times=4, **more)  # type: ignore[arg-type]
 
 
 def test_layer_3_waits_for_all_else() -> None:
     x = deferred("x")
     assert begun(Board(tasks=(x,), total=50)) == ["x"]
-    for other in (live("y"), verifying("y"), task("y", Outcome.CRASHED, at=NOW)):
+    for other in (live("y"), verifying("y"), task_at("y", Outcome.CRASHED, at=NOW)):
         assert begun(Board(tasks=(x, other), total=50)) == []
     assert begun(Board(tasks=(x,), total=50), *rows("a")) == ["a"]
     assert begun(Board(tasks=(x, live("y", restarts=1)), total=50)) == ["x"]
-    assert begun(Board(tasks=(x, task("y", Outcome.STOPPED, in_play=False)), total=50)) == ["x"]
+    assert begun(Board(tasks=(x, task_at("y", Outcome.STOPPED, in_play=False)), total=50)) == ["x"]
     assert sweep_due((x,), {"x"})
     assert not sweep_due((x, live("y")), {"x"})
 
@@ -637,7 +582,7 @@ def test_too_many_failures_are_diagnosed_and_not_repeated() -> None:
     assert made.halt.why == "diagnose"
     assert [a.decision for a in made.actions] == [Settle(Status.FAILED, "verify_failed")] * 3
     assert made.halt.detail == "3 of 29 tasks failed"
-    crashed = tuple(task(name, Outcome.CRASHED, end=Outcome.CRASHED, times=6) for name in "xyz")
+    crashed = tuple(task_at(name, Outcome.CRASHED, end=Outcome.CRASHED, times=6) for name in "xyz")
     diagnosed = schedule(Board(tasks=crashed, total=29), (), policy(), NOW).halt
     assert diagnosed is not None
     assert diagnosed.detail == f"3 of 29 tasks failed {UNSERVED}"
@@ -819,5 +764,6 @@ def test_jitter_is_a_share_and_always_the_same(key: str) -> None:
 
 
 def test_a_conclusion_is_never_put_off() -> None:
-    made = schedule(Board(tasks=(task("x", end=Outcome.CRASHED),), halt=Halt("x", "", NOW)), (), policy(slots=1), NOW)
+    board = Board(tasks=(task_at("x", end=Outcome.CRASHED),), halt=Halt("x", "", NOW))
+    made = schedule(board, (), policy(slots=1), NOW)
     assert [a.decision for a in made.actions] == [Conclude(Outcome.CRASHED)]

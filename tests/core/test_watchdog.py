@@ -22,7 +22,7 @@ from agentjobs.model.steps import Exited, Gauge, Kill, KillReason, Lost, Prepare
 from agentjobs.model.tasks import Row, Status, Task
 from agentjobs.policy.limits import Limits
 from agentjobs.workspace.being_edited import edits_in
-from tests.core.test_decide import MINUTE, NOW, POLICY, agent, ask, attempt, history
+from tests.kit.builders import MINUTE, NOW, POLICY, agent, ask, attempt, history
 from tests.kit.repositories import make_repository
 
 if TYPE_CHECKING:

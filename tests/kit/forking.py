@@ -95,7 +95,7 @@ class Forker:
             for fd in handed:
                 os.close(fd)
                 opened.discard(fd)
-            # What a command reads is far less than a pipe holds; whoever does not read it gets no signal here.
+            # What a command reads is far less than a pipe holds; a command that does not read it gets no signal here.
             with contextlib.suppress(BrokenPipeError):
                 os.write(ours, stdin)
             os.close(ours)
@@ -146,7 +146,7 @@ def _close_all(fds: Iterable[int]) -> None:
 
 
 def preload() -> None:
-    """Import all that the program may need, or every fork of this process would do so anew: 100 ms each time."""
+    """Import all that the program may need; otherwise every fork would do so again: 100 ms each time."""
     import agentjobs
 
     for module in pkgutil.walk_packages(agentjobs.__path__, "agentjobs."):
