@@ -14,6 +14,12 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
 	&& { echo $$python; exit; }; done)
 
+# With PYTHONDONTWRITEBYTECODE set, each of thousands of Python processes would compile its modules again.
+ifdef PYTHONDONTWRITEBYTECODE
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/bytecode
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help js-tools install test test-quick test-all steady check lint types docs site wheel demo review knowledge-base migrate migrate-table bench world battery histories crash-points mutants agents test-agents record-agents clean
 
@@ -43,7 +49,11 @@ test-all: $(STAMP) ## run every test (half an hour); before a release, and each 
 steady: $(STAMP) ## run the tests RUNS times beside LOAD busy loops (10, 0): which ever fail?
 	$(BIN)/python -m tests.steady --runs $(RUNS) --load $(LOAD) -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
-check: agents lint types site test ## what CI runs: lint, types, docs, tests, two of the real agents among them
+check: $(STAMP) ## what CI runs: lint, types, docs, the wheel, tests, two of the real agents among them
+	@failed=; \
+	$(MAKE) --keep-going -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync) agents types lint site wheel || failed=1; \
+	$(MAKE) test || failed=1; \
+	test -z "$$failed"
 
 test-agents: $(STAMP) ## all ten of the real agent CLIs, pinned, against a mock model (npm and PyPI; ten minutes)
 	$(BIN)/python -m tests.realagents.install
