@@ -56,7 +56,7 @@ POLICY = policy(
     profiles={"default": Profile(agent="a", verify=("check",))},
     agents={"a": Agent(command=("x",), resume=("x", "{session}"), stop=("INT", "TERM"))},
 )
-"""One profile, and an agent that is told twice to stop before it is killed."""
+"""One profile, and an agent that gets two signals before it is killed."""
 
 
 def step(kind: StepKind, phase: Phase, name: str = "", kill: Kill | None = None, at: float = NOW) -> Step:
@@ -130,5 +130,5 @@ def rows(*names: str, **fields: Any) -> list[Row]:
 
 
 def ask(*attempts: Attempt, now: float = NOW + 1000, policy: Policy = POLICY) -> Decision:
-    """Return what ``decide`` says to a task with these attempts."""
+    """Return the decision for a task with these attempts."""
     return decide(task(*attempts), policy, now)
