@@ -229,7 +229,7 @@ class Attempts:
         if launch.kind is StepKind.SETUP:
             self._start(task, attempt, launch.name, ("/bin/sh", "-c", intent.setup), None)
             return
-        self.trees.is_ready(intent)
+        self.trees.is_ready(task, intent)
         prompt = attempt_dir / "prompt.md"
         if not prompt.exists():
             text = briefing.attempt_prompt(self.project, task, intent)

@@ -172,8 +172,11 @@ class Trees:
         except GitError:  # git has already deleted the old content
             return git.changed(base, now)
 
-    def is_ready(self, intent: Intent) -> None:
-        """Record the content of the tree before its agent starts, and that the setup command succeeded there."""
+    def is_ready(self, task: Task, intent: Intent) -> None:
+        """Record the content of the tree before its agent starts, and that the setup command succeeded there.
+
+        What the task itself has changed so far is work, also where it is not committed: in a merge with conflicts.
+        """
         if not intent.base or not (intent.mode in FRESH or intent.setup):
             return
         from agentjobs.workspace import setup, worktree
@@ -183,31 +186,34 @@ class Trees:
             setup.note_present(git, tree)
         if intent.setup and settings.setup == intent.setup and intent.mode in FRESH:  # not if it has changed since
             setup.setup_done(git, tree, intent.base, settings)
-        worktree.note_handed(git, tree, with_setup=bool(intent.setup), keep=settings.keep)
+        base, work = ("", "") if intent.mode in FRESH else self._work_before(task, intent)
+        changed = git.changed(base, work) if work else ()
+        worktree.note_handed(git, tree, with_setup=bool(intent.setup), keep=settings.keep, work=changed)
 
     def _restore(self, task: Task, intent: Intent, tree: Path) -> None:
         """Make sure that the tree exists; a removed one is made again, with the earlier work on the base."""
         from agentjobs.workspace import target_branch
 
         git, files = self.project.git, task.row.files
+        base, work = self._work_before(task, intent)
+        if not work:
+            self._hand_out(tree, intent.base, files)
+            return
+        worked = git.changed(base, work) if self.project.policy.workspace.sparse else ()
+        if git.contains(work, intent.base):
+            self._hand_out(tree, work, files, worked)
+        elif self._hand_out(tree, intent.base, files, worked) or self._is_behind(tree, intent, work):
+            target_branch.integrate(git, tree, work, intent.base, intent.id, intent.started_at, stands_on=base)
+
+    def _work_before(self, task: Task, intent: Intent) -> tuple[str, str]:
+        """Return the base and the commit of the work that an attempt continues; empty if there is none."""
         for before in reversed(task.attempts):
             if before.intent.restarts != intent.restarts or before.number >= intent.number:
                 continue
-            found = [before.result.commit if before.result else "", before.end.commit if before.end else ""]
-            work = next((commit for commit in found if commit and git.resolve(commit)), "")
-            if not work:
-                continue
-            sparse = self.project.policy.workspace.sparse
-            worked = git.changed(before.intent.base, work) if sparse else ()
-            if git.contains(work, intent.base):
-                self._hand_out(tree, work, files, worked)
-            elif self._hand_out(tree, intent.base, files, worked) or self._is_behind(tree, intent, work):
-                parent = before.intent.base
-                target_branch.integrate(
-                    git, tree, work, intent.base, intent.id, intent.started_at, stands_on=parent
-                )
-            return
-        self._hand_out(tree, intent.base, files)
+            for commit in (before.result.commit if before.result else "", before.end.commit if before.end else ""):
+                if commit and self.project.git.resolve(commit):
+                    return before.intent.base, commit
+        return "", ""
 
     def _is_behind(self, tree: Path, intent: Intent, work: str) -> bool:
         """Return whether the tree's commit is behind the attempt's base; edits made in it meanwhile are kept first."""

@@ -61,13 +61,17 @@ def read(tree_dir: Path) -> Handed:
 
 
 def record(
-    tree_dir: Path, entries: Mapping[str, tuple[str, str]], roots: Sequence[str], inside: Mapping[str, str]
-) -> None:
-    """Record the tree as it is now; ``roots`` are walked."""
+    tree_dir: Path, entries: Mapping[str, tuple[str, str]], roots: Sequence[str], inside: Mapping[str, str],
+    work: Collection[str] = (),
+) -> None:  # fmt: skip
+    """Record the tree as it is now, without the paths in ``work``; ``roots`` are walked."""
+    entries = {path: entry for path, entry in entries.items() if path not in work}
+    roots = tuple(root for root in roots if root not in work)
     if not entries and not roots and not inside:
         forget(tree_dir)
         return
-    _write(tree_dir, Handed(entries, tuple(roots), dict(_files(tree_dir, roots)), inside))
+    files = {path: mark for path, mark in _files(tree_dir, roots) if path not in work}
+    _write(tree_dir, Handed(entries, roots, files, inside))
 
 
 def _write(tree_dir: Path, handed: Handed) -> None:

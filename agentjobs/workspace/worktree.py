@@ -123,10 +123,13 @@ def put_back(git: Git, tree_dir: Path) -> bool:
     return spoilt
 
 
-def note_handed(git: Git, tree_dir: Path, *, with_setup: bool, keep: Sequence[str] = ()) -> None:
+def note_handed(
+    git: Git, tree_dir: Path, *, with_setup: bool, keep: Sequence[str] = (), work: Sequence[str] = ()
+) -> None:
     """Record what the tree contains in addition to its commit, before its agent starts (see ``handed_over``).
 
-    ``with_setup``: a setup command ran there, which may have left anything.
+    ``with_setup``: a setup command ran there, which may have left anything. ``work``: these paths are the task's, so
+    they are left out.
     """
     bound = tree_environment(git, tree_dir)
     admin = Path(bound["GIT_DIR"])
@@ -141,7 +144,7 @@ def note_handed(git: Git, tree_dir: Path, *, with_setup: bool, keep: Sequence[st
         entries = differing_from(git, tree_dir, snapshot(git, tree_dir, tip, "agentjobs: what setup left", 0.0).tree)
         initialised, below = contents(git, tree_dir, tip)
         roots += initialised  # git does not clean them
-    handed_over.record(tree_dir, entries, roots, below)
+    handed_over.record(tree_dir, entries, roots, below, work)
 
 
 def show_merge(git: Git, tree_dir: Path, commit: str, tree: str) -> None:
