@@ -24,7 +24,7 @@ from agentjobs.run.baseline import profiles_in_use, require_known_cost
 from agentjobs.table.table import EMPTY, check_graph
 from agentjobs.text import path_patterns, variables
 from agentjobs.text.toml import line_of, load
-from agentjobs.workspace.target_branch import base_commit, check_target
+from agentjobs.workspace.target_branch import base_commit, check_target, left_behind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -90,6 +90,8 @@ def findings(project: Project) -> Iterator[Finding]:
         yield found
     yield from _memory(project)
     yield from _repository(project)
+    if project.uses_trees and not table_error and shutil.which("git") and not _attempt(lambda: project.git):
+        yield from missing_in_trees.checkout_doubts(project)
     yield from _machine(project)
 
 
@@ -345,6 +347,8 @@ def _repository(project: Project) -> Iterator[Finding]:
         yield Finding(found.message, POLICY, line_of(data, ("base",)))
     else:
         yield from missing_in_trees.submodule_doubts(project, project.tip())
+        if project.lands and (behind := left_behind(project.git, target, base)):
+            yield Finding(behind, POLICY, line_of(data, ("target",)), warning=True)
     for key, value in project.git.meddled():
         message = f"{key} is {value} in .git/config: an agent may have set it; `git config --unset {key}` puts it right"
         yield Finding(message, warning=True)
@@ -358,7 +362,6 @@ def _repository(project: Project) -> Iterator[Finding]:
             if not (project.root / path).exists():
                 message = f"workspace.{key}: {path} does not exist here; create it, or take it out"
                 yield Finding(message, POLICY, line_of(data, ("workspace", key)))
-    yield from missing_in_trees.link_doubts(project)
 
 
 def _machine(project: Project) -> Iterator[Finding]:

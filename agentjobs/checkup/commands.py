@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING, Final
 
 from agentjobs.checkup.finding import Finding
-from agentjobs.disk import run_command
 from agentjobs.model.columns import TOOL_COLUMNS
 from agentjobs.model.errors import UserError
 from agentjobs.model.tasks import SETTLED
 from agentjobs.project.project import POLICY, TABLE
 from agentjobs.run.baseline import profiles_in_use
-from agentjobs.text import variables
+from agentjobs.run.programs import first_word, located, outside_trees
 from agentjobs.text.nearest import nearest
 from agentjobs.text.toml import line_of
 
@@ -31,7 +29,8 @@ PLAN: Final = (COMMON - {"FILES"}) | {"PHASE", "PHASE_BEFORE", "OUTPUT", "MISSIN
 
 _ROW: Final = "ROW_"
 _NAME: Final = re.compile(r"(\$\{?)?\bAGENTJOBS_(\w*\w(?<!_))(?![\w*])(=|:?[-+=?])?")
-_FIRST: Final = re.compile(r"\s*(?:[A-Za-z_]\w*=\S*\s+)*([\w./][\w./+-]*)(?=\s|[;&|]|\Z)")
+PACKAGE_RUNNERS: Final = frozenset({"npx", "npm", "pnpm", "yarn", "bun", "bunx"})
+"""They need what is in node_modules."""
 
 
 def variable_doubts(project: Project) -> Iterator[Finding]:
@@ -81,30 +80,45 @@ def _unset(command: str, known: frozenset[str], columns: set[str], known_rows: b
             yield f"AGENTJOBS_{name} is never set{hint}"
 
 
+def checks_in_use(project: Project) -> list[tuple[tuple[str, ...], str]]:
+    """Return the checks that tasks meet, each with its place in agentjobs.toml."""
+    policy = project.policy
+    places = [("profiles", name, "verify") for name in profiles_in_use(project) if name in policy.profiles]
+    found: list[tuple[tuple[str, ...], str]] = [
+        (path, command) for path in places for command in policy.profiles[path[1]].verify
+    ]
+    return found + [(("landing", "gate"), command) for command in policy.landing.gate]
+
+
 def program_doubts(project: Project) -> Iterator[Finding]:
-    """Warn of checks with a program that is not here: they would fail whatever an agent does."""
+    """Find checks with a program that is not here, or not in trees: they would fail whatever an agent does."""
     policy = project.policy
     data = (project.root / POLICY).read_bytes()
-    commands = [(("profiles", name, "verify"), command)
-                for name in profiles_in_use(project) if name in policy.profiles
-                for command in policy.profiles[name].verify]  # fmt: skip
-    commands += [(("landing", "gate"), command) for command in policy.landing.gate]  # type: ignore[misc]
-    words = {command: found[1] for _, command in commands if (found := _FIRST.match(command))}
-    if policy.workspace.setup:  # which may make what lies in the tree
-        words = {command: word for command, word in words.items() if "/" not in word}
-    absent = _absent(project, sorted(set(words.values())))
+    commands = checks_in_use(project)
+    words = {command: word for _, command in commands if (word := first_word(command))}
+    there = located(project, words.values())
+    outside = () if _unborn(project) else outside_trees(project, words.values())
     for path, command in commands:
-        if words.get(command) in absent:
-            message = f"{'.'.join(path)}: {words[command]!r} is neither on PATH nor an executable file: it always fails"
-            yield Finding(message, POLICY, line_of(data, path), warning=True)
+        word, place = words.get(command, ""), ".".join(path)
+        line = line_of(data, path)
+        if word in outside:
+            message = f"{place}: {word!r} is here but not in git, so trees do not have it: see workspace.link and setup"
+            yield Finding(message, POLICY, line)
+        elif word and word not in there and not (policy.workspace.setup and "/" in word):  # setup may make it
+            always = "passes" if command.lstrip().startswith("!") else "fails"
+            message = f"{place}: {word!r} is neither on PATH nor an executable file: it always {always}"
+            yield Finding(message, POLICY, line, warning="/" in word or bool(policy.workspace.setup))
+        elif word in PACKAGE_RUNNERS and _without_modules(project):
+            message = f"{place}: node_modules is here but not in git, so {word!r} does not find it in a tree: "
+            yield Finding(message + "see workspace.link and setup", POLICY, line, warning=True)
 
 
-def _absent(project: Project, words: list[str]) -> set[str]:
-    """Return those that the shell of checks cannot run; it knows its own commands, too."""
-    script = 'for word; do command -v "$word" >/dev/null 2>&1 || printf "%s\\n" "$word"; done'
-    env = variables.passed(os.environ, project.policy.inherit)
+def _unborn(project: Project) -> bool:
     try:
-        done = run_command.run(["/bin/sh", "-c", script, "sh", *words], cwd=project.root, env=env)
+        return project.uses_trees and not project.tip()
     except UserError:
-        return set()
-    return set(done.stdout.decode().splitlines())
+        return True
+
+
+def _without_modules(project: Project) -> bool:
+    return not _unborn(project) and bool(outside_trees(project, ["./node_modules"]))

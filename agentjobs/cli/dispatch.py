@@ -32,12 +32,16 @@ def command(
       agentjobs dispatch --only 3
       agentjobs dispatch
     """
+    from agentjobs.checkup.missing_in_trees import require_own_sources
     from agentjobs.commands.dispatch import dispatch
 
     if bool(ids) + (only is not None) + bool(phases) > 1:
         raise click.UsageError("give only one of: ids, --only, --phase")
+    project = Project.here()
+    if not force:
+        require_own_sources(project)
     report = dispatch(
-        Project.here(), ids=ids, only=only, phases=phases, dry_run=dry_run, force=force, lock_timeout_s=lock_timeout
+        project, ids=ids, only=only, phases=phases, dry_run=dry_run, force=force, lock_timeout_s=lock_timeout
     )
     for line in report.lines:
         click.echo(line)

@@ -35,8 +35,10 @@ def command(quiet: bool, lock_timeout: float) -> int:
 
     project = Project.here()
     if project.store.scope() is None:
+        from agentjobs.checkup.missing_in_trees import require_own_sources
         from agentjobs.commands.dispatch import dispatch
 
+        require_own_sources(project)
         dispatch(project, ids=(), only=None, dry_run=False, force=False, lock_timeout_s=lock_timeout)
     with view(quiet=quiet) as shown:
         turn = watched(project, Watch(project, shown.show), lock_timeout_s=lock_timeout)

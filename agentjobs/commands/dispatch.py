@@ -37,8 +37,9 @@ def dispatch(
     id, a phase or the base is wrong.
     """
     from agentjobs.run.baseline import require_green, require_known_cost
+    from agentjobs.run.programs import require_programs
     from agentjobs.run.steps.sandbox import require
-    from agentjobs.workspace.target_branch import check_target
+    from agentjobs.workspace.target_branch import check_target, left_behind
 
     check_phases(project, phases)
     if plans_first(project.policy) and not dry_run and not os.path.lexists(project.file.path):
@@ -52,21 +53,38 @@ def dispatch(
         project.tip()
     if project.lands:
         check_target(project.git, project.policy.target, trees_dir=project.trees_dir)
+    behind = left_behind(project.git, project.policy.target, project.policy.base) if project.lands else ""
     require(project)
     require_known_cost(project)
     if dry_run:
         return _dry_run(project, ids or rows, only, phases)
     project.store.create()
     everything = not ids and only is None and not phases
-    require_green(project, ids or rows, force=force, phases=project.policy.phases if everything else phases)
+    coming = project.policy.phases if everything else phases
+    require_programs(project, ids or rows, force=force, phases=coming)
+    require_green(project, ids or rows, force=force, phases=coming)
     with project.store.lock(lock_timeout_s):
         before = project.store.scope()
         scope = before or Scope(time.time())
+        if only is not None and scope.everything:
+            raise UserError(
+                f"everything is in play already, so --only {only} would start nothing less: `agentjobs stop` first "
+                "takes all tasks out of play; what it stops is resumed by a later dispatch"
+            )
         scope = widened(scope, ids or _pilot(project, only), everything=everything, phases=phases, back=rows)
         clear_halt(project, force=force)
         project.store.set_state("scope", scope)
     turn = poll(project, wait_s=0.0, lock_timeout_s=lock_timeout_s)
-    return Report((_in_play(project, scope),), (turn.why,) if turn.why else ())
+    return Report((_in_play(project, scope),), tuple(filter(None, (behind, _only_failed(project), turn.why))))
+
+
+def _only_failed(project: Project) -> str:
+    """Return what to do where nothing can start but rows that have failed; empty otherwise."""
+    counts = project.file.table.counts()
+    failed = counts.get(Status.FAILED, 0)
+    if not failed or sum(counts.values()) > sum(counts.get(status, 0) for status in SETTLED):
+        return ""
+    return f"{many(failed, 'task')} FAILED, and dispatch does not start them again: `agentjobs retry --failed`"
 
 
 def _pilot(project: Project, only: int | None) -> tuple[str, ...]:

@@ -170,6 +170,8 @@ def pauses_after(
     elif not result.outcome.rules.outside:
         machine = Outcome.OK
     detail = f"{intent.id}: {result.detail}"
+    if machine is Outcome.INFRA and result.check:  # the program of a check is missing: no further try finds it
+        return Meaning(after, Halt(machine.value, detail, now), excused)
     found = judged(pauses.get(RUN), machine, reset_at=0.0, detail=detail)
     if found is not None and found.stuck:
         return Meaning(after, Halt(found.outcome.value, detail, now), excused)

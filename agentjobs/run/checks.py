@@ -16,11 +16,12 @@ from agentjobs.disk.logs import read_tail
 from agentjobs.model.errors import UserError
 from agentjobs.model.facts import Result
 from agentjobs.model.outcomes import Outcome
-from agentjobs.model.steps import Prepare, StepKind
+from agentjobs.model.steps import Exited, Prepare, StepKind
 from agentjobs.project.store import step_files
 from agentjobs.run import check_runs, handoff_turn, reported_changes_check
 from agentjobs.run.check_runs import ended
 from agentjobs.run.landing.land import candidate, merge, some
+from agentjobs.run.programs import absent_program
 from agentjobs.text.excerpt import error_excerpt, signature
 
 if TYPE_CHECKING:
@@ -130,8 +131,13 @@ def _failed_check(project: Project, attempt: Attempt, result: Result) -> Result:
         return result
     failed = check_runs.failed_check(project, attempt, check)
     command = failed.command
+    code = check.phase.code if isinstance(check.phase, Exited) else 0
+    if absent := absent_program(project, command, code, failed.said):
+        shown = " ".join(command.split())[:120]
+        detail = f"check {failed.number} cannot start, as there is no {absent} (exit {code}): {shown}"
+        return replace(result, outcome=Outcome.INFRA, check=command, detail=detail, errors=failed.shown)
     _stand_on(project, attempt, check.name)
-    shown = command.encode("utf-8", "surrogateescape")
+    head = command.encode("utf-8", "surrogateescape")
     removed = attempt.end.removed if attempt.end else ()
     without = (
         f"\n\nThe checks ran without ignored files that were made during this task, because they do not land: "
@@ -142,7 +148,7 @@ def _failed_check(project: Project, attempt: Attempt, result: Result) -> Result:
         check=command,
         detail=f"check {failed.number} {failed.ended}: {' '.join(command.split())[:120]}",
         # A check that prints nothing (`grep -q`) fails alike each time: that does not mean going in circles.
-        signature=signature(shown + b"\n" + failed.said, attempt.intent.tree) if failed.said.strip() else "",
+        signature=signature(head + b"\n" + failed.said, attempt.intent.tree) if failed.said.strip() else "",
         errors=failed.shown + (without if removed else ""),
     )
 
