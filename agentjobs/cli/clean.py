@@ -26,17 +26,23 @@ def command(ids: tuple[str, ...], force: bool, dry_run: bool, lock_timeout: floa
       agentjobs clean
     """
     from agentjobs.commands.clean import clean
+    from agentjobs.text.columns import many
 
     refused = found = False
+    spare = 0
     for tree in clean(Project.here(), ids, force=force, dry_run=dry_run, lock_timeout_s=lock_timeout):
         found = True
-        if tree.removed:
+        if not tree.id:
+            spare += 1
+        elif tree.removed:
             click.echo(f"{tree.id}\t{'would be removed' if dry_run else 'removed'}")
             if tree.note:
                 click.echo(f"agentjobs: {tree.id}: {tree.note}", err=True)
         else:
             refused = refused or tree.refused or bool(ids)
             click.echo(f"agentjobs: {tree.id} stays: {tree.note}", err=True)
+    if spare:
+        click.echo(f"removed {many(spare, 'spare tree')}")
     if not found:
         click.echo("agentjobs: no settled task has a tree", err=True)
     return ExitCode.FAILED if refused else ExitCode.OK

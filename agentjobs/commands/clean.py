@@ -24,6 +24,7 @@ class Cleaned(Struct, frozen=True):
     """What happened to one tree."""
 
     id: str
+    """The task; empty for a spare tree, which no task uses."""
     removed: bool
     note: str
     """Why it stays, or where its work is kept."""
@@ -62,7 +63,8 @@ def clean(
         with store.lock(lock_timeout_s):
             worktree.prune(project.git, project.trees_dir)
             if not ids:
-                pool.drop_all(project.spare_dir)
+                for _ in range(pool.drop_all(project.spare_dir)):
+                    yield Cleaned("", removed=True, note="")
 
 
 def _unsettled(project: Project, task_id: str) -> str:

@@ -17,6 +17,8 @@ from agentjobs.project.rounds import Rounds
 from agentjobs.project.state import OpenRound
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from agentjobs.project.project import Project
 
 
@@ -68,5 +70,18 @@ def retry(
         clear_halt(project, force=False)
         project.file.save()
     again = [f"phase {name} will be planned again" for name in phases if project.policy.profiles[name].plan is not None]
+    stays = [f"{i} has landed as {commit[:12]}, and a new attempt starts on top of that; to take it back first, see "
+             "docs/landing.md" for i, commit in _landed(project, everyone)]  # fmt: skip
     next_ = ("next: `agentjobs poll` or `agentjobs run`",)
-    return Report(tuple(f"{task_id}\tTODO" for task_id in everyone), (*again, *next_))
+    return Report(tuple(f"{task_id}\tTODO" for task_id in everyone), (*again, *stays, *next_))
+
+
+def _landed(project: Project, ids: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Yield the tasks whose last work is on the target branch, each with its commit."""
+    if not project.lands:
+        return
+    tip = project.tip()
+    for task_id in ids:
+        last = next(reversed(project.store.settled(task_id)), None)
+        if last is not None and last.commit and project.git.contains(tip, last.commit):
+            yield task_id, last.commit

@@ -137,7 +137,7 @@ def _scratch(
     files = {
         POLICY: policy_text(place, choice, model=model, timeout_s=timeout_s),
         "prompt.md.j2": PROMPT.format(file=FILE, later=LATER, word=word),
-        TABLE: f"id\tline\n{TASK}\tagentjobs was here: {secrets.token_hex(4)}\n",
+        TABLE: f"id\tfiles\tline\n{TASK}\t{FILE}\tagentjobs was here: {secrets.token_hex(4)}\n",
         "README.md": "A scratch project of `agentjobs agents try`.\n",
     }
     for name, text in files.items():
@@ -153,7 +153,7 @@ def _scratch(
 
 def policy_text(place: Place, choice: Choice, *, model: str | None, timeout_s: float) -> str:
     """Return agentjobs.toml of the scratch project: without retries, with the agent as it is in ``place``."""
-    profile: dict[str, Any] = {"agent": choice.name, "verify": [CHECK]}
+    profile: dict[str, Any] = {"agent": choice.name, "verify": [CHECK], "scope": "any"}
     if chosen := model or _model_of(place, choice):
         profile["model"] = chosen
     minutes = timeout_s / 60

@@ -156,7 +156,7 @@ def _after(task: Task, last: Attempt, result: Result, policy: Policy, now: float
         return Begin(
             Mode.RESUME,
             fresh=not can_resume(last, policy),
-            why=f"layer 1: attempt {last.number} {told(result)}",
+            why=f"attempt {last.number} was interrupted: {told(result)}",
             profile=last.intent.profile,
         )
     full = sum(_outcome(attempt) is Outcome.CONTEXT_FULL for attempt in task.attempts)
@@ -169,7 +169,7 @@ def _after(task: Task, last: Attempt, result: Result, policy: Policy, now: float
         return Begin(
             Mode.REPAIR,
             fresh=True,
-            why=f"layer 2: attempt {last.number} {told(result)}",
+            why=f"attempt {last.number} was wrong: {told(result)}",
             profile=last.intent.profile,
         )
     return _layer_3(last, told(result), policy)

@@ -55,7 +55,7 @@ def start_over(
         if pays(task, board.history, policy):
             own = policy.profiles.get(task.row.profile)
             profile = (own.escalate if own else None) or task.row.profile
-            begins.append((task, Begin(Mode.RESTART, fresh=True, why=f"layer 3: {defer.note}", profile=profile)))
+            begins.append((task, Begin(Mode.RESTART, fresh=True, why=f"starts over: {defer.note}", profile=profile)))
         else:
             note = f"{defer.note} (starting over would not pay)"
             actions.append(Action(task.row.id, Settle(Status.FAILED, note)))

@@ -73,6 +73,13 @@ def names(ids: Sequence[str], most: int = 5) -> str:
     return f"{shown} … {len(ids) - most} more" if len(ids) > most else shown
 
 
+def indented(line: str, most: int = 160) -> str:
+    """Return a line with its indentation (an error may point with ``^`` into the line above it), cut to ``most``."""
+    text = line.expandtabs(4)
+    space = len(text) - len(text.lstrip())
+    return text[:space] + text[space:].rstrip() if len(text) <= most else text[: most - 1] + "…"
+
+
 def one_line(text: str, most: int = 160) -> str:
     """Return the text on one line, cut to ``most`` characters."""
     line = " ".join(text.split())

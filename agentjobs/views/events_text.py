@@ -41,7 +41,7 @@ def event_text(event: Json) -> str:
         return f"round {event.get('round')}: wanted again"
     if name == "halt":
         return f"halted: {event.get('why')}: {event.get('detail')}"
-    return name + _why(event.get("note"))
+    return name + _why(event.get("note") or event.get("ref"))
 
 
 def _review_text(event: Json) -> str:

@@ -187,7 +187,7 @@ def _at_work(project: Project, active: Sequence[str], scope: Scope | None) -> tu
             anew = attempt is not None and open_round is not None and (
                 open_round.round > attempt.intent.round or open_round.wish is Status.TODO
             )
-            what = _between(attempt, playing=playing, anew=anew)
+            what = _between(attempt, playing=playing, anew=anew, approve=project.policy.landing.approve)
             between.append(Between(task_id, attempt.number if attempt else 0, what))
     return running, between
 
@@ -277,7 +277,7 @@ def live_of(attempt: Attempt) -> Live | None:
     return None
 
 
-def _between(attempt: Attempt | None, *, playing: bool, anew: bool) -> str:
+def _between(attempt: Attempt | None, *, playing: bool, anew: bool, approve: bool) -> str:
     then = "waits for its turn" if playing else "not in play (agentjobs dispatch)"
     if attempt is None:
         return then
@@ -288,7 +288,11 @@ def _between(attempt: Attempt | None, *, playing: bool, anew: bool) -> str:
     if verified_at(attempt):
         if reviews.lacking(attempt) and not attempt.approved:
             return "verified, its reviewers gave no verdict"
-        return "verified, waits to land" if reviews.passed(attempt) else "verified, waits for a reviewer"
+        if not reviews.passed(attempt):
+            return "verified, waits for a reviewer"
+        if approve and not attempt.approved:
+            return "verified, waits for a person: agentjobs approve"
+        return "verified, waits to land"
     last = attempt.steps[-1] if attempt.steps else None
     if last is not None and isinstance(last.phase, Exited):
         return f"{last.name} has ended (exit {last.phase.code}), waits for poll"

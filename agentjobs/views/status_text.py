@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from agentjobs.core.pauses import told_of
 from agentjobs.policy.limits import dollars
-from agentjobs.text.for_people import clock, columns, duration, many, names, one_line, size, until_text
+from agentjobs.text.for_people import clock, columns, duration, indented, many, names, one_line, size, until_text
 from agentjobs.views.advice import advice
 
 if TYPE_CHECKING:
@@ -140,6 +140,6 @@ def failure_lines(groups: Sequence[Failures]) -> Iterator[str]:
         lines = [line for line in group.errors.splitlines() if line.strip()]
         if one_line(group.errors) == one_line(group.detail):
             lines = []
-        yield from (f"  | {one_line(line, 140)}" for line in lines[:6])
+        yield from (f"  | {indented(line, 140)}" for line in lines[:6])
     if not groups:
         yield "no task is FAILED"

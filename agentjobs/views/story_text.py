@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from agentjobs.model.columns import TOOL_COLUMNS
 from agentjobs.policy.limits import dollars
-from agentjobs.text.for_people import clock, columns, duration, many, one_line, size
+from agentjobs.text.for_people import clock, columns, duration, indented, many, one_line, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,8 +67,9 @@ def _attempt_lines(attempt: AttemptTold, now: float) -> Iterator[str]:
     lines = [line for line in attempt.errors.splitlines() if line.strip()]
     if one_line(attempt.errors) == one_line(attempt.detail):
         lines = []
-    yield from (f"  | {one_line(line)}" for line in lines[:ERRORS_MAX])
-    if len(lines) > ERRORS_MAX:
+    shown = len(lines) if len(lines) == ERRORS_MAX + 1 else ERRORS_MAX
+    yield from (f"  | {indented(line)}" for line in lines[:shown])
+    if len(lines) > shown:
         yield f"  | … {len(lines) - ERRORS_MAX} more lines"
 
 
@@ -124,7 +125,7 @@ def _step_text(step: StepTold, now: float) -> str:
     if step.state == "prepared":
         return "not started"
     took = duration((step.ended_at or now) - step.started_at)
-    end = {"running": "runs", "lost": "killed from outside"}.get(step.state, f"exit {step.code}")
+    end = {"running": "runs", "lost": "killed from outside, last seen"}.get(step.state, f"exit {step.code}")
     why = f", stopped: {step.killed}" if step.killed else ""
     said = f"said {size(step.output_bytes)}"
     if step.state != "running":

@@ -282,8 +282,8 @@ def test_show_tells_the_whole_story(project: Project) -> None:
     project.settle()
     text = project.run("show", "a", code=0).stdout
     for said in (
-        "attempt 1  first", "attempt 2  resume", "layer 1: attempt 1 crashed", "attempt 3  repair",
-        "layer 2: attempt 2 verify_failed", "landed", ".agentjobs/attempts/a/003/", "round 1 settled", ": DONE",
+        "attempt 1  first", "attempt 2  resume", "attempt 1 was interrupted: crashed", "attempt 3  repair",
+        "attempt 2 was wrong: verify_failed", "landed", ".agentjobs/attempts/a/003/", "round 1 settled", ": DONE",
     ):  # fmt: skip
         assert said in text, said
     found = json.loads(project.run("show", "a", "--json", code=0).stdout)
