@@ -26,7 +26,7 @@ def command(ids: tuple[str, ...], force: bool, dry_run: bool, lock_timeout: floa
       agentjobs clean
     """
     from agentjobs.commands.clean import clean
-    from agentjobs.text.columns import many
+    from agentjobs.text.for_people import many
 
     refused = found = False
     spare = 0

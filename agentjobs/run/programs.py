@@ -32,7 +32,7 @@ def first_word(command: str) -> str:
 
 
 def located(project: Project, words: Collection[str]) -> dict[str, str]:
-    """Return the path of each program that the shell of checks can run, and the name of its own commands.
+    """Return the path of each program that the shell of checks can run; for a command of the shell, its name.
 
     Relative paths are looked up in the project's directory.
     """

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from agentjobs.text.for_people import duration
+from agentjobs.text.for_people import clock, duration
 from agentjobs.text.visible import visible
 from agentjobs.views.events_text import event_line
 from agentjobs.views.status_text import counts_line, live_cells
@@ -42,21 +42,29 @@ class Quiet:
 
 
 class Lines:
-    """A line on stderr for each event; for logs and pipes."""
+    """A line on stderr for each event, for setup, and for what ran before; for logs and pipes."""
 
     def __init__(self) -> None:
         self._why = ""
+        self._seen: set[tuple[str, int]] | None = None
+        """Attempts of which the setup, or what ran at the beginning, was shown; None before the first turn."""
 
     def show(
         self,
         counts: Mapping[str, int],  # noqa: ARG002 - the protocol's
-        running: Sequence[Live],  # noqa: ARG002
+        running: Sequence[Live],
         events: Sequence[Json],
         why: str,
     ) -> None:
         """Print the events, and ``why`` when it changes."""
         for event in events:
             print(event_line(event), file=sys.stderr)
+        begun = {event.get("id") for event in events}
+        for live in running:
+            before = self._seen is None and live.id not in begun
+            if (before or live.step == "setup") and (live.id, live.attempt) not in (self._seen or ()):
+                print(f"{clock(time.time())}  {live.id}  attempt {live.attempt}: {live.step} runs", file=sys.stderr)
+        self._seen = (self._seen or set()) | {(live.id, live.attempt) for live in running}
         if why and why != self._why:
             print(f"agentjobs: {why}", file=sys.stderr)
         self._why = why

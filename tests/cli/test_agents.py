@@ -367,7 +367,7 @@ def test_a_trial_happens_in_the_surroundings_of_the_project() -> None:
     assert found["inherit"] == ["X_*"]
     assert found["workspace"] == {"sandbox": "bwrap", "writable": ["~/x"]}
     assert found["limits"]["attempt_minutes"] == 1.5
-    assert found["profiles"] == {"default": {"agent": "claude", "model": "m", "verify": [CHECK]}}
+    assert found["profiles"] == {"default": {"agent": "claude", "model": "m", "verify": [CHECK], "scope": "any"}}
     assert "agents" not in found
     raw["agents"] = {"claude": {"command": ["{root}/x", "{{y}}"]}}
     place = Place(Path("/a{b"), raw=raw)

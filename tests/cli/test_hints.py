@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
-from agentjobs.text.columns import indented
+from agentjobs.text.for_people import indented
+from tests.kit.harness import LONG_S
 
 if TYPE_CHECKING:
     from tests.kit.harness import Project
@@ -73,3 +76,18 @@ def test_errors_keep_their_indentation() -> None:
     assert indented("    |     ^^^^  ") == "    |     ^^^^"
     assert indented("\tx") == "    x"
     assert indented("abcdef", 4) == "abc…"
+
+
+def test_a_run_shows_what_dispatch_has_started(project: Project) -> None:
+    project.configure(workspace={"setup": f"while [ ! -e {project.directory}/go ]; do sleep 0.05; done"})
+    project.plans(a="ok")
+    project.dispatch()
+    running = subprocess.Popen(
+        [sys.executable, "-m", "agentjobs", "run"],
+        cwd=project.root, env=project.env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert running.stderr is not None
+    assert running.stderr.readline().endswith("  a  attempt 1: setup runs\n")
+    project.open()
+    assert "a  DONE" in running.communicate(timeout=LONG_S)[1]
+    assert running.returncode == 2

@@ -152,7 +152,7 @@ def test_a_wrong_model_name_halts_too(project: Project) -> None:
 def test_a_program_that_is_not_there_halts(project: Project) -> None:
     project.configure(agents={"fake": {"command": ["no-such-agent"], "resume": None}})
     project.plans(**dict.fromkeys(SOON, "ok"))
-    project.dispatch()
+    project.dispatch("--force")
     looped = project.loop()
     assert looped.last == 3
     assert "not found" in looped.stderr
@@ -249,7 +249,7 @@ def test_logged_out_of_one_account_the_others_finish_and_then_a_person_is_asked(
 def test_a_program_that_is_not_there_stops_its_own_queue_alone(project: Project) -> None:
     second_agent(project, command=["no-such-agent"])
     rows(project, dict.fromkeys("xyz", "ok"), dict.fromkeys("eb", "ok"))
-    project.dispatch()
+    project.dispatch("--force")
     looped = project.loop()
     assert looped.last == 3
     assert "infra: second: " in looped.stderr
