@@ -42,7 +42,7 @@ def command(ids: tuple[str, ...], force: bool, dry_run: bool, lock_timeout: floa
             refused = refused or tree.refused or bool(ids)
             click.echo(f"agentjobs: {tree.id} stays: {tree.note}", err=True)
     if spare:
-        click.echo(f"removed {many(spare, 'spare tree')}")
+        click.echo(f"agentjobs: removed {many(spare, 'spare tree')}", err=True)
     if not found:
         click.echo("agentjobs: no settled task has a tree", err=True)
     return ExitCode.FAILED if refused else ExitCode.OK

@@ -68,7 +68,7 @@ def test_work_that_waits_for_a_person_says_so(project: Project) -> None:
 def test_clean_counts_spare_trees(project: Project) -> None:
     project.plans(a="ok")
     project.settle()
-    assert project.run("clean", code=0).stdout == "removed 1 spare tree\n"
+    assert project.run("clean", code=0).stderr == "agentjobs: removed 1 spare tree\n"
     assert "no settled task has a tree" in project.run("clean", code=0).stderr
 
 
