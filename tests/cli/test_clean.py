@@ -126,7 +126,8 @@ def test_clean_refuses_work_that_has_not_landed_and_keeps_it_when_forced(project
     done = project.run("clean", code=1)
     assert done.lines == ["b\tremoved"]
     assert "a stays: has work that has not landed" in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert done.stderr.endswith("\nagentjobs: removed 1 spare tree\n")
+    assert done.stderr.count("\n") == 2
     assert trees(project) == ["a"]
     (project.tree("a") / "more.txt").write_text("left by hand\n")
     forced = project.run("clean", "--force", code=0)
