@@ -91,7 +91,7 @@ def test_the_blank_prompt_says_all_five_parts() -> None:
         assert part in full
     assert "\n\n\n" not in bare + full
     assert "contains the work of the previous attempt" in full
-    again = render(text, "prompt.md.j2", names | {"mode": "restart", "attempt": 3, "errors": ""})  # as agentjobs gives it
+    again = render(text, "prompt.md.j2", names | {"mode": "restart", "attempt": 3, "errors": ""})
     assert "What went wrong before" not in again
 
 
