@@ -33,9 +33,9 @@ TESTS = {
 
 BUGS: tuple[tuple[str, str, str], ...] = (
     # one step
-    ("core/steps.py", "    if isinstance(runs[-1].phase, Prepared):", "    if isinstance(runs[-1].phase, Prepared | Lost):"),
+    ("core/steps.py", "    if isinstance(runs[-1].state, Prepared):", "    if isinstance(runs[-1].state, Prepared | Lost):"),
     ("core/steps.py", "return None if found is Ended.PASSED else concluded(found, Outcome.INFRA)", "return None"),
-    ("core/steps.py", "    if step.kill is not None:\n", "    if step.kill is not None and not isinstance(step.phase, Exited):\n"),
+    ("core/steps.py", "    if step.kill is not None:\n", "    if step.kill is not None and not isinstance(step.state, Exited):\n"),
     ("core/steps.py", "    if check.checks > 1 and check.seen is None and attempt.intent.base:\n        return Look(check.name)\n", ""),
     ("core/steps.py", "if check.rest or (check.seen is not None and check.seen.changed):", "if check.rest:"),
     ("core/steps.py", "if check.rest or (check.seen is not None and check.seen.changed):", "if check.seen is not None and check.seen.changed:"),
@@ -45,7 +45,7 @@ BUGS: tuple[tuple[str, str, str], ...] = (
     ("core/decide.py", "wanted = setup or has_step(attempt, SETUP_AGAIN)", "wanted = setup"),
     ("core/decide.py", "if attempt.end.outcome is not Outcome.OK:", "if attempt.end.outcome is Outcome.CRASHED:"),
     ("core/steps.py", "Ended.STOPPED if step.kill.why is KillReason.STOPPED else Ended.KILLED", "Ended.STOPPED"),
-    ("core/steps.py", "isinstance(step.phase, Exited) and step.phase.code == 0 else", "isinstance(step.phase, Exited) else"),
+    ("core/steps.py", "isinstance(step.state, Exited) and step.state.code == 0 else", "isinstance(step.state, Exited) else"),
     ("core/steps.py", "lost < runs_max else how", "lost <= runs_max else how"),
     ("core/steps.py", 'return Launch(f"{kind.value}-{len(runs) + 1}", kind)', "return Launch(kind.value, kind)"),
     ("core/decide.py", "found = next_check(attempt, StepKind.VERIFY)  #", "found = next_check(attempt, StepKind.GATE if attempt.first(StepKind.GATE) else StepKind.VERIFY)  #"),
@@ -116,7 +116,7 @@ BUGS: tuple[tuple[str, str, str], ...] = (
     ("core/accounts.py", "due = max(due, min(probes, default=0.0))", "pass"),
     ("core/accounts.py", "max(due, last + CAREFUL_INTERVAL_S) if last <= self._now else due", "due"),
     ("core/accounts.py", ' and attempt.end.outcome.rules.served != "no"', ""),
-    ("core/accounts.py", "    if step is None or not isinstance(step.phase, Running):\n", "    if step is None:\n        return attempt.intent.started_at + PROBE_S\n    if not isinstance(step.phase, Running):\n"),
+    ("core/accounts.py", "    if step is None or not isinstance(step.state, Running):\n", "    if step is None:\n        return attempt.intent.started_at + PROBE_S\n    if not isinstance(step.state, Running):\n"),
     # plan: batches
     ("core/schedule.py", "and (self.board.gating or self.board.asked)", "and self.board.asked"),
     ("core/schedule.py", "and (self.board.gating or self.board.asked)", "and self.board.gating"),

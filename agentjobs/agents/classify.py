@@ -71,7 +71,7 @@ class Ending(Struct, frozen=True):
 
 def classify(
     *,
-    phase: Exited | Lost,
+    state: Exited | Lost,
     kill: Kill | None,
     output: bytes,
     output_bytes: int,
@@ -97,7 +97,7 @@ def classify(
     """
     if kill is not None and kill.why is KillReason.STOPPED:
         return Ending(outcome=Outcome.STOPPED, detail="stopped by a person")
-    code = phase.code if isinstance(phase, Exited) else None
+    code = state.code if isinstance(state, Exited) else None
     seen = Output(output, code, rules, knowledge or Knowledge(), cut=output_bytes > len(output))
     hung = kill is not None and kill.why is KillReason.NOT_EXITING
     in_time = code == 0 and seen.finished()
@@ -107,7 +107,7 @@ def classify(
         detail = _one_line(f"{NOT_STARTED[code]}: {last}" if last else NOT_STARTED[code])
         return Ending(outcome=Outcome.INFRA, detail=detail, signature=signature(output, tree_dir))
 
-    ending = killed or _ending(phase, seen, output_bytes, hung=hung)
+    ending = killed or _ending(state, seen, output_bytes, hung=hung)
     found = _by_words(seen, _first_match(seen, failed=ending[0] is not Outcome.OK), ending[0])
     if found is None and killed is not None and killed[0].rules.retries_max:
         found = Match(rule=_shared(killed[0]), line=kill.detail if kill else "", detail=killed[1])
@@ -123,7 +123,7 @@ def classify(
         outcome=outcome,
         detail=_one_line(detail),
         signature=signature(output, tree_dir),
-        reset_at=_reset_at(found, seen, phase.at, now) if found and outcome is found.rule.class_ else 0.0,
+        reset_at=_reset_at(found, seen, state.at, now) if found and outcome is found.rule.class_ else 0.0,
     )
 
 
@@ -149,22 +149,22 @@ def _killed(kill: Kill, seen: Output) -> tuple[Outcome, str]:
     return outcome, f"{words}, while work in the background was not done: {tasks}" if tasks else words
 
 
-def _ending(phase: Exited | Lost, seen: Output, output_bytes: int, *, hung: bool) -> tuple[Outcome, str]:
+def _ending(state: Exited | Lost, seen: Output, output_bytes: int, *, hung: bool) -> tuple[Outcome, str]:
     """Return how a step ended that was not killed, or only because it did not exit after its final event."""
     if hung:
         if seen.went_on:
             return Outcome.STALLED, "ended after its final event, but it was working again by then"
         return Outcome.OK, "finished, but its process had to be killed"
-    if isinstance(phase, Lost):
+    if isinstance(state, Lost):
         if seen.over:
             return Outcome.OK, "reported success; its process is gone and left no exit code"
         return Outcome.LOST, "its process is gone and left no exit code"
-    if phase.code == 0:
+    if state.code == 0:
         if any(rule.class_ is Outcome.OK for rule in seen.rules) and not seen.finished():
             last = seen.last_words
             return Outcome.CRASHED, "exit 0, but no final event of success" + (f": {last}" if last else "")
         return Outcome.OK, ""
-    what = f"exit {phase.code}{_signal_name(phase.code)}"
+    what = f"exit {state.code}{_signal_name(state.code)}"
     if seen.over:
         return Outcome.OK, f"reported success, then {what}"
     last = seen.last_words

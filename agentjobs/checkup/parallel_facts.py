@@ -224,5 +224,5 @@ def _past(project: Project, agents: Collection[str]) -> _Past | None:
 
 def _seconds(attempt: Attempt) -> float:
     """Return how long the steps of an attempt ran, without the time between them: it may have waited for a slot."""
-    ran = [(step.phase.at - step.started_at) for step in attempt.steps if isinstance(step.phase, Exited)]
+    ran = [(step.state.at - step.started_at) for step in attempt.steps if isinstance(step.state, Exited)]
     return sum(max(0.0, one) for one in ran)

@@ -251,7 +251,7 @@ def _over(project: Project, number: int) -> Attempt | None:
 def _told(project: Project, attempt: Attempt, file: str, line: str) -> Told:
     end, result = attempt.end, attempt.result
     step = attempt.last(StepKind.AGENT)
-    ended = step.phase.at if step is not None and isinstance(step.phase, Exited | Lost) else 0.0
+    ended = step.state.at if step is not None and isinstance(step.state, Exited | Lost) else 0.0
     outcome, detail = (end.outcome, end.detail) if end is not None else (None, "")
     if end is None and result is not None:
         outcome, detail = result.outcome, result.detail

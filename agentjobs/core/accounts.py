@@ -154,12 +154,12 @@ class Gate:
         does, if the agent reports answers.
         """
         step = attempt.last(StepKind.AGENT)
-        if step is None or not isinstance(step.phase, Running):
+        if step is None or not isinstance(step.state, Running):
             return self._now + PROBE_S
         began_at = max(step.started_at, attempt.intent.started_at)
         agent = self._policy.agents.get(attempt.intent.agent)
         if pause.outcome is not Outcome.UNREACHABLE or agent is None:
             return began_at + PROBE_S
-        if step.phase.gauge.used or step.phase.gauge.tokens:
+        if step.state.gauge.used or step.state.gauge.tokens:
             return self._now
         return self._now + PROBE_S if agent.reports_tokens else began_at + SILENT_PROBE_S

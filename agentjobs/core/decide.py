@@ -207,7 +207,7 @@ def verified_at(attempt: Attempt) -> float:
     check = attempt.last(StepKind.VERIFY)
     if check is None:
         return 0.0 if attempt.intent.checks else attempt.end.at
-    return check.phase.at if isinstance(check.phase, Exited) and check.phase.code == 0 else 0.0
+    return check.state.at if isinstance(check.state, Exited) and check.state.code == 0 else 0.0
 
 
 def can_resume(attempt: Attempt, policy: Policy) -> bool:
@@ -223,7 +223,7 @@ def can_resume(attempt: Attempt, policy: Policy) -> bool:
 def has_begun(attempt: Attempt) -> bool:
     """Whether the agent of this attempt was started: its tree may hold work."""
     agent = attempt.last(StepKind.AGENT)
-    return agent is not None and not isinstance(agent.phase, Prepared)
+    return agent is not None and not isinstance(agent.state, Prepared)
 
 
 def restarts_after(last: Attempt | None, mode: Mode) -> int:

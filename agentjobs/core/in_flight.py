@@ -58,7 +58,7 @@ def held_by(task: Task, expected: Expected) -> int:
     if not context:
         before = replace(task, attempts=task.attempts[:-1])
         context = expected(before, Begin(intent.mode, intent.fresh, intent.why, intent.profile))
-    agents = (step.phase for step in last.steps if step.kind is StepKind.AGENT)
+    agents = (step.state for step in last.steps if step.kind is StepKind.AGENT)
     return max(0, context, *(phase.gauge.used for phase in agents if isinstance(phase, Running)))
 
 

@@ -93,7 +93,7 @@ def lacking(attempt: Attempt) -> bool:
 
 def unheard(attempt: Attempt) -> Step | None:
     """Return a review that has ended and was not written down yet."""
-    return next((s for s in runs(attempt) if s.verdict is None and isinstance(s.phase, Exited | Lost)), None)
+    return next((s for s in runs(attempt) if s.verdict is None and isinstance(s.state, Exited | Lost)), None)
 
 
 def due(attempt: Attempt) -> str:
@@ -175,7 +175,7 @@ def at_work(attempt: Attempt) -> Iterator[tuple[Attempt, Step]]:
     One that was only planned asks nobody anything: it must not be waited for.
     """
     for step in runs(attempt):
-        if step.review is not None and not isinstance(step.phase, Prepared):
+        if step.review is not None and not isinstance(step.state, Prepared):
             yield as_attempt(attempt, step), step
 
 

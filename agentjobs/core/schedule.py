@@ -147,7 +147,7 @@ class _Scheduler:
             self.agents += 1
         setup = () if last.end is None else (StepKind.SETUP,)  # run again after the agent, it is part of checking
         check = last.last(*setup, StepKind.VERIFY)
-        self.checks += check is not None and isinstance(check.phase, Running)
+        self.checks += check is not None and isinstance(check.state, Running)
 
     def _sort(self, task: Task) -> None:
         decision = decide(task, self.policy, self.now)

@@ -58,9 +58,9 @@ def ended(step: Step) -> Ended:
     """Return how a step ended that neither runs nor waits for its start."""
     if step.kill is not None:
         return Ended.STOPPED if step.kill.why is KillReason.STOPPED else Ended.KILLED
-    if isinstance(step.phase, Lost):
+    if isinstance(step.state, Lost):
         return Ended.LOST
-    return Ended.PASSED if isinstance(step.phase, Exited) and step.phase.code == 0 else Ended.FAILED
+    return Ended.PASSED if isinstance(step.state, Exited) and step.state.code == 0 else Ended.FAILED
 
 
 def next_run(runs: Sequence[Step], kind: StepKind, first: str = "", *, runs_max: int = 1) -> Launch | Ended:
@@ -71,7 +71,7 @@ def next_run(runs: Sequence[Step], kind: StepKind, first: str = "", *, runs_max:
     """
     if not runs:
         return Launch(first or kind.value, kind)
-    if isinstance(runs[-1].phase, Prepared):
+    if isinstance(runs[-1].state, Prepared):
         return Launch(runs[-1].name, kind)
     lost = sum(ended(run) is Ended.LOST for run in runs)
     how = ended(runs[-1])

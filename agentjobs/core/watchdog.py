@@ -29,7 +29,7 @@ def astray(attempt: Attempt, step: Step, policy: Policy, spent: float) -> End | 
     A runaway is killed at once. A full context is stopped politely, because its agent does nothing wrong. An agent
     whose final event has come may end by itself.
     """
-    running = step.phase
+    running = step.state
     if step.kind is not StepKind.AGENT or not isinstance(running, Running) or running.finished or running.gauge.final:
         return None
     if policy.limits.same_errors and running.gauge.errors >= policy.limits.same_errors:
@@ -68,7 +68,7 @@ def watch(attempt: Attempt, step: Step, policy: Policy, now: float, spent: float
     """
     if step.kill is not None:
         return _ending(attempt, step, policy, now)
-    running, limits = step.phase, policy.limits
+    running, limits = step.state, policy.limits
     if not isinstance(running, Running):
         raise TypeError(f"{step.name} does not run")
     if running.output_bytes > limits.output_bytes:

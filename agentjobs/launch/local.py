@@ -20,7 +20,7 @@ from agentjobs.disk.plain_files import is_plain, put_aside
 from agentjobs.disk.processes import MARK, boot_id, wait_for_group
 from agentjobs.launch.reap import KILL_LIMIT_S, adopt_child, is_ours, kill_leftovers, reap_children
 from agentjobs.launch.step import StepFiles, close_lock, is_held, open_lock, read_exit, read_record
-from agentjobs.model.steps import Exited, Lost, Phase, Prepared, Running
+from agentjobs.model.steps import Exited, Lost, Prepared, Running, StepState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -85,7 +85,7 @@ def start(
     return pid
 
 
-def state_of(files: StepFiles) -> Phase:
+def state_of(files: StepFiles) -> StepState:
     """Return the state of the step. Takes no time and changes nothing.
 
     The lock is checked first, and kept while the facts are read: in the other order a step that is just finishing would

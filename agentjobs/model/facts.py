@@ -159,7 +159,7 @@ class Attempt(Struct, frozen=True):
     @property
     def running(self) -> tuple[tuple[Step, Running], ...]:
         """The steps that run, each with its state; there is at most one."""
-        return tuple((step, step.phase) for step in self.steps if isinstance(step.phase, Running))
+        return tuple((step, step.state) for step in self.steps if isinstance(step.state, Running))
 
     def agent_of(self, step: Step) -> str:
         """Return the name of the agent that a step runs: its reviewer, or the one that does the work."""

@@ -87,7 +87,7 @@ class Lost(Struct, frozen=True, tag="lost"):
     at: float
 
 
-Phase = Prepared | Running | Exited | Lost
+StepState = Prepared | Running | Exited | Lost
 
 
 class KillReason(StrEnum):
@@ -166,7 +166,7 @@ class Step(Struct, frozen=True):
 
     name: str
     kind: StepKind
-    phase: Phase
+    state: StepState
     started_at: float = 0.0
     kill: Kill | None = None
     commit: str = ""

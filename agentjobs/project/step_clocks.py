@@ -40,7 +40,7 @@ class Lookout:
 
     def corrected(self, key: str, step: Step, files: StepFiles) -> Step:
         """Return a running step without the time that does not count: machine asleep, clock set, or not observed."""
-        running = step.phase
+        running = step.state
         if not isinstance(running, Running):
             return step
         known = self.before is not None and key in self.before.steps
@@ -51,7 +51,7 @@ class Lookout:
         quiet_at = max(running.output_at, step.started_at)
         asleep_s = self.now.wall - step.started_at - pace.ran_s
         unheard_s = self.now.wall - quiet_at - pace.silent_s
-        return replace(step, phase=replace(running, asleep_s=asleep_s, unheard_s=unheard_s))
+        return replace(step, state=replace(running, asleep_s=asleep_s, unheard_s=unheard_s))
 
     def save(self) -> None:
         """Save what is known for the next look. If the disk is full, that one knows less."""

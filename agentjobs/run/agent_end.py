@@ -64,12 +64,12 @@ class AgentEnds:
         self.sweep(attempt)
         self.swept.discard(intent.marker)
         step, verdict = attempt.first(StepKind.AGENT), verdict_on(self.project, task, attempt, now)
-        if verdict is None or step is None or not isinstance(step.phase, Exited | Lost):
+        if verdict is None or step is None or not isinstance(step.state, Exited | Lost):
             return
         told = told_by(self.project, task, attempt)
         end = AgentEnd(
             outcome=verdict.outcome,
-            at=step.phase.at,
+            at=step.state.at,
             detail=verdict.detail,
             signature=verdict.signature,
             session=told.session or intent.session,

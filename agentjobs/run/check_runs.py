@@ -52,7 +52,7 @@ def write_rest(store: Store, attempt: Attempt, name: str, now: float) -> bool:
     """
     check = attempt.last(StepKind(name.partition("-")[0]))
     before = _plan(store, attempt, check) if check else None
-    if check is None or before is None or not isinstance(check.phase, Exited) or check.phase.code != 0:
+    if check is None or before is None or not isinstance(check.state, Exited) or check.state.code != 0:
         return False
     rest = before.rest or (before.checks[1:] if check.seen is not None and check.seen.changed else ())
     if rest:
@@ -93,8 +93,8 @@ def ended(step: Step) -> str:
     if step.kill is not None:
         words = {KillReason.TIMEOUT: "ran out of time", KillReason.RUNAWAY: "wrote too much"}
         return words.get(step.kill.why, step.kill.why.value)
-    if isinstance(step.phase, Exited):
-        return f"failed (exit {step.phase.code})"
+    if isinstance(step.state, Exited):
+        return f"failed (exit {step.state.code})"
     return "was lost"
 
 

@@ -131,7 +131,7 @@ def _failed_check(project: Project, attempt: Attempt, result: Result) -> Result:
         return result
     failed = check_runs.failed_check(project, attempt, check)
     command = failed.command
-    code = check.phase.code if isinstance(check.phase, Exited) else 0
+    code = check.state.code if isinstance(check.state, Exited) else 0
     if absent := absent_program(project, command, code, failed.said):
         shown = " ".join(command.split())[:120]
         detail = f"check {failed.number} cannot start, as there is no {absent} (exit {code}): {shown}"

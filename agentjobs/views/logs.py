@@ -44,7 +44,7 @@ def logs(project: Project, task_id: str, number: int, step: str | None) -> list[
     for one in attempt.steps if attempt else ():
         if step is None or step in {one.name, one.kind.value}:
             files = step_files(project.store.attempt_dir(task_id, number), one.name)
-            found.append(Log(number, one.name, files.log, isinstance(one.phase, Running)))
+            found.append(Log(number, one.name, files.log, isinstance(one.state, Running)))
     return found
 
 

@@ -294,9 +294,9 @@ def _between(attempt: Attempt | None, *, playing: bool, anew: bool, approve: boo
             return "verified, waits for a person: agentjobs approve"
         return "verified, waits to land"
     last = attempt.steps[-1] if attempt.steps else None
-    if last is not None and isinstance(last.phase, Exited):
-        return f"{last.name} has ended (exit {last.phase.code}), waits for poll"
-    if last is not None and isinstance(last.phase, Lost):
+    if last is not None and isinstance(last.state, Exited):
+        return f"{last.name} has ended (exit {last.state.code}), waits for poll"
+    if last is not None and isinstance(last.state, Lost):
         return f"{last.name} was killed, waits for poll"
     return "started, waits for poll"
 

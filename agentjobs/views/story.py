@@ -194,7 +194,7 @@ def _reviews(attempt: Attempt) -> Iterator[ReviewTold]:
 
 
 def _step(project: Project, attempt: Attempt, step: Step) -> StepTold:
-    phase = step.phase
+    state = step.state
     files = step_files(project.store.attempt_dir(attempt.intent.id, attempt.number), step.name)
     try:
         said = files.log.stat().st_size
@@ -202,14 +202,14 @@ def _step(project: Project, attempt: Attempt, step: Step) -> StepTold:
         said = 0
     return StepTold(
         name=step.name,
-        state=type(phase).__name__.lower(),
-        code=phase.code if isinstance(phase, Exited) else None,
+        state=type(state).__name__.lower(),
+        code=state.code if isinstance(state, Exited) else None,
         started_at=step.started_at,
-        ended_at=phase.at if isinstance(phase, Exited | Lost) else 0.0,
-        killed=step.kill.why if step.kill and not isinstance(phase, Running) else "",
+        ended_at=state.at if isinstance(state, Exited | Lost) else 0.0,
+        killed=step.kill.why if step.kill and not isinstance(state, Running) else "",
         log=str(files.log.relative_to(project.root)),
         output_bytes=said,
-        doing=_doing(project, attempt, step) if isinstance(phase, Running) else "",
+        doing=_doing(project, attempt, step) if isinstance(state, Running) else "",
     )
 
 

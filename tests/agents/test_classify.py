@@ -35,7 +35,7 @@ def judge(
     tree_dir: str = "",
 ) -> Ending:
     return classify(
-        phase=Lost(at=at) if code is None else Exited(code=code, at=at),
+        state=Lost(at=at) if code is None else Exited(code=code, at=at),
         kill=Kill(why=KillReason(why), at=at) if why else None,
         output=output,
         output_bytes=len(output),

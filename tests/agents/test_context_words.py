@@ -40,7 +40,7 @@ def outcome_of(name: str, words: str) -> Outcome:
     shape = said if isinstance(said, str) else json.dumps(said)
     output = shape.replace("{words}", words if isinstance(said, str) else json.dumps(words)[1:-1]).encode() + b"\n"
     return classify(
-        phase=Exited(1, 0.0), kill=None, output=output, output_bytes=len(output), rules=policy.agents[name].rules,
+        state=Exited(1, 0.0), kill=None, output=output, output_bytes=len(output), rules=policy.agents[name].rules,
         now=1e9
     ).outcome
 

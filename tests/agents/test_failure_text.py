@@ -38,7 +38,7 @@ CORPUS = [Case(**json.loads(line)) for line in REAL.read_text(encoding="utf-8").
 def test_the_message_in_a_real_output(case: Case) -> None:
     """As an agent of one's own, of which nothing is known but its command."""
     output = case.output.encode()
-    verdict = classify(phase=Exited(1, 0.0), kill=None, output=output, output_bytes=len(output), rules=(), now=1e9)
+    verdict = classify(state=Exited(1, 0.0), kill=None, output=output, output_bytes=len(output), rules=(), now=1e9)
     said = verdict.detail.removeprefix("exit 1: ")
     assert case.wanted in said, said
     assert not case.unwanted or case.unwanted not in said, said
@@ -238,7 +238,7 @@ def said_by(agent: str, output: str, code: int) -> str:
     """Return the detail of an output of an agent with a preset."""
     known, raw = agent_of(agent), output.encode()
     return classify(
-        phase=Exited(code, 0.0), kill=None, output=raw, output_bytes=len(raw), rules=known.rules, now=1e9,
+        state=Exited(code, 0.0), kill=None, output=raw, output_bytes=len(raw), rules=known.rules, now=1e9,
         knowledge=Knowledge(known.watch, known.text_after, reading=known.reading),
     ).detail  # fmt: skip
 
@@ -264,7 +264,7 @@ def test_what_a_model_wrote_is_not_said_of_a_program_that_a_signal_ended() -> No
 
 @pytest.mark.parametrize(("status", "code"), [(400, 144), (403, 147), (404, 148), (413, 157), (429, 173)])
 def test_what_is_left_of_a_status_is_no_signal(status: int, code: int) -> None:
-    verdict = classify(phase=Exited(code, 0.0), kill=None, output=b"", output_bytes=0, rules=(), now=1e9)
+    verdict = classify(state=Exited(code, 0.0), kill=None, output=b"", output_bytes=0, rules=(), now=1e9)
     assert status % 256 == code
     assert verdict.detail == f"exit {code}, no output"
 
@@ -283,7 +283,7 @@ def test_an_event_that_says_it_wins_over_warnings_around_it() -> None:
         b"npm notice New major version of npm available! 10.8.2 -> 11.0.0\n"
         b"Warning: 256-color support not detected.\n[=====>     ] 45%\n"
     )
-    verdict = classify(phase=Exited(3, 0.0), kill=None, output=output, output_bytes=len(output), rules=(), now=1e9)
+    verdict = classify(state=Exited(3, 0.0), kill=None, output=output, output_bytes=len(output), rules=(), now=1e9)
     assert verdict.detail == "the credit is used up"
 
 

@@ -53,7 +53,7 @@ def judge(
         output, size = read_tail(log, masking)
         size = size if size > TAIL_BYTES else len(output)
     return classify(
-        phase=Lost(0.0) if code is None else Exited(code, 0.0),
+        state=Lost(0.0) if code is None else Exited(code, 0.0),
         kill=Kill(KillReason(why), 0.0) if why else None, output=output, output_bytes=size,
         rules=agent.rules, now=1e9, knowledge=reading(agent, log, masking),
     )  # fmt: skip
@@ -253,8 +253,8 @@ WRAPS: dict[str, Callable[[bytes], bytes]] = {
 def test_wrapping_changes_no_class(meta: Path, tmp_path: Path) -> None:
     recording = Recording(meta)
     text = meta.parent.parent.name in {"aider", "mini-swe-agent"}
-    phase, kill = recording.ending()
-    code, why = (phase.code if isinstance(phase, Exited) else None), (kill.why if kill else "")
+    state, kill = recording.ending()
+    code, why = (state.code if isinstance(state, Exited) else None), (kill.why if kill else "")
     for name, wrap in WRAPS.items():
         scratch = tmp_path if name == "noise before" else None
         verdict = judge(recording.agent, wrap(recording.output), code, why, scratch)
@@ -316,7 +316,7 @@ def test_only_the_tail_is_read_where_it_decides(tmp_path: Path) -> None:
     for said, code in (([SAYS, CLAUDE_OK], 0), ([CLAUDE_BAD], 1)):
         output = NOISE * 3000 + lines(*said)
         classify(
-            phase=Exited(code, 0.0), kill=None, output=output[-TAIL_BYTES:], output_bytes=len(output) * 9,
+            state=Exited(code, 0.0), kill=None, output=output[-TAIL_BYTES:], output_bytes=len(output) * 9,
             rules=[rule for rule in claude.rules if rule.reset_event is None], now=1e9,
             knowledge=Knowledge(claude.watch, None, refuse),
         )  # fmt: skip

@@ -241,7 +241,7 @@ def test_an_agent_that_is_ended_because_it_retries_in_vain_says_why_as_people_re
     seen = observe(Seen(), lines, sights(agent)[0])
     kill = Kill(why=KillReason.ACCOUNT_TROUBLE, at=1.0, detail=f"{seen.trouble}: {seen.told}")
     verdict = classify(
-        phase=Exited(code=143, at=1.0), kill=kill, output=b"", output_bytes=0, rules=agent.rules, now=1.0,
+        state=Exited(code=143, at=1.0), kill=kill, output=b"", output_bytes=0, rules=agent.rules, now=1.0,
         knowledge=Knowledge(reading=agent.reading),
     )  # fmt: skip
     assert verdict.outcome.value == seen.trouble

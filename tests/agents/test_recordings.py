@@ -62,11 +62,11 @@ class Recording:
         return Exited(code, 0.0), Kill(KillReason.SILENT, 0.0) if case == "hang" else None
 
     def verdict(self, output: bytes | None = None) -> Ending:
-        phase, kill = self.ending()
+        state, kill = self.ending()
         seen = self.output if output is None else output
         now = self.meta.get("at", self.meta.get("reset", 1e9) - 3 * 3600.0)
         return classify(
-            phase=phase, kill=kill, output=seen, output_bytes=len(seen), rules=self.agent.rules, now=now,
+            state=state, kill=kill, output=seen, output_bytes=len(seen), rules=self.agent.rules, now=now,
             knowledge=Knowledge(self.agent.watch, self.agent.text_after, reading=self.agent.reading),
         )  # fmt: skip
 
@@ -292,7 +292,7 @@ def test_a_review_that_discusses_limits_is_none() -> None:
         output = b"".join(json.dumps(event).encode() + b"\n" for event in said)
         for code in (1, 143, 137):
             verdict = classify(
-                phase=Exited(code, 0.0), kill=None, output=output, output_bytes=len(output),
+                state=Exited(code, 0.0), kill=None, output=output, output_bytes=len(output),
                 rules=agent_of(name).rules, now=1e9,
             )  # fmt: skip
             assert verdict.outcome is Outcome.CRASHED, (name, code, verdict)
@@ -308,7 +308,7 @@ def test_what_a_model_says_in_plain_text_is_no_class_either(name: str) -> None:
     )
     for code in (1, 143):
         verdict = classify(
-            phase=Exited(code, 0.0), kill=None, output=said.encode(), output_bytes=len(said),
+            state=Exited(code, 0.0), kill=None, output=said.encode(), output_bytes=len(said),
             rules=agent_of(name).rules, now=1e9,
         )  # fmt: skip
         assert verdict.outcome is Outcome.CRASHED, verdict
@@ -318,7 +318,7 @@ def test_what_a_model_says_in_plain_text_is_no_class_either(name: str) -> None:
 def test_a_trajectory_may_be_saved_of_a_failure(status: str) -> None:
     output = f"Exit:\n{status}\n\nSaved trajectory to \n'/home/user/mini.json'\n".encode()
     verdict = classify(
-        phase=Exited(0, 0.0), kill=None, output=output, output_bytes=len(output),
+        state=Exited(0, 0.0), kill=None, output=output, output_bytes=len(output),
         rules=agent_of("mini-swe-agent").rules, now=1e9,
     )  # fmt: skip
     assert verdict.outcome is (Outcome.CRASHED if status == "RepeatedFormatError" else Outcome.RUNAWAY)
@@ -328,7 +328,7 @@ def test_an_answer_of_aider_before_an_error_is_no_success() -> None:
     said = b"Tokens: 203 sent, 23 received.\nlitellm.ServiceUnavailableError: overloaded\n"
     for output, outcome in ((said, Outcome.OVERLOADED), (b"\n".join(said.splitlines()[::-1]), Outcome.OK)):
         verdict = classify(
-            phase=Exited(0, 0.0), kill=None, output=output, output_bytes=len(output),
+            state=Exited(0, 0.0), kill=None, output=output, output_bytes=len(output),
             rules=agent_of("aider").rules, now=1e9,
         )  # fmt: skip
         assert verdict.outcome is outcome
@@ -436,6 +436,6 @@ def test_a_success_that_is_cut_off_is_none(one: Recording, data: st.DataObject) 
     first = min(one.output.index(line) for line in final)
     output = one.output[: data.draw(st.integers(0, first + len(final[0]) // 2))]
     verdict = classify(
-        phase=Exited(0, 0.0), kill=None, output=output, output_bytes=len(output), rules=one.agent.rules, now=1e9
+        state=Exited(0, 0.0), kill=None, output=output, output_bytes=len(output), rules=one.agent.rules, now=1e9
     )
     assert verdict.outcome is not Outcome.OK

@@ -72,7 +72,7 @@ def test_what_people_met(agent: str, events: Events, code: int, expected: Outcom
     policy = parse_policy(f'[profiles.default]\nagent = "{agent}"\n'.encode(), preset=preset)
     output = b"".join(json.dumps(event).encode() + b"\n" for event in events)
     verdict = classify(
-        phase=Exited(code, NOW), kill=None, output=output, output_bytes=len(output),
+        state=Exited(code, NOW), kill=None, output=output, output_bytes=len(output),
         rules=policy.agents[agent].rules, now=NOW,
     )  # fmt: skip
     assert verdict.outcome is expected, verdict

@@ -74,7 +74,7 @@ def ended(
     now: float = NOW,
 ) -> Ending:  # fmt: skip
     output, rules = output_of(lines), agent_of(agent, more).rules
-    return classify(phase=Exited(code, now), kill=kill, output=output, output_bytes=len(output), rules=rules, now=now)
+    return classify(state=Exited(code, now), kill=kill, output=output, output_bytes=len(output), rules=rules, now=now)
 
 
 def reported(name: str) -> list[Any]:

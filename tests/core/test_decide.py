@@ -14,7 +14,7 @@ from agentjobs.core.steps import CHECK_RUNS_MAX
 from agentjobs.model.decisions import Begin, Conclude, Decision, Defer, End, Judge, Land, Launch, Look, Settle, Wait
 from agentjobs.model.facts import AgentEnd, Attempt, Mode, Result
 from agentjobs.model.outcomes import LAYER_1, LAYER_2, UNSPENT, Outcome
-from agentjobs.model.steps import Exited, Kill, KillReason, Lost, Phase, Prepared, Running, Seen, Step, StepKind
+from agentjobs.model.steps import Exited, Kill, KillReason, Lost, Prepared, Running, Seen, Step, StepKind, StepState
 from agentjobs.model.tasks import Row, Status, Task
 from agentjobs.policy.agents import Agent
 from agentjobs.policy.limits import Limits, Retry
@@ -70,7 +70,7 @@ def test_what_landed_is_done_even_if_it_was_stopped_since() -> None:
 def test_setup_comes_first_and_must_pass() -> None:
     bare = Attempt(attempt(setup="npm ci").intent)
     assert ask(bare) == Launch("setup", StepKind.SETUP)
-    for phase, kill, then in (
+    for state, kill, then in (
         (Prepared(), None, Launch("setup", StepKind.SETUP)),
         (Exited(0, NOW), None, Launch("agent", StepKind.AGENT)),
         (Exited(1, NOW), None, Conclude(Outcome.INFRA)),
@@ -78,7 +78,7 @@ def test_setup_comes_first_and_must_pass() -> None:
         (Exited(0, NOW), Kill(KillReason.STOPPED, NOW), Conclude(Outcome.STOPPED)),
         (Lost(NOW), None, Conclude(Outcome.INFRA)),
     ):
-        assert ask(attempt(step(StepKind.SETUP, phase, kill=kill), setup="npm ci")) == then
+        assert ask(attempt(step(StepKind.SETUP, state, kill=kill), setup="npm ci")) == then
 
 
 def test_an_agent_is_started_once_and_judged_however_it_ended() -> None:
@@ -139,8 +139,8 @@ def test_setup_runs_again_before_the_checks_where_the_agent_changed_what_it_had_
     assert ask(before) == Launch("verify", StepKind.VERIFY)
     assert ask(spoilt) == Launch("setup-2", setup)
 
-    def after(phase: Phase, kill: Kill | None = None) -> Decision:
-        return ask(replace(spoilt, steps=(*spoilt.steps, step(setup, phase, "setup-2", kill))))
+    def after(state: StepState, kill: Kill | None = None) -> Decision:
+        return ask(replace(spoilt, steps=(*spoilt.steps, step(setup, state, "setup-2", kill))))
 
     assert after(Prepared()) == Launch("setup-2", setup)
     assert after(Exited(0, NOW)) == Launch("verify", StepKind.VERIFY)
@@ -184,8 +184,8 @@ def test_checks_decide_and_not_the_agent() -> None:
 def test_a_gate_of_an_attempt_itself_which_older_versions_ran_decides_nothing() -> None:
     """The merge queue checks again what is to land; a gate that still runs is waited for."""
     gate, passed = StepKind.GATE, step(StepKind.VERIFY, Exited(0, NOW))
-    for phase in (Prepared(), Exited(2, NOW), Exited(0, NOW), Lost(NOW)):
-        assert ask(checked(passed, step(gate, phase))) == Land()
+    for state in (Prepared(), Exited(2, NOW), Exited(0, NOW), Lost(NOW)):
+        assert ask(checked(passed, step(gate, state))) == Land()
     assert isinstance(ask(checked(passed, step(gate, Running(1, NOW)))), Wait | End)
 
 
@@ -423,7 +423,7 @@ def test_whatever_the_history(any_task: Task, now: float) -> None:
     decision = decide(any_task, POLICY, now)
     assert decision == decide(any_task, POLICY, now)
     last = any_task.last
-    live = [s for s in last.steps if isinstance(s.phase, Running)] if last and last.result is None else []
+    live = [s for s in last.steps if isinstance(s.state, Running)] if last and last.result is None else []
     match decision:
         case Begin():
             assert last is None or last.result is not None
@@ -432,7 +432,7 @@ def test_whatever_the_history(any_task: Task, now: float) -> None:
             assert not live
             assert last is not None
             old = next((s for s in last.steps if s.name == name), None)
-            assert old is None or isinstance(old.phase, Prepared)
+            assert old is None or isinstance(old.state, Prepared)
         case Judge() | Conclude() | Land():
             assert not live
             assert last is not None

@@ -22,7 +22,7 @@ from agentjobs.policy.policy import Policy
 from agentjobs.table.table import parse
 
 if TYPE_CHECKING:
-    from agentjobs.model.steps import Phase
+    from agentjobs.model.steps import StepState
 
 DONE = Stage("a", Planning.DONE, total=4, done=4)
 
@@ -191,7 +191,7 @@ def test_what_is_counted_row_by_row_is_what_there_is(
 # --- one planning
 
 
-def planning(phase: Phase | None, kill: str = "", result: Outcome | None = None) -> Attempt:
+def planning(phase: StepState | None, kill: str = "", result: Outcome | None = None) -> Attempt:
     intent = Intent("+plan.a", 1, 1, Mode.FIRST, "a", "", 0.0, "")
     killed = Kill(KillReason(kill), 0.0) if kill else None
     steps = () if phase is None else (Step("plan", StepKind.PLAN, phase, 0.0, killed),)
@@ -215,7 +215,7 @@ def planning(phase: Phase | None, kill: str = "", result: Outcome | None = None)
         (Exited(143, 1.0, 0), "stopped", False, Conclude(Outcome.STOPPED)),
     ],
 )  # fmt: skip
-def test_what_a_planning_needs_next(phase: Phase | None, kill: str, wanted: bool, expected: object) -> None:
+def test_what_a_planning_needs_next(phase: StepState | None, kill: str, wanted: bool, expected: object) -> None:
     assert next_of_planning(planning(phase, kill), Policy(), 1.0, wanted=wanted) == expected
 
 

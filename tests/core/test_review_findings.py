@@ -53,7 +53,7 @@ from tests.kit.builders import NOW, agent
 from tests.kit.simulation import listed
 
 if TYPE_CHECKING:
-    from agentjobs.model.steps import Phase
+    from agentjobs.model.steps import StepState
 
 COUNTS = st.integers(0, 6)
 RULES = st.sampled_from(get_args(Rule))
@@ -214,7 +214,7 @@ def review(
     name: str = "r0",
     found: list[Finding] | None = None,
     *,
-    phase: Phase | None = None,
+    state: StepState | None = None,
     outcome: Outcome = Outcome.OK,
     kill: str = "",
     heard: bool = True,
@@ -225,7 +225,7 @@ def review(
     spent = Spending(input=5, output=2, cost=cost) if cost else Spending()
     end = ReviewEnd(outcome, at, found is not None, tuple(found or ()), detail="none", spent=spent)
     return Step(
-        f"review-{number}", StepKind.REVIEW, phase or Exited(0, at), at, Kill(KillReason(kill), at) if kill else None,
+        f"review-{number}", StepKind.REVIEW, state or Exited(0, at), at, Kill(KillReason(kill), at) if kill else None,
         review=ReviewPlan(name, f"agent-{name}", "c", "b", ("x",), "", at), verdict=end if heard else None,
     )  # fmt: skip
 
@@ -252,9 +252,9 @@ def ask(one: Attempt, now: float = NOW + 1, policy: Policy = POLICY) -> Decision
 
 def test_verified_work_is_judged_before_it_lands() -> None:
     assert ask(attempt()) == Launch("review-1", StepKind.REVIEW)
-    assert ask(attempt(review(1, phase=Prepared(), heard=False))) == Launch("review-1", StepKind.REVIEW)
+    assert ask(attempt(review(1, state=Prepared(), heard=False))) == Launch("review-1", StepKind.REVIEW)
     assert ask(attempt(review(1, heard=False))) == Weigh("review-1")
-    assert ask(attempt(review(1, phase=Lost(NOW), heard=False))) == Weigh("review-1")
+    assert ask(attempt(review(1, state=Lost(NOW), heard=False))) == Weigh("review-1")
     assert ask(attempt(review(1, found=[]))) == Land()
     assert ask(attempt(review(1, found=[Finding("f", "high", "x", "y")]))) == Conclude(Outcome.REJECTED)
     assert ask(attempt(review(1, found=[Finding("f", "medium", "x", "y")]))) == Land()
@@ -311,10 +311,10 @@ def test_whatever_reviewers_do_an_attempt_comes_to_an_end(outcomes: list[Outcome
 
 def test_a_review_is_watched_as_an_agent_is() -> None:
     policy = replace(POLICY, limits=Limits(attempt_minutes=30, idle_minutes=10, verify_minutes=1))
-    live = review(1, phase=Running(1, NOW), heard=False)
+    live = review(1, state=Running(1, NOW), heard=False)
     assert isinstance(ask(attempt(live), NOW + 300, policy), Wait), "verify_minutes is not for it"
     assert ask(attempt(live), NOW + 601, policy) == End("review-1", KillReason.SILENT, hard=False)
-    busy = replace(live, phase=Running(1, NOW + 1700))
+    busy = replace(live, state=Running(1, NOW + 1700))
     assert ask(attempt(busy), NOW + 1801, policy) == End("review-1", KillReason.TIMEOUT, hard=False)
     ending = replace(live, kill=Kill(KillReason.TIMEOUT, NOW))
     assert ask(attempt(ending), NOW + 11, policy) == End("review-1", KillReason.TIMEOUT, hard=False), "INT, then TERM"
@@ -352,7 +352,7 @@ def rows_of(*attempts: Attempt) -> tuple[Task, ...]:
 @pytest.mark.parametrize("slots", [1, 2, 5])
 def test_reviews_take_the_slots_of_agents(slots: int) -> None:
     policy = replace(POLICY, slots=slots, verify_slots=1)
-    tasks = rows_of(attempt(), attempt(review(1, phase=Running(1, NOW), heard=False)), attempt(), attempt())
+    tasks = rows_of(attempt(), attempt(review(1, state=Running(1, NOW), heard=False)), attempt(), attempt())
     made = schedule(Board(tasks), lambda _: [Row("new", 9, Status.TODO)], policy, NOW + 1)
     begun = [action.id for action in made.actions]
     assert begun == ["t0", "t2", "t3", "new"][: slots - 1], "one runs; reviews go before new work"
@@ -411,7 +411,7 @@ def test_who_waits_for_a_person_keeps_nobody_waiting_for_ever(approval: bool) ->
 
 def test_past_its_hard_cap_the_run_ends_reviewers_too_and_that_is_no_try() -> None:
     policy = replace(POLICY, limits=Limits(breaker=0, run_cost_usd=1.0))
-    live = attempt(review(1, phase=Running(1, NOW), heard=False))
+    live = attempt(review(1, state=Running(1, NOW), heard=False))
     made = schedule(Board(rows_of(live), spent=Spent(cost=2.0)), lambda _: (), policy, NOW + 1)
     assert [(a.decision.step, a.decision.why) for a in made.actions if isinstance(a.decision, End)] == [
         ("review-1", "over_budget")

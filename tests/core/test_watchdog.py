@@ -41,8 +41,8 @@ def limited(**limits: object) -> Policy:
     return replace(POLICY, limits=Limits(breaker=0, **limits))  # type: ignore[arg-type]
 
 
-def second(phase: Running | Exited | Lost | Prepared, kill: Kill | None = None) -> Step:
-    return Step("agent-2", StepKind.AGENT, phase, NOW, kill)
+def second(state: Running | Exited | Lost | Prepared, kill: Kill | None = None) -> Step:
+    return Step("agent-2", StepKind.AGENT, state, NOW, kill)
 
 
 @pytest.mark.parametrize(
@@ -59,8 +59,8 @@ def test_an_agent_that_waits_in_silence_for_the_end_of_a_limit_is_ended(
     trouble: str, silent_s: float, why: str
 ) -> None:
     """Some say once that a limit is reached, and then sleep for as long as it lasts: three hours of a slot."""
-    phase = running(trouble=trouble, troubles=1, told="5 hour usage limit reached. Resets in 3h34m5s.")
-    found = watch(attempt(agent(phase)), agent(phase), POLICY, NOW + silent_s)
+    state = running(trouble=trouble, troubles=1, told="5 hour usage limit reached. Resets in 3h34m5s.")
+    found = watch(attempt(agent(state)), agent(state), POLICY, NOW + silent_s)
     assert (found.why if isinstance(found, End) else "") == why
     if isinstance(found, End):
         assert found.detail == f"{trouble}: 5 hour usage limit reached. Resets in 3h34m5s."
@@ -149,10 +149,10 @@ def test_a_full_context_is_no_failure_of_the_tree_it_left() -> None:
     [("context", Outcome.CONTEXT_FULL), ("runaway", Outcome.RUNAWAY), ("over_budget", Outcome.STOPPED)],
 )
 def test_its_class(why: str, outcome: Outcome) -> None:
-    for phase in (Exited(143, NOW), Lost(NOW)):
+    for state in (Exited(143, NOW), Lost(NOW)):
         kill = Kill(KillReason(why), NOW, detail="as it was said")
         verdict = classify(
-            phase=phase, kill=kill, output=b"x\n", output_bytes=2, rules=(), now=NOW
+            state=state, kill=kill, output=b"x\n", output_bytes=2, rules=(), now=NOW
         )
         assert verdict.outcome is outcome
         assert verdict.detail.endswith(": as it was said")

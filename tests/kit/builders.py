@@ -15,7 +15,7 @@ from agentjobs.policy.policy import Policy, Profile
 if TYPE_CHECKING:
     from agentjobs.model.decisions import Decision
     from agentjobs.model.outcomes import Outcome
-    from agentjobs.model.steps import Kill, Phase
+    from agentjobs.model.steps import Kill, StepState
 
 NOW = 1_000_000.0
 MINUTE = 60.0
@@ -59,12 +59,12 @@ POLICY = policy(
 """One profile, and an agent that gets two signals before it is killed."""
 
 
-def step(kind: StepKind, phase: Phase, name: str = "", kill: Kill | None = None, at: float = NOW) -> Step:
-    return Step(name or kind.value, kind, phase, at, kill)
+def step(kind: StepKind, state: StepState, name: str = "", kill: Kill | None = None, at: float = NOW) -> Step:
+    return Step(name or kind.value, kind, state, at, kill)
 
 
-def agent(phase: Phase, kill: Kill | None = None, at: float = NOW) -> Step:
-    return step(StepKind.AGENT, phase, kill=kill, at=at)
+def agent(state: StepState, kill: Kill | None = None, at: float = NOW) -> Step:
+    return step(StepKind.AGENT, state, kill=kill, at=at)
 
 
 def attempt(

@@ -42,7 +42,7 @@ from agentjobs.model.facts import AgentEnd, Attempt, Intent, Mode, Result
 from agentjobs.model.outcomes import LAYER_1, UNSPENT, Outcome
 from agentjobs.model.reviews import Finding, ReviewEnd, ReviewPlan
 from agentjobs.model.state import Halt
-from agentjobs.model.steps import Exited, Gauge, Kill, Lost, Phase, Prepared, Running, Seen, Step, StepKind
+from agentjobs.model.steps import Exited, Gauge, Kill, Lost, Prepared, Running, Seen, Step, StepKind, StepState
 from agentjobs.model.tasks import SETTLED, Row, Status, Task
 from agentjobs.policy.severities import SEVERITIES
 from agentjobs.text.path_patterns import overlap
@@ -480,7 +480,7 @@ class World:
         hold(attempt.result is None, "launches a step of an attempt that is over")
         hold(not task.procs, "never two live steps of one task")
         old = next((step for step in attempt.steps if step.name == launch.name), None)
-        hold(old is None or isinstance(old.phase, Prepared), f"{launch.name} is started once")
+        hold(old is None or isinstance(old.state, Prepared), f"{launch.name} is started once")
         if launch.kind is StepKind.REVIEW:
             self._launch_review(task, launch.name)
             return
@@ -506,21 +506,21 @@ class World:
     def _rest(self, attempt: Attempt) -> int:
         """Return how many checks have to run alone, after the newest run of the checks."""
         check = attempt.last(StepKind.VERIFY)
-        if check is None or not isinstance(check.phase, Exited) or check.phase.code != 0:
+        if check is None or not isinstance(check.state, Exited) or check.state.code != 0:
             return 0
         return check.rest or (check.checks - 1 if check.seen is not None and check.seen.changed else 0)
 
     def _look(self, task: SimTask, name: str) -> None:
         attempt = task.attempts[-1]
         step = next(s for s in attempt.steps if s.name == name)
-        hold(isinstance(step.phase, Exited) and step.phase.code == 0, "looks at the tree after checks that passed")
+        hold(isinstance(step.state, Exited) and step.state.code == 0, "looks at the tree after checks that passed")
         hold(step.seen is None and step.checks > 1 and not task.procs, "looks once, and where a check could hide it")
         self._put(task, replace(step, seen=Seen(("f",) if self.random.random() < self.odds.check_fails else ())))
 
     def _launch_review(self, task: SimTask, name: str) -> None:
         attempt = task.attempts[-1]
         check = attempt.last(StepKind.VERIFY)
-        verified = check is None or (isinstance(check.phase, Exited) and check.phase.code == 0 and check.kill is None)
+        verified = check is None or (isinstance(check.state, Exited) and check.state.code == 0 and check.kill is None)
         hold(attempt.end is not None and attempt.end.outcome is Outcome.OK and verified, "judges what was verified")
         hold(self.halt is None, "no reviewer begins after a halt")
         old = next((step for step in attempt.steps if step.name == name), None)
@@ -539,7 +539,7 @@ class World:
     def _weigh(self, task: SimTask, name: str) -> None:
         attempt = task.attempts[-1]
         step = next(s for s in attempt.steps if s.name == name)
-        hold(isinstance(step.phase, Exited | Lost) and not task.procs, "hears a reviewer that has ended")
+        hold(isinstance(step.state, Exited | Lost) and not task.procs, "hears a reviewer that has ended")
         hold(step.verdict is None and step.review is not None, "once")
         assert step.review is not None
         outcome, reset_at = self._outcome(step)
@@ -604,14 +604,14 @@ class World:
             step = next(s for s in task.attempts[-1].steps if s.name == name)
             if proc.ends_at <= self.now:
                 del task.procs[name]
-                phase: Phase = Lost(self.now) if proc.loses else Exited(proc.code, self.now)
-                self._put(task, replace(step, phase=phase))
-            elif isinstance(step.phase, Running) and self.random.random() < 0.5:
+                phase: StepState = Lost(self.now) if proc.loses else Exited(proc.code, self.now)
+                self._put(task, replace(step, state=phase))
+            elif isinstance(step.state, Running) and self.random.random() < 0.5:
                 finished = step.kind is StepKind.AGENT and self.random.random() < 0.1
-                talk = replace(step.phase, output_at=self.now, finished=step.phase.finished or finished)
+                talk = replace(step.state, output_at=self.now, finished=step.state.finished or finished)
                 if step.kind is StepKind.AGENT and self.random.random() < self.odds.full:
                     talk = replace(talk, gauge=self.random.choice(ASTRAY))
-                self._put(task, replace(step, phase=talk))
+                self._put(task, replace(step, state=talk))
 
     def _end(self, task: SimTask, end: End) -> None:
         hold(end.step in task.procs, "ends a step that lives")
@@ -634,7 +634,7 @@ class World:
         step = attempt.last(StepKind.AGENT)
         hold(step is not None and not task.procs and attempt.end is None, "judges an agent that ended, once")
         assert step is not None
-        hold(isinstance(step.phase, Exited | Lost) or not ask, "judges an agent that ended")
+        hold(isinstance(step.state, Exited | Lost) or not ask, "judges an agent that ended")
         stopped = [s.kill.why for s in attempt.steps if s.kind is StepKind.AGENT and s.kill is not None]
         if ask and stopped == ["context"] and step.name == "agent" and self.random.random() < 0.7:
             self._put(task, Step("agent-2", StepKind.AGENT, Prepared()))
@@ -665,7 +665,7 @@ class World:
             table = {"timeout": Outcome.TIMEOUT, "stalled": Outcome.STALLED, "runaway": Outcome.RUNAWAY}
             table |= {"context": Outcome.CONTEXT_FULL, "over_budget": Outcome.STOPPED}
             return table.get(step.kill.why, Outcome.OK), 0.0
-        if isinstance(step.phase, Lost):
+        if isinstance(step.state, Lost):
             return Outcome.LOST, 0.0
         if self.random.random() < self.odds.ok:
             return Outcome.OK, 0.0
@@ -691,7 +691,7 @@ class World:
         hold(task.attempts[-1].result is None, "a result is written once")
         if task.attempts[-1].end is None and task.attempts[-1].last(StepKind.AGENT) is not None:
             step = task.attempts[-1].first(StepKind.AGENT)
-            if step is not None and isinstance(step.phase, Exited | Lost):
+            if step is not None and isinstance(step.state, Exited | Lost):
                 self._judge(task, ask=False)
         review = unheard(task.attempts[-1])
         if review is not None:
@@ -772,12 +772,12 @@ class World:
         if check is None:
             hold(not attempt.intent.checks, "OK needs its checks")
             return
-        hold(isinstance(check.phase, Exited) and check.phase.code == 0, "OK needs a check that passed")
+        hold(isinstance(check.state, Exited) and check.state.code == 0, "OK needs a check that passed")
         hold(check.kill is None, "a check that was ended has not passed")
         clean = check.checks == 1 or not attempt.intent.base or (check.seen is not None and not check.seen.changed)
         hold(clean and not check.rest, "OK needs each check to have seen what lands")
         again = next((step for step in attempt.steps if step.name == SETUP_AGAIN), None)
-        redone = again is not None and isinstance(again.phase, Exited) and again.phase.code == 0
+        redone = again is not None and isinstance(again.state, Exited) and again.state.code == 0
         hold(attempt.end is None or not attempt.end.setup or redone, "OK needs a tree with what setup makes")
 
     def _check_plan(self, made: Schedule, board: Board, ready: list[Row]) -> None:
@@ -829,7 +829,7 @@ class World:
         flying = []
         for task in board.tasks:
             if task.last is not None and task.last.end is None and task.last.result is None:
-                running = [step.phase for step in task.last.steps if isinstance(step.phase, Running)]
+                running = [step.state for step in task.last.steps if isinstance(step.state, Running)]
                 flying.append(max(task.last.intent.context, *(phase.gauge.used for phase in running), 0))
         for action in made.actions:
             if isinstance(action.decision, Begin):
@@ -886,7 +886,7 @@ class World:
             return
         agents = sum(t.last is not None and t.last.result is None and t.last.end is None for t in board.tasks)
         lasts = [task.last for task in board.tasks if task.last is not None]
-        agents += sum(isinstance(step.phase, Running) for last in lasts for step in runs(last))
+        agents += sum(isinstance(step.state, Running) for last in lasts for step in runs(last))
         begun = {action.id for action in made.actions if isinstance(action.decision, Begin)}
         for row in ready:
             free = not row.files and account_for(self.policy, row.profile, row) not in troubled

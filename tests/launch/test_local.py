@@ -20,7 +20,7 @@ import pytest
 from agentjobs.disk.processes import boot_id, free_memory
 from agentjobs.launch import launcher
 from agentjobs.launch.step import StepFiles, read_record
-from agentjobs.model.steps import Exited, Lost, Phase, Prepared, Running
+from agentjobs.model.steps import Exited, Lost, Prepared, Running, StepState
 from tests.kit.harness import LONG_S
 
 if TYPE_CHECKING:
@@ -67,11 +67,11 @@ class Bench:
         return self.ended(name)
 
     def ended(self, name: str = "agent") -> Exited:
-        phase = self.settled(name)
-        assert isinstance(phase, Exited)
-        return phase
+        state = self.settled(name)
+        assert isinstance(state, Exited)
+        return state
 
-    def settled(self, name: str = "agent") -> Phase:
+    def settled(self, name: str = "agent") -> StepState:
         wait_for(lambda: not isinstance(launcher.state_of(self.files(name)), Running))
         return launcher.state_of(self.files(name))
 
@@ -114,11 +114,11 @@ def test_a_step_is_prepared_then_running_then_exited(bench: Bench) -> None:
     pid = bench.start("sh", "-c", "echo hello; cat go; exit 7")
     assert pid is not None
     wait_for(lambda: bench.files().log.exists() and bench.said() == b"hello\n")
-    phase = launcher.state_of(bench.files())
-    assert isinstance(phase, Running)
-    assert phase.pid == pid
-    assert phase.output_bytes == 6
-    assert abs(phase.output_at - bench.files().log.stat().st_mtime) < 0.001
+    state = launcher.state_of(bench.files())
+    assert isinstance(state, Running)
+    assert state.pid == pid
+    assert state.output_bytes == 6
+    assert abs(state.output_at - bench.files().log.stat().st_mtime) < 0.001
     go.write_bytes(b"")
     end = bench.ended()
     assert (end.code, end.output_bytes) == (7, 6)
@@ -353,9 +353,9 @@ def test_a_probe_does_not_hinder_a_start(bench: Bench) -> None:
 def test_the_lock_alone_says_running(bench: Bench) -> None:
     with bench.files().lock.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        phase = launcher.state_of(bench.files())
-        assert isinstance(phase, Running)
-        assert phase.pid == 0
+        state = launcher.state_of(bench.files())
+        assert isinstance(state, Running)
+        assert state.pid == 0
         bench.files().record.write_text('{"pid":1,"start":"","boot":"","mark":""}')
         bench.files().exit.write_text('{"code":0}')
         assert isinstance(launcher.state_of(bench.files()), Running)
@@ -621,8 +621,8 @@ def test_waiting_ends_with_the_first_that_ends(bench: Bench) -> None:
     began = time.monotonic()
     launcher.wait_any(steps, 60)
     assert time.monotonic() - began < 30
-    phases = [launcher.state_of(files) for _, files in steps]
-    assert [type(phase) for phase in phases] == [Running, Exited, Running]
+    states = [launcher.state_of(files) for _, files in steps]
+    assert [type(state) for state in states] == [Running, Exited, Running]
     began = time.monotonic()
     launcher.wait_any(steps, 60)  # one has ended already
     assert time.monotonic() - began < 30

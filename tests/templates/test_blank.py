@@ -143,9 +143,9 @@ FULL = {"terminal_reason": "prompt_too_long", "api_error_status": 400}
 def test_the_claude_rules(events: list[dict[str, object] | str], code: int, outcome: Outcome) -> None:
     agent = parse_policy((BLANK / "agentjobs.toml").read_bytes(), preset=preset).agents["claude"]
     output = "".join(f"{e if isinstance(e, str) else json.dumps(e)}\n" for e in events).encode()
-    phase = Exited(code=code, at=NOW, output_bytes=len(output))
+    state = Exited(code=code, at=NOW, output_bytes=len(output))
     found = classify(
-        phase=phase, kill=None, output=output, output_bytes=len(output), rules=agent.rules, now=NOW
+        state=state, kill=None, output=output, output_bytes=len(output), rules=agent.rules, now=NOW
     )
     assert found.outcome is outcome
     if outcome is Outcome.LIMIT and REJECTED in events:
@@ -163,7 +163,7 @@ def test_a_claude_limit_in_words_has_its_reset() -> None:
         FINAL | {"api_error": "usage_limit_reached", "result": words}, ensure_ascii=False
     ).encode()
     found = classify(
-        phase=Exited(code=1, at=NOW), kill=None, output=output, output_bytes=9, rules=agent.rules, now=NOW
+        state=Exited(code=1, at=NOW), kill=None, output=output, output_bytes=9, rules=agent.rules, now=NOW
     )
     assert found.outcome is Outcome.LIMIT
     assert found.reset_at % 86400 == 3 * 3600 + 55 * 60

@@ -154,7 +154,7 @@ def test_a_step_that_begins_late_in_a_long_turn_is_not_silent(tmp_path: Path) ->
     lookout = Lookout(tmp_path, 1000.0)
     lookout.look(1060.0)  # the turn has lasted that long
     step = Step("agent", StepKind.AGENT, Running(1, output_at=1059.0), started_at=1059.0)
-    seen = lookout.corrected("a/1/agent", step, StepFiles(tmp_path, "agent")).phase
+    seen = lookout.corrected("a/1/agent", step, StepFiles(tmp_path, "agent")).state
     assert isinstance(seen, Running)
     assert 1059.0 + seen.unheard_s >= 1059.0
     assert 1059.0 + seen.asleep_s >= 1059.0

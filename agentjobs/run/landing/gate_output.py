@@ -58,7 +58,7 @@ def failed_command(project: Project, run: Attempt, case: Case) -> tuple[str, boo
     gate = run.last(StepKind.GATE)
     if gate is None:
         return "", False
-    if case.errors and not isinstance(gate.phase, Running):
+    if case.errors and not isinstance(gate.state, Running):
         first = case.errors.split("\n", 1)[0]
         if first.startswith("$ "):
             return first[2:], False

@@ -321,7 +321,7 @@ class PhaseRuns:
         elif outcome is Outcome.RUNAWAY:
             how = "its command printed too much (limits.output)"
         else:
-            how = f"its command failed (exit {step.phase.code if isinstance(step.phase, Exited) else '?'})"
+            how = f"its command failed (exit {step.state.code if isinstance(step.state, Exited) else '?'})"
         output, _ = read_tail(step_files(dir_of(self.project, run), STEP).log, self.project.masking)
         lines = [line for line in error_excerpt(output).splitlines() if line.strip()]
         return f"{how}: {lines[-1].strip()[:200]}" if lines else how

@@ -106,7 +106,7 @@ class Reviewers:
         """Write ``<step>.end.json``: kill what still runs, restore the tree, read the verdict, pause its account."""
         intent = attempt.intent
         step = next(step for step in runs(attempt) if step.name == name)
-        if step.review is None or step.verdict is not None or not isinstance(step.phase, Exited | Lost):
+        if step.review is None or step.verdict is not None or not isinstance(step.state, Exited | Lost):
             return
         start.kill_leftovers(self.store, attempt)
         reviewer = as_attempt(attempt, step)
@@ -120,7 +120,7 @@ class Reviewers:
             detail = given if isinstance(given, str) else ""
         end = ReviewEnd(
             outcome=outcome,
-            at=step.phase.at,
+            at=step.state.at,
             valid=isinstance(given, Verdict),
             findings=self._findings(task, attempt, step, given) if isinstance(given, Verdict) else (),
             summary=" ".join(given.summary.split())[:1000] if isinstance(given, Verdict) else "",

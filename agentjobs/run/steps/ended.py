@@ -37,14 +37,14 @@ PATIENCE_S = 120.0
 def verdict_on(project: Project, task: Task, attempt: Attempt, now: float) -> Ending | None:
     """Classify an agent by its exit and its output; None if it has not ended."""
     intent, step = attempt.intent, attempt.first(StepKind.AGENT)
-    if step is None or not isinstance(step.phase, Exited | Lost):
+    if step is None or not isinstance(step.state, Exited | Lost):
         return None
     attempt_dir = project.store.attempt_dir(intent.id, intent.number)
     log = step_files(attempt_dir, step.name).log
     output, size = read_tail(log, project.masking)
     agent = project.policy.agents.get(intent.agent)
     verdict = classify(
-        phase=step.phase,
+        state=step.state,
         kill=step.kill,
         output=output,
         output_bytes=size if size > TAIL_BYTES else len(output),  # masked output may be shorter although it is not cut
@@ -55,7 +55,7 @@ def verdict_on(project: Project, task: Task, attempt: Attempt, now: float) -> En
     )
     if agent is None or verdict.outcome is not Outcome.LIMIT:
         return verdict
-    said_at = min(step.phase.at, now) if step.phase.at > 0 else now
+    said_at = min(step.state.at, now) if step.state.at > 0 else now
     at = exact_reset(project, task, attempt, agent, said_at)
     return replace(verdict, reset_at=max(at, now + 1.0)) if at else verdict
 
@@ -75,7 +75,7 @@ def unanswered(
     failed this way while other tasks of its account got answers (``pause``: the evidence against it).
     """
     step, agent = attempt.first(StepKind.AGENT), policy.agents.get(attempt.intent.agent)
-    if attempt.end is None or step is None or agent is None or not isinstance(step.phase, Exited | Lost):
+    if attempt.end is None or step is None or agent is None or not isinstance(step.state, Exited | Lost):
         return None
     if attempt.end.outcome is not Outcome.CRASHED or result.outcome is not Outcome.CRASHED or attempt.end.tokens:
         return None
@@ -88,7 +88,7 @@ def unanswered(
         crashed = (a for a in before if a.result is not None and a.result.outcome is Outcome.CRASHED)
         if any(f"{a.intent.id}/{a.number}" not in known for a in crashed):
             return None
-    at_once, mark = step.phase.at - step.started_at <= AT_ONCE_S, likeness(task.row, attempt.intent.tree, result)
+    at_once, mark = step.state.at - step.started_at <= AT_ONCE_S, likeness(task.row, attempt.intent.tree, result)
     if agent.reports_tokens:
         return Unanswered(SEVERAL, mark, mixed=MIXED_SEVERAL) if at_once or agent.reports_tokens_at_once else None
     several, first = policy.limits.breaker, attempt.intent.mode is Mode.FIRST
@@ -114,6 +114,6 @@ def knowledge_of(project: Project, agent: Agent | None, log: Path, *, mask: bool
 
 def is_patient(error: Exception, attempt: Attempt, now: float) -> bool:
     """Return whether this is a lock that may still be waited for, counted from the attempt's newest event."""
-    ended = [step.phase.at for step in attempt.steps if isinstance(step.phase, Exited)]
+    ended = [step.state.at for step in attempt.steps if isinstance(step.state, Exited)]
     newest = max(attempt.intent.started_at, attempt.end.at if attempt.end else 0.0, *ended)
     return isinstance(error, TreeBusy) and now < newest + PATIENCE_S

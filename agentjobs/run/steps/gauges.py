@@ -75,7 +75,7 @@ def finished_of(project: Project, task: Task, now: float) -> Task:
     policy = project.policy
     steps = list(last.steps)
     for at, step in enumerate(steps):
-        running, name = step.phase, last.agent_of(step)
+        running, name = step.state, last.agent_of(step)
         agent = policy.agents.get(name)
         if agent is None or step.kind not in AGENTS or not isinstance(running, Running):
             continue
@@ -85,7 +85,7 @@ def finished_of(project: Project, task: Task, now: float) -> Task:
             continue
         log = step_files(project.store.attempt_dir(task.row.id, last.number), step.name).log
         if has_finished(project, agent, log):
-            steps[at] = replace(step, phase=replace(running, finished=True))
+            steps[at] = replace(step, state=replace(running, finished=True))
     return replace(task, attempts=(*task.attempts[:-1], replace(last, steps=tuple(steps))))
 
 
@@ -98,8 +98,8 @@ def gauged(project: Project, task: Task) -> Task:
     if agent is None or not agent.observable:
         return task
     steps = [
-        replace(step, phase=replace(step.phase, gauge=_gauge(project, task, last, step, agent)))
-        if step.kind is StepKind.AGENT and isinstance(step.phase, Running)
+        replace(step, state=replace(step.state, gauge=_gauge(project, task, last, step, agent)))
+        if step.kind is StepKind.AGENT and isinstance(step.state, Running)
         else step
         for step in last.steps
     ]
@@ -137,7 +137,7 @@ def session_at(project: Project, attempt: Attempt) -> str:
 def doing_at(project: Project, attempt: Attempt, step: Step) -> str:
     """Return the last action of a running agent, in one line; empty if that is not known."""
     name = attempt.agent_of(step)
-    agent = project.policy.agents.get(name) if step.kind in AGENTS and isinstance(step.phase, Running) else None
+    agent = project.policy.agents.get(name) if step.kind in AGENTS and isinstance(step.state, Running) else None
     if agent is None:
         return ""
     log = step_files(project.store.attempt_dir(attempt.intent.id, attempt.number), step.name).log
@@ -181,7 +181,7 @@ def _state(attempt_dir: Path, step: str) -> Path:
 def _read_output(
     watched: Watched, project: Project, attempt_dir: Path, step: Step, sight: Sight
 ) -> tuple[Watched, bool]:
-    running = step.phase
+    running = step.state
     if isinstance(running, Running) and running.output_bytes == watched.output.offset:
         return watched, False
     news = read_on(step_files(attempt_dir, step.name).log_name, watched.output)

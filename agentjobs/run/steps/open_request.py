@@ -47,10 +47,10 @@ def in_flight(project: Project, task: Task, attempt: Attempt) -> Spending:
 
 
 def _killed(step: Step) -> bool:
-    phase = step.phase
-    if isinstance(phase, Exited):
-        return step.kill is not None or phase.code > SIGNAL_BASE
-    return isinstance(phase, Lost)
+    state = step.state
+    if isinstance(state, Exited):
+        return step.kill is not None or state.code > SIGNAL_BASE
+    return isinstance(state, Lost)
 
 
 def asks(agent: Agent, output: bytes) -> bool:
