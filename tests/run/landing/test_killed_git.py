@@ -15,7 +15,7 @@ import pytest
 from tests.kit.harness import FAKE_AGENT, Project
 from tests.kit.repositories import sh, write
 
-pytestmark = pytest.mark.sample(3)
+pytestmark = pytest.mark.sample(2)
 
 PARTS = 4
 LONG = "".join(f"line {number} of a file that is longer than ulimit lets git write\n" for number in range(40))
@@ -143,7 +143,7 @@ def test_a_killed_git_spoils_no_tree(
         assert project.landed("long.txt") == LONG.upper().strip(), told
         assert project.landed("new.txt") == "new", told
         assert "<<<<<<<" in (scene.place / "seen").read_text() or not conflict, told
-        if how.startswith("poll"):
+        if how.startswith("poll") and "lives on" not in how:  # that git changes the tree behind the back of the next poll
             assert outcomes == scene.wanted, told
         # An attempt whose tree git could not prepare or read is tried again; no check ever fails for that.
         assert set(outcomes) <= {"conflict", "ok", "infra", "crashed"}, told
