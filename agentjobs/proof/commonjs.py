@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 from agentjobs.proof.normal_form import Form, inside
 from agentjobs.proof.shapes import (
     DECLARED,
+    assigned,
     assignment_chain,
+    declared_names,
+    exported_member,
     is_assigned,
     is_module_exports,
     is_name,
@@ -19,6 +22,8 @@ from agentjobs.proof.shapes import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from agentjobs.source.syntax import Node
 
 ELIDED = "elided-import"
 """An `import x =` whose name is never used as a value: compilers drop it or keep it, depending on settings."""
@@ -33,6 +38,30 @@ def is_esm(statements: Sequence[Form]) -> bool:
     """Return whether a file has statements that only an ECMAScript module can have."""
     kinds = {"import", "export", "export-default", "export-names", "export-from"}
     return any(form.kind in kinds for form in statements)
+
+
+def module_mark(before: Node, after: Node, new: Sequence[Form]) -> Node | None:
+    """Return syntax that makes an ECMAScript module of a file which still exports through `exports`.
+
+    esbuild and tsx take any `export`, of types too, for one, and give such a file other exports; tsc adds
+    `__esModule`, after any import as well. With `export =` the file is CommonJS for all of them.
+    """
+    if any(form.kind == "export=" for form in new) or not names_used(new) & {"exports", "module"}:
+        return None
+    kinds = {"export_statement"}
+    chains = [assignment_chain(form.kids[0])[0] for form in new if form.kind == "do"]
+    if any(exported_member(target) for targets in chains for target in targets):
+        kinds.add("import_statement")
+    had = {child.type for child in before.children if _is_mark(child)}
+    return next((child for child in after.children if _is_mark(child) and child.type in kinds - had), None)
+
+
+def _is_mark(node: Node) -> bool:
+    """Return whether a statement has syntax of modules that may leave nothing behind."""
+    parts = {child.type for child in node.children}
+    if node.type == "import_statement":
+        return bool(parts & {"type", "import_require_clause"})
+    return node.type == "export_statement" and "namespace" not in parts
 
 
 def settled(old: list[Form], new: list[Form]) -> tuple[list[Form], list[Form]]:
@@ -77,9 +106,46 @@ def _exported_last(statements: list[Form]) -> list[Form]:
     """Move `export =` to the end, where compilers emit it."""
     exports = [form for form in statements if form.kind == "export="]
     rest = [form for form in statements if form.kind != "export="]
-    if len(exports) == 1 and exports[0].kids and _said_before(exports[0].kids[0], rest):
-        return rest
+    if len(exports) == 1 and exports[0].kids:
+        value = exports[0].kids[0]
+        if _said_before(value, rest) or _is_exported_anyway(value, rest):
+            return rest
     return rest + exports
+
+
+def _is_exported_anyway(value: Form, statements: list[Form]) -> bool:
+    """Return whether `module.exports = value` at the end changes nothing: it is `exports` or `module.exports` itself.
+
+    Both must exist for certain (a file that asks `typeof exports` also runs elsewhere), and be the same object still.
+    """
+    if not is_name(value, "exports") and not is_module_exports(value):
+        return False
+    if declared_names(statements) & {"exports", "module"} or not any(map(_uses_exports, statements)):
+        return False
+    uses = [found for form in statements for found in inside(form)]
+    if any(form.kind == "unary_expression" and form.kids[0].kind == "typeof" and _uses_exports(form) for form in uses):
+        return False
+    if is_module_exports(value):
+        return not is_assigned("module", statements)
+    if any(is_name(target, "exports") or is_module_exports(target) for target in assigned(statements)):
+        return False
+    # a function that receives `module` may assign to its `exports`
+    bare = sum(is_name(form, "module") for form in uses)
+    return bare == sum(form.kind in {"member", "binary_expression"} and _has(form, "module") for form in uses)
+
+
+def _uses_exports(form: Form) -> bool:
+    """Return whether a statement fails where neither `exports` nor `module` exists."""
+    if form.kind in _ALWAYS_RUN:
+        return any(map(_uses_exports, form.kids))
+    return form.kind == "name" and form.text in {"exports", "module"}
+
+
+_ALWAYS_RUN = DECLARED | {"do", "arguments", "assignment_expression", "call", "item", "member", "unary_expression"}
+
+
+def _has(form: Form, name: str) -> bool:
+    return any(is_name(kid, name) for kid in form.kids)
 
 
 def _said_before(value: Form, statements: list[Form]) -> bool:

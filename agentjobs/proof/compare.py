@@ -37,6 +37,9 @@ def compare(old: bytes, old_path: str, new: bytes, new_path: str, tier: Tier = "
         a = one.statements(before.children)
         if tier == "strict" and not other.derived_properties <= one.left_out | one.derived_properties:
             return _unsafe_property(before, after)
+        mark = commonjs.module_mark(before, after, b)
+        if mark is not None:
+            return _made_a_module(before, mark)
         a, b = _without_strictness(a, b)
         a, b = enums.settled(a, b)
         a, b = commonjs.settled(a, b)
@@ -93,6 +96,11 @@ def _broken(before: Node, after: Node) -> Difference | None:
 def _unsafe_property(before: Node, after: Node) -> Difference:
     hint = "write the assignment out: a parameter property of a derived class may pass by a setter of the base"
     return Difference("parameter property", "", before.start_point[0] + 1, after.start_point[0] + 1, "", "", hint)
+
+
+def _made_a_module(before: Node, mark: Node) -> Difference:
+    hint = "end the file with `declare const exports: { name: Type }` and `export = exports`, and export nothing else"
+    return Difference("module syntax", "", before.start_point[0] + 1, mark.start_point[0] + 1, "", shown(mark), hint)
 
 
 def _without_strictness(old: list[Form], new: list[Form]) -> tuple[list[Form], list[Form]]:

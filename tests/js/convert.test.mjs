@@ -30,7 +30,8 @@ test('the form of exports', { skip }, () => {
   assert.equal(form('class A {}\nmodule.exports = A\nrequire("./b")'), 'early');
   assert.equal(form('exports = module.exports = f\nfunction f() {}\nexports.g = 1'), 'early');
   assert.equal(form('exports.a = exports.b = 1'), 'named');
-  assert.equal(form('function a() {}\nexports.a = a'), 'opaque');
+  assert.equal(form('function a() {}\nexports.a = a'), 'named');
+  assert.equal(form('exports.a = 1\nfill(module)'), 'opaque');
   assert.equal(form('for (const a in b) exports[a] = b[a]'), 'opaque');
   assert.equal(form('a()'), 'none');
   assert.equal(form('export const a = 1'), 'esm');
@@ -44,11 +45,34 @@ test('module syntax', { skip }, () => {
   assert.equal(convert('const { b } = require("a")'), 'const { b } = require("a") as typeof import("a")');
   assert.equal(convert('f()\nrequire("a").b()'), 'f()\n;(require("a") as typeof import("a")).b()');
   assert.equal(convert('module.exports = 1'), 'export = 1');
-  assert.equal(convert('exports.a = 1'), 'exports.a = 1\nexport declare let a: any;\n');
+  assert.equal(convert('exports.a = 1'), 'exports.a = 1\ndeclare const exports: {\n  a: any;\n};\nexport = exports;\n');
   assert.equal(
     convert('module.exports = f\nmodule.exports.g = 1\nfunction f() {}'),
     'module.exports = f\nmodule.exports.g = 1\nfunction f() {}\ndeclare namespace f {\n  export let g: any;\n}\nexport = f;\n',
   );
+});
+
+// esbuild and tsx take any other `export` for an ECMAScript module, and tsc marks an `import` without `export =`.
+test('a CommonJS module says only `export =`, and exports what it did', { skip }, () => {
+  const bodies = [
+    'exports.a = f', 'exports.default = f; exports.a = 2', 'module.exports = f; module.exports.g = 1', 'module.exports = { f }; f()',
+    'exports = module.exports = f; exports.g = 1', 'exports.a = 1; fill(module)', 'Object.assign(exports, { a: 1 })', 'exports["x-y"] = 1',
+    'if (os.x) exports.a = 1; exports.b = os',
+  ];
+  const fill = (module) => { module.exports = { filled: 1 }; };
+  const load = (code) => {
+    const module = { exports: {} };
+    new Function('module', 'exports', 'require', 'fill', code)(module, module.exports, () => ({ x: 1 }), fill);
+    return [typeof module.exports, '__esModule' in module.exports, ...Object.entries(module.exports).map(([key, value]) => key + typeof value)];
+  };
+  for (const body of bodies) {
+    const before = `const os = require('os');\nfunction f() { return os }\n${body}\n`;
+    const after = convertModuleSyntax(before, 'a.js', () => true);
+    const marks = after.split('\n').filter((line) => /^export\b/.test(line));
+    assert.deepEqual(marks.map((line) => line.slice(0, 9)), ['export = '], after);
+    const { outputText } = ts.transpileModule(after, { compilerOptions: { module: ts.ModuleKind.CommonJS, moduleDetection: 3, target: 9 } });
+    assert.deepEqual(load(outputText), load(before), after);
+  }
 });
 
 test('a group that holds the usual difficulties compiles, and is the same code', { skip }, (t) => {
@@ -172,7 +196,7 @@ test('as an agent: files are replaced, the result is an event, the handoff is wr
   assert.equal(result.is_error, false);
   assert.equal(result.result, 'a.ts: no errors');
   assert.equal(existsSync(path.join(treeDir, 'a.js')), false);
-  assert.match(readFileSync(path.join(treeDir, 'a.ts'), 'utf8'), /export declare let a: any/);
+  assert.match(readFileSync(path.join(treeDir, 'a.ts'), 'utf8'), /a: any;\n};\nexport = exports/);
   assert.match(readFileSync(handoff, 'utf8'), /a\.ts is TypeScript now/);
 });
 

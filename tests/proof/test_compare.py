@@ -45,6 +45,13 @@ SAME = {
         "class A {}\nmodule.exports = A\nconst b = require('./b')\nb.x = 1",
         "class A {}\nmodule.exports = A\nimport b = require('./b')\nb.x = 1\nexport = A",
     ),
+    "export = exports": ("exports.a = f()", "exports.a = f()\ndeclare const exports: { a: T }\nexport = exports"),
+    "export = exports, with imports": (
+        "const b = require('./b')\nexports.a = b\nif (require.main === module) b()",
+        "import type T from 't'\nimport b = require('./b')\nexports.a = b\nif (require.main === module) b()\nexport = exports",
+    ),
+    "export = module.exports": ("module.exports = {}\nmodule.exports.a = 1", "module.exports = {}\nmodule.exports.a = 1\nexport = module.exports"),
+    "types that were exported before": ("export const a = module.a", "export const a = module.a\nexport type T = 1"),
     "to modules": (
         "const { a, b: c } = require('./m')\nconst fs = require('fs')\nfunction f() { fs.read(a, c) }\nmodule.exports = { f, g: f }",
         "import { a, b as c } from './m.js'\nimport fs from 'fs'\nexport function f(): void { fs.read(a, c) }\nexport { f as g }",
@@ -122,6 +129,17 @@ OTHER = {
     "ambiguous brackets": ("f(a < b, c > (d))", "f(a < b, c > (d))"),
     "mark on the next line": ("a\n;b", "a\n!b"),
     "shebang": ("#!/usr/bin/env node\nf()", "f()"),
+    "declared export": ("exports.a = f()", "exports.a = f()\nexport declare let a: any"),
+    "exported type": ("exports.a = f()", "exports.a = f()\nexport type T = 1"),
+    "exported interface": ("module.exports = f", "module.exports = f\nexport interface T {}"),
+    "type import beside exports": ("exports.a = f()", "import type T from 't'\nexports.a = f()"),
+    "import = beside exports": ("const b = require('b')\nexports.a = b", "import b = require('b')\nexports.a = b"),
+    "exports replaced": ("exports.a = 1\nexports = {}", "exports.a = 1\nexports = {}\nexport = exports"),
+    "exports perhaps replaced": ("exports.a = 1\nf(module)", "exports.a = 1\nf(module)\nexport = exports"),
+    "exports perhaps missing": (
+        "if (typeof exports === 'object') exports.a = 1",
+        "if (typeof exports === 'object') exports.a = 1\nexport = exports",
+    ),
     "prototype": ("x = { __proto__: __proto__ }", "x = { __proto__ }"),
 }
 

@@ -31,8 +31,8 @@ export function normalForm(text, fileName) {
       form.push(CLOSE);
     }
   };
-  for (const statement of withoutRepeatedExport([...source.statements])) {
-    if (ts.isEmptyStatement(statement) || isMarker(statement)) continue;
+  for (const statement of withoutRepeatedExport(source.statements.filter((node) => !ts.isEmptyStatement(node)))) {
+    if (isMarker(statement)) continue;
     const first = form.length;
     visit(statement);
     if (isRequire(statement)) form[form.findIndex((word, i) => i >= first && /^(var|let|const)$/.test(word))] = 'var';
@@ -69,12 +69,14 @@ function isRequire(statement) {
 }
 
 /**
- * A module that exports itself early, for a circular require, repeats this at its end for the compiler (`export = f`).
- * The second export changes nothing if both name the same constant.
+ * A module that exports itself early, for a circular require, says so again at its end for the compiler
+ * (`export = f`). The second time changes nothing as long as both name the same constant thing. Nor does a module
+ * that exports its own `exports`, which is not compared here: `agentjobs same-code` looks whether it is still that.
  */
 function withoutRepeatedExport(statements) {
   const last = statements.at(-1);
   const name = last === undefined ? undefined : exported(last);
+  if (/^(module\.)?exports$/.test(name?.getText())) return statements.slice(0, -1);
   if (name === undefined || !ts.isIdentifier(name)) return statements;
   const isSame = (statement) => {
     const value = exported(statement);

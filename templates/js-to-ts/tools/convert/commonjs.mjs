@@ -30,8 +30,8 @@ const isAssignment = (node) => ts.isBinaryExpression(node) && node.operatorToken
  *     'none'    nothing is exported
  *     'last'    module.exports = …, and nothing runs after it: `at` is that assignment
  *     'early'   module.exports = name, where other code follows: `name`, and the members added to it: `members`
- *     'named'   exports.a = …, exports.b = …: `members`
- *     'opaque'  anything else: for TypeScript it is a module without exports, and a `require` of it gives `any`
+ *     'named'   exports.a = …, exports.b = …: `type`, the type of `exports` in TypeScript
+ *     'opaque'  anything else: whoever requires it gets `any`; `isCertain` if it needs `module` wherever it runs
  */
 export function exportForm(source) {
   if (isEsm(source)) return { kind: 'esm' };
@@ -50,7 +50,7 @@ export function exportForm(source) {
       }
     }
   }
-  return classify(source, { whole, members: [...members], hasOther: mentionsOther(source, seen) });
+  return classify(source, { whole, members: [...members], hasOther: mentionsOther(source, seen), uses: usesOfExports(source) });
 }
 
 function isEsm(source) {
@@ -86,18 +86,70 @@ function mentionsOther(source, seen) {
   return visit(source);
 }
 
-function classify(source, { whole, members, hasOther }) {
-  if (whole.length === 0 && members.length === 0) return { kind: hasOther ? 'opaque' : 'none' };
+/**
+ * What a module does with `exports` and `module.exports`: the values that it assigns to each member (`members`);
+ * whether it replaces them or passes `module` on (`isReplaced`), or asks whether they are there (`isAskedFor`).
+ */
+function usesOfExports(source) {
+  const uses = { members: new Map(), isReplaced: false, isAskedFor: false };
+  const visit = (node) => {
+    if (ts.isTypeOfExpression(node) && /\b(exports|module)\b/.test(node.getText(source))) uses.isAskedFor = true;
+    if (isModuleExports(node) || isExports(node)) useOf(node, uses);
+    if (ts.isIdentifier(node) && node.text === 'module' && isPassedOn(node)) uses.isReplaced = true;
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+  return uses;
+}
+
+function useOf(node, uses) {
+  const { parent } = node;
+  if (isTarget(node)) uses.isReplaced = true;
+  if (!ts.isPropertyAccessExpression(parent) || parent.expression !== node) return;
+  const values = uses.members.get(parent.name.text) ?? [];
+  uses.members.set(parent.name.text, values);
+  if (isTarget(parent)) values.push(parent.parent.right);
+}
+
+const isTarget = ({ parent, pos }) => isAssignment(parent) && parent.left.pos === pos;
+
+function isPassedOn({ parent, pos }) {
+  return !ts.isPropertyAccessExpression(parent) && (!ts.isBinaryExpression(parent) || (isAssignment(parent) && parent.left.pos === pos));
+}
+
+/** Whether a statement, as soon as it runs, needs `exports` or `module` to be there. */
+function needsExports(node) {
+  if (ts.isIdentifier(node)) return node.text === 'exports' || node.text === 'module';
+  if (ts.isFunctionLike(node) || ts.isClassLike(node)) return false;
+  const isOnTheWay =
+    ts.isExpressionStatement(node) || ts.isCallExpression(node) || isAssignment(node) || ts.isPropertyAccessExpression(node) || ts.isElementAccessExpression(node);
+  return isOnTheWay && ts.forEachChild(node, needsExports) === true;
+}
+
+/** The members of `exports` with their types, as the text of an object type. */
+function typeOfExports(source, members) {
+  const lines = [...members].map(([name, values]) => {
+    const [value] = values;
+    const isKnown = values.length === 1 && ts.isIdentifier(value) && isFunctionOrClass(source, value.text);
+    return `  ${name}: ${isKnown ? `typeof ${value.text}` : 'any'};`;
+  });
+  return `{\n${lines.join('\n')}\n}`;
+}
+
+function classify(source, { whole, members, hasOther, uses }) {
   const locals = localNames(source);
+  const isCertain = !uses.isAskedFor && !locals.has('exports') && !locals.has('module') && source.statements.some(needsExports);
+  const opaque = { kind: 'opaque', isCertain };
   if (whole.length === 0) {
-    return members.every((name) => isName(name) && !locals.has(name)) ? { kind: 'named', members } : { kind: 'opaque' };
+    if (members.length === 0) return hasOther ? opaque : { kind: 'none' };
+    return isCertain && !uses.isReplaced ? { kind: 'named', type: typeOfExports(source, uses.members) } : opaque;
   }
-  if (whole.length > 1) return { kind: 'opaque' };
+  if (whole.length > 1) return opaque;
   const [{ statement, value, isPlain }] = whole;
   const runs = source.statements.filter((node) => !ts.isFunctionDeclaration(node) && !ts.isEmptyStatement(node));
   if (isPlain && members.length === 0 && !hasOther && runs.at(-1) === statement) return { kind: 'last', at: statement.expression };
   if (ts.isIdentifier(value) && locals.has(value.text)) return { kind: 'early', name: value.text, members: members.filter(isName) };
-  return { kind: 'opaque' };
+  return opaque;
 }
 
 /** Whether a name can be declared: `exports.default` and `exports.delete` cannot. */

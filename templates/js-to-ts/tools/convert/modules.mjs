@@ -3,7 +3,7 @@
 //     var a = require('./a')      →  import a = require('./a')
 //     module.exports = f          →  export = f                       where nothing runs after it
 //                                 →  left, and `export = f` repeated at the end
-//     exports.a = …               →  left, and `export declare let a: any` at the end
+//     exports.a = …               →  left, and `declare const exports: { a: any }; export = exports` at the end
 //     { b } = require('./b')      →  require('./b') as typeof import('./b')
 
 import { builtinModules } from 'node:module';
@@ -25,9 +25,11 @@ export function convertModuleSyntax(text, name, hasTypes) {
   return tail.length === 0 ? converted : `${converted.replace(/\s*$/, '\n')}${tail.join('\n')}\n`;
 }
 
-/** The declarations at the end of the module that TypeScript needs to know its exports. None of them runs. */
-function declaredAtEnd(source, { kind, name, members = [] }) {
-  if (kind === 'named') return members.map((member) => `export declare let ${member}: any;`);
+/** What has to be said at the end of the module for TypeScript to know its exports. None of it runs. */
+function declaredAtEnd(source, { kind, name, members = [], type, isCertain }) {
+  // No other `export` may stand here, not of a type either: for esbuild and tsx it makes another kind of module of the file.
+  if (kind === 'named') return [`declare const exports: ${type};`, 'export = exports;'];
+  if (kind === 'opaque' && isCertain) return ['export = module.exports;'];
   if (kind !== 'early') return [];
   const lines = [`export = ${name};`];
   if (members.length === 0 || !isFunctionOrClass(source, name)) return lines;
@@ -103,6 +105,6 @@ export function typedModules(resolve, read = (file) => readFileSync(file, 'utf8'
     const source = parseJs(text, file);
     const form = exportForm(source);
     if (form.kind === 'early') return form.members.length === 0 || isFunctionOrClass(source, form.name);
-    return form.kind !== 'opaque' && form.kind !== 'none';
+    return form.kind !== 'none' && (form.kind !== 'opaque' || form.isCertain);
   };
 }
