@@ -214,6 +214,8 @@ def _summary(found: FilePlan) -> list[str]:
         "left out, because a table cannot contain the name": found.odd,
     }
     lines += [f"{_many(paths, 'file')} {what}: {_first([paths])}" for what, paths in told.items() if paths]
+    if found.excluded:
+        lines.append(f"{_many(found.excluded, 'file')} left out by exclude: {_places(found.excluded)}")
     if result.held:
         lines.append(f"left to other rows, which are not changed: {many(result.held, 'file')}")
     if found.unresolved:
@@ -232,6 +234,17 @@ def _summary(found: FilePlan) -> list[str]:
 
 def _many(items: Sequence[object], word: str) -> str:
     return f"{len(items)} {word}{'' if len(items) == 1 else 's'}"
+
+
+def _places(paths: Sequence[str]) -> str:
+    """Return the directories of files, each with the number of its own files; single files by name."""
+    from collections import Counter
+
+    counts = Counter(path.rpartition("/")[0] for path in paths)
+    single = {path.rpartition("/")[0]: path for path in paths}
+    shown = [single[place] if count == 1 else f"{place or '.'}/ ({count})" for place, count in sorted(counts.items())]
+    most = 12
+    return ", ".join(shown[:most]) + (f" and {len(shown) - most} more directories" if len(shown) > most else "")
 
 
 def _first(circles: Sequence[Sequence[str]]) -> str:

@@ -50,6 +50,8 @@ class FilePlan(Struct, frozen=True):
     """Files of DONE rows that have changed since, and are in new rows."""
     odd: tuple[str, ...]
     """Selected files with names that a table cannot hold."""
+    excluded: tuple[str, ...]
+    """Files that `include` selects and `exclude` leaves out."""
     there: tuple[str, ...]
     """Files to plan with a new name that already exists."""
     unresolved: int
@@ -65,6 +67,7 @@ class _Found(Struct, frozen=True):
     sources: Sources
     asked: Callable[[str], bool]
     odd: tuple[str, ...]
+    excluded: tuple[str, ...]
     unresolved: int
 
 
@@ -111,10 +114,13 @@ def _merged(project: Project, found: _Found, planning: Planning, table: Table) -
     data, planned = merge_rows(_shorter(_settled(table, result), result), result.rows, file=table.file)
     check_graph(parse(data, table.file))
     todo = [path for group in result.grouping.groups for path in group.files]
-    there = [path for path in todo if planning.renamed(path) != path and planning.renamed(path) in found.sources.paths]
+    there = [path for path in todo if found.sources.paths.intersection(planning.names_after(path))]
     base = project.git.resolve(project.policy.base)
     behind = base is not None and not project.git.contains(found.tip, base)
-    return FilePlan(planned, result, tuple(again), found.odd, tuple(there), found.unresolved, behind), data
+    plan = FilePlan(
+        planned, result, tuple(again), found.odd, found.excluded, tuple(there), found.unresolved, behind
+    )
+    return plan, data
 
 
 def _settled(table: Table, result: Replanned) -> Table:
@@ -155,23 +161,25 @@ def _read(project: Project, planning: Planning, paths: Sequence[str]) -> _Found:
     git = project.git
     tip = project.tip()
     blobs = git.files(tip)
-    chosen = matching(blobs, planning.include, planning.exclude)
+    included = matching(blobs, planning.include)
+    chosen = matching(included, (), planning.exclude)
     asked = beneath(paths, blobs, f"{tip[:10]}, where tasks start; write it from the top, or commit it")
+    excluded = tuple(path for path in sorted({*included} - {*chosen}) if asked(path))
     odd = refuse_odd(chosen)
     chosen = sorted(set(chosen) - set(odd))
     if not any(map(asked, chosen)) and not os.path.lexists(project.file.path):
         raise UserError(f"no file of {tip[:10]} is chosen: look at include and exclude, and commit what is new")
     others = _of_rows(project, planning) & blobs.keys() - set(chosen)
     memory = project.store.memory() if planning.max_tokens is not None else None
-    graph, sizes = _graph(git, blobs, chosen, sorted(others), memory, count_tokens=planning.max_tokens is not None)
+    graph, sizes, jsx = _graph(git, blobs, chosen, sorted(others), memory, count_tokens=planning.max_tokens is not None)
     coupled: tuple[tuple[str, str], ...] = ()
     if planning.co_change:
         from agentjobs.source.history import coupled_files
 
         pairs = coupled_files(git, tip, {*chosen, *others}, support=planning.co_change)
         coupled = tuple(pair.files for pair in pairs)
-    sources = Sources(sizes, graph.edges, frozenset(blobs), coupled)
-    return _Found(tip, sources, asked, odd, len(graph.unresolved))
+    sources = Sources(sizes, graph.edges, frozenset(blobs), coupled, jsx)
+    return _Found(tip, sources, asked, odd, excluded, len(graph.unresolved))
 
 
 def beneath(paths: Sequence[str], blobs: Collection[str], place: str) -> Callable[[str], bool]:
@@ -209,7 +217,7 @@ def _of_rows(project: Project, planning: Planning) -> set[str]:
     project.file.load()
     table = project.file.table
     files = (file for task_id in table.ids for file in table.row(task_id).files)
-    return {path for file in files for path in (file, planning.renamed(file))}
+    return {path for file in files for path in (file, *planning.names_after(file))}
 
 
 def _graph(
@@ -220,9 +228,10 @@ def _graph(
     memory: Path | None,
     *,
     count_tokens: bool,
-) -> tuple[ImportGraph, dict[str, Size]]:
-    """Return the import graph, and the size of each selected file."""
+) -> tuple[ImportGraph, dict[str, Size], frozenset[str]]:
+    """Return the import graph, the size of each selected file, and which of them contain JSX."""
     from agentjobs.source.import_graph import import_graph  # it has a parser to load
+    from agentjobs.source.syntax import holds_jsx
 
     manifests = [path for path in blobs if _is_manifest(path)]
     wanted = {path: blobs[path] for path in (*chosen, *others, *manifests)}
@@ -245,7 +254,8 @@ def _graph(
         graph = import_graph(Path(directory), [*chosen, *others])
     known = {stem for path in blobs for stem in _stems(path)}
     lost = tuple(found for found in graph.unresolved if os.path.normpath(_place(*found)) not in known)
-    return replace(graph, unresolved=lost), sizes
+    jsx = frozenset(path for path in chosen if path.endswith(".js") and holds_jsx(contents[wanted[path]]))
+    return replace(graph, unresolved=lost), sizes, jsx
 
 
 def _stems(path: str) -> Iterator[str]:

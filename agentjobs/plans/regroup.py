@@ -44,6 +44,8 @@ class Sources(Struct, frozen=True):
     """Every path of the commit."""
     coupled: tuple[tuple[str, str], ...] = ()
     """Files that change together, the strongest first."""
+    jsx: frozenset[str] = frozenset()
+    """Files which contain JSX."""
 
 
 class Standing(Struct, frozen=True):
@@ -109,7 +111,7 @@ def standing(
 def originals(paths: Iterable[str], planning: Planning) -> tuple[str, ...]:
     """Return the paths without those that are the new name of another one."""
     found = tuple(paths)
-    made = {planning.renamed(path) for path in found if planning.renamed(path) != path}
+    made = {new for path in found for new in planning.names_after(path)}
     return tuple(path for path in found if path not in made)
 
 
@@ -196,7 +198,7 @@ class _Rows:
         extra = self._coupled()
         rows = []
         for at, group in enumerate(self.grouping.groups):
-            names = [name for path in group.files for name in sorted({path, self.planning.renamed(path)})]
+            names = [name for path in group.files for name in sorted({path, self._renamed(path)})]
             row = {
                 "id": self.ids[at],
                 "files": shlex.join(names),
@@ -234,6 +236,10 @@ class _Rows:
             return []
         named = self.table.cell(task_id, "after").split()
         return [i for i in named if i in self.table and not self.table.cell(i, "lines")]
+
+    def _renamed(self, path: str) -> str:
+        names = self.planning.names_after(path) or (path,)
+        return names[-1 if path in self.sources.jsx else 0]
 
     def _coupled(self) -> dict[int, set[str]]:
         """Return the open rows whose files change together with files of a group: the group waits for them."""

@@ -57,3 +57,10 @@ class Planning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             return path
         old = max(fitting, key=len)
         return path.removesuffix(old) + self.rename[old]
+
+    def names_after(self, path: str) -> tuple[str, ...]:
+        """Return the new names that a file may get: `.ts` of `.js` is `.tsx` if there is JSX in the file."""
+        new = self.renamed(path)
+        if new == path:
+            return ()
+        return (new, f"{new}x") if path.endswith(".js") and new.endswith(".ts") else (new,)

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
 
     from tree_sitter import Node, Parser, QueryCursor  # noqa: TC004 - others use the type in annotations
 
-__all__ = ["Language", "Node", "captures", "errors", "language_of", "parse", "parse_either", "parser", "walk"]
+__all__ = [
+    "Language", "Node", "captures", "errors", "holds_jsx", "language_of", "parse", "parse_either", "parser", "walk",
+]  # fmt: skip
 
 Language = Literal["javascript", "typescript", "tsx"]
 
@@ -82,6 +84,13 @@ def walk(root: Node) -> Iterator[Node]:
         node = waiting.pop()
         yield node
         waiting += reversed(node.children)
+
+
+def holds_jsx(source: bytes) -> bool:
+    """Return whether JavaScript contains JSX."""
+    if b"</" not in source and b"/>" not in source:
+        return False
+    return any(node.type in {"jsx_element", "jsx_self_closing_element"} for node in walk(parse(source, "javascript")))
 
 
 def captures(language: Language, query: str, root: Node) -> dict[str, list[Node]]:

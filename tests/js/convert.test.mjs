@@ -11,7 +11,7 @@ const { convertGroup } = await load('convert/convert.mjs');
 const { repairGroup } = await load('convert/repair.mjs');
 const { takeUp } = await load('convert/task.mjs');
 const { Workbench } = await load('convert/workbench.mjs');
-const { globPattern, ts } = await load('project.mjs');
+const { ts } = await load('project.mjs');
 const registry = skip ? undefined : ts.createDocumentRegistry();
 
 /** Convert these files of a repository; gives the bench, which holds the results. */
@@ -218,10 +218,4 @@ test('as an agent: a half-done attempt begins again', { skip }, (t) => {
   assert.equal(files.length, 1);
   convertGroup(bench, files);
   assert.equal(bench.text('a.ts'), 'export = 1\n');
-});
-
-test('globs', { skip }, () => {
-  const matches = (glob, name) => globPattern(glob).test(name);
-  assert.ok(matches('{bin,lib}/**/*.js', 'lib/a/b.js') && matches('src/**/*.js', 'src/a.js') && matches('index.js', 'index.js'));
-  assert.ok(!matches('lib/*.js', 'lib/a/b.js') && !matches('index.js', 'indexxjs') && !matches('src/**/*.js', 'test/src/a.js'));
 });

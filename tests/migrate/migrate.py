@@ -112,7 +112,6 @@ def _set_up(project: Path, about: dict[str, Any], tests: str | None, given: argp
     _run(project, *AGENTJOBS, "init", "js-to-ts")
     _run(project, *NPM, "--prefix", "tools")
     sources, exclude = about["sources"], about["exclude"]
-    (project / "tools" / "sources.json").write_text(json.dumps({"sources": sources, "exclude": exclude}))
     policy = project / "agentjobs.toml"
     text = policy.read_text()
     own = tomllib.loads(text)

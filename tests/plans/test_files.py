@@ -252,6 +252,17 @@ def test_odd_names(tmp_path: Path) -> None:
     assert files == [("a b.js", "a b.ts"), ("pages/[id].js", "pages/[id].ts")]
 
 
+def test_jsx_gets_another_new_name_and_what_is_left_out_is_named(tmp_path: Path) -> None:
+    files = {"view.js": "export const V = () => <p>{a}</p>\n", "text.js": "const a = '</p>'\n", "lib/config/a.js": "a()\n"}
+    project = made(tmp_path, files, exclude=["config/"])
+    found = plan(project, exclude=("config/",))
+    assert set(cells(project, "files").values()) == {"view.js view.tsx", "text.js text.ts"}
+    assert found.excluded == ("lib/config/a.js",)
+    again = plan(project, exclude=("config/",))
+    assert not again.planned.added and not again.result.removed
+    assert "1 file left out by exclude: lib/config/a.js" in project.run("plan", "files", "--dry-run").stderr
+
+
 def test_the_command(tmp_path: Path) -> None:
     project = made(tmp_path / "p")
     said = project.run("plan", "files", "lib", "--grouped", "--dry-run", "--rename", ".js=.mts", code=0)

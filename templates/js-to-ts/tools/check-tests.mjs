@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Check: the project's own tests pass, unchanged. They run in a copy of the tree in which every X.ts has become
-// X.js again, so that a test's `require('../x.js')` finds what it always found.
+// Check: the project's own tests pass, unchanged. They run in a copy of the tree in which every X.ts that was converted is
+// X.js again, so that a test's `require('../x.js')` finds what it always found. TypeScript of the project's own stays.
 //
 //     node tools/check-tests.mjs [COMMAND [ARGUMENT…]]        default: npm test
 
@@ -9,7 +9,7 @@ import { copyFileSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSy
 import { constants, tmpdir } from 'node:os';
 import path from 'node:path';
 import { erase } from './erase.mjs';
-import { TOOLS_DIR, isTypeScript, javaScriptName, treeFiles } from './project.mjs';
+import { TOOLS_DIR, convertedFiles, treeFiles } from './project.mjs';
 
 const treeDir = process.cwd();
 const rootDir = process.env.AGENTJOBS_ROOT ?? path.dirname(TOOLS_DIR);
@@ -25,6 +25,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   });
 }
 
+const originals = convertedFiles(treeDir, rootDir);
 try {
   for (const name of treeFiles(treeDir)) copy(name);
   const modulesDir = path.join(rootDir, 'node_modules');
@@ -44,15 +45,6 @@ function copy(name) {
   const stat = lstatSync(from);
   if (stat.isSymbolicLink()) symlinkSync(readlinkSync(from), to);
   else if (!stat.isFile()) return; // a nested repository
-  else if (isTypeScript(name)) writeFileSync(path.join(shadowDir, originalName(name)), erase(readFileSync(from, 'utf8'), name), { mode: stat.mode });
-  else copyFileSync(from, to);
-}
-
-/** The JavaScript name of a TypeScript file: a `.tsx` may have been a `.js`. */
-function originalName(name) {
-  if (!name.endsWith('.tsx')) return javaScriptName(name);
-  const plain = name.replace(/\.tsx$/, '.js');
-  const base = process.env.AGENTJOBS_BASE_COMMIT || 'HEAD';
-  const found = spawnSync('git', ['cat-file', '-e', `${base}:./${plain}`], { cwd: treeDir, stdio: 'ignore' });
-  return found.status === 0 ? plain : javaScriptName(name);
+  else if (!originals.has(name)) copyFileSync(from, to);
+  else writeFileSync(path.join(shadowDir, originals.get(name)), erase(readFileSync(from, 'utf8'), name), { mode: stat.mode });
 }

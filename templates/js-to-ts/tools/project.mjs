@@ -11,10 +11,6 @@ const ts = createRequire(import.meta.url)('typescript'); // `import` would read 
 const TOOLS_DIR = path.dirname(fileURLToPath(import.meta.url));
 export const TSC_PATH = path.join(TOOLS_DIR, 'node_modules', 'typescript', 'bin', 'tsc');
 
-/** Folders that hold tests and the like: they stay JavaScript, and prove that the conversion changed nothing. */
-const NOT_SOURCE = /(^|\/)(tests?|__tests__|spec|examples?|bench(marks?)?|config|scripts|dist|coverage)\//;
-const NOT_SOURCE_FILE = /([._-](test|spec)|\.config|\.d)\.[cm]?[jt]sx?$/;
-
 /**
  * Every file of the tree that git tracks or would add, and the task's own even if .gitignore names them, relative to
  * the tree, in a stable order.
@@ -34,19 +30,26 @@ export const isJavaScript = (name) => /\.[cm]?jsx?$/.test(name);
 export const isTypeScript = (name) => /\.[cm]?tsx?$/.test(name) && !/\.d\.[cm]?ts$/.test(name);
 
 /**
- * Whether a path is one of the project's own modules, which a task may convert. If tools/sources.json exists, its globs
- * `{"sources": […], "exclude": […]}` over the JavaScript names decide; otherwise the names of folders do.
+ * What has been converted in a tree: Map(TypeScript file → the JavaScript that it was). The one list for all checks is
+ * the `files` column of tasks.tsv, which `agentjobs plan` fills from [plan]; the task at hand is in it in any case.
  */
-export function isSource(name) {
-  const code = isJavaScript(name) || isTypeScript(name);
-  const globs = sourceGlobs();
-  if (globs !== undefined) {
-    const names = [name, javaScriptName(name), javaScriptName(name).replace(/x$/, '')];
-    const isIn = (patterns) => patterns.some((pattern) => names.some((one) => pattern.test(one)));
-    return code && !name.endsWith('.d.ts') && isIn(globs.sources) && !isIn(globs.exclude);
+export function convertedFiles(treeDir, rootDir) {
+  const task = (process.env.AGENTJOBS_FILES ?? '').split('\n');
+  const found = new Map();
+  for (const name of [...tableFiles(path.join(rootDir, 'tasks.tsv')), ...task].filter(isJavaScript)) {
+    const converted = convertedName(treeDir, name);
+    if (converted !== undefined && !existsSync(path.join(treeDir, name))) found.set(converted, name);
   }
-  const tool = name.startsWith('tools/') || name.split('/').some((part) => part.startsWith('.'));
-  return code && !tool && !NOT_SOURCE.test(name) && !NOT_SOURCE_FILE.test(name);
+  return found;
+}
+
+/** Every path in the `files` cells of a table: separated by spaces, in quotes where they contain some. */
+function tableFiles(tablePath) {
+  if (!existsSync(tablePath)) return [];
+  const lines = readFileSync(tablePath, 'utf8').split(/\r?\n/).filter((line) => line !== '' && !line.startsWith('#'));
+  const [head = [], ...rows] = lines.map((line) => line.split('\t'));
+  const cells = rows.map((row) => row[head.indexOf('files')] ?? '');
+  return cells.flatMap((cell) => (cell.match(/'[^']*'|"[^"]*"|\S+/g) ?? []).map((name) => name.replace(/^(['"])(.*)\1$/, '$2')));
 }
 
 /**
@@ -66,28 +69,7 @@ function holdsJsx(text) {
   return source.parseDiagnostics.length === 0 && visit(source);
 }
 
-export const javaScriptName = (name) => name.replace(/\.([cm]?)ts(x?)$/, '.$1js$2');
-
-let globs; // read once: tools/ is outside every agent's tree
-function sourceGlobs() {
-  if (globs === undefined) {
-    const file = path.join(TOOLS_DIR, 'sources.json');
-    const { sources, exclude = [] } = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
-    globs = sources === undefined ? null : { sources: sources.map(globPattern), exclude: exclude.map(globPattern) };
-  }
-  return globs ?? undefined;
-}
-
-/** A glob over paths as a regular expression: `*` within a folder, `**` through folders, `?`, `{a,b}`. */
-export function globPattern(glob) {
-  const parts = glob.replace(/\*\*\/|\*\*|\*|\?|[{},]|[.+^$()|[\]\\]/g, (mark) => {
-    const meaning = { '**/': '(?:.*/)?', '**': '.*', '*': '[^/]*', '?': '[^/]', '{': '(?:', '}': ')', ',': '|' }[mark];
-    return meaning ?? `\\${mark}`;
-  });
-  return new RegExp(`^${parts}$`);
-}
-
-/** The TypeScript file that a JavaScript file has become in a tree; `undefined` if it was not converted yet. */
+/** The TypeScript that a JavaScript file has become in a tree, `undefined` while there is none. */
 export function convertedName(treeDir, name) {
   const names = [typeScriptName(name), `${typeScriptName(name)}x`];
   return names.find((converted) => /\.[cm]?tsx?$/.test(converted) && existsSync(path.join(treeDir, converted)));

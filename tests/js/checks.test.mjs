@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import path from 'node:path';
+import test from 'node:test';
+import { TOOLS_DIR, repository, skip } from './kit.mjs';
+
+const TABLE = 'id\tstatus\tafter\tfiles\n';
+
+/** Run a check of the gate in a tree, whose table names what was converted. */
+function check(name, treeDir, args = [], files = '') {
+  const env = { ...process.env, AGENTJOBS_ROOT: treeDir, AGENTJOBS_FILES: files };
+  return spawnSync(process.execPath, [path.join(TOOLS_DIR, name), ...args], { cwd: treeDir, encoding: 'utf8', env });
+}
+
+test('tests run on the JavaScript of what was converted, and on nothing else', { skip }, (t) => {
+  const treeDir = repository(t, {
+    'tasks.tsv': `${TABLE}a\tDONE\t\tlib/a.js lib/a.ts\nb\tDONE\t\t'my view.js' 'my view.tsx'\n`,
+    'lib/a.ts': 'export = 1 as number\n',
+    'my view.tsx': 'export const a: any = <p/>\n',
+    'test/index.ts': 'let x: number\n',
+    'test/index.js': 'require("assert").equal(require("../lib/a.js"), 1)\n',
+    'test/broken.ts': 'let x: =\n',
+  });
+  const script = 'node test/index.js && cat test/index.ts test/broken.ts "my view.js"';
+  const run = check('check-tests.mjs', treeDir, ['sh', '-c', script]);
+  assert.equal(run.status, 0, run.stderr);
+  assert.equal(run.stdout, 'let x: number\nlet x: =\nexport const a      = <p/>\n');
+});
+
+test('types are checked of what was converted, whatever else is in the tree', { skip }, (t) => {
+  const files = {
+    'tasks.tsv': `${TABLE}a\tDONE\t\tlib/a.js lib/a.ts\n`,
+    'lib/a.ts': "// @ts-ignore as it was before\nimport o = require('./octal')\nexport = (a: number) => o + a\n",
+    'lib/octal.js': 'module.exports = 010\n',
+    'templates/a.js': '<% no JavaScript %>\n',
+    'test/a.ts': "import a = require('../lib/a')\na('text')\n",
+  };
+  assert.equal(check('check-types.mjs', repository(t, files)).stdout, '');
+  const wrong = check('check-types.mjs', repository(t, { ...files, 'lib/a.ts': 'export const a: number = ""\n' }), [], 'lib/b.js');
+  assert.equal(wrong.status, 1);
+  assert.match(wrong.stdout, /^lib\/a.ts\(1,14\): error TS2322: .*\nlib\/b.js\(1,1\): error: gone, and there is no lib\/b.ts\n$/);
+});
