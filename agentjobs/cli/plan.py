@@ -212,6 +212,7 @@ def _summary(found: FilePlan) -> list[str]:
         "changed since their task was DONE, and planned again": found.again,
         "whose new name is there already": found.there,
         "left out, because a table cannot contain the name": found.odd,
+        "left out, because hand-written types (.d.ts) are next to them; delete those to convert": found.typed,
     }
     lines += [f"{_many(paths, 'file')} {what}: {_first([paths])}" for what, paths in told.items() if paths]
     if found.excluded:

@@ -52,6 +52,8 @@ class FilePlan(Struct, frozen=True):
     """Selected files with names that a table cannot hold."""
     excluded: tuple[str, ...]
     """Files that `include` selects and `exclude` leaves out."""
+    typed: tuple[str, ...]
+    """Files left out because of hand-written types next to them, which their new name would hide."""
     there: tuple[str, ...]
     """Files to plan with a new name that already exists."""
     unresolved: int
@@ -68,6 +70,7 @@ class _Found(Struct, frozen=True):
     asked: Callable[[str], bool]
     odd: tuple[str, ...]
     excluded: tuple[str, ...]
+    typed: tuple[str, ...]
     unresolved: int
 
 
@@ -118,7 +121,7 @@ def _merged(project: Project, found: _Found, planning: Planning, table: Table) -
     base = project.git.resolve(project.policy.base)
     behind = base is not None and not project.git.contains(found.tip, base)
     plan = FilePlan(
-        planned, result, tuple(again), found.odd, found.excluded, tuple(there), found.unresolved, behind
+        planned, result, tuple(again), found.odd, found.excluded, found.typed, tuple(there), found.unresolved, behind
     )
     return plan, data
 
@@ -166,7 +169,8 @@ def _read(project: Project, planning: Planning, paths: Sequence[str]) -> _Found:
     asked = beneath(paths, blobs, f"{tip[:10]}, where tasks start; write it from the top, or commit it")
     excluded = tuple(path for path in sorted({*included} - {*chosen}) if asked(path))
     odd = refuse_odd(chosen)
-    chosen = sorted(set(chosen) - set(odd))
+    typed = tuple(path for path in chosen if asked(path) and _has_types(path, planning, blobs))
+    chosen = sorted({*chosen} - {*odd, *typed})
     if not any(map(asked, chosen)) and not os.path.lexists(project.file.path):
         raise UserError(f"no file of {tip[:10]} is chosen: look at include and exclude, and commit what is new")
     others = _of_rows(project, planning) & blobs.keys() - set(chosen)
@@ -179,7 +183,13 @@ def _read(project: Project, planning: Planning, paths: Sequence[str]) -> _Found:
         pairs = coupled_files(git, tip, {*chosen, *others}, support=planning.co_change)
         coupled = tuple(pair.files for pair in pairs)
     sources = Sources(sizes, graph.edges, frozenset(blobs), coupled, jsx)
-    return _Found(tip, sources, asked, odd, excluded, len(graph.unresolved))
+    return _Found(tip, sources, asked, odd, excluded, typed, len(graph.unresolved))
+
+
+def _has_types(path: str, planning: Planning, paths: Collection[str]) -> bool:
+    """Return whether a file becomes TypeScript that hides `a.d.ts` next to `a.js`."""
+    stem, dot, ending = planning.renamed(path).rpartition(".")
+    return planning.renamed(path) != path and f"{stem}.d{dot}{ending.removesuffix('x')}" in paths
 
 
 def beneath(paths: Sequence[str], blobs: Collection[str], place: str) -> Callable[[str], bool]:

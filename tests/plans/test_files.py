@@ -253,13 +253,21 @@ def test_odd_names(tmp_path: Path) -> None:
 
 
 def test_jsx_gets_another_new_name_and_what_is_left_out_is_named(tmp_path: Path) -> None:
-    files = {"view.js": "export const V = () => <p>{a}</p>\n", "text.js": "const a = '</p>'\n", "lib/config/a.js": "a()\n"}
+    files = {
+        "view.js": "export const V = () => <p>{a}</p>\n",
+        "text.js": "const a = '</p>'\n",
+        "lib/config/a.js": "a()\n",
+        "typed.js": "export const a = 1\n",
+        "typed.d.ts": "export const a: 1\n",
+    }
     project = made(tmp_path, files, exclude=["config/"])
     found = plan(project, exclude=("config/",))
     assert set(cells(project, "files").values()) == {"view.js view.tsx", "text.js text.ts"}
     assert found.excluded == ("lib/config/a.js",)
+    assert found.typed == ("typed.js",)
     again = plan(project, exclude=("config/",))
-    assert not again.planned.added and not again.result.removed
+    assert not again.planned.added
+    assert not again.result.removed
     assert "1 file left out by exclude: lib/config/a.js" in project.run("plan", "files", "--dry-run").stderr
 
 
