@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 @click.option("--baseline", is_flag=True,
               help="Also run the checks of each profile in use once on the base, and report which fail; also those of "
               "its first rows, with their own variables: checks that pass before any work prove nothing.")
+@click.option("--no-gate", is_flag=True, help="Do not run landing.gate.")
 @click.option("--json", "as_json", is_flag=True, help="Print findings and advice as one JSON object.")
-def command(baseline: bool, as_json: bool) -> int:
+def command(baseline: bool, no_gate: bool, as_json: bool) -> int:
     """Report what would go wrong, before it costs money: policy, table, prompts, programs, repository, machine.
+
+    It also runs landing.gate once on the commit that work will land on, before any work: if it fails there, nothing
+    can land. The result is kept for that commit.
 
     One line for each finding. Exit 1 if one of them is an error; warnings do not fail. Without errors it also gives
     advice: whether the open tasks should run in parallel at all, and what that would take. The advice does not
@@ -37,12 +41,11 @@ def command(baseline: bool, as_json: bool) -> int:
     """
     if baseline and as_json:
         raise click.UsageError("--baseline and --json cannot be combined")
-    from agentjobs.checkup.check import findings
-    from agentjobs.text.for_people import many
+    from agentjobs.text.columns import many
 
     project = Project.here()
     found = []
-    for finding in findings(project):
+    for finding in _findings(project, gate=not no_gate):
         found.append(finding)
         if not as_json:
             click.echo(f"agentjobs: {finding}", err=True)
@@ -82,6 +85,39 @@ def _advice(project: Project) -> tuple[Advice | None, list[Finding]]:
     except (UserError, OSError) as error:
         return None, [Finding(f"no advice, because files of the tasks cannot be read: {error}", warning=True)]
     return found.advice, list(warnings_of(found.too_large))
+
+
+def _findings(project: Project, *, gate: bool) -> Iterator[Finding]:
+    from agentjobs.checkup.check import findings
+
+    failed = False
+    for finding in findings(project):
+        failed |= not finding.warning
+        yield finding
+    if gate and not failed:
+        yield from _gate(project)
+
+
+def _gate(project: Project) -> Iterator[Finding]:
+    """Yield a finding for each command of the gate that fails, or sometimes fails, before any work."""
+    from agentjobs.checkup.finding import Finding
+    from agentjobs.model.errors import UserError
+    from agentjobs.project.project import POLICY
+    from agentjobs.run.baseline import measure_gate, profiles_in_use
+
+    if not (project.lands and project.policy.landing.gate and profiles_in_use(project)):
+        return
+    try:
+        found = measure_gate(project)
+    except UserError as error:
+        yield Finding(error.message, error.file or POLICY)
+        return
+    for check in found.checks:
+        if not check.green:
+            cure = "a flaky gate costs attempts" if check.flaky else "nothing can land; fix it first"
+            last = " | ".join(check.excerpt.splitlines()[-6:])
+            what = f"landing.gate: `{check.command}` {check.ended} on {found.commit[:10]}, before any work"
+            yield Finding(f"{what}: {cure}: {last}", POLICY, warning=check.flaky)
 
 
 def _green_before(project: Project) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from agentjobs.disk.files import read_json, read_raw, write_json
 from agentjobs.disk.logs import read_tail
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from agentjobs.policy.policy import Profile
     from agentjobs.project.project import Project
 
+GATE = "landing.gate"
+
 BASELINE_WAIT_S = 120.0
 """Seconds to wait for another dispatch that runs the checks on the base."""
 
@@ -58,6 +61,8 @@ class CheckRun(Struct, frozen=True):
     """Such as ``exit 1``, for people."""
     excerpt: str = ""
     """Its errors, if it failed."""
+    flaky: bool = False
+    """True if it failed and then passed on the same commit."""
 
 
 class Baseline(Struct, frozen=True):
@@ -109,13 +114,25 @@ def profiles_in_use(project: Project, ids: Iterable[str] = ()) -> tuple[str, ...
     return tuple(found)
 
 
-def measure(project: Project, name: str, profile: Profile) -> Baseline:
-    """Run a profile's checks on the base, or return the stored result for the same base and checks.
+def measure_gate(project: Project) -> Baseline:
+    """Run ``landing.gate`` on the tip of the target, or return the stored result for the same commit and commands.
 
-    UserError if there is no base, the tree cannot be made or the setup command fails.
+    A command that fails runs a second time: `ended` says whether it is flaky. UserError as in ``measure``.
+    """
+    profile = replace(next(iter(project.policy.profiles.values())), verify=project.policy.landing.gate)
+    return measure(project, GATE, profile, project.tip(), attempts=2)
+
+
+def measure(
+    project: Project, name: str, profile: Profile, commit: str | None = None, *, attempts: int = 1
+) -> Baseline:
+    """Run a profile's checks on the base (or ``commit``), or return the stored result for the same commit and checks.
+
+    ``attempts``: how often a check that fails is run. UserError if there is no base, the tree cannot be made or the
+    setup command fails.
     """
     project.store.create()
-    commit = _base(project)
+    commit = _base(project) if commit is None else commit
     key = _key(project, profile, commit)
     directory = project.store.dir / "baseline"
     directory.mkdir(mode=0o700, exist_ok=True)
@@ -124,7 +141,7 @@ def measure(project: Project, name: str, profile: Profile) -> Baseline:
         known = read_json(kept, Baseline) if commit else None
         if known is not None:
             return known
-        found = Baseline(name, commit, time.time(), _run(project, profile, commit, directory))
+        found = Baseline(name, commit, time.time(), _run(project, profile, commit, directory, attempts))
         write_json(kept, found)
         return found
 
@@ -210,13 +227,23 @@ def _tree(project: Project, profile: Profile, commit: str, directory: Path) -> I
                 worktree.remove(project.git, tree, force=True)
 
 
-def _run(project: Project, profile: Profile, commit: str, directory: Path) -> tuple[CheckRun, ...]:
+def _run(
+    project: Project, profile: Profile, commit: str, directory: Path, attempts: int
+) -> tuple[CheckRun, ...]:
     with _tree(project, profile, commit, directory) as tree:
         steps = _Steps(project, profile, commit, tree, directory)
         try:
-            return tuple(steps.all(profile.verify))
+            return tuple(_again(steps, run, attempts) for run in steps.all(profile.verify))
         finally:
             steps.sweep()
+
+
+def _again(steps: _Steps, run: CheckRun, attempts: int) -> CheckRun:
+    """Return the result of a check, which runs again if it failed."""
+    if run.green or attempts == 1:
+        return run
+    again = steps.run(run.command, steps.names[-1], steps.project.policy.limits.verify_s)
+    return replace(run, flaky=True, ended=f"{run.ended}, and passed when it ran again") if again.green else run
 
 
 class _Steps:

@@ -205,6 +205,22 @@ def test_baseline_says_which_checks_are_red_and_remembers(project: Project) -> N
     project.run("stop", code=0)
 
 
+def test_check_runs_the_gate_once_before_any_work(project: Project) -> None:
+    counted = project.directory / "counted"
+    red = f"echo run >>{counted}; echo 'no such thing' >&2; exit 3"
+    flaky = f"test -e {counted}.flaky || {{ touch {counted}.flaky; exit 1; }}"
+    project.configure(landing={"gate": ["test -f README", red, flaky]})
+    project.plans(a="ok")
+    assert project.run("check", "--no-gate", code=0).stderr == ""
+    done = project.run("check", code=1)
+    assert "failed (exit 3) on" in done.stderr
+    assert "before any work: nothing can land; fix it first: no such thing" in done.stderr
+    assert "warning: landing.gate: `test -e" in done.stderr
+    assert "passed when it ran again" in done.stderr
+    assert project.run("check", code=1).stderr == done.stderr
+    assert counted.read_text() == "run\nrun\n"
+
+
 def test_a_green_baseline_lets_dispatch_go_on(project: Project) -> None:
     check = 'test -f README && { test "$AGENTJOBS_TASK" = baseline || grep -q ok "$AGENTJOBS_TASK.txt"; }'
     project.configure(profiles={"default": {"verify": [check], "baseline": "green"}})
