@@ -27,6 +27,14 @@ test('tests run on the JavaScript of what was converted, and on nothing else', {
   assert.equal(run.stdout, 'let x: number\nlet x: =\nexport const a      = <p/>\n');
 });
 
+test('without a command the test script runs, but no linter', { skip }, (t) => {
+  const run = (scripts) => check('check-tests.mjs', repository(t, { 'package.json': JSON.stringify({ scripts }) }));
+  const lint = run({ pretest: 'npm run lint', test: 'xo && npx eslint . && echo tested && exit 3' });
+  assert.equal(lint.status, 3);
+  assert.match(lint.stdout, /linter: npm run lint\n.*linter: xo\n.*linter: npx eslint \.\ntested\n$/);
+  assert.match(run({}).stdout, /nothing is tested/);
+});
+
 test('types are checked of what was converted, whatever else is in the tree', { skip }, (t) => {
   const files = {
     'tasks.tsv': `${TABLE}a\tDONE\t\tlib/a.js lib/a.ts\n`,
