@@ -128,6 +128,27 @@ test('an argument that some caller leaves out is optional', { skip }, (t) => {
   assert.match(bench.text('a.ts'), /two\?: /);
 });
 
+test('what JSDoc or the code itself takes for optional is optional', { skip }, (t) => {
+  const { bench, left } = converted(t, {
+    'a.js': `/**
+ * @param {number} a
+ * @param {number} [b]
+ */
+exports.add = function (a, b) { return b ? a + b : a }
+/** @param {string} name @param {Object=} options */
+function make (name, options) { return options.x + name }
+const open = (path, mode, done) => { mode = mode || 'r'; if (done === undefined) return path; return done(mode) }
+class A { constructor (a, b) { if (typeof b === 'undefined') b = a; this.b = b } m (a) { return a === null } }
+module.exports.make = make; module.exports.open = open; module.exports.A = A
+`,
+  });
+  assert.deepEqual(left, []);
+  const text = bench.text('a.ts');
+  for (const found of ['function (a: number, b?: number)', 'make (name: string, options?: ', 'mode?: ', 'done?: ', ', b?: ', 'm (a: any)']) {
+    assert.ok(text.includes(found), `${found}\n${text}`);
+  }
+});
+
 test('neighbours may be JavaScript still', { skip }, (t) => {
   const { bench, left } = converted(
     t,

@@ -5,7 +5,8 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { isJavaScript, isTypeScript, treeFiles, ts } from '../project.mjs';
 import { isRequire, parseJs } from './commonjs.mjs';
-import { isDeclaration, optionalFrom } from './fixes/annotations.mjs';
+import { isDeclaration, optionalFrom } from './mends/annotations.mjs';
+import { isAssignment } from './nodes.mjs';
 
 const WHOLE = 'default'; // what `module.exports =`, `export =` and `export default` export
 const MOST_CALLERS = 40; // files to read for one module; more would show the same
@@ -100,15 +101,49 @@ function calleeOf(expression, bound, stemOf) {
   return target === undefined || target.exported !== undefined ? undefined : { stem: target.stem, exported: expression.name.text };
 }
 
-/** Edits, one group per function, that make parameters optional if some caller leaves them out. */
+/**
+ * Edits, one group a function, that make parameters optional: those that some caller leaves out, that JSDoc calls so
+ * (`[b]`, `{number=}`), and that the code itself looks whether they are there (`b = b || 1`, `b === undefined`).
+ */
 export function optionalParameters(source, fewest) {
-  const groups = [];
+  const counts = new Map(); // function → the arguments that it needs
+  const need = (fn, count) => counts.set(fn, Math.min(count, counts.get(fn) ?? count));
   for (const [exported, count] of fewest) {
     const fn = exportedFunction(source, exported);
-    const edits = fn === undefined ? undefined : optionalFrom(fn, count, source);
-    if (edits !== undefined && edits.length > 0) groups.push(edits);
+    if (fn !== undefined) need(fn, count);
   }
-  return groups;
+  const visit = (node) => {
+    if (ts.isFunctionLike(node) && node.body !== undefined && !ts.isAccessor(node)) {
+      const lastNeeded = node.parameters.findLastIndex((parameter) => !mayBeLeftOut(parameter, node.body));
+      if (lastNeeded + 1 < node.parameters.length) need(node, lastNeeded + 1);
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+  return [...counts].map(([fn, count]) => optionalFrom(fn, count, source) ?? []).filter((edits) => edits.length > 0);
+}
+
+function mayBeLeftOut(parameter, body) {
+  if (parameter.initializer !== undefined || parameter.dotDotDotToken !== undefined || parameter.questionToken !== undefined) return true;
+  if (!ts.isIdentifier(parameter.name)) return false;
+  const isSaid = ({ isBracketed, typeExpression }) => isBracketed || typeExpression?.type.kind === ts.SyntaxKind.JSDocOptionalType;
+  return ts.getJSDocParameterTags(parameter).some(isSaid) || looksFor(parameter.name.text, body);
+}
+
+/** Whether code gives a name a value in case it has none, or compares it with undefined. */
+function looksFor(name, body) {
+  const isIt = (node) => ts.isIdentifier(node) && node.text === name;
+  const isNothing = (node) => /^(undefined|void 0|'undefined'|"undefined")$/.test(node.getText());
+  const visit = (node) => {
+    if (ts.isBinaryExpression(node)) {
+      const { left, right } = node;
+      const isDefault = isAssignment(node) && isIt(left) && ts.isBinaryExpression(right) && isIt(right.left) && /^(\|\||\?\?)$/.test(right.operatorToken.getText());
+      const isCompared = !isAssignment(node) && isNothing(right) && (isIt(left) || (ts.isTypeOfExpression(left) && isIt(left.expression)));
+      if (isDefault || isCompared) return true;
+    }
+    return ts.forEachChild(node, visit) === true;
+  };
+  return visit(body);
 }
 
 /** The function, or the constructor of the class, that a module exports under a name. */
