@@ -145,6 +145,10 @@ def _after(task: Task, last: Attempt, result: Result, policy: Policy, now: float
         return Settle(Status.FAILED, over)
     if result.outcome in UNSPENT:
         return _again(task, last, result, policy)
+    if result.outcome is Outcome.GAVE_UP:
+        # what it cannot repair it may still do from the beginning
+        again = last.intent.mode is Mode.REPAIR
+        return _layer_3(last, told(result), policy) if again else Settle(Status.FAILED, told(result))
     segment = _segment(task)
     interrupted = sum(_outcome(attempt) in LAYER_1 for attempt in segment)
     wrong = sum(_outcome(attempt) in LAYER_2 for attempt in segment)

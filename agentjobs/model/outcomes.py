@@ -30,6 +30,7 @@ class Outcome(StrEnum):
     CONFLICT = "conflict"
     RUNAWAY = "runaway"
     CONTEXT_FULL = "context_full"
+    GAVE_UP = "gave_up"
     LIMIT = "limit"
     OVERLOADED = "overloaded"
     UNREACHABLE = "unreachable"
@@ -48,7 +49,7 @@ class OutcomeRules(Struct, frozen=True, kw_only=True):
 
     layer: Literal[0, 1, 2] = 0
     """1: the attempt was interrupted; its conversation continues. 2: the work is wrong; a fresh conversation gets the
-    errors. 0: success, or an attempt that does not count."""
+    errors. 0: success, an attempt that does not count, or an agent that gave up."""
     counts: bool = True
     """The attempt counts against the limits of its task."""
     trouble: bool = False
@@ -109,6 +110,7 @@ RULES: dict[Outcome, OutcomeRules] = {
     Outcome.CONFLICT: OutcomeRules(layer=2, served="yes", circles=True),
     Outcome.RUNAWAY: OutcomeRules(layer=2, by_rule=True, how_only=True, alike=True, circles=True),
     Outcome.CONTEXT_FULL: OutcomeRules(layer=2, served="yes", by_rule=True, alike=True, keeps_session=False),
+    Outcome.GAVE_UP: OutcomeRules(served="yes", by_rule=True),
     Outcome.LIMIT: OutcomeRules(
         counts=False, trouble=True, outside=True, retries_max=2, seen_in_events=True, by_rule=True,
         resume="a usage limit was reached, which is over now",

@@ -234,7 +234,7 @@ def test_every_outcome_has_one_layer() -> None:
     assert not LAYER_1 & LAYER_2
     assert not LAYER_1 & UNSPENT
     assert not LAYER_2 & UNSPENT
-    assert LAYER_1 | LAYER_2 | UNSPENT | {Outcome.OK} == set(Outcome)
+    assert LAYER_1 | LAYER_2 | UNSPENT | {Outcome.OK, Outcome.GAVE_UP} == set(Outcome)
 
 
 @pytest.mark.parametrize("outcome", sorted(LAYER_1))
@@ -271,6 +271,13 @@ def test_context_full_twice_is_a_task_to_split() -> None:
     said = replace(attempt(number=3), result=Result(Outcome.CONTEXT_FULL, NOW, words))
     settled = ask(*history(Outcome.CONTEXT_FULL, Outcome.CRASHED), said)
     assert settled == Settle(Status.FAILED, f"context full twice: split this task ({words})")
+
+
+def test_an_agent_that_gave_up_is_not_asked_again() -> None:
+    first = replace(attempt(), result=Result(Outcome.GAVE_UP, NOW, "no such file"))
+    assert ask(first) == Settle(Status.FAILED, "gave_up: no such file")
+    repair = replace(attempt(number=2, mode=Mode.REPAIR), result=Result(Outcome.GAVE_UP, NOW, "cannot"))
+    assert ask(*history(Outcome.VERIFY_FAILED), repair) == Defer("gave_up: cannot")
 
 
 def test_interruptions_beyond_layer_1_are_paid_by_layer_2() -> None:

@@ -36,6 +36,6 @@ try {
   say({ type: 'result', is_error: false, result: main(), usage, total_cost_usd: 0 });
 } catch (error) {
   const expected = error instanceof CannotConvert;
-  say({ type: 'result', is_error: true, result: expected ? error.message : String(error?.stack ?? error), usage, total_cost_usd: 0 });
+  say({ type: 'result', is_error: true, ...(expected && { subtype: 'cannot' }), result: expected ? error.message : String(error?.stack ?? error), usage, total_cost_usd: 0 });
   process.exitCode = 1;
 }

@@ -8,19 +8,26 @@ import { castUnseen } from './unseen.mjs';
 
 /** The compiler errors that a text reports: `path(line,column): error TScode: …`. */
 export function readErrors(text) {
-  const found = text.matchAll(/^[>\s|]*(\S.*?)\((\d+),(\d+)\): error TS(\d+):/gm);
-  return [...found].map(([, file, line, column, code]) => ({
+  const found = text.matchAll(/^[>\s|]*(\S.*?)\((\d+),(\d+)\): error TS(\d+): *(.*)/gm);
+  return [...found].map(([, file, line, column, code, message]) => ({
     file: file.replace(/^\.\//, ''),
     line: Number(line),
     column: Number(column),
     code: Number(code),
+    message,
   }));
 }
 
-/** Fix the errors in the prompt. Returns one line for each thing done. */
+/** The beginning of what failed, as the prompt quotes it. */
+function reportedIn(prompt) {
+  const [, quoted = 'nothing'] = /## What went wrong before[\s\S]*?```text\n([\s\S]*?)\n```/.exec(prompt) ?? [];
+  return quoted.replace(/\s+/g, ' ').slice(0, 300);
+}
+
+/** Mend what the prompt reports. Returns what was done, a line each. */
 export function repairGroup(bench, files, prompt) {
   const errors = readErrors(prompt);
-  if (errors.length === 0) throw new CannotConvert('the prompt names no compiler error, and this script can only fix types');
+  if (errors.length === 0) throw new CannotConvert(`I can only mend types, and no compiler error is reported, but: ${reportedIn(prompt)}`);
   const own = new Set(files.map((file) => file.name));
   const before = files.map((file) => bench.text(file.name));
   const isSound = soundness(bench, files);
@@ -28,8 +35,8 @@ export function repairGroup(bench, files, prompt) {
   log.push(...castUnseen(bench, errors.filter((error) => own.has(error.file)), isSound));
   log.push(...finish(bench, files));
   if (files.every((file, i) => bench.text(file.name) === before[i])) {
-    const [{ file, line, code }] = errors;
-    throw new CannotConvert(`this script cannot fix ${file}(${line}): TS${code} in ${[...own].join(', ')}`);
+    const [{ file, line, code, message }] = errors;
+    throw new CannotConvert(`I know no way to mend, in ${[...own].join(', ')}: ${file}(${line}): TS${code}: ${message}`);
   }
   return log;
 }
