@@ -48,3 +48,20 @@ test('types are checked of what was converted, whatever else is in the tree', { 
   assert.equal(wrong.status, 1);
   assert.match(wrong.stdout, /^lib\/a.ts\(1,14\): error TS2322: .*\nlib\/b.js\(1,1\): error: gone, and there is no lib\/b.ts\n$/);
 });
+
+test('types that are missing are named, and JSX needs them before any work', { skip }, (t) => {
+  const files = {
+    'tasks.tsv': `${TABLE}a\tTODO\t\ta.js a.tsx\n`,
+    'a.js': "import React from 'react'\nimport b from '@s/b/c.js'\nimport fs from 'fs'\n",
+    'node_modules/react/index.js': '',
+    'node_modules/@s/b/c.js': '',
+  };
+  const plain = { ...files, 'tasks.tsv': `${TABLE}a\tTODO\t\ta.js a.ts\n` };
+  const jsx = { ...files, 'tasks.tsv': `${TABLE}a\tTODO\t\ta.jsx a.tsx\n`, 'a.jsx': files['a.js'] };
+  const said = check('check-types.mjs', repository(t, plain));
+  assert.match(said.stdout, /npm install --save-dev @types\/react @types\/s__b\n$/);
+  assert.equal(said.status, 0);
+  const refused = check('check-types.mjs', repository(t, jsx));
+  assert.match(refused.stdout, /JSX needs types: npm install --save-dev @types\/react\n/);
+  assert.equal(refused.status, 1);
+});

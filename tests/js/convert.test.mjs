@@ -149,6 +149,11 @@ module.exports.make = make; module.exports.open = open; module.exports.A = A
   }
 });
 
+test('what cannot be suppressed within JSX keeps nothing else from being suppressed', { skip }, (t) => {
+  const { bench } = converted(t, { 'v.jsx': "import { a } from 'none'\nexport const v = () => (\n  <p>\n    {a}\n  </p>\n)\n" });
+  assert.match(bench.text('v.tsx'), /expect-error TS7026\n  <p>\n    \{a\}\n  <\/p>/);
+});
+
 test('neighbours may be JavaScript still', { skip }, (t) => {
   const { bench, left } = converted(
     t,
@@ -229,6 +234,24 @@ test('what is executable stays so', { skip }, (t) => {
   assert.equal(run.status, 0, run.stdout + run.stderr);
   assert.equal(statSync(path.join(treeDir, 'bin/cli.ts')).mode & 0o111, 0o111);
   assert.equal(statSync(path.join(treeDir, 'lib.ts')).mode & 0o111, 0);
+});
+
+test('as an agent: what cannot be TypeScript stays as it is, and its neighbours are converted', { skip }, (t) => {
+  const files = {
+    'a.js': "exports.a = 1;\r\nexports.b = function (c) {\r\n};\r\n", 'octal.js': 'exports.a = 010\n', 'broken.js': 'exports.a = \n{{ b }}\n',
+    'gone.js': "import a from './none.js'\nexport default a\n", 'latin.js': Buffer.from([0x61, 0x20, 0x3d, 0x20, 0x27, 0xe9, 0x27]),
+  };
+  const treeDir = repository(t, files);
+  const run = (names) => {
+    const env = { ...process.env, AGENTJOBS_FILES: names.join('\n'), AGENTJOBS_MODE: 'first', AGENTJOBS_ROOT: treeDir };
+    return spawnSync(process.execPath, [path.join(TOOLS_DIR, 'convert', 'main.mjs')], { cwd: treeDir, input: '', encoding: 'utf8', env });
+  };
+  const { status, stdout } = run(Object.keys(files));
+  assert.equal(status, 0, stdout);
+  assert.deepEqual(Object.keys(files).filter((name) => !existsSync(path.join(treeDir, name))), ['a.js']);
+  assert.doesNotMatch(readFileSync(path.join(treeDir, 'a.ts'), 'utf8'), /[^\r]\n/);
+  const alone = run(['latin.js']);
+  assert.match(alone.stdout, /"subtype":"cannot","result":"stays JavaScript: latin.js: it is not UTF-8"/);
 });
 
 test('as an agent: a half-done attempt begins again', { skip }, (t) => {

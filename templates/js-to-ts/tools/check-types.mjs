@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { TOOLS_DIR, TSC_PATH, convertedFiles, convertedName, isJavaScript, typeRoots, typeScriptName } from './project.mjs';
+import { TOOLS_DIR, TSC_PATH, convertedFiles, convertedName, isJavaScript, missingTypes, staysJavaScript, tableFiles, typeRoots, typeScriptName } from './project.mjs';
 
 const treeDir = process.cwd();
 const rootDir = process.env.AGENTJOBS_ROOT ?? path.dirname(TOOLS_DIR);
@@ -14,11 +14,20 @@ const files = [...convertedFiles(treeDir, rootDir).keys()].sort();
 const complaints = [];
 
 for (const name of (process.env.AGENTJOBS_FILES ?? '').split('\n').filter(isJavaScript)) {
-  if (existsSync(path.join(treeDir, name))) complaints.push(`${name}(1,1): error: still JavaScript`);
-  else if (convertedName(treeDir, name) === undefined) {
-    complaints.push(`${name}(1,1): error: missing, and so is ${typeScriptName(name)}`);
+  if (existsSync(path.join(treeDir, name))) {
+    const reason = staysJavaScript(treeDir, rootDir, name);
+    if (reason === undefined) complaints.push(`${name}(1,1): error: still JavaScript`);
+    else console.log(`stays JavaScript: ${name}: ${reason}`);
+  } else if (convertedName(treeDir, name) === undefined) {
+    complaints.push(`${name}(1,1): error: gone, and there is no ${typeScriptName(name)}`);
   }
 }
+
+// JSX without the types of its library is an error in every element, so that is said before any work.
+const missing = missingTypes(treeDir, rootDir, tableFiles(rootDir));
+if (missing.length > 0) console.log(`without types, so all of it is \`any\`; those that exist: npm install --save-dev ${missing.join(' ')}`);
+const library = missing.find((name) => /^@types\/(p?react|react-dom)$/.test(name));
+if (library !== undefined && tableFiles(rootDir).some((name) => /\.[jt]sx$/.test(name))) complaints.push(`JSX needs types: npm install --save-dev ${library}`);
 
 // The configuration is written anew for each run, outside the tree, so that nothing in the tree can soften it.
 const scratchDir = mkdtempSync(path.join(tmpdir(), 'check-types-'));

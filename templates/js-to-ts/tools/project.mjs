@@ -36,15 +36,57 @@ export const isTypeScript = (name) => /\.[cm]?tsx?$/.test(name) && !/\.d\.[cm]?t
 export function convertedFiles(treeDir, rootDir) {
   const task = (process.env.AGENTJOBS_FILES ?? '').split('\n');
   const found = new Map();
-  for (const name of [...tableFiles(path.join(rootDir, 'tasks.tsv')), ...task].filter(isJavaScript)) {
+  for (const name of [...tableFiles(rootDir), ...task].filter(isJavaScript)) {
     const converted = convertedName(treeDir, name);
     if (converted !== undefined && !existsSync(path.join(treeDir, name))) found.set(converted, name);
   }
   return found;
 }
 
-/** Every path in the `files` cells of a table: separated by spaces, in quotes where they contain some. */
-function tableFiles(tablePath) {
+/**
+ * Why a file cannot become TypeScript and stays what it is, `undefined` if it can: it is not UTF-8, is not JavaScript in
+ * strict mode (syntax errors, `010`, `with`), or imports a file that is not there.
+ */
+export function staysJavaScript(treeDir, rootDir, name) {
+  const file = path.join(treeDir, name);
+  const bytes = readFileSync(file);
+  const text = bytes.toString('utf8');
+  if (!Buffer.from(text).equals(bytes)) return 'it is not UTF-8';
+  const options = compilerOptions(rootDir);
+  for (const { fileName: specifier } of ts.preProcessFile(text, true).importedFiles) {
+    const isFound = !/^\.{1,2}\//.test(specifier) || existsSync(path.join(file, '..', specifier)) || ts.resolveModuleName(specifier, file, options, ts.sys).resolvedModule;
+    if (!isFound) return `its import ${specifier} is not there`;
+  }
+  const renamed = path.join(treeDir, typeScriptName(name, text));
+  const source = ts.createSourceFile(renamed, text, options.target, true);
+  const host = { ...ts.createCompilerHost({}), getSourceFile: (wanted) => (wanted === renamed ? source : undefined), fileExists: () => true };
+  const program = ts.createProgram([renamed], { ...options, noLib: true, noResolve: true, types: [] }, host);
+  const isGrammar = ({ code }) => code < 1300 || (code >= 1480 && code < 1500);
+  const [found] = [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source).filter(isGrammar)];
+  if (found === undefined) return undefined;
+  const line = source.getLineAndCharacterOfPosition(found.start).line + 1;
+  return `line ${line}: TS${found.code}: ${ts.flattenDiagnosticMessageText(found.messageText, ' ')}`;
+}
+
+/** The packages that these files import and that have no types, as far as they are installed: names for `npm install`. */
+export function missingTypes(treeDir, rootDir, names) {
+  const options = compilerOptions(rootDir);
+  const missing = new Set();
+  for (const name of names.filter((one) => /\.[cm]?[jt]sx?$/.test(one) && existsSync(path.join(treeDir, one)))) {
+    const file = path.join(treeDir, name);
+    for (const { fileName: specifier } of ts.preProcessFile(readFileSync(file, 'utf8'), true, true).importedFiles) {
+      const found = specifier.startsWith('.') ? undefined : ts.resolveModuleName(specifier, file, options, ts.sys).resolvedModule;
+      if (found?.isExternalLibraryImport !== true || !/\.[cm]?jsx?$/.test(found.extension)) continue;
+      const [first, second] = specifier.split('/');
+      missing.add(`@types/${first.startsWith('@') ? `${first.slice(1)}__${second}` : first}`);
+    }
+  }
+  return [...missing].sort();
+}
+
+/** Every path in the `files` cells of tasks.tsv: separated by spaces, in quotes where they contain some. */
+export function tableFiles(rootDir) {
+  const tablePath = path.join(rootDir, 'tasks.tsv');
   if (!existsSync(tablePath)) return [];
   const lines = readFileSync(tablePath, 'utf8').split(/\r?\n/).filter((line) => line !== '' && !line.startsWith('#'));
   const [head = [], ...rows] = lines.map((line) => line.split('\t'));

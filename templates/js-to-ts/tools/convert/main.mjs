@@ -18,10 +18,11 @@ const say = (event) => process.stdout.write(`${JSON.stringify(event)}\n`);
 function main() {
   const listed = (process.env.AGENTJOBS_FILES ?? '').split('\n').filter((name) => name !== '');
   const prompt = readFileSync(process.env.AGENTJOBS_PROMPT ?? 0, 'utf8');
-  const bench = new Workbench(process.cwd(), process.env.AGENTJOBS_ROOT ?? path.dirname(TOOLS_DIR));
-  const files = takeUp(bench, listed);
-  const fresh = files.filter((file) => file.fresh);
+  const rootDir = process.env.AGENTJOBS_ROOT ?? path.dirname(TOOLS_DIR);
+  const bench = new Workbench(process.cwd(), rootDir);
   const progress = (event) => say({ type: 'progress', ...event });
+  const files = takeUp(bench, listed, rootDir, progress);
+  const fresh = files.filter((file) => file.fresh);
   const cautious = process.env.AGENTJOBS_MODE === 'restart';
   const log = fresh.length > 0 ? convertGroup(bench, fresh, { cautious, say: progress }) : repairGroup(bench, files, prompt);
   for (const line of log) progress({ fixed: line });

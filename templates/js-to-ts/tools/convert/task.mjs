@@ -1,9 +1,9 @@
 // Reads a task's files from the worktree, and writes them back as TypeScript.
 
 import { execFileSync } from 'node:child_process';
-import { chmodSync, renameSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, renameSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { isJavaScript, isTypeScript, typeScriptName } from '../project.mjs';
+import { isJavaScript, isTypeScript, staysJavaScript, typeScriptName } from '../project.mjs';
 import { exportedSignature } from './annotate.mjs';
 import { readIfThere } from './workbench.mjs';
 
@@ -11,14 +11,22 @@ import { readIfThere } from './workbench.mjs';
 export class CannotConvert extends Error {}
 
 /**
- * The files of a task as drafts with TypeScript names: JavaScript to convert (`fresh`), or what an earlier attempt left.
- * `before` is the JavaScript, if it is known.
+ * The files of a task, drafted on the bench under TypeScript's names: JavaScript that is still to convert (`fresh`),
+ * or what an attempt before left. What cannot be TypeScript is left as it is. `before` is the JavaScript, as far as it is known.
  */
-export function takeUp(bench, listed) {
+export function takeUp(bench, listed, rootDir = bench.treeDir, say = () => {}) {
+  const reasons = new Map();
+  for (const name of listed.filter((one) => isJavaScript(one) && existsSync(path.join(bench.treeDir, one)))) {
+    const reason = staysJavaScript(bench.treeDir, rootDir, name);
+    if (reason !== undefined) reasons.set(name, reason);
+  }
+  for (const [name, reason] of reasons) say({ stays_javascript: name, reason });
+  listed = listed.filter((name) => !reasons.has(name));
   const originals = listed.filter(isJavaScript).map((original) => takeOriginal(bench, original));
   const known = new Set(originals.flatMap((file) => (file === undefined ? [] : [file.name])));
   const others = listed.filter((name) => isTypeScript(name) && !known.has(name)).map((name) => takeConverted(bench, name));
   const files = [...originals, ...others].filter((file) => file !== undefined);
+  if (files.length === 0 && reasons.size > 0) throw new CannotConvert(`stays JavaScript: ${[...reasons].map((both) => both.join(': ')).join('; ')}`);
   if (files.length === 0) throw new CannotConvert(`none of these files is here: ${listed.join(', ') || '(no files given)'}`);
   return files;
 }
@@ -63,7 +71,9 @@ function atBase(bench, original) {
 export function putBack(bench, file) {
   const to = path.join(bench.treeDir, file.name);
   const draft = `${to}.draft`;
-  writeFileSync(draft, bench.text(file.name));
+  const text = bench.text(file.name);
+  const isCrLf = /\r\n/.test(file.before ?? '') && !/[^\r]\n/.test(file.before);
+  writeFileSync(draft, isCrLf ? text.replace(/\r?\n/g, '\r\n') : text);
   chmodSync(draft, statSync(file.fresh ? path.join(bench.treeDir, file.original) : to).mode);
   renameSync(draft, to);
   if (file.fresh) unlinkSync(path.join(bench.treeDir, file.original));
