@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agentjobs.proof.literals import decoded
-from agentjobs.proof.normal_form import Form
+from agentjobs.source.syntax import walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +85,7 @@ class Members:
         if properties:
             names = {decoded(name.text or b"") for name in properties}
             self.lowering.properties |= names
-            self.lowering.derived_properties |= names if _extends(node) else set()
+            self.lowering.derived_properties |= names if _extends(node) or _fields_read_this(node) else set()
             kids[-1] = _with_properties(kids[-1], properties)
         return Form("method", node, kids)
 
@@ -110,6 +110,13 @@ def _properties(method: Node) -> list[Node]:
         if pattern is not None and any(child.type in _OF_PROPERTY for child in parameter.children):
             found.append(pattern)
     return found
+
+
+def _fields_read_this(method: Node) -> bool:
+    """Return whether a field's value uses `this`: whether it runs before the property is set depends on settings."""
+    members = method.parent.named_children if method.parent is not None else ()
+    values = [member.child_by_field_name("value") for member in members if member.type.endswith("field_definition")]
+    return any(part.type == "this" for value in values if value is not None for part in walk(value))
 
 
 def _extends(method: Node) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, get_args
@@ -31,6 +32,8 @@ def compare(old: bytes, old_path: str, new: bytes, new_path: str, tier: Tier = "
         broken = _broken(before, after)
         if broken is not None:
             return broken
+        if _pragmas(before) != _pragmas(after):
+            return _other_pragmas(before, after)
         one, other = Lower(), Lower()
         b = other.statements(after.children)
         one.emitted_fields = other.properties
@@ -94,13 +97,31 @@ def _broken(before: Node, after: Node) -> Difference | None:
 
 
 def _unsafe_property(before: Node, after: Node) -> Difference:
-    hint = "write the assignment out: a parameter property of a derived class may pass by a setter of the base"
+    hint = (
+        "write the assignment out: a parameter property may pass by a setter of the base class, "
+        "and whether fields that use `this` run before it depends on settings"
+    )
     return Difference("parameter property", "", before.start_point[0] + 1, after.start_point[0] + 1, "", "", hint)
 
 
 def _made_a_module(before: Node, mark: Node) -> Difference:
     hint = "end the file with `declare const exports: { name: Type }` and `export = exports`, and export nothing else"
     return Difference("module syntax", "", before.start_point[0] + 1, mark.start_point[0] + 1, "", shown(mark), hint)
+
+
+_PRAGMA = re.compile(rb"@jsx\w*\s+[^\s*]+|\bwebpack[A-Z]\w*\s*:\s*[^,*\s]+|@vite-ignore")
+"""What compilers and bundlers obey in comments."""
+
+
+def _pragmas(root: Node) -> list[bytes]:
+    comments = (node for node in syntax.walk(root) if node.type == "comment")
+    return sorted(b"".join(found.split()) for node in comments for found in _PRAGMA.findall(node.text or b""))
+
+
+def _other_pragmas(before: Node, after: Node) -> Difference:
+    was, now = (b", ".join(_pragmas(root)).decode("utf-8", "replace") for root in (before, after))
+    hint = "keep this comment: compilers and bundlers obey it"
+    return Difference("pragma", "", before.start_point[0] + 1, after.start_point[0] + 1, was, now, hint)
 
 
 def _without_strictness(old: list[Form], new: list[Form]) -> tuple[list[Form], list[Form]]:

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from agentjobs.proof.commonjs import is_esm, uses_commonjs
-from agentjobs.proof.normal_form import Form, inside
+from agentjobs.proof.commonjs import ELIDED, is_esm, uses_commonjs
+from agentjobs.proof.form import Form, inside
 from agentjobs.proof.shapes import (
+    assigned,
     assignment_chain,
     declared_names,
+    deleted,
     exported_member,
     is_assigned,
     is_module_exports,
     is_name,
+    names_used,
     required_module,
     runs_nothing,
     value_of,
@@ -41,7 +44,8 @@ def settled(old: list[Form], new: list[Form], tier: str) -> tuple[list[Form], li
     if not is_esm(new) or all(_is_mark(form) for form in new if is_esm([form])):
         return old, new
     bare = [form for form in new if form.kind != "import" and not _is_mark(form)]
-    imports = [form for form in new if form.kind == "import"]
+    used = names_used(form for form in new if form.kind != "import")
+    imports = [_kept(form, used) for form in new if form.kind == "import"]
     new_rest, new_exports = split_exports(bare, default=tier != "strict")
     old_imports, old_rest = _imports(old, _bound(imports), new_rest)
     old_rest, old_exports = _exports(old_rest, default=tier != "strict")
@@ -49,6 +53,12 @@ def settled(old: list[Form], new: list[Form], tier: str) -> tuple[list[Form], li
         [*old_imports, *old_rest, *_ordered(old_exports)],
         [*imports, *new_rest, *_ordered(new_exports)],
     )
+
+
+def _kept(form: Form, used: set[str]) -> Form:
+    """Return an import, marked as elided if it names something but no value of it is used: compilers drop it."""
+    names = [bind.kids[0].text for bind in form.kids[1:] if bind.kind == "bind"]
+    return Form(ELIDED, form.at, form.kids) if names and not used.intersection(names) else form
 
 
 def _is_mark(form: Form) -> bool:
@@ -160,7 +170,10 @@ def _single(
         return []
     if there is not None:
         return [(there, target)]
-    if wanted.there == "default" or (wanted.there == "*" and _only_looked_into(target.text, new_rest)):
+    # whether another module has a default export is not known here; Node's own have one, `module.exports` itself
+    if wanted.there == "default" and module.removeprefix("node:").partition("/")[0] in _OF_NODE:
+        return [("default", target)]
+    if wanted.there == "*" and _only_looked_into(target.text, new_rest):
         return [(wanted.there, target)]
     return []
 
@@ -178,7 +191,13 @@ def _pattern(target: Form) -> list[tuple[str, Form]]:
 
 
 def _only_looked_into(name: str, statements: Sequence[Form]) -> bool:
-    """Return whether a variable is only used as `name.something`: then a namespace can replace the module."""
+    """Return whether a variable is only used as `name.something`: then a namespace can replace the module.
+
+    Its members cannot be assigned or deleted then.
+    """
+    changed = [*assigned(statements), *deleted(statements)]
+    if any(is_name(part, name) for target in changed for part in inside(target)):
+        return False
     looked = sum(
         1
         for form in statements
@@ -186,6 +205,18 @@ def _only_looked_into(name: str, statements: Sequence[Form]) -> bool:
         if found.kind in {"member", "item"} and is_name(found.kids[0], name)
     )
     return looked == sum(1 for form in statements for found in inside(form) if is_name(found, name))
+
+
+_OF_NODE = frozenset(
+    {
+        "assert", "async_hooks", "buffer", "child_process", "cluster", "console", "constants", "crypto",
+        "dgram", "diagnostics_channel", "dns", "domain", "events", "fs", "http", "http2", "https", "inspector",
+        "module", "net", "os", "path", "perf_hooks", "process", "punycode", "querystring", "readline", "repl",
+        "stream", "string_decoder", "sys", "test", "timers", "tls", "tty", "url", "util", "v8", "vm", "wasi",
+        "worker_threads", "zlib",
+    }
+)  # fmt: skip
+"""The modules of Node."""
 
 
 # --- exports ----------------------------------------------------------------------------------------------

@@ -56,6 +56,7 @@ def read(source: bytes, language: Language) -> Node:
     root = parse(source, language)
     if language == "javascript":
         return root
+    source, root = _without_tag_types(source, root, language)
     if root.has_error:
         fixed = _repaired(source, root, language)
         if fixed is not None:
@@ -64,6 +65,21 @@ def read(source: bytes, language: Language) -> Node:
     if any(node.children[0].type not in _TIGHT for node in loose):
         root = parse(_without_marks(source, loose), language)
     return root
+
+
+_TAG_TYPES = re.compile(rb"(?<=[\w$])<(?:[^<>`;(){}]|\{[^{}<>`]*\}|<[^<>`;(){}]*>)*>(?=`)")
+"""The type arguments of a tagged template: in TypeScript `tag<string>` before a backtick is never a comparison."""
+
+
+def _without_tag_types(source: bytes, root: Node, language: Language) -> tuple[bytes, Node]:
+    for found in _TAG_TYPES.finditer(source):
+        edit = _Edit(found.start(), b" " * len(found[0]), frozenset())
+        text = _applied(source, [edit])
+        tree = parse(text, language)
+        place = tree.descendant_for_byte_range(found.start(), found.end())
+        if place is not None and place.type == "call_expression":
+            source, root = text, tree
+    return source, root
 
 
 def _repaired(source: bytes, root: Node, language: Language) -> tuple[bytes, Node] | None:

@@ -77,6 +77,14 @@ def assigned(forms: Iterable[Form]) -> Iterator[Form]:
                 yield found.kids[1]
 
 
+def deleted(forms: Iterable[Form]) -> Iterator[Form]:
+    """Yield what `delete` is applied to, anywhere."""
+    for form in forms:
+        for found in inside(form):
+            if found.kind == "unary_expression" and found.kids[0].kind == "delete":
+                yield found.kids[-1]
+
+
 def is_assigned(name: str, forms: Iterable[Form]) -> bool:
     """Return whether a variable gets a value anywhere outside its declaration."""
     for target in assigned(forms):

@@ -65,6 +65,12 @@ SAME = {
     "overloads without semicolons": ("x = f", "interface I {\n  <A>(a: A): (b: A) => I<A>\n  <A>(a: A, b: A): I<A>\n}\nx = f"),
     "variance": ("class A {}", "interface I<in out T, const U> {}\nclass A<in T> {}"),
     "star of types": ("f()", "import type * as X from 'x'\nexport type * from 'y'\nf()"),
+    "types of tagged templates": ("x = gql`a`\ny = s.div`b${c}`", "x = gql<string>`a`\ny = s.div<{ a: string; b: T }>`b${c}`"),
+    "pragmas kept": ("import(/* webpackIgnore: true */ x)", "import(/* webpackIgnore: true */ x as string)"),
+    "parameter property beside a field": (
+        "class A { y = 1; constructor(x) { this.x = x } }",
+        "class A { y: number = 1; constructor(private x: T) {} }",
+    ),
     "holes": ("x = [, a, , b,]", "x = [, a, , b]"),
 }
 
@@ -129,6 +135,18 @@ OTHER = {
     "ambiguous brackets": ("f(a < b, c > (d))", "f(a < b, c > (d))"),
     "mark on the next line": ("a\n;b", "a\n!b"),
     "shebang": ("#!/usr/bin/env node\nf()", "f()"),
+    "default import of an unknown module": ("const u = require('u')\nu()", "import u from 'u'\nu()"),
+    "member of a namespace assigned": ("const os = require('os')\nos.a = 1", "import * as os from 'os'\nos.a = 1"),
+    "member of a namespace counted": ("const os = require('os')\nos.a++", "import * as os from 'os'\nos.a++"),
+    "member of a namespace deleted": ("const os = require('os')\ndelete os.a", "import * as os from 'os'\ndelete os.a"),
+    "import that only types use": ("const { A } = require('./a')\nf()", "import { A } from './a'\nf()\ninterface B { a: A }"),
+    "parameter property that a field reads": (
+        "class A { y = this.x; constructor(x) { this.x = x } }",
+        "class A { y = this.x; constructor(private x: T) {} }",
+    ),
+    "pragma of JSX gone": ("/** @jsx h */\nf(a)", "f(a)"),
+    "comment of webpack gone": ("import(/* webpackIgnore: true */ x)", "import(x)"),
+    "types in a string": ("f('a<b>`')", "f('a<c>`')"),
     "declared export": ("exports.a = f()", "exports.a = f()\nexport declare let a: any"),
     "exported type": ("exports.a = f()", "exports.a = f()\nexport type T = 1"),
     "exported interface": ("module.exports = f", "module.exports = f\nexport interface T {}"),
