@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 import { TOOLS_DIR, repository, skip } from './kit.mjs';
@@ -64,4 +65,31 @@ test('types that are missing are named, and JSX needs them before any work', { s
   const refused = check('check-types.mjs', repository(t, jsx));
   assert.match(refused.stdout, /JSX needs types: npm install --save-dev @types\/react\n/);
   assert.equal(refused.status, 1);
+});
+
+test('workspaces are those of the tree, not those of the checkout', { skip }, (t) => {
+  const rootDir = repository(t, {
+    'package.json': '{ "workspaces": ["packages/*"], "scripts": { "test": "node packages/app/test.js" } }',
+    'packages/core/package.json': '{ "name": "@m/core", "main": "lib/index.js" }',
+    'packages/core/lib/index.js': 'exports.add = (a) => a\n',
+    'packages/app/package.json': '{ "name": "app" }',
+    'packages/app/a.ts': "import core = require('@m/core')\nimport dep = require('dep')\nexport = core.add(1, dep)\n",
+    'packages/app/test.js': "require('assert').equal(require('./a.js'), 3)\n",
+    'tasks.tsv': `${TABLE}a\tDONE\t\tpackages/app/a.js packages/app/a.ts\nb\tDONE\t\tpackages/core/lib/index.js packages/core/lib/index.ts\n`,
+  });
+  const treeDir = repository(t, { empty: '' });
+  cpSync(rootDir, treeDir, { recursive: true });
+  rmSync(path.join(treeDir, 'packages/core/lib/index.js'));
+  writeFileSync(path.join(treeDir, 'packages/core/lib/index.ts'), 'export = { add: (a: number, b: number) => a + b }\n');
+  mkdirSync(path.join(rootDir, 'node_modules/@m'), { recursive: true });
+  symlinkSync('../../packages/core', path.join(rootDir, 'node_modules/@m/core'));
+  mkdirSync(path.join(rootDir, 'packages/app/node_modules/dep'), { recursive: true });
+  writeFileSync(path.join(rootDir, 'packages/app/node_modules/dep/index.js'), 'module.exports = 2\n');
+  writeFileSync(path.join(rootDir, 'packages/app/node_modules/dep/index.d.ts'), 'declare const two: 2\nexport = two\n');
+  symlinkSync(path.join(rootDir, 'node_modules'), path.join(treeDir, 'node_modules'));
+  const env = { ...process.env, AGENTJOBS_ROOT: rootDir, AGENTJOBS_FILES: '' };
+  for (const name of ['check-types.mjs', 'check-tests.mjs']) {
+    const run = spawnSync(process.execPath, [path.join(TOOLS_DIR, name)], { cwd: treeDir, encoding: 'utf8', env });
+    assert.equal(run.status, 0, `${name}\n${run.stdout}${run.stderr}`);
+  }
 });

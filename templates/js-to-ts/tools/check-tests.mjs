@@ -7,11 +7,12 @@
 // Without a command: the test script of package.json, but for linters, which have an opinion about the copy's white space.
 
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import path from 'node:path';
 import { erase } from './erase.mjs';
 import { TOOLS_DIR, convertedFiles, treeFiles } from './project.mjs';
+import { linkModules } from './workspaces.mjs';
 
 const treeDir = process.cwd();
 const rootDir = process.env.AGENTJOBS_ROOT ?? path.dirname(TOOLS_DIR);
@@ -30,10 +31,8 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
 const originals = convertedFiles(treeDir, rootDir);
 try {
   for (const name of treeFiles(treeDir)) copy(name);
-  const modulesDir = path.join(rootDir, 'node_modules');
-  const shadowModulesDir = path.join(shadowDir, 'node_modules');
-  if (existsSync(modulesDir) && !existsSync(shadowModulesDir)) symlinkSync(modulesDir, shadowModulesDir, 'dir');
-  const PATH = `${path.join(shadowModulesDir, '.bin')}${path.delimiter}${process.env.PATH}`;
+  linkModules(shadowDir, treeDir, rootDir);
+  const PATH = `${path.join(shadowDir, 'node_modules', '.bin')}${path.delimiter}${process.env.PATH}`;
   const run = spawnSync(command, args, { cwd: shadowDir, env: { ...process.env, PATH }, stdio: ['ignore', 'inherit', 'inherit'] });
   if (run.error) console.error(`cannot run ${command}: ${run.error.message}`);
   process.exitCode = run.status ?? 1;
@@ -42,6 +41,7 @@ try {
 }
 
 function copy(name) {
+  if (path.basename(name) === 'node_modules') return; // a link that .gitignore does not match; linked below
   const from = path.join(treeDir, name);
   const to = path.join(shadowDir, name);
   mkdirSync(path.dirname(to), { recursive: true });

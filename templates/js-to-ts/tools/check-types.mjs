@@ -7,6 +7,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { TOOLS_DIR, TSC_PATH, convertedFiles, convertedName, isJavaScript, missingTypes, staysJavaScript, tableFiles, typeRoots, typeScriptName } from './project.mjs';
+import { workspacePaths } from './workspaces.mjs';
 
 const treeDir = process.cwd();
 const rootDir = process.env.AGENTJOBS_ROOT ?? path.dirname(TOOLS_DIR);
@@ -35,7 +36,7 @@ try {
   const configPath = path.join(scratchDir, 'tsconfig.json');
   const config = {
     extends: path.join(TOOLS_DIR, 'tsconfig.json'),
-    compilerOptions: { typeRoots: typeRoots(rootDir) },
+    compilerOptions: { typeRoots: typeRoots(rootDir), paths: workspacePaths(treeDir, rootDir) },
     files: files.map((name) => path.join(treeDir, name)),
   };
   writeFileSync(configPath, JSON.stringify(config));

@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { workspacePaths } from './workspaces.mjs';
 
 const ts = createRequire(import.meta.url)('typescript'); // `import` would read all of its 9 MB for names first
 
@@ -52,7 +53,7 @@ export function staysJavaScript(treeDir, rootDir, name) {
   const bytes = readFileSync(file);
   const text = bytes.toString('utf8');
   if (!Buffer.from(text).equals(bytes)) return 'it is not UTF-8';
-  const options = compilerOptions(rootDir);
+  const options = compilerOptions(rootDir, treeDir);
   for (const { fileName: specifier } of ts.preProcessFile(text, true).importedFiles) {
     const isFound = !/^\.{1,2}\//.test(specifier) || existsSync(path.join(file, '..', specifier)) || ts.resolveModuleName(specifier, file, options, ts.sys).resolvedModule;
     if (!isFound) return `its import ${specifier} is not there`;
@@ -70,7 +71,7 @@ export function staysJavaScript(treeDir, rootDir, name) {
 
 /** The packages that these files import and that have no types, as far as they are installed: names for `npm install`. */
 export function missingTypes(treeDir, rootDir, names) {
-  const options = compilerOptions(rootDir);
+  const options = compilerOptions(rootDir, treeDir);
   const missing = new Set();
   for (const name of names.filter((one) => /\.[cm]?[jt]sx?$/.test(one) && existsSync(path.join(treeDir, one)))) {
     const file = path.join(treeDir, name);
@@ -124,12 +125,12 @@ export function typeRoots(rootDir) {
 }
 
 /** The settings of tools/tsconfig.json as the compiler's own options. */
-export function compilerOptions(rootDir) {
+export function compilerOptions(rootDir, treeDir = rootDir) {
   const configPath = path.join(TOOLS_DIR, 'tsconfig.json');
   const parsed = ts.parseConfigFileTextToJson(configPath, readFileSync(configPath, 'utf8')).config;
   const { options, errors } = ts.convertCompilerOptionsFromJson(parsed.compilerOptions, TOOLS_DIR);
   if (errors.length > 0) throw new Error(ts.flattenDiagnosticMessageText(errors[0].messageText, '\n'));
-  return { ...options, typeRoots: typeRoots(rootDir) };
+  return { ...options, typeRoots: typeRoots(rootDir), paths: workspacePaths(treeDir, rootDir) };
 }
 
 export { ts, TOOLS_DIR };

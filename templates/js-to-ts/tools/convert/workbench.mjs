@@ -13,7 +13,7 @@ export class Workbench {
    */
   constructor(treeDir, rootDir, registry = ts.createDocumentRegistry()) {
     this.treeDir = treeDir;
-    this.options = compilerOptions(rootDir);
+    this.options = compilerOptions(rootDir, treeDir);
     this.drafts = new Map(); // absolute path → { text, version }
     this.gone = new Set(); // the JavaScript that a draft replaces
     this.witnesses = new Set(); // files of other tasks with errors to report
