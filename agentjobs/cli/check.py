@@ -41,7 +41,7 @@ def command(baseline: bool, no_gate: bool, as_json: bool) -> int:
     """
     if baseline and as_json:
         raise click.UsageError("--baseline and --json cannot be combined")
-    from agentjobs.text.columns import many
+    from agentjobs.text.for_people import many
 
     project = Project.here()
     found = []

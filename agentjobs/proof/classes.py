@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agentjobs.proof.literals import decoded
+from agentjobs.proof.normal_form import Form
 from agentjobs.source.syntax import walk
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from agentjobs.proof.commonjs import ELIDED, is_esm, uses_commonjs
-from agentjobs.proof.form import Form, inside
+from agentjobs.proof.normal_form import Form, inside
 from agentjobs.proof.shapes import (
     assigned,
     assignment_chain,

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { isJavaScript, isTypeScript, treeFiles, ts } from '../project.mjs';
 import { isRequire, parseJs } from './commonjs.mjs';
-import { isDeclaration, optionalFrom } from './mends/annotations.mjs';
+import { isDeclaration, optionalFrom } from './fixes/annotations.mjs';
 import { isAssignment } from './nodes.mjs';
 
 const WHOLE = 'default'; // what `module.exports =`, `export =` and `export default` export
