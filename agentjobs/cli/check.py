@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 def command(baseline: bool, no_gate: bool, as_json: bool) -> int:
     """Report what would go wrong, before it costs money: policy, table, prompts, programs, repository, machine.
 
-    It also runs landing.gate once on the commit that work will land on, before any work: if it fails there, nothing
-    can land. The result is kept for that commit.
+    Before the first task it also runs landing.gate once on the commit that work will land on: if it fails there,
+    nothing can land. The result is kept for that commit.
 
     One line for each finding. Exit 1 if one of them is an error; warnings do not fail. Without errors it also gives
     advice: whether the open tasks should run in parallel at all, and what that would take. The advice does not
@@ -107,6 +107,8 @@ def _gate(project: Project) -> Iterator[Finding]:
 
     if not (project.lands and project.policy.landing.gate and profiles_in_use(project)):
         return
+    if project.store.exists() and project.store.started_ids():
+        return  # the run itself asks the tip when the gate fails
     try:
         found = measure_gate(project)
     except UserError as error:

@@ -199,7 +199,7 @@ test('repair casts at the place of an error that only the merged whole shows', {
 
 test('repair says what it cannot do', { skip }, (t) => {
   assert.throws(() => repaired(t, { 'a.ts': 'export {}\n' }, ['a.ts'], '## What went wrong before\n\n```text\n1 failing:\n  it adds\n```'), /but: 1 failing: it adds$/);
-  assert.throws(() => repaired(t, { 'a.ts': 'export {}\n', 'b.ts': 'export {}\n' }, ['a.ts'], 'b.ts(1,1): error TS2339: x'), /no way to mend, in a.ts: b.ts\(1\): TS2339: x$/);
+  assert.throws(() => repaired(t, { 'a.ts': 'export {}\n', 'b.ts': 'export {}\n' }, ['a.ts'], 'b.ts(1,1): error TS2339: x'), /no way to fix, in a.ts: b.ts\(1\): TS2339: x$/);
 });
 
 test('a suppression that is not needed any more is taken out', { skip }, (t) => {

@@ -4,7 +4,7 @@
 //
 //     node tools/check-tests.mjs [COMMAND [ARGUMENT…]]
 //
-// Without a command: the test script of package.json, but for linters, which have an opinion about the copy's white space.
+// Without a command: the test script of package.json without linters, which reject the white space of the copy.
 
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';

@@ -47,7 +47,7 @@ try {
 for (const line of complaints) console.log(line);
 process.exitCode = complaints.length === 0 ? 0 : 1;
 
-/** The errors that tsc reports, but for those in JavaScript. */
+/** The errors that tsc reports, except those in JavaScript. */
 function compile(configPath) {
   const tsc = spawnSync(process.execPath, [TSC_PATH, '--pretty', 'false', '--project', configPath], {
     cwd: treeDir,

@@ -31,7 +31,7 @@ const isAssignment = (node) => ts.isBinaryExpression(node) && node.operatorToken
  *     'last'    module.exports = …, and nothing runs after it: `at` is that assignment
  *     'early'   module.exports = name, where other code follows: `name`, and the members added to it: `members`
  *     'named'   exports.a = …, exports.b = …: `type`, the type of `exports` in TypeScript
- *     'opaque'  anything else: whoever requires it gets `any`; `isCertain` if it needs `module` wherever it runs
+ *     'opaque'  anything else: a `require` of it gives `any`; `isCertain` if it needs `module` wherever it runs
  */
 export function exportForm(source) {
   if (isEsm(source)) return { kind: 'esm' };

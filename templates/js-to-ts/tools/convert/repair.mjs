@@ -24,10 +24,10 @@ function reportedIn(prompt) {
   return quoted.replace(/\s+/g, ' ').slice(0, 300);
 }
 
-/** Mend what the prompt reports. Returns what was done, a line each. */
+/** Fix what the prompt reports. Returns what was done, a line each. */
 export function repairGroup(bench, files, prompt) {
   const errors = readErrors(prompt);
-  if (errors.length === 0) throw new CannotConvert(`I can only mend types, and no compiler error is reported, but: ${reportedIn(prompt)}`);
+  if (errors.length === 0) throw new CannotConvert(`I can only fix types, and no compiler error is reported, but: ${reportedIn(prompt)}`);
   const own = new Set(files.map((file) => file.name));
   const before = files.map((file) => bench.text(file.name));
   const isSound = soundness(bench, files);
@@ -36,7 +36,7 @@ export function repairGroup(bench, files, prompt) {
   log.push(...finish(bench, files));
   if (files.every((file, i) => bench.text(file.name) === before[i])) {
     const [{ file, line, code, message }] = errors;
-    throw new CannotConvert(`I know no way to mend, in ${[...own].join(', ')}: ${file}(${line}): TS${code}: ${message}`);
+    throw new CannotConvert(`I know no way to fix, in ${[...own].join(', ')}: ${file}(${line}): TS${code}: ${message}`);
   }
   return log;
 }
