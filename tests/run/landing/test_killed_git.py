@@ -143,7 +143,7 @@ def test_a_killed_git_spoils_no_tree(
         assert project.landed("long.txt") == LONG.upper().strip(), told
         assert project.landed("new.txt") == "new", told
         assert "<<<<<<<" in (scene.place / "seen").read_text() or not conflict, told
-        if how.startswith("poll") and "lives on" not in how:  # that git changes the tree behind the back of the next poll
+        if how.startswith("poll") and "lives on" not in how:  # that one acts behind the next poll
             assert outcomes == scene.wanted, told
         # An attempt whose tree git could not prepare or read is tried again; no check ever fails for that.
         assert set(outcomes) <= {"conflict", "ok", "infra", "crashed"}, told
