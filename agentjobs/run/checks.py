@@ -39,10 +39,10 @@ def integrate(project: Project, task: Task, attempt: Attempt, name: str, now: fl
     """
     from agentjobs.workspace import setup, worktree
 
-    store, settings, git, tree = project.store, project.policy.workspace, project.git, Path(attempt.intent.tree)
-    if has_step(attempt, SETUP_AGAIN) and setup.is_absent(git, tree, settings):
-        worktree.note_handed(git, tree, with_setup=True, keep=settings.keep)
-        setup.note_present(git, tree)
+    store, settings, tree = project.store, project.policy.workspace, Path(attempt.intent.tree)
+    if has_step(attempt, SETUP_AGAIN) and setup.is_absent(project.git, tree, settings):
+        worktree.note_handed(project.git, tree, with_setup=True, keep=settings.keep)
+        setup.note_present(project.git, tree)
     merged_there = False
     plan_path = store.attempt_dir(task.row.id, attempt.number) / f"{name}.plan.json"
     if read_json(plan_path, Prepare) is None and not check_runs.write_rest(store, attempt, name, now):

@@ -125,14 +125,15 @@ def check_target(git: Git, target: str, *, trees_dir: Path | None = None) -> Non
 def left_behind(git: Git, target: str, base: str) -> str:
     """Describe the commits of ``base`` that new trees will not see, as they start from the target; empty if none."""
     ref = branch_ref(target)
-    if git.resolve(ref) is None:
+    tip = git.resolve(ref)
+    if tip is None:
         return ""
     start = base_commit(git, base)
     count = int(git.line("rev-list", "--count", start, f"^{ref}"))
     if not count:
         return ""
     commits = "1 commit" if count == 1 else f"{count} commits"
-    merge = "" if git.contains(start, ref) else f"merge {target} into it, then "
+    merge = "" if git.contains(start, tip) else f"merge {target} into it, then "
     return (
         f"{base} has {commits} that {target} does not have, and new trees start from there: "
         f"{merge}`git branch -f {target} {base}`"

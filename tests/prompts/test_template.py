@@ -131,7 +131,7 @@ def told(template: str) -> str:
 
 
 def test_a_poll_that_renders_nothing_does_not_load_jinja2() -> None:
-    code = "import sys, agentjobs.prompts.template, agentjobs.agents.outcome, agentjobs.tokens.count as t\n"
+    code = "import sys, agentjobs.prompts.template, agentjobs.agents.classify, agentjobs.tokens.count as t\n"
     code += "t.fits('x', 9)\n"
     code += "sys.exit(bool({'jinja2', 'tiktoken', 'lzma', 'zoneinfo'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
