@@ -9,7 +9,7 @@ from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
-from agentjobs.agents.installed import doubts, missing, program_of
+from agentjobs.agents.installed import absent_files, doubts, missing, program_of
 from agentjobs.checkup import commands, missing_in_trees, table_doubts
 from agentjobs.checkup.finding import Finding
 from agentjobs.disk.files import read_raw
@@ -270,11 +270,9 @@ def _profiles(project: Project, names: tuple[str, ...], rendered: tuple[str, ...
                 line = line_of(data, ("agents", name, key)) or _named_at(data, policy, name)
                 yield Finding(f"agent {name}: {problem}", POLICY, line)
         for key, argv in (("command", agent.command), ("resume", agent.resume or ())):
-            for word in argv[1:]:
-                path = word.removeprefix("{root}/")
-                if path != word and "{" not in path and not (project.root / path).exists():
-                    message = f"agent {name}: {path} does not exist here"
-                    yield Finding(message, POLICY, line_of(data, ("agents", name, key)), warning=True)
+            for path in absent_files(argv[1:], project.root):
+                message = f"agent {name}: {path} does not exist here; create it, or change the command"
+                yield Finding(message, POLICY, line_of(data, ("agents", name, key)))
     there = {name: agent for name, agent in agents.items() if program_of(agent, project.root)}
     for name, doubt in doubts(there, cwd=project.root, timeout_s=VERSION_S).items():
         line = line_of(data, ("agents", name)) or _named_at(data, policy, name)

@@ -81,9 +81,12 @@ def test_check_finds_scripts_that_are_not_there(tmp_path: Path) -> None:
     agent = {"command": ["sh", "{root}/tools/gone.sh", "--at", "{root}/x/{task}", "{root}/README"], "resume": None}
     project = Project(tmp_path, settings={"agents": {"fake": agent}})
     project.plans(a="ok")
-    said = [line for line in project.run("check", code=0).stderr.splitlines() if "does not exist here" in line]
+    said = [line for line in project.run("check", code=1).stderr.splitlines() if "does not exist here" in line]
     assert len(said) == 1, said
-    assert said[0].endswith("warning: agent fake: tools/gone.sh does not exist here"), said
+    assert said[0].endswith("agent fake: tools/gone.sh does not exist here; create it, or change the command"), said
+    assert "warning" not in said[0]
+    assert "tools/gone.sh, which an agent's command names, does not exist" in project.run("dispatch", code=1).stderr
+    project.run("dispatch", "--force", code=0)
 
 
 def test_a_silent_check_says_so_once(tmp_path: Path) -> None:
