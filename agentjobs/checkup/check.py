@@ -192,14 +192,17 @@ def _memory(project: Project) -> Iterator[Finding]:
 
 
 def _shared(project: Project) -> Iterator[Finding]:
-    """Name paths that several tasks claim: they never run at the same time."""
+    """Name paths that several open tasks claim: they never run at the same time."""
     claims: dict[str, list[str]] = {}
     for task_id, cell in project.file.table.cells("files"):
         if not cell:
             continue
         try:
-            entries = {path_patterns.normalise(entry).rstrip("/") for entry in project.file.table.row(task_id).files}
+            row = project.file.table.row(task_id)
+            entries = {path_patterns.normalise(entry).rstrip("/") for entry in row.files}
         except UserError:
+            continue
+        if row.status in SETTLED:
             continue
         for entry in entries:
             claims.setdefault(entry, []).append(task_id)

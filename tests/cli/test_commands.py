@@ -157,6 +157,18 @@ def test_check_names_all_that_is_wrong_with_its_place(project: Project) -> None:
     assert not (project.root / ".agentjobs").exists()
 
 
+def test_check_counts_only_open_tasks_that_claim_a_path(project: Project) -> None:
+    project.rows(
+        {"id": "a", "plan": "ok", "files": "x", "status": "DONE"},
+        {"id": "b", "plan": "ok", "files": "x"},
+        {"id": "c", "plan": "ok", "files": "y"},
+        {"id": "d", "plan": "ok", "files": "y"},
+    )
+    said = project.run("check", code=0).stderr
+    assert "y is claimed by 2 tasks (c, d)" in said
+    assert "x is claimed" not in said
+
+
 def test_check_reads_the_policy_and_the_table_even_when_the_other_is_broken(project: Project) -> None:
     project.plans(a="ok")
     (project.root / "agentjobs.toml").write_text("slts = 3\n")
