@@ -9,7 +9,7 @@ import click
 from msgspec.structs import replace
 
 from agentjobs.cli.plan_documents import pack, tree
-from agentjobs.cli.plan_options import DRY_RUN, LOCK_TIMEOUT, PROFILE, check_profile, show_rows, tell
+from agentjobs.cli.plan_options import DRY_RUN, LOCK_TIMEOUT, PROFILE, check_profile, say, show_rows, some, tell
 from agentjobs.model.errors import UserError
 from agentjobs.project.project import Project
 
@@ -121,6 +121,8 @@ def rows(
     if dry_run:
         show_rows(found, planned)
     tell(planned, dry_run=dry_run)
+    if planned.differing:
+        say(f"only TODO rows change, so these were kept: {some(planned.differing)}; use --id for new ids")
 
 
 def _endings(_: click.Context, __: click.Parameter, pairs: Sequence[str]) -> dict[str, str] | None:

@@ -39,6 +39,8 @@ class Planned(Struct, frozen=True):
     """Were TODO and had a cell that differed."""
     kept: tuple[str, ...] = ()
     """Were begun, settled or just the same."""
+    differing: tuple[str, ...] = ()
+    """Those kept ones for which other cells were given; each with its status: ``parse (DONE, other files)``."""
 
 
 def read_rows(
@@ -90,6 +92,7 @@ def merge_rows(
     added: list[Mapping[str, str]] = []
     updates: dict[str, dict[str, str]] = {}
     kept: list[str] = []
+    differing: list[str] = []
     for row in rows:
         id_ = row["id"]
         if id_ not in base:
@@ -100,16 +103,19 @@ def merge_rows(
             added.append({**row, "status": str(parse_status(row.get("status", "")) or Status.TODO)})
             continue
         cells = {name: value for name, value in row.items() if name not in {"id", "status"}}
-        waiting = parse_status(base.cell(id_, "status")) is Status.TODO
-        if waiting and any(base.cell(id_, name) != value for name, value in cells.items()):
+        status = base.cell(id_, "status")
+        others = [name for name, value in cells.items() if base.cell(id_, name) != value]
+        if others and parse_status(status) is Status.TODO:
             updates[id_] = cells
-        else:
-            kept.append(id_)
+            continue
+        kept.append(id_)
+        if others:
+            differing.append(f"{id_} ({status}, other {', '.join(others)})")
     data = apply(base, updates)
     if added:
         data = append(parse(data, base.file), added)
     new = tuple(row["id"] for row in added)
-    return data, Planned(added=new, refreshed=tuple(updates), kept=tuple(kept))
+    return data, Planned(added=new, refreshed=tuple(updates), kept=tuple(kept), differing=tuple(differing))
 
 
 def slug(text: str, longest: int = _LONGEST) -> str:

@@ -104,7 +104,8 @@ def test_plan_rows_keeps_what_was_done_and_what_people_wrote(project: Project) -
     path = project.root / "tasks.tsv"
     path.write_text("# mine\n" + path.read_text())
     path.chmod(0o640)
-    project.run("plan", "rows", code=0, stdin="id,plan\na,crash\nb,crash\nc,ok\n")
+    said = project.run("plan", "rows", code=0, stdin="id,plan\na,crash\nb,crash\nc,ok\n").stderr
+    assert "so these were kept: a (DONE, other plan), b (DONE, other plan); use --id for new ids" in said
     text = path.read_text()
     assert text.startswith("# mine\n")
     assert path.stat().st_mode & 0o777 == 0o640

@@ -162,7 +162,8 @@ def test_what_was_begun_stays_and_the_rest_is_refreshed() -> None:
         b"a\tDONE\told\tfine\r\nb\tTODO\tnew\tlater\r\nc\t\tsame\r\nd\tIN_PROGRESS\told\r\nz\tTODO\told\r\n"
         b"e\tTODO\tnew\t\r\n"
     )
-    assert planned == Planned(added=("e",), refreshed=("b",), kept=("a", "c", "d"))
+    differing = ("a (DONE, other item)", "d (IN_PROGRESS, other item)")
+    assert planned == Planned(added=("e",), refreshed=("b",), kept=("a", "c", "d"), differing=differing)
 
 
 def test_a_row_may_bring_its_status() -> None:
