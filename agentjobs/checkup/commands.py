@@ -30,7 +30,7 @@ PLAN: Final = (COMMON - {"FILES"}) | {"PHASE", "PHASE_BEFORE", "OUTPUT", "MISSIN
 _ROW: Final = "ROW_"
 _NAME: Final = re.compile(r"(\$\{?)?\bAGENTJOBS_(\w*\w(?<!_))(?![\w*])(=|:?[-+=?])?")
 PACKAGE_RUNNERS: Final = frozenset({"npx", "npm", "pnpm", "yarn", "bun", "bunx"})
-"""They need what is in node_modules."""
+"""They need what is in node_modules, and find that of the checkout, as trees are below it."""
 
 
 def variable_doubts(project: Project) -> Iterator[Finding]:
@@ -109,8 +109,9 @@ def program_doubts(project: Project) -> Iterator[Finding]:
             message = f"{place}: {word!r} is neither on PATH nor an executable file: it always {always}"
             yield Finding(message, POLICY, line, warning="/" in word or bool(policy.workspace.setup))
         elif word in PACKAGE_RUNNERS and _without_modules(project):
-            message = f"{place}: node_modules is here but not in git, so {word!r} does not find it in a tree: "
-            yield Finding(message + "see workspace.link and setup", POLICY, line, warning=True)
+            message = f"{place}: {word!r} uses your checkout's node_modules in a tree (Node searches folders above); "
+            message += "workspace.link or setup makes that explicit"
+            yield Finding(message, POLICY, line, warning=True)
 
 
 def _unborn(project: Project) -> bool:
