@@ -26,7 +26,7 @@ from agentjobs.text.toml import decode, load
 from agentjobs.text.versions import Standing, range_of, standing, too_old, version_in
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping
+    from collections.abc import Hashable, Mapping, Sequence
     from typing import IO
 
 K = TypeVar("K", bound="Hashable")
@@ -180,9 +180,12 @@ def missing(agent: Agent, root: Path | None, word: str | None = None) -> str:
     return f"no program {program!r} on PATH; {what}, or name it by path"
 
 
-def absent_files(argv: Iterable[str], root: Path) -> list[str]:
-    """Return the files of the project (``{root}/agent.sh``) that a command names and that do not exist."""
-    paths = (word.removeprefix("{root}/") for word in argv if word.startswith("{root}/"))
+def absent_files(argv: Sequence[str], root: Path) -> list[str]:
+    """Return the program or script of the project (``sh {root}/agent.sh``) that a command starts if it does not exist.
+
+    Later words may be files that the agent writes.
+    """
+    paths = (word.removeprefix("{root}/") for word in argv[:2] if word.startswith("{root}/"))
     return [path for path in paths if "{" not in path and not (root / path).exists()]
 
 
