@@ -83,6 +83,8 @@ def checkout_doubts(project: Project) -> Iterator[Finding]:
 
 def require_own_sources(project: Project) -> None:
     """Raise UserError if checks are certain to test the user's checkout in place of the tree."""
+    if not os.path.lexists(project.file.path):  # the plan of the first phase makes the table
+        return
     project.file.load()
     for finding in checkout_doubts(project) if project.uses_trees else ():
         if not finding.warning:

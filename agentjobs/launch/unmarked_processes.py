@@ -72,13 +72,19 @@ def inside(places: Collection[Place], spared: Collection[int]) -> set[int]:
 
 
 def occupied(tree: str) -> bool:
-    """Return whether any process has its working directory in the tree; one scan serves for a quarter of a second."""
+    """Return whether any process has its working directory in the tree.
+
+    One scan serves for a quarter of a second, but a process that it found may have ended since.
+    """
     global _looked  # noqa: PLW0603 - a cache, for trees that are given back one after the other
     if not _LINUX:
         return False
-    if time.monotonic() > _looked[0]:
-        _looked = (time.monotonic() + _LOOK_S, [cwd for pid in pids() for cwd in _read_links(f"/proc/{pid}/cwd")])
-    return _below(_looked[1], (_real(tree),)) is not None
+    for fresh in (False, True):
+        if fresh or time.monotonic() > _looked[0]:
+            _looked = (time.monotonic() + _LOOK_S, [cwd for pid in pids() for cwd in _read_links(f"/proc/{pid}/cwd")])
+        if _below(_looked[1], (_real(tree),)) is None:
+            return False
+    return True
 
 
 def _is_ended(process: Process, place: Place, since: int | None) -> bool:

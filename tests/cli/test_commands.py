@@ -361,7 +361,7 @@ def test_run_goes_to_the_end_and_tells_what_happens(project: Project) -> None:
     project.plans(a="crash,ok", b="ok")
     done = project.run("run", code=2)
     assert done.stdout == "2 tasks: 2 DONE\n"
-    assert "a  attempt 2 starts (resume)" in done.stderr
+    assert "a  attempt 2" in done.stderr  # attempt 1 may have ended while run dispatched
     assert "a  DONE" in done.stderr
     assert project.run("run", "--quiet", code=2).stderr == ""
 

@@ -175,6 +175,17 @@ def test_a_person_in_a_tree_and_a_neighbour_are_left_alone(scene: Scene) -> None
     assert launcher.occupied(str(scene.tree))
 
 
+def test_a_process_that_has_just_ended_does_not_occupy_a_tree(scene: Scene) -> None:
+    scene.begin()
+    ours = subprocess.Popen(["sleep", "600"], cwd=scene.tree)
+    try:
+        assert launcher.occupied(str(scene.tree))
+    finally:
+        ours.kill()
+        ours.wait()
+    assert not launcher.occupied(str(scene.tree))
+
+
 def test_a_link_in_the_place_of_a_tree_leads_to_nobody(scene: Scene) -> None:
     scene.begin()
     elsewhere = scene.tree.parent.parent / "users"
