@@ -180,13 +180,13 @@ def missing(agent: Agent, root: Path | None, word: str | None = None) -> str:
     return f"no program {program!r} on PATH; {what}, or name it by path"
 
 
-def absent_files(argv: Sequence[str], root: Path) -> list[str]:
-    """Return the program or script of the project (``sh {root}/agent.sh``) that a command starts if it does not exist.
+def absent_files(argv: Sequence[str], root: Path) -> dict[str, bool]:
+    """Return the files of the project that a command names after its program and that do not exist.
 
-    Later words may be files that the agent writes.
+    The value is True for the script that the program runs (``sh {root}/agent.sh``); the agent may write the others.
     """
-    paths = (word.removeprefix("{root}/") for word in argv[:2] if word.startswith("{root}/"))
-    return [path for path in paths if "{" not in path and not (root / path).exists()]
+    paths = {word.removeprefix("{root}/"): at == 1 for at, word in enumerate(argv) if at and word.startswith("{root}/")}
+    return {path: script for path, script in paths.items() if "{" not in path and not (root / path).exists()}
 
 
 def installed(place: Place) -> list[Installed]:

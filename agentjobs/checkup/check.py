@@ -273,9 +273,9 @@ def _profiles(project: Project, names: tuple[str, ...], rendered: tuple[str, ...
                 line = line_of(data, ("agents", name, key)) or _named_at(data, policy, name)
                 yield Finding(f"agent {name}: {problem}", POLICY, line)
         for key, argv in (("command", agent.command), ("resume", agent.resume or ())):
-            for path in absent_files(argv[1:], project.root):
+            for path, script in absent_files(argv, project.root).items():
                 message = f"agent {name}: {path} does not exist here; create it, or change the command"
-                yield Finding(message, POLICY, line_of(data, ("agents", name, key)))
+                yield Finding(message, POLICY, line_of(data, ("agents", name, key)), warning=not script)
     there = {name: agent for name, agent in agents.items() if program_of(agent, project.root)}
     for name, doubt in doubts(there, cwd=project.root, timeout_s=VERSION_S).items():
         line = line_of(data, ("agents", name)) or _named_at(data, policy, name)

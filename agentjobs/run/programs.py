@@ -81,9 +81,11 @@ def require_programs(project: Project, ids: tuple[str, ...], *, force: bool, pha
         if not program_of(agent, project.root):
             what = missing(agent, project.root)
             raise UserError(f"{what}; `agentjobs dispatch --force` starts without it", file=POLICY)
-        for path in absent_files((*agent.command[1:], *(agent.resume or ())[1:]), project.root):
-            what = f"{path}, which an agent's command names, does not exist here"
-            raise UserError(f"{what}; create it, or `agentjobs dispatch --force`", file=POLICY)
+        for argv in (agent.command, agent.resume or ()):
+            for path, script in absent_files(argv, project.root).items():
+                if script:
+                    what = f"{path}, which an agent's command names, does not exist here"
+                    raise UserError(f"{what}; create it, or `agentjobs dispatch --force`", file=POLICY)
     if policy.workspace.setup:  # which may install what is missing
         return
     commands = [*(command for profile in profiles for command in profile.verify), *policy.landing.gate]

@@ -89,6 +89,17 @@ def test_check_finds_scripts_that_are_not_there(tmp_path: Path) -> None:
     project.run("dispatch", "--force", code=0)
 
 
+def test_only_the_script_that_an_agent_runs_must_be_there(tmp_path: Path) -> None:
+    agent = {"command": ["sh", "{root}/ok.sh", "--log", "{root}/later.log"], "resume": ["sh", "{root}/gone.sh"]}
+    project = Project(tmp_path, files={"ok.sh": "true\n"}, settings={"agents": {"fake": agent}})
+    project.plans(a="ok")
+    said = [line for line in project.run("check", code=1).stderr.splitlines() if "does not exist here" in line]
+    assert [("warning" in line, "later.log" in line, "gone.sh" in line) for line in said] == [
+        (True, True, False), (False, False, True),
+    ]  # fmt: skip
+    assert "gone.sh, which an agent's command names, does not exist" in project.run("dispatch", code=1).stderr
+
+
 def test_a_silent_check_says_so_once(tmp_path: Path) -> None:
     project = Project(
         tmp_path,
