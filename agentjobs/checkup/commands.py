@@ -27,6 +27,7 @@ AGENT: Final = STEP | {"PARTIAL", "VERDICT", "COMMIT"}
 GATE: Final = COMMON | {"TASKS"}
 PLAN: Final = (COMMON - {"FILES"}) | {"PHASE", "PHASE_BEFORE", "OUTPUT", "MISSING"}
 
+_MODULES: Final = "./node_modules"
 _ROW: Final = "ROW_"
 _NAME: Final = re.compile(r"(\$\{?)?\bAGENTJOBS_(\w*\w(?<!_))(?![\w*])(=|:?[-+=?])?")
 PACKAGE_RUNNERS: Final = frozenset({"npx", "npm", "pnpm", "yarn", "bun", "bunx"})
@@ -97,7 +98,7 @@ def program_doubts(project: Project) -> Iterator[Finding]:
     commands = checks_in_use(project)
     words = {command: word for _, command in commands if (word := first_word(command))}
     there = located(project, words.values())
-    outside = () if _unborn(project) else outside_trees(project, words.values())
+    outside = () if _unborn(project) else outside_trees(project, [*words.values(), _MODULES])
     for path, command in commands:
         word, place = words.get(command, ""), ".".join(path)
         line = line_of(data, path)
@@ -108,7 +109,7 @@ def program_doubts(project: Project) -> Iterator[Finding]:
             always = "passes" if command.lstrip().startswith("!") else "fails"
             message = f"{place}: {word!r} is neither on PATH nor an executable file: it always {always}"
             yield Finding(message, POLICY, line, warning="/" in word or bool(policy.workspace.setup))
-        elif word in PACKAGE_RUNNERS and _without_modules(project):
+        elif word in PACKAGE_RUNNERS and _MODULES in outside:
             message = f"{place}: {word!r} uses your checkout's node_modules in a tree (Node searches folders above); "
             message += "workspace.link or setup makes that explicit"
             yield Finding(message, POLICY, line, warning=True)
@@ -119,7 +120,3 @@ def _unborn(project: Project) -> bool:
         return project.uses_trees and not project.tip()
     except UserError:
         return True
-
-
-def _without_modules(project: Project) -> bool:
-    return not _unborn(project) and bool(outside_trees(project, ["./node_modules"]))

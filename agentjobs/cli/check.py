@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from agentjobs.model.errors import ExitCode, UserError
-from agentjobs.project.project import TABLE, Project
+from agentjobs.project.project import POLICY, TABLE, Project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,8 +101,6 @@ def _findings(project: Project, *, gate: bool) -> Iterator[Finding]:
 def _gate(project: Project) -> Iterator[Finding]:
     """Yield a finding for each command of the gate that fails, or sometimes fails, before any work."""
     from agentjobs.checkup.finding import Finding
-    from agentjobs.model.errors import UserError
-    from agentjobs.project.project import POLICY
     from agentjobs.run.baseline import measure_gate, profiles_in_use
 
     if not (project.lands and project.policy.landing.gate and profiles_in_use(project)):

@@ -77,7 +77,7 @@ def retry(
 
 
 def _landed(project: Project, ids: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Yield the tasks whose last work is on the target branch, each with its commit."""
+    """Yield those tasks of which the last work is on the target branch, each with its commit."""
     if not project.lands:
         return
     tip = project.tip()

@@ -32,7 +32,7 @@ class Spent(Struct, frozen=True):
     tokens: int = 0
     attempts: int = 0
     unknown: int = 0
-    """Rows whose cost is not known, or not all of it."""
+    """Rows of which the cost is not known, or not all of it."""
     open_cost: float = 0.0
     """What requests used at most that were open when their agents were killed, in US dollars; it is in no other sum."""
     open_tokens: int = 0

@@ -105,14 +105,9 @@ def _advance_agent(attempt: Attempt) -> Decision:
     return (next_setup(attempt, "setup") if wanted else None) or agent
 
 
-def has_step(attempt: Attempt, name: str) -> bool:
-    """Return whether an attempt has a step of that name."""
-    return any(step.name == name for step in attempt.steps)
-
-
 def _advance_checks(attempt: Attempt, policy: Policy, setup: str) -> Decision:
     """Return what the checks need, and before them the command ``setup``, if it has to run again."""
-    wanted = setup or has_step(attempt, SETUP_AGAIN)
+    wanted = setup or attempt.step(SETUP_AGAIN)
     if wanted and (again := next_setup(attempt, SETUP_AGAIN)) is not None:
         return again
     if attempt.first(StepKind.VERIFY) is None and not attempt.intent.checks:

@@ -156,6 +156,10 @@ class Attempt(Struct, frozen=True):
         found = self.runs(*kinds)
         return found[-1] if found else None
 
+    def step(self, name: str) -> Step | None:
+        """Return the step of that name."""
+        return next((step for step in self.steps if step.name == name), None)
+
     @property
     def running(self) -> tuple[tuple[Step, Running], ...]:
         """The steps that run, each with its state; there is at most one."""

@@ -19,7 +19,7 @@ from agentjobs.core import reviews
 from agentjobs.core.accounts import account_of
 from agentjobs.core.breaker import counts
 from agentjobs.core.budget import UNKNOWN_COST
-from agentjobs.core.decide import SETUP_AGAIN, has_begun, has_step
+from agentjobs.core.decide import SETUP_AGAIN, has_begun
 from agentjobs.core.pauses import pauses_after
 from agentjobs.core.repetition import likeness
 from agentjobs.core.watchdog import stop_signals
@@ -200,7 +200,7 @@ class Attempts:
             after = self.store.attempt(task.row.id, attempt.number)
             if after is None or after.result is not None:
                 return
-            if self.trees.lacks_setup(attempt) and not has_step(attempt, SETUP_AGAIN):
+            if self.trees.lacks_setup(attempt) and attempt.step(SETUP_AGAIN) is None:
                 self._start(task, attempt, SETUP_AGAIN, self._setup_again(attempt), None)
             else:
                 self._start(task, attempt, launch.name, self.check_argv(attempt, launch.name), None)

@@ -117,7 +117,7 @@ def profiles_in_use(project: Project, ids: Iterable[str] = ()) -> tuple[str, ...
 def measure_gate(project: Project) -> Baseline:
     """Run ``landing.gate`` on the tip of the target, or return the stored result for the same commit and commands.
 
-    A command that fails runs a second time: `ended` says whether it is flaky. UserError as in ``measure``.
+    A command that fails runs a second time, to see whether it is flaky. UserError as in ``measure``.
     """
     profile = replace(next(iter(project.policy.profiles.values())), verify=project.policy.landing.gate)
     return measure(project, GATE, profile, project.tip(), attempts=2)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from agentjobs.agents.stream import excerpt
-from agentjobs.core.decide import SETUP_AGAIN, has_step
+from agentjobs.core.decide import SETUP_AGAIN
 from agentjobs.core.review_findings import rejection
 from agentjobs.disk.files import read_json
 from agentjobs.disk.logs import read_tail
@@ -40,7 +40,7 @@ def integrate(project: Project, task: Task, attempt: Attempt, name: str, now: fl
     from agentjobs.workspace import setup, worktree
 
     store, settings, tree = project.store, project.policy.workspace, Path(attempt.intent.tree)
-    if has_step(attempt, SETUP_AGAIN) and setup.is_absent(project.git, tree, settings):
+    if attempt.step(SETUP_AGAIN) is not None and setup.is_absent(project.git, tree, settings):
         worktree.note_handed(project.git, tree, with_setup=True, keep=settings.keep)
         setup.note_present(project.git, tree)
     merged_there = False

@@ -111,7 +111,7 @@ def _left(project: Project, attempt: Attempt) -> str:
     written = b"" if path.is_symlink() or not path.is_file() else read_head(path, 8 * HANDOFF_MAX)
     text = project.masking.mask(written).decode("utf-8", "replace").strip()
     if not text:
-        step = next((step for step in attempt.steps if step.name == STEP), None)
+        step = attempt.step(STEP)
         if step is not None and step.kill is None and isinstance(step.state, Exited) and step.state.code == 0:
             text = last_text(read_tail(step_files(attempt_dir, STEP).log, project.masking)[0])
     return text if len(text) <= HANDOFF_MAX else f"{text[:HANDOFF_MAX]}\n[cut]"

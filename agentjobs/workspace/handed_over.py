@@ -65,6 +65,7 @@ def record(
     work: Collection[str] = (),
 ) -> None:  # fmt: skip
     """Record the tree as it is now, without the paths in ``work``; ``roots`` are walked."""
+    work = frozenset(work)
     entries = {path: entry for path, entry in entries.items() if path not in work}
     roots = tuple(root for root in roots if root not in work)
     if not entries and not roots and not inside:

@@ -77,14 +77,14 @@ class NewRuns:
         what = " ".join(member.id for member in batch.members) or "nothing"
         intent = self._intent(f"{batch.case.probe.value}: {what} on {batch.tip[:12]}", batch.tip, checks, now)
         task, settings = self.runs.alone(batch), self.project.policy.workspace
-        own = task is not None and task.last is not None
-        if task is not None and task.last is not None:  # its checks may need what is in its own tree
-            intent = replace(intent, tree=task.last.intent.tree)
+        own = task.last if task is not None else None
+        if own is not None:  # its checks may need what is in its own tree
+            intent = replace(intent, tree=own.intent.tree)
         if settings.setup:
             from agentjobs.workspace.setup import is_absent, setup_due
 
             git, tree = self.project.git, Path(intent.tree)
-            if is_absent(git, tree, settings) if own else setup_due(git, tree, batch.head, settings):
+            if is_absent(git, tree, settings) if own is not None else setup_due(git, tree, batch.head, settings):
                 intent = replace(intent, setup=settings.setup)
         write_json(self.runs.dir_of(intent.number) / "batch.json", batch)
         self.store.write_fact(QUEUE_ID, intent.number, "attempt.json", intent)
