@@ -41,7 +41,9 @@ class Probe(StrEnum):
     BATCH = "batch"
     """Work that has just been verified."""
     SINGLE = "single"
-    """One task in its own tree, because tasks land one by one: its own checks run as well if the target has moved."""
+    """One task in its own tree, because tasks land one by one: its own checks run as well if the target has moved.
+
+    It is a suspect where this is the second run, after a red one."""
     AGAIN = "again"
     """The same once more: it was red, and nothing says whose fault that is."""
     HALF = "half"
@@ -123,8 +125,6 @@ def judge(case: Case, *, green: bool, owned: Mapping[str, str], errors: str) -> 
     """
     if green:
         return _green(case)
-    if case.probe is Probe.SINGLE:
-        return Verdict(blamed=dict.fromkeys(case.ids, errors), why="it fails by itself")
     owned = {id_: text for id_, text in owned.items() if id_ in case.ids}
     if owned:
         rest = tuple(dict.fromkeys(i for i in (*case.ids, *case.others, *case.accused) if i not in owned))
@@ -143,12 +143,16 @@ def _green(case: Case) -> Verdict:
         return Verdict(landed=True, follow=halve(left, (), case.errors, proved=True))
     if case.probe is Probe.ALONE:
         return Verdict(landed=True, follow=_anew(case.others, proved=True))
-    return Verdict(landed=True, why="passes when run again" if case.probe is Probe.AGAIN else "")
+    again = case.probe is Probe.AGAIN or (case.probe is Probe.SINGLE and case.suspects)
+    return Verdict(landed=True, why="passes when run again" if again else "")
 
 
 def _red(case: Case, errors: str) -> Verdict:
     if case.probe is Probe.TIP:
         return Verdict(red_tip=True, why=errors)
+    if case.probe is Probe.SINGLE and not case.suspects:
+        again = Case(Probe.SINGLE, case.ids, suspects=case.ids, proved=case.proved, errors=errors)
+        return Verdict(follow=again, why="nothing says whose fault it is")
     if case.probe is Probe.BATCH:
         again = Case(Probe.AGAIN, case.ids, proved=case.proved, errors=errors)
         return Verdict(follow=again, why="nothing says whose fault it is")

@@ -186,12 +186,23 @@ def test_nobody_is_forgotten_when_the_accused_passes_alone() -> None:
     assert verdict.follow == Case(Probe.BATCH, ("b", "c"), proved=True)
 
 
-def test_a_task_that_lands_alone_is_blamed_by_its_first_run() -> None:
+def test_a_task_that_lands_alone_is_blamed_at_once_where_the_errors_are_in_its_files() -> None:
     case = Case(Probe.SINGLE, ("a",))
     red = judge(case, green=False, owned={"a": "in its file"}, errors="all")
-    assert (red.blamed, red.follow, red.red_tip) == ({"a": "all"}, None, False)
+    assert (red.blamed, red.follow, red.red_tip) == ({"a": "in its file"}, None, False)
     green = judge(case, green=True, owned={}, errors="")
     assert (green.landed, green.blamed, green.follow) == (True, {}, None)
+
+
+def test_a_task_that_lands_alone_is_run_once_more_before_it_is_blamed() -> None:
+    """A flaky gate is nobody's fault, and neither is a target that fails by itself."""
+    again = judge(Case(Probe.SINGLE, ("a",)), green=False, owned={}, errors="red").follow
+    assert again == Case(Probe.SINGLE, ("a",), suspects=("a",), errors="red")
+    assert judge(again, green=True, owned={}, errors="").why == "passes when run again"
+    proved = judge(Case(Probe.SINGLE, ("a",), suspects=("a",), proved=True), green=False, owned={}, errors="again")
+    assert (proved.blamed, proved.follow) == ({"a": "again"}, None)
+    unproved = judge(again, green=False, owned={}, errors="again")
+    assert (unproved.blamed, unproved.follow) == ({}, Case(Probe.TIP, accused=("a",), errors="again"))
 
 
 def test_half_of_the_suspects_run_with_all_who_are_cleared() -> None:

@@ -30,12 +30,12 @@ def errors_of(project: Project, run: Attempt, batch: Batch) -> tuple[Mapping[str
     if gate is None:
         return {}, ""
     failed = check_runs.failed_check(project, run, gate)
-    if batch.case.probe is Probe.SINGLE:
-        return {}, failed.shown
-    head = f"$ {failed.command}\n{failed.ended}"
     owners = _owners(project, batch)
     found = find(failed.said, tree_dir=run.intent.tree, patterns=project.policy.landing.problems)
     owned, _ = attribute(found, owners)
+    if batch.case.probe is Probe.SINGLE:  # all that was said is for the one task
+        return dict.fromkeys(owned, failed.shown), failed.shown
+    head = f"$ {failed.command}\n{failed.ended}"
     told = {id_: f"{head}, and said of this task's files:\n{text}" for id_, text in owned.items()}
     return told, f"{head}, and said this:\n{error_excerpt(failed.said)[:ERRORS_MAX]}".rstrip()
 

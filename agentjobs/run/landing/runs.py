@@ -41,14 +41,16 @@ class GateRuns:
         return run if run is not None and run.result is None else None
 
     def asked(self) -> Case | None:
-        """Return what the last run asks for, while that still has a point and tasks land in batches."""
-        run = self.last() if self.project.policy.landing.together > 1 else None
+        """Return what the last run asks for, while that still has a point; of a batch, while tasks land in batches."""
+        run = self.last()
         if run is None or run.result is None:
             return None
         verdict = self.verdict(run.number)
         if verdict is None or verdict.follow is None:
             return None
         follow = verdict.follow
+        if self.project.policy.landing.together == 1 and follow.probe not in {Probe.SINGLE, Probe.TIP}:
+            return None
         attempts = self.batch(run.number).attempts
         return still(follow, {id_ for id_ in follow.names if self.waiting(id_, attempts.get(id_, 0)) is not None})
 

@@ -12,7 +12,7 @@ from agentjobs.disk.processes import MARK
 from agentjobs.launch import launcher
 from agentjobs.project.store import step_files
 from tests.kit.harness import Project
-from tests.run.landing.test_queue import RED, runs
+from tests.run.landing.test_queue import RED, TOLD, runs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,13 +56,48 @@ def test_tasks_side_by_side_are_checked_again_where_another_landed_first(project
     assert project.processes() == []
 
 
-def test_the_first_failure_of_the_gate_sends_the_task_back(project: Project) -> None:
+def probes(project: Project) -> list[tuple[str, str]]:
+    return [(run["probe"], run["result"]) for run in runs(project)]
+
+
+def test_a_failure_in_its_own_files_sends_the_task_back_at_once(project: Project) -> None:
+    project.configure(landing={"gate": [TOLD], "batch": 1})
+    project.plans(a="text:bad,ok")
+    assert project.settle() == {"a": "DONE"}
+    assert project.outcomes("a") == ["gate_failed", "ok"]
+    assert probes(project) == [("single", "gate_failed"), ("single", "ok")]
+    assert "error: bad" in project.prompt("a", 2)
+
+
+def test_a_failure_that_names_no_file_sends_the_task_back_when_it_comes_twice_and_not_without_it(
+    project: Project,
+) -> None:
     project.configure(landing={"gate": [RED], "batch": 1})
     project.plans(a="text:bad,ok")
     assert project.settle() == {"a": "DONE"}
     assert project.outcomes("a") == ["gate_failed", "ok"]
-    assert [(run["probe"], run["result"]) for run in runs(project)] == [("single", "gate_failed"), ("single", "ok")]
+    red = ("single", "gate_failed")
+    assert probes(project) == [red, red, ("tip", "ok"), ("single", "ok")]
     assert "it is red" in project.prompt("a", 2)
+
+
+def test_a_gate_that_fails_once_by_chance_bothers_no_agent(project: Project) -> None:
+    fails_once = 'mkdir "$AGENTJOBS_ROOT/../failed-before" && exit 1; exit 0'
+    project.configure(landing={"gate": [fails_once], "batch": 1})
+    project.plans(a="ok")
+    assert project.settle() == {"a": "DONE"}
+    assert (project.outcomes("a"), project.starts()) == (["ok"], {"a": 1})
+    assert probes(project) == [("single", "gate_failed"), ("single", "ok")]
+
+
+def test_a_target_that_fails_by_itself_is_no_fault_of_a_task_that_lands_alone(project: Project) -> None:
+    project.configure(landing={"gate": ["echo it is red; exit 1"], "batch": 1})
+    project.plans(a="ok")
+    project.dispatch()
+    project.poll_until(lambda: project.state("halt") is not None)
+    assert "fails on agentjobs/landed itself" in project.state("halt")["detail"]
+    assert project.starts() == {"a": 1}
+    assert [probe for probe, _ in probes(project)] == ["single", "single", "tip"]
 
 
 def test_a_gate_that_prints_nothing_twice_is_no_sign_of_going_in_circles(project: Project) -> None:
