@@ -9,11 +9,15 @@ import os
 import shutil
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.kit.harness import FAKE_AGENT, Project
 from tests.kit.repositories import sh, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.sample(2)
 
@@ -98,12 +102,16 @@ class Scene:
         sh(other, "git", "commit", "-q", "-a", "-m", "theirs")
         sh(root, "git", "worktree", "remove", str(other))
 
+    def restore(self) -> None:
+        """Put the project back as it was saved."""
+        shutil.rmtree(self.project.root)
+        subprocess.run(["cp", "-a", str(self.place / "saved"), str(self.project.root)], check=True)
+        self.project.ledger_path.write_bytes(self.ledger)
+
     def play(self, at: int, how: str) -> list[str]:
         """Play the rest from the saved project, with a kill of the given call; return the outcomes of the attempts."""
         project = self.project
-        shutil.rmtree(project.root)
-        subprocess.run(["cp", "-a", str(self.place / "saved"), str(project.root)], check=True)
-        project.ledger_path.write_bytes(self.ledger)
+        self.restore()
         (self.place / "seen").write_text("")
         (self.place / "number").write_text("0\n")
         (self.place / "at").write_text(f"{at} {how}\n")
@@ -149,6 +157,18 @@ def test_a_killed_git_spoils_no_tree(
         assert set(outcomes) <= {"conflict", "ok", "infra", "crashed"}, told
         assert len(outcomes) <= len(scene.wanted) + 1, told
         assert project.processes() == [], told
+
+
+def test_a_tree_that_is_gone_after_its_setup_ran_again_halts_nothing(tmp_path: Path) -> None:
+    files = {"shared.txt": "nobody\n", "long.txt": LONG, ".gitignore": GITIGNORE}
+    scene = Scene(Project(tmp_path / "p", files=files), found="by the checks, after setup ran again")
+    project = scene.project
+    scene.restore()
+    shutil.rmtree(project.tree("a"))
+    assert project.loop().last == 2, project.story()
+    assert project.statuses() == {"a": "DONE"}
+    assert project.outcomes("a")[0] == "infra"
+    assert project.landed("new.txt") == "new"
 
 
 GITIGNORE = ".agentjobs/\nagentjobs.toml\nprompt.md.j2\ntasks.tsv\n*.log\nlocal.txt\n"

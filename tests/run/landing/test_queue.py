@@ -211,9 +211,10 @@ def test_what_waits_for_a_person_lands_when_approved(project: Project) -> None:
 def test_the_gate_has_a_tree_of_its_own_with_all_that_trees_have(project: Project) -> None:
     (project.root / ".git" / "info" / "exclude").write_text("local.txt\nset-up\n")
     (project.root / "local.txt").write_text("mine\n")
+    both, prepared = 'test "$(echo "$AGENTJOBS_TASKS" | sort)" = "a\nb"', 'test "$(cat local.txt set-up)" = "mine\nx"'
     project.configure(
         workspace={"copy": ["local.txt"], "setup": "echo x >>set-up"},
-        landing={"gate": ['test "$(cat local.txt set-up)" = "mine\nx" && test "$AGENTJOBS_TASKS" = "a\nb"']},
+        landing={"gate": [prepared, both]},
     )
     project.plans(a="ok", b="ok")
     assert set(project.settle().values()) == {"DONE"}, project.run("logs", "+gate").stdout
