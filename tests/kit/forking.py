@@ -32,14 +32,16 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 LATE = (
     "jinja2", "jinja2.meta", "jinja2.sandbox", "tiktoken", "difflib", "rich.console", "rich.live", "rich.progress",
     "rich.table", "zoneinfo", "jsonschema", "referencing", "tree_sitter_javascript", "tree_sitter_typescript", "uuid",
-    "hashlib", "lzma",
+    "hashlib", "lzma", "filelock", "ctypes", "encodings.utf_8_sig", "encodings.ascii",
 )  # fmt: skip
 """What commands import when they need it, besides modules of their own."""
 STREAMS = 3
@@ -157,7 +159,18 @@ def preload() -> None:
     for name in LATE:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    for kind in all_structs(msgspec.Struct):
+        # The first use of each reads its annotations. That there are no values for it is of no interest.
+        with contextlib.suppress(Exception):
+            msgspec.convert({}, kind)
     gc.freeze()
+
+
+def all_structs(kind: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:
+    """Yield every class of facts and settings that is imported by now."""
+    for below in kind.__subclasses__():
+        yield below
+        yield from all_structs(below)
 
 
 def serve(*, counts: bool) -> None:
