@@ -43,9 +43,10 @@ class Probe(StrEnum):
     SINGLE = "single"
     """One task in its own tree, because tasks land one by one: its own checks run as well if the target has moved.
 
-    It is a suspect where this is the second run, after a red one."""
+    In the second run, after a red one, it is a suspect.
+    """
     AGAIN = "again"
-    """The same once more: it was red, and nothing says whose fault that is."""
+    """The same once more: it was red, and no file shows the cause."""
     HALF = "half"
     """Half of the suspects, and all tasks that are cleared."""
     REST = "rest"
@@ -143,19 +144,17 @@ def _green(case: Case) -> Verdict:
         return Verdict(landed=True, follow=halve(left, (), case.errors, proved=True))
     if case.probe is Probe.ALONE:
         return Verdict(landed=True, follow=_anew(case.others, proved=True))
-    again = case.probe is Probe.AGAIN or (case.probe is Probe.SINGLE and case.suspects)
+    again = case.probe is Probe.AGAIN or case.suspects
     return Verdict(landed=True, why="passes when run again" if again else "")
 
 
 def _red(case: Case, errors: str) -> Verdict:
     if case.probe is Probe.TIP:
         return Verdict(red_tip=True, why=errors)
-    if case.probe is Probe.SINGLE and not case.suspects:
-        again = Case(Probe.SINGLE, case.ids, suspects=case.ids, proved=case.proved, errors=errors)
-        return Verdict(follow=again, why="nothing says whose fault it is")
-    if case.probe is Probe.BATCH:
-        again = Case(Probe.AGAIN, case.ids, proved=case.proved, errors=errors)
-        return Verdict(follow=again, why="nothing says whose fault it is")
+    if case.probe in {Probe.BATCH, Probe.SINGLE} and not case.suspects:
+        probe = Probe.AGAIN if case.probe is Probe.BATCH else Probe.SINGLE
+        again = Case(probe, case.ids, suspects=case.ids, proved=case.proved, errors=errors)
+        return Verdict(follow=again, why="no file shows the cause")
     if case.probe is Probe.REST:
         alone = Case(Probe.ALONE, case.accused, others=case.ids, proved=case.proved, errors=case.errors)
         return Verdict(follow=alone, why="the rest fails as well")

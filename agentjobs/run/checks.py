@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from agentjobs.project.store import Store
 
 
-GONE = "its tree was removed after the setup command had run again in it"
-
-
 def integrate(project: Project, task: Task, attempt: Attempt, name: str, now: float) -> None:
     """Write the plan of check ``name``: the work on top of what has landed by now. Put the tree there.
 
@@ -45,8 +42,9 @@ def integrate(project: Project, task: Task, attempt: Attempt, name: str, now: fl
     store, settings, tree = project.store, project.policy.workspace, Path(attempt.intent.tree)
     if attempt.step(SETUP_AGAIN) is not None and setup.is_absent(project.git, tree, settings):
         if not tree.is_dir():  # the attempt that follows gets one that is set up, with the work so far
+            detail = "its tree was removed after the setup command had run again in it"
             lost = result_of(project, task, attempt, Outcome.INFRA, now)
-            write_result(project, attempt, replace(lost, detail=GONE, signature="", errors=""), now)
+            write_result(project, attempt, replace(lost, detail=detail, signature="", errors=""), now)
             return
         worktree.note_handed(project.git, tree, with_setup=True, keep=settings.keep)
         setup.note_present(project.git, tree)

@@ -160,7 +160,7 @@ def preload() -> None:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     for kind in all_structs(msgspec.Struct):
-        # The first use of each reads its annotations. That there are no values for it is of no interest.
+        # The first conversion reads the annotations of a class, which each fork would do again. It may fail: no values.
         with contextlib.suppress(Exception):
             msgspec.convert({}, kind)
     gc.freeze()

@@ -479,7 +479,7 @@ class World:
         attempt = task.attempts[-1]
         hold(attempt.result is None, "launches a step of an attempt that is over")
         hold(not task.procs, "never two live steps of one task")
-        old = next((step for step in attempt.steps if step.name == launch.name), None)
+        old = attempt.step(launch.name)
         hold(old is None or isinstance(old.state, Prepared), f"{launch.name} is started once")
         if launch.kind is StepKind.REVIEW:
             self._launch_review(task, launch.name)
@@ -523,7 +523,7 @@ class World:
         verified = check is None or (isinstance(check.state, Exited) and check.state.code == 0 and check.kill is None)
         hold(attempt.end is not None and attempt.end.outcome is Outcome.OK and verified, "judges what was verified")
         hold(self.halt is None, "no reviewer begins after a halt")
-        old = next((step for step in attempt.steps if step.name == name), None)
+        old = attempt.step(name)
         if old is None:
             reviewer = due(self._shown(task).attempts[-1])
             hold(reviewer in attempt.intent.review, "asks one of the reviewers")
@@ -776,7 +776,7 @@ class World:
         hold(check.kill is None, "a check that was ended has not passed")
         clean = check.checks == 1 or not attempt.intent.base or (check.seen is not None and not check.seen.changed)
         hold(clean and not check.rest, "OK needs each check to have seen what lands")
-        again = next((step for step in attempt.steps if step.name == SETUP_AGAIN), None)
+        again = attempt.step(SETUP_AGAIN)
         redone = again is not None and isinstance(again.state, Exited) and again.state.code == 0
         hold(attempt.end is None or not attempt.end.setup or redone, "OK needs a tree with what setup makes")
 

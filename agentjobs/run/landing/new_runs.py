@@ -39,12 +39,13 @@ class NewRuns:
         """
         landing = self.project.policy.landing
         if landing.together == 1:
-            case = self.runs.asked() or Case(Probe.SINGLE, ids[:1])
+            first = Case(Probe.SINGLE, ids[:1])
         else:
             before = self.runs.last()
             if before is not None and read_json(self.runs.dir_of(before.number) / "batch.json", Batch) is None:
                 ids = ids[:1]  # what was asked for could not be merged: one by one they can
-            case = self.runs.asked() or Case(Probe.BATCH, ids)
+            first = Case(Probe.BATCH, ids)
+        case = self.runs.asked() or first
         if case.probe in {Probe.BATCH, Probe.REST}:
             more = tuple(id_ for id_ in ids if id_ not in case.ids and id_ not in case.accused)
             case = replace(case, ids=(*case.ids, *more)[: max(len(case.ids), landing.batch)])

@@ -30,6 +30,10 @@ def checks_run(project: Project) -> int:
     return (project.directory / "runs").read_text().count("run")
 
 
+def probes(project: Project) -> list[tuple[str, str]]:
+    return [(run["probe"], run["result"]) for run in runs(project)]
+
+
 def let_pass(project: Project) -> None:
     (project.directory / "open").touch()
 
@@ -51,13 +55,9 @@ def test_tasks_side_by_side_are_checked_again_where_another_landed_first(project
     assert set(project.settle().values()) == {"DONE"}
     assert sorted(project.landings()) == ["a", "b", "c", "d"]
     assert checks_run(project) == 4 + 3
-    assert [(run["probe"], run["result"]) for run in runs(project)] == [("single", "ok")] * 3
+    assert probes(project) == [("single", "ok")] * 3
     assert project.starts() == dict.fromkeys("abcd", 1)
     assert project.processes() == []
-
-
-def probes(project: Project) -> list[tuple[str, str]]:
-    return [(run["probe"], run["result"]) for run in runs(project)]
 
 
 def test_a_failure_in_its_own_files_sends_the_task_back_at_once(project: Project) -> None:
@@ -179,5 +179,5 @@ def test_a_gate_of_an_older_version_is_read_and_the_work_lands_once(project: Pro
     assert (project.landings(), project.outcomes("a")) == (["a"], ["ok"])
     assert project.starts() == {"a": 1}
     assert project.git("rev-list", "--count", "main..agentjobs/landed") == "2"
-    assert [(run["probe"], run["result"]) for run in runs(project)] == [("single", "ok")]
+    assert probes(project) == [("single", "ok")]
     assert project.processes() == []
