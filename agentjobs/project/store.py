@@ -24,7 +24,7 @@ from agentjobs.model.outcomes import Outcome
 from agentjobs.model.steps import StepKind
 from agentjobs.model.tasks import Settled
 from agentjobs.project.copied_project import tree_here
-from agentjobs.project.read_steps import read_steps
+from agentjobs.project.read_steps import Directory
 from agentjobs.project.state import State
 
 if TYPE_CHECKING:
@@ -49,9 +49,12 @@ class Store(State):
         super().__init__(root, masking)
         self._attempts = str(self.dir / "attempts")
         self._closed: dict[tuple[str, int], Attempt] = {}
-        self._intents: dict[tuple[str, int], Intent] = {}
+        self._open: dict[tuple[str, int], Directory] = {}
+        """Those of attempts that are not over."""
         self._dirs: dict[tuple[str, int], Path] = {}
         self._events: int | None = None
+        self.swept: set[str] = set()
+        """Markers and trees of which this turn knows that they have no process any more (see ``steps.start``)."""
         self.lookout: Lookout | None = None
         """Set by the engine, which needs to know how long steps have run."""
 
@@ -114,31 +117,34 @@ class Store(State):
         try:
             return self._read_attempt(key)
         except OSError:
-            self._intents.pop(key, None)
+            self._open.pop(key, None)
             return None
 
     def _read_attempt(self, key: tuple[str, int]) -> Attempt | None:
         task_id, number = key
         path = f"{self._attempts}/{task_id}/{number:03d}"
         if not is_directory(path) or not is_directory(os.path.dirname(path)):
+            self._open.pop(key, None)
             return None  # through a link we would write somewhere else
-        intent = self._intents.get(key) or read_json(f"{path}/attempt.json", Intent)
+        facts = self._open.setdefault(key, Directory(path))
+        present = names_in(path)
+        intent = facts.read("attempt.json", Intent, present)
         if intent is None:
             return None
-        self._intents[key] = intent = replace(intent, tree=tree_here(self.root, intent.tree))
-        present = names_in(path)
-        result = read_json(f"{path}/result.json", Result) if "result.json" in present else None
+        if (tree := tree_here(self.root, intent.tree)) != intent.tree:
+            intent = replace(intent, tree=tree)
+        result = facts.read("result.json", Result, present)
         if result is not None and result.outcome is Outcome.CRASHED and self.tally.is_unspent(task_id, number):
             result = replace(result, outcome=Outcome.UNREACHABLE)
-        end = read_json(f"{path}/agent.end.json", AgentEnd) if "agent.end.json" in present else None
-        steps = read_steps(path, present)
+        end = facts.read("agent.end.json", AgentEnd, present)
+        steps = facts.steps(present)
         if self.lookout is not None and result is None:
             look, where = self.lookout.corrected, Path(path)
             steps = [look(f"{task_id}/{number}/{step.name}", step, StepFiles(where, step.name)) for step in steps]
         attempt = Attempt(intent, tuple(steps), end, result, "approved" in present)
         if result is not None:
             self._closed[key] = attempt
-            del self._intents[key]
+            del self._open[key]
         return attempt
 
     def write_fact(self, task_id: str, number: int, name: str, fact: msgspec.Struct) -> None:
