@@ -105,12 +105,13 @@ class Dialogue:
 
     def __init__(
         self, argv: Sequence[str], *, cwd: str | os.PathLike[str], env: Mapping[bytes, bytes], timeout_s: float,
-        meanwhile: Callable[[], object],
+        meanwhile: Callable[[], object], pass_fds: Collection[int] = (),
     ) -> None:  # fmt: skip
         pipe = subprocess.PIPE
         process = subprocess.Popen(
-            argv, cwd=cwd, env=env, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, bufsize=0, process_group=0
-        )
+            argv, cwd=cwd, env=env, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, bufsize=0, process_group=0,
+            pass_fds=tuple(pass_fds),
+        )  # fmt: skip
         assert process.stdin is not None
         assert process.stdout is not None
         self._stdin, self._stdout = process.stdin, process.stdout
@@ -121,6 +122,10 @@ class Dialogue:
     def ask(self, question: bytes) -> bytes:
         """Send a line and return the first line of the answer. Raises ``OSError`` if there is none."""
         self._stdin.write(question + b"\n")
+        return self.line()
+
+    def line(self) -> bytes:
+        """Return the next line of the answer. Raises ``OSError`` if it does not come."""
         while b"\n" not in self._read:
             self._read += self._more()
         line, _, self._read = self._read.partition(b"\n")

@@ -98,9 +98,9 @@ class Project:
         return git
 
     def let_go(self) -> None:
-        """End the git that answers questions about objects: nobody asks for a while."""
+        """End each git that waits for a question: nobody asks for a while."""
         if "git" in self.__dict__:
-            self.git.objects.close()
+            self.git.let_go()
 
     @property
     def uses_trees(self) -> bool:

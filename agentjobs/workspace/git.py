@@ -17,7 +17,9 @@ from agentjobs.disk import run_command
 from agentjobs.model.errors import GitError, MachineError, TimedOut, TreeError
 from agentjobs.workspace.git_environment import environment, with_settings
 from agentjobs.workspace.hazards import disarm, disarm_common, disarm_shared, disarm_worktrees
-from agentjobs.workspace.objects import Objects, UnansweredError
+from agentjobs.workspace.long_lived import LongLived, UnansweredError
+from agentjobs.workspace.objects import Objects
+from agentjobs.workspace.writes import Writes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -97,7 +99,9 @@ class Git:
         """Returns settings that confine the commands which git runs on the files of a tree."""
         self._bound: dict[str, str] = {}
         """Variables that bind calls to the checkout at ``root``, whatever an agent wrote into its settings."""
-        self.objects = Objects(self._dialogue, self._disarm, lambda: self._release({}))
+        self._long_lived: list[LongLived] = []
+        self.objects = Objects(self._live("cat-file", "--batch-command"))
+        self._writes = Writes(self._live)
 
     # --- running git ----------------------------------------------------------------------------------------
 
@@ -149,10 +153,22 @@ class Git:
     def _disarm(self) -> None:
         disarm_common(self._places[1] if self._places is not None else self.root / ".git")
 
-    def _dialogue(self, meanwhile: Callable[[], object]) -> run_command.Dialogue:
-        """Start the git that ``objects`` asks."""
-        argv, env = ("git", "cat-file", "--batch-command"), environment(self._bound)
-        return run_command.Dialogue(argv, cwd=self.root, env=env, timeout_s=QUICK_S, meanwhile=meanwhile)
+    def _live(self, *args: str, pass_fds: Collection[int] = ()) -> LongLived:
+        """Return a git that is asked again and again, which is started with the first question."""
+
+        def start(meanwhile: Callable[[], object]) -> run_command.Dialogue:
+            env = environment(self._bound)
+            return run_command.Dialogue(
+                ("git", *args), cwd=self.root, env=env, timeout_s=QUICK_S, meanwhile=meanwhile, pass_fds=pass_fds
+            )
+
+        self._long_lived.append(LongLived(start, self._disarm, lambda: self._release({})))
+        return self._long_lived[-1]
+
+    def let_go(self) -> None:
+        """End each git that waits for a question: nobody asks for a while."""
+        for git in self._long_lived:
+            git.close()
 
     def _release(self, env: Mapping[str, str]) -> bool:
         """Unblock a git that waits at a pipe which appeared since we checked; return whether there was one."""
@@ -287,25 +303,26 @@ class Git:
 
     def commit_tree(self, tree: str, parents: Iterable[str], message: str, at: float) -> str:
         """Make a commit object and return its id; the same arguments give the same id."""
-        date = f"@{int(at)} +0000"
+        parents, date = tuple(parents), f"{int(at)} +0000"
+        written = raw(message if message.endswith("\n") else message + "\n")
+        with contextlib.suppress(UnansweredError):
+            return self._writes.commit(tree, parents, written, date)
         flags = [flag for parent in parents for flag in ("-p", parent)]
-        return self.line(
-            "commit-tree",
-            tree,
-            *flags,
-            stdin=raw(message if message.endswith("\n") else message + "\n"),
-            env={"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date},
-        )
+        env = {"GIT_AUTHOR_DATE": f"@{date}", "GIT_COMMITTER_DATE": f"@{date}"}
+        return self.line("commit-tree", tree, *flags, stdin=written, env=env)
 
     def update_ref(self, ref: str, new: str, old: str | None) -> bool:
         """Move ``ref`` from ``old`` (None: it must not exist) to ``new``; False if it was elsewhere.
 
         Also True if it is already at ``new``: an interrupted call can be repeated.
         """
+        expected = old if old is not None else "0" * len(new)
+        with contextlib.suppress(UnansweredError):
+            self._writes.ref(ref, new, expected)
+            return True
         lock = self.common_dir / f"{ref}.lock"
         give_up_at = time.monotonic() + 2 * STALE_LOCK_S
         while True:
-            expected = old if old is not None else "0" * len(new)
             done = self.run("update-ref", "--no-deref", ref, new, expected, ok=(0, 1, 128))
             if done.code == 0:
                 return True

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+NAME, EMAIL = "agentjobs", "agentjobs@localhost"
+"""Author and committer of our commits."""
+
 _KEPT = (
     "GIT_EXEC_PATH",
     "GIT_CONFIG_GLOBAL",
@@ -25,6 +28,7 @@ _SETTINGS = {
     "core.safecrlf": "false",
     "core.sparseCheckout": "false",  # a tree has all of its commit, even if the user's checkout is sparse
     "core.splitIndex": "false",  # a private index must not leave shared parts behind
+    "i18n.commitEncoding": "UTF-8",
     "gc.auto": "0",
     "maintenance.auto": "false",
     "commit.gpgSign": "false",
@@ -42,10 +46,10 @@ _OWN = {
     "GIT_EDITOR": ":",
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_NO_REPLACE_OBJECTS": "1",  # an agent may write refs; an object must be what its name says
-    "GIT_AUTHOR_NAME": "agentjobs",
-    "GIT_AUTHOR_EMAIL": "agentjobs@localhost",
-    "GIT_COMMITTER_NAME": "agentjobs",
-    "GIT_COMMITTER_EMAIL": "agentjobs@localhost",
+    "GIT_AUTHOR_NAME": NAME,
+    "GIT_AUTHOR_EMAIL": EMAIL,
+    "GIT_COMMITTER_NAME": NAME,
+    "GIT_COMMITTER_EMAIL": EMAIL,
     "LC_ALL": "C",
 }
 

@@ -7,15 +7,15 @@ object never changes.
 from __future__ import annotations
 
 import contextlib
-from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
-from agentjobs.model.errors import GitError
+from agentjobs.workspace.long_lived import UnansweredError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from agentjobs.disk.run_command import Dialogue
+    from agentjobs.workspace.long_lived import LongLived
 
 _NEAR = 32
 """How many commits are read to find one among the ancestors of another; then git searches all of them."""
@@ -30,10 +30,6 @@ _TREE, _LINK = b"040000", b"160000"
 """Modes."""
 
 
-class UnansweredError(Exception):
-    """Git gave no answer; the same question to a new process may show why."""
-
-
 class Found(NamedTuple):
     """An object."""
 
@@ -44,29 +40,14 @@ class Found(NamedTuple):
 
 
 class Objects:
-    """Answers about the objects of one repository, until ``close``; the next question starts another git.
+    """Answers about the objects of one repository; ``git`` is a ``git cat-file --batch-command``."""
 
-    ``start`` starts one, ``ready`` makes the repository safe to read, ``free`` unblocks a git that waits at a pipe and
-    returns whether there was one.
-    """
-
-    def __init__(
-        self, start: Callable[[Callable[[], object]], Dialogue], ready: Callable[[], object], free: Callable[[], bool]
-    ) -> None:
-        self._start, self._ready, self._free = start, ready, free
-        self._dialogue: Dialogue | None = None
-        self._freed = False
-        self._one_at_a_time = Lock()
+    def __init__(self, git: LongLived) -> None:
+        self._git = git
         self._history: dict[str, tuple[str, ...]] = {}
         """By id of a commit: its parents."""
         self._submodules: dict[str, tuple[str, ...]] = {}
         """By id of a tree: the paths of its submodules."""
-
-    def close(self) -> None:
-        """End git, if it runs."""
-        if self._dialogue is not None:
-            self._dialogue.close()
-            self._dialogue = None
 
     def find(self, name: str) -> Found | None:
         """Return the object that a name of git leads to (a ref, an id, ``main^{tree}``); None if there is none."""
@@ -79,35 +60,15 @@ class Objects:
     def _ask(self, command: str, name: str) -> Found | None:
         if "\n" in name:
             raise UnansweredError
-        with self._one_at_a_time:
-            return self._answer(command, f"{command} {name}".encode("utf-8", "surrogateescape"))
 
-    def _answer(self, command: str, question: bytes) -> Found | None:
-        for _ in range(2):
-            self._freed = False
-            self._ready()
-            try:
-                if self._dialogue is None:
-                    self._dialogue = self._start(self._meanwhile)
-                words = self._dialogue.ask(question).rsplit(b" ", 2)
-                if words[-1].isdigit() and len(words) == 3:  # noqa: PLR2004 - id, kind, size
-                    data = self._dialogue.rest(int(words[-1]) + 1)[:-1] if command == "contents" else b""
-                    return Found(words[0].decode(), words[1].decode(), data)
-                if not self._freed:
-                    return None  # otherwise it read the end of a pipe, which is removed now
-            except TimeoutError as error:
-                self.close()
-                raise GitError(f"git cat-file was killed: {error}") from error
-            except OSError:
-                pass
-            except BaseException:
-                self.close()  # or the next question gets the answer to this one
-                raise
-            self.close()
-        raise UnansweredError
+        def read(line: bytes, git: Dialogue) -> Found | None:
+            words = line.rsplit(b" ", 2)
+            if not words[-1].isdigit() or len(words) != 3:  # noqa: PLR2004 - id, kind, size
+                return None
+            data = git.rest(int(words[-1]) + 1)[:-1] if command == "contents" else b""
+            return Found(words[0].decode(), words[1].decode(), data)
 
-    def _meanwhile(self) -> None:
-        self._freed |= self._free()
+        return self._git.ask(f"{command} {name}".encode("utf-8", "surrogateescape"), read)
 
     def contains(self, tip: str, commit: str) -> bool | None:
         """Return whether ``commit`` is ``tip`` or an ancestor of it; None: not known without a long search."""

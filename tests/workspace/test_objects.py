@@ -120,7 +120,7 @@ def test_a_git_that_died_is_replaced_and_one_that_waits_is_freed(
     os.mkfifo(git.common_dir / "refs" / "heads" / "pipe")
     assert git.resolve("refs/heads/pipe") is None
     assert git.resolve("main") == tip
-    git.objects.close()
+    git.let_go()
     for pid in begun:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
