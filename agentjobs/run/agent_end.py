@@ -28,7 +28,6 @@ from agentjobs.text.excerpt import signature
 from agentjobs.text.path_patterns import in_scope, normalise
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
 
     from agentjobs.agents.classify import Ending
     from agentjobs.model.facts import Attempt
@@ -55,14 +54,11 @@ class AgentEnds:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.store = project.store
-        self.swept: set[str] = set()
-        """Markers of ended agents; what they left behind is killed already."""
 
     def judge(self, task: Task, attempt: Attempt, now: float) -> None:
         """Write ``agent.end.json``: end what still lives, commit the tree, classify."""
         intent = attempt.intent
-        self.sweep(attempt)
-        self.swept.discard(intent.marker)
+        start.kill_leftovers(self.store, attempt)
         step, verdict = attempt.first(StepKind.AGENT), verdict_on(self.project, task, attempt, now)
         if verdict is None or step is None or not isinstance(step.state, Exited | Lost):
             return
@@ -92,16 +88,6 @@ class AgentEnds:
                 end = reported_changes_check.examined(self.project, task, attempt, end)
         self.store.tally.count_open(intent.id, str(intent.number), end.in_flight)
         self.store.write_fact(intent.id, intent.number, "agent.end.json", end)
-
-    def sweep(self, attempt: Attempt) -> None:
-        """Kill what the attempt's agent left behind, unless that is done already."""
-        if attempt.intent.marker not in self.swept:
-            self.sweep_all([attempt])
-
-    def sweep_all(self, attempts: Sequence[Attempt]) -> None:
-        """Kill what the agents of these attempts left behind, with one look at the process table."""
-        start.kill_leftovers(self.store, *attempts)
-        self.swept.update(attempt.intent.marker for attempt in attempts)
 
     def _with_tree(self, task: Task, attempt: Attempt, end: AgentEnd, verdict: Ending) -> AgentEnd:
         """Commit what the tree holds, keep it under a ref, and look at what was changed."""
@@ -155,7 +141,7 @@ class AgentEnds:
         named = [normalise(path) for path in task.row.files]
         taken = worktree.keep(git, tree_dir, intent.base, ref, message(self.project, task, attempt), at, named=named)
         unlandable = nested.keep(git, tree_dir, taken, ref, at)
-        changes = git.changes(intent.base, taken.commit)
+        changes = taken.changes if taken.changes is not None else git.changes(intent.base, taken.commit)
         changed = tuple(change.path for change in changes)
         removed: tuple[str, ...] = ()
         spoilt = False

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from agentjobs.disk.delete import delete
 from agentjobs.disk.plain_files import is_directory, read_plain
 from agentjobs.workspace.checkout import unregister
+from agentjobs.workspace.differences import GITLINK, differences, take_in
 from agentjobs.workspace.git import raw, text
 from agentjobs.workspace.handed_over import is_behind_link
 from agentjobs.workspace.handed_over import read as read_handed
-from agentjobs.workspace.snapshot import GITLINK, snapshot, submodules, take_in_changes, untracked
+from agentjobs.workspace.snapshot import snapshot, submodules
 from agentjobs.workspace.worktree_admin import admin_dir, head, tree_environment
 
 if TYPE_CHECKING:
@@ -221,12 +222,12 @@ def _tree(git: Git, sub_dir: Path, found: Inside, *, whole: bool = False) -> str
     with tempfile.TemporaryDirectory(prefix="agentjobs-snapshot-") as scratch:
         env = _reading(git, found) | {"GIT_WORK_TREE": str(sub_dir), "GIT_INDEX_FILE": str(Path(scratch) / "index")}
         git.run("read-tree", found.commit or "--empty", cwd=sub_dir, env=env)
-        take_in_changes(git, sub_dir, env)
-        plain, _ = untracked(git, sub_dir, env)
+        found_there = differences(git, sub_dir, env)
+        take_in(git, sub_dir, env, found_there.changed, found_there.gone)
         tracked = git.run("ls-files", "-z", cwd=sub_dir, env=env).stdout
         if whole:
             del env["GIT_ALTERNATE_OBJECT_DIRECTORIES"]
             git.run("read-tree", "--empty", cwd=sub_dir, env=env)
-        stdin = b"".join(raw(path) + b"\0" for path in plain) + (tracked if whole else b"")
+        stdin = b"".join(raw(path) + b"\0" for path in found_there.plain) + (tracked if whole else b"")
         git.run("update-index", "--add", "--remove", "-z", "--stdin", cwd=sub_dir, env=env, stdin=stdin)
         return git.line("write-tree", env=env)

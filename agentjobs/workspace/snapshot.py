@@ -10,28 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from agentjobs.disk.plain_files import read_plain
+from agentjobs.workspace.differences import GITLINK, differences, listed, take_in
 from agentjobs.workspace.git import parse_raw, raw, text
 from agentjobs.workspace.handed_over import is_behind_link, is_untouched
 from agentjobs.workspace.handed_over import read as read_handed
 from agentjobs.workspace.hazards import disarm
 from agentjobs.workspace.sparse import checked_out, may_lack_files, outside
-from agentjobs.workspace.worktree_admin import (
-    SEED_INDEX,
-    agents_view,
-    clone_dir,
-    ignore_patterns,
-    placed,
-    tree_environment,
-)
+from agentjobs.workspace.worktree_admin import SEED_INDEX, agents_view, clone_dir, detached_at, placed, tree_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from agentjobs.workspace.git import Change, Git
-
-GITLINK = "160000"
-"""The mode of a submodule's entry."""
-
 
 class Snapshot(NamedTuple):
     """A tree object and its commit, which is ``base`` itself if nothing differs."""
@@ -40,6 +30,8 @@ class Snapshot(NamedTuple):
     commit: str
     worktrees: tuple[str, ...] = ()
     """Paths of worktrees of this repository inside the tree: not part of its content."""
+    changes: tuple[Change, ...] | None = None
+    """How the commit differs from its base; None if that was not found on the way."""
 
 
 def snapshot(
@@ -69,33 +61,36 @@ def snapshot(
         # Not checked out, but there: it counts. Not checked out and not there: not a deletion.
         if may_lack_files(tree_dir, admin):
             _mark_absent(git, tree_dir, agents_view(tree_dir, bound), env)
-        take_in_changes(git, tree_dir, env)
-        plain, nested = untracked(git, tree_dir, env, ours)
-        _add(git, tree_dir, env, plain)
-        changes = _staged(git, tree_dir, base, env)
+        found = differences(git, tree_dir, env, ours)
+        allowed = (path for path in named if ".git" not in path.lower().split("/"))
+        touched = (path for path in allowed if not is_untouched(tree_dir, path))
+        wanted = [*found.changed, *found.plain, *_present(tree_dir, touched, ours)]
+        take_in(git, tree_dir, env, wanted, found.gone)
+        untouched = not found.staged and not wanted and not found.gone and detached_at(admin) == base
+        changes = () if untouched else _staged(git, tree_dir, base, env)
         hidden = [change.path for change in changes if not int(change.new_mode, 8)]
         hidden += _added_by_agent(git, tree_dir, agents_view(tree_dir, bound), base)
-        allowed = (path for path in named if ".git" not in path.lower().split("/"))
-        hidden += [path for path in allowed if not is_untouched(tree_dir, path)]
-        _add(git, tree_dir, env, _present(tree_dir, hidden, ours))
+        hidden = list(_present(tree_dir, hidden, ours))
+        take_in(git, tree_dir, env, hidden)
         links = [c.path for c in changes if c.new_mode == GITLINK and c.old_mode != GITLINK]
         if links:
             declared = {path for path, _ in submodules(git, env)}
             links = [path for path in links if path not in declared]
             remove = ("update-index", "-z", "--force-remove", "--stdin")
-            git.run(*remove, cwd=tree_dir, env=env, stdin=_listed(links))
-        inner = dict.fromkeys([*nested, *links])
+            git.run(*remove, cwd=tree_dir, env=env, stdin=listed(links))
+        inner = dict.fromkeys([*found.nested, *links])
         worktrees = tuple(path for path in inner if _is_worktree(git, tree_dir, path))
         for number, path in enumerate(path for path in inner if path not in worktrees):
             inner_index = Path(scratch) / f"nested-{number}"
             tree = _nested_tree(git, tree_dir, path, bound, inner_index)
             if tree:
                 git.run("read-tree", f"--prefix={path}/", tree, cwd=tree_dir, env=env)
-        _take_back_untouched(git, tree_dir, base, changes, env, Path(scratch))
+        taken_back = _take_back_untouched(git, tree_dir, base, changes, env, Path(scratch))
         tree = git.line("write-tree", env=env) if changes or hidden or inner else git.tree_of(base)
     if tree == git.tree_of(base):
-        return Snapshot(tree, base, worktrees)
-    return Snapshot(tree, git.commit_tree(tree, (base,), message, at), worktrees)
+        return Snapshot(tree, base, worktrees, ())
+    final = None if hidden or inner or taken_back else tuple(changes)
+    return Snapshot(tree, git.commit_tree(tree, (base,), message, at), worktrees, final)
 
 
 def differing(git: Git, tree_dir: Path) -> tuple[str, ...]:
@@ -137,8 +132,10 @@ def submodules(git: Git, env: Mapping[str, str], commit: str = "") -> list[tuple
 
 def _take_back_untouched(
     git: Git, tree_dir: Path, base: str, changes: Sequence[Change], env: dict[str, str], scratch: Path
-) -> None:
+) -> bool:
     """Restore the old index entry of every path that was not touched since the tree was handed to the agent.
+
+    Returns whether there was one.
 
     What git reports is not enough. Line endings and filters can make a file differ from its own commit as soon as it is
     checked out; and what setup changed is not the agent's work.
@@ -150,22 +147,23 @@ def _take_back_untouched(
     converted = [c.path for c in changes if c.path not in as_handed and _is_converted(tree_dir, c)]
     seed = {**env, "GIT_INDEX_FILE": str(scratch / "seed")}
     if not as_handed and not converted:
-        return
+        return False
     try:
         shutil.copy2(Path(env["GIT_DIR"]) / SEED_INDEX, scratch / "seed")
     except FileNotFoundError:
         git.run("read-tree", base, cwd=tree_dir, env=seed)
     untouched = _as_checked_out(git, tree_dir, seed, converted, scratch) if converted else set()
     if not untouched and not as_handed:
-        return
-    listed = git.run("ls-files", "-s", "-z", cwd=tree_dir, env=seed).stdout.split(b"\0")
-    known = {text(path): head for head, _, path in (line.partition(b"\t") for line in listed)}
+        return False
+    lines = git.run("ls-files", "-s", "-z", cwd=tree_dir, env=seed).stdout.split(b"\0")
+    known = {text(path): head for head, _, path in (line.partition(b"\t") for line in lines)}
     none = b"0 " + b"0" * len(changes[0].old)
     entries = {path: known.get(path, none) for path in untouched}
     # Compare with `base`, not the checkout: an earlier attempt may have changed it, and this one restored it.
     entries |= {path: raw(f"{change.old_mode} {change.old}") for path, change in as_handed.items()}
-    lines = (entry + b"\t" + raw(path) + b"\0" for path, entry in sorted(entries.items()))
-    git.run("update-index", "-z", "--index-info", cwd=tree_dir, env=env, stdin=b"".join(lines))
+    info = (entry + b"\t" + raw(path) + b"\0" for path, entry in sorted(entries.items()))
+    git.run("update-index", "-z", "--index-info", cwd=tree_dir, env=env, stdin=b"".join(info))
+    return True
 
 
 def _entry(mode: str, blob: str) -> tuple[str, str]:
@@ -186,7 +184,7 @@ def _as_checked_out(git: Git, tree_dir: Path, env: dict[str, str], paths: Sequen
     """Return which of these files equal, byte for byte, what git writes for the index in ``env``."""
     place = scratch / "out"
     flags = ("--quiet", "--force", f"--prefix={place}/", "-z", "--stdin")
-    git.run("checkout-index", *flags, cwd=tree_dir, env=env, stdin=_listed(paths), ok=(0, 1))
+    git.run("checkout-index", *flags, cwd=tree_dir, env=env, stdin=listed(paths), ok=(0, 1))
     same = set()
     for path in paths:
         one, other = tree_dir / path, place / path
@@ -215,19 +213,6 @@ def _is_worktree(git: Git, tree_dir: Path, path: str) -> bool:
     return any(os.path.dirname(admin) == os.path.realpath(place / "worktrees") for place in places)
 
 
-def take_in_changes(git: Git, tree_dir: Path, env: dict[str, str]) -> None:
-    """Update the index from the tree, as ``git add -u`` does, but start no git inside a submodule.
-
-    That one would obey settings that an agent wrote there.
-    """
-    listed = ("diff-files", "--raw", "-z", "--no-renames", "--ignore-submodules=dirty")
-    changes = parse_raw(git.run(*listed, cwd=tree_dir, env=env).stdout)
-    gone = [change.path for change in changes if not int(change.new_mode, 8)]
-    if gone:
-        git.run("update-index", "-z", "--force-remove", "--stdin", cwd=tree_dir, env=env, stdin=_listed(gone))
-    _add(git, tree_dir, env, (change.path for change in changes if int(change.new_mode, 8)))
-
-
 def not_checked_out_but_there(git: Git, tree_dir: Path, index: str = SEED_INDEX) -> list[str]:
     """Return the files of the tree at paths where our index has none checked out: somebody wrote them."""
     bound = tree_environment(git, tree_dir)
@@ -253,14 +238,14 @@ def _mark_absent(git: Git, tree_dir: Path, theirs: dict[str, str], env: dict[str
         taken_out += [path for path in outside(checked_out(tree_dir), ours) if not there(path)]
     for flag, paths in (("--no-skip-worktree", written), ("--skip-worktree", taken_out)):
         if paths:
-            git.run("update-index", "-z", flag, "--stdin", cwd=tree_dir, env=env, stdin=_listed(paths))
+            git.run("update-index", "-z", flag, "--stdin", cwd=tree_dir, env=env, stdin=listed(paths))
 
 
 def _bits(git: Git, tree_dir: Path, env: dict[str, str]) -> dict[str, bool]:
     """Return for each file of an index whether it has the skip-worktree bit; empty for a broken index."""
     done = git.run("ls-files", "-t", "-z", cwd=tree_dir, env=env, ok=(0, 128))
-    listed = done.stdout.split(b"\0") if done.code == 0 else []
-    return {text(entry[2:]): entry[:1] == b"S" for entry in listed if entry}
+    entries = done.stdout.split(b"\0") if done.code == 0 else []
+    return {text(entry[2:]): entry[:1] == b"S" for entry in entries if entry}
 
 
 def _there(tree_dir: Path) -> Callable[[str], bool]:
@@ -278,19 +263,6 @@ def _there(tree_dir: Path) -> Callable[[str], bool]:
         return directory(path.rpartition("/")[0]) and (full.is_symlink() or full.is_file())
 
     return there
-
-
-def untracked(
-    git: Git, work_dir: Path, env: dict[str, str], ours: Sequence[str] = ()
-) -> tuple[list[str], list[str]]:
-    """Return the untracked files that are not ignored, and the directories that are repositories."""
-    excludes = [f"--exclude={pattern}" for pattern in ignore_patterns(ours)]
-    done = git.run("ls-files", "-z", "--others", "--exclude-standard", *excludes, cwd=work_dir, env=env)
-    found = [text(path) for path in done.stdout.split(b"\0") if path]
-    return (
-        [path for path in found if not path.endswith("/")],
-        [path.rstrip("/") for path in found if path.endswith("/")],
-    )
 
 
 def _added_by_agent(git: Git, tree_dir: Path, theirs: dict[str, str], base: str) -> list[str]:
@@ -327,34 +299,22 @@ def _present(tree_dir: Path, paths: Iterable[str], ours: Sequence[str]) -> Itera
             yield path
 
 
-def _add(git: Git, work_dir: Path, env: dict[str, str], paths: Iterable[str]) -> None:
-    listed = _listed(paths)
-    if listed:
-        # `--remove`: a file that was deleted in the meantime is not an error.
-        flags = ("--add", "--remove", "--replace", "-z", "--stdin")
-        git.run("update-index", *flags, cwd=work_dir, env=env, stdin=listed)
-
-
-def _listed(paths: Iterable[str]) -> bytes:
-    return b"".join(raw(path) + b"\0" for path in paths)
-
-
 def _nested_tree(git: Git, tree_dir: Path, path: str, bound: dict[str, str], index: Path) -> str | None:
     """Return a tree object of the files in the repository at ``path``, without those that either side ignores."""
     inner_dir = tree_dir / path
     if inner_dir.is_symlink() or not inner_dir.is_dir():
         return None
     env = {**bound, "GIT_WORK_TREE": str(inner_dir), "GIT_INDEX_FILE": str(index)}
-    plain, nested = untracked(git, inner_dir, env)
-    full = b"".join(raw(f"{path}/{name}") + b"\0" for name in plain)
+    found = differences(git, inner_dir, env)
+    full = b"".join(raw(f"{path}/{name}") + b"\0" for name in found.plain)
     ignored = set()
     if full:
         done = git.run(
             "check-ignore", "-z", "--no-index", "--stdin", cwd=tree_dir, env=bound, stdin=full, ok=(0, 1)
         )
         ignored = {text(name) for name in done.stdout.split(b"\0") if name}
-    _add(git, inner_dir, env, (name for name in plain if f"{path}/{name}" not in ignored))
-    for number, name in enumerate(nested):
+    take_in(git, inner_dir, env, (name for name in found.plain if f"{path}/{name}" not in ignored))
+    for number, name in enumerate(found.nested):
         tree = _nested_tree(git, tree_dir, f"{path}/{name}", bound, index.with_name(f"{index.name}-{number}"))
         if tree:
             git.run("read-tree", f"--prefix={name}/", tree, cwd=inner_dir, env=env)
