@@ -26,6 +26,7 @@ from agentjobs.workspace.snapshot import not_checked_out_but_there
 from agentjobs.workspace.sparse import checked_out, set_checked_out, sparse_environment, widened
 from agentjobs.workspace.worktree_admin import (
     SEED_INDEX,
+    add_worktree,
     admin_dir,
     detached_at,
     ignore_patterns,
@@ -86,6 +87,8 @@ def register(git: Git, tree_dir: Path, base: str, lock: int) -> None:
     """Make the worktree, detached at ``base``, without any file. ``tree_dir`` must not exist."""
     with registration(git) as descriptor:
         _unregister(git, tree_dir)
+        if add_worktree(git, tree_dir, base):
+            return
         disarm_worktrees(git.common_dir)
         flags = ("--no-checkout", "--detach", "--force")
         git.run("worktree", "add", *flags, str(tree_dir), base, pass_fds=(descriptor, lock))

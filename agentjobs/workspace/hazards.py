@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,15 @@ _COMMON = (
     "objects/pack/multi-pack-index",
 )  # fmt: skip
 """Files that git always reads in the directory that all worktrees share."""
+
+_COMMON_DIRECTORIES = ("", "info", "objects/info", "objects/pack")
+"""The directories of these files."""
+
+_TICK_NS = 100_000_000
+"""Two changes of a directory within one tick of the kernel's clock (10 ms at most) have the same time."""
+
+_harmless: dict[str, tuple[int, ...]] = {}
+"""Common directories in which all these files were found to be plain files, and when their directories changed."""
 
 _KEPT_BY_OTHERS = frozenset({"modules", "lfs"})
 """Directories in it that git reads only when it enters a submodule, which ours does not."""
@@ -145,16 +155,32 @@ def _complete(admin: Path) -> None:
 def disarm_common(common_dir: Path) -> None:
     """Remove what git would wait for in the files it always reads in the common directory.
 
-    A directory in the place of one of these files is renamed aside.
+    A directory in the place of one of these files is renamed aside. They are not looked at again as long as nothing is
+    added, removed or renamed in their directories.
     """
+    stamps = tuple(_changed_at(f"{common_dir}/{name}") for name in _COMMON_DIRECTORIES)
+    if _harmless.get(str(common_dir)) == stamps:
+        return
+    plain = True
     for name in _COMMON:
         path = f"{common_dir}/{name}"
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             mode = os.lstat(path).st_mode
+            plain &= stat.S_ISREG(mode)
             if stat.S_ISDIR(mode):
                 put_aside(path)
             elif stat.S_ISSOCK(mode) or (not stat.S_ISREG(mode) and _is_endless(path)):
                 _take_away(path)
+    if plain and max(stamps) < time.time_ns() - _TICK_NS:
+        _harmless[str(common_dir)] = stamps
+
+
+def _changed_at(directory: str) -> int:
+    """Return when an entry of a directory last changed, in ns; nobody can set that time."""
+    try:
+        return os.lstat(directory).st_ctime_ns
+    except OSError:
+        return 0
 
 
 def disarm_shared(common_dir: Path) -> bool:

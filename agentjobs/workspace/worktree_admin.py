@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,32 +32,70 @@ _PLACED = "agentjobs-placed"
 _ID = re.compile(rb"(?:[0-9a-f]{40}|[0-9a-f]{64})\n")
 
 
+_NAME = re.compile(r"(?!.*\.lock$)[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
+"""A name that git takes for the administrative directory as it is."""
+
+
 def admin_dir(git: Git, tree_dir: Path) -> Path | None:
     """Return the administrative directory of a worktree, found from git's side; None: not registered."""
-    if tree_dir.is_symlink():
-        return None  # a link that an agent put in the place of its tree: not ours
-    real = os.path.realpath(tree_dir)
-    if real == os.path.realpath(git.toplevel):
-        git_dir = git.toplevel / ".git"
-        return git_dir if git_dir.is_dir() else git.common_dir
+    try:
+        found = os.lstat(tree_dir)
+    except OSError:
+        pass
+    else:
+        if stat.S_ISLNK(found.st_mode):
+            return None  # a link that an agent put in the place of its tree: not ours
+        if os.path.samestat(found, git.toplevel.stat()):
+            git_dir = git.toplevel / ".git"
+            return git_dir if git_dir.is_dir() else git.common_dir
     registered = git.common_dir / "worktrees"
     if not is_directory(registered) or not is_directory(tree_dir.parent):
         return None  # a link would lead to other people's files
-    guess = registered / tree_dir.name
-    if _is_of(guess, real):
-        return guess
-    names = sorted(path.name for path in registered.iterdir())
-    return next((registered / name for name in names if _is_of(registered / name, real)), None)
+    if _is_of(f"{registered}/{tree_dir.name}", tree_dir):
+        return registered / tree_dir.name
+    names = sorted(names_in(registered))
+    return next((registered / name for name in names if _is_of(f"{registered}/{name}", tree_dir)), None)
 
 
-def _is_of(admin: Path, real_tree: str) -> bool:
-    if not is_directory(admin):
-        return False
+def _is_of(admin: str, tree_dir: Path) -> bool:
     try:
-        link = text(read_plain(admin / "gitdir", 1 << 16)).rstrip("\n")
+        link = text(read_plain(f"{admin}/gitdir", 1 << 16)).rstrip("\n") if is_directory(admin) else ""
     except OSError:
         return False
-    return bool(link) and os.path.realpath(admin / Path(link).parent) == real_tree
+    above, _, name = link.rpartition("/")
+    if name != ".git" or os.path.basename(above) != tree_dir.name:
+        return False
+    return above == str(tree_dir) or os.path.realpath(os.path.join(admin, above)) == os.path.realpath(tree_dir)
+
+
+def add_worktree(git: Git, tree_dir: Path, commit: str) -> bool:
+    """Do what ``git worktree add --no-checkout --detach`` does, but with no process; git itself takes two.
+
+    False, and nothing is done, unless the repository's settings are the usual ones, the name is free and has no special
+    characters, and ``commit`` is an id. ``tree_dir`` must not exist. The caller holds the lock of ``registration``.
+    """
+    try:
+        settings = read_plain(git.common_dir / "config").lower()
+    except OSError:
+        return False
+    usual = b"[extensions" not in settings and b"sharedrepository" not in settings
+    if not usual or not _NAME.fullmatch(tree_dir.name) or not _ID.fullmatch(raw(f"{commit}\n")):
+        return False
+    admin = git.common_dir / "worktrees" / tree_dir.name
+    try:
+        admin.parent.mkdir(exist_ok=True)
+        admin.mkdir()
+    except FileExistsError:
+        return False
+    # In git's own order: whatever is there after a kill is what a killed git would leave.
+    (admin / "locked").write_bytes(b"initializing\n")
+    tree_dir.mkdir()
+    (tree_dir / ".git").write_bytes(b"gitdir: " + os.fsencode(admin) + b"\n")
+    (admin / "gitdir").write_bytes(os.fsencode(tree_dir / ".git") + b"\n")
+    (admin / "HEAD").write_bytes(raw(f"{commit}\n"))
+    (admin / "commondir").write_bytes(b"../..\n")
+    (admin / "locked").unlink()
+    return True
 
 
 def tree_environment(git: Git, tree_dir: Path) -> dict[str, str]:
