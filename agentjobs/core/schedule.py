@@ -346,7 +346,8 @@ class _Scheduler:
         begun = self._grant_begins(before, held, room)
         claims = held + [t.row.files for t in self.board.tasks if t.in_play and t.row.id not in idle]
         rows = iter(ready(self.gate.closed))
-        while begun < room and not self.flight.full and (row := next(rows, None)) is not None:
+        rows_room = min(room, self._room_behind_the_gate())
+        while begun < rows_room and not self.flight.full and (row := next(rows, None)) is not None:
             if not _meets(row.files, claims):
                 begun += self._grant_begin(Task(row), decide(Task(row), self.policy, self.now))
                 claims.append(row.files)
@@ -355,6 +356,18 @@ class _Scheduler:
         self.starving = begun < room and not soon and not self.flight.full  # a full window is like having no slot
         if staggered and begun and begun < free:
             self.until = min(self.until, self.now + self.policy.limits.start_interval_s)
+
+    def _room_behind_the_gate(self) -> int:
+        """Return how many new rows may begin before finished work has to land.
+
+        Each task that is checked or waits to land occupies a tree on the disk, and its work gets older. This does not
+        count while nothing can land (see ``held_until``): then agents go on.
+        """
+        landing = self.policy.landing
+        if not landing.enabled or self.policy.workspace.kind == "none" or self.held_until:
+            return self.policy.slots
+        behind = len(self.lands) + len(self.launches) + self.checks - int(self.board.gating)
+        return max(0, self.policy.slots + landing.together - behind)
 
     def _grant_begins(self, begins: Iterable[tuple[Task, Begin]], held: list[tuple[str, ...]], room: int) -> int:
         begun = 0

@@ -141,7 +141,21 @@ def test_slots_are_filled_in_order_and_not_beyond() -> None:
     assert begun(Board(), *rows("a", "b", "c", "d")) == ["a", "b", "c"]
     assert begun(Board(tasks=(live("x"), live("y"))), *rows("a", "b")) == ["a"]
     assert begun(Board(tasks=(live("x"), live("y"), live("z"))), *rows("a")) == []
-    assert begun(Board(tasks=(verifying("x"), verifying("y"), verifying("z"))), *rows("a", "b")) == ["a", "b"]
+    assert begun(Board(tasks=(verifying("x"), verifying("y"))), *rows("a", "b")) == ["a", "b"]
+
+
+def test_no_more_begins_than_can_land_soon() -> None:
+    finished = [verifying(name) for name in "uvwxyz"]
+    together: dict[str, Any] = {"landing": Landing(gate=("true",), batch=4)}
+    alone: dict[str, Any] = {"landing": Landing(enabled=False)}
+    assert begun(Board(tasks=tuple(finished[:3])), *rows("a", "b")) == ["a"]
+    assert begun(Board(tasks=tuple(finished[:4])), *rows("a", "b")) == []
+    assert begun(Board(tasks=tuple(finished)), *rows("a", "b"), **together) == ["a"]
+    assert begun(Board(tasks=tuple(finished)), *rows("a", "b"), **alone) == ["a", "b"]
+    held = Board(tasks=tuple(finished), hold=Pause(Outcome.INFRA, NOW + 60.0, NOW, ""))
+    assert begun(held, *rows("a", "b")) == ["a", "b"], "agents go on while nothing can land"
+    again = task_at("r", Outcome.VERIFY_FAILED)
+    assert begun(Board(tasks=(*finished[:4], again)), *rows("a")) == ["r"], "its tree is there already"
 
 
 def test_an_agent_that_ended_holds_its_slot_until_it_is_judged() -> None:

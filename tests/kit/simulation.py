@@ -891,6 +891,8 @@ class World:
         for row in ready:
             free = not row.files and account_for(self.policy, row.profile, row) not in troubled
             full = agents + len(accounts) >= self.policy.slots
+            finished = sum(last.end is not None and last.result is None for last in lasts)
+            full = full or finished + len(begun) >= self.policy.slots + self.policy.landing.together
             hold(not free or full or row.id in begun, f"{row.id} could begin: its account is in no trouble")
 
     def _account(self, row: Row, begin: Begin) -> str:
