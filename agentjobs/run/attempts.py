@@ -79,7 +79,7 @@ class Attempts:
 
     def sweep_for(self, tasks: Iterable[Task]) -> None:
         """Kill the processes that the agents of these tasks left, with one look at the process table."""
-        self.agent_ends.sweep_all([task.last for task in tasks if task.last is not None])
+        start.kill_leftovers(self.store, *(task.last for task in tasks if task.last is not None))
 
     def _dir(self, attempt: Attempt) -> Path:
         return self.store.attempt_dir(attempt.intent.id, attempt.number)
@@ -247,11 +247,10 @@ class Attempts:
     def judge(self, task: Task, attempt: Attempt, now: float) -> None:
         """Record the end of an agent; one that was stopped for its full context is first asked for a handoff."""
         if handoff_turn.may_be_asked(attempt, self.project.policy):
-            self.agent_ends.sweep(attempt)
+            start.kill_leftovers(self.store, attempt)
             verdict = verdict_on(self.project, task, attempt, now)
             full = verdict is not None and verdict.outcome is Outcome.CONTEXT_FULL
             if full and handoff_turn.ask(self.project, task, attempt, now):
-                self.agent_ends.swept.discard(attempt.intent.marker)  # its handoff step follows
                 return
         self.agent_ends.judge(task, attempt, now)
 

@@ -195,6 +195,7 @@ class Engine:
         begun_at = time.monotonic()
         acted = 0
         self._kept.clear()
+        self.store.swept.clear()
         put_off = self._put_off = {}
         while True:
             now = self.clock()

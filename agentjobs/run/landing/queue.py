@@ -172,7 +172,8 @@ class MergeQueue:
         batch = self.runs.batch(number)
         verdict = self.runs.verdict(number)
         if verdict is None:
-            start.kill_leftovers(self.store, run)
+            members = (self.runs.open_task(member.id, member.attempt) for member in batch.members)
+            start.kill_leftovers(self.store, run, *(task.last for task in members if task is not None and task.last))
             verdict = self._judge(run, batch, outcome, now)
             if verdict is None:
                 return True

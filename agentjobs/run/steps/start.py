@@ -24,13 +24,24 @@ if TYPE_CHECKING:
 
 
 def kill_leftovers(store: Store, *attempts: Attempt) -> None:
-    """Kill what the ended steps of these attempts left running, also in their trees, with one look at all processes."""
-    found = [(attempt, store.attempt_dir(attempt.intent.id, attempt.number)) for attempt in attempts]
-    launcher.kill_leftovers(
-        [attempt.intent.marker for attempt in attempts],
+    """Kill what the ended steps of these attempts left running, also in their trees, with one look at all processes.
+
+    Those are left out of which nothing can be there: this turn has looked, and has started nothing for them since.
+    """
+    due = [attempt for attempt in attempts if not store.swept.issuperset(_swept_with(attempt.intent))]
+    found = [(attempt, store.attempt_dir(attempt.intent.id, attempt.number)) for attempt in due]
+    killed = found and launcher.kill_leftovers(
+        [attempt.intent.marker for attempt in due],
         [step_files(attempt_dir, step.name) for attempt, attempt_dir in found for step in attempt.steps],
         [place for attempt, attempt_dir in found for place in _places(attempt.intent, attempt_dir)],
     )
+    if not killed:
+        store.swept.update(name for attempt in due for name in _swept_with(attempt.intent))
+
+
+def _swept_with(intent: Intent) -> tuple[str, ...]:
+    """Return the names under which ``store.swept`` knows an attempt: its marker, and its tree."""
+    return (intent.marker, intent.tree) if intent.base else (intent.marker,)
 
 
 def _places(intent: Intent, attempt_dir: Path) -> list[launcher.Place]:
@@ -62,7 +73,9 @@ def start(
         own_dir(attempt_dir, name).mkdir(mode=0o700, exist_ok=True)
         _note_transcripts(project, intent, attempt_dir, name, env)
     settings = project.policy.workspace
-    launcher.kill_leftovers((), (), _places(intent, attempt_dir))
+    if intent.tree not in project.store.swept:
+        launcher.kill_leftovers((), (), _places(intent, attempt_dir))
+    project.store.swept.difference_update(_swept_with(intent))
     if intent.base:
         from agentjobs.workspace import clone
 
