@@ -111,7 +111,7 @@ def read_marker(pid: int) -> bytes | None:
         raise Starting
     mark = _value(data, MARK)
     if mark is None:
-        _unmarked[pid] = now + _UNMARKED_S
+        _unmarked[pid] = now + KNOWN_S
     return mark
 
 
@@ -148,8 +148,8 @@ def name_of(pid: int) -> str:
 _STATE, _PPID, _PGRP, _SESSION, _TTY, _START, _VSIZE, _ENV_START, _ENV_END = 0, 1, 2, 3, 4, 19, 20, 47, 48
 
 
-_UNMARKED_S = 0.5
-"""How long a process without a marker is not looked at again.
+KNOWN_S = 0.5
+"""How long it is believed that a pid is still the same process, and that one without a marker has none.
 
 Only a runner that is being started can get a marker later, and its record is known. A pid is not reused so soon,
 although pids come round again within seconds."""

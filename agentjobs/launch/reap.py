@@ -90,6 +90,11 @@ def marks_of(root: str, task_id: str) -> list[str]:
     """
     found = set()
     for pid in set(pids()) - _ourselves():
+        try:
+            if read_marker(pid) is None:
+                continue
+        except Starting:
+            continue  # as before it starts: without a marker that can be read
         mark, of = read_variables(pid, MARK, "AGENTJOBS_ROOT")
         if mark and of == os.fsencode(root) and mark.partition(b".")[2].rpartition(b".")[0] == task_id.encode():
             found.add(mark.decode(errors="replace"))

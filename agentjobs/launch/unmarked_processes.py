@@ -26,7 +26,17 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from agentjobs.disk.processes import Process, Starting, arguments, boot_id, name_of, pids, read_marker, read_process
+from agentjobs.disk.processes import (
+    KNOWN_S,
+    Process,
+    Starting,
+    arguments,
+    boot_id,
+    name_of,
+    pids,
+    read_marker,
+    read_process,
+)
 from agentjobs.launch.step import StepFiles, read_record
 
 if TYPE_CHECKING:
@@ -38,6 +48,8 @@ _MULTIPLEXERS = frozenset({"tmux: server", "screen", "SCREEN", "zellij", "dtach"
 _WRITING = os.O_WRONLY | os.O_RDWR
 _LOOK_S = 0.25
 _looked: tuple[float, list[str]] = (0.0, [])
+_started: dict[int, tuple[float, int]] = {}
+"""By pid: until when it is known, and when that process started."""
 
 
 class Place(Struct, frozen=True):
@@ -111,8 +123,15 @@ def _is_a_shell(argv: list[str]) -> bool:
 
 
 def _is_unmarked_since(pid: int, since: int) -> bool:
+    now = time.monotonic()
+    known_until, started = _started.get(pid, (0.0, 0))
+    if now < known_until and started < since:
+        return False
     process = read_process(pid)
-    if process is None or int(process.start) < since or process.terminal or not _is_of_our_user(pid):
+    if process is None:
+        return False
+    _started[pid] = (now + KNOWN_S, int(process.start))
+    if int(process.start) < since or process.terminal or not _is_of_our_user(pid):
         return False
     try:
         return read_marker(pid) is None

@@ -55,6 +55,8 @@ class Store(State):
         self._events: int | None = None
         self.swept: set[str] = set()
         """Markers and trees of which this turn knows that they have no process any more (see ``steps.start``)."""
+        self.standing: dict[str, str] = {}
+        """Trees of which this turn knows that they contain exactly this commit: nothing was started there since."""
         self.lookout: Lookout | None = None
         """Set by the engine, which needs to know how long steps have run."""
 

@@ -147,6 +147,7 @@ class AgentEnds:
         spoilt = False
         if finished and not unlandable:
             removed, spoilt = worktree.restore(git, self.project.root, tree_dir, taken.commit, settings)
+            self.store.standing[intent.tree] = taken.commit
         else:
             worktree.reset(git, tree_dir, taken.commit)
         markers = target_branch.has_markers(git, changes)

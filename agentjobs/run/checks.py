@@ -64,7 +64,7 @@ def integrate(project: Project, task: Task, attempt: Attempt, name: str, now: fl
 
 
 def _stand_on(project: Project, attempt: Attempt, name: str, *, stands: bool = False) -> None:
-    """Put the tree on the very commit that is judged, unless it ``stands`` there."""
+    """Put the tree on the very commit that is judged, unless it ``stands`` there already."""
     from agentjobs.workspace import worktree
 
     attempt_dir = project.store.attempt_dir(attempt.intent.id, attempt.number)
@@ -72,7 +72,8 @@ def _stand_on(project: Project, attempt: Attempt, name: str, *, stands: bool = F
     if plan is None or not attempt.intent.base:
         return
     git, tree_dir = project.git, Path(attempt.intent.tree)
-    if not stands:
+    stands = stands or project.store.standing.get(attempt.intent.tree) == plan.commit
+    if not stands or not tree_dir.is_dir():
         worktree.create(git, tree_dir, plan.commit)  # somebody may have removed it
         worktree.reset(git, tree_dir, plan.commit)
     worktree.put_files(git, project.root, tree_dir, project.policy.workspace)

@@ -83,6 +83,7 @@ class Engine:
         self.clock = clock
         self.roster = Roster(project)
         self._saved_at = 0.0
+        self._gated = False
         self._running: list[tuple[int, str, int, str]] = []
         self._put_off: dict[str, str] = {}
         """Tasks that wait for the lock of a tree, and why: this turn does nothing more for them."""
@@ -136,7 +137,8 @@ class Engine:
     @property
     def _queued(self) -> bool:
         """Return whether the gate ever ran here."""
-        return bool(self.store.numbers(QUEUE_ID))
+        self._gated = self._gated or bool(self.store.numbers(QUEUE_ID))
+        return self._gated
 
     # --- a turn
 
@@ -196,6 +198,7 @@ class Engine:
         acted = 0
         self._kept.clear()
         self.store.swept.clear()
+        self.store.standing.clear()
         put_off = self._put_off = {}
         while True:
             now = self.clock()

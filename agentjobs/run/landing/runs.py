@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from agentjobs.core.decide import decide
 from agentjobs.core.gate import QUEUE_ID, Batch, Case, Probe, Verdict, still
 from agentjobs.disk.files import read_json
+from agentjobs.disk.plain_files import is_directory
 from agentjobs.model.decisions import Land
 from agentjobs.model.steps import KillReason
 
@@ -26,12 +27,18 @@ class GateRuns:
         self.project = project
         self.store = project.store
         self.read = read
+        self._newest = 0
 
     def last(self) -> Attempt | None:
-        """Return the newest run of the gate."""
+        """Return the newest run of the gate; the thousands before it are not looked at."""
+        while self._newest and is_directory(self.dir_of(self._newest + 1)):
+            self._newest += 1
+        if self._newest and (run := self.store.attempt(QUEUE_ID, self._newest)) is not None:
+            return run
         for number in reversed(self.store.numbers(QUEUE_ID)):
             run = self.store.attempt(QUEUE_ID, number)
             if run is not None:
+                self._newest = number
                 return run
         return None
 

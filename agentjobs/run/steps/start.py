@@ -76,6 +76,7 @@ def start(
     if intent.tree not in project.store.swept:
         launcher.kill_leftovers((), (), _places(intent, attempt_dir))
     project.store.swept.difference_update(_swept_with(intent))
+    project.store.standing.pop(intent.tree, None)
     if intent.base:
         from agentjobs.workspace import clone
 
