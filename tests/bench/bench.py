@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from tests.bench import batches, documents, handout
+from tests.bench import batches, documents, handout, landed
 
 AGENTJOBS = [sys.executable, "-m", "agentjobs"]
 
@@ -147,6 +147,24 @@ def bench_memory(scratch: Path) -> None:
     row(f"memory of a running step ({count} at once)", f"{mean:.3f} MiB", "the budget 0.25 MiB", mean / 0.25, 1.0)
 
 
+LANDED = (
+    (100, 1, 1.2, 1.0), (100, 16, 1.2, 1.0), (1_000, 1, 0.8, 0.8), (1_000, 16, 0.8, 0.8), (10_000, 16, 0.3, 0.3),
+)  # fmt: skip
+"""Files of the repository, tasks per run of the gate, and the goals for CPU time and for time."""
+
+
+def bench_landed(scratch: Path, rounds: int) -> None:
+    """A landed task against the shell script that a person would write."""
+    for files, batch, cpu_goal, wall_goal in LANDED:
+        tasks = 50 if files <= 1_000 else 20
+        ours, theirs = landed.measure(scratch / "landed", tasks=tasks, files=files, batch=batch, rounds=rounds)
+        what = f"landed task, {files:,} files, batch = {batch}"
+        rival = f"shell script {theirs.cpu_ms:.0f} ms"
+        row(f"{what}: CPU", f"{ours.cpu_ms:.0f} ms", rival, ours.cpu_ms / theirs.cpu_ms, cpu_goal)
+        rival = f"shell script {theirs.wall_ms:.0f} ms"
+        row(f"{what}: time", f"{ours.wall_ms:.0f} ms", rival, ours.wall_ms / theirs.wall_ms, wall_goal)
+
+
 def bench_batches(scratch: Path) -> None:
     """48 tasks that land through one gate for each batch, against a check for each task."""
     ours, theirs = batches.measure(scratch / "batches")
@@ -182,6 +200,7 @@ def main() -> None:
         bench_sleep(scratch)
         bench_idle(scratch)
         bench_memory(scratch)
+        bench_landed(scratch, rounds)
         bench_batches(scratch)
     bench_handout()
     bench_documents()
