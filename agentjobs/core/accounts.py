@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from agentjobs.core.pauses import in_force, told_of
-from agentjobs.core.reviews import at_work
-from agentjobs.model.decisions import RUN
+from agentjobs.core.reviews import at_work, runs
+from agentjobs.model.decisions import RUN, Action, Conclude, Judge, Weigh
 from agentjobs.model.outcomes import TROUBLE, Outcome
 from agentjobs.model.steps import Running, StepKind
 
@@ -163,3 +163,21 @@ class Gate:
         if step.state.gauge.used or step.state.gauge.tokens:
             return self._now
         return self._now + PROBE_S if agent.reports_tokens else began_at + SILENT_PROBE_S
+
+
+def bad_news(policy: Policy, tasks: Iterable[Task], actions: Iterable[Action]) -> set[str]:
+    """Return the accounts of which these actions may come upon a limit, or write one down."""
+    last = {task.row.id: task.last for task in tasks}
+    found = set()
+    for action in actions:
+        attempt = last[action.id]
+        if attempt is None:
+            continue
+        if isinstance(action.decision, Weigh):
+            found |= {account_of(policy, attempt.agent_of(step)) for step in runs(attempt)[-1:]}
+        elif isinstance(action.decision, Judge):
+            found.add(account_of(policy, attempt.intent.agent))
+        elif isinstance(action.decision, Conclude) and action.decision.outcome in TROUBLE:
+            agents = attempt.end is not None and attempt.end.outcome in TROUBLE
+            found.add(account_of(policy, attempt.intent.agent) if agents else RUN)
+    return found

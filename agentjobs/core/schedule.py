@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agentjobs.core.accounts import Gate, account_for, account_of, is_among, is_suspect, was_refused
+from agentjobs.core.accounts import Gate, account_for, account_of, bad_news, is_among, is_suspect, was_refused
 from agentjobs.core.board import Board, Schedule
 from agentjobs.core.breaker import tripped
 from agentjobs.core.budget import ends, overspent
 from agentjobs.core.decide import APPROVAL, SETUP_AGAIN, decide, verified_at
 from agentjobs.core.in_flight import Flight
 from agentjobs.core.pauses import work_waits_until
-from agentjobs.core.reviews import UNREVIEWED, judged_at, next_agent, runs, without_review
+from agentjobs.core.reviews import UNREVIEWED, judged_at, next_agent, without_review
 from agentjobs.core.start_over import start_over
 from agentjobs.model.decisions import (
     RUN,
@@ -35,7 +35,7 @@ from agentjobs.model.decisions import (
     Wait,
     Weigh,
 )
-from agentjobs.model.outcomes import TROUBLE, Outcome
+from agentjobs.model.outcomes import Outcome
 from agentjobs.model.steps import Running, StepKind
 from agentjobs.model.tasks import Row, Task
 from agentjobs.text.path_patterns import overlap
@@ -55,6 +55,7 @@ STAGGER_S = 2.0
 """A start that is due within this many seconds counts as begun."""
 
 MEMORY_CHECK_S = 15.0
+
 
 def schedule(board: Board, ready: Ready, policy: Policy, now: float, expected: Expected = lambda *_: 0) -> Schedule:
     """Return the actions that are right and possible now; ``ready`` gives the rows that may begin.
@@ -104,7 +105,7 @@ class _Scheduler:
         halt = self.board.halt or tripped(self.policy.limits.breaker, self.board.tally, self.now)
         new_halt = halt if self.board.halt is None else None
         short = overspent(self.policy.limits, self.board.spent)
-        news = self._bad_news()
+        news = bad_news(self.policy, self.board.tasks, self.actions)
         self.gate = Gate(self.policy, self.board.tasks, self.board.pauses, news, self.now)
         may = halt is None and not short
         asked = self._grant_reviews(may=may)
@@ -226,23 +227,6 @@ class _Scheduler:
 
     # --- what holds everything back
 
-    def _bad_news(self) -> set[str]:
-        """Return the accounts of which this very pass may come upon a limit, or writes one down."""
-        last = {task.row.id: task.last for task in self.board.tasks}
-        found = set()
-        for action in self.actions:
-            attempt = last[action.id]
-            if attempt is None:
-                continue
-            if isinstance(action.decision, Weigh):
-                found |= {account_of(self.policy, attempt.agent_of(step)) for step in runs(attempt)[-1:]}
-            elif isinstance(action.decision, Judge):
-                found.add(account_of(self.policy, attempt.intent.agent))
-            elif isinstance(action.decision, Conclude) and action.decision.outcome in TROUBLE:
-                agents = attempt.end is not None and attempt.end.outcome in TROUBLE
-                found.add(account_of(self.policy, attempt.intent.agent) if agents else RUN)
-        return found
-
     def _may_begin_at(self) -> float:
         """Return when the next start is allowed, as far as it depends on the last one alone."""
         if self.board.last_start_at > self.now:  # the clock was put back
@@ -345,8 +329,7 @@ class _Scheduler:
         before, after = self._in_turn()
         begun = self._grant_begins(before, held, room)
         claims = held + [t.row.files for t in self.board.tasks if t.in_play and t.row.id not in idle]
-        rows = iter(ready(self.gate.closed))
-        rows_room = min(room, self._room_behind_the_gate())
+        rows, rows_room = iter(ready(self.gate.closed)), min(room, self._room_for_rows())
         while begun < rows_room and not self.flight.full and (row := next(rows, None)) is not None:
             if not _meets(row.files, claims):
                 begun += self._grant_begin(Task(row), decide(Task(row), self.policy, self.now))
@@ -357,17 +340,13 @@ class _Scheduler:
         if staggered and begun and begun < free:
             self.until = min(self.until, self.now + self.policy.limits.start_interval_s)
 
-    def _room_behind_the_gate(self) -> int:
-        """Return how many new rows may begin before finished work has to land.
-
-        Each task that is checked or waits to land occupies a tree on the disk, and its work gets older. This does not
-        count while nothing can land (see ``held_until``): then agents go on.
-        """
+    def _room_for_rows(self) -> int:
+        """Return how many new rows may begin before finished work, each with its tree, has to land."""
         landing = self.policy.landing
         if not landing.enabled or self.policy.workspace.kind == "none" or self.held_until:
-            return self.policy.slots
-        behind = len(self.lands) + len(self.launches) + self.checks - int(self.board.gating)
-        return max(0, self.policy.slots + landing.together - behind)
+            return self.policy.slots  # while nothing can land, agents go on
+        behind = len(self.lands) + len(self.launches) + self.checks - self.board.gating
+        return self.policy.slots + landing.together - behind
 
     def _grant_begins(self, begins: Iterable[tuple[Task, Begin]], held: list[tuple[str, ...]], room: int) -> int:
         begun = 0

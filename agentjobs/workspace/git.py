@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,10 +25,6 @@ if TYPE_CHECKING:
 
 OLDEST_GIT = (2, 38)
 """The first version with ``merge-tree --write-tree``."""
-
-STALE_LOCK_S = 3.0
-"""An older lock file on a ref of ours was left by a killed git: an update holds it for milliseconds."""
-
 
 QUICK_S, SLOW_S = 120.0, 900.0
 """Time limits: for a git that only asks, and one that walks a tree or packs a history (on a slow disk)."""
@@ -48,10 +43,6 @@ _MACHINE = re.compile(
     re.IGNORECASE,
 )
 """Git's messages about faults of the machine, not of a tree."""
-
-_REFUSED = re.compile(rb"permission denied|read-only file system|unable to (?:create|append|write)", re.IGNORECASE)
-"""Git's messages if the directory of the refs cannot be written."""
-
 
 class Merged(NamedTuple):
     """A merge made in memory. ``tree`` contains conflict markers in the paths in ``conflicts``."""
@@ -101,7 +92,7 @@ class Git:
         """Variables that bind calls to the checkout at ``root``, whatever an agent wrote into its settings."""
         self._long_lived: list[LongLived] = []
         self.objects = Objects(self._live("cat-file", "--batch-command"))
-        self._writes = Writes(self._live)
+        self._writes = Writes(self._live, self.run, self.resolve, lambda: self.common_dir)
 
     # --- running git ----------------------------------------------------------------------------------------
 
@@ -303,44 +294,14 @@ class Git:
 
     def commit_tree(self, tree: str, parents: Iterable[str], message: str, at: float) -> str:
         """Make a commit object and return its id; the same arguments give the same id."""
-        parents, date = tuple(parents), f"{int(at)} +0000"
-        written = raw(message if message.endswith("\n") else message + "\n")
-        with contextlib.suppress(UnansweredError):
-            return self._writes.commit(tree, parents, written, date)
-        flags = [flag for parent in parents for flag in ("-p", parent)]
-        env = {"GIT_AUTHOR_DATE": f"@{date}", "GIT_COMMITTER_DATE": f"@{date}"}
-        return self.line("commit-tree", tree, *flags, stdin=written, env=env)
+        return self._writes.commit(tree, tuple(parents), message, at)
 
     def update_ref(self, ref: str, new: str, old: str | None) -> bool:
         """Move ``ref`` from ``old`` (None: it must not exist) to ``new``; False if it was elsewhere.
 
         Also True if it is already at ``new``: an interrupted call can be repeated.
         """
-        expected = old if old is not None else "0" * len(new)
-        with contextlib.suppress(UnansweredError):
-            self._writes.ref(ref, new, expected)
-            return True
-        lock = self.common_dir / f"{ref}.lock"
-        give_up_at = time.monotonic() + 2 * STALE_LOCK_S
-        while True:
-            done = self.run("update-ref", "--no-deref", ref, new, expected, ok=(0, 1, 128))
-            if done.code == 0:
-                return True
-            now = self.resolve(ref)
-            if now == new:
-                return True
-            if now != old:
-                return False
-            if disarm_shared(self.common_dir):
-                continue  # something was in the place of a directory of refs or logs
-            # The value is right, so the ref is locked: briefly by another git, or by a dead one.
-            if not lock.exists() or time.monotonic() > give_up_at:
-                kind = MachineError if _REFUSED.search(done.stderr) else GitError
-                raise kind(f"git update-ref failed: {run_command.words(done.stderr)}")
-            if _age_s(lock) > STALE_LOCK_S:
-                lock.unlink(missing_ok=True)
-            else:
-                time.sleep(0.05)
+        return self._writes.move(ref, new, old)
 
     def keep(self, ref: str, commit: str) -> None:
         """Point ``ref`` (under ``refs/agentjobs/``) at ``commit``, so that git never drops it."""
@@ -400,10 +361,3 @@ def _conflict_messages(fields: list[bytes]) -> Iterator[str]:
         if kind != b"Auto-merging":
             yield text(message).strip()
         at += count + 3
-
-
-def _age_s(path: Path) -> float:
-    try:
-        return time.time() - path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0

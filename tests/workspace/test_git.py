@@ -12,8 +12,9 @@ import pytest
 from agentjobs.disk import run_command
 from agentjobs.model.errors import GitError, UserError
 from agentjobs.workspace import worktree
-from agentjobs.workspace.git import OLDEST_GIT, STALE_LOCK_S, Git
+from agentjobs.workspace.git import OLDEST_GIT, Git
 from agentjobs.workspace.snapshot import Snapshot, snapshot
+from agentjobs.workspace.writes import STALE_LOCK_S
 from tests.kit.repositories import contents, make_repository, sh, write
 
 ODD_NAMES = [

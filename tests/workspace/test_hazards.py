@@ -113,6 +113,7 @@ def test_what_git_would_wait_for_is_gone_before_it_runs(git: Git, tree: Path) ->
     for name in (".gitattributes", "lib/.gitignore", ".gitmodules", "new/.git/HEAD", "other"):
         os.mkfifo(tree / name)
     admin = git.common_dir / "worktrees" / "t1"
+    (admin / "logs").mkdir(exist_ok=True)
     for name in ("index", "HEAD", "logs/HEAD"):
         (admin / name).unlink(missing_ok=True)
         os.mkfifo(admin / name)
