@@ -90,6 +90,16 @@ def test_where_head_is_broken_the_tree_is_still_read(git: Git) -> None:
     assert (found.changed, found.plain, found.staged) == (["a.txt"], ["new.txt"], True)
 
 
+@pytest.mark.parametrize("ours", [(), ("given",)])
+def test_a_repository_in_the_place_of_a_file_is_gone_and_nested(git: Git, ours: tuple[str, ...]) -> None:
+    (git.root / "a.txt").unlink()
+    write(git.root / "a.txt" / "inner.txt", "inner\n")
+    sh(git.root / "a.txt", "git", "init", "-q")
+    sh(git.root / "a.txt", "git", "add", "-A")
+    sh(git.root / "a.txt", "git", "commit", "-qm", "inner")
+    assert differences.differences(git, git.root, {}, ours)[:4] == ([], ["a.txt"], [], ["a.txt"])
+
+
 def test_what_we_put_there_does_not_count(git: Git) -> None:
     write(git.root / "given/a", "a")
     write(git.root / "given2", "b")

@@ -117,10 +117,13 @@ def test_what_git_refuses_is_told_in_its_words(git: Git) -> None:
         git.update_ref("refs/heads/main/below", tip, None)
 
 
-def test_nobody_can_put_another_commit_in_the_place_of_ours(git: Git) -> None:
+def test_nobody_can_put_another_commit_in_the_place_of_ours(git: Git, begun: list[list[str]]) -> None:
     tip, tree = git.resolve("main") or "", git.tree_of("main")
     git.commit_tree(tree, [tip], "first", 1)
     assert git._writes._objects is not None
     live, file = git._writes._objects
     live.ask(b"/dev/fd/%d\n/dev/fd/%d" % (file, file), lambda line, _: line)  # one answer is left over
     assert git.commit_tree(tree, [tip], "second", 1) == by_git(git, tree, [tip], "second", 1)
+    begun.clear()
+    assert git.commit_tree(tree, [tip], "third", 1)
+    assert [line[1] for line in begun] == ["hash-object"], "a new writer, in step with its questions"
