@@ -33,14 +33,25 @@ echo $number >$here/number
 read -r at how <$here/at
 [ $number = "$at" ] || exec {git} "$@"
 rm $here/armed
-within() {{ (ulimit -f 1; exec {git} "$@"); }} # the kernel kills a git that writes more than 512 bytes to a file
+within() {{ # the kernel kills a git that writes more than 512 bytes to a file; one that is asked again and again writes less
+    case "$*" in *--batch-command* | *--stdin-paths*) ;; *) (ulimit -f 1; exec {git} "$@") ;; esac
+}}
+after() {{ # kills $1 after a git that did its work
+    victim=$1; shift
+    case "$1 $*" in
+        "cat-file "*--batch-command* | "update-ref "*--stdin* | "hash-object "*--stdin-paths*)
+            # It lives as long as it is asked, so it is killed with its first answer, which nobody gets.
+            {git} "$@" | {{ head -c 1 >$here/out; kill -KILL $victim; }} ;;
+        *) {git} "$@" >$here/out 2>&1; kill -KILL $victim ;;
+    esac
+}}
 case $how in
     "git before") kill -KILL $$ ;;
     "git within") within "$@" >$here/out 2>&1; kill -KILL $$ ;;
-    "git after") {git} "$@" >$here/out 2>&1; kill -KILL $$ ;;
+    "git after") after $$ "$@" ;;
     "poll before") kill -KILL $PPID ;;
     "poll and git within") kill -KILL $PPID; within "$@" ;;
-    "poll after") {git} "$@" >$here/out 2>&1; kill -KILL $PPID ;;
+    "poll after") after $PPID "$@" ;;
     "poll, git lives on") kill -KILL $PPID; until [ -e $here/polled ]; do sleep 0.01; done; exec {git} "$@" ;;
 esac
 """
