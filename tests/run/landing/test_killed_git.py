@@ -33,7 +33,7 @@ echo $number >$here/number
 read -r at how <$here/at
 [ $number = "$at" ] || exec {git} "$@"
 rm $here/armed
-within() {{ # the kernel kills a git that writes more than 512 bytes to a file; one that is asked again and again writes less
+within() {{ # the kernel kills a git that writes more than 512 bytes to a file; what is asked for one by one is less
     case "$*" in *--batch-command* | *--stdin-paths*) ;; *) (ulimit -f 1; exec {git} "$@") ;; esac
 }}
 after() {{ # kills $1 after a git that did its work
