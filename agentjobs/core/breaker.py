@@ -10,6 +10,9 @@ from agentjobs.model.state import Halt
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+BREAKER = "breaker"
+"""Why the run is halted."""
+
 
 def tripped(wanted: int, tally: Sequence[tuple[str, str]], now: float) -> Halt | None:
     """Return the halt if the first ``wanted`` results (outcome, likeness) are one and the same failure."""
@@ -18,7 +21,7 @@ def tripped(wanted: int, tally: Sequence[tuple[str, str]], now: float) -> Halt |
     first = tally[0]
     if first[0] == Outcome.OK.value or any(entry != first for entry in tally[:wanted]):
         return None
-    return Halt("breaker", f"the first {wanted} tasks all ended alike ({first[0]})", now)
+    return Halt(BREAKER, f"the first {wanted} tasks all ended alike ({first[0]})", now)
 
 
 def counts(wanted: int, tally: Sequence[tuple[str, str]]) -> bool:

@@ -39,6 +39,10 @@ class Tally:
                     entries.append((os.stat(path).st_mtime, words[0], words[1]))  # noqa: PTH116 - as everywhere here
         return tuple((cls, sig) for _, cls, sig in sorted(entries))
 
+    def ids(self) -> list[str]:
+        """Return the tasks with a result that the breaker counts."""
+        return sorted(name for name in names_in(f"{self.dir}/tally") if is_id(name))
+
     def count(self, task_id: str, cls: str, signature: str) -> None:
         """Note the first result of a task, for the breaker."""
         path = self.dir / "tally" / task_id

@@ -24,7 +24,7 @@ from agentjobs.model.steps import AGENTS
 from agentjobs.model.tasks import Status
 from agentjobs.project.row_states import Roster
 from agentjobs.project.store import step_files
-from agentjobs.run.read_board import paused, read_board, starved
+from agentjobs.run.read_board import paused, read_board, starved, with_example
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -221,8 +221,9 @@ class Engine:
             made = schedule(board, ready, self.project.policy, now, self._expected)
             made = replace(made, actions=tuple(action for action in made.actions if action.id not in put_off))
             if made.halt is not None:
-                self.store.set_state("halt", made.halt)
-                self.store.event(now, "", "halt", why=made.halt.why, detail=made.halt.detail)
+                halt = with_example(self.store, made.halt)
+                self.store.set_state("halt", halt)
+                self.store.event(now, "", "halt", why=halt.why, detail=halt.detail)
             if made.gate:  # first: what begins in this pass is based on what lands in it
                 queued += self.queue.form(made.batch, now, starts=self.starts)
             acted += self._apply(made.actions, {task.row.id: task for task in tasks}, board.pauses, now)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from agentjobs.core.breaker import BREAKER
 from agentjobs.core.decide import decide
 from agentjobs.core.pauses import in_force, told_of
 from agentjobs.core.reviews import last_start
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from agentjobs.project.row_states import Roster
     from agentjobs.project.store import Store
     from agentjobs.run.landing.queue import MergeQueue
+
+LINE_MAX = 200
+"""Most characters of a line of errors that is quoted."""
 
 
 def read_board(
@@ -90,3 +94,16 @@ def starved(policy: Policy) -> str:
     """Return that memory is short, for people; empty if it is not."""
     limits = policy.limits
     return limits.starved(free_memory()) if limits.min_free_memory_bytes else ""
+
+
+def with_example(store: Store, halt: Halt) -> Halt:
+    """Return the halt of the breaker with the words of one of the tasks that ended alike; any other as it is."""
+    ids = store.tally.ids()[:1] if halt.why == BREAKER else []
+    ended = [attempt for id_ in ids for attempt in store.attempts(id_) if attempt.result is not None]
+    result = ended[0].result if ended else None
+    if result is None:
+        return halt
+    lines = [line.strip() for line in result.errors.splitlines() if line.strip()]
+    last = lines[-1][:LINE_MAX] if lines and lines[-1] not in result.detail else ""
+    said = ": ".join(filter(None, (ended[0].intent.id, result.detail, last)))
+    return replace(halt, detail=f"{halt.detail}; {said}")

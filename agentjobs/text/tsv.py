@@ -161,7 +161,9 @@ def check_ids(ids: Sequence[str], lines: Lines, lines_at: Sequence[int], cell: i
             if not id_:
                 raise lines.error(at, cell, f"this row has no id: {ID_RULE}")
             if not is_id(id_):
-                raise lines.error(at, cell, f"bad id {quoted(id_)}: {ID_RULE}")
+                spaced = " " in id_ and b"\t" in lines.bodies[0]
+                tabs = "; is a tab missing? Columns are separated by tabs, not by spaces" if spaced else ""
+                raise lines.error(at, cell, f"bad id {quoted(id_)}: {ID_RULE}{tabs}")
     if len(set(rough)) == len(rough):
         return
     first: dict[str, int] = {}

@@ -257,6 +257,11 @@ def test_apply_sets_the_cells_and_nothing_else(data: bytes, changes: dict[str, d
     assert apply(after, changes) == result
 
 
+def test_a_row_with_spaces_in_place_of_tabs_is_told_so() -> None:
+    assert "a tab missing? Columns are separated by tabs" in refused(b"id\tfiles\na src/b.js\n")
+    assert "tab" not in refused(b"id\na b\n"), "there is but one column"
+
+
 @settings(max_examples=150)
 @given(st.binary(max_size=40) | st.text(alphabet="id\t\n\r#\\ntab .x", max_size=40).map(str.encode))
 def test_parse_reads_exactly_or_refuses(junk: bytes) -> None:

@@ -150,7 +150,10 @@ def test_the_breaker_opens_when_one_check_is_red_for_all(project: Project) -> No
     )
     project.plans(**{f"task{n}": "ok" for n in range(10)})
     project.dispatch()
-    assert project.loop().last == 3, project.story()
+    looped = project.loop()
+    assert looped.last == 3, project.story()
+    assert "all ended alike (verify_failed); task" in looped.stderr, "one of them is quoted, with its last line"
+    assert "cannot find module x" in looped.stderr
     assert len(project.starts()) <= 5
 
 
