@@ -27,6 +27,8 @@ def command(quiet: bool, lock_timeout: float) -> int:
       agentjobs run
       agentjobs dispatch --only 3 && agentjobs run
     """
+    from agentjobs.commands.dispatch import dispatch, stale_target
+    from agentjobs.model.tasks import SETTLED
     from agentjobs.views.advice import advice
     from agentjobs.views.live import Watch, watched
     from agentjobs.views.live_text import view
@@ -36,10 +38,13 @@ def command(quiet: bool, lock_timeout: float) -> int:
     project = Project.here()
     if project.store.scope() is None:
         from agentjobs.checkup.missing_in_trees import require_own_sources
-        from agentjobs.commands.dispatch import dispatch
 
         require_own_sources(project)
-        dispatch(project, ids=(), only=None, dry_run=False, force=False, lock_timeout_s=lock_timeout)
+        dispatch(project, dry_run=False, force=False, lock_timeout_s=lock_timeout)
+    project.file.load()
+    open_rows = not SETTLED.issuperset(project.file.table.statuses().values())
+    if open_rows and (stale := stale_target(project)):
+        click.echo(f"agentjobs: {stale}", err=True)
     with view(quiet=quiet) as shown:
         turn = watched(project, Watch(project, shown.show), lock_timeout_s=lock_timeout)
     stand = standing(project, time.time())

@@ -39,7 +39,7 @@ def dispatch(
     from agentjobs.run.baseline import require_green, require_known_cost
     from agentjobs.run.programs import require_programs
     from agentjobs.run.steps.sandbox import require
-    from agentjobs.workspace.target_branch import check_target, left_behind
+    from agentjobs.workspace.target_branch import check_target
 
     check_phases(project, phases)
     if plans_first(project.policy) and not dry_run and not os.path.lexists(project.file.path):
@@ -53,7 +53,7 @@ def dispatch(
         project.tip()
     if project.lands:
         check_target(project.git, project.policy.target, trees_dir=project.trees_dir)
-    behind = left_behind(project.git, project.policy.target, project.policy.base) if project.lands else ""
+    behind = stale_target(project)
     require(project)
     require_known_cost(project)
     if dry_run:
@@ -76,6 +76,13 @@ def dispatch(
         project.store.set_state("scope", scope)
     turn = poll(project, wait_s=0.0, lock_timeout_s=lock_timeout_s)
     return Report((_in_play(project, scope),), tuple(filter(None, (behind, _only_failed(project), turn.why))))
+
+
+def stale_target(project: Project) -> str:
+    """Say which commits of the base new trees will not see, as they start from the target; empty if none."""
+    from agentjobs.workspace.target_branch import left_behind
+
+    return left_behind(project.git, project.policy.target, project.policy.base) if project.lands else ""
 
 
 def _only_failed(project: Project) -> str:

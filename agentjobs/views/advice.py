@@ -31,7 +31,7 @@ def advice(why: str) -> str:
         return "Verified work is kept as it is."
     if why.startswith("phase ") or " waits for phase " in why or " waits: phase " in why:
         return "Then `agentjobs poll` continues."
-    if why.endswith(("(crashed)", UNSERVED)):  # neither the prompt nor a check is the cause
+    if "ended alike (crashed)" in why or why.endswith(UNSERVED):  # neither the prompt nor a check is the cause
         return (
             "The agent fails before it does any work: `agentjobs show ID` shows its message, "
             "`agentjobs agents try NAME` runs it alone. Fix that, then `agentjobs retry --failed`."

@@ -33,6 +33,9 @@ def test_commits_that_new_trees_will_not_see_are_named(project: Project) -> None
     said = f"main has 1 commit that agentjobs/landed {behind}merge agentjobs/landed into it, then `git branch -f"
     assert said in project.run("check").stderr
     assert said in project.dispatch().stderr
+    assert "new trees" not in project.run("run", code=2).stderr, "no tree is made: nothing is open"
+    project.plans(a="ok", b="ok")
+    assert said in project.run("run", code=2).stderr
     project.git("merge", "-q", "-m", "merge", "agentjobs/landed")
     cure = "`git branch -f agentjobs/landed main`"
     assert f"main has 2 commits that agentjobs/landed {behind}{cure}" in project.run("check").stderr
