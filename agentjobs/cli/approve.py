@@ -17,7 +17,7 @@ def command(ids: tuple[str, ...], everything: bool, lock_timeout: float) -> None
 
     Work without a verdict of its reviewers can land too, but only by its ID, not by --all.
 
-    To see what would land: `git diff agentjobs/landed...refs/agentjobs/ID/ATTEMPT`.
+    To see what would land: `agentjobs diff ID`.
 
     \b
     Example:

@@ -29,6 +29,7 @@ COMMANDS = {
     "status": "Show the state of the tasks.",
     "logs": "Print the output of an agent or a check.",
     "show": "Show the history of one task: every attempt, why it started, how it ended.",
+    "diff": "Print what a task changed.",
     "retry": "Give tasks a new round.",
     "skip": "Settle tasks without doing them.",
     "approve": "Let verified work land that waits for a person.",

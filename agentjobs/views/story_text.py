@@ -28,6 +28,7 @@ def story_lines(story: Story, now: float) -> Iterator[str]:
     cells = [(f"{name}:", one_line(value)) for name, value in story.row.items() if value and name not in told]
     yield from columns(cells, "  ")
     left = [("tree:", story.tree)] if story.tree else []
+    left += [("diff:", f"agentjobs diff {story.id}")] if story.attempts and story.attempts[-1].base else []
     left += [("kept:", f"{ref}  (earlier content of the tree: git show {ref})") for ref in story.kept]
     yield from columns(left, "  ")
     rounds = {settled.round: settled for settled in story.rounds}

@@ -1,20 +1,22 @@
-"""Find out whether anybody edits a tree: its git status, without touching it."""
+"""Look at a tree in which somebody may be at work, without touching it: its edits, and its content."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from agentjobs.model.errors import UserError
+from agentjobs.model.errors import TreeError, UserError
+from agentjobs.workspace.differences import differences, take_in
 from agentjobs.workspace.hazards import is_safe
-from agentjobs.workspace.worktree_admin import tree_environment
+from agentjobs.workspace.worktree_admin import SEED_INDEX, placed, tree_environment
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from agentjobs.workspace.git import Git
 
 
@@ -53,6 +55,23 @@ def edits_in(git: Git, tree_dir: Path) -> Edits | None:
         digest.update(b"%s %d %d\0" % (entry, size, times))
         newest_at = max(newest_at, times / 1e9)
     return Edits(digest.hexdigest(), newest_at, head[0].decode(), float(head[1]))
+
+
+def tree_now(git: Git, tree_dir: Path) -> str:
+    """Return the id of a tree object with what a tree contains now, without ignored files; the tree is not touched.
+
+    Raises ``TreeError`` if git cannot look at it, which a process that works there can bring about.
+    """
+    if not is_safe(tree_dir):
+        raise TreeError(f"git cannot look at {tree_dir} now")
+    bound = tree_environment(git, tree_dir)
+    admin = Path(bound["GIT_DIR"])
+    with tempfile.TemporaryDirectory(prefix="agentjobs-look-") as scratch:
+        env = {**bound, "GIT_INDEX_FILE": str(Path(scratch) / "index")}
+        shutil.copy2(admin / SEED_INDEX, env["GIT_INDEX_FILE"])
+        found = differences(git, tree_dir, env, placed(admin))
+        take_in(git, tree_dir, env, [*found.changed, *found.plain], found.gone)
+        return git.line("write-tree", env=env)
 
 
 def _look(path: bytes) -> tuple[int, int]:
