@@ -34,15 +34,20 @@ def command(
     """
     from agentjobs.checkup.missing_in_trees import require_own_sources
     from agentjobs.commands.dispatch import dispatch
+    from agentjobs.project.events import Transitions
+    from agentjobs.views.events_text import event_line
 
     if bool(ids) + (only is not None) + bool(phases) > 1:
         raise click.UsageError("give only one of: ids, --only, --phase")
     project = Project.here()
     if not force:
         require_own_sources(project)
+    events = Transitions(project.store.dir / "events.jsonl")
     report = dispatch(
         project, ids=ids, only=only, phases=phases, dry_run=dry_run, force=force, lock_timeout_s=lock_timeout
     )
+    for event in events.read():
+        click.echo(event_line(event))
     for line in report.lines:
         click.echo(line)
     for line in report.warnings:

@@ -94,3 +94,25 @@ def test_a_run_shows_what_dispatch_has_started(project: Project) -> None:
     project.open()
     assert "a  DONE" in running.communicate(timeout=LONG_S)[1]
     assert running.returncode == 2
+
+
+def test_poll_and_dispatch_print_what_happened(project: Project) -> None:
+    project.configure(slots=1, verify_slots=1)
+    project.plans(a="ok", b="wrong,ok")
+    said = project.dispatch().stdout
+    while (done := project.poll("--wait", "5")).code == 0:
+        said += done.stdout
+    said += done.stdout
+    told = [line.split(maxsplit=1)[1] for line in said.splitlines() if line[:2].isdigit()]
+    for line in ("a  attempt 1 starts (first)", "a  DONE", "b  attempt 2: ok", "b  DONE"):
+        assert told.count(line) == 1, said
+    assert any(line.startswith("b  attempt 1: verify_failed: ") for line in told)
+    assert project.poll("--quiet", code=2).stdout == ""
+
+
+def test_quiet_polls_print_nothing(project: Project) -> None:
+    project.plans(a="ok")
+    project.dispatch()
+    while (done := project.poll("--wait", "5", "--quiet")).code == 0:
+        assert done.stdout == ""
+    assert project.statuses() == {"a": "DONE"}
