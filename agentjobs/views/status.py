@@ -17,8 +17,9 @@ from agentjobs.core.phases import PLANS, reached
 from agentjobs.core.ready_rows import Queue, in_play
 from agentjobs.disk.processes import free_memory
 from agentjobs.model.errors import UserError
+from agentjobs.model.outcomes import Outcome
 from agentjobs.model.state import Halt, Scope
-from agentjobs.model.steps import Exited, Lost
+from agentjobs.model.steps import Exited, Lost, StepKind
 from agentjobs.model.tasks import BY_HAND, SETTLED, Status
 from agentjobs.project.spent import spent_of
 from agentjobs.table.table import DEFAULT, parse_status
@@ -284,6 +285,7 @@ def _between(attempt: Attempt | None, *, playing: bool, anew: bool, approve: boo
     if anew:
         return f"new round after attempt {attempt.number}, {then}"
     if attempt.result is not None:
+        then = "waits for poll" if attempt.result.outcome is Outcome.OK else then
         return f"attempt {attempt.number} {attempt.result.outcome.value}, {then}"
     if verified_at(attempt):
         if reviews.lacking(attempt) and not attempt.approved:
@@ -295,6 +297,8 @@ def _between(attempt: Attempt | None, *, playing: bool, anew: bool, approve: boo
         return "verified, waits to land"
     last = attempt.steps[-1] if attempt.steps else None
     if last is not None and isinstance(last.state, Exited):
+        if attempt.end is not None and last.kind is StepKind.AGENT:
+            return "the agent is done, waits for a check (limited by verify_slots)"
         return f"{last.name} has ended (exit {last.state.code}), waits for poll"
     if last is not None and isinstance(last.state, Lost):
         return f"{last.name} was killed, waits for poll"

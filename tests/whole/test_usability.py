@@ -56,6 +56,16 @@ def test_a_new_round_is_called_one(tmp_path: Path) -> None:
     assert "  a  new round after attempt 1, waits for its turn" in project.run("status", code=0).lines
 
 
+def test_what_waits_for_a_check_says_so(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.configure(slots=2, verify_slots=1, profiles={"default": {"verify": ["sleep 600"]}})
+    project.plans(a="ok", b="ok")
+    project.dispatch()
+    waits = "the agent is done, waits for a check (limited by verify_slots)"
+    project.poll_until(lambda: any(line.endswith(waits) for line in project.run("status", code=0).lines))
+    project.run("stop", code=0)
+
+
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
     project = Project(tmp_path)
     project.rows({"id": "a"})
