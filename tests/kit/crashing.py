@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentjobs.disk.processes import boot_id
 from agentjobs.project.copied_project import HOME, settle_in
+from agentjobs.workspace.writes import Writes
 from tests.kit.forking import preload
 
 if TYPE_CHECKING:
@@ -362,6 +363,9 @@ class Effects:
 
         self.after(subprocess.Popen, "__init__", lambda _, argv, *__, **___: command("begun", argv))
         self.after(subprocess, "run", lambda argv, *_, **__: command("ended", argv))
+        # By gits that live as long as they are asked: no process begins or ends.
+        self.after(Writes, "commit", lambda *_, **__: "a commit is written")
+        self.after(Writes, "move", lambda _, ref, *__: f"moved: {ref}")
 
 
 class Driver:
