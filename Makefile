@@ -3,7 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-JOBS ?= 3
+JOBS ?= 4
 PYTEST_ARGS ?=
 RUNS ?= 10
 LOAD ?= 0

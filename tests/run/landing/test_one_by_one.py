@@ -81,6 +81,17 @@ def test_a_failure_that_names_no_file_sends_the_task_back_when_it_comes_twice_an
     assert "it is red" in project.prompt("a", 2)
 
 
+def test_without_a_gate_two_that_do_not_go_together_cost_the_second_one_attempt(project: Project) -> None:
+    project.configure(profiles={"default": {"verify": [f"{COUNTED}; ! test -e a.txt || ! test -e b.txt"]}})
+    project.configure(retry={"resumes": 0, "repairs": 0, "restarts": 0}, limits={"breaker": 0})
+    project.plans(a="ok", b="ok")
+    project.dispatch()
+    project.poll_until(lambda: (project.directory / "runs").exists() and checks_run(project) == 2)
+    let_pass(project)
+    assert sorted(project.settle().values()) == ["DONE", "FAILED"]
+    assert probes(project) == [("single", "gate_failed")] * 2, "the target has no check of its own to fail"
+
+
 def test_a_gate_that_fails_once_by_chance_bothers_no_agent(project: Project) -> None:
     fails_once = 'mkdir "$AGENTJOBS_ROOT/../failed-before" && exit 1; exit 0'
     project.configure(landing={"gate": [fails_once], "batch": 1})
