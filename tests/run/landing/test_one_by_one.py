@@ -89,7 +89,7 @@ def test_without_a_gate_two_that_do_not_go_together_cost_the_second_one_attempt(
     project.poll_until(lambda: (project.directory / "runs").exists() and checks_run(project) == 2)
     let_pass(project)
     assert sorted(project.settle().values()) == ["DONE", "FAILED"]
-    assert probes(project) == [("single", "gate_failed")] * 2, "the target has no check of its own to fail"
+    assert probes(project) == [("single", "gate_failed")] * 2, "nothing checks the target alone"
 
 
 def test_a_gate_that_fails_once_by_chance_bothers_no_agent(project: Project) -> None:
