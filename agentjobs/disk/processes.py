@@ -111,6 +111,8 @@ def read_marker(pid: int) -> bytes | None:
         raise Starting
     mark = _value(data, MARK)
     if mark is None:
+        if len(_unmarked) > PIDS_MAX:
+            _unmarked.clear()
         _unmarked[pid] = now + KNOWN_S
     return mark
 
@@ -153,6 +155,9 @@ KNOWN_S = 0.5
 
 Only a runner that is being started can get a marker later, and its record is known. A pid is not reused so soon,
 although pids come round again within seconds."""
+
+PIDS_MAX = 10_000
+"""Most processes about which something is remembered: a long run meets millions."""
 
 _unmarked: dict[int, float] = {}
 

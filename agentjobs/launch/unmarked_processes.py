@@ -28,6 +28,7 @@ from msgspec import Struct
 
 from agentjobs.disk.processes import (
     KNOWN_S,
+    PIDS_MAX,
     Process,
     Starting,
     arguments,
@@ -130,6 +131,8 @@ def _is_unmarked_since(pid: int, since: int) -> bool:
     process = read_process(pid)
     if process is None:
         return False
+    if len(_started) > PIDS_MAX:
+        _started.clear()
     _started[pid] = (now + KNOWN_S, int(process.start))
     if int(process.start) < since or process.terminal or not _is_of_our_user(pid):
         return False
