@@ -3,7 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-JOBS ?= 4
+JOBS ?= 3
 PYTEST_ARGS ?=
 RUNS ?= 10
 LOAD ?= 0

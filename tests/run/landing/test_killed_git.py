@@ -71,8 +71,11 @@ class Scene:
         self.project, self.place = project, project.directory
         (project.root / "local.txt").write_text("not in git\n")
         agent = AGENT.replace("$SPOILS", "echo spoilt >made.log" if found.endswith("again") else ":")
+        may_end = self.place / "setup-may-end"
+        may_end.touch()
+        setup = f"echo made >made.log; until [ -e {may_end} ]; do sleep 0.01; done"
         project.configure(
-            workspace={"setup": "echo made >made.log", "copy": ["local.txt"]},
+            workspace={"setup": setup, "copy": ["local.txt"]},
             landing={"gate": [NEEDS], "batch": 1, "approve": True},
             profiles={"default": {"verify": [NEEDS]}},
             agents={"fake": {name: ["sh", "-c", agent, "sh", sys.executable, "-IS", str(FAKE_AGENT), *more]
@@ -88,7 +91,9 @@ class Scene:
         if checks:
             project.wait_for(lambda: not project.processes())
             if found.endswith("again"):
+                may_end.unlink()  # or a poll on a slow machine sees its end, and goes on
                 project.poll()
+                may_end.touch()
                 project.wait_for(lambda: not project.processes())
                 assert not (project.root / ".agentjobs/attempts/a/001/verify.lock").exists()
                 assert (project.root / ".agentjobs/attempts/a/001/setup-2.lock").exists()

@@ -212,9 +212,13 @@ def test_the_gate_has_a_tree_of_its_own_with_all_that_trees_have(project: Projec
     (project.root / ".git" / "info" / "exclude").write_text("local.txt\nset-up\n")
     (project.root / "local.txt").write_text("mine\n")
     both, prepared = 'test "$(echo "$AGENTJOBS_TASKS" | sort)" = "a\nb"', 'test "$(cat local.txt set-up)" = "mine\nx"'
+    # Neither is verified before the other is checked: otherwise the gate starts with one of them on a slow machine.
+    seen = '"$AGENTJOBS_ROOT/../checked-{}"'.format
+    together = f": >{seen('$AGENTJOBS_TASK')}; until [ -e {seen('a')} ] && [ -e {seen('b')} ]; do sleep 0.01; done"
     project.configure(
         workspace={"copy": ["local.txt"], "setup": "echo x >>set-up"},
         landing={"gate": [prepared, both]},
+        profiles={"default": {"verify": [together]}},
     )
     project.plans(a="ok", b="ok")
     assert set(project.settle().values()) == {"DONE"}, project.run("logs", "+gate").stdout
