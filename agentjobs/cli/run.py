@@ -27,8 +27,7 @@ def command(quiet: bool, lock_timeout: float) -> int:
       agentjobs run
       agentjobs dispatch --only 3 && agentjobs run
     """
-    from agentjobs.commands.dispatch import dispatch, stale_target
-    from agentjobs.model.tasks import SETTLED
+    from agentjobs.commands.dispatch import dispatch, has_open_rows, stale_target
     from agentjobs.views.advice import advice
     from agentjobs.views.live import Watch, watched
     from agentjobs.views.live_text import view
@@ -41,9 +40,9 @@ def command(quiet: bool, lock_timeout: float) -> int:
 
         require_own_sources(project)
         dispatch(project, dry_run=False, force=False, lock_timeout_s=lock_timeout)
-    project.file.load()
-    open_rows = not SETTLED.issuperset(project.file.table.statuses().values())
-    if open_rows and (stale := stale_target(project)):
+    else:
+        project.file.load()
+    if has_open_rows(project) and (stale := stale_target(project)):
         click.echo(f"agentjobs: {stale}", err=True)
     with view(quiet=quiet) as shown:
         turn = watched(project, Watch(project, shown.show), lock_timeout_s=lock_timeout)

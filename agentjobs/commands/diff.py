@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def diff(project: Project, task_id: str, number: int | None, *, stat: bool, colour: bool) -> bytes:
     """Return the diff of an attempt (None: the newest) as git prints it; empty if it changed nothing.
 
-    UserError if there is no such attempt, or nothing of it is kept.
+    UserError if there is no such attempt, or if its work is not kept.
     """
     attempt = _attempt(project, task_id, number)
     if not attempt.intent.base:

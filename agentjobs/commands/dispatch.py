@@ -85,11 +85,15 @@ def stale_target(project: Project) -> str:
     return left_behind(project.git, project.policy.target, project.policy.base) if project.lands else ""
 
 
+def has_open_rows(project: Project) -> bool:
+    """Return whether the table, as it was last read, has a row that is not settled."""
+    return any(count for status, count in project.file.table.counts().items() if status not in SETTLED)
+
+
 def _only_failed(project: Project) -> str:
     """Return what to do where nothing can start but rows that have failed; empty otherwise."""
-    counts = project.file.table.counts()
-    failed = counts.get(Status.FAILED, 0)
-    if not failed or sum(counts.values()) > sum(counts.get(status, 0) for status in SETTLED):
+    failed = project.file.table.counts().get(Status.FAILED, 0)
+    if not failed or has_open_rows(project):
         return ""
     return f"{many(failed, 'task')} FAILED, and dispatch does not start them again: `agentjobs retry --failed`"
 

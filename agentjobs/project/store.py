@@ -128,7 +128,8 @@ class Store(State):
         if not is_directory(path) or not is_directory(os.path.dirname(path)):
             self._open.pop(key, None)
             return None  # through a link we would write somewhere else
-        facts = self._open.setdefault(key, Directory(path))
+        if (facts := self._open.get(key)) is None:
+            facts = self._open[key] = Directory(path)
         present = names_in(path)
         intent = facts.read("attempt.json", Intent, present)
         if intent is None:

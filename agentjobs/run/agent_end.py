@@ -28,7 +28,6 @@ from agentjobs.text.excerpt import signature
 from agentjobs.text.path_patterns import in_scope, normalise
 
 if TYPE_CHECKING:
-
     from agentjobs.agents.classify import Ending
     from agentjobs.model.facts import Attempt
     from agentjobs.model.tasks import Task
@@ -141,8 +140,7 @@ class AgentEnds:
         named = [normalise(path) for path in task.row.files]
         taken = worktree.keep(git, tree_dir, intent.base, ref, message(self.project, task, attempt), at, named=named)
         unlandable = nested.keep(git, tree_dir, taken, ref, at)
-        changes = taken.changes if taken.changes is not None else git.changes(intent.base, taken.commit)
-        changed = tuple(change.path for change in changes)
+        changed = tuple(change.path for change in taken.changes)
         removed: tuple[str, ...] = ()
         spoilt = False
         if finished and not unlandable:
@@ -150,5 +148,5 @@ class AgentEnds:
             self.store.standing[intent.tree] = taken.commit
         else:
             worktree.reset(git, tree_dir, taken.commit)
-        markers = target_branch.has_markers(git, changes)
+        markers = target_branch.has_markers(git, taken.changes)
         return _Work(taken, changed, unlandable, removed, (settings.setup or "") if spoilt else "", markers)

@@ -178,7 +178,7 @@ def disarm_common(common_dir: Path) -> None:
 def _changed_at(directory: str) -> int:
     """Return when an entry of a directory last changed, in ns; nobody can set that time."""
     try:
-        return os.lstat(directory).st_ctime_ns
+        return os.stat(directory).st_ctime_ns  # noqa: PTH116 - a Path costs more; behind a link, of what it leads to
     except OSError:
         return 0
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from agentjobs.disk.delete import delete
 from agentjobs.disk.plain_files import is_directory, read_plain
 from agentjobs.workspace.checkout import unregister
-from agentjobs.workspace.differences import GITLINK, differences, take_in
-from agentjobs.workspace.git import raw, text
+from agentjobs.workspace.differences import GITLINK, differences, listed, take_in
+from agentjobs.workspace.git import text
 from agentjobs.workspace.handed_over import is_behind_link
 from agentjobs.workspace.handed_over import read as read_handed
 from agentjobs.workspace.snapshot import snapshot, submodules
@@ -228,6 +228,6 @@ def _tree(git: Git, sub_dir: Path, found: Inside, *, whole: bool = False) -> str
         if whole:
             del env["GIT_ALTERNATE_OBJECT_DIRECTORIES"]
             git.run("read-tree", "--empty", cwd=sub_dir, env=env)
-        stdin = b"".join(raw(path) + b"\0" for path in found_there.plain) + (tracked if whole else b"")
+        stdin = listed(found_there.plain) + (tracked if whole else b"")
         git.run("update-index", "--add", "--remove", "-z", "--stdin", cwd=sub_dir, env=env, stdin=stdin)
         return git.line("write-tree", env=env)

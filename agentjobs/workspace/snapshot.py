@@ -30,8 +30,8 @@ class Snapshot(NamedTuple):
     commit: str
     worktrees: tuple[str, ...] = ()
     """Paths of worktrees of this repository inside the tree: not part of its content."""
-    changes: tuple[Change, ...] | None = None
-    """How the commit differs from its base; None if that was not found on the way."""
+    changes: tuple[Change, ...] = ()
+    """How the commit differs from its base."""
 
 
 def snapshot(
@@ -88,9 +88,10 @@ def snapshot(
         taken_back = _take_back_untouched(git, tree_dir, base, changes, env, Path(scratch))
         tree = git.line("write-tree", env=env) if changes or hidden or inner else git.tree_of(base)
     if tree == git.tree_of(base):
-        return Snapshot(tree, base, worktrees, ())
-    final = None if hidden or inner or taken_back else tuple(changes)
-    return Snapshot(tree, git.commit_tree(tree, (base,), message, at), worktrees, final)
+        return Snapshot(tree, base, worktrees)
+    if hidden or inner or taken_back:  # the index has changed since
+        changes = git.changes(base, tree)
+    return Snapshot(tree, git.commit_tree(tree, (base,), message, at), worktrees, tuple(changes))
 
 
 def differing(git: Git, tree_dir: Path) -> tuple[str, ...]:
@@ -306,7 +307,7 @@ def _nested_tree(git: Git, tree_dir: Path, path: str, bound: dict[str, str], ind
         return None
     env = {**bound, "GIT_WORK_TREE": str(inner_dir), "GIT_INDEX_FILE": str(index)}
     found = differences(git, inner_dir, env)
-    full = b"".join(raw(f"{path}/{name}") + b"\0" for name in found.plain)
+    full = listed(f"{path}/{name}" for name in found.plain)
     ignored = set()
     if full:
         done = git.run(

@@ -163,8 +163,7 @@ def keep(
     taken = snapshot(git, tree_dir, base, message, at, named=named)
     git.keep(ref, taken.commit)
     if held := checked_out(tree_dir):  # the next attempt, and the checks, must find what was made elsewhere
-        changes = taken.changes if taken.changes is not None else git.changes(base, taken.commit)
-        set_checked_out(tree_dir, widened(held, [change.path for change in changes]))
+        set_checked_out(tree_dir, widened(held, [change.path for change in taken.changes]))
     return taken
 
 

@@ -58,25 +58,25 @@ class Writes:
                 text.decode()
                 lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents)]
                 lines += [f"{role} {NAME} <{EMAIL}> {date}" for role in ("author", "committer")]
-                return self._object(b"commit", "\n".join(lines).encode() + b"\n\n" + text)
+                return self._written("\n".join(lines).encode() + b"\n\n" + text)
         flags = [flag for parent in parents for flag in ("-p", parent)]
         env = {"GIT_AUTHOR_DATE": f"@{date}", "GIT_COMMITTER_DATE": f"@{date}"}
         return self._run("commit-tree", tree, *flags, stdin=text, env=env).stdout.decode().rstrip("\n")
 
-    def _object(self, kind: bytes, data: bytes) -> str:
-        """Write an object. Git reads it from a file without a name, so nobody else can change it."""
+    def _written(self, data: bytes) -> str:
+        """Write a commit object. Git reads it from a file without a name, so nobody else can change it."""
         if self._objects is None:
             file, name = tempfile.mkstemp()
             weakref.finalize(self, os.close, file)
             Path(name).unlink()
-            arguments = ("hash-object", "-t", kind.decode(), "-w", "--no-filters", "--stdin-paths")
+            arguments = ("hash-object", "-t", "commit", "-w", "--no-filters", "--stdin-paths")
             self._objects = self._live(*arguments, pass_fds=(file,)), file
         git, file = self._objects
         os.ftruncate(file, 0)
         os.pwrite(file, data, 0)
         os.lseek(file, 0, os.SEEK_SET)  # on some systems the other side reads from here
         written = git.ask(b"/dev/fd/%d" % file, lambda line, _: line.decode("ascii", "replace"))
-        expected = [hashed(kind + b" %d\0" % len(data) + data).hexdigest() for hashed in (hashlib.sha1, hashlib.sha256)]
+        expected = [hashed(b"commit %d\0" % len(data) + data).hexdigest() for hashed in (hashlib.sha1, hashlib.sha256)]
         if written not in expected:
             git.close()
             raise UnansweredError

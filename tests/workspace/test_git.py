@@ -172,7 +172,7 @@ def test_the_same_commit_twice_has_one_id(git: Git, base: str) -> None:
 
 def test_nothing_done_is_the_base_itself(git: Git, base: str, tree: Path) -> None:
     write(tree / "x.log", "ignored")
-    assert snapshot(git, tree, base, "m", 1) == Snapshot(git.tree_of(base), base, changes=())
+    assert snapshot(git, tree, base, "m", 1) == Snapshot(git.tree_of(base), base)
 
 
 def test_all_that_the_agent_did_is_one_commit_on_base(git: Git, base: str, tree: Path) -> None:
