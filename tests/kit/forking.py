@@ -163,7 +163,18 @@ def preload() -> None:
         # The first conversion reads the annotations of a class, which each fork would do again. It may fail: no values.
         with contextlib.suppress(Exception):
             msgspec.convert({}, kind)
+    compile_patterns()
     gc.freeze()
+
+
+def compile_patterns() -> None:
+    """Compile what most commands would compile again: the words of trouble, and the lexer of templates."""
+    from agentjobs.agents.trouble_words import trouble
+    from agentjobs.prompts.template import names_in, render
+
+    trouble("")
+    names_in("{{ id }}", "")
+    render("{{ id }}", "", {"id": ""})
 
 
 def all_structs(kind: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:
