@@ -90,7 +90,7 @@ BUGS: tuple[tuple[str, str, str], ...] = (
     ("core/decide.py", "if full >= CONTEXT_FULL_MAX:", "if full > CONTEXT_FULL_MAX:"),
     ("core/repetition.py", "if newest.tree and any(", "if any("),
     ("core/decide.py", "spent = task.earlier + void + sum(", "spent = void + sum("),
-    ("core/decide.py", "if a.intent.restarts == restarts)", "if True)"),
+    ("core/decide.py", "if attempt.intent.restarts == restarts)", "if True)"),
     ("core/decide.py", "and has_begun(attempt) and not lost)", "and has_begun(attempt))"),
     ("core/decide.py", "if mode in FRESH and has_begun(last):", "if False:"),
     ("core/decide.py", "if mode in FRESH and has_begun(last):", "if mode in FRESH:"),

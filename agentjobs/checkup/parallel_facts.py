@@ -11,6 +11,7 @@ from msgspec import Struct
 from agentjobs.agents.usage import add
 from agentjobs.checkup.forecast import Range, in_order, longest, measured, schedule, speed_up, widest
 from agentjobs.checkup.parallel_advice import Advice, Checks, Estimate, Fit, Forecast, Order, judged
+from agentjobs.model.facts import Over
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.steps import Exited
 from agentjobs.model.tasks import SETTLED
@@ -211,7 +212,7 @@ def _past(project: Project, agents: Collection[str]) -> _Past | None:
     for task_id in ids[:: max(1, -(-len(ids) // FINISHED_MAX))]:
         attempts = store.attempts(task_id)
         last = attempts[-1] if attempts else None
-        if last is not None and last.intent.agent in agents and last.result and last.result.outcome is Outcome.OK:
+        if isinstance(last, Over) and last.intent.agent in agents and last.outcome is Outcome.OK:
             done.append(attempts)
     seconds = measured([sum(map(_seconds, attempts)) for attempts in done])
     tries = measured([float(len(attempts)) for attempts in done])

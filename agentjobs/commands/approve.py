@@ -10,6 +10,7 @@ from agentjobs.core import reviews
 from agentjobs.core.decide import verified_at
 from agentjobs.disk.files import write_bytes
 from agentjobs.model.errors import UserError
+from agentjobs.model.facts import Made
 from agentjobs.project.ids import known
 from agentjobs.project.rounds import Rounds
 
@@ -31,7 +32,7 @@ def approve(project: Project, ids: tuple[str, ...], *, everything: bool, lock_ti
         for task_id in project.store.active():
             numbers = project.store.numbers(task_id)
             attempt = project.store.attempt(task_id, numbers[-1]) if numbers else None
-            if attempt is not None and attempt.result is None and not attempt.approved and awaits(attempt):
+            if isinstance(attempt, Made) and not attempt.approved and awaits(attempt):
                 waiting[task_id] = attempt
         for task_id in ids:
             if task_id not in waiting:

@@ -20,6 +20,7 @@ from agentjobs.core.decide import verified_at
 from agentjobs.disk.logs import read_tail
 from agentjobs.launch import launcher
 from agentjobs.model.errors import ExitCode, UserError
+from agentjobs.model.facts import Over
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.spending import Spending
 from agentjobs.model.steps import Exited, Lost, StepKind
@@ -240,7 +241,7 @@ def _over(project: Project, number: int) -> Attempt | None:
         with project.store.lock(LOCK_S):
             turn = engine.turn()
         attempt = project.store.attempt(TASK, number)
-        if attempt is not None and (attempt.result is not None or verified_at(attempt)):
+        if attempt is not None and (isinstance(attempt, Over) or verified_at(attempt)):
             return attempt
         if turn.code is not ExitCode.OK:
             return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from agentjobs.core.pauses import in_force, told_of
 from agentjobs.core.reviews import at_work, runs
 from agentjobs.model.decisions import RUN, Action, Conclude, Judge, Weigh
+from agentjobs.model.facts import Over
 from agentjobs.model.outcomes import TROUBLE, Outcome
 from agentjobs.model.steps import Running, StepKind
 
@@ -58,7 +59,7 @@ def is_among(pause: Pause | None, task: Task) -> bool:
 
 def was_refused(last: Attempt | None) -> bool:
     """Return True if a task's last attempt was to find out whether a trouble is over, and failed by one."""
-    return last is not None and last.intent.probe and last.result is not None and last.result.outcome in TROUBLE
+    return isinstance(last, Over) and last.intent.probe and last.outcome in TROUBLE
 
 
 class Gate:
@@ -134,18 +135,18 @@ class Gate:
         if pause.outcome is not Outcome.OVERLOADED and not pause.passed:
             since = [a for a in mine if pause.at < a.intent.started_at <= self._now]
             if not any(self._got_past(attempt, pause) for attempt in since):
-                probes = [self._past_at(attempt, pause) for attempt in since if attempt.result is None]
+                probes = [self._past_at(attempt, pause) for attempt in since if not isinstance(attempt, Over)]
                 due = max(due, min(probes, default=0.0))
         last = max((attempt.intent.started_at for attempt in mine), default=0.0)
         return max(due, last + CAREFUL_INTERVAL_S) if last <= self._now else due
 
     def _got_past(self, attempt: Attempt, pause: Pause) -> bool:
         """Return True if an attempt that started after a trouble shows that it is over."""
-        if attempt.result is not None and attempt.result.outcome in TROUBLE:
+        if isinstance(attempt, Over) and attempt.outcome in TROUBLE:
             return False
         if attempt.end is not None:
             return not attempt.end.outcome.rules.trouble and attempt.end.outcome.rules.served != "no"
-        return attempt.result is None and self._now >= self._past_at(attempt, pause)
+        return not isinstance(attempt, Over) and self._now >= self._past_at(attempt, pause)
 
     def _past_at(self, attempt: Attempt, pause: Pause) -> float:
         """Return when a running agent will have run long enough; its setup command proves nothing.

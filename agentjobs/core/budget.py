@@ -122,7 +122,6 @@ def ends(tasks: Iterable[Task], ending: Collection[str], limits: Limits, spent: 
 
 def _agents(tasks: Iterable[Task]) -> Iterator[tuple[Task, Step, Running]]:
     for task in tasks:
-        last = task.last
-        for step, running in last.running if last is not None and last.result is None else ():
+        for step, running in task.open.running if task.open is not None else ():
             if step.kind in AGENTS:
                 yield task, step, running

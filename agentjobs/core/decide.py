@@ -13,7 +13,7 @@ from agentjobs.core.repetition import oscillating
 from agentjobs.core.steps import Ended, concluded, next_check, next_run, next_setup, watched
 from agentjobs.core.watchdog import FIRST
 from agentjobs.model.decisions import Begin, Conclude, Decision, Defer, Judge, Land, Settle, Wait
-from agentjobs.model.facts import FRESH, Attempt, Mode, Result
+from agentjobs.model.facts import FRESH, Attempt, Made, Mode, Over, Result
 from agentjobs.model.outcomes import LAYER_1, LAYER_2, UNSPENT, Outcome
 from agentjobs.model.steps import Exited, Prepared, StepKind
 from agentjobs.model.tasks import BY_HAND, Status, Task
@@ -48,16 +48,14 @@ def decide(task: Task, policy: Policy, now: float) -> Decision:
     last = task.last
     if task.wish is not None and not (task.wish is Status.TODO and last is None):
         return _grant(task, task.wish, last, policy, now)
-    landed = last is not None and last.result is not None and last.result.outcome is Outcome.OK
+    landed = isinstance(last, Over) and last.outcome is Outcome.OK
     if not task.in_play and not landed:
         return _stop(last, policy, now)
     if last is None:
         if over := _over_its_limits(task, policy):
             return Settle(Status.FAILED, over)
         return Begin(Mode.FIRST, fresh=True, why="first attempt", profile=task.row.profile)
-    if last.result is None:
-        return _advance(last, policy, now, _cost(task))
-    return _after(task, last, last.result, policy, now)
+    return _after(task, last, policy, now) if isinstance(last, Over) else _advance(last, policy, now, _cost(task))
 
 
 # --- what a person asked for ------------------------------------------------------------------------------
@@ -78,7 +76,7 @@ def _grant(task: Task, wish: Status, last: Attempt | None, policy: Policy, now: 
 
 def _stop(last: Attempt | None, policy: Policy, now: float) -> Decision:
     """End what runs and write down that it was stopped; ``Wait(0)`` once nothing is open."""
-    if last is None or last.result is not None:
+    if last is None or isinstance(last, Over):
         return Wait(0.0, "not in play")
     return watched(last, policy, now, wanted=False) or Conclude(Outcome.STOPPED)
 
@@ -90,7 +88,7 @@ def _advance(attempt: Attempt, policy: Policy, now: float, spent: float) -> Deci
     live = watched(attempt, policy, now, spent=spent)
     if live is not None:
         return live
-    if attempt.end is None:
+    if not isinstance(attempt, Made):
         return _advance_agent(attempt)
     if attempt.end.outcome is not Outcome.OK:
         return Conclude(attempt.end.outcome)
@@ -132,21 +130,22 @@ def _passed(attempt: Attempt, policy: Policy) -> Decision:
 # --- an attempt that is over: the three layers ------------------------------------------------------------
 
 
-def _after(task: Task, last: Attempt, result: Result, policy: Policy, now: float) -> Decision:
+def _after(task: Task, last: Over, policy: Policy, now: float) -> Decision:
+    result = last.result
     if result.outcome is Outcome.OK:
         return Settle(Status.DONE, result.detail)
     over = _over_its_limits(task, policy)
     if over:
         return Settle(Status.FAILED, over)
     if result.outcome in UNSPENT:
-        return _again(task, last, result, policy)
+        return _again(task, last, policy)
     if result.outcome is Outcome.GAVE_UP:
         # what it cannot repair it may still do from the beginning
         again = last.intent.mode is Mode.REPAIR
         return _layer_3(last, told(result), policy) if again else Settle(Status.FAILED, told(result))
     segment = _segment(task)
-    interrupted = sum(_outcome(attempt) in LAYER_1 for attempt in segment)
-    wrong = sum(_outcome(attempt) in LAYER_2 for attempt in segment)
+    interrupted = sum(attempt.outcome in LAYER_1 for attempt in segment)
+    wrong = sum(attempt.outcome in LAYER_2 for attempt in segment)
     retry = policy.retry
     if result.outcome in LAYER_1 and interrupted <= retry.resumes:
         due = result.at + min(60.0, 2.0 ** min(interrupted - 1, 6))
@@ -158,7 +157,7 @@ def _after(task: Task, last: Attempt, result: Result, policy: Policy, now: float
             why=f"attempt {last.number} was interrupted: {told(result)}",
             profile=last.intent.profile,
         )
-    full = sum(_outcome(attempt) is Outcome.CONTEXT_FULL for attempt in task.attempts)
+    full = sum(attempt.outcome is Outcome.CONTEXT_FULL for attempt in task.over)
     if full >= CONTEXT_FULL_MAX:
         said = f" ({result.detail})" if result.outcome is Outcome.CONTEXT_FULL and result.detail else ""
         return Settle(Status.FAILED, f"context full twice: split this task{said}")
@@ -181,10 +180,11 @@ def _layer_3(last: Attempt, note: str, policy: Policy) -> Decision:
     return Defer(note)
 
 
-def _again(task: Task, last: Attempt, result: Result, policy: Policy) -> Decision:
+def _again(task: Task, last: Over, policy: Policy) -> Decision:
     """Go on after an attempt that does not count: the same thing again, in the same conversation if it can be."""
-    again = [attempt for attempt in task.attempts if _outcome(attempt) in UNSPENT]
-    probes = sum(attempt.intent.probe and _outcome(attempt) is not Outcome.STOPPED for attempt in again)
+    result = last.result
+    again = [attempt for attempt in task.over if attempt.outcome in UNSPENT]
+    probes = sum(attempt.intent.probe and attempt.outcome is not Outcome.STOPPED for attempt in again)
     uncounted = len(again) - probes
     if uncounted > UNSPENT_MAX or probes > PROBES_MAX:
         return Settle(Status.FAILED, f"gave up after {len(again)} attempts that did not count: {told(result)}")
@@ -232,7 +232,7 @@ def restarts_after(last: Attempt | None, mode: Mode) -> int:
     """
     if last is None:
         return 0
-    again = last.intent.mode is Mode.RESTART and _outcome(last) in UNSPENT
+    again = last.intent.mode is Mode.RESTART and isinstance(last, Over) and last.outcome in UNSPENT
     return last.intent.restarts + (mode is Mode.RESTART and not again)
 
 
@@ -241,19 +241,15 @@ def told(result: Result) -> str:
     return f"{result.outcome.value}: {result.detail}" if result.detail else result.outcome.value
 
 
-def _outcome(attempt: Attempt) -> Outcome | None:
-    return attempt.result.outcome if attempt.result else None
-
-
-def _segment(task: Task) -> tuple[Attempt, ...]:
+def _segment(task: Task) -> tuple[Over, ...]:
     """Return the attempts since the last restart: layers 1 and 2 are counted anew after one."""
     restarts = task.attempts[-1].intent.restarts
-    return tuple(a for a in task.attempts if a.intent.restarts == restarts)
+    return tuple(attempt for attempt in task.over if attempt.intent.restarts == restarts)
 
 
 def _cost(task: Task) -> float:
     """Return what the attempts cost, and at most the requests that were open when they were killed."""
-    known = sum(a.result.cost for a in task.attempts if a.result is not None)
+    known = sum(attempt.result.cost for attempt in task.over)
     return known + sum(a.end.in_flight.cost or 0.0 for a in task.attempts if a.end is not None)
 
 
@@ -262,7 +258,7 @@ def _over_its_limits(task: Task, policy: Policy) -> str:
     lost = f"facts of {void} attempts in .agentjobs/attempts/{task.row.id} were deleted or damaged, maybe by the agent"
     if void >= VOID_MAX:
         return f"gave up: {lost}"
-    results = [a.result for a in task.attempts if a.result is not None]
+    results = [attempt.result for attempt in task.over]
     spent = task.earlier + void + sum(r.outcome not in UNSPENT for r in results)
     if limits.task_attempts is not None and spent >= limits.task_attempts and (results or void):
         return f"limits.task_attempts reached ({spent}): {told(results[-1]) if results else lost}"

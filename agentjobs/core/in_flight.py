@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from agentjobs.model.decisions import Begin
+from agentjobs.model.facts import Made, Over
 from agentjobs.model.steps import Running, StepKind
 
 if TYPE_CHECKING:
@@ -64,4 +65,4 @@ def held_by(task: Task, expected: Expected) -> int:
 
 def _flies(attempt: Attempt | None) -> bool:
     """Return True if an attempt holds an agent slot: its agent runs, is about to, or its end is not written yet."""
-    return attempt is not None and attempt.end is None and attempt.result is None
+    return attempt is not None and not isinstance(attempt, Made | Over)

@@ -10,20 +10,20 @@ from agentjobs.model.outcomes import Outcome
 from agentjobs.text.excerpt import signature
 
 if TYPE_CHECKING:
-    from agentjobs.model.facts import Attempt, Result
+    from agentjobs.model.facts import Over, Result
     from agentjobs.model.tasks import Row
 
 SIGNATURE_RUN_MAX = 3
 """The same error this many times in a row counts as going in circles."""
 
 
-def oscillating(segment: tuple[Attempt, ...]) -> bool:
+def oscillating(segment: tuple[Over, ...]) -> bool:
     """Return True if the newest failure repeats an earlier one: the same tree, or the same error.
 
     The same error twice in a row does not prove it. It counts from the third time in a row, or if another error came
     between. A full context does not count: it says nothing about the work.
     """
-    failures = [a.result for a in segment if a.result is not None and a.result.outcome.rules.circles]
+    failures = [attempt.result for attempt in segment if attempt.outcome.rules.circles]
     if len(failures) < 2:  # noqa: PLR2004
         return False
     newest, before = failures[-1], failures[:-1]

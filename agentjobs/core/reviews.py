@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from agentjobs.core.review_findings import Standing, blocking, combined, disputes
 from agentjobs.core.steps import Ended, again, next_run
 from agentjobs.model.decisions import Conclude, Launch, Wait, Weigh
-from agentjobs.model.facts import AgentEnd, Attempt, Result
+from agentjobs.model.facts import AgentEnd, Attempt, Result, attempt_of
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.spending import Spending
 from agentjobs.model.steps import Exited, Lost, Prepared, StepKind
@@ -166,7 +166,7 @@ def as_attempt(attempt: Attempt, step: Step) -> Attempt:
     over = step.verdict
     end = AgentEnd(over.outcome, over.at, over.detail) if over is not None else None
     result = Result(over.outcome, over.at) if over is not None else None
-    return Attempt(intent, (replace(step, kind=StepKind.AGENT),), end, result)
+    return attempt_of(intent, (replace(step, kind=StepKind.AGENT),), end, result)
 
 
 def at_work(attempt: Attempt) -> Iterator[tuple[Attempt, Step]]:

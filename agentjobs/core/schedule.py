@@ -35,6 +35,7 @@ from agentjobs.model.decisions import (
     Wait,
     Weigh,
 )
+from agentjobs.model.facts import Over
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.steps import Running, StepKind
 from agentjobs.model.tasks import Row, Task
@@ -141,8 +142,8 @@ class _Scheduler:
     # --- tasks with an open round
 
     def _count(self, task: Task) -> None:
-        last = task.last
-        if last is None or last.result is not None:
+        last = task.open
+        if last is None:
             return
         if last.end is None or any(step.kind is StepKind.REVIEW for step, _ in last.running):
             self.agents += 1
@@ -189,7 +190,7 @@ class _Scheduler:
 
     def _gate_first(self, last: Attempt | None) -> bool:
         """Whether a repair waits for the run of the gate that follows: its errors may need what that one lands."""
-        blamed = last is not None and last.result is not None and last.result.outcome is Outcome.GATE_FAILED
+        blamed = isinstance(last, Over) and last.outcome is Outcome.GATE_FAILED
         return blamed and self.policy.landing.together > 1 and (self.board.gating or self.board.asked)
 
     def _held(self) -> bool:
@@ -289,7 +290,7 @@ class _Scheduler:
 
     def _settle_doubts(self, waiting: set[str]) -> None:
         """Let tasks fail that nobody else of their account can clear: none runs, and none is left to begin."""
-        last = [task.last for task in self.board.tasks if task.last is not None and task.last.result is None]
+        last = [task.open for task in self.board.tasks if task.open is not None]
         others = waiting | {account_of(self.policy, attempt.intent.agent) for attempt in last}
         for task, settle in self.doubts:
             if task.last is None or account_of(self.policy, task.last.intent.agent) not in others:
@@ -325,7 +326,7 @@ class _Scheduler:
         # and not even that if it waits for a person.
         idle = {task.row.id for task, _ in (*self.deferred, *self.doubts)}
         idle |= {t.row.id for t, begin in self.begins if self.gate.opens_at(self._account(t, begin)) == math.inf}
-        held = [t.row.files for t in self.board.tasks if t.last is not None and t.last.result is None]
+        held = [t.row.files for t in self.board.tasks if t.open is not None]
         before, after = self._in_turn()
         begun = self._grant_begins(before, held, room)
         claims = held + [t.row.files for t in self.board.tasks if t.in_play and t.row.id not in idle]

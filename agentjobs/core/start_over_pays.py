@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from agentjobs.model.facts import Over
+
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
@@ -37,9 +39,9 @@ def pays(task: Task, history: History, policy: Policy) -> bool:
     of failure; the cost is the mean cost of a task so far.
     """
     last = task.last
-    if last is None or last.result is None:
+    if not isinstance(last, Over):
         return False
-    key = last.result.outcome.value
+    key = last.outcome.value
     wins, losses = history.wins.get(key, 0), history.losses.get(key, 0)
     p = (1 + wins) / (2 + wins + losses)
     value = policy.retry.task_value_usd

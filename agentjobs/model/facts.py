@@ -127,16 +127,24 @@ class Result(Struct, frozen=True, omit_defaults=True):
 
 
 class Attempt(Struct, frozen=True):
-    """All facts of one attempt as one value."""
+    """All facts of one attempt as one value: its agent has not ended yet, unless it is a `Made` or an `Over`."""
 
     intent: Intent
     steps: tuple[Step, ...] = ()
-    end: AgentEnd | None = None
-    result: Result | None = None
     approved: bool = False
     """A person approved that it lands."""
     asked_at: float = 0.0
     """Time of the last ``dispatch``: reviewers that failed before it are asked again."""
+
+    @property
+    def end(self) -> AgentEnd | None:
+        """How its agent ended."""
+        return None
+
+    @property
+    def result(self) -> Result | None:
+        """How it ended."""
+        return None
 
     @property
     def number(self) -> int:
@@ -168,6 +176,38 @@ class Attempt(Struct, frozen=True):
     def agent_of(self, step: Step) -> str:
         """Return the name of the agent that a step runs: its reviewer, or the one that does the work."""
         return step.review.agent if step.review is not None else self.intent.agent
+
+
+class Made(Attempt, frozen=True, kw_only=True):
+    """An attempt whose agent has ended: it is checked, reviewed, or waits to land."""
+
+    end: AgentEnd
+
+
+class Over(Attempt, frozen=True, kw_only=True):
+    """An attempt that has a result. ``end`` is None if it ended before its agent did."""
+
+    end: AgentEnd | None = None
+    result: Result
+
+    @property
+    def outcome(self) -> Outcome:
+        """The class of its result."""
+        return self.result.outcome
+
+
+def attempt_of(
+    intent: Intent,
+    steps: tuple[Step, ...] = (),
+    end: AgentEnd | None = None,
+    result: Result | None = None,
+    *,
+    approved: bool = False,
+) -> Attempt:
+    """Return the attempt that these facts are of."""
+    if result is not None:
+        return Over(intent, steps, approved, end=end, result=result)
+    return Attempt(intent, steps, approved) if end is None else Made(intent, steps, approved, end=end)
 
 
 Json = dict[str, Any]

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct, field
 
-from agentjobs.model.facts import Attempt
+from agentjobs.model.facts import Attempt, Over
 
 
 class Status(StrEnum):
@@ -74,3 +74,13 @@ class Task(Struct, frozen=True):
     def last(self) -> Attempt | None:
         """The newest attempt of the round."""
         return self.attempts[-1] if self.attempts else None
+
+    @property
+    def open(self) -> Attempt | None:
+        """The newest attempt of the round, if it is not over."""
+        return None if isinstance(self.last, Over) else self.last
+
+    @property
+    def over(self) -> tuple[Over, ...]:
+        """The attempts of the round that are over, oldest first."""
+        return tuple(attempt for attempt in self.attempts if isinstance(attempt, Over))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from agentjobs.core.decide import told, verified_at
 from agentjobs.core.reviews import cost_unknown, passed, spent_on
+from agentjobs.model.facts import Over
 from agentjobs.model.tasks import Status
 
 if TYPE_CHECKING:
@@ -53,10 +54,9 @@ def cells_of(task: Task, attempts: Sequence[Attempt]) -> dict[str, str]:
     if last is None:
         return {**cells, "status": Status.TODO.value, "note": ""}
     cells["started"] = instant(task.attempts[0].intent.started_at)
-    if last.result is None:
-        note = "" if last.number == 1 else last.intent.why
-        return {**cells, "status": stage(last).value, "note": _note(note)}
-    return {**cells, "status": Status.TODO.value, "note": _note(told(last.result))}
+    if isinstance(last, Over):
+        return {**cells, "status": Status.TODO.value, "note": _note(told(last.result))}
+    return {**cells, "status": stage(last).value, "note": _note("" if last.number == 1 else last.intent.why)}
 
 
 def settled_cells(settled: Settled, attempts: Sequence[Attempt]) -> dict[str, str]:

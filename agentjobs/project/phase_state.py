@@ -10,6 +10,7 @@ from agentjobs.core.phase_counts import Census
 from agentjobs.core.phases import SHOWN, Planned, Planning, Stage, plan_id
 from agentjobs.core.ready_rows import Queue
 from agentjobs.disk.files import read_json, write_json
+from agentjobs.model.facts import Over
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.state import Scope
 from agentjobs.model.tasks import SETTLED, Status
@@ -105,7 +106,7 @@ def _planning(project: Project, phase: str) -> tuple[Planning, bool]:
     if open_planning(project, phase) is not None:
         return Planning.RUNS, False
     for run in reversed(plannings(project, phase)):
-        if run.result is not None and run.result.outcome is Outcome.OK:
+        if isinstance(run, Over) and run.outcome is Outcome.OK:
             planned = read_json(dir_of(project, run) / "planned.json", Planned) or Planned()
             return Planning.DONE, planned.again
     return Planning.DUE, False
@@ -117,7 +118,7 @@ def open_planning(project: Project, phase: str) -> Attempt | None:
     for number in reversed(store.numbers(task_id)):
         run = store.attempt(task_id, number)
         if run is not None:
-            return run if run.result is None else None
+            return None if isinstance(run, Over) else run
     return None
 
 

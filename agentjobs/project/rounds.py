@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from agentjobs.core.decide import REMOVED
 from agentjobs.core.ready_rows import in_play
+from agentjobs.model.facts import Over
 from agentjobs.model.outcomes import UNSPENT
 from agentjobs.model.tasks import BY_HAND, SETTLED, Row, Settled, Status, Task
 from agentjobs.project.state import OpenRound
@@ -196,16 +197,16 @@ class Rounds:
         attempts = self.store.attempts(task_id, names)
         self._read[task_id] = attempts
         mine = tuple(a for a in attempts if a.intent.round == open_round.round)
-        if mine and mine[-1].intent.review and mine[-1].result is None:
+        if mine and mine[-1].intent.review and not isinstance(mine[-1], Over):
             mine = (*mine[:-1], replace(mine[-1], asked_at=scope.at))
         others = (a for a in attempts if a.intent.round != open_round.round)
-        earlier = sum(a.result is not None and a.result.outcome not in UNSPENT for a in others)
+        earlier = sum(isinstance(a, Over) and a.outcome not in UNSPENT for a in others)
         wish = open_round.wish
         if row is None:
             row = Row(task_id, 0, Status.SKIPPED, profile=mine[-1].intent.profile if mine else "default")
             wish = Status.SKIPPED
         # Only the newest attempt of a round may be without a result.
-        known = {a.intent.marker for a in mine if a.result is not None or a is mine[-1]}
+        known = {a.intent.marker for a in mine if isinstance(a, Over) or a is mine[-1]}
         void = tuple(mark for mark in open_round.begun if mark not in known)
         return Task(row, open_round.round, mine, earlier, wish, in_play(scope, task_id, row.profile), void)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from agentjobs.core.reviews import cost_unknown, spent_on
 from agentjobs.core.start_over_pays import History
+from agentjobs.model.facts import Over
 from agentjobs.model.outcomes import Outcome
 
 if TYPE_CHECKING:
@@ -29,10 +30,10 @@ def history(project: Project) -> History:
             counted += 1
             cost += sum(a.end.cost + spent_on(a)[1] for a in attempts if a.end)
         for before, after in pairwise(attempts):
-            if after.intent.restarts <= before.intent.restarts or before.result is None:
+            if after.intent.restarts <= before.intent.restarts or not isinstance(before, Over):
                 continue
             segment = [a for a in attempts if a.intent.restarts == after.intent.restarts]
-            last = segment[-1].result
-            if last is not None:
-                (wins if last.outcome is Outcome.OK else losses)[before.result.outcome.value] += 1
+            last = segment[-1]
+            if isinstance(last, Over):
+                (wins if last.outcome is Outcome.OK else losses)[before.outcome.value] += 1
     return History(dict(wins), dict(losses), cost / counted if counted else 0.0)

@@ -19,7 +19,7 @@ from agentjobs.disk.plain_files import is_directory, is_plain, names_in, put_asi
 from agentjobs.disk.write import encode, make_room
 from agentjobs.launch.step import StepFiles
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import AgentEnd, Attempt, Intent, Json, Result
+from agentjobs.model.facts import AgentEnd, Attempt, Intent, Json, Result, attempt_of
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.steps import StepKind
 from agentjobs.model.tasks import Settled
@@ -144,7 +144,7 @@ class Store(State):
         if self.lookout is not None and result is None:
             look, where = self.lookout.corrected, Path(path)
             steps = [look(f"{task_id}/{number}/{step.name}", step, StepFiles(where, step.name)) for step in steps]
-        attempt = Attempt(intent, tuple(steps), end, result, "approved" in present)
+        attempt = attempt_of(intent, tuple(steps), end, result, approved="approved" in present)
         if result is not None:
             self._closed[key] = attempt
             del self._open[key]

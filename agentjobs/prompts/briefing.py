@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from agentjobs.core.decide import told
 from agentjobs.disk.processes import MARK
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import Mode
+from agentjobs.model.facts import Mode, Over
 from agentjobs.model.outcomes import LAYER_2, UNSPENT, Outcome
 from agentjobs.model.steps import AGENTS
 from agentjobs.policy.agents import PLACEHOLDERS, expand, flags_of
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agentjobs.core.gate import Batch
-    from agentjobs.model.facts import Attempt, Intent, Result
+    from agentjobs.model.facts import Intent, Result
     from agentjobs.model.tasks import Row, Task
     from agentjobs.policy.agents import Agent
     from agentjobs.policy.policy import Profile
@@ -104,17 +104,15 @@ def names(project: Project, profile: Profile) -> frozenset[str]:
 def attempt_prompt(project: Project, task: Task, intent: Intent) -> str:
     """Return the exact prompt of this attempt."""
     profile = project.profile(task.row, intent.profile)
-    before = [a for a in task.attempts if a.number < intent.number and a.result is not None]
+    before = [attempt for attempt in task.over if attempt.number < intent.number]
     if not intent.fresh:
-        last = before[-1].result if before else None
-        assert last is not None
-        return resume_prompt(last.outcome, last.detail, verify=intent.checks)
-    failed = [a for a in before if a.result is not None and a.result.outcome not in UNSPENT]
+        return resume_prompt(before[-1].outcome, before[-1].result.detail, verify=intent.checks)
+    failed = [attempt for attempt in before if attempt.outcome not in UNSPENT]
     if intent.mode is Mode.RESTART:
         failed = []  # a new tree; the agent need not know of the errors
     # ``tried`` says why an interrupted repair ended; the errors it had to fix are still there.
-    wrong = [a for a in failed if a.result is not None and a.result.outcome in LAYER_2] or failed
-    errors = _errors([a.result for a in wrong if a.result is not None])
+    wrong = [attempt for attempt in failed if attempt.outcome in LAYER_2] or failed
+    errors = _errors([attempt.result for attempt in wrong])
     text = template(project, profile)
     given = {
         **_surroundings(project, task.row, profile, intent.number),
@@ -158,9 +156,8 @@ def _errors(wrong: Sequence[Result]) -> str:
     return f"{last}\n\nIts own task was to fix this:\n\n{before}" if before else last
 
 
-def _line(attempt: Attempt) -> str:
-    result = attempt.result
-    return f"attempt {attempt.number} ({attempt.intent.mode.value}): {told(result) if result else ''}"
+def _line(attempt: Over) -> str:
+    return f"attempt {attempt.number} ({attempt.intent.mode.value}): {told(attempt.result)}"
 
 
 def template(project: Project, profile: Profile) -> str:

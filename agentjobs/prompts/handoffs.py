@@ -10,6 +10,7 @@ from agentjobs.disk.logs import read_head
 from agentjobs.disk.plain_files import read_plain
 from agentjobs.disk.write import printable
 from agentjobs.model.errors import GitError, UserError
+from agentjobs.model.facts import Over
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.tasks import Status
 from agentjobs.project.store import HANDOFF
@@ -22,7 +23,6 @@ from agentjobs.text.path_patterns import normalise
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agentjobs.model.facts import Attempt
     from agentjobs.model.tasks import Row
     from agentjobs.project.project import Project
     from agentjobs.table.table import Table
@@ -112,9 +112,8 @@ def _read(project: Project, task_id: str) -> tuple[str, bool]:
     store, masking = project.store, project.masking
     rounds = store.settled(task_id)
     number = rounds[-1].round if rounds else 0
-    attempts = [a for a in store.attempts(task_id) if a.intent.round == number and a.result is not None]
-    last = attempts[-1].result if attempts else None
-    if last is None or last.outcome is not Outcome.OK:
+    attempts = [a for a in store.attempts(task_id) if a.intent.round == number and isinstance(a, Over)]
+    if not attempts or attempts[-1].outcome is not Outcome.OK:
         return "", False
     for attempt in reversed(attempts):
         data = written(store.attempt_dir(task_id, attempt.number))
@@ -124,14 +123,14 @@ def _read(project: Project, task_id: str) -> tuple[str, bool]:
     return masking.text(text), True
 
 
-def _of_diff(project: Project, attempt: Attempt) -> str:
+def _of_diff(project: Project, attempt: Over) -> str:
     """Derive a handoff from the commit of an attempt: the agent's own, or if that is gone the landed one."""
     from agentjobs.prompts.derived_handoff import from_diff, worth_parsing
     from agentjobs.workspace.diffstat import counted
 
     git, table, intent = project.git, project.file.table, attempt.intent
     made = (intent.base, attempt.end.commit if attempt.end else "")
-    landed = attempt.result.landed if attempt.result else ""
+    landed = attempt.result.landed
     for base, commit in (made, (f"{landed}^", landed)):
         if not commit or commit == base:
             continue

@@ -28,7 +28,7 @@ from agentjobs.disk.write import printable
 from agentjobs.launch import launcher
 from agentjobs.model.decisions import Begin, Conclude, Decision, End, Judge, Launch, Look, SendBack, Settle, Weigh
 from agentjobs.model.errors import TreeBusy, UserError, is_machines, said
-from agentjobs.model.facts import FRESH, Intent, Result
+from agentjobs.model.facts import FRESH, Intent, Made, Over, Result
 from agentjobs.model.outcomes import UNSPENT, Outcome
 from agentjobs.model.state import Halt
 from agentjobs.model.steps import Kill, StepKind
@@ -150,7 +150,7 @@ class Attempts:
             self.reviewers.weigh(task, last, decision.step, now)
         elif isinstance(decision, Conclude):
             self.conclude(task, last, decision.outcome, now)
-        elif (result := land.sent_back(self.project, task, last, decision, now)) is not None:
+        elif isinstance(last, Made) and (result := land.sent_back(self.project, task, last, decision, now)):
             self.close(task, last, result, now)
 
     # --- begin and launch
@@ -198,7 +198,7 @@ class Attempts:
         if launch.kind is StepKind.VERIFY:
             checks.integrate(self.project, task, attempt, launch.name, now)
             after = self.store.attempt(task.row.id, attempt.number)
-            if after is None or after.result is not None:
+            if after is None or isinstance(after, Over):
                 return
             if self.trees.lacks_setup(attempt) and attempt.step(SETUP_AGAIN) is None:
                 self._start(task, attempt, SETUP_AGAIN, self._setup_again(attempt), None)

@@ -323,8 +323,8 @@ class Engine:
                 continue
             task = self._gauged(task, now)
             tasks.append(task)
-            last = task.last
-            for step, running in last.running if last and last.result is None else ():
+            last = task.open
+            for step, running in last.running if last else ():
                 self._running.append((running.pid, task_id, task.attempts[-1].number, step.name))
                 if running.pid:
                     self._kept[task_id] = task

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from agentjobs.core.decide import restarts_after
 from agentjobs.core.ports import first_port
-from agentjobs.model.facts import Intent
+from agentjobs.model.facts import Intent, Over
 from agentjobs.model.outcomes import Outcome
 from agentjobs.policy.policy import checks_of
 from agentjobs.project.rounds import newest_in_table
@@ -36,7 +36,7 @@ def claimed(
     # An agent that chooses its session id itself does not get one from us: it would be taken for its own.
     session = "" if agent is not None and agent.chooses_session else str(uuid.uuid4())
     if not begin.fresh and last is not None:
-        session = (last.result.session if last.result else "") or last.intent.session
+        session = (last.result.session if isinstance(last, Over) else "") or last.intent.session
     intent = Intent(
         id=row.id,
         number=number,
@@ -82,7 +82,7 @@ def landed_unseen(project: Project, task: Task) -> str:
 
     store = project.store
     open_round, known = store.open_round(task.row.id), {attempt.number for attempt in task.attempts}
-    since = {a.number: a.intent.base for a in task.attempts if a.result and a.result.outcome is Outcome.LOST}
+    since = {a.number: a.intent.base for a in task.over if a.outcome is Outcome.LOST}
     for number in store.numbers(task.row.id):
         if number not in known and store.attempt(task.row.id, number) is None:
             since[number] = ""

@@ -12,6 +12,7 @@ from agentjobs.core.pauses import in_force, told_of
 from agentjobs.core.reviews import last_start
 from agentjobs.disk.processes import free_memory
 from agentjobs.model.decisions import RUN, Defer
+from agentjobs.model.facts import Over
 from agentjobs.model.state import Halt
 from agentjobs.text.for_people import until_text
 
@@ -99,11 +100,11 @@ def starved(policy: Policy) -> str:
 def with_example(store: Store, halt: Halt) -> Halt:
     """Return the halt of the breaker with the words of one of the tasks that ended alike; any other as it is."""
     ids = store.tally.ids()[:1] if halt.why == BREAKER else []
-    ended = [attempt for id_ in ids for attempt in store.attempts(id_) if attempt.result is not None]
-    result = ended[0].result if ended else None
-    if result is None:
+    over = next((attempt for id_ in ids for attempt in store.attempts(id_) if isinstance(attempt, Over)), None)
+    if over is None:
         return halt
+    result = over.result
     lines = [line.strip() for line in result.errors.splitlines() if line.strip()]
     last = lines[-1][:LINE_MAX] if lines and lines[-1] not in result.detail else ""
-    said = ": ".join(filter(None, (ended[0].intent.id, result.detail, last)))
+    said = ": ".join(filter(None, (over.intent.id, result.detail, last)))
     return replace(halt, detail=f"{halt.detail}; {said}")

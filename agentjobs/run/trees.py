@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from agentjobs.core.decide import has_begun, told
 from agentjobs.disk.write import printable
 from agentjobs.model.errors import GitError, TreeError, UserError
-from agentjobs.model.facts import FRESH, Mode
+from agentjobs.model.facts import FRESH, Mode, Over
 from agentjobs.model.outcomes import UNSPENT
 from agentjobs.text.path_patterns import normalise
 
@@ -149,12 +149,11 @@ class Trees:
             why = f"{begin.why}; the content of its tree is kept: `agentjobs show {row.id}`"
             return replace(begin, why=why), base, ()
         edited = self.edits(row, stands_on)
-        result, end = before.result, before.end
         if edited:
             why = f"a person edited {' '.join(map(printable, edited[:SHOWN]))}"
             why += f" and {len(edited) - SHOWN} more" if len(edited) > SHOWN else ""
-        elif result is not None and result.outcome in UNSPENT and end is not None and end.changed:
-            why = f"attempt {before.number} {told(result)}"
+        elif isinstance(before, Over) and before.outcome in UNSPENT and before.end is not None and before.end.changed:
+            why = f"attempt {before.number} {told(before.result)}"
         else:
             return begin, base, ()
         begin = replace(begin, mode=Mode.RESUME, why=f"continues in its tree: {why}")

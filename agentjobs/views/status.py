@@ -17,6 +17,7 @@ from agentjobs.core.phases import PLANS, reached
 from agentjobs.core.ready_rows import Queue, in_play
 from agentjobs.disk.processes import free_memory
 from agentjobs.model.errors import UserError
+from agentjobs.model.facts import Over
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.state import Halt, Scope
 from agentjobs.model.steps import Exited, Lost, StepKind
@@ -169,7 +170,7 @@ def accepted_by_hand(project: Project) -> tuple[str, ...]:
     table, store = project.file.table, project.store
     done = (i for i, text in table.cells("status") if parse_status(text) is Status.DONE)
     said = [i for i in done if not table.cell(i, "ended") or table.cell(i, "note") == BY_HAND]
-    return tuple(i for i in said if not any(a.result and a.result.landed for a in store.attempts(i)))
+    return tuple(i for i in said if not any(isinstance(a, Over) and a.result.landed for a in store.attempts(i)))
 
 
 def _at_work(project: Project, active: Sequence[str], scope: Scope | None) -> tuple[list[Live], list[Between]]:
@@ -284,9 +285,9 @@ def _between(attempt: Attempt | None, *, playing: bool, anew: bool, approve: boo
         return then
     if anew:
         return f"new round after attempt {attempt.number}, {then}"
-    if attempt.result is not None:
-        then = "waits for poll" if attempt.result.outcome is Outcome.OK else then
-        return f"attempt {attempt.number} {attempt.result.outcome.value}, {then}"
+    if isinstance(attempt, Over):
+        then = "waits for poll" if attempt.outcome is Outcome.OK else then
+        return f"attempt {attempt.number} {attempt.outcome.value}, {then}"
     if verified_at(attempt):
         if reviews.lacking(attempt) and not attempt.approved:
             return "verified, its reviewers gave no verdict"
@@ -323,7 +324,7 @@ def failures(project: Project, only: tuple[str, ...] = ()) -> tuple[Failures, ..
     for task_id, text in table.cells("status"):
         if parse_status(text) is not Status.FAILED or (only and _profile(project, task_id) not in only):
             continue
-        results = [a.result for a in store.attempts(task_id) if a.result is not None]
+        results = [a.result for a in store.attempts(task_id) if isinstance(a, Over)]
         result = results[-1] if results else None
         key = (result.outcome.value, result.check, result.signature) if result else ("by hand", "", "")
         groups.setdefault(key, []).append(task_id)

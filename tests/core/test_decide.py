@@ -12,14 +12,14 @@ from agentjobs.core.gate import next_of_gate
 from agentjobs.core.repetition import oscillating
 from agentjobs.core.steps import CHECK_RUNS_MAX
 from agentjobs.model.decisions import Begin, Conclude, Decision, Defer, End, Judge, Land, Launch, Look, Settle, Wait
-from agentjobs.model.facts import AgentEnd, Attempt, Mode, Result
+from agentjobs.model.facts import AgentEnd, Attempt, Mode, Over, Result
 from agentjobs.model.outcomes import LAYER_1, LAYER_2, UNSPENT, Outcome
 from agentjobs.model.steps import Exited, Kill, KillReason, Lost, Prepared, Running, Seen, Step, StepKind, StepState
 from agentjobs.model.tasks import Row, Status, Task
 from agentjobs.policy.agents import Agent
 from agentjobs.policy.limits import Limits, Retry
 from agentjobs.policy.policy import Landing, Policy
-from tests.kit.builders import LIVE, MINUTE, NOW, POLICY, ROW, agent, ask, attempt, history, step, task
+from tests.kit.builders import LIVE, MINUTE, NOW, POLICY, ROW, agent, ask, attempt, history, over, step, task
 
 # --- beginning, and what a person asks for
 
@@ -268,15 +268,16 @@ def test_context_full_twice_is_a_task_to_split() -> None:
     twice = ask(*history(Outcome.CONTEXT_FULL, Outcome.CRASHED, Outcome.CONTEXT_FULL))
     assert twice == Settle(Status.FAILED, "context full twice: split this task")
     words = "maximum context length is 128000 tokens"
-    said = replace(attempt(number=3), result=Result(Outcome.CONTEXT_FULL, NOW, words))
+    said = replace(over(Outcome.CONTEXT_FULL, number=3), result=Result(Outcome.CONTEXT_FULL, NOW, words))
     settled = ask(*history(Outcome.CONTEXT_FULL, Outcome.CRASHED), said)
     assert settled == Settle(Status.FAILED, f"context full twice: split this task ({words})")
 
 
 def test_an_agent_that_gave_up_is_not_asked_again() -> None:
-    first = replace(attempt(), result=Result(Outcome.GAVE_UP, NOW, "no such file"))
+    first = replace(over(Outcome.GAVE_UP), result=Result(Outcome.GAVE_UP, NOW, "no such file"))
     assert ask(first) == Settle(Status.FAILED, "gave_up: no such file")
-    repair = replace(attempt(number=2, mode=Mode.REPAIR), result=Result(Outcome.GAVE_UP, NOW, "cannot"))
+    told = Result(Outcome.GAVE_UP, NOW, "cannot")
+    repair = replace(over(Outcome.GAVE_UP, number=2, mode=Mode.REPAIR), result=told)
     assert ask(*history(Outcome.VERIFY_FAILED), repair) == Defer("gave_up: cannot")
 
 
@@ -360,8 +361,8 @@ def test_limits_of_a_task() -> None:
     assert ask(*history(Outcome.OK, cost=9.0), policy=dear) == Settle(Status.DONE, "")
 
 
-def failures(*pairs: tuple[str, str]) -> tuple[Attempt, ...]:
-    return tuple(attempt(result=Outcome.VERIFY_FAILED, signature=s, tree=t) for s, t in pairs)
+def failures(*pairs: tuple[str, str]) -> tuple[Over, ...]:
+    return tuple(over(Outcome.VERIFY_FAILED, signature=s, tree=t) for s, t in pairs)
 
 
 def test_oscillation() -> None:
@@ -380,7 +381,7 @@ def test_who_can_be_resumed() -> None:
     assert can_resume(history(Outcome.CRASHED)[0], POLICY)
     assert not can_resume(history(Outcome.NO_SESSION)[0], POLICY)
     assert not can_resume(history(Outcome.CONTEXT_FULL)[0], POLICY)
-    assert not can_resume(Attempt(attempt().intent, (), None, Result(Outcome.INFRA, NOW)), POLICY)
+    assert not can_resume(Over(attempt().intent, result=Result(Outcome.INFRA, NOW)), POLICY)
     crashed = history(Outcome.CRASHED)[0]
     assert not can_resume(replace(crashed, end=AgentEnd(Outcome.CRASHED, NOW, unwritten=True)), POLICY)
     without = Policy(profiles=POLICY.profiles, agents={"a": Agent(command=("x",))})
@@ -410,7 +411,7 @@ def attempts(draw: st.DrawFn) -> Attempt:
     outcomes = st.none() | st.sampled_from(list(Outcome))
     end, result = draw(outcomes), draw(outcomes)
     found = attempt(end=end, result=result, setup=draw(st.sampled_from(["", "x"])), at=draw(st.floats(0, 2e6)))
-    return Attempt(found.intent, tuple(ordered), found.end, found.result)
+    return replace(found, steps=tuple(ordered))
 
 
 tasks = st.builds(

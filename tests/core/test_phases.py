@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from agentjobs.core.phase_counts import Census
 from agentjobs.core.phases import Planning, Stage, due, lost_too_often, next_of_planning, reached, waits
 from agentjobs.model.decisions import Conclude, End, Launch, Wait
-from agentjobs.model.facts import Attempt, Intent, Mode, Result
+from agentjobs.model.facts import Attempt, Intent, Mode, Result, attempt_of
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.steps import Exited, Kill, KillReason, Lost, Prepared, Running, Step, StepKind
 from agentjobs.model.tasks import Status
@@ -195,7 +195,7 @@ def planning(phase: StepState | None, kill: str = "", result: Outcome | None = N
     intent = Intent("+plan.a", 1, 1, Mode.FIRST, "a", "", 0.0, "")
     killed = Kill(KillReason(kill), 0.0) if kill else None
     steps = () if phase is None else (Step("plan", StepKind.PLAN, phase, 0.0, killed),)
-    return Attempt(intent, steps, result=Result(result, 1.0) if result else None)
+    return attempt_of(intent, steps, result=Result(result, 1.0) if result else None)
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ from agentjobs.core.reviews import (
 )
 from agentjobs.core.schedule import schedule
 from agentjobs.model.decisions import Conclude, Decision, End, Land, Launch, Wait, Weigh
-from agentjobs.model.facts import Attempt, Result
+from agentjobs.model.facts import Attempt, Result, attempt_of
 from agentjobs.model.outcomes import LAYER_2, TROUBLE, Outcome
 from agentjobs.model.reviews import Finding, ReviewEnd, ReviewPlan
 from agentjobs.model.spending import Spending
@@ -396,7 +396,7 @@ def test_who_waits_for_a_person_keeps_nobody_waiting_for_ever(approval: bool) ->
     mine, other = rows_of(waits, attempt(reviewers=()))
     mine = replace(mine, row=replace(mine.row, files=("x",)))
     blocked = Row("new", 9, Status.TODO, files=("x",))
-    over = replace(other.attempts[0], result=Result(Outcome.VERIFY_FAILED, NOW))
+    over = attempt_of(other.attempts[0].intent, other.attempts[0].steps, result=Result(Outcome.VERIFY_FAILED, NOW))
     spent = replace(other, attempts=(over,))
     boards: list[tuple[tuple[Task, ...], list[Row]]] = [((mine,), [blocked]), ((mine, spent), [])]
     for tasks, ready in boards:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agentjobs.core.decide import decide
-from agentjobs.model.facts import AgentEnd, Attempt, Intent, Mode, Result
+from agentjobs.model.facts import AgentEnd, Attempt, Intent, Mode, Over, Result, attempt_of
 from agentjobs.model.steps import Exited, Running, Step, StepKind
 from agentjobs.model.tasks import Row, Status, Task
 from agentjobs.policy.agents import Agent
@@ -90,12 +90,19 @@ def attempt(
     began = Intent(task, number, 1, started_at=started, why="", **given | intent)
     ended = AgentEnd(end, at) if end else None
     over = Result(result, at, signature=signature, tree=tree, cost=cost) if result else None
-    return Attempt(began, steps or (agent(Exited(0, NOW)),), ended, over)
+    return attempt_of(began, steps or (agent(Exited(0, NOW)),), ended, over)
 
 
-def history(*outcomes: Outcome, **more: Any) -> tuple[Attempt, ...]:
+def over(result: Outcome, *steps: Step, **more: Any) -> Over:
+    """Return an attempt with this result."""
+    found = attempt(*steps, result=result, **more)
+    assert isinstance(found, Over)
+    return found
+
+
+def history(*outcomes: Outcome, **more: Any) -> tuple[Over, ...]:
     """Return one attempt for each outcome."""
-    return tuple(attempt(number=n, result=o, **more) for n, o in enumerate(outcomes, 1))
+    return tuple(over(outcome, number=n, **more) for n, outcome in enumerate(outcomes, 1))
 
 
 def task(*attempts: Attempt, wish: Status | None = None, in_play: bool = True, earlier: int = 0) -> Task:

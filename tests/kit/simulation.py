@@ -38,7 +38,7 @@ from agentjobs.model.decisions import (
     Wait,
     Weigh,
 )
-from agentjobs.model.facts import AgentEnd, Attempt, Intent, Mode, Result
+from agentjobs.model.facts import AgentEnd, Attempt, Intent, Mode, Result, attempt_of
 from agentjobs.model.outcomes import LAYER_1, UNSPENT, Outcome
 from agentjobs.model.reviews import Finding, ReviewEnd, ReviewPlan
 from agentjobs.model.state import Halt
@@ -652,7 +652,7 @@ class World:
             tree=f"t{self.random.randint(0, 30)}",
             setup="s" if outcome is Outcome.OK and self.random.random() < self.odds.trouble else "",
         )
-        task.attempts[-1] = replace(attempt, end=end)
+        task.attempts[-1] = attempt_of(attempt.intent, attempt.steps, end, approved=attempt.approved)
 
     def _outcome(self, step: Step) -> tuple[Outcome, float]:
         if step.kill is not None and step.kill.why == "stopped":
@@ -725,7 +725,8 @@ class World:
         if result.outcome not in UNSPENT and task.row.id not in self.counted:
             self.counted.add(task.row.id)
             self.tally.append((result.outcome.value, result.signature))
-        task.attempts[-1] = replace(attempt, result=result)
+        over = attempt_of(attempt.intent, attempt.steps, attempt.end, result, approved=attempt.approved)
+        task.attempts[-1] = over
         task.parents.clear()
 
     def _excuse(self, excused: Iterable[str], attempt: Attempt, result: Result) -> Result:

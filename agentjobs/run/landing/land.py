@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from agentjobs.disk.files import read_json
 from agentjobs.disk.write import printable
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import Result
+from agentjobs.model.facts import Made, Over, Result
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.steps import Prepare, StepKind
 from agentjobs.text.excerpt import signature
@@ -87,7 +87,7 @@ def merge(project: Project, task: Task, attempt: Attempt) -> tuple[str, str] | R
 def landed(project: Project, attempt: Attempt, now: float) -> Result | None:
     """Return the result of work that is on the target although a kill kept us from recording it."""
     commit, parent = candidate(project, attempt)
-    if not project.lands or attempt.end is None or commit in {"", parent, attempt.intent.base}:
+    if not project.lands or not isinstance(attempt, Made) or commit in {"", parent, attempt.intent.base}:
         return None
     try:
         there = project.git.contains(project.tip(), commit)
@@ -96,10 +96,9 @@ def landed(project: Project, attempt: Attempt, now: float) -> Result | None:
     return has_landed(project, attempt, commit, now) if there else None
 
 
-def has_landed(project: Project, attempt: Attempt, commit: str, now: float) -> Result:
+def has_landed(project: Project, attempt: Made, commit: str, now: float) -> Result:
     """Return the result of an attempt with its work on the target as ``commit``."""
     end = attempt.end
-    assert end is not None
     project.store.event(now, attempt.intent.id, "landed", attempt=attempt.number, commit=commit)
     return Result(
         Outcome.OK, now, tree=end.tree, commit=commit, tokens=end.tokens, cost=end.cost, session=end.session,
@@ -107,7 +106,7 @@ def has_landed(project: Project, attempt: Attempt, commit: str, now: float) -> R
     )  # fmt: skip
 
 
-def sent_back(project: Project, task: Task, attempt: Attempt, back: SendBack, now: float) -> Result | None:
+def sent_back(project: Project, task: Task, attempt: Made, back: SendBack, now: float) -> Result | None:
     """Return the result of work that may not land; its tree is on the tip of the target by then.
 
     None where nothing is wrong with it any more: it did not merge, and does now.
@@ -120,7 +119,6 @@ def sent_back(project: Project, task: Task, attempt: Attempt, back: SendBack, no
     if not back.errors:
         return None
     end, check = attempt.end, back.check
-    assert end is not None
     said = "" if back.silent else signature(back.errors.encode("utf-8", "surrogateescape"), attempt.intent.tree)
     return Result(
         Outcome.GATE_FAILED, now, tree=end.tree, commit=merged[0], tokens=end.tokens, cost=end.cost,
@@ -138,9 +136,11 @@ def base_after(project: Project, attempt: Attempt) -> str:
     """
     from agentjobs.workspace import target_branch
 
+    if not isinstance(attempt, Over):
+        return attempt.intent.base
     result = attempt.result
-    base = (result.base if result else "") or attempt.intent.base
-    if result is None or result.outcome is not Outcome.GATE_FAILED or not base:
+    base = result.base or attempt.intent.base
+    if result.outcome is not Outcome.GATE_FAILED or not base:
         return base
     git, tip = project.git, project.tip()
     if tip == base or not git.contains(tip, base):

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from agentjobs.core.gate import QUEUE_ID, Batch, Case, Member, Probe
 from agentjobs.disk.files import read_json, write_json
 from agentjobs.model.decisions import SendBack
-from agentjobs.model.facts import Intent, Mode, Result
+from agentjobs.model.facts import Intent, Made, Mode, Result
 from agentjobs.model.outcomes import Outcome
 from agentjobs.run.landing.land import candidate, message
 
@@ -129,8 +129,8 @@ class NewRuns:
         head = tip
         for task_id in case.ids:
             task = self.runs.waiting(task_id)
-            attempt = task.last if task is not None else None
-            if task is None or attempt is None or attempt.end is None:
+            attempt = task.open if task is not None else None
+            if task is None or not isinstance(attempt, Made):
                 continue
             commit, parent = candidate(self.project, attempt)
             # What its checks saw is what would land, or has landed: then a poll was killed before it could write so.

@@ -17,7 +17,7 @@ from agentjobs.core.pauses import LANDING, work_waits_until
 from agentjobs.disk.processes import MARK
 from agentjobs.model.decisions import Conclude, End, Launch, Look, SendBack, Wait
 from agentjobs.model.errors import UserError, said
-from agentjobs.model.facts import Intent, Result
+from agentjobs.model.facts import Intent, Made, Result
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.state import Halt
 from agentjobs.model.steps import Prepare, StepKind
@@ -257,8 +257,8 @@ class MergeQueue:
     def _have_landed(self, batch: Batch, now: float) -> None:
         for member in batch.members:
             task = self.runs.open_task(member.id, member.attempt)
-            if task is not None and task.last is not None:
-                self.attempts.close(task, task.last, has_landed(self.project, task.last, member.commit, now), now)
+            if task is not None and isinstance(task.open, Made):
+                self.attempts.close(task, task.open, has_landed(self.project, task.open, member.commit, now), now)
 
     # --- a new run
 

@@ -9,6 +9,7 @@ from agentjobs.core.gate import QUEUE_ID, Batch, Case, Probe, Verdict, still
 from agentjobs.disk.files import read_json
 from agentjobs.disk.plain_files import is_directory
 from agentjobs.model.decisions import Land
+from agentjobs.model.facts import Over
 from agentjobs.model.steps import KillReason
 
 if TYPE_CHECKING:
@@ -45,12 +46,12 @@ class GateRuns:
     def open(self) -> Attempt | None:
         """Return the run that is not over."""
         run = self.last()
-        return run if run is not None and run.result is None else None
+        return None if isinstance(run, Over) else run
 
     def asked(self) -> Case | None:
         """Return what the last run asks for, while that still has a point; of a batch, while tasks land in batches."""
         run = self.last()
-        if run is None or run.result is None:
+        if not isinstance(run, Over):
             return None
         verdict = self.verdict(run.number)
         if verdict is None or verdict.follow is None:
@@ -100,9 +101,9 @@ class GateRuns:
     def waiting(self, task_id: str, attempt: int = 0) -> Task | None:
         """Return the task if its newest attempt (with this number) is verified and may land."""
         task = self._open(task_id)
-        if task is None or task.last is None or task.last.result is not None:
+        if task is None or task.open is None or not task.in_play or task.wish is not None:
             return None
-        if not task.in_play or task.wish is not None or (attempt and task.last.number != attempt):
+        if attempt and task.open.number != attempt:
             return None
         return task if isinstance(decide(task, self.project.policy, 0.0), Land) else None
 
@@ -113,9 +114,7 @@ class GateRuns:
     def open_task(self, task_id: str, attempt: int) -> Task | None:
         """Return the task if this attempt of it is not over."""
         task = self._open(task_id)
-        if task is None or task.last is None or task.last.number != attempt or task.last.result is not None:
-            return None
-        return task
+        return task if task is not None and task.open is not None and task.open.number == attempt else None
 
     def _open(self, task_id: str) -> Task | None:
         """Return the task if a round of it is open, be its marker readable or not (a power cut)."""

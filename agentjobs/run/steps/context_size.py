@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from agentjobs.model.errors import UserError
-from agentjobs.model.facts import Mode
+from agentjobs.model.facts import Mode, Over
 from agentjobs.plans.repack import parse_name
 from agentjobs.plans.texts import Place
 from agentjobs.policy.policy import window_of
@@ -109,7 +109,7 @@ class Expectations:
         profile = project.profile(row, begin.profile)
         scale = scale_of(project, profile.agent)
         text = prompt_of(project, row, profile)
-        if last is not None and last.result is not None and begin.fresh and begin.mode is not Mode.RESTART:
+        if isinstance(last, Over) and begin.fresh and begin.mode is not Mode.RESTART:
             text += last.result.errors
         prompt = scale.tokens(_counted(project, [text.encode("utf-8", "surrogateescape")])[0])
         found = scale.overhead + prompt + _sections(profile) + self._at_tip().tokens(row, scale)

@@ -79,13 +79,13 @@ def unanswered(
         return None
     if attempt.end.outcome is not Outcome.CRASHED or result.outcome is not Outcome.CRASHED or attempt.end.tokens:
         return None
-    excused = (a for a in task.attempts if a.result is not None and a.result.outcome is Outcome.UNREACHABLE)
+    excused = (a for a in task.over if a.outcome is Outcome.UNREACHABLE)
     if any(a.end is not None and a.end.outcome is Outcome.CRASHED and a.intent.started_at < spoke_at for a in excused):
         return None
     if pause is None or pause.outcome is Outcome.CRASHED:
         known = pause.alike if pause is not None else ()
-        before = (a for a in task.attempts if a.number != attempt.number and a.end is not None and not a.end.tokens)
-        crashed = (a for a in before if a.result is not None and a.result.outcome is Outcome.CRASHED)
+        before = (a for a in task.over if a.number != attempt.number and a.end is not None and not a.end.tokens)
+        crashed = (a for a in before if a.outcome is Outcome.CRASHED)
         if any(f"{a.intent.id}/{a.number}" not in known for a in crashed):
             return None
     at_once, mark = step.state.at - step.started_at <= AT_ONCE_S, likeness(task.row, attempt.intent.tree, result)

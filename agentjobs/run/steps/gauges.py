@@ -21,6 +21,7 @@ from agentjobs.agents.usage import Meter, beside, measured_by, of_attempt, toget
 from agentjobs.disk.files import read_json, write_json
 from agentjobs.disk.logs import Place, read_on, read_tail
 from agentjobs.model.errors import UserError
+from agentjobs.model.facts import Made
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.spending import Spending  # noqa: TC001 - a field of a type that is decoded
 from agentjobs.model.steps import AGENTS, Gauge, Running, StepKind
@@ -69,8 +70,8 @@ class Watched(Struct, frozen=True, omit_defaults=True):
 
 def finished_of(project: Project, task: Task, now: float) -> Task:
     """Return the task with those agents marked that have printed their final message and are silent, but still run."""
-    last = task.last
-    if last is None or last.result is not None:
+    last = task.open
+    if last is None:
         return task
     policy = project.policy
     steps = list(last.steps)
@@ -91,8 +92,8 @@ def finished_of(project: Project, task: Task, now: float) -> Task:
 
 def gauged(project: Project, task: Task) -> Task:
     """Return the task with what is known of its running agent."""
-    last = task.last
-    if last is None or last.end is not None or last.result is not None:
+    last = task.open
+    if last is None or isinstance(last, Made):
         return task
     agent = project.policy.agents.get(last.intent.agent)
     if agent is None or not agent.observable:
