@@ -11,13 +11,17 @@ from agentjobs.disk.write import printable
 from agentjobs.model.errors import UserError
 from agentjobs.model.steps import Exited, KillReason, Prepare, Seen, StepKind
 from agentjobs.project.store import step_files
-from agentjobs.text.excerpt import error_excerpt
+from agentjobs.text.excerpt import clean_lines, error_excerpt
 
 if TYPE_CHECKING:
     from agentjobs.model.facts import Attempt
     from agentjobs.model.steps import Step
     from agentjobs.project.project import Project
     from agentjobs.project.store import Store
+
+
+NOTE = "agentjobs-note:"
+"""A check begins a line with this to put the rest of the line into the task's note."""
 
 
 class Failed(NamedTuple):
@@ -86,6 +90,16 @@ def failed_check(project: Project, attempt: Attempt, check: Step) -> Failed:
     if command in attempt.intent.checks:  # it may have run alone
         number = attempt.intent.checks.index(command) + 1
     return Failed(command, number, ended(check), said)
+
+
+def notes(project: Project, attempt: Attempt) -> str:
+    """Return what the checks of verified work want people to read in the table."""
+    attempt_dir, found = project.store.attempt_dir(attempt.intent.id, attempt.number), dict[str, None]()
+    for check in attempt.runs(StepKind.VERIFY):
+        output, _ = read_tail(step_files(attempt_dir, check.name).log, project.masking)
+        lines = (line for line in clean_lines(output) if line.startswith(NOTE))
+        found.update((printable(line.removeprefix(NOTE).strip()), None) for line in lines)
+    return "; ".join(found)
 
 
 def ended(step: Step) -> str:

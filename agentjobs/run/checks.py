@@ -121,9 +121,11 @@ def result_of(project: Project, task: Task, attempt: Attempt, outcome: Outcome, 
         return rejection(result, attempt)
     if outcome is Outcome.INFRA:
         return _infra(project, attempt, result)
-    if outcome is Outcome.OK and intent.base and commit != intent.base:
-        with contextlib.suppress(UserError):
-            project.git.keep(project.git.kept(intent.id, "done"), commit)
+    if outcome is Outcome.OK:
+        if intent.base and commit != intent.base:
+            with contextlib.suppress(UserError):
+                project.git.keep(project.git.kept(intent.id, "done"), commit)
+        return replace(result, detail=check_runs.notes(project, attempt))
     return result
 
 

@@ -236,22 +236,50 @@ test('what is executable stays so', { skip }, (t) => {
   assert.equal(statSync(path.join(treeDir, 'lib.ts')).mode & 0o111, 0);
 });
 
-test('as an agent: what cannot be TypeScript stays as it is, and its neighbours are converted', { skip }, (t) => {
-  const files = {
-    'a.js': "exports.a = 1;\r\nexports.b = function (c) {\r\n};\r\n", 'octal.js': 'exports.a = 010\n', 'broken.js': 'exports.a = \n{{ b }}\n',
-    'gone.js': "import a from './none.js'\nexport default a\n", 'latin.js': Buffer.from([0x61, 0x20, 0x3d, 0x20, 0x27, 0xe9, 0x27]),
-  };
+// Reasons why a module cannot be TypeScript, in CommonJS and as an ECMAScript module, each with modules that import it.
+const UNCONVERTIBLE = {
+  cjs: { latin: "exports.a = '\xe9'\n", octal: 'exports.a = 010\n', broken: 'exports.a = \n{{ b }}\n', with: 'with (Math) exports.a = abs(1)\n' },
+  mjs: {
+    latin: "export const a = '\xe9'\nexport default a\n", broken: 'export const a = \n{{ b }}\nexport default a\n', gone: "import a from './none.js'\nexport { a }\nexport default a\n",
+    asset: "import a from './a.svg'\nexport { a }\nexport default a\n", absent: "import a from 'not-installed'\nexport { a }\nexport default a\n",
+    dynamic: "export const a = import('virtual:a')\nexport default a\n", passed: "export * from 'not-installed'\nexport const a = 1\nexport default a\n",
+  },
+};
+const IMPORTERS = {
+  cjs: { whole: (of) => `const m = require('${of}')\nexports.b = m.a\n`, parts: (of) => `const { a } = require('${of}')\nmodule.exports = () => a\n` },
+  mjs: {
+    whole: (of) => `import * as m from '${of}'\nexport const b = m.a\n`, parts: (of) => `import { a } from '${of}'\nexport default () => a\n`,
+    default: (of) => `import a from '${of}'\nexport const b = a\n`, passed: (of) => `export { a } from '${of}'\nexport * from '${of}'\n`,
+  },
+};
+
+test('as an agent: what cannot be TypeScript stays as it is, and all that imports it is converted', { skip }, (t) => {
+  const files = { 'a.svg': '<svg/>', 'a.css': '', 'styled.mjs': "import './a.css'\nexport const a = 1\n", 'lines.js': 'exports.a = 1;\r\nexports.b = function (c) {\r\n};\r\n' };
+  const stay = [];
+  for (const [ending, reasons] of Object.entries(UNCONVERTIBLE)) {
+    for (const [reason, text] of Object.entries(reasons)) {
+      stay.push(`${reason}.${ending}`);
+      files[stay.at(-1)] = Buffer.from(text, 'latin1');
+      for (const [how, importer] of Object.entries(IMPORTERS[ending])) files[`${reason}-${how}.${ending}`] = importer(`./${reason}.${ending}`);
+    }
+  }
   const treeDir = repository(t, files);
-  const run = (names) => {
+  const names = Object.keys(files).filter((name) => /js$/.test(name));
+  const run = (tool, names) => {
     const env = { ...process.env, AGENTJOBS_FILES: names.join('\n'), AGENTJOBS_MODE: 'first', AGENTJOBS_ROOT: treeDir };
-    return spawnSync(process.execPath, [path.join(TOOLS_DIR, 'convert', 'main.mjs')], { cwd: treeDir, input: '', encoding: 'utf8', env });
+    return spawnSync(process.execPath, [path.join(TOOLS_DIR, tool)], { cwd: treeDir, input: '', encoding: 'utf8', env });
   };
-  const { status, stdout } = run(Object.keys(files));
-  assert.equal(status, 0, stdout);
-  assert.deepEqual(Object.keys(files).filter((name) => !existsSync(path.join(treeDir, name))), ['a.js']);
-  assert.doesNotMatch(readFileSync(path.join(treeDir, 'a.ts'), 'utf8'), /[^\r]\n/);
-  const alone = run(['latin.js']);
-  assert.match(alone.stdout, /"subtype":"cannot","result":"stays JavaScript: latin.js: it is not UTF-8"/);
+  for (const task of [stay.slice(0, 2), names]) { // a task with nothing that can be converted is done too
+    const { status, stdout } = run('convert/main.mjs', task);
+    assert.equal(status, 0, stdout);
+    assert.doesNotMatch(stdout, /left: /);
+  }
+  assert.deepEqual(names.filter((name) => existsSync(path.join(treeDir, name))).sort(), stay.sort());
+  assert.doesNotMatch(readFileSync(path.join(treeDir, 'lines.ts'), 'utf8'), /[^\r]\n/);
+  const left = run('check-left.mjs', names);
+  assert.equal(left.status, 0, left.stdout);
+  assert.deepEqual(left.stdout.match(/(?<=^agentjobs-note: stays JavaScript: )[^:]+/gm), names.filter((name) => stay.includes(name)));
+  assert.equal(run('check-types.mjs', names).stdout, '');
 });
 
 test('as an agent: a half-done attempt begins again', { skip }, (t) => {

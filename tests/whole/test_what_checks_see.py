@@ -139,3 +139,14 @@ def test_what_setup_makes_outside_of_ignored_paths_is_there_for_the_checks(proje
     project.rows(*({"id": id_, "files": f"{id_}.txt", "do": "echo ok > $AGENTJOBS_TASK.txt"} for id_ in "ab"))
     assert project.settle() == {"a": "DONE", "b": "DONE"}
     assert project.git("diff", "--name-only", "main", "agentjobs/landed").split() == ["a.txt", "b.txt"]
+
+
+@pytest.mark.sample(3)
+@pytest.mark.parametrize("landing", [{"enabled": False}, {}, {"gate": ["true"], "wait_s": 0}])
+@pytest.mark.parametrize("do", ["echo ok > a.txt", "true"])
+def test_what_a_check_notes_is_in_the_table(project: Project, do: str, landing: dict[str, Any]) -> None:
+    says = r"printf 'agentjobs-note: one\a\nno agentjobs-note: two\nagentjobs-note:\tthree\n'"
+    shell(project, do, says, "echo agentjobs-note: one", landing=landing)
+    project.configure(profiles={"default": {"require_change": False}})
+    assert project.settle() == {"a": "DONE"}
+    assert project.table()["a"]["note"] == "one; three"

@@ -16,6 +16,7 @@ from agentjobs.model.errors import UserError
 from agentjobs.model.facts import Made, Over, Result
 from agentjobs.model.outcomes import Outcome
 from agentjobs.model.steps import Prepare, StepKind
+from agentjobs.run.check_runs import notes
 from agentjobs.text.excerpt import signature
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def has_landed(project: Project, attempt: Made, commit: str, now: float) -> Resu
     project.store.event(now, attempt.intent.id, "landed", attempt=attempt.number, commit=commit)
     return Result(
         Outcome.OK, now, tree=end.tree, commit=commit, tokens=end.tokens, cost=end.cost, session=end.session,
-        landed=commit,
+        landed=commit, detail=notes(project, attempt),
     )  # fmt: skip
 
 

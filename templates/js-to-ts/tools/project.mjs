@@ -2,7 +2,7 @@
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { createRequire, isBuiltin } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { workspacePaths } from './workspaces.mjs';
@@ -46,7 +46,8 @@ export function convertedFiles(treeDir, rootDir) {
 
 /**
  * Why a file cannot become TypeScript and stays what it is, `undefined` if it can: it is not UTF-8, is not JavaScript in
- * strict mode (syntax errors, `010`, `with`), or imports a file that is not there.
+ * strict mode (syntax errors, `010`, `with`), or imports what the compiler cannot find (`./logo.svg`, a package that is
+ * not installed). In JavaScript that is nobody's concern; in TypeScript it is an error that no cast removes.
  */
 export function staysJavaScript(treeDir, rootDir, name) {
   const file = path.join(treeDir, name);
@@ -54,12 +55,10 @@ export function staysJavaScript(treeDir, rootDir, name) {
   const text = bytes.toString('utf8');
   if (!Buffer.from(text).equals(bytes)) return 'it is not UTF-8';
   const options = compilerOptions(rootDir, treeDir);
-  for (const { fileName: specifier } of ts.preProcessFile(text, true).importedFiles) {
-    const isFound = !/^\.{1,2}\//.test(specifier) || existsSync(path.join(file, '..', specifier)) || ts.resolveModuleName(specifier, file, options, ts.sys).resolvedModule;
-    if (!isFound) return `its import ${specifier} is not there`;
-  }
   const renamed = path.join(treeDir, typeScriptName(name, text));
   const source = ts.createSourceFile(renamed, text, options.target, true);
+  const lost = importsOf(source).find((one) => !isBuiltin(one) && ts.resolveModuleName(one, file, options, ts.sys).resolvedModule === undefined);
+  if (lost !== undefined) return `the compiler cannot find its import ${lost}`;
   const host = { ...ts.createCompilerHost({}), getSourceFile: (wanted) => (wanted === renamed ? source : undefined), fileExists: () => true };
   const program = ts.createProgram([renamed], { ...options, noLib: true, noResolve: true, types: [] }, host);
   const isGrammar = ({ code }) => code < 1300 || (code >= 1480 && code < 1500);
@@ -67,6 +66,20 @@ export function staysJavaScript(treeDir, rootDir, name) {
   if (found === undefined) return undefined;
   const line = source.getLineAndCharacterOfPosition(found.start).line + 1;
   return `line ${line}: TS${found.code}: ${ts.flattenDiagnosticMessageText(found.messageText, ' ')}`;
+}
+
+/** What a module imports by name: `import './a.css'` is for its effects only, and the compiler does not look for it. */
+function importsOf(source) {
+  const found = [];
+  const visit = (node) => {
+    const isDynamic = ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword;
+    const isBound = (ts.isImportDeclaration(node) && node.importClause !== undefined) || ts.isExportDeclaration(node);
+    const specifier = isBound ? node.moduleSpecifier : isDynamic ? node.arguments[0] : undefined;
+    if (specifier !== undefined && ts.isStringLiteralLike(specifier)) found.push(specifier.text);
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+  return found;
 }
 
 /** The packages that these files import and that have no types, as far as they are installed: names for `npm install`. */

@@ -22,6 +22,7 @@ function main() {
   const bench = new Workbench(process.cwd(), rootDir);
   const progress = (event) => say({ type: 'progress', ...event });
   const files = takeUp(bench, listed, rootDir, progress);
+  if (files.length === 0) return 'all of it stays JavaScript'; // check-left.mjs looks whether that is so
   const fresh = files.filter((file) => file.fresh);
   const cautious = process.env.AGENTJOBS_MODE === 'restart';
   const log = fresh.length > 0 ? convertGroup(bench, fresh, { cautious, say: progress }) : repairGroup(bench, files, prompt);

@@ -12,7 +12,8 @@ export class CannotConvert extends Error {}
 
 /**
  * The files of a task, drafted on the bench under TypeScript's names: JavaScript that is still to convert (`fresh`),
- * or what an attempt before left. What cannot be TypeScript is left as it is. `before` is the JavaScript, as far as it is known.
+ * or what an attempt before left. What cannot be TypeScript is left as it is, be it all of them. `before` is the JavaScript,
+ * as far as it is known.
  */
 export function takeUp(bench, listed, rootDir = bench.treeDir, say = () => {}) {
   const reasons = new Map();
@@ -26,8 +27,7 @@ export function takeUp(bench, listed, rootDir = bench.treeDir, say = () => {}) {
   const known = new Set(originals.flatMap((file) => (file === undefined ? [] : [file.name])));
   const others = listed.filter((name) => isTypeScript(name) && !known.has(name)).map((name) => takeConverted(bench, name));
   const files = [...originals, ...others].filter((file) => file !== undefined);
-  if (files.length === 0 && reasons.size > 0) throw new CannotConvert(`stays JavaScript: ${[...reasons].map((both) => both.join(': ')).join('; ')}`);
-  if (files.length === 0) throw new CannotConvert(`none of these files is here: ${listed.join(', ') || '(no files given)'}`);
+  if (files.length === 0 && reasons.size === 0) throw new CannotConvert(`none of these files is here: ${listed.join(', ') || '(no files given)'}`);
   return files;
 }
 
