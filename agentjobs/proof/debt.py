@@ -24,8 +24,9 @@ _WORDS = {
     "nocheck": re.compile(r"@ts-nocheck\b"),
     "eslint_disable": re.compile(r"\beslint-disable(?:-next-line|-line)?\b"),
 }
-_HIDING = re.compile(r"@ts-expect-error\b[^\n]*?\bTS(1\d{3}|2304|2307|2552|8\d{3})\b")
-"""Suppressions of syntax errors and of missing names: the file does not run, or only by luck."""
+_HIDING = re.compile(r"@ts-expect-error\b[^\n]*?\bTS((?!1192\b)1\d{3}|2304|2307|2552|8\d{3})\b")
+"""Suppressions of syntax errors and of missing names: the file does not run, or only by luck. TS1192 is not one of
+them: a default import of a CommonJS module runs, and not every such module can declare a default."""
 
 _SKIPPED = re.compile(
     r"\b(?:it|test|describe|context|suite|specify)\s*\.\s*(?:skip|only|todo|fixme)\b"

@@ -208,6 +208,33 @@ test('a suppression that is not needed any more is taken out', { skip }, (t) => 
   assert.equal(bench.text('a.ts'), 'export const a: number = 1\n');
 });
 
+// How modules come to their exports, and how an ECMAScript module may import them.
+const COMMONJS = {
+  named: 'exports.a = 1\n', whole: 'module.exports = function () {}\n', marked: "Object.defineProperty(exports, '__esModule', { value: true })\nexports.default = exports.a = 1\n",
+  noDefault: 'exports.__esModule = true\nexports.a = 1\n', guarded: "if (typeof module !== 'undefined') module.exports = { a: 1 }\n", loop: "for (const key of ['a']) exports[key] = 1\n",
+  umd: "(function (root, make) {\n  if (typeof define === 'function' && define.amd) define([], make)\n  else if (typeof module === 'object' && module.exports) module.exports = make()\n  else root.A = make()\n})(this, function () { return { a: 1 } })\n",
+  rollup: "(function (global, make) {\n  typeof exports === 'object' && typeof module !== 'undefined' ? make(exports) : make(global.A = {})\n})(this, function (exports) { exports.a = 1; Object.defineProperty(exports, '__esModule', { value: true }) })\n",
+};
+const BY_IMPORT = {
+  default: (of) => `import d from '${of}'\nexport const b = [d.a, () => d(), typeof d]\n`, named: (of) => `import { default as d, a } from '${of}'\nexport const b = [a, d]\n`,
+  both: (of) => `import d, {\n  a,\n  a as c,\n} from '${of}'\nexport const b = [a, c, d]\n`, star: (of) => `import * as d from '${of}'\nexport const b = d.a\n`,
+  passed: (of) => `export { default, default as e } from '${of}'\nexport * from '${of}'\n`, later: (of) => `export const b = import('${of}').then(({ default: d, a }) => d.a + a)\n`,
+};
+
+test('an ECMAScript module imports CommonJS in any way, be it JavaScript still or converted', { skip }, (t) => {
+  for (const [from, to, isLeft] of [['.cjs', '.mjs', false], ['.js', '.js', true]]) {
+    const files = {};
+    for (const [form, text] of Object.entries(COMMONJS)) {
+      files[`${form}${from}`] = text;
+      for (const [how, importer] of Object.entries(BY_IMPORT)) files[`${form}-${how}${to}`] = importer(`./${form}${from}`);
+    }
+    const { bench, taken, left } = converted(t, files, Object.keys(files).filter((name) => !isLeft || name.includes('-')));
+    assert.deepEqual(left, []);
+    const hidden = new Set(taken.flatMap(({ name }) => bench.text(name).match(/(?<=@ts-expect-error.*)TS\d+/g) ?? []));
+    assert.deepEqual([...hidden].filter((code) => !['TS1192', 'TS2305', 'TS2339', 'TS2497', 'TS2498'].includes(code)), []);
+  }
+});
+
 test('as an agent: files are replaced, the result is an event, the handoff is written', { skip }, (t) => {
   const treeDir = repository(t, { 'a.js': 'exports.a = (x) => x\n' });
   const handoff = path.join(treeDir, 'handoff.md');

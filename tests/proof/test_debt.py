@@ -32,6 +32,12 @@ def test_counts_come_from_types_and_comments_not_from_text() -> None:
     assert debt_of(b"any", "a.md") == Debt()
 
 
+def test_only_suppressions_that_cannot_run_are_hiding() -> None:
+    codes = {"1005": 1, "1192": 0, "1192, TS2305": 0, "1192, TS2304": 1, "11921": 0, "2305": 0, "2307": 1, "8010": 1}
+    for code, hiding in codes.items():
+        assert debt_of(f"// @ts-expect-error TS{code}\nx()\n".encode(), "a.ts").hiding == hiding, code
+
+
 def test_debts_are_added_subtracted_and_held_against_an_allowance() -> None:
     a, b = Debt(any=3, ignore=1), Debt(any=1)
     assert a + b == Debt(any=4, ignore=1)

@@ -55,3 +55,22 @@ def test_an_agent_that_does_nothing_is_not_done(tmp_path: Path) -> None:
     (job.root / "tools/convert/main.mjs").write_text("console.log('{\"type\": \"result\", \"is_error\": false}')\n")
     assert job.settle() == {"a": "FAILED"}, job.story()
     assert "a.js(1,1): error: still JavaScript" in job.attempts("a")[-1]["result"]["errors"]
+
+
+def test_ecmascript_modules_import_umd_by_default(tmp_path: Path) -> None:
+    umd = """(function (root, make) {
+  if (typeof define === 'function' && define.amd) define([], make)
+  else if (typeof module === 'object' && module.exports) module.exports = make()
+  else root.A = make()
+})(this, function () { return { a: 1 } })
+"""
+    files = {
+        "package.json": '{"name": "p", "type": "module", "scripts": {"test": "node test/a.js"}}',
+        "lib/umd.cjs": umd,
+        "lib/index.js": "import umd from './umd.cjs'\nexport default umd.a + 1\n",
+        "test/a.js": "import two from '../lib/index.js'\nif (two !== 2) throw new Error(String(two))\n",
+    }
+    job = js_to_ts(tmp_path, files)
+    assert set(job.settle().values()) == {"DONE"}, job.story()
+    assert job.landed("lib/umd.cts") is not None
+    assert "@ts-expect-error TS1192" in (job.landed("lib/index.ts") or "")
