@@ -88,15 +88,23 @@ def targets(entry: _Star | Any, require: bool) -> Iterator[str]:
 
 
 def workspace_glob(glob: str) -> re.Pattern[str]:
-    """Return the expression of a workspace's glob, which matches directories."""
-    out = []
-    for part in posixpath.normpath(glob.rstrip("/")).split("/"):
-        piece = "".join("[^/]*" if char == "*" else "[^/]" if char == "?" else re.escape(char) for char in part)
-        out.append("(?:[^/]+/)*" if part == "**" else piece + "/")
-    expression = "".join(out)
-    if expression.endswith("(?:[^/]+/)*"):
-        return re.compile(expression.removesuffix("(?:[^/]+/)*") + ".+", re.DOTALL)
-    return re.compile(expression.removesuffix("/"))
+    """Return the expression of a workspace's glob, which matches directories that end in a slash.
+
+    ``**`` also stands for no directory: what the tools look for is ``packages/**/package.json``.
+    """
+    parts = posixpath.normpath(glob.strip("/")).split("/")
+    return re.compile("".join("(?:[^/]+/)*" if part == "**" else f"{_name(part)}/" for part in parts), re.DOTALL)
+
+
+def _name(glob: str) -> str:
+    """Return the expression of one name, with ``*``, ``?`` and ``{a,b}``."""
+    marks = {"*": "[^/]*", "?": "[^/]", "{": "(?:", ",": "|", "}": ")"}
+    pieces = re.split(r"(\{[^{}]*\})", glob)
+    return "".join(
+        marks[char] if char in "*?" or (char in "{,}" and place % 2) else re.escape(char)
+        for place, piece in enumerate(pieces)
+        for char in piece
+    )
 
 
 def beneath(directory: str, top: str) -> str | None:

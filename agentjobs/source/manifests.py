@@ -1,4 +1,4 @@
-"""Read the parts of package.json, tsconfig.json and jsconfig.json that decide where an import leads.
+"""Read the parts of manifests and of tsconfig.json, jsconfig.json and pnpm-workspace.yaml that decide on imports.
 
 Paths are relative to the top of the repository, with ``/``; the top is ``""``. A file that is missing or unreadable is
 ignored: its own tools report that.
@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from agentjobs.source.yaml_list import list_under
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 _TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
 _COMMA = re.compile(r'("(?:[^"\\\n]|\\.)*")|,(?=\s*[}\]])', re.DOTALL)
-_ITEM = re.compile(r"""\s*-\s*(?:"([^"]*)"|'([^']*)'|([^\s#]+))""")
 
 EXTENDS_MAX = 20
 """A longer chain of ``extends`` is probably a cycle."""
@@ -93,7 +94,7 @@ class Manifests:
             lerna = self._object(posixpath.join(directory, "lerna.json"))
             globs = lerna.get("packages") if lerna else None
         found = [glob for glob in globs if isinstance(glob, str)] if isinstance(globs, list) else []
-        return (*found, *_pnpm(self._read(posixpath.join(directory, "pnpm-workspace.yaml"))))
+        return (*found, *list_under("packages", self._read(posixpath.join(directory, "pnpm-workspace.yaml"))))
 
     def _options(self, path: str, content: dict[str, Any], leaf: str, depth: int) -> Config:
         base: str | None = None
@@ -171,16 +172,3 @@ def _joined(here: str, name: str, leaf: str) -> str:
         here, name = leaf, name.removeprefix("${configDir}").lstrip("/") or "."
     path = posixpath.normpath(posixpath.join(here, name))
     return "" if path == "." else path
-
-
-def _pnpm(text: str) -> Iterable[str]:
-    """Return the list under ``packages:`` of a pnpm-workspace.yaml, written as pnpm's documentation does."""
-    inside = False
-    found = []
-    for line in text.splitlines():
-        item = _ITEM.match(line)
-        if inside and item:
-            found.append(item[1] or item[2] or item[3] or "")
-        elif line.strip() and not line.lstrip().startswith("#"):
-            inside = line.split("#")[0].strip() == "packages:"
-    return found

@@ -165,8 +165,13 @@ class Resolver:
         for kind in ("dependencies", "devDependencies", "peerDependencies", "optionalDependencies"):
             versions = package.manifest.get(kind)
             version = versions.get(name) if isinstance(versions, dict) else None
-            if isinstance(version, str) and version.startswith(("file:", "link:", "portal:")):
-                return self.manifests.package_at(_join(package.directory, version.partition(":")[2]))
+            if not isinstance(version, str):
+                continue
+            kind_of, _, place = version.partition(":")
+            if kind_of in {"file", "link", "portal"} or (kind_of == "workspace" and is_relative(place)):
+                return self.manifests.package_at(_join(package.directory, place))
+            if kind_of == "workspace" and "@" in place[1:]:  # another name for a member: workspace:name@*
+                name = place.rpartition("@")[0]
         return self.manifests.package_at(self._members[name]) if name in self._members else None
 
     def _in_package(self, package: Package, sub: str, require: bool) -> str | None:
@@ -222,9 +227,9 @@ class Resolver:
                 inside = beneath(directory, top)
                 if inside is None or "node_modules" in inside.split("/"):
                     continue
-                if inside and not any(glob.fullmatch(inside) for glob in wanted):
+                if inside and not any(glob.fullmatch(f"{inside}/") for glob in wanted):
                     continue
-                if any(glob.fullmatch(inside) for glob in unwanted):
+                if any(glob.fullmatch(f"{inside}/") for glob in unwanted):
                     continue
                 package = self.manifests.package_at(directory)
                 if package is not None and package.name:

@@ -74,29 +74,48 @@ test('types that are missing are named, and JSX needs them before any work', { s
   assert.equal(refused.status, 1);
 });
 
-test('workspaces are those of the tree, not those of the checkout', { skip }, (t) => {
-  const rootDir = repository(t, {
-    'package.json': '{ "workspaces": ["packages/*"], "scripts": { "test": "node packages/app/test.js" } }',
-    'packages/core/package.json': '{ "name": "@m/core", "main": "lib/index.js" }',
-    'packages/core/lib/index.js': 'exports.add = (a) => a\n',
-    'packages/app/package.json': '{ "name": "app" }',
-    'packages/app/a.ts': "import core = require('@m/core')\nimport dep = require('dep')\nexport = core.add(1, dep)\n",
-    'packages/app/test.js': "require('assert').equal(require('./a.js'), 3)\n",
-    'tasks.tsv': `${TABLE}a\tDONE\t\tpackages/app/a.js packages/app/a.ts\nb\tDONE\t\tpackages/core/lib/index.js packages/core/lib/index.ts\n`,
+// Where package managers put a workspace (`core`), what it needs alone (`dep`), and its types: { link: target }.
+const LAYOUTS = {
+  npm: { 'node_modules/@m/core': 'packages/core', 'packages/app/node_modules/dep': 'store/dep', 'node_modules/@types/untyped': 'store/types', 'node_modules/untyped': 'store/untyped' },
+  yarn: { 'node_modules/@m/core': 'packages/core', 'node_modules/app': 'packages/app', 'node_modules/dep': 'store/dep', 'node_modules/@types/untyped': 'store/types', 'node_modules/untyped': 'store/untyped' },
+  pnpm: {
+    'packages/app/node_modules/@m/core': 'packages/core', 'packages/app/node_modules/dep': 'store/dep',
+    'packages/app/node_modules/@types/untyped': 'store/types', 'packages/app/node_modules/untyped': 'store/untyped',
+  },
+};
+
+for (const [manager, links] of Object.entries(LAYOUTS)) {
+  test(`workspaces of ${manager} are those of the tree, not those of the checkout`, { skip }, (t) => {
+    const rootDir = repository(t, {
+      'package.json': '{ "scripts": { "test": "node packages/app/test.js" } }',
+      'packages/core/package.json': '{ "name": "@m/core", "main": "lib/index.js" }',
+      'packages/core/lib/index.js': 'exports.add = (a) => a\n',
+      'packages/app/package.json': '{ "name": "app" }',
+      'packages/app/a.ts': "import core = require('@m/core')\nimport dep = require('dep')\nimport untyped = require('untyped')\nexport = core.add(1, dep) + untyped.one\n",
+      'packages/app/test.js': "require('assert').equal(require('./a.js'), 4)\n",
+      'tasks.tsv': `${TABLE}a\tDONE\t\tpackages/app/a.js packages/app/a.ts\nb\tDONE\t\tpackages/core/lib/index.js packages/core/lib/index.ts\n`,
+    });
+    const treeDir = repository(t, { empty: '' });
+    cpSync(rootDir, treeDir, { recursive: true });
+    rmSync(path.join(treeDir, 'packages/core/lib/index.js'));
+    writeFileSync(path.join(treeDir, 'packages/core/lib/index.ts'), 'export = { add: (a: number, b: number) => a + b }\n');
+    const put = (name, text) => {
+      mkdirSync(path.dirname(path.join(rootDir, 'node_modules/.store', name)), { recursive: true });
+      writeFileSync(path.join(rootDir, 'node_modules/.store', name), text);
+    };
+    put('dep/index.js', 'module.exports = 2\n');
+    put('dep/index.d.ts', 'declare const two: 2\nexport = two\n');
+    put('untyped/index.js', 'exports.one = 1\n');
+    put('types/index.d.ts', 'export const one: 1\n');
+    for (const [link, target] of Object.entries(links)) {
+      mkdirSync(path.dirname(path.join(rootDir, link)), { recursive: true });
+      symlinkSync(path.join(rootDir, target.replace(/^store/, 'node_modules/.store')), path.join(rootDir, link));
+    }
+    symlinkSync(path.join(rootDir, 'node_modules'), path.join(treeDir, 'node_modules'));
+    const env = { ...process.env, AGENTJOBS_ROOT: rootDir, AGENTJOBS_FILES: '' };
+    for (const name of ['check-types.mjs', 'check-tests.mjs']) {
+      const run = spawnSync(process.execPath, [path.join(TOOLS_DIR, name)], { cwd: treeDir, encoding: 'utf8', env });
+      assert.equal(run.status, 0, `${name}\n${run.stdout}${run.stderr}`);
+    }
   });
-  const treeDir = repository(t, { empty: '' });
-  cpSync(rootDir, treeDir, { recursive: true });
-  rmSync(path.join(treeDir, 'packages/core/lib/index.js'));
-  writeFileSync(path.join(treeDir, 'packages/core/lib/index.ts'), 'export = { add: (a: number, b: number) => a + b }\n');
-  mkdirSync(path.join(rootDir, 'node_modules/@m'), { recursive: true });
-  symlinkSync('../../packages/core', path.join(rootDir, 'node_modules/@m/core'));
-  mkdirSync(path.join(rootDir, 'packages/app/node_modules/dep'), { recursive: true });
-  writeFileSync(path.join(rootDir, 'packages/app/node_modules/dep/index.js'), 'module.exports = 2\n');
-  writeFileSync(path.join(rootDir, 'packages/app/node_modules/dep/index.d.ts'), 'declare const two: 2\nexport = two\n');
-  symlinkSync(path.join(rootDir, 'node_modules'), path.join(treeDir, 'node_modules'));
-  const env = { ...process.env, AGENTJOBS_ROOT: rootDir, AGENTJOBS_FILES: '' };
-  for (const name of ['check-types.mjs', 'check-tests.mjs']) {
-    const run = spawnSync(process.execPath, [path.join(TOOLS_DIR, name)], { cwd: treeDir, encoding: 'utf8', env });
-    assert.equal(run.status, 0, `${name}\n${run.stdout}${run.stderr}`);
-  }
-});
+}

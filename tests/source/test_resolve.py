@@ -123,6 +123,9 @@ def test_the_nearest_configuration(tmp_path: Path, importer: str, specifier: str
     {"package.json": {"workspaces": ["packages/*", "!packages/not"]}},
     {"package.json": {"workspaces": {"packages": ["packages/**", "!packages/not"]}}},
     {"pnpm-workspace.yaml": "# ours\npackages:\n  - 'packages/*' # all\n  - \"!packages/not\"\ncatalog:\n  - x\n"},
+    {"pnpm-workspace.yaml": 'packages: ["packages/*", "!**/not/**"]'},
+    {"pnpm-workspace.yaml": "packages:\n- '{apps,packages}/*'\n- '!packages/no?'\n"},
+    {"package.json": {"workspaces": ["packages/{a,b}"]}},
     {"lerna.json": {"packages": ["./packages/*/", "!packages/not"]}},
 ])  # fmt: skip
 def test_workspaces(tmp_path: Path, declared: Files) -> None:
@@ -140,6 +143,15 @@ def test_workspaces(tmp_path: Path, declared: Files) -> None:
         assert leads(tmp_path, files, specifier, "packages/b/a.ts") == expected, specifier
 
 
+def test_two_stars_also_stand_for_no_directory(tmp_path: Path) -> None:
+    files: Files = {"package.json": {"workspaces": ["packages/**", "!**/test/**"]}}
+    for name in ("packages", "packages/a", "packages/a/b", "packages/test", "packages/test/c", "packages/a/test/d"):
+        files |= {f"{name}/package.json": {"name": name.replace("/", "-")}, f"{name}/index.js": ""}
+    modules = [name for name in files if name.endswith("index.js")]
+    found = [name for name in modules if leads(tmp_path, files, name.removesuffix("/index.js").replace("/", "-"))]
+    assert found == ["packages/index.js", "packages/a/index.js", "packages/a/b/index.js"]
+
+
 def test_a_dependency_by_path(tmp_path: Path) -> None:
     files: Files = {
         "app/package.json": {"dependencies": {"shared": "file:../shared"}},
@@ -148,6 +160,19 @@ def test_a_dependency_by_path(tmp_path: Path) -> None:
     }
     assert leads(tmp_path, files, "shared", "app/a.js") == "shared/m.js"
     assert leads(tmp_path, files, "shared", "b.js") is None
+
+
+def test_a_dependency_on_a_member_of_the_workspace(tmp_path: Path) -> None:
+    versions = {"@o/b": "workspace:^", "by-path": "workspace:../b", "alias": "workspace:@o/b@*", "away": "^1.0.0"}
+    files: Files = {
+        "pnpm-workspace.yaml": "packages: [packages/*]",
+        "packages/a/package.json": {"name": "a", "dependencies": versions},
+        "packages/b/package.json": {"name": "@o/b", "exports": {".": "./b.js", "./sub": {"import": "./sub.js"}}},
+        "packages/b/b.js": "", "packages/b/sub.js": "",
+    }  # fmt: skip
+    found = {name: leads(tmp_path, files, name, "packages/a/a.js") for name in (*versions, "@o/b/sub", "alias/sub")}
+    b, sub = "packages/b/b.js", "packages/b/sub.js"
+    assert found == {"@o/b": b, "by-path": b, "alias": b, "away": None, "@o/b/sub": sub, "alias/sub": sub}
 
 
 @pytest.mark.parametrize("bad", [
