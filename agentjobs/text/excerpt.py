@@ -5,6 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LONGEST_INPUT = 1 << 20
 """Bytes of a log that are read: the first quarter of them from its beginning, the rest from its end."""
@@ -19,11 +23,19 @@ _ESCAPE = re.compile(
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
 _ERROR = re.compile(
     r"error|fail|exception|traceback|panic|fatal|assert|not ok\b|cannot|can't|could not|unable|denied|refused"
-    r"|not found|undefined|unexpected|expected|conflict|killed|abort|invalid|missing|[✗✘✖\u00d7❌]"
+    r"|not found|undefined|unexpected|expected|conflict|killed|abort|invalid|missing|[✗✘✖✕\u00d7❌]"
     r"|^\s*[-+>] (?:expected|received|actual)",
     re.IGNORECASE,
 )
-_CALM = re.compile(r"\b(?:0|no) (?:errors?|fail\w*|warnings?)\b|^\s*(?:ok|✓|✔)\b|^\s*[✓✔]", re.IGNORECASE)
+_PASSED = re.compile(r"^\s*(?:ok\b|PASS\b|[✓✔√]|# Subtest:|not ok\b[^#]*# (?:todo|skip)\b)", re.IGNORECASE)
+"""A test that passed, as test runners (TAP, jest, mocha) report it, or the title of tests that may have passed."""
+_TAP = re.compile(r"TAP version \d+$")
+_TAP_REST = re.compile(r"\s*(?:#.*|1\.\.\d+)?$")
+"""Titles, plans and blank lines of TAP: there are as many as tests."""
+_CALM = re.compile(rf"\b(?:0|no) (?:errors?|fail\w*|warnings?)\b|{_PASSED.pattern}", re.IGNORECASE)
+_FAILED = re.compile(r"^\s*(?:not ok\b|[●✗✘✖✕×] |FAIL\b|\d+\) )")
+"""A test that failed; the lines after it that are indented deeper are its details."""
+DETAIL_LINES = 40
 _UUID = re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORECASE)
 _HEX = re.compile(r"\b0x[0-9a-f]+\b|\b(?=[a-f]*[0-9])[0-9a-f]{7,64}\b", re.IGNORECASE)
 _SCRATCH = re.compile(r"(?:/private)?/(?:var/folders/[^/\s]+/[^/\s]+/T|var/tmp|tmp)/[^/\s'\"():,]+")
@@ -54,8 +66,9 @@ def looks_like_error(line: str) -> bool:
 def error_excerpt(output: bytes, limit_chars: int = 6000) -> str:
     """Return at most ``limit_chars`` characters of a log: all of it if it fits, else the most important lines.
 
-    A repeated line is shown once with its count. If lines must go, these stay, in their order: the end, the lines that
-    look like errors, the beginning. A mark shows where lines were left out.
+    A repeated line is shown once with its count. If lines must go, these stay, in their order: the end, tests that
+    failed with their details, the lines that look like errors, the beginning; but no tests that passed. A mark shows
+    where lines were left out.
     """
     lines = _without_repeats(clean_lines(output))
     text = "\n".join(lines)
@@ -131,10 +144,16 @@ def _choose(lines: list[str], limit_chars: int) -> set[int]:
     left = limit_chars - gap
     keep: set[int] = set()
     last = len(lines) - 1
-    tail = range(last, max(last - TAIL_LINES, -1), -1)
+    passed = _passed(lines)
+    tail = [i for i in range(last, max(last - TAIL_LINES, -1), -1) if i == last or i not in passed]
+    if any(map(_TAP.match, lines)):
+        passed |= {i for i, line in enumerate(lines) if _TAP_REST.match(line)}
+    failed = [i for i, line in enumerate(lines) if _FAILED.match(line) and i not in passed]
+    details = [i for at in failed for i in _details(lines, at) if i not in passed]
     errors = [i for i, line in enumerate(lines) if looks_like_error(line)]
-    around = [near for i in errors for near in (i, i + 1) if near <= last]
-    stages = ((tail, 0.3), (around, 0.85), (range(len(lines)), 0.93), (range(last, -1, -1), 1.0))
+    around = [near for i in errors for near in (i, i + 1) if near <= last and near not in passed]
+    rest = [i for i in range(len(lines)) if i not in passed]
+    stages = ((tail, 0.3), (failed, 0.5), (details, 0.75), (around, 0.85), (rest, 0.93), (rest[::-1], 1.0))
     for order, share in stages:
         floor = (limit_chars - gap) * (1 - share)
         for index in order:
@@ -148,6 +167,32 @@ def _choose(lines: list[str], limit_chars: int) -> set[int]:
             left -= cost
             keep.add(index)
     return keep
+
+
+def _passed(lines: list[str]) -> set[int]:
+    """Return the lines about tests that passed: the line of each, and what TAP adds between ``---`` and ``...``."""
+    found: set[int] = set()
+    is_open = False
+    for index, line in enumerate(lines):
+        mark = line.strip()
+        is_open = (is_open or (mark == "---" and index - 1 in found)) and not _FAILED.match(line)
+        if is_open or _PASSED.match(line):
+            found.add(index)
+        is_open = is_open and mark != "..."
+    return found
+
+
+def _details(lines: list[str], at: int) -> Iterator[int]:
+    """Yield the lines that belong to the failed test at a line: those that follow and are indented deeper."""
+    depth = _depth(lines[at])
+    for index in range(at + 1, min(at + 1 + DETAIL_LINES, len(lines))):
+        if lines[index] and _depth(lines[index]) <= depth:
+            return
+        yield index
+
+
+def _depth(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def _gap(count: int) -> str:
