@@ -81,7 +81,7 @@ class Rounds:
         known = self.store.started_ids() if edits.new else frozenset()
         for task_id in edits.new:
             if task_id in known:
-                self._returned(task_id)
+                self._returned(task_id, was_gone=self.file.base is not None)
         self.file.absorb(edits)
         counts = self.file.table.counts()
         if any(counts[status] for status in Status if status not in PERSONAL):
@@ -100,16 +100,22 @@ class Rounds:
             self.store.settle(task_id, Settled(self.next_round(task_id), wish, note, now))
             self.file.set(task_id, {"note": note})
 
-    def _returned(self, task_id: str) -> None:
-        """Take back a row that was removed and is there again: it stays settled, or is wanted again."""
+    def _returned(self, task_id: str, *, was_gone: bool) -> None:
+        """Take back a row that was removed and is there again: it stays settled, or is wanted again.
+
+        It is wanted again if it was removed while it was open, and if it FAILED and is TODO now, as a plan adds it.
+        ``was_gone``: we have seen the table without it. If our memory of the table is lost, it may be an old copy.
+        """
         if self.store.open_round(task_id) is not None:
             return
         rounds = self.store.settled(task_id)
         if not rounds:
             return
-        if self.file.table.row(task_id).status in {Status.DONE, Status.SKIPPED}:
+        status = self.file.table.row(task_id).status
+        if status in {Status.DONE, Status.SKIPPED}:
             return
-        if rounds[-1].note == REMOVED:
+        planned_anew = was_gone and status is Status.TODO and rounds[-1].status is Status.FAILED
+        if planned_anew or rounds[-1].note == REMOVED:
             self.store.set_open_round(task_id, OpenRound(self.next_round(task_id)))
         else:
             cells = self.settled_cells(task_id)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from agentjobs.disk.files import read_raw, write_bytes
 from agentjobs.model.columns import TOOL_COLUMNS
 from agentjobs.model.errors import UserError
-from agentjobs.table.table import Edits, Table, append, apply, human_edits, parse
+from agentjobs.table.table import EMPTY, Edits, Table, append, apply, human_edits, parse
 from agentjobs.text.visible import visible
 
 if TYPE_CHECKING:
@@ -191,6 +191,8 @@ class TaskFile:
 
     def make(self, data: bytes) -> None:
         """Create the table. Raises UserError if there is one by now."""
+        if read_raw(self.base_path):  # of a table that was deleted: all its rows are gone
+            write_bytes(self.base_path, EMPTY, durable=True)
         try:
             with self.path.open("xb") as file:
                 file.write(data)

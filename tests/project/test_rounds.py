@@ -77,9 +77,24 @@ def test_a_removed_row_that_returns_is_wanted_again(table: Table, status: str, r
     assert table.store.open_round("a") == (OpenRound(2) if reopens else None)
 
 
-def test_a_settled_row_that_returns_stays_settled(table: Table) -> None:
+@pytest.mark.parametrize(("was", "status", "reopens"), [
+    (Status.FAILED, "TODO", True), (Status.FAILED, "", True), (Status.FAILED, "IN_PROGRESS", False),
+    (Status.DONE, "TODO", False), (Status.SKIPPED, "TODO", False),
+])  # fmt: skip
+def test_a_settled_row_that_returns_stays_settled_unless_it_failed(
+    table: Table, was: Status, status: str, reopens: bool
+) -> None:
     table.edit("b\n")
+    table.store.settle("a", Settled(1, was, "no", NOW))
+    table.edit(f"a\t{status}\nb\n")
+    assert table.store.open_round("a") == (OpenRound(2) if reopens else None)
+    assert table.project.file.pending.get("a", {}).get("status") == (None if reopens else was.value)
+
+
+def test_a_failed_row_stays_so_where_the_memory_of_the_table_is_lost(table: Table) -> None:
+    """What looks new then may be an old copy."""
     table.store.settle("a", Settled(1, Status.FAILED, "no", NOW))
+    table.project.file.base_path.unlink()
     table.edit("a\tTODO\nb\n")
     assert table.store.open_round("a") is None
     assert table.project.file.pending["a"]["status"] == "FAILED"

@@ -78,6 +78,32 @@ def test_a_row_that_is_removed_is_stopped_and_may_come_back(project: Project) ->
     assert project.statuses() == {"b": "DONE", "c": "DONE", "a": "DONE"}, project.story()
 
 
+@pytest.mark.parametrize("how", ["plan", "poll and plan", "by hand", "delete the table"])
+def test_a_failed_row_that_is_removed_and_planned_anew_starts_afresh(project: Project, how: str) -> None:
+    project.configure(retry={"repairs": 0, "restarts": 0})
+    project.plans(a="same", b="ok")
+    assert project.settle() == {"a": "FAILED", "b": "DONE"}
+    table = project.root / "tasks.tsv"
+    lines = table.read_text().splitlines(keepends=True)
+    rows = '{"id": "a", "plan": "ok"}\n{"id": "b", "plan": "ok"}\n'
+    if how == "delete the table":
+        table.unlink()
+    else:
+        table.write_text("".join(line for line in lines if not line.startswith("a\t")))
+    if how in {"poll and plan", "by hand"}:
+        assert project.poll().code == 2
+    if how == "by hand":
+        with table.open("a") as file:
+            file.write("a\tok\n")
+    else:
+        project.run("plan", "rows", code=0, stdin=rows)
+    assert project.loop().last == 2
+    assert project.statuses() == {"b": "DONE", "a": "DONE"}, project.story()
+    assert project.outcomes("a") == ["verify_failed", "ok"], "the old attempt is kept"
+    assert project.starts() == {"a": 2, "b": 1}, "what is DONE stays DONE"
+    assert project.table()["a"]["attempt"] == "2"
+
+
 def test_an_old_copy_of_the_table_starts_nothing_again(project: Project) -> None:
     project.plans(a="ok", b="ok", c="same")
     project.configure(retry={"repairs": 0, "restarts": 0})
