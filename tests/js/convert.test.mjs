@@ -208,6 +208,16 @@ test('a suppression that is not needed any more is taken out', { skip }, (t) => 
   assert.equal(bench.text('a.ts'), 'export const a: number = 1\n');
 });
 
+test('the type of a whole module, as JSDoc writes it', { skip }, (t) => {
+  const { bench, left } = converted(t, {
+    'a.json': '{ "a": 1 }',
+    'b.js': 'export const b = 1\n',
+    'c.js': "/** @type {import('./a.json')} */\nexport const a = JSON.parse('{}')\n/** @param {import('./b.js') | undefined} [b] */\nexport const f = (b) => b?.b\n",
+  }, ['b.js', 'c.js']);
+  assert.deepEqual(left, []);
+  assert.match(bench.text('c.ts'), /const a: typeof import\('.\/a.json'\) =[^]*b\?: typeof import\('.\/b.js'\)\|undefined/);
+});
+
 // How modules come to their exports, and how an ECMAScript module may import them.
 const COMMONJS = {
   named: 'exports.a = 1\n', whole: 'module.exports = function () {}\n', marked: "Object.defineProperty(exports, '__esModule', { value: true })\nexports.default = exports.a = 1\n",

@@ -22,6 +22,12 @@ export function useTheTypeMeant({ diagnostic, node, source }) {
 }
 const ASYNC_RETURN = 1064;
 
+/** `import('./a')` alone is a module; in JSDoc it means the type of that module. */
+export function typeOfModule({ node, source }) {
+  const type = enclosing(node, ts.isImportTypeNode);
+  return type === undefined ? undefined : [insert(type.getStart(source), 'typeof ')];
+}
+
 /** `Promise` → `Promise<any>`, `Map` → `Map<any, any>`. */
 export function fillTypeArguments({ diagnostic, node, source }) {
   const type = enclosing(node, ts.isTypeReferenceNode);

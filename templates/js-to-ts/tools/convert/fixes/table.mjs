@@ -7,10 +7,11 @@ import * as names from './names.mjs';
 const { annotateAny, annotateBoth, assertAssigned, declareArray, declareThis, declareThisOfLiteral } = annotations;
 const { loosenDeclaration, loosenPattern, makeDictionary, makeOptional, restAny, returnAny, returnMaybe, widenDeclared } = annotations;
 const { assertPresent, castCallee, castChainStart, castLiteral, castObject, castOperand, castOtherOperand, castReceiver, castTarget, castValue } = casts;
-const { anyForUnknownType, declareGlobal, fillTypeArguments, useTheTypeMeant } = names;
+const { anyForUnknownType, declareGlobal, fillTypeArguments, typeOfModule, useTheTypeMeant } = names;
 
 const titles = new Map([
   [useTheTypeMeant, 'the type that was meant'],
+  [typeOfModule, 'the type that was meant'],
   [fillTypeArguments, 'type arguments filled in'],
   [anyForUnknownType, 'no such type, `any` instead'],
   [declareGlobal, 'declared as a global'],
@@ -36,6 +37,7 @@ export const titleOf = (fix) => titles.get(fix) ?? castTitle;
 
 const table = [
   [[1064], [useTheTypeMeant, returnAny]],
+  [[1340], [typeOfModule, anyForUnknownType]],
   [[2314, 2707], [fillTypeArguments, anyForUnknownType]],
   [[2304, 2552], [useTheTypeMeant, declareGlobal, anyForUnknownType]],
   [[1110, 2315, 2344, 2503, 2694, 2709, 2749, 8020, 8028, 17020], [useTheTypeMeant, anyForUnknownType]],
