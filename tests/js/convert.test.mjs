@@ -263,6 +263,17 @@ test('as an agent: files are replaced, the result is an event, the handoff is wr
   assert.match(readFileSync(handoff, 'utf8'), /a\.ts is TypeScript now/);
 });
 
+test('as an agent: stopped after its work was done, it leaves that to the checks', { skip }, (t) => {
+  const treeDir = repository(t, { 'a.js': 'exports.a = function (b) { return b }\n' });
+  const env = { ...process.env, AGENTJOBS_FILES: 'a.js\na.ts', AGENTJOBS_MODE: 'resume', AGENTJOBS_ROOT: treeDir };
+  const run = () => spawnSync(process.execPath, [path.join(TOOLS_DIR, 'convert', 'main.mjs')], { cwd: treeDir, input: 'Continue.', encoding: 'utf8', env });
+  assert.equal(run().status, 0);
+  const before = readFileSync(path.join(treeDir, 'a.ts'), 'utf8');
+  const { status, stdout } = run();
+  assert.equal(status, 0, stdout);
+  assert.equal(readFileSync(path.join(treeDir, 'a.ts'), 'utf8'), before);
+});
+
 test('what is executable stays so', { skip }, (t) => {
   const treeDir = repository(t, { 'bin/cli.js': "#!/usr/bin/env node\nconsole.log(1);\n", 'lib.js': 'exports.a = 1;\n' });
   chmodSync(path.join(treeDir, 'bin/cli.js'), 0o755);

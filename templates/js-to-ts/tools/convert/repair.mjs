@@ -18,16 +18,18 @@ export function readErrors(text) {
   }));
 }
 
-/** The beginning of what failed, as the prompt quotes it. */
+/** The beginning of what failed, as the prompt quotes it; empty if nothing did. */
 function reportedIn(prompt) {
-  const [, quoted = 'nothing'] = /## What went wrong before[\s\S]*?```text\n([\s\S]*?)\n```/.exec(prompt) ?? [];
+  const [, quoted = ''] = /## What went wrong before[\s\S]*?```text\n([\s\S]*?)\n```/.exec(prompt) ?? [];
   return quoted.replace(/\s+/g, ' ').slice(0, 300);
 }
 
 /** Fix what the prompt reports. Returns what was done, a line each. */
 export function repairGroup(bench, files, prompt) {
   const errors = readErrors(prompt);
-  if (errors.length === 0) throw new CannotConvert(`I can only fix types, and no compiler error is reported, but: ${reportedIn(prompt)}`);
+  const reported = reportedIn(prompt);
+  if (errors.length === 0 && reported === '') return []; // stopped after its work was done: the checks decide
+  if (errors.length === 0) throw new CannotConvert(`I can only fix types, and no compiler error is reported, but: ${reported}`);
   const own = new Set(files.map((file) => file.name));
   const before = files.map((file) => bench.text(file.name));
   const isSound = soundness(bench, files);
