@@ -65,20 +65,23 @@ _FURTHER = re.compile(
 _SECONDS = re.compile(r"\s*([0-9]{1,7}(?:\.[0-9]{1,6})?)\s*")
 
 
-def parse_reset(text: str, now: float, zone: tzinfo | None = None) -> float | None:
+def parse_reset(
+    text: str, now: float, zone: tzinfo | None = None, *, cut_s: float = MINUTE_S
+) -> float | None:
     """Return the instant that ``text`` names, in seconds since the epoch; None if it names none.
 
     Understood: an epoch in seconds or milliseconds, an ISO date-time, ``Apr 10 at 7am``, ``10 Apr 2026 07:00``, a clock
     time (``3:54am (UTC)``, ``9am (America/Chicago)``, ``15:55``), a duration (``4h28m20s``, ``in 2 hours``), a bare
-    number of seconds. A clock time without a zone is in ``zone``, by default this machine's, and without seconds it is
-    the end of its minute. The result is in the future of ``now``, by at most ``LONGEST_S``: an instant that has just
-    passed is in some seconds, a clock time that passed before is tomorrow's, any other instant in the past is None.
+    number of seconds. A clock time without a zone is in ``zone``, by default this machine's; without seconds it is
+    ``cut_s`` later, by default the end of its minute. The result is in the future of ``now``, by at most
+    ``LONGEST_S``: an instant that has just passed is in some seconds, a clock time that passed before is tomorrow's,
+    any other instant in the past is None.
     Never raises.
     """
     text = text[:LONGEST_TEXT]
     try:
         for read in (_epoch, _iso, _date, _clock, _duration):
-            at = read(text, now, zone)
+            at = read(text, now, zone, cut_s)
             if at is not None:
                 at = now + SOON_S if now - JUST_PASSED_S < at <= now else at
                 return at if now < at <= now + LONGEST_S else None
@@ -87,14 +90,14 @@ def parse_reset(text: str, now: float, zone: tzinfo | None = None) -> float | No
     return None
 
 
-def _epoch(text: str, _now: float, _zone: tzinfo | None) -> float | None:
+def _epoch(text: str, _now: float, _zone: tzinfo | None, _cut_s: float) -> float | None:
     found = _EPOCH.search(text)
     if found is None:
         return None
     return float(found[1]) / (1000.0 if len(found[1]) == 13 else 1.0)  # noqa: PLR2004 - digits of milliseconds
 
 
-def _iso(text: str, _now: float, zone: tzinfo | None) -> float | None:
+def _iso(text: str, _now: float, zone: tzinfo | None, cut_s: float) -> float | None:
     found = _ISO.search(text)
     if found is None:
         return None
@@ -102,37 +105,37 @@ def _iso(text: str, _now: float, zone: tzinfo | None) -> float | None:
     # The zone starts after the date-time; the minus signs of the date are not an offset.
     own = _zone(found[0][-1] + text[found.end() :])
     at = _instant(datetime(year, month, day, hour, minute, second), own or zone)  # noqa: DTZ001 - next step
-    return at + (MINUTE_S if found[4] and not found[6] else 0.0)
+    return at + (cut_s if found[4] and not found[6] else 0.0)
 
 
-def _date(text: str, now: float, zone: tzinfo | None) -> float | None:
+def _date(text: str, now: float, zone: tzinfo | None, cut_s: float) -> float | None:
     found = next((hit for hit in (form.search(text) for form in _DATES) if hit), None)
     if found is None:
         return None
     rest = text[found.end() :]
     zone = _zone(rest) or zone
-    time = _time(rest)
-    hour, minute, second, cut_s, _end = time or (0, 0, 0, 0.0, 0)
+    time = _time(rest, cut_s)
+    hour, minute, second, ahead_s, _end = time or (0, 0, 0, 0.0, 0)
     month = _MONTHS.index(found["month"].lower()[:3]) + 1
     years = [int(found["year"])] if found["year"] else [_local(now, zone).year + step for step in (0, 1)]
     days = [datetime(year, month, int(found["day"]), hour, minute, second) for year in years]  # noqa: DTZ001 - next step
-    return _next([at for day in days for at in _instants(day, zone, cut_s)], now)
+    return _next([at for day in days for at in _instants(day, zone, ahead_s)], now)
 
 
-def _clock(text: str, now: float, zone: tzinfo | None) -> float | None:
-    time = _time(text)
+def _clock(text: str, now: float, zone: tzinfo | None, cut_s: float) -> float | None:
+    time = _time(text, cut_s)
     if time is None:
         return None
-    hour, minute, second, cut_s, end = time
+    hour, minute, second, ahead_s, end = time
     zone = _zone(text[end - 1 :]) or zone
     today = _local(now, zone).replace(hour=hour, minute=minute, second=second, microsecond=0, tzinfo=None)
     if "tomorrow" in text.lower():
-        return _instant(today + timedelta(days=1), zone) + cut_s
+        return _instant(today + timedelta(days=1), zone) + ahead_s
     days = (today + timedelta(days=step) for step in (-1, 0, 1))
-    return _next([at for day in days for at in _instants(day, zone, cut_s)], now)
+    return _next([at for day in days for at in _instants(day, zone, ahead_s)], now)
 
 
-def _duration(text: str, now: float, _zone: tzinfo | None) -> float | None:
+def _duration(text: str, now: float, _zone: tzinfo | None, _cut_s: float) -> float | None:
     part = _DURATION.search(text)
     if part is None:
         whole = _SECONDS.fullmatch(text)
@@ -145,7 +148,7 @@ def _duration(text: str, now: float, _zone: tzinfo | None) -> float | None:
     return now + seconds
 
 
-def _time(text: str) -> tuple[int, int, int, float, int] | None:
+def _time(text: str, cut_s: float) -> tuple[int, int, int, float, int] | None:
     """Return hour, minute, second, the most seconds that were cut off, and where the text goes on.
 
     Raises ValueError for 13pm.
@@ -160,7 +163,7 @@ def _time(text: str) -> tuple[int, int, int, float, int] | None:
             if not 1 <= hour <= 12:  # noqa: PLR2004 - the hours of a clock face
                 raise ValueError(text)
             hour = hour % 12 + (12 if found["half"] in "pP" else 0)
-        return hour, minute, second, 0.0 if found["second"] else MINUTE_S, found.end()
+        return hour, minute, second, 0.0 if found["second"] else cut_s, found.end()
     return None
 
 
@@ -196,9 +199,9 @@ def _next(instants: list[float], now: float) -> float:
     return next((at for at in instants if at > now - JUST_PASSED_S), instants[-1])
 
 
-def _instants(naive: datetime, zone: tzinfo | None, cut_s: float) -> list[float]:
-    """Return the instants at which a wall clock shows ``naive``: two when the clocks go back; ``cut_s`` is added."""
-    return sorted({_instant(naive.replace(fold=fold), zone) + cut_s for fold in (0, 1)})
+def _instants(naive: datetime, zone: tzinfo | None, ahead_s: float) -> list[float]:
+    """Return the instants at which a wall clock shows ``naive``: two when the clocks go back; ``ahead_s`` is added."""
+    return sorted({_instant(naive.replace(fold=fold), zone) + ahead_s for fold in (0, 1)})
 
 
 def _instant(naive: datetime, zone: tzinfo | None) -> float:

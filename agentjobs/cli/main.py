@@ -33,6 +33,8 @@ COMMANDS = {
     "retry": "Give tasks a new round.",
     "skip": "Settle tasks without doing them.",
     "approve": "Let verified work land that waits for a person.",
+    "pause": "Start no agent for now; what runs goes on.",
+    "go": "End a pause.",
     "stop": "Stop running agents and take their tasks out of play.",
     "clean": "Remove the trees of settled tasks.",
     "same-code": "Check that a converted file without its types equals the original.",

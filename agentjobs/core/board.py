@@ -27,6 +27,8 @@ class Board(Struct, frozen=True):
     hold: Pause | None = None
     """Nothing is checked or landed before its end."""
     halt: Halt | None = None
+    paused_until: float = 0.0
+    """A person has paused the run: no agent starts before this; infinity until the person ends it."""
     last_start_at: float = 0.0
     free_memory: int = 1 << 62
     """Bytes."""

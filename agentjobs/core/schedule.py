@@ -19,6 +19,7 @@ from agentjobs.core.in_flight import Flight
 from agentjobs.core.pauses import work_waits_until
 from agentjobs.core.reviews import UNREVIEWED, judged_at, next_agent, without_review
 from agentjobs.core.start_over import start_over
+from agentjobs.core.watchdog import FIRST
 from agentjobs.model.decisions import (
     RUN,
     Action,
@@ -92,6 +93,7 @@ class _Scheduler:
         self.checks = int(board.gating)
         self.held_until = work_waits_until(board.halt, board.hold, now)
         self.alive = board.gating and self.held_until < math.inf
+        self.paused = board.paused_until > now
         self.starving = True
         """No agent slot that is free will have work soon."""
         self.unapproved = 0
@@ -109,10 +111,10 @@ class _Scheduler:
         news = bad_news(self.policy, self.board.tasks, self.actions)
         self.gate = Gate(self.policy, self.board.tasks, self.board.pauses, news, self.now)
         may = halt is None and not short
-        asked = self._grant_reviews(may=may)
+        asked = self._grant_reviews(may=may and not self.paused)
         room = self.agents < self.policy.slots
         waiting = self._waiting(ready if room else None)
-        if may:
+        if may and not self.paused:
             self._begin_all(waiting, ready)
             self._settle_doubts(waiting)
             if room and self.deferred and not waiting and not news:
@@ -124,20 +126,22 @@ class _Scheduler:
         self._grant_launches()
         alive = self.alive or bool(self.actions) or self.batch is not None
         waiting |= asked
-        starting = bool(waiting or self.deferred)
+        starting = bool(waiting or self.deferred or (self.paused and self.doubts))
         if starting and may:
             short = self.gate.stuck(waiting)
             # A task that waits for the sweep or for files of other tasks waits for those; they may wait for a person.
             stuck = self.gate.stuck(asked)
             person = (self.unapproved or self.unreviewed or stuck) and not self.actions and self.until == math.inf
-            alive = alive or (bool(waiting) and not short and not person)
+            person = person and not self.paused
+            alive = alive or (not short and not person and (bool(waiting) or self.paused))
             short = short or (stuck if person else "")
         if self.unapproved and not alive and not (short and starting):
             short, starting = f"{self.unapproved} verified tasks wait for `agentjobs approve`", True
         if self.unreviewed and not alive and not (short and starting):
             short, starting = without_review(self.unreviewed), True
         gate, batch = self.batch is not None, self.batch or ()
-        return Schedule(tuple(self.actions), self.until, new_halt, alive, short, starting, gate, batch)
+        until = min(self.until, self.board.paused_until) if self.paused and alive else self.until
+        return Schedule(tuple(self.actions), until, new_halt, alive, short, starting, gate, batch)
 
     # --- tasks with an open round
 
@@ -152,7 +156,7 @@ class _Scheduler:
         self.checks += check is not None and isinstance(check.state, Running)
 
     def _sort(self, task: Task) -> None:
-        decision = decide(task, self.policy, self.now)
+        decision = self._decide(task)
         last = task.last
         since = last.intent.started_at if last else 0.0
         match decision:
@@ -180,6 +184,12 @@ class _Scheduler:
                 self.doubts.append((task, decision))
             case Launch() | Judge() | Look() | Weigh() | Conclude() | End() | Settle():
                 self.actions.append(Action(task.row.id, decision))
+
+    def _decide(self, task: Task) -> Decision:
+        found = decide(task, self.policy, self.now)
+        if self.paused and isinstance(found, Launch) and found.name == FIRST:
+            return Wait(self.board.paused_until, "paused")  # its setup ran, or a poll was killed after it began
+        return found
 
     def _wait(self, task: Task, wait: Wait) -> None:
         self.unapproved += wait.why == APPROVAL

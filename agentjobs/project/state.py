@@ -18,12 +18,14 @@ from agentjobs.model.state import Halt, Scope
 from agentjobs.model.tasks import Status  # noqa: TC001 - a field of a type that is decoded
 from agentjobs.project.attempt_counts import Tally
 from agentjobs.project.copied_project import settle_in
+from agentjobs.project.paused import PAUSED, read_paused
 from agentjobs.text.tsv import is_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from agentjobs.model.state import Paused
     from agentjobs.text.masking import Masking
 
 LAYOUT = "1"
@@ -166,6 +168,18 @@ class State:
     def halt(self) -> Halt | None:
         """Return why a person is needed."""
         return read_json(self.dir / "halt.json", Halt)
+
+    def paused(self, now: float) -> Paused | None:
+        """Return the pause by a person, unless its end has passed. UserError if the file cannot be understood."""
+        return read_paused(self.dir / PAUSED, now)
+
+    def set_paused(self, paused: Paused | None) -> None:
+        """Pause the run, or end the pause (None). Needs no lock: this file alone says it, and anybody may write it."""
+        path = self.dir / PAUSED
+        if paused is None:
+            remove(path)
+        else:
+            write_json(path, self.masked(paused), durable=True)
 
     def set_state(self, name: Literal["scope", "hold", "halt"], value: Scope | Pause | Halt | None) -> None:
         """Replace a state file, or remove it (None)."""

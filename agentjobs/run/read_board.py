@@ -14,7 +14,7 @@ from agentjobs.disk.processes import free_memory
 from agentjobs.model.decisions import RUN, Defer
 from agentjobs.model.facts import Over
 from agentjobs.model.state import Halt
-from agentjobs.text.for_people import until_text
+from agentjobs.text.for_people import paused_text, until_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,6 +55,7 @@ def read_board(
         tasks=tuple(tasks),
         pauses=store.pauses(),
         hold=store.hold(),
+        paused_until=by_person.ends_at if (by_person := store.paused(now)) is not None else 0.0,
         halt=store.halt() or (None if starts else Halt("stop", "this turn starts nothing", now)),
         last_start_at=max((last_start(t.attempts[-1]) for t in tasks if t.attempts), default=0.0),
         tally=store.tally.results() if limits.breaker else (),
@@ -79,10 +80,10 @@ def read_board(
 
 
 def paused(store: Store, now: float) -> str:
-    """Return which account waits for what and until when, for people."""
+    """Return whether a person paused the run, and which account waits for what and until when, for people."""
     hold = store.hold()
     pauses = [*sorted(in_force(store.pauses()).items()), *([(RUN, hold)] if hold is not None else [])]
-    said = []
+    said = [paused_text(p.by, p.at, p.ends_at, p.why)] if (p := store.paused(now)) is not None else []
     for account, pause in pauses:
         if pause.stuck:
             said.append(f"stopped: {told_of(account, pause)}")

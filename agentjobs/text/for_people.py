@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,13 @@ def clock(at: float) -> str:
 def until_text(at: float) -> str:
     """Return when a wait ends, always with its date, so that it can be read anywhere and at any time."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def paused_text(by: str, at: float, until: float, why: str) -> str:
+    """Return the author, start, end and reason of a pause of the run, and how to continue."""
+    ends = "" if until == math.inf else f" until {until_text(until)}"
+    said = f": {one_line(why)}" if why else ""
+    return f"paused by {one_line(by)} since {clock(at)}{ends}{said} (no agent starts; `agentjobs go` continues)"
 
 
 def columns(rows: Sequence[Sequence[str]], indent: str = "") -> list[str]:

@@ -19,7 +19,7 @@ from agentjobs.disk.processes import free_memory
 from agentjobs.model.errors import UserError
 from agentjobs.model.facts import Over
 from agentjobs.model.outcomes import Outcome
-from agentjobs.model.state import Halt, Scope
+from agentjobs.model.state import Halt, Paused, Scope
 from agentjobs.model.steps import Exited, Lost, StepKind
 from agentjobs.model.tasks import BY_HAND, SETTLED, Status
 from agentjobs.project.spent import spent_of
@@ -86,6 +86,8 @@ class Standing(Struct, frozen=True):
     """Rows that cannot start, each with the id that blocks it."""
     pauses: dict[str, Pause]
     """Of each account that has one; key ``RUN`` for a pause of all accounts."""
+    paused: Paused | None
+    """The pause by a person."""
     halt: Halt | None
     phases: tuple[PhaseStand, ...]
     """In their order; empty without phases."""
@@ -153,6 +155,7 @@ def standing(project: Project, now: float, only: tuple[str, ...] = ()) -> Standi
         between=tuple(between),
         blocked={i: why for i, why in _blocked(project, store.active()).items() if not only or i in mine},
         pauses=pauses,
+        paused=store.paused(now),
         halt=halt,
         phases=tuple(stand for stand in _stands(project, scope) if not only or stand.name in only),
         held=_held(project, spent) if scope and counts["TODO"] and not (running or waits or halt) else "",

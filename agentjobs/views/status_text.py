@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING
 
 from agentjobs.core.pauses import told_of
 from agentjobs.policy.limits import dollars
-from agentjobs.text.for_people import clock, columns, duration, indented, many, names, one_line, size, until_text
+from agentjobs.text.for_people import (
+    clock,
+    columns,
+    duration,
+    indented,
+    many,
+    names,
+    one_line,
+    paused_text,
+    size,
+    until_text,
+)
 from agentjobs.views.advice import advice
 
 if TYPE_CHECKING:
@@ -44,6 +55,8 @@ def status_lines(standing: Standing) -> Iterator[str]:
         halt = standing.halt
         yield f"halted at {clock(halt.at)}: {halt.why}: {halt.detail}"
         yield f"  {advice(f'{halt.why}: {halt.detail}')}"
+    if (paused := standing.paused) is not None:
+        yield paused_text(paused.by, paused.at, paused.ends_at, paused.why)
     yield from _pause_lines(standing)
     if standing.held:
         yield f"nothing starts: {standing.held}"

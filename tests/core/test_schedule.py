@@ -63,6 +63,7 @@ def world(seed: int) -> World:
         clock_back=random.choice([0.0, 0.0, 0.02]),
         same_error=random.choice([0.0, 0.3]),
         cost=random.choice([0.0, 1.0, 8.0]),
+        paused=random.choice([0.0, 0.0, 0.2]),
     )
     made = policy(
         accounts=accounts,
@@ -195,6 +196,30 @@ def test_nothing_starts_in_a_pause_and_one_by_one_after_it() -> None:
     two = Board(tasks=(live("x", at=NOW + 60), live("y", at=NOW + 120)), pauses=board.pauses, last_start_at=NOW + 120)
     assert begun(two, *rows("a", "b"), now=NOW + 120.9) == [], "the others follow one by one"
     assert begun(two, *rows("a", "b"), now=NOW + 121) == ["a"]
+
+
+def test_while_a_person_has_paused_no_agent_starts_and_all_else_goes_on() -> None:
+    ready = task_at("s", step=Step("setup", StepKind.SETUP, Exited(0, NOW), NOW))
+    ready = replace(ready, attempts=(replace(ready.attempts[0], steps=ready.attempts[0].steps[-1:]),))
+    checked = task_at("v", end=Outcome.OK)
+    started = Launch("agent", StepKind.AGENT)
+    assert started in [a.decision for a in schedule(Board(tasks=(ready,)), (), policy(), NOW).actions]
+    board = Board(tasks=(ready, checked), paused_until=NOW + 60)
+    made = schedule(board, rows("a"), policy(), NOW)
+    assert [(a.id, a.decision) for a in made.actions] == [("v", Launch("verify", StepKind.VERIFY))]
+    assert (made.alive, made.until) == (True, NOW + 60)
+    again = task_at("x", Outcome.CRASHED)
+    for waiting, new in (((), rows("a")), ((ready,), []), ((deferred("x"),), []), ((again,), [])):
+        for end in (NOW + 60, math.inf):
+            made = schedule(Board(tasks=waiting, total=50, paused_until=end), new, policy(), NOW)
+            assert (made.actions, made.alive, made.until) == ((), True, end)
+    assert begun(Board(paused_until=NOW + 60), *rows("a"), now=NOW + 60) == ["a"]
+    assert not schedule(Board(paused_until=math.inf), (), policy(), NOW).alive, "nothing is left to wait for"
+    stuck = {"a": Pause(Outcome.AUTH, NOW, NOW, "401", stuck=True)}
+    asks = Board(pauses=stuck, paused_until=math.inf)
+    assert not schedule(asks, rows("a"), policy(), NOW).alive, "a person is needed"
+    halted = Board(halt=Halt("budget", "", NOW), paused_until=math.inf)
+    assert not schedule(halted, rows("a"), policy(), NOW).alive
 
 
 def test_a_probe_that_comes_further_lets_the_others_follow() -> None:

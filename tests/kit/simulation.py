@@ -101,6 +101,7 @@ class Odds(Struct, frozen=True):
     full: float = 0.05
     unanswered: float = 0.3
     cost: float = 0.5
+    paused: float = 0.0
 
 
 class Proc:
@@ -170,6 +171,7 @@ class World:
         self.tip = 0
         self.no_start_before: dict[str, float] = {}
         """By account: what the last limit said of its end."""
+        self.paused_until = 0.0
         self.asked_at = 0.0
         """When a person last dispatched."""
         self.begun = 0
@@ -197,6 +199,8 @@ class World:
                 return
             if running or made.until < math.inf:
                 self._pass_time(made)
+            elif self.paused_until == math.inf:
+                self.paused_until = 0.0  # the person goes on
             elif not made.actions:
                 hold(False, "alive, but nothing runs and no time is known to wait for")
             self._meddle()
@@ -271,6 +275,8 @@ class World:
         return True
 
     def _meddle(self) -> None:
+        if self.random.random() < self.odds.paused:
+            self.paused_until = self.random.choice([0.0, self.now + 60.0, math.inf])
         if self.random.random() >= self.odds.meddling:
             return
         task = self.random.choice(list(self.tasks.values()))
@@ -306,6 +312,7 @@ class World:
             tasks=tasks,
             pauses=dict(self.pauses),
             halt=self.halt,
+            paused_until=self.paused_until,
             last_start_at=max(last, default=0.0),
             spent=with_running(spent, tasks),
             tally=tuple(self.tally),
@@ -805,7 +812,11 @@ class World:
         }
         hold(not news & set(accounts), "nothing starts beside an agent that has just ended: it may be a limit")
         self._check_accounts(board, accounts)
-        self._check_others_go_on(made, board, ready, accounts, news)
+        if board.paused_until > self.now:
+            agents = [a for a in made.actions if isinstance(a.decision, Launch) and a.decision.name == "agent"]
+            hold(not begins and not agents, "no agent starts while a person has paused the run")
+        else:
+            self._check_others_go_on(made, board, ready, accounts, news)
         if begins:
             hold(board.halt is None and made.halt is None, "nothing starts with a halt")
             limits = self.policy.limits
