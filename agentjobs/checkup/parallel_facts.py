@@ -151,13 +151,13 @@ def _order(project: Project, tasks: Sequence[_Task]) -> tuple[Order, float]:
     pairs = claims.pairs(PAIRS_MAX)
     needs = [[*one, *turns] for one, turns in zip(after, claims.in_turn(ordered), strict=True)]
     chain, crowd = longest(after, ones, ordered), claims.heaviest(ones)
-    cap, flying, slots = policy.limits.flight_tokens, None, policy.slots
+    cap, flying, slots = policy.limits.flight_tokens, None, project.slots
     if cap is not None:
         held = median_low(min(task.window, task.size + task.scale.overhead) for task in tasks)
         flying = max(1, cap // max(1, held))
         slots = min(slots, flying)
     order = Order(
-        round(chain), widest(needs, ordered), policy.slots, pairs, pairs >= PAIRS_MAX, round(crowd),
+        round(chain), widest(needs, ordered), project.slots, pairs, pairs >= PAIRS_MAX, round(crowd),
         round(speed_up(len(tasks), max(chain, crowd), slots), 2), flying,
     )  # fmt: skip
     return order, schedule(needs, ones, ordered, slots)

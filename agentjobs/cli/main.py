@@ -35,6 +35,7 @@ COMMANDS = {
     "approve": "Let verified work land that waits for a person.",
     "pause": "Start no agent for now; what runs goes on.",
     "go": "End a pause.",
+    "slots": "Show or change how many agents run at once.",
     "stop": "Stop running agents and take their tasks out of play.",
     "clean": "Remove the trees of settled tasks.",
     "same-code": "Check that a converted file without its types equals the original.",

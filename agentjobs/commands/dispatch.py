@@ -153,7 +153,7 @@ def _dry_run(project: Project, ids: tuple[str, ...], only: int | None, phases: t
     for number, task_id in enumerate(chosen):
         row = project.file.table.row(task_id)
         profile = project.profile(row)
-        now = number < project.policy.slots and not row.after and row.profile not in closed
+        now = number < project.slots and not row.after and row.profile not in closed
         when = "now" if now else "later"
         agent = project.policy.agents[profile.agent].command[0]
         lines.append(f"{task_id}\t{when}\t{row.profile}\t{agent}\t{' '.join(row.files)}")

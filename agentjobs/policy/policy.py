@@ -197,7 +197,7 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     target: str = "agentjobs/landed"
     """The branch that receives verified work; created from `base` if it does not exist."""
     slots: Several = 8
-    """Agents at once."""
+    """Agents at once; `agentjobs slots N` changes it while a run goes on."""
     verify_slots: Several = 2
     """Checks at once."""
     phases: tuple[str, ...] = ()

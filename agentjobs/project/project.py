@@ -66,6 +66,11 @@ class Project:
 
         return parse_policy(read_raw(self.root / POLICY, follow=True), POLICY, preset, names)
 
+    @property
+    def slots(self) -> int:
+        """How many agents may run at once now: as `agentjobs slots` set it, or else as agentjobs.toml has it."""
+        return self.store.slots() or self.policy.slots
+
     @cached_property
     def masking(self) -> Masking:
         """The secrets to mask: in our environment, and those given to agents. A policy with errors adds none."""

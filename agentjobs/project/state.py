@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 LAYOUT = "1"
 """Version of the layout of ``.agentjobs``, in the file VERSION."""
 
+SLOTS = "slots"
+DIGITS_MAX = 6
+"""More are a mistake."""
+
 README = """\
 This directory belongs to agentjobs: the facts behind tasks.tsv. Every file under attempts/ was written once
 and records what happened; deleting this directory loses all of it. Read it with `agentjobs show ID`.
@@ -180,6 +184,25 @@ class State:
             remove(path)
         else:
             write_json(path, self.masked(paused), durable=True)
+
+    def slots(self) -> int | None:
+        """Return how many agents may run at once, as `agentjobs slots` set it; None: agentjobs.toml decides."""
+        path = self.dir / SLOTS
+        text = read_raw(path).decode("utf-8", "replace").strip()
+        if not text and not os.path.lexists(path):
+            return None
+        if not (text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX and int(text)):
+            cure = "`agentjobs slots N` or `agentjobs slots --default` replaces it"
+            raise UserError(f"{text[:40]!r} is not a number of slots, 1 or more; {cure}", file=f".agentjobs/{SLOTS}")
+        return int(text)
+
+    def set_slots(self, slots: int | None) -> None:
+        """Set how many agents may run at once; None: agentjobs.toml decides. Needs no lock, as ``set_paused``."""
+        path = self.dir / SLOTS
+        if slots is None:
+            remove(path)
+        else:
+            write_bytes(path, f"{slots}\n".encode(), durable=True)
 
     def set_state(self, name: Literal["scope", "hold", "halt"], value: Scope | Pause | Halt | None) -> None:
         """Replace a state file, or remove it (None)."""

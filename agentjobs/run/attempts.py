@@ -388,7 +388,7 @@ class Attempts:
                 spare_dir, keep = self.project.spare_dir, policy.workspace.keep
                 judged, _ = land.candidate(self.project, attempt)
                 known = (judged, attempt.result.landed if attempt.result else "")
-                pool.give_back(self.project.git, Path(tree), spare_dir, most=policy.slots, keep=keep, known=known)
+                pool.give_back(self.project.git, Path(tree), spare_dir, most=self.project.slots, keep=keep, known=known)
 
 
 _CHECKS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "checks.sh")

@@ -218,7 +218,7 @@ class Engine:
                 running=len(self._running), starts=self.starts,
             )  # fmt: skip
             ready = self.phases.ready if self._phased else self.roster.ready
-            made = schedule(board, ready, self.project.policy, now, self._expected)
+            made = schedule(board, ready, replace(self.project.policy, slots=self.project.slots), now, self._expected)
             made = replace(made, actions=tuple(action for action in made.actions if action.id not in put_off))
             if made.halt is not None:
                 halt = with_example(self.store, made.halt)

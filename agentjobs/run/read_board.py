@@ -63,7 +63,7 @@ def read_board(
     if queue is not None:
         gating = queue.runs.open() is not None
         board = replace(board, gating=gating, asked=not gating and queue.runs.asked() is not None)
-    if running < policy.slots and limits.min_free_memory_bytes:
+    if running < project.slots and limits.min_free_memory_bytes:
         board = replace(board, free_memory=free_memory())
     if limits.run_cost_usd is not None or limits.run_tokens is not None or limits.run_attempts is not None:
         from agentjobs.core.budget import with_running  # only with a budget

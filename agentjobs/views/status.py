@@ -88,6 +88,10 @@ class Standing(Struct, frozen=True):
     """Of each account that has one; key ``RUN`` for a pause of all accounts."""
     paused: Paused | None
     """The pause by a person."""
+    slots: int
+    """Agents that may run at once; 0 if agentjobs.toml cannot be read."""
+    slots_of_policy: int
+    """The same as agentjobs.toml has it, without `agentjobs slots`."""
     halt: Halt | None
     phases: tuple[PhaseStand, ...]
     """In their order; empty without phases."""
@@ -156,6 +160,8 @@ def standing(project: Project, now: float, only: tuple[str, ...] = ()) -> Standi
         blocked={i: why for i, why in _blocked(project, store.active()).items() if not only or i in mine},
         pauses=pauses,
         paused=store.paused(now),
+        slots=store.slots() or _slots(project),
+        slots_of_policy=_slots(project),
         halt=halt,
         phases=tuple(stand for stand in _stands(project, scope) if not only or stand.name in only),
         held=_held(project, spent) if scope and counts["TODO"] and not (running or waits or halt) else "",
@@ -205,6 +211,13 @@ def _doing(project: Project, attempt: Attempt | None) -> str:
         return doing_at(project, attempt, step) if attempt is not None and step is not None else ""
     except UserError:  # the status is shown without it
         return ""
+
+
+def _slots(project: Project) -> int:
+    try:
+        return project.policy.slots
+    except UserError:  # the status is shown without it
+        return 0
 
 
 def _estimated(project: Project) -> bool:

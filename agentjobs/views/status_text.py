@@ -43,6 +43,8 @@ def status_lines(standing: Standing) -> Iterator[str]:
     """Yield what ``status`` prints."""
     yield counts_line(standing.counts, standing.total, standing.by_hand)
     yield _in_play(standing)
+    if standing.slots != standing.slots_of_policy:
+        yield f"slots: {standing.slots}, set by `agentjobs slots` (agentjobs.toml has {standing.slots_of_policy})"
     if standing.phases:
         yield "phases:"
         yield from columns([_phase_cells(stand) for stand in standing.phases], "  ")

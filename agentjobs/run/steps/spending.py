@@ -84,7 +84,7 @@ def whose(project: Project, task: Task, attempt: Attempt, session: str) -> Whose
         session=session,
         before=read_json(attempt_dir / f"{step}.before.json", Standing),
         others=frozenset(others - {""}),
-        alone=bool(intent.tree) or project.policy.slots == 1,
+        alone=bool(intent.tree) or project.slots == 1,
     )
 
 
