@@ -27,6 +27,7 @@ COMMANDS = {
     "poll": "Do everything that can be done now; exit 2 when nothing is left.",
     "run": "Poll until nothing is left, with live progress.",
     "status": "Show the state of the tasks.",
+    "list": "List tasks with their state, attempt, cost and time.",
     "logs": "Print the output of an agent or a check.",
     "show": "Show the history of one task: every attempt, why it started, how it ended.",
     "diff": "Print what a task changed.",

@@ -140,7 +140,7 @@ def standing(project: Project, now: float, only: tuple[str, ...] = ()) -> Standi
         counts = {**dict.fromkeys(counts, 0), **_counted(table.statuses(), mine)}
         active = [i for i in active if i in mine]
     scope = store.scope()
-    running, between = _at_work(project, active, scope)
+    running, between = at_work(project, active, scope)
     for own in (*([] if only else [QUEUE_ID]), *(PLANS + name for name in only or _phases(project))):
         numbers = store.numbers(own)
         run = store.attempt(own, numbers[-1]) if numbers else None
@@ -157,7 +157,7 @@ def standing(project: Project, now: float, only: tuple[str, ...] = ()) -> Standi
         outside=_outside(project, scope, mine if only else None),
         running=tuple(running),
         between=tuple(between),
-        blocked={i: why for i, why in _blocked(project, store.active()).items() if not only or i in mine},
+        blocked={i: why for i, why in blocked_by(project, store.active()).items() if not only or i in mine},
         pauses=pauses,
         paused=store.paused(now),
         slots=store.slots() or _slots(project),
@@ -182,7 +182,7 @@ def accepted_by_hand(project: Project) -> tuple[str, ...]:
     return tuple(i for i in said if not any(isinstance(a, Over) and a.result.landed for a in store.attempts(i)))
 
 
-def _at_work(project: Project, active: Sequence[str], scope: Scope | None) -> tuple[list[Live], list[Between]]:
+def at_work(project: Project, active: Sequence[str], scope: Scope | None) -> tuple[list[Live], list[Between]]:
     """Return the running steps of tasks that are not settled, and what the other tasks wait for."""
     running: list[Live] = []
     between: list[Between] = []
@@ -322,7 +322,8 @@ def _between(attempt: Attempt | None, *, playing: bool, anew: bool, approve: boo
     return "started, waits for poll"
 
 
-def _blocked(project: Project, active: list[str]) -> dict[str, str]:
+def blocked_by(project: Project, active: list[str]) -> dict[str, str]:
+    """Return the rows that cannot start, each with the id that blocks it."""
     table = project.file.table
     if "after" not in table.header:
         return {}
