@@ -38,7 +38,7 @@ PATTERNS = {
 """Regular expressions (any case) of the old dialect, each with what to write instead."""
 
 ANY = re.compile("|".join(f"(?:{pattern})" for pattern in PATTERNS), re.IGNORECASE)
-"""Matches where one of them does: most files and lines are searched once."""
+"""Matches where one of them does: most texts are searched once."""
 
 ALLOWED: dict[str, tuple[str, ...]] = {
     "templates/knowledge-base/tools/agent.py": ("well were what when where whether which while who",),
@@ -83,8 +83,6 @@ def files() -> Iterator[Path]:
 
 def faults(path: Path) -> Iterator[str]:
     name = path.relative_to(ROOT).as_posix()
-    if ANY.search(path.read_text(encoding="utf-8")) is None:
-        return
     for line, text in prose(path):
         for pattern, advice in PATTERNS.items() if ANY.search(text) else ():
             for match in re.finditer(pattern, text, re.IGNORECASE):
