@@ -146,7 +146,7 @@ def standing(project: Project, now: float, only: tuple[str, ...] = ()) -> Standi
         run = store.attempt(own, numbers[-1]) if numbers else None
         if run is not None and (live := live_of(run)) is not None:
             running.append(live)
-    pauses, halt = in_force(store.pauses()), store.halt()
+    pauses, halt, slots = in_force(store.pauses()), store.halt(), _slots(project)
     waits = any(pause.stuck or pause.until > now for pause in pauses.values())
     spent = spent_of(project.file, store.tally.unspent(), store.tally.open_requests())
     return Standing(
@@ -160,8 +160,8 @@ def standing(project: Project, now: float, only: tuple[str, ...] = ()) -> Standi
         blocked={i: why for i, why in blocked_by(project, store.active()).items() if not only or i in mine},
         pauses=pauses,
         paused=store.paused(now),
-        slots=store.slots() or _slots(project),
-        slots_of_policy=_slots(project),
+        slots=store.slots() or slots,
+        slots_of_policy=slots,
         halt=halt,
         phases=tuple(stand for stand in _stands(project, scope) if not only or stand.name in only),
         held=_held(project, spent) if scope and counts["TODO"] and not (running or waits or halt) else "",

@@ -70,7 +70,7 @@ def listed(
     active, scope = store.active(), store.scope()
     running, between = at_work(project, [i for i in active if i in found], scope)
     live = {one.id: one for one in running}
-    waits = {one.id: one.what for one in between}
+    waits = {one.id: one for one in between}
     blocked = blocked_by(project, active)
     after = dict(table.cells("after")) if "after" in table.header else {}
     turn = "for its turn" if store.paused(now) is None else "the run is paused (agentjobs go)"
@@ -79,10 +79,11 @@ def listed(
         mode = ""
         if (one := live.get(task_id)) is not None:
             state, why = f"{one.step} runs", f"is being stopped: {one.ending}" if one.ending else one.doing
+            mode = one.mode
         elif status in SETTLED:
             state, why = status.value.lower(), table.cell(task_id, "note")
         elif task_id in waits:
-            state, why = "waits", waits[task_id]
+            state, why = "waits", waits[task_id].what
         elif task_id in blocked:
             state, why = "blocked", f"behind {blocked[task_id]}"
         elif scope is not None and in_play(scope, task_id, table.profile(task_id)):
@@ -90,8 +91,8 @@ def listed(
             state, why = "waits", f"for {' '.join(needs)} to be DONE" if needs else turn
         else:
             state, why = "waits", "not in play (agentjobs dispatch)"
-        if (task_id in live or task_id in waits) and (numbers := store.numbers(task_id)):
-            attempt = store.attempt(task_id, numbers[-1])
+        if (open_one := waits.get(task_id)) is not None and open_one.attempt:
+            attempt = store.attempt(task_id, open_one.attempt)
             mode = attempt.intent.mode.value if attempt is not None else ""
         cost = table.cell(task_id, "cost")
         began, ended = (parse_instant(table.cell(task_id, column)) for column in ("started", "ended"))
