@@ -179,7 +179,7 @@ class Attempt(Struct, frozen=True):
 
 
 class Made(Attempt, frozen=True, kw_only=True):
-    """An attempt whose agent has ended: it is checked, reviewed, or waits to land."""
+    """An attempt at the end of its agent: checks and reviews follow, or it waits to land."""
 
     end: AgentEnd
 

@@ -16,7 +16,7 @@ _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8}
 
 
 def list_under(key: str, text: str) -> tuple[str, ...]:
-    """Return the texts of the list at ``key`` at the top of a YAML file; empty if there is no such list."""
+    """Return the texts of the list at ``key`` at the top of a YAML file; empty if the file has none there."""
     lines = iter(text.removeprefix("\ufeff").splitlines())
     named = re.compile(rf"""(?:{key}|"{key}"|'{key}')\s*:(?:\s(.*)|)""")
     rest = next((found[1] or "" for line in lines if (found := named.fullmatch(line))), None)

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// Check: the real `tsc --strict` accepts all that has been converted, with all that it imports. What is wrong in JavaScript that is left is not the conversion's fault, and is not reported.
+// Check: the real `tsc --strict` accepts all that has been converted, with all that it imports. What is wrong in JavaScript
+// that is left is not the conversion's fault, and is not reported.
 
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
